@@ -1,0 +1,127 @@
+//! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
+
+mod open;
+mod workers;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+pub use crate::auth::NewAdmin;
+pub use crate::registry::fsck::{Problem, Progress, Report};
+pub use open::{BlobLayer, FirstAdmin, Hooks, OpenError, Start};
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::model::manifest::MAX_MANIFEST_SIZE;
+use crate::registry::Registry;
+use crate::registry::fsck;
+use crate::store::lock::DirLock;
+use crate::store::meta::{FILE_NAME, Meta};
+
+/// Manifest bodies that are received at once, in bytes.
+const MANIFEST_BYTES: usize = 64 << 20;
+/// Bodies up to this size need no place among them.
+const FREE_MANIFEST: u64 = 64 << 10;
+
+/// The server's parts.
+pub struct App {
+    /// Who may do what.
+    pub auth: Arc<Auth>,
+    /// What a registry does.
+    pub registry: Arc<Registry>,
+    /// How long a client may say nothing in the middle of a body.
+    pub idle: Duration,
+    meta: Arc<Meta>,
+    manifest_bytes: Arc<Semaphore>,
+    new_admin: Mutex<Option<NewAdmin>>,
+    runtime: Mutex<Option<Runtime>>,
+    locks: Vec<DirLock>,
+}
+
+impl App {
+    /// Opens the store in the data directory, or makes it, and builds the parts on it.
+    pub fn open(start: Start) -> Result<Arc<Self>, OpenError> {
+        let opened = open::open(start)?;
+        let app = Arc::new(opened);
+        workers::start(&app);
+        Ok(app)
+    }
+
+    /// The admin that was made at this start, told once.
+    pub fn new_admin(&self) -> Option<NewAdmin> {
+        self.new_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A place among the manifest bodies that are received at once; small ones need none.
+    pub async fn manifest_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        if bytes <= FREE_MANIFEST {
+            return None;
+        }
+        let bytes = u32::try_from(bytes.min(MAX_MANIFEST_SIZE as u64)).unwrap_or(u32::MAX);
+        Arc::clone(&self.manifest_bytes).acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database closed,
+    /// the directories marked as left cleanly. Call it when no request runs any more, from no async context.
+    pub fn close(&self) {
+        let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        runtime.block_on(self.registry.close(&self.auth.system("stop")));
+        self.meta.close();
+        for lock in &self.locks {
+            if let Err(error) = lock.mark_clean() {
+                tracing::warn!(%error, dir = %lock.dir().display(), "the directory could not be marked as left cleanly");
+            }
+        }
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Checks a store that no server has open.
+pub fn check(
+    data_dir: &Path,
+    blob_dir: &Path,
+    deep: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, OpenError> {
+    let store = open::offline(data_dir, blob_dir)?;
+    let report = fsck::check(&store.meta, store.blobs.as_ref(), deep, progress)
+        .map_err(|error| OpenError::from_store(&data_dir.join(FILE_NAME), error));
+    store.close();
+    let report = report?;
+    Ok(report)
+}
+
+/// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may
+/// end the process that opens it.
+pub fn probe(data_dir: &Path) -> Result<(), OpenError> {
+    open::probe(data_dir)
+}
+
+/// Whether the last server left the data directory in order.
+pub fn was_clean(data_dir: &Path) -> bool {
+    open::was_clean(data_dir)
+}
+
+/// The settings of the registry as its limits.
+fn limits(config: &Config) -> crate::registry::Limits {
+    crate::registry::Limits {
+        promise_s: config.storage.gc.promise.as_secs(),
+        upload_idle_s: config.storage.gc.upload_idle.as_secs(),
+        concurrent_uploads: config.registry.max_concurrent_uploads,
+        require_references: config.registry.require_references,
+        min_free: config.storage.min_free,
+    }
+}

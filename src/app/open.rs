@@ -1,0 +1,343 @@
+//! Opening a store: lock, layout, database, and whether they belong together.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+
+use super::{App, MANIFEST_BYTES, limits};
+use crate::auth::{Auth, Policy, UserError};
+use crate::config;
+use crate::config::Config;
+use crate::registry::Registry;
+use crate::store::blob::{BlobStore, FileBlobs, LayoutError};
+use crate::store::filesystem;
+use crate::store::filesystem::Verdict;
+use crate::store::lock::{DirLock, LockError};
+use crate::store::meta;
+use crate::store::meta::Meta;
+use crate::store::meta::StoreError;
+use crate::store::meta::faulty::Faults;
+use crate::telemetry::Secret;
+
+/// What a server is started with.
+pub struct Start {
+    /// The settings in force.
+    pub config: Config,
+    /// The data directory, which is made if it is not there.
+    pub data_dir: PathBuf,
+    /// Everybody may do everything (`serve --anonymous`).
+    pub open_registry: bool,
+    /// Whether an admin is made when there is no user.
+    pub first_admin: FirstAdmin,
+    /// What tests put in the place of the real thing.
+    pub hooks: Hooks,
+}
+
+/// Whether the first admin is made at a start that finds no user.
+pub enum FirstAdmin {
+    /// Nobody is made.
+    No,
+    /// With a new password, left in a file.
+    Generate,
+    /// With this password.
+    Password(Secret<String>),
+}
+
+/// A layer that a test puts over the blob store.
+pub type BlobLayer = Box<dyn FnOnce(FileBlobs) -> Arc<dyn BlobStore>>;
+
+/// What tests put in the place of the real thing. The default is the real thing.
+#[derive(Default)]
+pub struct Hooks {
+    /// Errors of the database file.
+    pub meta_faults: Option<Arc<Faults>>,
+    /// A layer over the blob store.
+    pub blobs: Option<BlobLayer>,
+}
+
+/// Why the store could not be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its process, where that is known.
+        pid: Option<u32>,
+    },
+    /// A format that this version does not know.
+    #[error("{} has {found}; this version knows {supported}", path.display())]
+    UnknownFormat {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+        /// What this version reads.
+        supported: String,
+    },
+    /// The database is not whole.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// The file system breaks the promises that the store depends on.
+    #[error("{} is on {kind}", path.display())]
+    FileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// The kind of file system.
+        kind: String,
+    },
+    /// The blobs belong to another store.
+    #[error("{} holds the blobs of another store", path.display())]
+    ForeignBlobs {
+        /// The blob directory.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// What an error of the open database means: only rows that do not fit mean damage.
+    pub(super) fn from_store(path: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } => Self::Damaged { path: path.to_owned(), detail: error.to_string() },
+            other => Self::Io { path: path.to_owned(), source: io::Error::other(other) },
+        }
+    }
+}
+
+impl From<meta::OpenError> for OpenError {
+    fn from(error: meta::OpenError) -> Self {
+        match error {
+            meta::OpenError::InUse { path } => Self::InUse { path, pid: None },
+            meta::OpenError::UnknownFormat { path, found } => {
+                Self::UnknownFormat { path, found, supported: format!("format {}", meta::SCHEMA) }
+            }
+            meta::OpenError::Damaged { path, detail } => Self::Damaged { path, detail },
+            meta::OpenError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}
+
+fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, source }
+}
+
+/// A locked store.
+pub(super) struct Store {
+    pub(super) meta: Arc<Meta>,
+    pub(super) blobs: Arc<dyn BlobStore>,
+    locks: Vec<DirLock>,
+    runtime: Runtime,
+}
+
+impl Store {
+    /// Closes the database and leaves the directories marked as clean.
+    pub(super) fn close(self) {
+        self.meta.close();
+        for lock in &self.locks {
+            // Not marked, the next start only looks more closely.
+            let _ = lock.mark_clean();
+        }
+        self.runtime.shutdown_background();
+    }
+}
+
+pub(super) fn open(start: Start) -> Result<App, OpenError> {
+    let Start { config, data_dir, open_registry, first_admin, hooks } = start;
+    let blob_dir = config::blob_dir(&config, &data_dir);
+    let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
+    let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
+    let handle = runtime.handle().clone();
+    let policy = if open_registry { Policy::Open } else { Policy::SignIn };
+    let database = data_dir.join(meta::FILE_NAME);
+    let auth = Auth::new(Arc::clone(&meta), policy, handle.clone())
+        .map_err(|error| OpenError::from_store(&database, error))?;
+    let auth = Arc::new(auth);
+    let registry = Registry::new(Arc::clone(&meta), blobs, handle, limits(&config));
+    let swept = runtime.block_on(registry.sweep_uploads(&auth.system("start")));
+    if let Err(error) = swept {
+        tracing::warn!(%error, "leftovers of uploads could not be removed; the next start tries again");
+    }
+    let given = match first_admin {
+        FirstAdmin::No => None,
+        FirstAdmin::Generate => Some(None),
+        FirstAdmin::Password(password) => Some(Some(password)),
+    };
+    let new_admin = match given {
+        None => None,
+        Some(_) if open_registry => None,
+        Some(given) => {
+            let made = runtime.block_on(auth.ensure_admin(&config.auth.initial_admin, given, &data_dir));
+            made.map_err(|error| match error {
+                UserError::File { path, source } => OpenError::Io { path, source },
+                UserError::Store(error) => OpenError::from_store(&database, error),
+            })?
+        }
+    };
+    Ok(App {
+        auth,
+        registry,
+        idle: config.server.client_idle_timeout.duration(),
+        meta,
+        manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
+        new_admin: Mutex::new(new_admin),
+        runtime: Mutex::new(Some(runtime)),
+        locks,
+    })
+}
+
+/// The store for a command that works while no server runs. It must be there.
+pub(super) fn offline(data_dir: &Path, blob_dir: &Path) -> Result<Store, OpenError> {
+    open_store(data_dir, blob_dir, 64 << 20, Hooks::default(), false)
+}
+
+fn open_store(
+    data_dir: &Path,
+    blob_dir: &Path,
+    cache_bytes: usize,
+    hooks: Hooks,
+    create: bool,
+) -> Result<Store, OpenError> {
+    let mut locks = Vec::new();
+    for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
+        if create {
+            fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io_at(dir))?;
+        }
+        judge(dir)?;
+        locks.push(lock(dir)?);
+    }
+    let database = data_dir.join(meta::FILE_NAME);
+    let there = database.try_exists().map_err(io_at(&database))?;
+    if !there && (!create || locks.iter().any(|lock| lock.store_id().is_some())) {
+        // Making a new database here would make every blob of the old one garbage.
+        let detail = "the file is missing, but its store was here; put it back or restore a backup".to_owned();
+        return Err(OpenError::Damaged { path: database, detail });
+    }
+    if !there {
+        FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
+    }
+    let files = FileBlobs::open(blob_dir).map_err(|error| layout(blob_dir, error))?;
+    let blobs: Arc<dyn BlobStore> = match hooks.blobs {
+        Some(layer) => layer(files),
+        None => Arc::new(files),
+    };
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(256)
+        .thread_name("stowage-io")
+        .enable_time()
+        .build()
+        .map_err(io_at(data_dir))?;
+    let meta = open_meta(data_dir, cache_bytes, &blobs, runtime.handle().clone(), hooks.meta_faults)?;
+    for lock in &mut locks {
+        match lock.store_id() {
+            Some(id) if id != meta.store_id() => {
+                return Err(OpenError::ForeignBlobs { path: lock.dir().to_owned() });
+            }
+            Some(_) => {}
+            None => lock.set_store_id(meta.store_id()).map_err(io_at(data_dir))?,
+        }
+    }
+    Ok(Store { meta, blobs, locks, runtime })
+}
+
+fn open_meta(
+    data_dir: &Path,
+    cache_bytes: usize,
+    blobs: &Arc<dyn BlobStore>,
+    runtime: Handle,
+    faults: Option<Arc<Faults>>,
+) -> Result<Arc<Meta>, OpenError> {
+    let shards = Arc::clone(blobs);
+    let options = meta::Options {
+        data_dir: data_dir.to_owned(),
+        cache_bytes,
+        wall: wall_ms,
+        sync_shard: Arc::new(move |shard| shards.sync_shard(shard)),
+        runtime,
+        faults,
+    };
+    Ok(Arc::new(Meta::open(options)?))
+}
+
+/// The machine's clock.
+fn wall_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock of the server")]
+    let now = SystemTime::now();
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn judge(dir: &Path) -> Result<(), OpenError> {
+    match filesystem::check(dir).map_err(io_at(dir))? {
+        Verdict::Fine => Ok(()),
+        Verdict::Warn(kind) => {
+            tracing::warn!(dir = %dir.display(), kind, "the data is on a file system that may not last");
+            Ok(())
+        }
+        Verdict::Refuse(kind) => Err(OpenError::FileSystem { path: dir.to_owned(), kind: kind.to_owned() }),
+    }
+}
+
+fn lock(dir: &Path) -> Result<DirLock, OpenError> {
+    DirLock::acquire(dir).map_err(|error| match error {
+        LockError::HeldBy { pid } => OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) },
+        LockError::Io(source) => OpenError::Io { path: dir.to_owned(), source },
+    })
+}
+
+fn layout(dir: &Path, error: LayoutError) -> OpenError {
+    match error {
+        LayoutError::Io { path, source } => OpenError::Io { path, source },
+        other => OpenError::Io { path: dir.to_owned(), source: other.into() },
+    }
+}
+
+pub(super) fn probe(data_dir: &Path) -> Result<(), OpenError> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(io_at(data_dir))?;
+    let options = meta::Options {
+        data_dir: data_dir.to_owned(),
+        cache_bytes: 64 << 20,
+        wall: wall_ms,
+        sync_shard: Arc::new(|_| Ok(())),
+        runtime: runtime.handle().clone(),
+        faults: None,
+    };
+    let database = data_dir.join(meta::FILE_NAME);
+    if database.try_exists().map_err(io_at(&database))? {
+        Meta::open(options)?.close();
+    }
+    Ok(())
+}
+
+pub(super) fn was_clean(data_dir: &Path) -> bool {
+    // A directory that cannot be locked is judged by the start itself.
+    DirLock::acquire(data_dir).map_or(true, |lock| {
+        let clean = lock.clean();
+        if clean {
+            let _ = lock.mark_clean();
+        }
+        clean
+    })
+}

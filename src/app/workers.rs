@@ -1,0 +1,39 @@
+//! What runs by itself: pulls are written, idle uploads end. A worker ends with its `App`.
+
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::App;
+
+const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
+const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) fn start(app: &Arc<App>) {
+    every(app, STORE_PULLS_EVERY, |app| async move {
+        if let Err(error) = app.registry.store_pulls(&app.auth.system("pulls")).await {
+            tracing::warn!(%error, "counted pulls were not stored");
+        }
+    });
+    every(app, EXPIRE_UPLOADS_EVERY, |app| async move {
+        if let Err(error) = app.registry.expire_uploads(&app.auth.system("uploads")).await {
+            tracing::warn!(%error, "idle uploads could not be ended");
+        }
+    });
+}
+
+/// Repeats `step` on the app's runtime for as long as the app is there. A worker holds it only while it works, so that
+/// the last owner elsewhere can close it.
+fn every<F>(app: &Arc<App>, period: Duration, step: impl Fn(Arc<App>) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send,
+{
+    let weak: Weak<App> = Arc::downgrade(app);
+    app.registry.spawn(async move {
+        loop {
+            tokio::time::sleep(period).await;
+            let Some(app) = weak.upgrade() else { return };
+            step(app).await;
+        }
+    });
+}

@@ -1,0 +1,118 @@
+//! Passwords: argon2id (RFC 9106) on at most two threads at a time, and a generator of memorable ones.
+
+use std::sync::Arc;
+
+use argon2::Algorithm;
+use argon2::Argon2;
+use argon2::Params;
+use argon2::PasswordHash;
+use argon2::PasswordHasher as _;
+use argon2::PasswordVerifier as _;
+use argon2::Version;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::Semaphore;
+
+/// Verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
+const AT_ONCE: usize = 2;
+/// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
+const WAITING: usize = 64;
+/// Passwords longer than this are refused unread.
+pub(super) const MAX_LENGTH: usize = 1024;
+
+/// The bounded pool that hashes and verifies passwords.
+pub(super) struct Passwords {
+    runtime: Runtime,
+    running: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
+    /// Verified for names that do not exist, so that they take as long as those that do.
+    decoy: String,
+}
+
+/// Too many sign-ins wait already.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl Passwords {
+    pub(super) fn new(runtime: Runtime) -> Self {
+        Self {
+            runtime,
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+            queue: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            decoy: hash("this password belongs to nobody"),
+        }
+    }
+
+    /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is false.
+    pub(super) async fn verify(&self, stored: Option<String>, password: String) -> Result<bool, Busy> {
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Busy)?;
+        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Busy)?;
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| self.decoy.clone());
+        let task = self.runtime.spawn_blocking(move || {
+            // The permits live as long as the work, not as long as the request that asked for it.
+            let _held = (place, permit);
+            matches(&stored, &password)
+        });
+        Ok(task.await.unwrap_or(false) && known)
+    }
+}
+
+fn argon2() -> Argon2<'static> {
+    // The parameters of the OWASP password storage cheat sheet: 19 MiB, 2 passes, 1 lane.
+    let params = Params::new(19 * 1024, 2, 1, None).expect("these parameters are within argon2's limits");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// The string to store for a password.
+pub(super) fn hash(password: &str) -> String {
+    argon2()
+        .hash_password(password.as_bytes())
+        .expect("argon2 fails only for parameters or lengths outside its limits, which are fixed here")
+        .to_string()
+}
+
+fn matches(stored: &str, password: &str) -> bool {
+    PasswordHash::new(stored).is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
+}
+
+/// A password that can be read aloud: four words and a number, 57 bits of chance.
+pub(super) fn generate() -> String {
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).expect("the system's random source answers");
+    let mut bits = u64::from_le_bytes(random);
+    let mut take = |count: u64| {
+        let value = bits % count;
+        bits /= count;
+        usize::try_from(value).expect("a small number fits")
+    };
+    let words: Vec<String> = (0..4).map(|_| word(&mut take)).collect();
+    let number = 10 + take(90);
+    format!("{}-{}-{number}-{}-{}", words[0], words[1], words[2], words[3])
+}
+
+/// A pronounceable word of four letters: one of 6,400.
+fn word(take: &mut impl FnMut(u64) -> usize) -> String {
+    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+    const VOWELS: &[u8; 5] = b"aeiou";
+    let mut word = String::with_capacity(4);
+    for _ in 0..2 {
+        word.push(char::from(CONSONANTS[take(16)]));
+        word.push(char::from(VOWELS[take(5)]));
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_password_matches_its_hash_and_no_other() {
+        let password = generate();
+        let stored = hash(&password);
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(matches(&stored, &password));
+        assert!(!matches(&stored, "another"));
+        assert_ne!(generate(), password);
+    }
+}

@@ -1,0 +1,121 @@
+//! What every command says when it fails: what, where, why, and what to do; and the exit code that goes with it.
+
+mod config;
+mod listen;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The exit codes, the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Failed in a way that has no code of its own.
+    Failed,
+    /// Wrong usage; clap uses the same.
+    Usage,
+    /// The configuration, or what is stored, is not for this version.
+    Configuration,
+    /// What was named is not there.
+    NotFound,
+    /// Something stored is damaged or missing.
+    Integrity,
+    /// Another process has the store.
+    InUse,
+}
+
+impl Exit {
+    /// The number for the shell.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Configuration => 3,
+            Self::NotFound => 5,
+            Self::Integrity => 7,
+            Self::InUse => 9,
+        }
+    }
+}
+
+/// A failed command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    /// A name for programs; it never changes.
+    pub(super) code: String,
+    /// What failed: lower case, no full stop.
+    pub(super) what: String,
+    /// Where, why and what to do: a label of at most six letters, and a line. Without a label: lines as they are.
+    pub(super) lines: Vec<(String, String)>,
+}
+
+const WHY: &str = "why";
+const FIX: &str = "fix";
+
+impl Failure {
+    pub(super) fn new(exit: Exit, code: &str, what: impl Into<String>) -> Self {
+        Self { exit, code: code.to_owned(), what: what.into(), lines: Vec::new() }
+    }
+
+    /// Adds where it happened.
+    #[must_use]
+    pub(super) fn line(mut self, label: &str, text: impl Into<String>) -> Self {
+        self.lines.push((label.to_owned(), text.into()));
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub(super) fn because(self, why: impl Into<String>) -> Self {
+        self.line(WHY, why)
+    }
+
+    /// Adds a way to put it right.
+    #[must_use]
+    pub(super) fn fix(self, fix: impl Into<String>) -> Self {
+        self.line(FIX, fix)
+    }
+
+    /// The cause, when it is known.
+    pub(super) fn why(&self) -> Option<&str> {
+        self.lines.iter().find(|(label, _)| label == WHY).map(|(_, text)| text.as_str())
+    }
+
+    /// The ways to put it right.
+    pub(super) fn fixes(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter(|(label, _)| label == FIX).map(|(_, text)| text.as_str())
+    }
+
+    /// Everything else, for one text.
+    pub(super) fn reasons(&self) -> String {
+        let others = self.lines.iter().filter(|(label, _)| label != FIX);
+        let line = |(label, text): &(String, String)| {
+            if label.is_empty() { text.clone() } else { format!("{label}: {text}") }
+        };
+        others.map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        let mut last = "";
+        for (label, text) in &self.lines {
+            match label.as_str() {
+                "" => write!(f, "\n{text}")?,
+                // The second way to put something right stands below the first.
+                FIX if last == FIX => write!(f, "\n         {text}")?,
+                label => write!(f, "\n  {:<7}{text}", format!("{label}:"))?,
+            }
+            last = label;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! The only place of the command line that writes: results to stdout, everything else to stderr.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::errors::{Exit, Failure};
+
+/// The version of the documents that `--json` prints; fields are added, never renamed.
+const SCHEMA: &str = "stowage.cli/v1";
+
+/// Writes a result to stdout.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        // Whoever read it has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => {
+            Err(Failure::new(Exit::Failed, "OUTPUT", "cannot write to stdout").because(error.to_string()))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a note to stderr, on lines of its own.
+pub(super) fn note(text: &str) {
+    write_note(&format!("{text}\n"));
+}
+
+/// Writes to stderr as it is. When that fails there is nobody to tell.
+pub(super) fn write_note(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// Writes the one document of a command. `ok` says whether all is well, not whether the command ran.
+pub(super) fn json(command: &str, ok: bool, data: &impl Serialize) -> Result<(), Failure> {
+    let document = json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": []});
+    print(&document.to_string())
+}
+
+/// Writes the one document of a command that failed.
+pub(super) fn json_failure(command: &str, failure: &Failure) {
+    // Without stdout the exit code alone has to say it.
+    let _ = print(&failure_document(command, failure).to_string());
+}
+
+fn failure_document(command: &str, failure: &Failure) -> Value {
+    let error = json!({
+        "type": "about:blank",
+        "title": failure.what,
+        "detail": failure.reasons(),
+        "code": failure.code,
+        "fix": failure.fixes().collect::<Vec<_>>().join("\n"),
+    });
+    json!({"schema": SCHEMA, "command": command, "ok": false, "error": error, "warnings": []})
+}
+
+/// A size as people read it: `412 GiB`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit; the last step is done in them, so that small numbers keep a digit.
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
+    while tenths >= 10_240 {
+        tenths /= 1024;
+        unit += 1;
+    }
+    let (whole, tenth) = (tenths / 10, tenths % 10);
+    if whole >= 10 || tenth == 0 {
+        format!("{whole} {}", UNITS[unit])
+    } else {
+        format!("{whole}.{tenth} {}", UNITS[unit])
+    }
+}
+
+/// Rows under their headings, in columns.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
+    let lines = || std::iter::once(&headings).chain(rows);
+    let width =
+        |column: usize| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..headings.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |cells: &Vec<String>| {
+        let cells: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (10 * 1024 + 512, "10 KiB"),
+            (1 << 20, "1 MiB"),
+            (412 << 30, "412 GiB"),
+            (u64::MAX, "15 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["team/app".to_owned(), "7".to_owned()], vec!["a".to_owned(), String::new()]];
+        assert_eq!(table(&["REPOSITORY", "N"], &rows), "REPOSITORY  N\nteam/app    7\na");
+    }
+
+    #[test]
+    fn a_failure_is_one_document() {
+        let failure = Failure::new(Exit::InUse, "STORE_IN_USE", "the data is in use")
+            .line("path", "/x")
+            .fix("stop it")
+            .fix("or move");
+        assert_eq!(
+            failure_document("fsck", &failure),
+            json!({
+                "schema": "stowage.cli/v1",
+                "command": "fsck",
+                "ok": false,
+                "error": {
+                    "type": "about:blank",
+                    "title": "the data is in use",
+                    "detail": "path: /x",
+                    "code": "STORE_IN_USE",
+                    "fix": "stop it\nor move",
+                },
+                "warnings": [],
+            })
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! A look at the database before the server opens it, in a process that may die of it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::child::{self, Outcome};
+use super::errors::{Exit, Failure};
+use crate::app;
+
+#[derive(clap::Args)]
+pub(super) struct ChildOptions {
+    #[arg(long)]
+    data_dir: PathBuf,
+}
+
+/// After a stop that was not clean: makes sure that opening the database does not end this process.
+pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
+    if app::was_clean(data_dir) {
+        return Ok(());
+    }
+    tracing::info!("the last run did not stop cleanly: looking at the database first");
+    let arguments = [OsStr::new("probe"), OsStr::new("--data-dir"), data_dir.as_os_str()];
+    match child::run(&arguments, |_| {}) {
+        Ok(Outcome::Finished(_)) => Ok(()),
+        Ok(Outcome::Failed(failure)) => Err(failure),
+        Ok(Outcome::Crashed(how)) => Err(Failure::damaged(data_dir, &how)),
+        Err(error) => {
+            // The look is a precaution; a start without it is still right nearly always.
+            tracing::warn!(error = %error, "cannot look at the database first");
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn run_child(options: &ChildOptions) -> Exit {
+    child::answer(|| app::probe(&options.data_dir).map_err(Failure::from))
+}

@@ -1,0 +1,49 @@
+//! How far a long command is: one line that changes on a terminal, else a line every ten seconds.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use super::output;
+
+const ON_TERMINAL: Duration = Duration::from_millis(100);
+const ELSEWHERE: Duration = Duration::from_secs(10);
+
+pub(super) struct Display {
+    is_terminal: bool,
+    last: Instant,
+    shown: bool,
+}
+
+impl Display {
+    pub(super) fn new() -> Self {
+        Self { is_terminal: io::stderr().is_terminal(), last: Instant::now(), shown: false }
+    }
+
+    /// So much of a stage is done; a total of 0 is not known.
+    pub(super) fn show(&mut self, stage: &str, done: u64, total: u64) {
+        let pause = if self.is_terminal { ON_TERMINAL } else { ELSEWHERE };
+        if self.last.elapsed() < pause {
+            return;
+        }
+        self.last = Instant::now();
+        let line = match total {
+            0 => format!("{stage}: {done}"),
+            total => format!("{stage}: {done} of {total}"),
+        };
+        if self.is_terminal {
+            // Back to the start of the line, and clear it.
+            output::write_note(&format!("\r\x1b[K{line}"));
+            self.shown = true;
+        } else {
+            output::note(&line);
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if self.shown {
+            output::write_note("\r\x1b[K");
+        }
+    }
+}

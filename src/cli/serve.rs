@@ -1,0 +1,163 @@
+//! `stowage serve`: runs the registry.
+
+mod banner;
+mod ephemeral;
+mod first_admin;
+mod open_door;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::banner::Banner;
+use self::ephemeral::Ephemeral;
+use super::errors::{Exit, Failure};
+use super::output;
+use super::probe;
+use super::program::Global;
+use super::settings;
+use crate::app::App;
+use crate::app::Hooks;
+use crate::app::Start;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Loaded;
+use crate::config::LogFilter;
+use crate::config::LogFormat;
+use crate::config::parse_listen;
+use crate::server::Server;
+use crate::telemetry;
+use crate::telemetry::Stderr;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stowage serve\n  stowage serve --listen 127.0.0.1:5001 --data-dir /srv/stowage\n  \
+                  stowage serve --ephemeral --anonymous"
+)]
+pub(super) struct Options {
+    /// Listen on ADDR, an IP address and a port; may be given more than once
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    listen: Vec<SocketAddr>,
+    /// Keep the data in DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data_dir: Option<PathBuf>,
+    /// Keep the data in a new directory that is removed at the end, on any free port; for tests
+    #[arg(long)]
+    ephemeral: bool,
+    /// Let everybody pull, push and delete
+    #[arg(long)]
+    anonymous: bool,
+    /// Log more or less: error, warn, info, debug, trace or off, or for example `info,stowage::store=debug`
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogFilter>,
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let ephemeral = options.ephemeral.then(Ephemeral::create).transpose()?;
+    let mut loaded = settings::load(global, environment, options.flags(ephemeral.as_ref()))?;
+    if ephemeral.is_some() {
+        // The file may name the disk of a registry that is to stay.
+        loaded.config.storage.blob_dir = PathBuf::new();
+    }
+    open_door::refuse_network(options, &loaded.config.server.listen)?;
+    let stderr = settings::stderr(global, environment);
+    let log = telemetry::init(&loaded.config.log, stderr).map_err(|error| {
+        Failure::new(Exit::Failed, "NO_LOG", error.to_string()).because(telemetry::Chain(&error).to_string())
+    })?;
+    let serve = Serve { started, options, environment, loaded, stderr };
+    match serve.start() {
+        Ok(running) => serve.run(running, &log),
+        Err(failure) if serve.logs_json() => {
+            let fixes = failure.fixes().collect::<Vec<_>>().join("; ");
+            tracing::error!(code = failure.code, why = failure.reasons(), fix = fixes, "{}", failure.what);
+            Ok(failure.exit)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+impl Options {
+    fn flags(&self, ephemeral: Option<&Ephemeral>) -> Flags {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listen =
+            if ephemeral.is_some() && self.listen.is_empty() { vec![any_port] } else { self.listen.clone() };
+        let data_dir =
+            ephemeral.map(|directory| directory.path().to_owned()).or_else(|| self.data_dir.clone());
+        Flags { listen, data_dir, log_level: self.log_level.clone() }
+    }
+}
+
+/// One run of the server.
+struct Serve<'a> {
+    started: Instant,
+    options: &'a Options,
+    environment: &'a Environment,
+    loaded: Loaded,
+    stderr: Stderr,
+}
+
+struct Running {
+    app: Arc<App>,
+    server: Server,
+    data_dir: PathBuf,
+}
+
+impl Serve<'_> {
+    fn start(&self) -> Result<Running, Failure> {
+        let config = &self.loaded.config;
+        // Before anything is made: a wrong port is the most likely mistake.
+        for address in config.server.listen.iter().filter(|address| address.port() != 0) {
+            TcpListener::bind(address).map_err(|error| Failure::cannot_listen(*address, &error))?;
+        }
+        let (data_dir, _) = settings::directories(&self.loaded, self.environment)?;
+        let first_admin = first_admin::choose(self.options, &self.loaded, self.environment, &data_dir)?;
+        open_door::warn(self.options, &config.server.listen);
+        probe::after_unclean_stop(&data_dir)?;
+        let app = App::open(Start {
+            config: config.clone(),
+            data_dir: data_dir.clone(),
+            open_registry: self.options.anonymous,
+            first_admin,
+            hooks: Hooks::default(),
+        })?;
+        let server = Server::bind(config, app.clone())
+            .map_err(|error| Failure::cannot_listen(error.addr, &error.source))?;
+        Ok(Running { app, server, data_dir })
+    }
+
+    fn run(&self, running: Running, log: &telemetry::Guard) -> Result<Exit, Failure> {
+        let Running { app, server, data_dir } = running;
+        let banner = Banner {
+            file: self.loaded.file.clone(),
+            free_bytes: banner::free_bytes(&data_dir),
+            addresses: server.addresses(),
+            new_admin: app.new_admin(),
+            open: self.options.anonymous,
+            data_dir,
+            ready_in: self.started.elapsed(),
+        };
+        drop(app);
+        if self.options.ephemeral {
+            output::print(&banner.variables())?;
+        }
+        if self.stderr.is_terminal() {
+            log.flush();
+            output::note(&banner.text());
+        } else {
+            banner.log();
+        }
+        // The password is on nobody's way from here on.
+        drop(banner);
+        server.run().map_err(|error| {
+            Failure::new(Exit::Failed, "SERVER_FAILED", "the server failed").because(error.to_string())
+        })?;
+        tracing::info!("stopped");
+        Ok(Exit::Done)
+    }
+
+    fn logs_json(&self) -> bool {
+        self.loaded.config.log.format == LogFormat::Json && !self.stderr.is_terminal()
+    }
+}

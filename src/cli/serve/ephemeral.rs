@@ -1,0 +1,53 @@
+//! A data directory for one run.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cli::errors::Failure;
+
+/// A new directory that nobody else may enter; removed, with all in it, when dropped.
+pub(super) struct Ephemeral(PathBuf);
+
+impl Ephemeral {
+    pub(super) fn create() -> Result<Self, Failure> {
+        let parent = std::env::temp_dir();
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::unusable(&parent, &io::Error::other(error.to_string())))?;
+        let path = parent.join(format!("stowage-{:016x}", u64::from_ne_bytes(random)));
+        DirBuilder::new().mode(0o700).create(&path).map_err(|error| Failure::unusable(&path, &error))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Ephemeral {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove the temporary data directory");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_directory_is_private_and_goes_with_its_content() {
+        let ephemeral = Ephemeral::create().unwrap();
+        let path = ephemeral.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::create_dir(path.join("blobs")).unwrap();
+        fs::write(path.join("blobs/blob"), "x").unwrap();
+        drop(ephemeral);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,89 @@
+//! What is wrong with a configuration, told so that it can be put right.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use super::check::Problem;
+use super::environment::VariableProblem;
+
+/// Why no configuration could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file says what it may not.
+    #[error("{} is not valid", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it, in the order of its lines; never empty.
+        problems: Vec<FileProblem>,
+    },
+    /// The environment says what it may not.
+    #[error("the environment is not valid")]
+    Environment {
+        /// What is wrong in it; never empty.
+        problems: Vec<VariableProblem>,
+    },
+    /// The layers are valid one by one, and their sum is not. This is a defect of Stowage.
+    #[error("the configuration cannot be put together: {0}")]
+    Merge(Box<figment::Error>),
+    /// A value is outside of what is safe.
+    #[error("the configuration is not valid")]
+    Values {
+        /// What is wrong, and where it came from; never empty.
+        problems: Vec<(Problem, super::load::Source)>,
+    },
+}
+
+/// What is wrong at one place of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblem {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// The line as it is in the file.
+    pub text: String,
+    /// How many characters are meant.
+    pub length: usize,
+    /// What is wrong with them.
+    pub message: String,
+    /// What to do; may be empty.
+    pub fix: String,
+}
+
+impl FileProblem {
+    /// Where `span` is in `source`.
+    pub(super) fn at(source: &str, span: std::ops::Range<usize>, message: String, fix: String) -> Self {
+        let start = source.floor_char_boundary(span.start);
+        let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let text = source[line_start..].lines().next().unwrap_or("");
+        let before = start - line_start;
+        let end = source.floor_char_boundary(span.end.max(start)).min(line_start + text.len());
+        Self {
+            line: source[..line_start].matches('\n').count() + 1,
+            column: source[line_start..start].chars().count() + 1,
+            length: text.get(before..end - line_start).map_or(1, |marked| marked.chars().count().max(1)),
+            text: text.replace(char::is_control, " "),
+            message,
+            fix,
+        }
+    }
+
+    /// The place, and the line with a mark under what is wrong.
+    pub fn excerpt(&self) -> String {
+        let mut excerpt =
+            format!("  --> line {}, column {}\n{:>5} | {}\n", self.line, self.column, self.line, self.text);
+        let (indent, mark) = (" ".repeat(self.column - 1), "^".repeat(self.length));
+        let _ = write!(excerpt, "      | {indent}{mark} {}", self.message);
+        excerpt
+    }
+}

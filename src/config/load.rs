@@ -1,0 +1,229 @@
+//! Puts the layers together: defaults, the file, `conf.d`, the environment, flags.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::Metadata;
+use figment::Profile;
+use figment::Provider;
+use figment::providers::Serialized;
+use figment::value::{Dict, Map, Value};
+
+use super::environment::{self, Environment};
+use super::error::ConfigError;
+use super::file;
+use super::log_filter::LogFilter;
+use super::paths::PACKAGED_FILE;
+use super::schema;
+use super::settings::Config;
+
+/// What a configuration is made from.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The file named by `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment: `STOWAGE_CONFIG` and `STOWAGE__...`.
+    pub environment: Environment,
+    /// Settings made by flags.
+    pub flags: Flags,
+    /// The file to read when none is named.
+    pub system_file: PathBuf,
+}
+
+/// Settings that have a flag.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--listen`, any number of them; empty: not given.
+    pub listen: Vec<SocketAddr>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--log-level`
+    pub log_level: Option<LogFilter>,
+}
+
+/// A configuration, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// The main file, when one is in force.
+    pub file: Option<PathBuf>,
+    /// Where each setting came from that is not at its default.
+    pub sources: BTreeMap<String, Source>,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Built in.
+    Default,
+    /// A line of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("built in"),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Request {
+    /// Everything from `environment`; the system file is the one of this system.
+    pub fn new(file: Option<PathBuf>, environment: Environment, flags: Flags) -> Self {
+        Self { file, environment, flags, system_file: PathBuf::from(PACKAGED_FILE) }
+    }
+}
+
+impl Loaded {
+    /// Where the setting `key` came from.
+    pub fn source(&self, key: &str) -> Source {
+        self.sources.get(key).cloned().unwrap_or(Source::Default)
+    }
+
+    /// Itself, when every value is safe.
+    ///
+    /// # Errors
+    /// [`ConfigError::Values`] with everything that is not, and where it was set.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let problems = self.config.check();
+        if problems.is_empty() {
+            return Ok(self);
+        }
+        let with_source = |problem: super::Problem| {
+            let source = self.source(problem.key);
+            (problem, source)
+        };
+        Err(ConfigError::Values { problems: problems.into_iter().map(with_source).collect() })
+    }
+}
+
+/// Reads every layer. The values are valid one by one; [`Loaded::checked`] asks whether they are safe.
+///
+/// # Errors
+/// A file that cannot be read, and anything that is no setting or has a wrong type, with its place.
+pub fn load(request: &Request) -> Result<Loaded, ConfigError> {
+    let settings = schema::settings();
+    let (file, files) = files(request)?;
+    let mut figment = Figment::from(defaults());
+    let mut sources = BTreeMap::new();
+    for path in files {
+        let layer = file::read(&path, &settings)?;
+        for (key, line) in layer.lines {
+            sources.insert(key, Source::File { path: path.clone(), line });
+        }
+        figment = figment.merge(Layer(layer.values));
+    }
+    let variables = environment::values(&request.environment, &settings)
+        .map_err(|problems| ConfigError::Environment { problems })?;
+    for (key, variable, value) in variables {
+        figment = figment.merge(Layer::one(&key, value));
+        sources.insert(key, Source::Variable(variable));
+    }
+    let mut config = figment.extract().map_err(|error| ConfigError::Merge(Box::new(error)))?;
+    request.flags.apply(&mut config, &mut sources);
+    Ok(Loaded { config, file, sources })
+}
+
+/// The main file in force, and all files in the order in which they are read.
+fn files(request: &Request) -> Result<(Option<PathBuf>, Vec<PathBuf>), ConfigError> {
+    let named = request.file.clone().or_else(|| request.environment.get("STOWAGE_CONFIG").map(PathBuf::from));
+    let is_named = named.is_some();
+    let main = named.unwrap_or_else(|| request.system_file.clone());
+    let mut files = conf_d(&main)?;
+    // Without a main file, what is beside it still counts: settings do not vanish with an empty file.
+    let exists =
+        is_named || main.try_exists().map_err(|source| ConfigError::Read { path: main.clone(), source })?;
+    let in_force = exists || !files.is_empty();
+    if exists {
+        files.insert(0, main.clone());
+    }
+    Ok((in_force.then_some(main), files))
+}
+
+fn conf_d(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    let read_error = |source| ConfigError::Read { path: directory.clone(), source };
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(read_error(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(read_error)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+impl Flags {
+    fn apply(&self, config: &mut Config, sources: &mut BTreeMap<String, Source>) {
+        let mut from = |key: &str, flag| sources.insert(key.to_owned(), Source::Flag(flag));
+        if !self.listen.is_empty() {
+            config.server.listen.clone_from(&self.listen);
+            from("server.listen", "--listen");
+        }
+        if let Some(data_dir) = &self.data_dir {
+            config.storage.data_dir.clone_from(data_dir);
+            from("storage.data_dir", "--data-dir");
+        }
+        if let Some(level) = &self.log_level {
+            config.log.level.clone_from(level);
+            from("log.level", "--log-level");
+        }
+    }
+}
+
+pub(super) fn defaults() -> Serialized<Config> {
+    Serialized::defaults(Config::default())
+}
+
+/// The values of one layer, for figment.
+pub(super) struct Layer(Dict);
+
+impl Layer {
+    /// A layer with one value, at the dotted path `key`.
+    pub(super) fn one(key: &str, value: Value) -> Self {
+        let mut names = key.rsplit('.');
+        let last = names.next().unwrap_or(key);
+        let innermost = Dict::from([(last.to_owned(), value)]);
+        Self(names.fold(innermost, |inner, name| Dict::from([(name.to_owned(), inner.into())])))
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("settings")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

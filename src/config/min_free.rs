@@ -1,0 +1,104 @@
+//! How much of a disk must stay free: a size, or a share of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::units::ByteSize;
+
+/// `"5%"` or `"10GiB"`; `"0"` asks for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinFree(Amount);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    Size(ByteSize),
+    /// 0 to 99.
+    Percent(u8),
+}
+
+/// The text is neither a size nor a percentage.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither a size like `10GiB` nor a percentage from `0%` to `99%`")]
+pub struct MinFreeError(String);
+
+impl MinFree {
+    /// Bytes that must stay free on a disk of `total` bytes.
+    pub fn of(self, total: u64) -> u64 {
+        match self.0 {
+            Amount::Size(size) => size.bytes(),
+            Amount::Percent(percent) => {
+                total / 100 * u64::from(percent) + total % 100 * u64::from(percent) / 100
+            }
+        }
+    }
+
+    pub(super) const fn percent(percent: u8) -> Self {
+        Self(Amount::Percent(percent))
+    }
+}
+
+impl FromStr for MinFree {
+    type Err = MinFreeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || MinFreeError(text.to_owned());
+        match text.strip_suffix('%') {
+            Some(number) if number.len() <= 2 && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                number.parse().map(Self::percent).map_err(|_| error())
+            }
+            Some(_) => Err(error()),
+            None => text.parse().map(|size| Self(Amount::Size(size))).map_err(|_| error()),
+        }
+    }
+}
+
+impl fmt::Display for MinFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Amount::Size(size) => size.fmt(f),
+            Amount::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl Serialize for MinFree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MinFree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_percentages_are_read_and_written_back() {
+        for (text, of_10_gib) in [("5%", 536_870_912), ("0%", 0), ("99%", 10_630_044_057), ("2GiB", 2 << 30)]
+        {
+            let min_free: MinFree = text.parse().unwrap();
+            assert_eq!(min_free.to_string(), text);
+            assert_eq!(min_free.of(10 << 30), of_10_gib, "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for text in ["", "%", "100%", "-1%", "+5%", "5 %", "five", "5,5%"] {
+            let error = text.parse::<MinFree>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}` is neither")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_a_huge_disk_does_not_overflow() {
+        assert_eq!(MinFree::percent(50).of(u64::MAX), u64::MAX / 100 * 50 + 7);
+    }
+}

@@ -1,0 +1,33 @@
+//! The machine's settings: what they are, their defaults, where they come from, and what is wrong with them.
+//!
+//! Layers, later ones win: defaults, the file, `conf.d/*.toml` beside it, `STOWAGE__TABLE__KEY`, flags.
+//! A key is added in [`settings`](Config), with its default, and described in `config.example.toml`;
+//! `tests/config_example.rs` makes the reference page follow.
+
+mod check;
+mod environment;
+mod error;
+mod file;
+mod listen;
+mod load;
+mod log_filter;
+mod min_free;
+mod paths;
+mod schema;
+mod secret_file;
+mod settings;
+mod suggest;
+
+pub use check::Problem;
+pub use environment::{Environment, VariableProblem};
+pub use error::{ConfigError, FileProblem};
+pub use listen::parse_listen;
+pub use load::{Flags, Loaded, Request, Source, load};
+pub use log_filter::{LogFilter, LogFilterError};
+pub use min_free::{MinFree, MinFreeError};
+pub use paths::{blob_dir, data_dir};
+pub use schema::{Kind, Setting, settings};
+pub use secret_file::{SecretFile, SecretFileError};
+pub use settings::{
+    AuthConfig, Config, GcConfig, LogConfig, LogFormat, RegistryConfig, ServerConfig, StorageConfig,
+};

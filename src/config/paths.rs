@@ -1,0 +1,87 @@
+//! Where the data is when no setting says so.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::settings::Config;
+
+/// The file that is read when none is named and it is there.
+pub(super) const PACKAGED_FILE: &str = "/etc/stowage/stowage.toml";
+const PACKAGED_DATA: &str = "/var/lib/stowage";
+
+/// The data directory: as set; else systemd's; else the package's when its file is in force; else the user's.
+pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment) -> PathBuf {
+    if !config.storage.data_dir.as_os_str().is_empty() {
+        return config.storage.data_dir.clone();
+    }
+    if let Some(state) = environment.get("STATE_DIRECTORY").and_then(first_of_list) {
+        return state;
+    }
+    if file == Some(Path::new(PACKAGED_FILE)) {
+        return PathBuf::from(PACKAGED_DATA);
+    }
+    // The XDG specification: a relative path is to be ignored.
+    let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(data_home) = absolute("XDG_DATA_HOME") {
+        return data_home.join("stowage");
+    }
+    match absolute("HOME") {
+        Some(home) => home.join(".local/share/stowage"),
+        None => PathBuf::from(PACKAGED_DATA),
+    }
+}
+
+/// The directory that holds `blobs`, `uploads` and `quarantine`: as set, else the data directory.
+pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
+    let set = &config.storage.blob_dir;
+    if set.as_os_str().is_empty() { data_dir.to_owned() } else { set.clone() }
+}
+
+// systemd separates several directories with colons.
+fn first_of_list(list: &OsStr) -> Option<PathBuf> {
+    let first = list.as_bytes().split(|byte| *byte == b':').next()?;
+    (!first.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_directory_follows_its_table() {
+        let home = ("HOME", "/home/hanna");
+        let state = ("STATE_DIRECTORY", "/var/lib/stowage-two");
+        let packaged = Some(PACKAGED_FILE);
+        let own = Some("/home/hanna/stowage.toml");
+        for (set, file, environment, expected) in [
+            ("/srv/data", packaged, vec![home, state], "/srv/data"),
+            ("data", None, vec![home], "data"),
+            ("", packaged, vec![home, state], "/var/lib/stowage-two"),
+            ("", None, vec![home, state], "/var/lib/stowage-two"),
+            ("", None, vec![("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")], "/var/lib/a"),
+            ("", packaged, vec![home, ("XDG_DATA_HOME", "/x")], "/var/lib/stowage"),
+            ("", own, vec![home, ("XDG_DATA_HOME", "/x")], "/x/stowage"),
+            ("", None, vec![home, ("XDG_DATA_HOME", "relative")], "/home/hanna/.local/share/stowage"),
+            ("", None, vec![home, ("XDG_DATA_HOME", "")], "/home/hanna/.local/share/stowage"),
+            ("", None, vec![home], "/home/hanna/.local/share/stowage"),
+            ("", own, vec![home, ("STATE_DIRECTORY", "")], "/home/hanna/.local/share/stowage"),
+            ("", None, vec![], "/var/lib/stowage"),
+        ] {
+            let mut config = Config::default();
+            config.storage.data_dir = set.into();
+            let shown = format!("{set:?} {file:?} {environment:?}");
+            let environment: Environment = environment.into_iter().collect();
+            assert_eq!(data_dir(&config, file.map(Path::new), &environment), Path::new(expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn blobs_stay_in_the_data_directory_unless_set() {
+        let mut config = Config::default();
+        assert_eq!(blob_dir(&config, Path::new("/data")), Path::new("/data"));
+        config.storage.blob_dir = "/big".into();
+        assert_eq!(blob_dir(&config, Path::new("/data")), Path::new("/big"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The settings as a flat list, taken from the defaults: what a key is called and what it holds.
+
+use figment::value::Dict;
+use figment::value::Value;
+
+use super::settings::Config;
+
+/// One key of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its full name: `storage.gc.promise`.
+    pub key: String,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// What a setting holds: decides how its environment variable is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text; sizes, durations and paths too.
+    Text,
+    /// `true` or `false`.
+    Switch,
+    /// A whole number.
+    Number,
+    /// A list of texts.
+    List,
+}
+
+impl Setting {
+    /// The environment variable that sets it: `STOWAGE__STORAGE__GC__PROMISE`.
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::environment::PREFIX, self.key.to_uppercase().replace('.', "__"))
+    }
+
+    /// The table it is in, and its name there.
+    pub fn parts(&self) -> (&str, &str) {
+        self.key.rsplit_once('.').unwrap_or(("", &self.key))
+    }
+}
+
+/// Every setting there is, ordered by name.
+///
+/// # Panics
+/// Never: the defaults are plain values.
+pub fn settings() -> Vec<Setting> {
+    let defaults = Value::serialize(Config::default()).expect("the defaults are plain values");
+    let mut settings = Vec::new();
+    if let Value::Dict(_, dict) = &defaults {
+        collect(dict, "", &mut settings);
+    }
+    settings
+}
+
+fn collect(dict: &Dict, prefix: &str, settings: &mut Vec<Setting>) {
+    for (name, value) in dict {
+        let key = format!("{prefix}{name}");
+        let kind = match value {
+            Value::Dict(_, table) => {
+                collect(table, &format!("{key}."), settings);
+                continue;
+            }
+            Value::Bool(..) => Kind::Switch,
+            Value::Num(..) => Kind::Number,
+            Value::Array(..) => Kind::List,
+            Value::String(..) | Value::Char(..) | Value::Empty(..) => Kind::Text,
+        };
+        settings.push(Setting { key, kind });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_listed_with_its_kind() {
+        let list: Vec<String> = settings().iter().map(|s| format!("{} {:?}", s.key, s.kind)).collect();
+        assert_eq!(
+            list.join("\n"),
+            "auth.initial_admin Text\nauth.initial_admin_password_file Text\n\
+             log.access Switch\nlog.format Text\nlog.level Text\n\
+             registry.max_concurrent_uploads Number\nregistry.require_references Switch\n\
+             server.client_header_timeout Text\nserver.client_idle_timeout Text\nserver.keep_alive Text\n\
+             server.listen List\nserver.max_connections Number\nserver.shutdown_grace Text\n\
+             server.workers Number\n\
+             storage.blob_dir Text\nstorage.data_dir Text\nstorage.gc.promise Text\n\
+             storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text"
+        );
+    }
+
+    /// An optional setting has no default to take a type from, so the environment could not set it.
+    #[test]
+    fn no_setting_is_optional() {
+        let defaults = Value::serialize(Config::default()).unwrap();
+        for setting in settings() {
+            assert!(!matches!(defaults.find_ref(&setting.key), Some(Value::Empty(..))), "{}", setting.key);
+        }
+    }
+}

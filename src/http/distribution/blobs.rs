@@ -1,0 +1,139 @@
+//! `/v2/<name>/blobs/<digest>`
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::Bytes;
+use actix_web::web::Data;
+
+use super::CONTENT_DIGEST;
+use crate::app::App;
+use crate::auth::{Delete, Pull};
+use crate::http::blob_body::{BlobBody, HeadBody, Section};
+use crate::http::conditional;
+use crate::http::conditional::Outcome;
+use crate::http::error::{ApiError, Code};
+use crate::http::permit::Permit;
+use crate::http::range;
+use crate::http::range::{Asked, Span};
+use crate::http::route::{Route, header};
+use crate::model::digest::Digest;
+use crate::model::media_type::OCTET_STREAM;
+use crate::registry::BlobContent;
+
+/// `HEAD /v2/<name>/blobs/<digest>` (end-2)
+pub(super) async fn head(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    route: Route,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let digest: Digest = route.tail.parse()?;
+    let size = app.registry.blob_size(permit.grant(), &digest).await?;
+    if conditional::evaluate(&request, &digest)? == Outcome::NotModified {
+        return Ok(not_modified(&digest));
+    }
+    Ok(describe(StatusCode::OK, &digest).body(HeadBody(size)))
+}
+
+/// `GET /v2/<name>/blobs/<digest>` (end-2)
+pub(super) async fn get(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    route: Route,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let digest: Digest = route.tail.parse()?;
+    let blob = app.registry.open_blob(permit.grant(), &digest).await?;
+    if conditional::evaluate(&request, &digest)? == Outcome::NotModified {
+        return Ok(not_modified(&digest));
+    }
+    let asked = match header(&request, &RANGE) {
+        Some(ranges) if conditional::range_counts(&request, &digest) => range::parse(ranges, blob.size()),
+        _ => Asked::Whole,
+    };
+    match asked {
+        Asked::Whole => whole(&blob, &digest).await,
+        Asked::Parts(parts) => match parts.as_slice() {
+            [part] => Ok(one_part(&blob, &digest, *part)),
+            parts => Ok(several_parts(&blob, &digest, parts)),
+        },
+        Asked::Unsatisfiable => {
+            let message = format!("the blob has {} bytes, and none in this range", blob.size());
+            let size = format!("bytes */{}", blob.size());
+            Err(ApiError::new(Code::RangeInvalid, message).header(CONTENT_RANGE, &size))
+        }
+        Asked::TooMany => {
+            let message = "ask for at most 1000 ranges in 8 KiB of header at once";
+            Err(ApiError::new(Code::RangeInvalid, message).status(StatusCode::BAD_REQUEST))
+        }
+    }
+}
+
+/// `DELETE /v2/<name>/blobs/<digest>` (end-10)
+pub(super) async fn delete(app: Data<App>, permit: Permit<Delete>, route: Route) -> Result<HttpResponse, ApiError> {
+    let digest: Digest = route.tail.parse()?;
+    app.registry.delete_blob(permit.grant(), &digest).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn whole(blob: &BlobContent, digest: &Digest) -> Result<HttpResponse, ApiError> {
+    let mut response = describe(StatusCode::OK, digest);
+    if let Some(bytes) = blob.small().await? {
+        return Ok(response.body(bytes));
+    }
+    Ok(response.body(BlobBody::new(vec![Section::Blob(blob.reader(0, blob.size()))])))
+}
+
+fn one_part(blob: &BlobContent, digest: &Digest, part: Span) -> HttpResponse {
+    describe(StatusCode::PARTIAL_CONTENT, digest)
+        .insert_header((CONTENT_RANGE, part.content_range(blob.size())))
+        .body(BlobBody::new(vec![Section::Blob(blob.reader(part.start, part.len))]))
+}
+
+/// RFC 9110 section 14.6: one part for each range, in the order of the request.
+fn several_parts(blob: &BlobContent, digest: &Digest, parts: &[Span]) -> HttpResponse {
+    // The digest is in no blob that it is the digest of, so it separates the parts safely.
+    let boundary = digest.hex();
+    let mut sections = Vec::with_capacity(parts.len() * 2 + 1);
+    for (index, part) in parts.iter().enumerate() {
+        let line_break = if index == 0 { "" } else { "\r\n" };
+        let range = part.content_range(blob.size());
+        let head = format!(
+            "{line_break}--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n"
+        );
+        sections.push(Section::Text(Bytes::from(head)));
+        sections.push(Section::Blob(blob.reader(part.start, part.len)));
+    }
+    sections.push(Section::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    describe(StatusCode::PARTIAL_CONTENT, digest)
+        .insert_header((CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}")))
+        .body(BlobBody::new(sections))
+}
+
+fn not_modified(digest: &Digest) -> HttpResponse {
+    HttpResponse::NotModified()
+        .insert_header((ETAG, format!("\"{digest}\"")))
+        .insert_header((CONTENT_DIGEST, digest.to_string()))
+        .finish()
+}
+
+/// The headers of every answer with content. Browsers must neither guess a type nor run anything (S-10).
+fn describe(status: StatusCode, digest: &Digest) -> HttpResponseBuilder {
+    let text = digest.to_string();
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((CONTENT_TYPE, OCTET_STREAM))
+        .insert_header((ETAG, format!("\"{text}\"")))
+        .insert_header((CONTENT_DIGEST, text))
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .insert_header((CACHE_CONTROL, "private, max-age=31536000, immutable"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox"));
+    response
+}

@@ -1,0 +1,137 @@
+//! `/v2/<name>/manifests/<reference>`
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::Data;
+use actix_web::web::Payload;
+
+use super::{CONTENT_DIGEST, created};
+use crate::app::App;
+use crate::auth::{Delete, Pull, Push};
+use crate::http::blob_body::HeadBody;
+use crate::http::body;
+use crate::http::conditional;
+use crate::http::conditional::Outcome;
+use crate::http::error::{ApiError, Code};
+use crate::http::permit::Permit;
+use crate::http::query::Query;
+use crate::http::route::{Route, header};
+use crate::model::manifest::MAX_MANIFEST_SIZE;
+use crate::model::names::{Reference, Tag};
+use crate::registry::{ManifestHead, PutManifest};
+
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const TAG: HeaderName = HeaderName::from_static("oci-tag");
+/// Tags that one push sets at most (end-7b asks for 10 at least).
+const MAX_TAGS: usize = 64;
+
+/// `HEAD /v2/<name>/manifests/<reference>` (end-3)
+pub(super) async fn head(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    route: Route,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let reference: Reference = route.tail.parse()?;
+    let head = app.registry.manifest_head(permit.grant(), &reference)?;
+    if conditional::evaluate(&request, &head.digest)? == Outcome::NotModified {
+        return Ok(describe(StatusCode::NOT_MODIFIED, &head, &reference).finish());
+    }
+    Ok(describe(StatusCode::OK, &head, &reference).body(HeadBody(head.size)))
+}
+
+/// `GET /v2/<name>/manifests/<reference>` (end-3)
+pub(super) async fn get(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    route: Route,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let reference: Reference = route.tail.parse()?;
+    let manifest = app.registry.manifest(permit.grant(), &reference).await?;
+    if conditional::evaluate(&request, &manifest.head.digest)? == Outcome::NotModified {
+        return Ok(describe(StatusCode::NOT_MODIFIED, &manifest.head, &reference).finish());
+    }
+    Ok(describe(StatusCode::OK, &manifest.head, &reference).body(manifest.body))
+}
+
+/// `PUT /v2/<name>/manifests/<reference>` (end-7a, end-7b)
+pub(super) async fn put(
+    app: Data<App>,
+    permit: Permit<Push>,
+    route: Route,
+    query: Query,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let reference: Reference = route.tail.parse()?;
+    let tags = extra_tags(&reference, &query)?;
+    let size = body::content_length(&request).unwrap_or(MAX_MANIFEST_SIZE as u64);
+    let _room = app.manifest_room(size).await;
+    let body = body::whole(&request, payload, app.idle, MAX_MANIFEST_SIZE).await?;
+    let put = PutManifest {
+        reference,
+        tags: tags.clone(),
+        content_type: header(&request, &CONTENT_TYPE).map(str::to_owned),
+        body,
+        condition: conditional::condition(&request),
+    };
+    let stored = app.registry.put_manifest(permit.grant(), put).await?;
+    let digest = stored.digest.to_string();
+    let mut response = created(&format!("/v2/{}/manifests/{digest}", permit.name()), &digest);
+    let headers = response.headers_mut();
+    if let Some(subject) = stored.subject.and_then(|subject| subject.to_string().parse().ok()) {
+        headers.insert(SUBJECT, subject);
+    }
+    for tag in tags {
+        if let Ok(tag) = tag.as_str().parse() {
+            headers.append(TAG, tag);
+        }
+    }
+    Ok(response)
+}
+
+/// `DELETE /v2/<name>/manifests/<reference>` (end-9)
+pub(super) async fn delete(app: Data<App>, permit: Permit<Delete>, route: Route) -> Result<HttpResponse, ApiError> {
+    let reference: Reference = route.tail.parse()?;
+    app.registry.delete_manifest(permit.grant(), reference).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, ApiError> {
+    let mut tags = query.all("tag").map(str::parse).collect::<Result<Vec<Tag>, _>>()?;
+    tags.sort();
+    tags.dedup();
+    if tags.len() > MAX_TAGS {
+        let message = format!("{} tags at once; set at most {MAX_TAGS}, and the rest with another push", tags.len());
+        return Err(ApiError::new(Code::ManifestInvalid, message).status(StatusCode::URI_TOO_LONG));
+    }
+    if matches!(reference, Reference::Tag(_)) && !tags.is_empty() {
+        let message = "tag parameters need a push by digest: put the manifest to its digest, or name one tag in the path";
+        return Err(ApiError::new(Code::TagInvalid, message));
+    }
+    Ok(tags)
+}
+
+/// The headers of every answer with a manifest. What a tag points to may change at any time, a digest's content never.
+fn describe(status: StatusCode, head: &ManifestHead, reference: &Reference) -> HttpResponseBuilder {
+    let digest = head.digest.to_string();
+    let cache = match reference {
+        Reference::Tag(_) => "no-cache",
+        Reference::Digest(_) => "private, max-age=31536000, immutable",
+    };
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((CONTENT_TYPE, head.media_type.as_str()))
+        .insert_header((ETAG, format!("\"{digest}\"")))
+        .insert_header((CONTENT_DIGEST, digest))
+        .insert_header((CACHE_CONTROL, cache))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox"));
+    response
+}

@@ -1,0 +1,56 @@
+//! `/v2/<name>/referrers/<digest>`
+
+use actix_web::HttpResponse;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::HeaderName;
+use actix_web::web::Data;
+use serde_json::json;
+
+use super::next_link;
+use crate::app::App;
+use crate::auth::Pull;
+use crate::http::error::ApiError;
+use crate::http::permit::Permit;
+use crate::http::query::{Query, escape};
+use crate::http::route::Route;
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::media_type::OCI_INDEX;
+use crate::registry::ReferrerQuery;
+
+const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+/// `GET /v2/<name>/referrers/<digest>` (end-12): a list, empty for what was never seen.
+pub(super) async fn list(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    route: Route,
+    query: Query,
+) -> Result<HttpResponse, ApiError> {
+    let subject: AnyDigest = route.tail.parse()?;
+    let artifact_types: Vec<String> =
+        query.all("artifactType").filter(|wanted| !wanted.is_empty()).map(str::to_owned).collect();
+    let limit = match query.get("n") {
+        Some(_) => Some(query.page_size()?),
+        None => None,
+    };
+    let last = match query.last() {
+        Some(last) => Some(last.parse::<Digest>()?),
+        None => None,
+    };
+    let asked = ReferrerQuery { subject, artifact_types: artifact_types.clone(), last, limit };
+    let page = app.registry.referrers(permit.grant(), asked).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, OCI_INDEX));
+    if !artifact_types.is_empty() {
+        response.insert_header((FILTERS_APPLIED, "artifactType"));
+    }
+    if let Some(next) = page.next {
+        let mut pairs: Vec<String> =
+            artifact_types.iter().map(|wanted| format!("artifactType={}", escape(wanted))).collect();
+        pairs.push(format!("last={next}"));
+        pairs.extend(limit.map(|limit| format!("n={limit}")));
+        let path = format!("/v2/{}/referrers/{}", permit.name(), escape(&route.tail));
+        response.insert_header(next_link(&path, &pairs.join("&")));
+    }
+    Ok(response.json(json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.manifests })))
+}

@@ -1,0 +1,213 @@
+//! `/v2/<name>/blobs/uploads/`
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use actix_web::web::Data;
+use actix_web::web::Payload;
+
+use super::created;
+use crate::app::App;
+use crate::auth::{Caller, Pull, Push};
+use crate::http::body;
+use crate::http::error::{ApiError, Code};
+use crate::http::permit::Permit;
+use crate::http::query::Query;
+use crate::http::route::Route;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::names::RepoName;
+use crate::model::names::UploadId;
+use crate::registry::{Body, ContentRange, RegistryError, Standing};
+
+const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// `POST /v2/<name>/blobs/uploads/` (end-4a, end-4b, end-4c, end-11)
+pub(super) async fn start(
+    app: Data<App>,
+    permit: Permit<Push>,
+    query: Query,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    if let Some(digest) = query.get("mount")
+        && let Ok(digest) = digest.parse::<Digest>()
+        && mount(&app, &permit, &digest, query.get("from")).await?
+    {
+        return Ok(blob_created(&permit, &digest));
+    }
+    let algorithm = match query.get("digest-algorithm") {
+        Some(name) => name.parse::<Algorithm>()?,
+        None => Algorithm::Sha256,
+    };
+    if let Some(digest) = query.get("digest") {
+        let digest: Digest = digest.parse()?;
+        let announced = body::content_length(&request);
+        let empty = announced == Some(0) || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
+        if !empty || digest == Digest::of(digest.algorithm(), b"") {
+            let _place = app.registry.admit_body().await?;
+            let store = |body| app.registry.store_blob(permit.grant(), digest, body);
+            body::feed(&request, payload, app.idle, store).await?;
+            return Ok(blob_created(&permit, &digest));
+        }
+    }
+    let id = app.registry.start_upload(permit.grant(), algorithm).await?;
+    Ok(progress(StatusCode::ACCEPTED, &permit, Standing { id, offset: 0 }).finish())
+}
+
+/// `GET /v2/<name>/blobs/uploads/<id>` (end-13)
+pub(super) async fn standing(app: Data<App>, permit: Permit<Push>, route: Route) -> Result<HttpResponse, ApiError> {
+    let standing = app.registry.upload_standing(permit.grant(), upload_id(&route)?).await?;
+    Ok(progress(StatusCode::NO_CONTENT, &permit, standing).finish())
+}
+
+/// `PATCH /v2/<name>/blobs/uploads/<id>` (end-5)
+pub(super) async fn patch(
+    app: Data<App>,
+    permit: Permit<Push>,
+    route: Route,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let id = upload_id(&route)?;
+    let range = content_range(&request, &permit, &app, id).await?;
+    let _place = app.registry.admit_body().await?;
+    let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
+    let standing = body::feed(&request, payload, app.idle, append)
+        .await
+        .map_err(|error| with_standing(error, &permit, id))?;
+    Ok(progress(StatusCode::ACCEPTED, &permit, standing).finish())
+}
+
+/// `PUT /v2/<name>/blobs/uploads/<id>?digest=<digest>` (end-6)
+pub(super) async fn put(
+    app: Data<App>,
+    permit: Permit<Push>,
+    route: Route,
+    query: Query,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let id = upload_id(&route)?;
+    let range = content_range(&request, &permit, &app, id).await?;
+    let digests = query.all("digest").map(str::parse).collect::<Result<Vec<Digest>, _>>()?;
+    let Some(digest) = digests.first().copied() else {
+        let message = "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
+        return Err(ApiError::new(Code::DigestInvalid, message));
+    };
+    let place = match body::content_length(&request) {
+        Some(0) => None,
+        _ => Some(app.registry.admit_body().await?),
+    };
+    let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
+    body::feed(&request, payload, app.idle, finish).await.map_err(|error| with_standing(error, &permit, id))?;
+    drop(place);
+    Ok(blob_created(&permit, &digest))
+}
+
+/// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): whoever may push may give up.
+pub(super) async fn cancel(app: Data<App>, permit: Permit<Push>, route: Route) -> Result<HttpResponse, ApiError> {
+    app.registry.cancel_upload(permit.grant(), upload_id(&route)?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Mounts from the named repository, or from any that has the blob, as far as the caller may pull there.
+async fn mount(
+    app: &Data<App>,
+    permit: &Permit<Push>,
+    digest: &Digest,
+    from: Option<&str>,
+) -> Result<bool, ApiError> {
+    let caller: &Caller = permit.grant().caller();
+    let sources = match from {
+        Some(from) => from.parse::<RepoName>().into_iter().collect(),
+        None => app.registry.mount_sources(permit.grant(), digest).await?,
+    };
+    for source in sources {
+        if let Ok(from) = app.auth.repository::<Pull>(caller, &source)
+            && app.registry.mount(permit.grant(), digest, &from).await?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn upload_id(route: &Route) -> Result<UploadId, ApiError> {
+    route.tail.parse().map_err(|_| ApiError::from(RegistryError::UploadUnknown))
+}
+
+/// `Content-Range: <start>-<end>` of a chunk. A malformed one is answered like a wrong one, with the upload's state.
+async fn content_range(
+    request: &HttpRequest,
+    permit: &Permit<Push>,
+    app: &Data<App>,
+    id: UploadId,
+) -> Result<Option<ContentRange>, ApiError> {
+    let Some(value) = request.headers().get(CONTENT_RANGE) else { return Ok(None) };
+    let Some(range) = value.to_str().ok().and_then(parse_content_range) else {
+        let standing = app.registry.upload_standing(permit.grant(), id).await?;
+        let error = RegistryError::RangeInvalid { offset: standing.offset };
+        return Err(with_standing(error, permit, id));
+    };
+    match body::content_length(request) {
+        Some(length) if length != range.len() => {
+            let message = format!(
+                "Content-Range announces {} bytes and Content-Length {length}; send both for the same chunk",
+                range.len()
+            );
+            Err(ApiError::new(Code::SizeInvalid, message))
+        }
+        _ => Ok(Some(range)),
+    }
+}
+
+fn parse_content_range(text: &str) -> Option<ContentRange> {
+    let (start, end) = text.split_once('-')?;
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (start, end) = (number(start)?, number(end)?);
+    (start <= end).then_some(ContentRange { start, end })
+}
+
+fn blob_created(permit: &Permit<Push>, digest: &Digest) -> HttpResponse {
+    let digest = digest.to_string();
+    created(&format!("/v2/{}/blobs/{digest}", permit.name()), &digest)
+}
+
+fn location(permit: &Permit<Push>, id: UploadId) -> String {
+    format!("/v2/{}/blobs/uploads/{id}", permit.name())
+}
+
+/// `Range` tells the last byte received; an empty upload says `0-0`, because docker reads two numbers.
+fn received(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+fn progress(status: StatusCode, permit: &Permit<Push>, standing: Standing) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((LOCATION, location(permit, standing.id)))
+        .insert_header((RANGE, received(standing.offset)))
+        .insert_header((UPLOAD_ID, standing.id.to_string()));
+    if status != StatusCode::NO_CONTENT {
+        response.insert_header((CONTENT_LENGTH, "0"));
+    }
+    response
+}
+
+/// Adds to an error where the upload stands: regctl goes on from there.
+fn with_standing(error: RegistryError, permit: &Permit<Push>, id: UploadId) -> ApiError {
+    let offset = match &error {
+        RegistryError::RangeInvalid { offset }
+        | RegistryError::SizeInvalid { offset }
+        | RegistryError::Cut { offset } => *offset,
+        _ => return ApiError::from(error),
+    };
+    ApiError::from(error)
+        .header(LOCATION, &location(permit, id))
+        .header(RANGE, &received(offset))
+        .header(UPLOAD_ID, &id.to_string())
+}

@@ -1,0 +1,316 @@
+//! What goes wrong, as HTTP tells it: a code of the distribution-spec, a sentence that says what to do, and a status.
+//! The cause goes to the log, never into the answer.
+
+use std::error::Error;
+use std::fmt;
+
+use actix_web::HttpResponse;
+use actix_web::ResponseError;
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::Value;
+use serde_json::json;
+
+use crate::auth::{Refusal, SignInError};
+use crate::model::digest::DigestError;
+use crate::model::manifest::ManifestError;
+use crate::model::names::{NameError, ReferenceError, TagError};
+use crate::registry::MissingReference;
+use crate::registry::RegistryError;
+use crate::store::meta::StoreError;
+
+macro_rules! codes {
+    ($($name:ident $text:literal $status:ident;)*) => {
+        /// The error codes of the distribution-spec and of distribution, with their usual status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Code { $( #[doc = $text] $name, )* }
+
+        impl Code {
+            const fn text(self) -> &'static str {
+                match self { $( Self::$name => $text, )* }
+            }
+
+            const fn status(self) -> StatusCode {
+                match self { $( Self::$name => StatusCode::$status, )* }
+            }
+        }
+    };
+}
+
+codes! {
+    BlobUnknown "BLOB_UNKNOWN" NOT_FOUND;
+    BlobUploadUnknown "BLOB_UPLOAD_UNKNOWN" NOT_FOUND;
+    Denied "DENIED" FORBIDDEN;
+    DigestInvalid "DIGEST_INVALID" BAD_REQUEST;
+    ManifestBlobUnknown "MANIFEST_BLOB_UNKNOWN" BAD_REQUEST;
+    ManifestInvalid "MANIFEST_INVALID" BAD_REQUEST;
+    ManifestUnknown "MANIFEST_UNKNOWN" NOT_FOUND;
+    NameInvalid "NAME_INVALID" BAD_REQUEST;
+    NameUnknown "NAME_UNKNOWN" NOT_FOUND;
+    PaginationNumberInvalid "PAGINATION_NUMBER_INVALID" BAD_REQUEST;
+    RangeInvalid "RANGE_INVALID" RANGE_NOT_SATISFIABLE;
+    SizeInvalid "SIZE_INVALID" BAD_REQUEST;
+    TagInvalid "TAG_INVALID" BAD_REQUEST;
+    TooManyRequests "TOOMANYREQUESTS" TOO_MANY_REQUESTS;
+    Unauthorized "UNAUTHORIZED" UNAUTHORIZED;
+    Unavailable "UNAVAILABLE" SERVICE_UNAVAILABLE;
+    Unknown "UNKNOWN" INTERNAL_SERVER_ERROR;
+    Unsupported "UNSUPPORTED" METHOD_NOT_ALLOWED;
+}
+
+/// One thing that went wrong.
+#[derive(Debug)]
+struct Item {
+    code: Code,
+    message: String,
+    detail: Option<Value>,
+}
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    items: Vec<Item>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    reason: Option<&'static str>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// An error with the usual status of its code.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            status: code.status(),
+            items: vec![Item { code, message: message.into(), detail: None }],
+            headers: Vec::new(),
+            reason: None,
+            cause: None,
+        }
+    }
+
+    /// The same with another status.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same with a header.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The same with a reason phrase: docker prints nothing else of a 5xx.
+    fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The same with what the log shall say and the client shall not hear.
+    fn cause(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    fn detail(mut self, detail: Value) -> Self {
+        if let Some(item) = self.items.first_mut() {
+            item.detail = Some(detail);
+        }
+        self
+    }
+
+    fn retry_after(self, seconds: &str) -> Self {
+        self.header(RETRY_AFTER, seconds)
+    }
+
+    fn missing(references: Vec<MissingReference>) -> Self {
+        let items = references.into_iter().map(|missing| {
+            let what = if missing.manifest { "manifest" } else { "blob" };
+            let hint = match &missing.elsewhere {
+                Some(name) => format!("mount it from {name} or push it first"),
+                None => "push it first".to_owned(),
+            };
+            Item {
+                code: Code::ManifestBlobUnknown,
+                message: format!("the manifest refers to the {what} {}, which the repository has not: {hint}", missing.digest),
+                detail: Some(json!({ "digest": missing.digest, "from": missing.elsewhere })),
+            }
+        });
+        Self { items: items.collect(), ..Self::new(Code::ManifestBlobUnknown, "") }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.items.first().map_or("", |item| item.message.as_str());
+        write!(f, "{} {first}", self.status.as_u16())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        if let Some(cause) = &self.cause {
+            tracing::error!(%cause, status = self.status.as_u16(), "a request failed");
+        }
+        let mut response = HttpResponse::build(self.status);
+        if let Some(reason) = self.reason {
+            response.reason(reason);
+        }
+        for header in &self.headers {
+            response.append_header(header.clone());
+        }
+        let errors: Vec<Value> = self.items.iter().map(Item::json).collect();
+        response.json(json!({ "errors": errors }))
+    }
+}
+
+impl Item {
+    fn json(&self) -> Value {
+        let mut item = json!({ "code": self.code.text(), "message": self.message });
+        if let Some(detail) = &self.detail {
+            item["detail"] = detail.clone();
+        }
+        item
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        let message = error.to_string();
+        match error {
+            RegistryError::Withdrawn => Self::new(Code::Denied, message),
+            RegistryError::RepositoryUnknown(_) => Self::new(Code::NameUnknown, message),
+            RegistryError::BlobUnknown(_) => Self::new(Code::BlobUnknown, message),
+            RegistryError::ManifestUnknown(_) => Self::new(Code::ManifestUnknown, message),
+            RegistryError::UploadUnknown => Self::new(Code::BlobUploadUnknown, message),
+            RegistryError::RangeInvalid { .. } => Self::new(Code::RangeInvalid, message),
+            RegistryError::SizeInvalid { .. } | RegistryError::Cut { .. } => {
+                Self::new(Code::SizeInvalid, message)
+            }
+            RegistryError::DigestMismatch { expected, actual } => Self::new(Code::DigestInvalid, message)
+                .detail(json!({ "expected": expected, "actual": actual })),
+            RegistryError::BlobReferenced(_) => {
+                Self::new(Code::Denied, message).status(StatusCode::METHOD_NOT_ALLOWED)
+            }
+            RegistryError::Manifest(error) => Self::from(error),
+            RegistryError::ReferencesMissing(references) => Self::missing(references),
+            RegistryError::ReferenceSize { .. } | RegistryError::TooDeep(_) => {
+                Self::new(Code::ManifestInvalid, message)
+            }
+            RegistryError::PreconditionFailed { .. } => {
+                Self::new(Code::Denied, message).status(StatusCode::PRECONDITION_FAILED)
+            }
+            RegistryError::DiskFull => Self::new(Code::Denied, message)
+                .status(StatusCode::INSUFFICIENT_STORAGE)
+                .reason("the registry's disk is full: free some space or ask its admin to")
+                .retry_after("60"),
+            RegistryError::ReadOnly => {
+                Self::new(Code::Unsupported, message)
+            }
+            RegistryError::Busy => Self::new(Code::Unavailable, message)
+                .reason("too many uploads at once: try again in a few seconds")
+                .retry_after("5"),
+            RegistryError::Io(detail) => {
+                Self::new(Code::Unknown, "the registry's disk failed; its log says more")
+                    .reason("the registry's disk failed: its log says more")
+                    .cause(RegistryError::Io(detail))
+            }
+            RegistryError::Store(error) => Self::from(error),
+            RegistryError::Interrupted => Self::new(Code::Unknown, message),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::from(RegistryError::DiskFull),
+            StoreError::ReadOnly => Self::from(RegistryError::ReadOnly),
+            StoreError::Unavailable => Self::new(Code::Unavailable, error.to_string()).retry_after("2"),
+            StoreError::OutcomeUnknown => Self::new(Code::Unknown, error.to_string()),
+            StoreError::Corrupt { .. } | StoreError::Io(_) | StoreError::Failed => {
+                Self::new(Code::Unknown, "the registry's metadata failed; its log says more").cause(error)
+            }
+        }
+    }
+}
+
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
+        let message = error.to_string();
+        match error {
+            SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+                Self::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\"")
+            }
+            SignInError::Busy => Self::new(Code::TooManyRequests, message).retry_after("5"),
+            SignInError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Hidden => Self::new(Code::NameUnknown, message),
+            Refusal::Denied(_) => Self::new(Code::Denied, message),
+            Refusal::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<ManifestError> for ApiError {
+    fn from(error: ManifestError) -> Self {
+        let api = Self::new(Code::ManifestInvalid, error.to_string());
+        match error {
+            ManifestError::TooLarge { .. } => api.status(StatusCode::PAYLOAD_TOO_LARGE),
+            ManifestError::NotUtf8 { .. }
+            | ManifestError::TooDeep
+            | ManifestError::NotJson { .. }
+            | ManifestError::Invalid { .. }
+            | ManifestError::Schema1
+            | ManifestError::ArtifactManifest
+            | ManifestError::UnknownType { .. }
+            | ManifestError::Untyped
+            | ManifestError::Conflict { .. }
+            | ManifestError::SchemaVersion { .. }
+            | ManifestError::Missing { .. }
+            | ManifestError::Ambiguous { .. } => api,
+        }
+    }
+}
+
+impl From<DigestError> for ApiError {
+    fn from(error: DigestError) -> Self {
+        Self::new(Code::DigestInvalid, error.to_string())
+    }
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
+impl From<TagError> for ApiError {
+    fn from(error: TagError) -> Self {
+        Self::new(Code::TagInvalid, error.to_string())
+    }
+}
+
+impl From<ReferenceError> for ApiError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Tag(error) => Self::from(error),
+            ReferenceError::Digest(error) => Self::from(error),
+        }
+    }
+}

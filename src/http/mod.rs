@@ -1,0 +1,30 @@
+//! HTTP in, HTTP out: the only floor that knows status codes.
+
+mod blob_body;
+mod body;
+mod conditional;
+pub mod distribution;
+mod error;
+mod observe;
+mod permit;
+mod query;
+mod range;
+mod route;
+
+use actix_web::HttpResponse;
+use actix_web::web;
+
+pub use observe::observe;
+
+/// Everything that is served.
+pub fn routes(config: &mut web::ServiceConfig) {
+    distribution::routes(config);
+    config.default_service(web::to(elsewhere));
+}
+
+/// Any path outside the API, such as `/v1/search`: clients that probe for something else go on quickly.
+async fn elsewhere() -> HttpResponse {
+    HttpResponse::NotFound().json(serde_json::json!({
+        "errors": [{ "code": "NOT_FOUND", "message": "nothing is here: the registry's API is below /v2/" }]
+    }))
+}

@@ -1,0 +1,116 @@
+//! The only way of a handler to a grant: an extractor that recognises the caller and asks `auth`.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::FromRequest;
+use actix_web::HttpMessage as _;
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+
+use super::error::{ApiError, Code};
+use super::observe::Seen;
+use super::route::Route;
+use crate::app::App;
+use crate::auth::{Action, Caller, Catalog, Grant, Repository, SignInError};
+
+type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+/// A caller was recognised; no right comes with that.
+pub(crate) struct Known;
+
+/// The permission for `A` on the repository in the path, or on the catalogue.
+pub(crate) struct Permit<A: Action>(Grant<A>);
+
+impl<A: Action> Permit<A> {
+    /// The proof for the registry.
+    pub(crate) const fn grant(&self) -> &Grant<A> {
+        &self.0
+    }
+
+    /// The proof itself, for work that outlives the handler's borrow.
+    pub(crate) fn into_grant(self) -> Grant<A> {
+        self.0
+    }
+}
+
+impl<A: Action<Target = Repository>> Permit<A> {
+    /// The name of the repository.
+    pub(crate) fn name(&self) -> &str {
+        self.0.name().as_str()
+    }
+}
+
+/// The parts of the server.
+pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, ApiError> {
+    request.app_data::<Data<App>>().ok_or_else(|| ApiError::new(Code::Unknown, "the server is not set up"))
+}
+
+async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
+    let mut values = request.headers().get_all(AUTHORIZATION);
+    let header = match (values.next(), values.next()) {
+        (None, _) => None,
+        (Some(value), None) => Some(value.to_str().map_err(|_| SignInError::Malformed)?),
+        (Some(_), Some(_)) => return Err(SignInError::Malformed.into()),
+    };
+    let principal = app(request)?.auth.authenticate(header).await?;
+    if let Some(seen) = request.extensions().get::<Seen>() {
+        seen.principal(&principal);
+    }
+    Ok(Caller { principal, address: request.peer_addr().map(|peer| peer.ip()) })
+}
+
+impl FromRequest for Known {
+    type Error = ApiError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { recognise(&request).await.map(|_| Self) })
+    }
+}
+
+/// How a grant for a request is found.
+pub(crate) trait Sought: Action {
+    /// Asks `auth` for the grant.
+    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError>
+    where
+        Self: Sized;
+}
+
+macro_rules! on_repository {
+    ($($action:ident)*) => { $(
+        impl Sought for crate::auth::$action {
+            fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
+                let name = match request.extensions().get::<Route>() {
+                    Some(route) => route.repository()?,
+                    None => Route::parse(request.path()).repository()?,
+                };
+                Ok(app(request)?.auth.repository(caller, &name)?)
+            }
+        }
+    )* };
+}
+
+on_repository!(Pull Push Delete);
+
+impl Sought for Catalog {
+    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
+        Ok(app(request)?.auth.catalog(caller)?)
+    }
+}
+
+impl<A: Sought> FromRequest for Permit<A> {
+    type Error = ApiError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let caller = recognise(&request).await?;
+            A::seek(&request, &caller).map(Self)
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The query of a request: form-encoded pairs in any order, of which unknown ones are ignored.
+
+use std::future::{Ready, ready};
+
+use actix_web::FromRequest;
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::web;
+
+use super::error::{ApiError, Code};
+
+/// Entries of a list when the client does not say how many, and at most.
+const MAX_PAGE: usize = 10_000;
+
+/// The pairs of a query.
+#[derive(Clone, Debug)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// The first value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter.
+    pub(crate) fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `n`: how many entries a page has at most.
+    pub(crate) fn page_size(&self) -> Result<usize, ApiError> {
+        let Some(text) = self.get("n").filter(|text| !text.is_empty()) else { return Ok(MAX_PAGE) };
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = "n must be a number of entries from 0 on, such as n=100";
+            return Err(ApiError::new(Code::PaginationNumberInvalid, message));
+        }
+        Ok(text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
+    }
+
+    /// `last`: the entry after which the page starts.
+    pub(crate) fn last(&self) -> Option<String> {
+        self.get("last").filter(|last| !last.is_empty()).map(str::to_owned)
+    }
+}
+
+impl FromRequest for Query {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let pairs = if request.query_string().is_empty() {
+            Vec::new()
+        } else {
+            // What is not form-encoded at all names no parameter that is known.
+            web::Query::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default()
+        };
+        ready(Ok(Self(pairs)))
+    }
+}
+
+/// Escapes a value for the query of a `Link`.
+pub(crate) fn escape(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

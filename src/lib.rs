@@ -1,0 +1,26 @@
+//! Stowage: a complete OCI/Docker container registry in one binary.
+//!
+//! The house has floors; a module imports only from the floors below it (`tests/architecture.rs`).
+//!
+//! | floor | module | what it is for |
+//! |---|---|---|
+//! | 7 | [`cli`] | one file per command |
+//! | 6 | [`server`] | listeners, signals, drain |
+//! | 5 | [`http`] | HTTP in, HTTP out; the only floor that knows status codes |
+//! | 4 | [`app`] | the parts, built once |
+//! | 3 | [`auth`] | who may do what |
+//! | 3 | [`registry`] | what a registry does |
+//! | 2 | [`store`] | blobs in files, metadata in one database |
+//! | 1 | [`config`], [`telemetry`] | settings; logs |
+//! | 0 | [`model`] | values |
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod model;
+pub mod registry;
+pub mod server;
+pub mod store;
+pub mod telemetry;

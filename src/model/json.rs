@@ -1,0 +1,203 @@
+//! Reading JSON that must mean the same to every client: bounded depth, no key twice, no look-alike keys.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::text::shorten;
+
+/// How many characters an error message about a document may have.
+const MESSAGE: usize = 300;
+
+/// Whether brackets nest deeper than `limit`; found in one pass over the bytes, before anything is built.
+pub(super) fn nests_deeper(text: &str, limit: usize) -> bool {
+    let mut depth = 0;
+    let mut in_string = false;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            // Skips what is escaped, so that an escaped quote does not end the string.
+            b'\\' if in_string => _ = bytes.next(),
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Puts the place in front of an error: `layers[3]: size: ...`.
+pub(super) fn at<T, E: Error>(place: impl fmt::Display, result: Result<T, E>) -> Result<T, E> {
+    result.map_err(|error| E::custom(format_args!("{place}: {}", message(&error))))
+}
+
+/// What an error says, cut where a client made it long.
+pub(super) fn message(error: &impl fmt::Display) -> String {
+    shorten(&error.to_string(), MESSAGE)
+}
+
+/// Walks over the keys of an object that are read, and skips all others with their values.
+pub(super) struct Fields {
+    names: &'static [&'static str],
+    seen: Vec<&'static str>,
+}
+
+impl Fields {
+    /// For an object of which these keys are read.
+    pub(super) fn new(names: &'static [&'static str]) -> Self {
+        Self { names, seen: Vec::with_capacity(names.len()) }
+    }
+
+    /// The next key that is read; its value must be taken before the next call. Refuses a key that was there
+    /// before, for one client would believe the first value and another the last.
+    pub(super) fn next<'de, A: MapAccess<'de>>(
+        &mut self,
+        map: &mut A,
+    ) -> Result<Option<&'static str>, A::Error> {
+        while let Some(key) = map.next_key_seed(Key(self.names))? {
+            let Some(name) = key else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if self.saw(name) {
+                return Err(A::Error::custom(format_args!("key `{name}` appears twice: keep one")));
+            }
+            self.seen.push(name);
+            return Ok(Some(name));
+        }
+        Ok(None)
+    }
+
+    /// Whether the key was there, even with the value null.
+    pub(super) fn saw(&self, name: &str) -> bool {
+        self.seen.contains(&name)
+    }
+}
+
+/// Reads an array of at most `limit` entries, or null; errors name the entry, and the rest of a longer array is
+/// not read.
+pub(super) struct List<T> {
+    name: &'static str,
+    limit: usize,
+    entries: PhantomData<T>,
+}
+
+impl<T> List<T> {
+    /// For the array under this key.
+    pub(super) const fn new(name: &'static str, limit: usize) -> Self {
+        Self { name, limit, entries: PhantomData }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for List<T> {
+    type Value = Option<Vec<T>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array as `{}`", self.name)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let Self { name, limit, .. } = self;
+        let mut list = Vec::new();
+        while list.len() < limit {
+            match at(format_args!("{name}[{}]", list.len()), entries.next_element())? {
+                Some(entry) => list.push(entry),
+                None => return Ok(Some(list)),
+            }
+        }
+        match entries.next_element::<IgnoredAny>()? {
+            Some(_) => Err(A::Error::custom(format_args!("{name}: more than {limit} entries: split it up"))),
+            None => Ok(Some(list)),
+        }
+    }
+}
+
+/// Reads one key: `Some` if it is one of the names, an error if some client would take it for one of them.
+struct Key(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<&'static str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<&'static str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        if let Some(name) = self.0.iter().find(|name| **name == key) {
+            return Ok(Some(name));
+        }
+        match self.0.iter().find(|name| looks_like(key, name)) {
+            Some(name) => Err(E::custom(format_args!(
+                "key `{key}` differs from `{name}` in letter case only, and clients written in Go read it as \
+                 `{name}`: rename or remove it"
+            ))),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whether Go's `encoding/json` takes the key for the name: it ignores case by Unicode's simple folding, which
+/// puts the long s and the Kelvin sign to the ASCII letters.
+fn looks_like(key: &str, name: &str) -> bool {
+    let folded = key.chars().map(|character| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => character.to_ascii_lowercase(),
+    });
+    folded.eq(name.chars().map(|character| character.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        assert!(!nests_deeper("[[{}]]", 3));
+        assert!(nests_deeper("[[{}]]", 2));
+        assert!(!nests_deeper(r#"{"a[[[[\"[[[[":"\\"}"#, 1));
+        assert!(!nests_deeper("[],[],{},{}", 1));
+        assert!(!nests_deeper("]]]][", 1));
+        assert!(nests_deeper(&"[".repeat(1 << 20), 32));
+        assert!(!nests_deeper("\"\\", 1));
+    }
+
+    #[test]
+    fn keys_look_alike_as_they_do_to_go() {
+        for key in ["Layers", "LAYERS", "layer\u{17f}", "lAyErs"] {
+            assert!(looks_like(key, "layers"), "{key}");
+        }
+        for key in ["layer", "layers ", "läyers", "Layerz"] {
+            assert!(!looks_like(key, "layers"), "{key}");
+        }
+        assert!(looks_like("\u{212a}ey", "key"));
+    }
+}

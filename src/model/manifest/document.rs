@@ -1,0 +1,144 @@
+//! The JSON document of a manifest, before its media type is settled.
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{MAX_REFERENCES, Manifest, ManifestError, accept};
+use crate::model::annotations::Annotations;
+use crate::model::descriptor::Descriptor;
+use crate::model::json::{Fields, List, at};
+use crate::model::media_type::{ManifestKind, OCI_INDEX, OCI_MANIFEST};
+
+/// The keys that are read; `fsLayers` marks docker's schema 1.
+const KEYS: &[&str] = &[
+    "schemaVersion",
+    "mediaType",
+    "config",
+    "layers",
+    "manifests",
+    "subject",
+    "artifactType",
+    "annotations",
+    "fsLayers",
+];
+
+/// Whatever a manifest of any type may have; null counts as absent, as it does for clients.
+pub(super) struct Document {
+    fields: Fields,
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+    artifact_type: Option<String>,
+    annotations: Option<Annotations>,
+}
+
+impl Document {
+    /// Settles the type, given what the `Content-Type` declared, and holds the document to its rules.
+    pub(super) fn into_manifest(self, declared: Option<&str>) -> Result<Manifest, ManifestError> {
+        if self.schema_version == Some(1) || self.fields.saw("fsLayers") {
+            return Err(ManifestError::Schema1);
+        }
+        let media_type = self.media_type(declared)?.to_owned();
+        let kind = accept(&media_type)?;
+        if self.schema_version != Some(2) {
+            return Err(ManifestError::SchemaVersion { found: self.schema_version });
+        }
+        self.refuse_ambiguity(&media_type, kind)?;
+        let missing = |key| ManifestError::Missing { media_type: media_type.clone(), key };
+        let (config, layers, manifests) = match kind {
+            ManifestKind::Image => {
+                let config = self.config.ok_or_else(|| missing("config"))?;
+                (Some(config), self.layers.ok_or_else(|| missing("layers"))?, Vec::new())
+            }
+            ManifestKind::Index => (None, Vec::new(), self.manifests.ok_or_else(|| missing("manifests"))?),
+        };
+        Ok(Manifest {
+            media_type,
+            kind,
+            config,
+            layers,
+            manifests,
+            subject: self.subject,
+            artifact_type: self.artifact_type,
+            annotations: self.annotations.unwrap_or_default(),
+        })
+    }
+
+    /// The one type that header, body and content agree on.
+    fn media_type<'a>(&'a self, declared: Option<&'a str>) -> Result<&'a str, ManifestError> {
+        match (declared, self.media_type.as_deref()) {
+            (Some(header), Some(body)) if header != body => Err(ManifestError::conflict(header, body)),
+            (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
+            (None, None) if self.fields.saw("manifests") => Ok(OCI_INDEX),
+            (None, None) if self.fields.saw("config") && self.fields.saw("layers") => Ok(OCI_MANIFEST),
+            (None, None) => Err(ManifestError::Untyped),
+        }
+    }
+
+    /// One body that is an image to one client and an index to another is an attack (CVE-2021-41190). The key
+    /// alone is enough, for containerd refuses it even with the value null.
+    fn refuse_ambiguity(&self, media_type: &str, kind: ManifestKind) -> Result<(), ManifestError> {
+        let (foreign, other): (&[&'static str], _) = match kind {
+            ManifestKind::Image => (&["manifests"], "an index"),
+            ManifestKind::Index => (&["config", "layers"], "an image"),
+        };
+        match foreign.iter().find(|key| self.fields.saw(key)) {
+            Some(key) => Err(ManifestError::Ambiguous { media_type: media_type.to_owned(), key, other }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a manifest object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut document = Document {
+            fields: Fields::new(KEYS),
+            schema_version: None,
+            media_type: None,
+            config: None,
+            layers: None,
+            manifests: None,
+            subject: None,
+            artifact_type: None,
+            annotations: None,
+        };
+        while let Some(name) = document.fields.next(&mut map)? {
+            match name {
+                "schemaVersion" => document.schema_version = at(name, map.next_value())?,
+                "mediaType" => document.media_type = non_empty(at(name, map.next_value())?),
+                "config" => document.config = at(name, map.next_value())?,
+                "layers" => document.layers = map.next_value_seed(List::new(name, MAX_REFERENCES))?,
+                "manifests" => document.manifests = map.next_value_seed(List::new(name, MAX_REFERENCES))?,
+                "subject" => document.subject = at(name, map.next_value())?,
+                "artifactType" => document.artifact_type = non_empty(at(name, map.next_value())?),
+                "annotations" => document.annotations = at(name, map.next_value())?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(document)
+    }
+}
+
+/// Go clients cannot tell an empty string from an absent one, and so it counts as absent.
+fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}

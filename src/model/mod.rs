@@ -1,0 +1,27 @@
+//! Values: what the protocol's texts and numbers mean, parsed once at the edge; no I/O and nothing of ours below.
+
+pub mod annotations;
+pub mod descriptor;
+pub mod digest;
+pub mod event;
+mod json;
+pub mod manifest;
+pub mod media_type;
+pub mod names;
+pub mod referrers;
+mod text;
+pub mod time;
+pub mod units;
+
+pub use annotations::Annotations;
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, AnyDigest, Digest, DigestError, DigestKey, Hasher};
+pub use event::{Event, EventKind};
+pub use manifest::{BlobReference, MAX_MANIFEST_SIZE, Manifest, ManifestError};
+pub use media_type::ManifestKind;
+pub use names::{
+    NameError, ProjectId, Reference, ReferenceError, RepoId, RepoName, Tag, TagError, UploadId,
+    UploadIdError, UserId,
+};
+pub use time::Now;
+pub use units::{ByteSize, HumanDuration, UnitError};

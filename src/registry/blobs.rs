@@ -1,0 +1,195 @@
+//! Blobs in a repository: seeing, mounting and deleting them.
+
+use std::ops::Bound;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::Registry;
+use super::content::BlobContent;
+use super::error::RegistryError;
+use super::events;
+use super::links;
+use super::repositories;
+use crate::auth::{Delete, Grant, Pull, Push};
+use crate::model::digest::Digest;
+use crate::model::event::EventKind;
+use crate::model::names::RepoName;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::{Blob, BlobState, Link};
+use crate::store::meta::tables;
+
+/// Repositories that an anonymous mount looks at. A blob in more of them is found in one of the first.
+const MOUNT_SOURCES: usize = 64;
+
+impl Registry {
+    /// The size of a blob of the repository. The answer promises that the blob stays for a while, so that a client
+    /// may skip its upload.
+    pub async fn blob_size(self: &Arc<Self>, grant: &Grant<Pull>, digest: &Digest) -> Result<u64, RegistryError> {
+        let (link, blob) = self.visible_blob(grant, digest)?;
+        self.renew_promise(grant, digest, &link).await?;
+        Ok(blob.size)
+    }
+
+    /// Opens a blob of the repository for reading.
+    pub async fn open_blob(
+        self: &Arc<Self>,
+        grant: &Grant<Pull>,
+        digest: &Digest,
+    ) -> Result<BlobContent, RegistryError> {
+        let (link, blob) = self.visible_blob(grant, digest)?;
+        self.renew_promise(grant, digest, &link).await?;
+        BlobContent::open(self, digest, &blob).await
+    }
+
+    fn visible_blob(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<(Link, Blob), RegistryError> {
+        let repository = grant.repository().ok_or(RegistryError::BlobUnknown(*digest))?;
+        self.meta
+            .get(|tx| links::visible(tx, repository, digest))?
+            .ok_or(RegistryError::BlobUnknown(*digest))
+    }
+
+    async fn renew_promise(&self, grant: &Grant<Pull>, digest: &Digest, link: &Link) -> Result<(), RegistryError> {
+        let promise_s = self.limits.promise_s;
+        let now = self.meta.clock().now();
+        let (true, Some(repository)) =
+            (links::promise_is_due(link, now.running_s, promise_s), grant.repository())
+        else {
+            return Ok(());
+        };
+        let digest = *digest;
+        self.meta
+            .write(move |tx| match links::visible(tx, repository, &digest)? {
+                Some(_) => links::promise(tx, repository, &digest, promise_s).map_err(RegistryError::from),
+                None => Err(RegistryError::BlobUnknown(digest)),
+            })
+            .await
+    }
+
+    /// Gives the repository a blob that another one has and that the caller may read there; false when that one has
+    /// it not. Source and target are decided in one transaction.
+    pub async fn mount(
+        self: &Arc<Self>,
+        grant: &Grant<Push>,
+        digest: &Digest,
+        from: &Grant<Pull>,
+    ) -> Result<bool, RegistryError> {
+        let (registry, grant, from, digest) = (Arc::clone(self), grant.carry(), from.carry(), *digest);
+        self.detached(async move {
+            let lock = registry.locks.lock(&digest).await;
+            let change = move |tx: &WriteTx<'_>| {
+                let _held = &lock;
+                mount(tx, &grant, &digest, &from)
+            };
+            registry.meta.write(change).await
+        })
+        .await
+    }
+
+    /// Repositories that have a blob, for a mount that names none: the caller's rights on each are asked before
+    /// anything is told.
+    pub async fn mount_sources(&self, grant: &Grant<Push>, digest: &Digest) -> Result<Vec<RepoName>, RegistryError> {
+        grant.caller();
+        let digest = *digest;
+        let names = self.meta.scan(move |tx| holders(tx, &digest, MOUNT_SOURCES)).await?;
+        Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the collector.
+    pub async fn delete_blob(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
+        let (grant, digest) = (grant.carry(), *digest);
+        self.meta.write(move |tx| delete(tx, &grant, &digest)).await
+    }
+
+    /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if absent,
+    /// so that clients push it again.
+    pub(super) async fn mark_corrupt(&self, digest: &Digest, found: &str) {
+        tracing::error!(%digest, found, "a blob is damaged; it is hidden until somebody pushes it again");
+        let digest = *digest;
+        let marked = self
+            .meta
+            .write(move |tx| {
+                let key = digest.key();
+                if let Some(mut blob) = tx.get(&tables::BLOB, &key[..])? {
+                    blob.state = BlobState::Corrupt;
+                    tx.put(&tables::BLOB, &key[..], &blob)?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await;
+        if let Err(error) = marked {
+            tracing::error!(%digest, %error, "the damage could not be recorded");
+        }
+    }
+}
+
+fn mount(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Push>,
+    digest: &Digest,
+    from: &Grant<Pull>,
+) -> Result<bool, RegistryError> {
+    grant.recheck(tx)??;
+    if from.recheck(tx)?.is_err() {
+        return Ok(false);
+    }
+    let Some(source) = tx.get(&tables::REPOSITORY_NAME, from.name().as_str())? else { return Ok(false) };
+    let Some((_, blob)) = links::visible(tx, crate::model::names::RepoId(source), digest)? else {
+        return Ok(false);
+    };
+    let repository = repositories::ensure(tx, grant)?;
+    links::attach(tx, repository, digest)?;
+    let kind = EventKind::BlobMounted {
+        repository: grant.name().clone(),
+        from: Some(from.name().clone()),
+        digest: *digest,
+        size: blob.size,
+    };
+    events::record(tx, grant.caller(), kind)?;
+    Ok(true)
+}
+
+fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
+    let repository = repositories::existing(tx, grant)?;
+    let key = digest.key();
+    let link = tx
+        .get(&tables::LINK, (repository.0, &key[..]))?
+        .filter(|link| link.present && !link.hidden)
+        .ok_or(RegistryError::BlobUnknown(*digest))?;
+    if link.references > 0 {
+        return Err(RegistryError::BlobReferenced(*digest));
+    }
+    if link.trash_references > 0 {
+        tx.put(&tables::LINK, (repository.0, &key[..]), &Link { hidden: true, ..link })?;
+    } else {
+        links::detach(tx, repository, digest, &link)?;
+    }
+    let kind = EventKind::BlobDeleted { repository: grant.name().clone(), digest: *digest };
+    events::record(tx, grant.caller(), kind)?;
+    events::audit(tx, grant.caller(), "blob.delete", format!("{}@{digest}", grant.name()))?;
+    repositories::remove_if_empty(tx, repository)?;
+    Ok(())
+}
+
+/// Names of up to `limit` repositories that hold a blob.
+pub(super) fn holders(tx: &impl Tx, digest: &Digest, limit: usize) -> Result<Vec<String>, StoreError> {
+    let key = digest.key();
+    let mut ids = Vec::new();
+    tx.scan(
+        &tables::BLOB_LINK,
+        Bound::Included((&key[..], 0)),
+        Bound::Included((&key[..], u64::MAX)),
+        |(_, repository), ()| {
+            ids.push(repository);
+            if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    )?;
+    let mut names = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(repository) = tx.get(&tables::REPOSITORY, id)? {
+            names.push(repository.name);
+        }
+    }
+    Ok(names)
+}

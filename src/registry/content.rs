@@ -1,0 +1,207 @@
+//! The bytes of a blob on their way out, verified where decisions allow no doubt: small blobs always, large ones when
+//! their file is not what it was when its content was hashed last. Wrong bytes are never completed to a client.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::Registry;
+use super::error::RegistryError;
+use crate::model::digest::{Digest, Hasher};
+use crate::store::blob::{BlobFile, Stamp};
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::Blob;
+use crate::store::meta::tables;
+
+/// Up to this many bytes a blob is read, hashed and sent as one piece.
+pub const SMALL: u64 = 64 << 10;
+/// Bytes read at once.
+const CHUNK: usize = 512 << 10;
+/// Bytes read at once while many large blobs are sent, so that their buffers stay within bounds.
+const CROWDED_CHUNK: usize = 128 << 10;
+/// Readers from which on it is crowded.
+const CROWD: usize = 64;
+
+static READERS: AtomicUsize = AtomicUsize::new(0);
+
+/// A blob that may be read.
+pub struct BlobContent {
+    registry: Arc<Registry>,
+    file: Arc<dyn BlobFile>,
+    digest: Digest,
+    size: u64,
+    suspect: bool,
+}
+
+impl BlobContent {
+    pub(super) async fn open(registry: &Arc<Registry>, digest: &Digest, row: &Blob) -> Result<Self, RegistryError> {
+        let problem = match registry.blobs.open(digest)? {
+            None => "the file is missing".to_owned(),
+            Some(file) if file.size() != row.size => format!("{} bytes instead of {}", file.size(), row.size),
+            Some(file) => {
+                return Ok(Self {
+                    registry: Arc::clone(registry),
+                    suspect: file.stamp() != row.verified,
+                    file,
+                    digest: *digest,
+                    size: row.size,
+                });
+            }
+        };
+        registry.mark_corrupt(digest, &problem).await;
+        Err(RegistryError::BlobUnknown(*digest))
+    }
+
+    /// Bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The whole blob, if it is small, verified.
+    pub async fn small(&self) -> Result<Option<Bytes>, RegistryError> {
+        if self.size > SMALL {
+            return Ok(None);
+        }
+        let len = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let read = match self.file.try_read(0, len) {
+            Ok(Some(bytes)) if bytes.len() == len => Ok(bytes),
+            _ => {
+                let file = Arc::clone(&self.file);
+                self.registry.blocking(move || file.read(0, len)).await?
+            }
+        };
+        match read {
+            Ok(bytes) if Digest::of(self.digest.algorithm(), &bytes) == self.digest => Ok(Some(bytes)),
+            Ok(_) => {
+                self.registry.mark_corrupt(&self.digest, "another content").await;
+                Err(RegistryError::BlobUnknown(self.digest))
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.registry.mark_corrupt(&self.digest, "fewer bytes").await;
+                Err(RegistryError::BlobUnknown(self.digest))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads `len` bytes from `start` on, piece by piece.
+    pub fn reader(&self, start: u64, len: u64) -> BlobReader {
+        let whole = start == 0 && len == self.size;
+        BlobReader {
+            verify: (whole && self.suspect).then(|| Verify {
+                hasher: Hasher::new(self.digest.algorithm()),
+                stamp: self.file.stamp(),
+            }),
+            registry: Arc::clone(&self.registry),
+            file: Arc::clone(&self.file),
+            digest: self.digest,
+            position: start,
+            end: start + len,
+            chunk: if READERS.fetch_add(1, Ordering::Relaxed) >= CROWD { CROWDED_CHUNK } else { CHUNK },
+        }
+    }
+}
+
+struct Verify {
+    hasher: Hasher,
+    stamp: Stamp,
+}
+
+/// What a reader has next.
+pub enum Piece {
+    /// Bytes to send.
+    Data(Bytes),
+    /// The disk has to be asked: the blocking read that does it. Give its result to [`BlobReader::received`].
+    Pending(JoinHandle<io::Result<Bytes>>),
+    /// Nothing more.
+    End,
+}
+
+/// A part of a blob, read piece by piece.
+pub struct BlobReader {
+    registry: Arc<Registry>,
+    file: Arc<dyn BlobFile>,
+    digest: Digest,
+    position: u64,
+    end: u64,
+    chunk: usize,
+    verify: Option<Verify>,
+}
+
+impl BlobReader {
+    /// Bytes that are left.
+    pub const fn remaining(&self) -> u64 {
+        self.end - self.position
+    }
+
+    /// The next piece, read without blocking if the page cache has it.
+    pub fn next_piece(&mut self) -> io::Result<Piece> {
+        if self.position == self.end {
+            return Ok(Piece::End);
+        }
+        let len = usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(self.chunk);
+        match self.file.try_read(self.position, len)? {
+            Some(bytes) if !bytes.is_empty() => self.received(bytes).map(Piece::Data),
+            _ => {
+                let (file, position) = (Arc::clone(&self.file), self.position);
+                Ok(Piece::Pending(self.registry.runtime.spawn_blocking(move || file.read(position, len))))
+            }
+        }
+    }
+
+    /// Takes what a blocking read brought. The last piece of a blob under verification passes only if all of it was
+    /// right; otherwise the error breaks the connection off before the client has the whole.
+    pub fn received(&mut self, bytes: Bytes) -> io::Result<Bytes> {
+        if bytes.is_empty() {
+            self.damaged("fewer bytes");
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.position += bytes.len() as u64;
+        if let Some(verify) = &mut self.verify {
+            verify.hasher.update(&bytes);
+            if self.position == self.end {
+                self.conclude()?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn conclude(&mut self) -> io::Result<()> {
+        let Some(Verify { hasher, stamp }) = self.verify.take() else { return Ok(()) };
+        if hasher.finish() != self.digest {
+            self.damaged("another content");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored bytes are damaged"));
+        }
+        let (registry, digest) = (Arc::clone(&self.registry), self.digest);
+        self.registry.runtime.spawn(async move {
+            let noted = registry.meta.write(move |tx| {
+                let key = digest.key();
+                if let Some(mut blob) = tx.get(&tables::BLOB, &key[..])? {
+                    blob.verified = stamp;
+                    tx.put(&tables::BLOB, &key[..], &blob)?;
+                }
+                Ok::<_, StoreError>(())
+            });
+            if let Err(error) = noted.await {
+                tracing::warn!(%digest, %error, "a verification was not recorded; the next read verifies again");
+            }
+        });
+        Ok(())
+    }
+
+    fn damaged(&self, found: &'static str) {
+        let (registry, digest) = (Arc::clone(&self.registry), self.digest);
+        self.registry.runtime.spawn(async move { registry.mark_corrupt(&digest, found).await });
+    }
+}
+
+impl Drop for BlobReader {
+    fn drop(&mut self) {
+        READERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}

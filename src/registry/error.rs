@@ -1,0 +1,141 @@
+//! What the registry refuses, in its own words; the status codes are `http`'s.
+
+use std::io;
+
+use crate::auth::Withdrawn;
+use crate::model::digest::AnyDigest;
+use crate::model::digest::Digest;
+use crate::model::manifest::ManifestError;
+use crate::model::names::{RepoName, Tag};
+use crate::store::meta::StoreError;
+
+/// Something that a manifest refers to and that its repository has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingReference {
+    /// What is missing.
+    pub digest: AnyDigest,
+    /// It would be a manifest, not a blob.
+    pub manifest: bool,
+    /// A repository that has it and that the caller may read, to mount it from.
+    pub elsewhere: Option<String>,
+}
+
+/// Why the registry did not do what it was asked. Where not said otherwise nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The permission was withdrawn while the request was under way.
+    #[error("the permission for this was withdrawn while it was under way; sign in again")]
+    Withdrawn,
+    /// There is no such repository.
+    #[error("the repository {0} is not known to the registry")]
+    RepositoryUnknown(RepoName),
+    /// The repository has no such blob.
+    #[error("the blob {0} is not known to the repository")]
+    BlobUnknown(Digest),
+    /// The repository has no such manifest or tag.
+    #[error("the manifest {0} is not known to the repository")]
+    ManifestUnknown(String),
+    /// There is no such upload session for this caller in this repository.
+    #[error("the upload is not known: it was finished, cancelled or left alone too long; start a new one")]
+    UploadUnknown,
+    /// The bytes do not go on where the upload stands.
+    #[error("the upload stands at byte {offset}: send the bytes from there on, or ask for its state with GET")]
+    RangeInvalid {
+        /// Bytes received so far.
+        offset: u64,
+    },
+    /// The body had another length than announced.
+    #[error("the body has another length than its Content-Range and Content-Length say; the upload stands at byte {offset}")]
+    SizeInvalid {
+        /// Bytes received so far.
+        offset: u64,
+    },
+    /// The client's connection broke before the whole body had come. What came is kept.
+    #[error("the connection broke before the whole body had come; the upload stands at byte {offset} and can go on")]
+    Cut {
+        /// Bytes received so far.
+        offset: u64,
+    },
+    /// What came does not hash to what was announced. The upload is dropped.
+    #[error("the content hashes to {actual}, not to {expected}: it changed on its way; push it again")]
+    DigestMismatch {
+        /// What the client said.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// A manifest refers to it, so it stays.
+    #[error("the blob {0} is still referenced by a manifest of the repository; delete the manifests first")]
+    BlobReferenced(Digest),
+    /// The manifest is not one.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The manifest refers to what is not there.
+    #[error("the manifest refers to {} thing(s) that the repository has not", .0.len())]
+    ReferencesMissing(Vec<MissingReference>),
+    /// The manifest gives a blob another size than it has.
+    #[error("the manifest gives {digest} {said} bytes, but it has {actual}; build the image again")]
+    ReferenceSize {
+        /// The blob.
+        digest: AnyDigest,
+        /// What the manifest says.
+        said: u64,
+        /// What is stored.
+        actual: u64,
+    },
+    /// The index nests deeper than is stored.
+    #[error("the index nests {0} levels deep; this registry keeps 8")]
+    TooDeep(u8),
+    /// The tag does not point where the client's condition wants it.
+    #[error("the tag {tag} points to {}; the condition of the request does not hold", .actual.map_or("nothing".to_owned(), |digest| digest.to_string()))]
+    PreconditionFailed {
+        /// The tag.
+        tag: Tag,
+        /// Where it points.
+        actual: Option<Digest>,
+    },
+    /// The disk has no room.
+    #[error("the registry's disk is full: free some space or ask its admin to; pulls and deletes go on")]
+    DiskFull,
+    /// The disk does not take writes.
+    #[error("the registry's disk is read-only; pulls go on, pushes do not")]
+    ReadOnly,
+    /// Too many uploads are under way.
+    #[error("too many uploads at once; try again in a few seconds")]
+    Busy,
+    /// The disk failed.
+    #[error("the registry's disk failed: {0}")]
+    Io(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+    /// Work ended inside the server without an answer.
+    #[error("the registry could not finish this; try again")]
+    Interrupted,
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::DiskFull,
+            StoreError::ReadOnly => Self::ReadOnly,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<io::Error> for RegistryError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<Withdrawn> for RegistryError {
+    fn from(Withdrawn: Withdrawn) -> Self {
+        Self::Withdrawn
+    }
+}

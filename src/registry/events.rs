@@ -1,0 +1,31 @@
+//! Events and audit entries, written with the change they tell of.
+
+use crate::auth::Caller;
+use crate::model::event::Event;
+use crate::model::event::EventKind;
+use crate::store::meta::StoreError;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::AuditEntry;
+use crate::store::meta::tables;
+
+/// Records an event for whoever is to be told later.
+pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Result<(), StoreError> {
+    tx.record(Event {
+        at: tx.now().wall_ms,
+        actor: caller.principal.name().to_owned(),
+        address: caller.address_text(),
+        kind,
+    })
+}
+
+/// Writes an entry of the audit log.
+pub(super) fn audit(tx: &WriteTx<'_>, caller: &Caller, action: &str, target: String) -> Result<(), StoreError> {
+    let entry = AuditEntry {
+        at_ms: tx.now().wall_ms,
+        actor: caller.principal.name().to_owned(),
+        address: caller.address_text(),
+        action: action.to_owned(),
+        target,
+    };
+    tx.put(&tables::AUDIT, tx.next_sequence(), &entry)
+}

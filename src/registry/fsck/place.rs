@@ -1,0 +1,71 @@
+//! Where a problem is, as the key of a row tells.
+
+use crate::model::digest::AnyDigest;
+
+/// The repository and the digest that a problem is about, as far as it is about one.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) repository: Option<u64>,
+    /// A digest's key.
+    pub(super) digest: Option<&'a [u8]>,
+}
+
+impl<'a> Place<'a> {
+    /// The store as a whole.
+    pub(super) const STORE: Self = Self { repository: None, digest: None };
+
+    /// A repository.
+    pub(super) const fn repository(repository: u64) -> Self {
+        Self { repository: Some(repository), digest: None }
+    }
+
+    /// A blob or manifest, wherever it is held.
+    pub(super) const fn digest(digest: &'a [u8]) -> Self {
+        Self { repository: None, digest: Some(digest) }
+    }
+
+    /// A blob or manifest of a repository.
+    pub(super) const fn within(repository: u64, digest: &'a [u8]) -> Self {
+        Self { repository: Some(repository), digest: Some(digest) }
+    }
+
+    /// A digest's key for people, even if it is none.
+    pub(super) fn digest_text(key: &[u8]) -> String {
+        match AnyDigest::from_key(key) {
+            Some(digest) => digest.to_string(),
+            None => format!("not a digest: {key:02x?}"),
+        }
+    }
+}
+
+/// A key that tells where its row belongs.
+pub(super) trait Located {
+    fn place(&self) -> Place<'_>;
+}
+
+macro_rules! located {
+    ($($key:ty: $self:ident => $place:expr;)*) => { $(
+        impl Located for $key {
+            fn place(&self) -> Place<'_> {
+                let $self = self;
+                $place
+            }
+        }
+    )* };
+}
+
+// The first number of a key is a repository, but for `link_zero` and `blob_free`, which begin with a time.
+located! {
+    (): _key => Place::STORE;
+    u64: _key => Place::STORE;
+    &str: _key => Place::STORE;
+    &[u8]: key => Place::digest(key);
+    (u64, u64): key => Place::repository(key.0);
+    (u64, &str): key => Place::repository(key.0);
+    (u64, &str, u64): key => Place::repository(key.0);
+    (u64, &[u8]): key => Place::within(key.0, key.1);
+    (u64, &[u8], &str): key => Place::within(key.0, key.1);
+    (u64, &[u8], &[u8]): key => Place::within(key.0, key.2);
+    (u64, u64, &[u8]): key => Place::within(key.1, key.2);
+    (&[u8], u64): key => Place::within(key.1, key.0);
+}

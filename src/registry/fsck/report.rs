@@ -1,0 +1,75 @@
+//! What a check tells: how far it is, what it looked at, and what is wrong.
+
+use serde::Serialize;
+
+/// How far the check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is looked at.
+    pub stage: &'static str,
+    /// Rows or files so far, in this stage.
+    pub done: u64,
+    /// Rows or files in all; 0 where nobody knows.
+    pub total: u64,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Repositories.
+    pub repositories: u64,
+    /// Manifests; one that two repositories hold counts twice.
+    pub manifests: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Links between repositories and blobs.
+    pub links: u64,
+    /// Blobs that have a row.
+    pub blobs: u64,
+    /// Bytes that were hashed.
+    pub bytes_hashed: u64,
+    /// Uploads that have a row.
+    pub uploads: u64,
+    /// Blob files found in the tree.
+    pub files: u64,
+    /// Files without a row that are too old to belong to a push under way.
+    pub orphans: u64,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something that was pushed is lost or cannot be read.
+    Damage,
+    /// Rows contradict each other; what was pushed tells which are right.
+    Inconsistency,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is wrong, as one word for programs: the list is in [`fsck`](super).
+    pub kind: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The repository, by name or else by number.
+    pub repository: Option<String>,
+    /// The blob or manifest.
+    pub digest: Option<String>,
+    /// What should be.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+/// The outcome of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What was looked at.
+    pub checked: Checked,
+    /// What is wrong. Nothing is left to be done when it is empty.
+    pub problems: Vec<Problem>,
+    /// What is worth knowing and not wrong.
+    pub notes: Vec<String>,
+}

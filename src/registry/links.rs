@@ -1,0 +1,148 @@
+//! Links: what binds blobs to repositories, and how many manifests refer to each.
+//!
+//! Every function here runs inside the write transaction of the change that it counts, so that the counts are
+//! exact at every commit: `link_zero` holds just the present links without references, `blob_link` just the
+//! present links, and a blob without any is in `blob_free`.
+
+use std::ops::Bound;
+
+use super::usage;
+use crate::model::digest::AnyDigest;
+use crate::model::digest::Digest;
+use crate::model::names::RepoId;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::{Blob, BlobState, Link};
+use crate::store::meta::tables;
+
+/// The blob that `repository` has under `digest`, unless it is damaged or being removed.
+pub(super) fn visible(
+    tx: &impl Tx,
+    repository: RepoId,
+    digest: &Digest,
+) -> Result<Option<(Link, Blob)>, StoreError> {
+    let key = digest.key();
+    let Some(link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else { return Ok(None) };
+    if !link.present || link.hidden {
+        return Ok(None);
+    }
+    let blob = tx.get(&tables::BLOB, &key[..])?;
+    Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
+}
+
+/// Gives `repository` the blob, whose row is there already, and promises its existence from now on.
+pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let old = tx.get(&tables::LINK, (repository.0, &key[..]))?;
+    let was_present = old.is_some_and(|link| link.present);
+    let mut link = old.unwrap_or_default();
+    if was_present && link.references == 0 {
+        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+    }
+    link.present = true;
+    link.hidden = false;
+    if link.references == 0 {
+        link.zero_since = tx.now().running_s;
+        tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+    }
+    tx.put(&tables::LINK, (repository.0, &key[..]), &link)?;
+    if !was_present {
+        hold(tx, repository, digest)?;
+    }
+    Ok(())
+}
+
+/// Takes the blob from `repository`. Nothing may refer to it any more.
+pub(super) fn detach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, link: &Link) -> Result<(), StoreError> {
+    let key = digest.key();
+    if link.present && link.references == 0 {
+        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+    }
+    tx.delete(&tables::LINK, (repository.0, &key[..]))?;
+    if link.present {
+        release(tx, repository, digest)?;
+    }
+    Ok(())
+}
+
+/// Counts one more manifest of `repository` that refers to `digest`, which need not be there.
+pub(super) fn reference(tx: &WriteTx<'_>, repository: RepoId, digest: &AnyDigest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mut link = tx.get(&tables::LINK, (repository.0, &key[..]))?.unwrap_or_default();
+    if link.present && link.references == 0 {
+        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+    }
+    link.references += 1;
+    tx.put(&tables::LINK, (repository.0, &key[..]), &link)
+}
+
+/// Counts one manifest less. At 0 the age of the link starts anew, or the link ends if nothing is there.
+pub(super) fn unreference(tx: &WriteTx<'_>, repository: RepoId, digest: &AnyDigest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let Some(mut link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else {
+        return Err(StoreError::Corrupt { table: tables::LINK.name() });
+    };
+    link.references =
+        link.references.checked_sub(1).ok_or(StoreError::Corrupt { table: tables::LINK.name() })?;
+    if link.references == 0 && !link.present && link.trash_references == 0 {
+        tx.delete(&tables::LINK, (repository.0, &key[..]))?;
+        return Ok(());
+    }
+    if link.references == 0 && link.present {
+        link.zero_since = tx.now().running_s;
+        tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+    }
+    tx.put(&tables::LINK, (repository.0, &key[..]), &link)
+}
+
+/// Promises the existence of a blob that nothing refers to from now on, if the last promise is older than
+/// `promise_s` running seconds. A referenced blob needs no promise: its age starts when the count falls to 0.
+pub(super) fn promise(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    promise_s: u64,
+) -> Result<(), StoreError> {
+    match visible(tx, repository, digest)? {
+        Some((link, _)) if promise_is_due(&link, tx.now().running_s, promise_s) => {
+            attach(tx, repository, digest)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an answer that the blob exists has to renew its promise. The age at which it is due counts as due:
+/// "older than" would leave one second unpromised, which the model of the collector shows to be fatal.
+pub(super) const fn promise_is_due(link: &Link, running_s: u64, promise_s: u64) -> bool {
+    link.references == 0 && running_s.saturating_sub(link.zero_since) >= promise_s
+}
+
+fn hold(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mut blob = tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+    if let Some(since) = blob.free_since.take() {
+        tx.delete(&tables::BLOB_FREE, (since, &key[..]))?;
+        tx.put(&tables::BLOB, &key[..], &blob)?;
+    }
+    usage::blob_added(tx, repository, digest, blob.size)?;
+    tx.put(&tables::BLOB_LINK, (&key[..], repository.0), &())
+}
+
+fn release(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mut blob = tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+    tx.delete(&tables::BLOB_LINK, (&key[..], repository.0))?;
+    usage::blob_removed(tx, repository, digest, blob.size)?;
+    if !tx.any(
+        &tables::BLOB_LINK,
+        Bound::Included((&key[..], 0)),
+        Bound::Included((&key[..], u64::MAX)),
+    )? {
+        let since = tx.now().running_s;
+        blob.free_since = Some(since);
+        tx.put(&tables::BLOB, &key[..], &blob)?;
+        tx.put(&tables::BLOB_FREE, (since, &key[..]), &())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! One lock a digest: whoever puts a file in its place or takes it away holds the lock until the commit that says so.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::model::digest::Digest;
+
+const STRIPES: usize = 1024;
+
+/// Striped locks: two digests may share one, which costs a wait and nothing else.
+pub(super) struct DigestLocks {
+    stripes: Vec<Arc<Mutex<()>>>,
+}
+
+/// Held from before a rename until the commit has returned.
+pub(super) type DigestGuard = OwnedMutexGuard<()>;
+
+impl DigestLocks {
+    pub(super) fn new() -> Self {
+        Self { stripes: (0..STRIPES).map(|_| Arc::default()).collect() }
+    }
+
+    pub(super) async fn lock(&self, digest: &Digest) -> DigestGuard {
+        let bytes = digest.bytes();
+        let stripe = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % STRIPES;
+        Arc::clone(&self.stripes[stripe]).lock_owned().await
+    }
+}

@@ -1,0 +1,127 @@
+//! Reading manifests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::auth::{Grant, Pull};
+use crate::model::digest::Digest;
+use crate::model::names::RepoId;
+use crate::model::names::{Reference, Tag};
+use crate::registry::Registry;
+use crate::registry::error::RegistryError;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::rows::Manifest;
+use crate::store::meta::tables;
+
+/// Up to this many bytes a body is read inline.
+const INLINE: u64 = 64 << 10;
+
+/// What a `HEAD` of a manifest tells.
+#[derive(Clone, Debug)]
+pub struct ManifestHead {
+    /// The digest under which it was pushed, or under which the tag was set.
+    pub digest: Digest,
+    /// The type recorded at the push.
+    pub media_type: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A manifest with its bytes.
+#[derive(Clone, Debug)]
+pub struct ManifestContent {
+    /// What it is.
+    pub head: ManifestHead,
+    /// The bytes as they were pushed.
+    pub body: Bytes,
+}
+
+impl Registry {
+    /// What is known of a manifest, without its bytes.
+    pub fn manifest_head(&self, grant: &Grant<Pull>, reference: &Reference) -> Result<ManifestHead, RegistryError> {
+        let repository = known(grant, reference)?;
+        self.meta.get(|tx| find(tx, repository, reference).map(|(digest, row)| head(digest, row)))
+    }
+
+    /// A manifest with its bytes, which are hashed: damaged ones are never sent.
+    pub async fn manifest(
+        self: &Arc<Self>,
+        grant: &Grant<Pull>,
+        reference: &Reference,
+    ) -> Result<ManifestContent, RegistryError> {
+        let repository = known(grant, reference)?;
+        let (head, body) = self.meta.get(|tx| {
+            let (digest, row) = find(tx, repository, reference)?;
+            let body = if row.size <= INLINE { Some(body(tx, &digest)?) } else { None };
+            Ok::<_, RegistryError>((head(digest, row), body))
+        })?;
+        let digest = head.digest;
+        let body = match body {
+            Some(body) => body,
+            None => self.meta.scan(move |tx| body_of(tx, &digest)).await?,
+        };
+        if let Some(body) = body.filter(|body| Digest::of(digest.algorithm(), body) == digest) {
+            self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
+            return Ok(ManifestContent { head, body });
+        }
+        self.mark_manifest_corrupt(repository, digest).await;
+        Err(RegistryError::ManifestUnknown(reference.to_string()))
+    }
+
+    async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
+        tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until somebody pushes it again");
+        let marked = self.meta.write(move |tx| {
+            let key = digest.key();
+            if let Some(mut row) = tx.get(&tables::MANIFEST, (repository.0, &key[..]))? {
+                row.corrupt = true;
+                tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = marked.await {
+            tracing::error!(%digest, %error, "the damage could not be recorded");
+        }
+    }
+}
+
+fn known(grant: &Grant<Pull>, reference: &Reference) -> Result<RepoId, RegistryError> {
+    grant.repository().ok_or_else(|| match reference {
+        Reference::Tag(_) => RegistryError::RepositoryUnknown(grant.name().clone()),
+        Reference::Digest(digest) => RegistryError::ManifestUnknown(digest.to_string()),
+    })
+}
+
+fn head(digest: Digest, row: Manifest) -> ManifestHead {
+    ManifestHead { digest, media_type: row.media_type, size: row.size }
+}
+
+fn body(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+    Ok(tx.get(&tables::MANIFEST_BODY, &digest.key()[..])?.map(|raw| Bytes::from(raw.0)))
+}
+
+fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError> {
+    Ok(body(tx, digest)?)
+}
+
+/// Where a tag points.
+pub(super) fn tagged(tx: &impl Tx, repository: RepoId, tag: &Tag) -> Result<Option<Digest>, StoreError> {
+    Ok(tx.get(&tables::TAG, (repository.0, tag.as_str()))?.map(|row| row.digest))
+}
+
+/// The manifest that a reference names, unless it is damaged.
+pub(super) fn find(
+    tx: &impl Tx,
+    repository: RepoId,
+    reference: &Reference,
+) -> Result<(Digest, Manifest), RegistryError> {
+    let unknown = || RegistryError::ManifestUnknown(reference.to_string());
+    let digest = match reference {
+        Reference::Tag(tag) => tagged(tx, repository, tag)?.ok_or_else(unknown)?,
+        Reference::Digest(digest) => *digest,
+    };
+    let key = digest.key();
+    let row = tx.get(&tables::MANIFEST, (repository.0, &key[..]))?.filter(|row| !row.corrupt);
+    row.map(|row| (digest, row)).ok_or_else(unknown)
+}

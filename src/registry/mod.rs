@@ -1,0 +1,144 @@
+//! What a registry does. Every function demands a [`Grant`](crate::auth::Grant) and checks it again in the
+//! transaction that changes something.
+
+mod blobs;
+mod catalog;
+mod content;
+mod error;
+mod events;
+pub mod fsck;
+mod links;
+mod locks;
+mod manifests;
+mod pulls;
+mod referrers;
+mod repositories;
+mod space;
+mod tags;
+mod uploads;
+mod usage;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+pub use content::{BlobContent, BlobReader, Piece, SMALL};
+pub use error::{MissingReference, RegistryError};
+pub use manifests::{Condition, ManifestContent, ManifestHead, PutManifest, Stored};
+pub use referrers::{ReferrerPage, ReferrerQuery};
+pub use tags::Page;
+pub use uploads::{Body, BodyPart, ContentRange, Standing};
+
+use crate::auth::{Grant, System};
+use crate::config::MinFree;
+use crate::store::blob::BlobStore;
+use crate::store::meta::Meta;
+use locks::DigestLocks;
+use pulls::PullCounter;
+use space::SpaceGate;
+use uploads::Sessions;
+
+/// Files that may be synced at once: more only make each other slow (measured on ext4 over virtio).
+const SYNCS_AT_ONCE: usize = 16;
+/// How long a body waits for its place: clients do not repeat a push that is refused (docker).
+const WAIT_FOR_PLACE: Duration = Duration::from_secs(30);
+
+/// The limits that the settings put on the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long, in running seconds, an answer that lets a client skip an upload is good.
+    pub promise_s: u64,
+    /// After how many idle running seconds an upload is abandoned.
+    pub upload_idle_s: u64,
+    /// Request bodies that are received at once.
+    pub concurrent_uploads: usize,
+    /// Whether what a manifest refers to must be there.
+    pub require_references: bool,
+    /// What must stay free on the disk.
+    pub min_free: MinFree,
+}
+
+/// The registry: blobs, manifests and tags of one store.
+pub struct Registry {
+    meta: Arc<Meta>,
+    blobs: Arc<dyn BlobStore>,
+    runtime: Runtime,
+    syncs: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+    locks: DigestLocks,
+    sessions: Sessions,
+    pulls: PullCounter,
+    space: SpaceGate,
+    limits: Limits,
+}
+
+impl Registry {
+    /// The registry on a store. Its file work runs on `runtime`.
+    pub fn new(meta: Arc<Meta>, blobs: Arc<dyn BlobStore>, runtime: Runtime, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            space: SpaceGate::new(Arc::clone(&blobs), limits.min_free),
+            meta,
+            blobs,
+            runtime,
+            syncs: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
+            bodies: Arc::new(Semaphore::new(limits.concurrent_uploads)),
+            locks: DigestLocks::new(),
+            sessions: Sessions::default(),
+            pulls: PullCounter::default(),
+            limits,
+        })
+    }
+
+    /// Runs a background worker on the registry's runtime.
+    pub fn spawn(&self, worker: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(worker);
+    }
+
+    /// Runs work to its end on the registry's own runtime, whether or not the client stays to hear of it: actix drops
+    /// a handler's future at any await when its client goes away.
+    async fn detached<T, F>(&self, work: F) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RegistryError>> + Send + 'static,
+    {
+        self.runtime.spawn(work).await.unwrap_or(Err(RegistryError::Interrupted))
+    }
+
+    /// Runs blocking work on a blocking thread of the registry's runtime.
+    async fn blocking<T, F>(&self, work: F) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.runtime.spawn_blocking(work).await.map_err(|_| RegistryError::Interrupted)
+    }
+
+    /// Waits for a place among the bodies that are received at once. Hold it as long as the body comes.
+    pub async fn admit_body(&self) -> Result<OwnedSemaphorePermit, RegistryError> {
+        match tokio::time::timeout(WAIT_FOR_PLACE, Arc::clone(&self.bodies).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(RegistryError::Busy),
+        }
+    }
+
+    /// Writes the pulls that were counted since the last call.
+    pub async fn store_pulls(&self, _grant: &Grant<System>) -> Result<(), RegistryError> {
+        let counted = self.pulls.take();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        self.meta.write(move |tx| pulls::store(tx, &counted)).await.map_err(RegistryError::Store)
+    }
+
+    /// Ends what is under way: uploads are brought to a checkpoint. Call it when no request runs any more.
+    pub async fn close(&self, grant: &Grant<System>) {
+        self.sessions.settle().await;
+        if let Err(error) = self.store_pulls(grant).await {
+            tracing::warn!(%error, "the last counted pulls were not stored");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Tags: where they point, since when, and what they pointed to before.
+
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::Registry;
+use super::error::RegistryError;
+use super::events;
+use super::usage;
+use crate::auth::{Caller, Grant, Pull};
+use crate::model::digest::Digest;
+use crate::model::event::EventKind;
+use crate::model::names::RepoId;
+use crate::model::names::Tag;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows;
+use crate::store::meta::rows::TagChange;
+use crate::store::meta::tables;
+
+/// Changes that are remembered of each tag.
+const HISTORY: usize = 100;
+
+/// A part of a list in byte order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The names.
+    pub names: Vec<String>,
+    /// Whether more follow after the last one.
+    pub more: bool,
+}
+
+impl Page {
+    /// Takes a name, unless the page is full already; then it only notes that there is more.
+    pub(super) fn take(&mut self, limit: usize, name: &str) -> ControlFlow<()> {
+        if self.names.len() == limit {
+            self.more = limit > 0;
+            return ControlFlow::Break(());
+        }
+        self.names.push(name.to_owned());
+        ControlFlow::Continue(())
+    }
+}
+
+impl Registry {
+    /// Up to `limit` tags of the repository after `last` (which need not exist) in byte order.
+    pub async fn tags(&self, grant: &Grant<Pull>, last: Option<String>, limit: usize) -> Result<Page, RegistryError> {
+        let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
+        let repository = grant.repository().ok_or_else(unknown)?.0;
+        self.meta
+            .scan(move |tx| {
+                let from = match &last {
+                    Some(last) => Bound::Excluded((repository, last.as_str())),
+                    None => Bound::Included((repository, "")),
+                };
+                let mut page = Page { names: Vec::new(), more: false };
+                tx.scan(&tables::TAG, from, Bound::Excluded((repository + 1, "")), |(_, name), _| {
+                    page.take(limit, name)
+                })?;
+                Ok(page)
+            })
+            .await
+    }
+}
+
+/// Points a tag to a manifest of the repository that is there.
+pub(super) fn set(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    tag: &Tag,
+    digest: Digest,
+    caller: &Caller,
+) -> Result<(), StoreError> {
+    let old = tx.get(&tables::TAG, (repository.0, tag.as_str()))?;
+    if let Some(old) = &old {
+        unindex(tx, repository, tag, old)?;
+    } else {
+        usage::change(tx, repository, |usage| usage.tags += 1)?;
+    }
+    let sequence = tx.next_sequence();
+    let row = rows::Tag {
+        digest,
+        sequence,
+        pushed_ms: tx.now().wall_ms,
+        by: caller.principal.name().to_owned(),
+    };
+    tx.put(&tables::TAG, (repository.0, tag.as_str()), &row)?;
+    tx.put(&tables::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
+    tx.put(&tables::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;
+    note_untagged(tx, repository, &digest)?;
+    let old = old.map(|old| old.digest);
+    if let Some(old) = old.filter(|old| *old != digest) {
+        note_untagged(tx, repository, &old)?;
+    }
+    if old != Some(digest) {
+        remember(tx, repository, tag, sequence, old, Some(digest), caller)?;
+    }
+    Ok(())
+}
+
+/// Deletes a tag and returns where it pointed.
+pub(super) fn delete(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    tag: &Tag,
+    caller: &Caller,
+) -> Result<Option<Digest>, StoreError> {
+    let Some(old) = tx.get(&tables::TAG, (repository.0, tag.as_str()))? else { return Ok(None) };
+    unindex(tx, repository, tag, &old)?;
+    tx.delete(&tables::TAG, (repository.0, tag.as_str()))?;
+    usage::change(tx, repository, |usage| usage.tags -= 1)?;
+    note_untagged(tx, repository, &old.digest)?;
+    let sequence = tx.next_sequence();
+    remember(tx, repository, tag, sequence, Some(old.digest), None, caller)?;
+    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &sequence)?;
+    if let Some(row) = tx.get(&tables::REPOSITORY, repository.0)?
+        && let Ok(name) = row.name.parse()
+    {
+        let kind = EventKind::TagDeleted { repository: name, tag: tag.clone(), digest: old.digest };
+        events::record(tx, caller, kind)?;
+    }
+    Ok(Some(old.digest))
+}
+
+/// The tags that point to a manifest.
+pub(super) fn of(tx: &impl Tx, repository: RepoId, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
+    let key = digest.key();
+    let mut tags = Vec::new();
+    tx.scan(
+        &tables::TAG_BY_DIGEST,
+        Bound::Included((repository.0, &key[..], "")),
+        Bound::Unbounded,
+        |(other, digest, name), ()| {
+            if other != repository.0 || digest != &key[..] {
+                return ControlFlow::Break(());
+            }
+            tags.extend(name.parse::<Tag>());
+            ControlFlow::Continue(())
+        },
+    )?;
+    Ok(tags)
+}
+
+fn unindex(tx: &WriteTx<'_>, repository: RepoId, tag: &Tag, row: &rows::Tag) -> Result<(), StoreError> {
+    tx.delete(&tables::TAG_BY_DIGEST, (repository.0, &row.digest.key()[..], tag.as_str()))?;
+    tx.delete(&tables::TAG_BY_SEQUENCE, (repository.0, row.sequence)).map(drop)
+}
+
+/// Notes on a manifest since when no tag points to it.
+fn note_untagged(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let Some(mut row) = tx.get(&tables::MANIFEST, (repository.0, &key[..]))? else { return Ok(()) };
+    let mut tagged = false;
+    tx.scan(
+        &tables::TAG_BY_DIGEST,
+        Bound::Included((repository.0, &key[..], "")),
+        Bound::Unbounded,
+        |(other, digest, _), ()| {
+            tagged = other == repository.0 && digest == &key[..];
+            ControlFlow::Break(())
+        },
+    )?;
+    let since = if tagged { None } else { row.untagged_since.or(Some(tx.now().running_s)) };
+    if since == row.untagged_since {
+        return Ok(());
+    }
+    row.untagged_since = since;
+    tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)
+}
+
+fn remember(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    tag: &Tag,
+    sequence: u64,
+    old: Option<Digest>,
+    new: Option<Digest>,
+    caller: &Caller,
+) -> Result<(), StoreError> {
+    let change = TagChange {
+        old,
+        new,
+        by: caller.principal.name().to_owned(),
+        address: caller.address_text(),
+        at_ms: tx.now().wall_ms,
+    };
+    tx.put(&tables::TAG_HISTORY, (repository.0, tag.as_str(), sequence), &change)?;
+    let mut sequences = Vec::new();
+    tx.scan(
+        &tables::TAG_HISTORY,
+        Bound::Included((repository.0, tag.as_str(), 0)),
+        Bound::Included((repository.0, tag.as_str(), u64::MAX)),
+        |(_, _, sequence), _| {
+            sequences.push(sequence);
+            ControlFlow::Continue(())
+        },
+    )?;
+    for old in sequences.iter().take(sequences.len().saturating_sub(HISTORY)) {
+        tx.delete(&tables::TAG_HISTORY, (repository.0, tag.as_str(), *old))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Usage: what repositories and projects hold, kept with every change and never found by a scan.
+//!
+//! A blob counts once in each holder. The root project is above every repository, so its count of a blob is the
+//! number of repositories that hold it at all. Bytes are unique to a holder while no repository outside it has them.
+
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use crate::model::digest::Digest;
+use crate::model::names::RepoId;
+use crate::store::meta::ROOT_PROJECT;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::Usage;
+use crate::store::meta::tables;
+
+/// The project of `repository` and all above it, the root last.
+pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<u64>, StoreError> {
+    let row = tx
+        .get(&tables::REPOSITORY, repository.0)?
+        .ok_or(StoreError::Corrupt { table: tables::REPOSITORY.name() })?;
+    let mut chain = vec![row.project.0];
+    while let Some(parent) = tx
+        .get(&tables::PROJECT, chain[chain.len() - 1])?
+        .ok_or(StoreError::Corrupt { table: tables::PROJECT.name() })?
+        .parent
+    {
+        chain.push(parent.0);
+    }
+    Ok(chain)
+}
+
+/// Counts a blob that `repository` is about to hold; its `blob_link` row is not there yet.
+pub(super) fn blob_added(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, size: u64) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mine = projects(tx, repository)?;
+    let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    if let Some(other) = any_holder(tx, digest)? {
+        if holders == 1 {
+            change_repository(tx, other, |usage| usage.unique_bytes -= size)?;
+        }
+        for project in projects(tx, other)? {
+            let all_inside =
+                tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
+            if all_inside && !mine.contains(&project) {
+                change_project(tx, project, |usage| usage.unique_bytes -= size)?;
+            }
+        }
+    }
+    change_repository(tx, repository, |usage| {
+        usage.blobs += 1;
+        usage.bytes += size;
+        if holders == 0 {
+            usage.unique_bytes += size;
+        }
+    })?;
+    for project in mine {
+        let count = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0);
+        tx.put(&tables::PROJECT_BLOB, (&key[..], project), &(count + 1))?;
+        if count == 0 {
+            change_project(tx, project, |usage| {
+                usage.blobs += 1;
+                usage.bytes += size;
+                if holders == 0 {
+                    usage.unique_bytes += size;
+                }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts a blob that `repository` holds no more; its `blob_link` row is gone already.
+pub(super) fn blob_removed(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, size: u64) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mine = projects(tx, repository)?;
+    let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    change_repository(tx, repository, |usage| {
+        usage.blobs -= 1;
+        usage.bytes -= size;
+        if holders == 1 {
+            usage.unique_bytes -= size;
+        }
+    })?;
+    for project in &mine {
+        let count = tx.get(&tables::PROJECT_BLOB, (&key[..], *project))?.unwrap_or(0);
+        if count > 1 {
+            tx.put(&tables::PROJECT_BLOB, (&key[..], *project), &(count - 1))?;
+            continue;
+        }
+        tx.delete(&tables::PROJECT_BLOB, (&key[..], *project))?;
+        change_project(tx, *project, |usage| {
+            usage.blobs -= 1;
+            usage.bytes -= size;
+            if holders == 1 {
+                usage.unique_bytes -= size;
+            }
+        })?;
+    }
+    let Some(other) = any_holder(tx, digest)? else { return Ok(()) };
+    if holders == 2 {
+        change_repository(tx, other, |usage| usage.unique_bytes += size)?;
+    }
+    for project in projects(tx, other)? {
+        let all_inside = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders - 1;
+        if all_inside && !mine.contains(&project) {
+            change_project(tx, project, |usage| usage.unique_bytes += size)?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies a change of the counts that are plain sums (manifests and tags) to the repository and its projects.
+pub(super) fn change(tx: &WriteTx<'_>, repository: RepoId, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+    change_repository(tx, repository, &change)?;
+    for project in projects(tx, repository)? {
+        change_project(tx, project, &change)?;
+    }
+    Ok(())
+}
+
+fn any_holder(tx: &impl Tx, digest: &Digest) -> Result<Option<RepoId>, StoreError> {
+    let key = digest.key();
+    let mut found = None;
+    tx.scan(
+        &tables::BLOB_LINK,
+        Bound::Included((&key[..], 0)),
+        Bound::Included((&key[..], u64::MAX)),
+        |(_, repository), ()| {
+            found = Some(RepoId(repository));
+            ControlFlow::Break(())
+        },
+    )?;
+    Ok(found)
+}
+
+fn change_repository(tx: &WriteTx<'_>, repository: RepoId, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+    let mut usage = tx.get(&tables::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    change(&mut usage);
+    if usage == Usage::default() {
+        tx.delete(&tables::USAGE_REPOSITORY, repository.0).map(drop)
+    } else {
+        tx.put(&tables::USAGE_REPOSITORY, repository.0, &usage)
+    }
+}
+
+fn change_project(tx: &WriteTx<'_>, project: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+    let mut usage = tx.get(&tables::USAGE_PROJECT, project)?.unwrap_or_default();
+    change(&mut usage);
+    tx.put(&tables::USAGE_PROJECT, project, &usage)
+}

@@ -1,0 +1,143 @@
+//! Usage from scratch, as the rows of links, manifests and tags have it: for checks, rebuilds and migrations.
+
+use std::collections::BTreeMap;
+
+use crate::store::meta::Meta;
+use crate::store::meta::Pages;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::Usage;
+use crate::store::meta::tables;
+
+/// What repositories and projects hold, counted one thing at a time. Who holds nothing has no entry.
+pub(in crate::registry) struct Tally {
+    /// repository -> its project and all above it.
+    chains: BTreeMap<u64, Vec<u64>>,
+    /// repository -> what it holds.
+    pub(in crate::registry) repositories: BTreeMap<u64, Usage>,
+    /// project -> what it and the projects below it hold.
+    pub(in crate::registry) projects: BTreeMap<u64, Usage>,
+}
+
+/// Told of each blob that is held: its digest's key, and in how many repositories of each project it is.
+pub(in crate::registry) type EachBlob<'a> =
+    &'a mut dyn FnMut(&ReadTx, &[u8], &BTreeMap<u64, u64>) -> Result<(), StoreError>;
+
+impl Tally {
+    /// Nothing counted yet. `chains` has the projects above each repository, the root last.
+    pub(in crate::registry) const fn new(chains: BTreeMap<u64, Vec<u64>>) -> Self {
+        Self { chains, repositories: BTreeMap::new(), projects: BTreeMap::new() }
+    }
+
+    /// Counts what the store holds. It reads page by page, so the result is exact only while nobody writes. Rows that
+    /// cannot be read count for nothing.
+    pub(in crate::registry) fn of_store(meta: &Meta, each: EachBlob<'_>) -> Result<Self, StoreError> {
+        let mut tally = Self::new(chains(meta)?);
+        meta.sweep(&tables::MANIFEST, Pages::all(), |_, (repository, _), row| {
+            if let Some(row) = row {
+                tally.manifest(repository, row.size);
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        meta.sweep(&tables::TAG, Pages::all(), |_, (repository, _), _| {
+            tally.tag(repository);
+            Ok::<_, StoreError>(())
+        })?;
+        let mut held = Held::default();
+        meta.sweep(&tables::BLOB_LINK, Pages::all(), |tx, (digest, repository), _| {
+            if held.digest != digest {
+                held.count(tx, &mut tally, each)?;
+                held.digest = digest.to_vec();
+            }
+            held.holders.push(repository);
+            Ok::<_, StoreError>(())
+        })?;
+        meta.read_blocking(|tx| held.count(tx, &mut tally, each))?;
+        Ok(tally)
+    }
+
+    /// Counts a manifest.
+    pub(in crate::registry) fn manifest(&mut self, repository: u64, bytes: u64) {
+        self.change(repository, |usage| {
+            usage.manifests += 1;
+            usage.manifest_bytes += bytes;
+        });
+    }
+
+    /// Counts a tag.
+    pub(in crate::registry) fn tag(&mut self, repository: u64) {
+        self.change(repository, |usage| usage.tags += 1);
+    }
+
+    /// Counts a blob with all repositories that hold it, and returns in how many of each project it is.
+    pub(in crate::registry) fn blob(&mut self, bytes: u64, holders: &[u64]) -> BTreeMap<u64, u64> {
+        let add = |usage: &mut Usage, unique: bool| {
+            usage.blobs += 1;
+            usage.bytes += bytes;
+            usage.unique_bytes += if unique { bytes } else { 0 };
+        };
+        let mut counts = BTreeMap::new();
+        for repository in holders {
+            add(self.repositories.entry(*repository).or_default(), holders.len() == 1);
+            for project in self.chains.get(repository).into_iter().flatten() {
+                *counts.entry(*project).or_insert(0) += 1;
+            }
+        }
+        for (project, count) in &counts {
+            add(self.projects.entry(*project).or_default(), *count == holders.len() as u64);
+        }
+        counts
+    }
+
+    fn change(&mut self, repository: u64, change: impl Fn(&mut Usage)) {
+        change(self.repositories.entry(repository).or_default());
+        for project in self.chains.get(&repository).into_iter().flatten() {
+            change(self.projects.entry(*project).or_default());
+        }
+    }
+}
+
+/// A blob and the holders that were read so far.
+#[derive(Default)]
+struct Held {
+    digest: Vec<u8>,
+    holders: Vec<u64>,
+}
+
+impl Held {
+    fn count(&mut self, tx: &ReadTx, tally: &mut Tally, each: EachBlob<'_>) -> Result<(), StoreError> {
+        if self.holders.is_empty() {
+            return Ok(());
+        }
+        let row = match tx.get(&tables::BLOB, &self.digest[..]) {
+            Err(StoreError::Corrupt { .. }) => None,
+            other => other?,
+        };
+        let counts = tally.blob(row.map_or(0, |row| row.size), &self.holders);
+        self.holders.clear();
+        each(tx, &self.digest, &counts)
+    }
+}
+
+/// The projects above each repository.
+fn chains(meta: &Meta) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
+    let mut parents = BTreeMap::new();
+    meta.sweep(&tables::PROJECT, Pages::all(), |_, id, row| {
+        parents.insert(id, row.and_then(|row| row.parent).map(|parent| parent.0));
+        Ok::<_, StoreError>(())
+    })?;
+    let mut chains = BTreeMap::new();
+    meta.sweep(&tables::REPOSITORY, Pages::all(), |_, id, row| {
+        let mut chain = Vec::new();
+        let mut next = row.map(|row| row.project.0);
+        // A circle of parents is damage, which must not become a loop.
+        while let Some(project) = next.filter(|project| !chain.contains(project)) {
+            chain.push(project);
+            next = parents.get(&project).copied().flatten();
+        }
+        chains.insert(id, chain);
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(chains)
+}

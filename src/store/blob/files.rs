@@ -1,0 +1,158 @@
+//! The blob store on a local file system.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::layout::{self, BLOBS, QUARANTINE, UPLOADS};
+use super::reader::OpenBlob;
+use super::staged::StagedFile;
+use super::{BlobFile, BlobStore, Entry, LayoutError, Shard, Space, Staged, StagedEntry, walk};
+use crate::model::digest::Digest;
+use crate::model::names::UploadId;
+
+/// Blobs as files below one directory.
+///
+/// Files are named relative to three open directories. Opening a blob takes 3.3 us so, 4.3 us by its whole
+/// path, and 3.0 us with an open directory for each of the 768 shards, which is not worth their descriptors.
+#[derive(Debug)]
+pub struct FileBlobs {
+    root: PathBuf,
+    blobs: OwnedFd,
+    uploads: OwnedFd,
+    /// Held while a file moves in, so that two files never get one name.
+    quarantine: Mutex<OwnedFd>,
+    /// Whether the file system can tell what is in the page cache.
+    cached_reads: Arc<AtomicBool>,
+    /// Whether writeback can be started early.
+    early_writeback: Arc<AtomicBool>,
+}
+
+impl FileBlobs {
+    /// Makes the directories of a new blob tree in `root`, durably; those that are there stay as they are.
+    pub fn create_layout(root: &Path) -> Result<(), LayoutError> {
+        layout::create(root)
+    }
+
+    /// Opens the blob tree in `root` and makes again what is missing of its inner directories.
+    ///
+    /// The caller holds the lock of `root`. An empty `root` is an error, not a new tree: it may be the mount
+    /// point of a disk that is not there.
+    pub fn open(root: &Path) -> Result<Self, LayoutError> {
+        layout::repair(root)?;
+        let open = |name: &str| {
+            let path = root.join(name);
+            match File::open(&path) {
+                Ok(dir) => Ok(OwnedFd::from(dir)),
+                Err(source) => Err(LayoutError::Io { path, source }),
+            }
+        };
+        Ok(Self {
+            blobs: open(BLOBS)?,
+            uploads: open(UPLOADS)?,
+            quarantine: Mutex::new(open(QUARANTINE)?),
+            root: root.to_owned(),
+            cached_reads: Arc::new(AtomicBool::new(true)),
+            early_writeback: Arc::new(AtomicBool::new(true)),
+        })
+    }
+
+    fn staged(&self, id: UploadId, flags: OFlags) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | flags;
+        Ok(openat(&self.uploads, id.to_string(), flags, Mode::from_raw_mode(0o640))?.into())
+    }
+}
+
+impl BlobStore for FileBlobs {
+    fn create(&self, id: UploadId) -> io::Result<Box<dyn Staged>> {
+        let file = self.staged(id, OFlags::CREATE | OFlags::EXCL)?;
+        Ok(Box::new(StagedFile::new(file, 0, Arc::clone(&self.early_writeback))))
+    }
+
+    fn resume(&self, id: UploadId, offset: u64) -> io::Result<Box<dyn Staged>> {
+        let file = self.staged(id, OFlags::empty())?;
+        let size = file.metadata()?.len();
+        if size < offset {
+            let message = format!("the staged file has {size} bytes, not the {offset} that were committed");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        if size > offset {
+            file.set_len(offset)?;
+        }
+        Ok(Box::new(StagedFile::new(file, offset, Arc::clone(&self.early_writeback))))
+    }
+
+    fn discard(&self, id: UploadId) -> io::Result<()> {
+        match unlinkat(&self.uploads, id.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn publish(&self, id: UploadId, digest: &Digest) -> io::Result<()> {
+        Ok(renameat(&self.uploads, id.to_string(), &self.blobs, layout::blob_path(digest))?)
+    }
+
+    fn sync_shard(&self, shard: Shard) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
+        File::from(openat(&self.blobs, layout::shard_path(shard), flags, Mode::empty())?).sync_all()
+    }
+
+    fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat(&self.blobs, layout::blob_path(digest), flags, Mode::empty()) {
+            Ok(file) => Ok(Some(Arc::new(OpenBlob::new(file.into(), Arc::clone(&self.cached_reads))?))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn quarantine(&self, digest: &Digest) -> io::Result<bool> {
+        let quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut n = 0;
+        let name = loop {
+            let name = layout::quarantine_name(digest, n);
+            match statat(&*quarantine, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => n += 1,
+                Err(Errno::NOENT) => break name,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match renameat(&self.blobs, layout::blob_path(digest), &*quarantine, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn uploads(&self) -> io::Result<Vec<StagedEntry>> {
+        let mut staged = Vec::new();
+        for entry in fs::read_dir(self.root.join(UPLOADS))? {
+            if let Some(found) = walk::staged_entry(&entry?)? {
+                staged.push(found);
+            }
+        }
+        Ok(staged)
+    }
+
+    fn walk(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
+        walk::walk(&self.root, visit)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let found = fstatvfs(&self.blobs)?;
+        Ok(Space {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            available: found.f_bavail.saturating_mul(found.f_frsize),
+            inodes_total: found.f_files,
+            inodes_available: found.f_favail,
+        })
+    }
+}

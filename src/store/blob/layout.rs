@@ -1,0 +1,260 @@
+//! Where everything lies, and how the directories come to be there.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::Shard;
+use crate::model::digest::{Algorithm, Digest};
+
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const UPLOADS: &str = "uploads";
+pub(super) const QUARANTINE: &str = "quarantine";
+
+/// Why a directory cannot serve as the root of a blob tree.
+#[derive(Debug, Error)]
+pub enum LayoutError {
+    /// There is no tree, perhaps because a disk is not mounted. Nothing was made in its place.
+    #[error("{} holds no blobs: is its disk mounted?", .0.display())]
+    Missing(PathBuf),
+    /// A rename to or from this directory would not work.
+    #[error("{} is on another file system than the blobs", .0.display())]
+    OtherFileSystem(PathBuf),
+    /// A directory could not be made, read or synced.
+    #[error("cannot prepare {}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl From<LayoutError> for io::Error {
+    fn from(error: LayoutError) -> Self {
+        let kind = match &error {
+            LayoutError::Missing(_) => io::ErrorKind::NotFound,
+            LayoutError::OtherFileSystem(_) => io::ErrorKind::CrossesDevices,
+            LayoutError::Io { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The path of a shard directory below `blobs`.
+pub(super) fn shard_path(shard: Shard) -> String {
+    format!("{}/{:02x}", shard.algorithm.as_str(), shard.index)
+}
+
+/// The path of a blob below `blobs`. It is made of a digest alone, so it cannot lead anywhere else.
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("{}/{:02x}/{}", digest.algorithm().as_str(), digest.shard(), digest.hex())
+}
+
+/// The name of the `n`-th file in quarantine that was this digest's blob.
+pub(super) fn quarantine_name(digest: &Digest, n: u32) -> String {
+    let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
+    if n == 0 { name } else { format!("{name}.{n}") }
+}
+
+/// Makes `root` and the tree in it, as far as it is not there, and syncs what was made.
+pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
+    make_root(root).map_err(at(root))?;
+    if make(&root.join(BLOBS)).map_err(at(&root.join(BLOBS)))? {
+        sync(root).map_err(at(root))?;
+    }
+    repair(root)
+}
+
+/// Makes the directories that are missing below `root`, and checks that files can be renamed among all of
+/// them.
+///
+/// Changes nothing when nothing is missing, so that a read-only file system can be opened.
+pub(super) fn repair(root: &Path) -> Result<(), LayoutError> {
+    let blobs = root.join(BLOBS);
+    let device = match fs::metadata(&blobs) {
+        Ok(found) if found.is_dir() => found.dev(),
+        Ok(_) => return Err(LayoutError::Missing(root.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(LayoutError::Missing(root.to_owned()));
+        }
+        Err(source) => return Err(LayoutError::Io { path: blobs, source }),
+    };
+    make_all(root, [UPLOADS, QUARANTINE].map(str::to_owned), device)?;
+    make_all(&blobs, Algorithm::ALL.map(|algorithm| algorithm.as_str().to_owned()), device)?;
+    for algorithm in Algorithm::ALL {
+        make_all(&blobs.join(algorithm.as_str()), (0..=u8::MAX).map(|index| format!("{index:02x}")), device)?;
+    }
+    Ok(())
+}
+
+/// Makes directories in one parent and syncs the parent once.
+fn make_all(parent: &Path, names: impl IntoIterator<Item = String>, device: u64) -> Result<(), LayoutError> {
+    let mut made = false;
+    for name in names {
+        let path = parent.join(name);
+        made |= make(&path).map_err(at(&path))?;
+        if fs::metadata(&path).map_err(at(&path))?.dev() != device {
+            return Err(LayoutError::OtherFileSystem(path));
+        }
+    }
+    if made { sync(parent).map_err(at(parent)) } else { Ok(()) }
+}
+
+fn make_root(root: &Path) -> io::Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let parent = match root.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make_root(parent)?;
+    make(root)?;
+    sync(parent)
+}
+
+/// Makes a directory; false when there is one.
+fn make(path: &Path) -> io::Result<bool> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    DirBuilder::new().mode(0o750).create(path)?;
+    Ok(true)
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
+    move |source| LayoutError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Component;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::names::UploadId;
+
+    const DIGESTS: &str = "(sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128}";
+
+    proptest! {
+        #[test]
+        fn every_digest_has_a_path_of_exactly_one_shape(text in DIGESTS, n in any::<u32>()) {
+            let digest: Digest = text.parse().unwrap();
+            let (algorithm, hex) = text.split_once(':').unwrap();
+            let path = blob_path(&digest);
+            prop_assert_eq!(&path, &format!("{algorithm}/{}/{hex}", &hex[..2]));
+            prop_assert!(Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))));
+            prop_assert_eq!(path.rsplit_once('/').unwrap().0, shard_path(Shard::of(&digest)));
+            let name = quarantine_name(&digest, n);
+            let stem = format!("{algorithm}-{hex}");
+            prop_assert!(name.starts_with(&stem));
+            prop_assert!(name.len() < 255 && Path::new(&name).components().count() == 1);
+        }
+
+        #[test]
+        fn what_is_almost_an_id_leads_nowhere_else(
+            text in r"(sha256:)?([0-9a-fA-F./%\\\x00-]{30,40}|[0-9a-fA-F]{64}|[0-9a-f./]{64})",
+        ) {
+            if let Ok(digest) = text.parse::<Digest>() {
+                prop_assert_eq!(digest.to_string(), text.clone());
+                prop_assert_eq!(Path::new(&blob_path(&digest)).components().count(), 3);
+            }
+            if let Ok(id) = text.parse::<UploadId>() {
+                prop_assert!(id.to_string().bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'));
+            }
+        }
+    }
+
+    #[test]
+    fn ids_that_climb_do_not_parse() {
+        let zeros = "0".repeat(61);
+        for text in [
+            "..",
+            ".",
+            "/",
+            "",
+            "%2e%2e%2f",
+            "..%2f",
+            "\0",
+            "//",
+            "\u{2025}",
+            "\u{ff0e}\u{ff0e}/",
+            "../../etc/passwd",
+            &format!("../{zeros}"),
+            &format!("a/{zeros}b"),
+            &format!("{zeros}\0ab"),
+            &zeros.repeat(5),
+        ] {
+            assert!(format!("sha256:{text}").parse::<Digest>().is_err(), "{text:?}");
+            assert!(text.parse::<UploadId>().is_err(), "{text:?}");
+        }
+        assert!(format!("../sha256:{zeros}000").parse::<Digest>().is_err());
+    }
+
+    fn new_tree() -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path()).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_tree_may_be_created_twice_and_in_a_directory_that_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
+        create(&root).unwrap();
+        create(&root).unwrap();
+        for path in ["blobs", "blobs/sha512", "blobs/sha256/00", "blobs/blake3/ff", "uploads", "quarantine"] {
+            let mode = fs::metadata(root.join(path)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o027, 0, "{path} is at most 0750");
+        }
+        assert_eq!(fs::read_dir(root.join("blobs/blake3")).unwrap().count(), 256);
+    }
+
+    #[test]
+    fn missing_directories_are_made_again_and_nothing_else_changes() {
+        let dir = new_tree();
+        let blob = dir.path().join("blobs/sha256/00/blob");
+        fs::write(&blob, b"kept").unwrap();
+        for part in ["blobs/sha256/ab", "blobs/blake3", "uploads", "quarantine"] {
+            fs::remove_dir_all(dir.path().join(part)).unwrap();
+        }
+        repair(dir.path()).unwrap();
+        for part in ["blobs/sha256/ab", "blobs/blake3/00", "uploads", "quarantine"] {
+            assert!(dir.path().join(part).is_dir());
+        }
+        assert_eq!(fs::read(blob).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_directory_without_a_tree_is_left_alone() {
+        let unmounted = tempfile::tempdir().unwrap();
+        assert!(matches!(repair(unmounted.path()), Err(LayoutError::Missing(_))));
+        assert_eq!(fs::read_dir(unmounted.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn directories_on_another_file_system_are_refused() {
+        for part in ["uploads", "quarantine", "blobs/sha256", "blobs/sha256/7f"] {
+            let dir = new_tree();
+            let path = dir.path().join(part);
+            fs::remove_dir_all(&path).unwrap();
+            // Every machine has procfs, and none has it on the device of its temporary files.
+            symlink("/proc", &path).unwrap();
+            match repair(dir.path()) {
+                Err(LayoutError::OtherFileSystem(refused)) => assert_eq!(refused, path),
+                other => panic!("{part}: {other:?}"),
+            }
+        }
+    }
+}

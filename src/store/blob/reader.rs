@@ -1,0 +1,129 @@
+//! Reading a blob's file, from the page cache alone or from the disk.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
+
+use super::{BlobFile, Stamp};
+use crate::store::sys;
+
+/// A blob's file, open.
+pub(super) struct OpenBlob {
+    file: File,
+    stamp: Stamp,
+    /// Shared by all files of a store: cleared once the file system cannot tell what is in the page cache.
+    cached_reads: Arc<AtomicBool>,
+}
+
+impl OpenBlob {
+    pub(super) fn new(file: File, cached_reads: Arc<AtomicBool>) -> io::Result<Self> {
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "what lies at a blob's path is not a file",
+            ));
+        }
+        let stamp = Stamp {
+            inode: found.ino(),
+            size: found.size(),
+            mtime_ns: nanoseconds(found.mtime(), found.mtime_nsec()),
+            ctime_ns: nanoseconds(found.ctime(), found.ctime_nsec()),
+        };
+        Ok(Self { file, stamp, cached_reads })
+    }
+
+    /// How much of a request lies within the blob.
+    fn within(&self, offset: u64, len: usize) -> usize {
+        let left = self.stamp.size.saturating_sub(offset);
+        usize::try_from(left).map_or(len, |left| left.min(len))
+    }
+}
+
+impl BlobFile for OpenBlob {
+    fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        let len = self.within(offset, len);
+        if len == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        if !self.cached_reads.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match sys::read_cached(&self.file, offset, len) {
+            Ok(read) if read.is_empty() => Err(cut_off(offset)),
+            Ok(read) => Ok(Some(read.into())),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN | Errno::INTR) => Ok(None),
+                Some(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.cached_reads.store(false, Ordering::Relaxed);
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let len = self.within(offset, len);
+        let mut buffer = Vec::with_capacity(len);
+        while buffer.len() < len {
+            let next = offset + buffer.len() as u64;
+            match pread(&self.file, spare_capacity(&mut buffer), next) {
+                Ok(0) => return Err(cut_off(next)),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // A vector may be given more capacity than was asked for, and the read fills all of it.
+        buffer.truncate(len);
+        Ok(buffer.into())
+    }
+}
+
+fn cut_off(offset: u64) -> io::Error {
+    let message = format!("the blob's file ends at {offset}, before its end");
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
+}
+
+fn nanoseconds(seconds: i64, fraction: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_cannot_tell_is_asked_once() {
+        let cached_reads = Arc::new(AtomicBool::new(true));
+        // No file of procfs supports RWF_NOWAIT, on any kernel.
+        let file = File::open("/proc/self/maps").unwrap();
+        let mut blob = OpenBlob::new(file, Arc::clone(&cached_reads)).unwrap();
+        blob.stamp.size = 16;
+        assert_eq!(blob.try_read(0, 16).unwrap(), None);
+        assert!(!cached_reads.load(Ordering::Relaxed));
+        assert_eq!(blob.try_read(0, 16).unwrap(), None);
+        assert_eq!(blob.read(0, 16).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn a_directory_is_not_a_blob() {
+        let file = File::open("/").unwrap();
+        let error = OpenBlob::new(file, Arc::new(AtomicBool::new(true))).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,160 @@
+//! Writing an upload's file.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use rustix::io::pwritev;
+
+use super::health::Health;
+use super::writeback::Writeback;
+use super::{Staged, Syncer};
+
+/// The most slices that one `writev` takes (`UIO_MAXIOV`).
+const MAX_SLICES: usize = 1024;
+
+/// The file of an upload, open for appending.
+pub(super) struct StagedFile {
+    file: Arc<File>,
+    len: u64,
+    writeback: Writeback,
+    health: Arc<Health>,
+}
+
+impl StagedFile {
+    pub(super) fn new(file: File, len: u64, early_writeback: Arc<AtomicBool>) -> Self {
+        let writeback = Writeback::new(len, early_writeback);
+        Self { file: Arc::new(file), len, writeback, health: Arc::default() }
+    }
+}
+
+impl Staged for StagedFile {
+    fn append(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        let Self { file, len, writeback, health } = self;
+        health.guard(|| {
+            *len = write_all(chunks, *len, |slices, offset| Ok(pwritev(&**file, slices, offset)?))?;
+            writeback.advance(file, *len, health)
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.health.guard_alone(|| self.file.sync_data())?;
+        self.writeback.restart(self.len);
+        Ok(())
+    }
+
+    fn syncer(&self) -> io::Result<Syncer> {
+        let (file, health, len) = (Arc::clone(&self.file), Arc::clone(&self.health), self.len);
+        let synced = self.writeback.synced();
+        Ok(Box::new(move || {
+            health.guard_alone(|| file.sync_data())?;
+            synced.fetch_max(len, Ordering::Relaxed);
+            Ok(())
+        }))
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buf, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        if len > self.len {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a staged file cannot be cut off beyond its end",
+            ));
+        }
+        self.health.guard(|| self.file.set_len(len))?;
+        self.len = len;
+        self.writeback.restart(len);
+        Ok(())
+    }
+}
+
+/// Writes all chunks from `offset` on, however little `write` takes at once; returns the offset behind them.
+fn write_all(
+    chunks: &[Bytes],
+    mut offset: u64,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<u64> {
+    for chunks in chunks.chunks(MAX_SLICES) {
+        let mut slices: Vec<_> =
+            chunks.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = slices.as_mut_slice();
+        while !rest.is_empty() {
+            match write(rest, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn chunks_arrive_in_order_however_short_the_writes_are(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..40),
+            limits in prop::collection::vec(1_usize..300, 1..20),
+            start in 0_u64..1000,
+        ) {
+            let chunks: Vec<Bytes> = chunks.into_iter().map(Bytes::from).collect();
+            let mut written: Vec<u8> = Vec::new();
+            let mut limits = limits.into_iter().cycle();
+            let mut calls = 0;
+            let end = write_all(&chunks, start, |slices, offset| {
+                assert_eq!(offset, start + written.len() as u64);
+                calls += 1;
+                if calls % 3 == 0 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let before = written.len();
+                let limit = limits.next().unwrap();
+                written.extend(slices.iter().flat_map(|slice| slice.iter()).take(limit));
+                Ok(written.len() - before)
+            });
+            prop_assert_eq!(end.unwrap(), start + written.len() as u64);
+            prop_assert_eq!(written, chunks.concat());
+        }
+    }
+
+    #[test]
+    fn more_chunks_than_one_call_takes_arrive() {
+        let chunks = vec![Bytes::from_static(b"ab"); 3 * MAX_SLICES + 1];
+        let mut most = 0;
+        let end = write_all(&chunks, 0, |slices, _| {
+            most = most.max(slices.len());
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        });
+        assert_eq!((end.unwrap(), most), (2 * chunks.len() as u64, MAX_SLICES));
+    }
+
+    #[test]
+    fn a_write_that_takes_nothing_is_an_error() {
+        let error = write_all(&[Bytes::from_static(b"x")], 0, |_, _| Ok(0)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+}

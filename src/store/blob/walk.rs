@@ -1,0 +1,112 @@
+//! Going through the tree as it is on the disk.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::layout::{BLOBS, UPLOADS, shard_path};
+use super::{Entry, Shard, StagedEntry};
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::names::UploadId;
+
+type Visit<'a> = &'a mut dyn FnMut(Entry) -> ControlFlow<()>;
+
+/// See [`BlobStore::walk`](super::BlobStore::walk).
+pub(super) fn walk(root: &Path, visit: Visit<'_>) -> io::Result<()> {
+    let blobs = root.join(BLOBS);
+    let algorithm = |name: &OsStr| Algorithm::ALL.iter().any(|algorithm| name == algorithm.as_str());
+    if strangers(&blobs, visit, |entry| Ok(is_dir(entry)? && algorithm(&entry.file_name())))?.is_break() {
+        return Ok(());
+    }
+    for algorithm in Algorithm::ALL {
+        if walk_algorithm(&blobs, algorithm, visit)?.is_break() {
+            return Ok(());
+        }
+    }
+    let known = |entry: &DirEntry| Ok(upload_id(entry).is_some() && entry.file_type()?.is_file());
+    strangers(&root.join(UPLOADS), visit, known).map(|_| ())
+}
+
+fn walk_algorithm(blobs: &Path, algorithm: Algorithm, visit: Visit<'_>) -> io::Result<ControlFlow<()>> {
+    let is_shard = |name: &OsStr| {
+        let index = name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok());
+        index.is_some_and(|index| *name == *format!("{index:02x}"))
+    };
+    let known = |entry: &DirEntry| Ok(is_dir(entry)? && is_shard(&entry.file_name()));
+    if strangers(&blobs.join(algorithm.as_str()), visit, known)?.is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+    for index in 0..=u8::MAX {
+        let shard = Shard { algorithm, index };
+        for entry in fs::read_dir(blobs.join(shard_path(shard)))? {
+            let entry = entry?;
+            let found = match blob_entry(&entry, shard) {
+                Ok(found) => found.unwrap_or_else(|| Entry::Stranger(entry.path())),
+                // It went while the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if visit(found).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// What a directory entry is as a staged file; none when it is not one, or went meanwhile.
+pub(super) fn staged_entry(entry: &DirEntry) -> io::Result<Option<StagedEntry>> {
+    let Some(id) = upload_id(entry) else { return Ok(None) };
+    match entry.metadata() {
+        Ok(found) if found.is_file() => {
+            Ok(Some(StagedEntry { id, size: found.len(), modified: found.modified()? }))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a directory entry is as a blob of a shard; none when the store would not look for it there.
+fn blob_entry(entry: &DirEntry, shard: Shard) -> io::Result<Option<Entry>> {
+    let name = entry.file_name();
+    let digest =
+        name.to_str().and_then(|hex| format!("{}:{hex}", shard.algorithm.as_str()).parse::<Digest>().ok());
+    let Some(digest) = digest.filter(|digest| Shard::of(digest) == shard) else {
+        return Ok(None);
+    };
+    let found = entry.metadata()?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(Entry::Blob { digest, size: found.len(), modified: found.modified()? }))
+}
+
+fn strangers(
+    dir: &Path,
+    visit: Visit<'_>,
+    known: impl Fn(&DirEntry) -> io::Result<bool>,
+) -> io::Result<ControlFlow<()>> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !known(&entry)? && visit(Entry::Stranger(entry.path())).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn upload_id(entry: &DirEntry) -> Option<UploadId> {
+    entry.file_name().to_str()?.parse().ok()
+}
+
+fn is_dir(entry: &DirEntry) -> io::Result<bool> {
+    // Through a symbolic link as well: that is how the tree itself is opened.
+    match fs::metadata(entry.path()) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,70 @@
+//! Whether a file system keeps the promises that the store depends on, judged by its kind.
+
+use std::io;
+use std::path::Path;
+
+/// What to do about the file system of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing speaks against it.
+    Fine,
+    /// It works, but the operator should know what it is.
+    Warn(&'static str),
+    /// It breaks locks, renames or syncs; to be used only when forced.
+    Refuse(&'static str),
+}
+
+/// Judges the file system that holds `path`.
+pub fn check(path: &Path) -> io::Result<Verdict> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "magic numbers have 32 bits, whatever the width and sign of the field"
+    )]
+    let magic = rustix::fs::statfs(path)?.f_type as u32;
+    Ok(judge(magic))
+}
+
+/// The numbers are those of `linux/magic.h` and of the file systems' own sources.
+fn judge(magic: u32) -> Verdict {
+    match magic {
+        // Locks and renames that other machines do not see in the same order, and syncs that may end in a
+        // cache.
+        0x6969 => Verdict::Refuse("NFS"),
+        0x517b | 0xfe53_4d42 => Verdict::Refuse("SMB"),
+        0xff53_4d42 => Verdict::Refuse("CIFS"),
+        0x0102_1997 => Verdict::Refuse("9p"),
+        // A program answers instead of the kernel, and nobody knows which.
+        0x6573_5546 => Verdict::Refuse("FUSE"),
+        // No journal, no permissions, and a rename that a power cut can tear.
+        0x4d44 => Verdict::Refuse("FAT"),
+        0x2011_bab0 => Verdict::Refuse("exFAT"),
+        0x794c_7630 => Verdict::Warn("overlay"),
+        0x0102_1994 => Verdict::Warn("tmpfs"),
+        0x8584_58f6 => Verdict::Warn("ramfs"),
+        _ => Verdict::Fine,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_refused_and_local_ones_are_fine() {
+        assert_eq!(judge(0x6969), Verdict::Refuse("NFS"));
+        assert_eq!(judge(0xff53_4d42), Verdict::Refuse("CIFS"));
+        assert_eq!(judge(0xfe53_4d42), Verdict::Refuse("SMB"));
+        assert_eq!(judge(0x6573_5546), Verdict::Refuse("FUSE"));
+        assert_eq!(judge(0x794c_7630), Verdict::Warn("overlay"));
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1] {
+            assert_eq!(judge(local), Verdict::Fine, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error() {
+        assert_eq!(check(Path::new("/nonexistent/directory")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(check(Path::new("/proc")).is_ok());
+    }
+}

@@ -1,0 +1,239 @@
+//! The `LOCK` file of a directory: one process at a time, the store's identity, and how the last holder left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The name of the file in the directory that it locks. It is never unlinked: a second file of that name
+/// would be a second lock.
+const FILE: &str = "LOCK";
+
+/// Why a directory could not be locked.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("the directory is in use by process {pid}")]
+    HeldBy {
+        /// The process id that the holder wrote; 0 while it has not come to that.
+        pid: u32,
+    },
+    /// The file could not be opened, read or written.
+    #[error("cannot use the LOCK file")]
+    Io(#[from] io::Error),
+}
+
+/// A directory that belongs to this process for as long as the value lives.
+///
+/// The kernel releases the lock when the process dies, however it dies.
+#[derive(Debug)]
+pub struct DirLock {
+    file: File,
+    dir: PathBuf,
+    store: Option<Uuid>,
+    clean: bool,
+}
+
+impl DirLock {
+    /// Locks `dir`, which must exist, and notes in its `LOCK` file that it is in use by this process. One
+    /// directory in two roles is locked once: a second lock is refused, whoever asks.
+    pub fn acquire(dir: &Path) -> Result<Self, LockError> {
+        let file = lock_file(&dir.join(FILE))?;
+        let text = read(&file)?;
+        let record = Record::parse(&text);
+        // An empty file is a new one: whoever made it died before it had the directory.
+        let clean = text.is_empty() || record.clean;
+        let lock = Self { file, dir: dir.to_owned(), store: record.store, clean };
+        lock.write(false)?;
+        if text.is_empty() {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(lock)
+    }
+
+    /// The identity of the store that this directory is part of; none in a new directory.
+    pub fn store_id(&self) -> Option<Uuid> {
+        self.store
+    }
+
+    /// Makes the directory part of a store, durably.
+    pub fn set_store_id(&mut self, id: Uuid) -> io::Result<()> {
+        self.store = Some(id);
+        self.write(false)
+    }
+
+    /// Whether the holder before this one called [`mark_clean`](Self::mark_clean); true in a new directory.
+    pub fn clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Notes that nothing is left to recover. To be called last: nothing may be written to the directory
+    /// after it.
+    pub fn mark_clean(&self) -> io::Result<()> {
+        self.write(true)
+    }
+
+    /// The directory that is locked.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Every record has the same length and fits one sector, so a power cut leaves the old one or the new
+    /// one.
+    fn write(&self, clean: bool) -> io::Result<()> {
+        let record = Record { pid: std::process::id(), store: self.store, clean }.to_string();
+        self.file.write_all_at(record.as_bytes(), 0)?;
+        self.file.set_len(record.len() as u64)?;
+        self.file.sync_data()
+    }
+}
+
+/// Opens and locks the file that has the name `path` when the lock is ours: someone may have replaced it in
+/// between.
+fn lock_file(path: &Path) -> Result<File, LockError> {
+    loop {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(LockError::HeldBy { pid: Record::parse(&read(&file)?).pid });
+            }
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        let mine = file.metadata()?;
+        match fs::metadata(path) {
+            Ok(named) if (named.dev(), named.ino()) == (mine.dev(), mine.ino()) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn read(file: &File) -> io::Result<String> {
+    let mut bytes = [0; 512];
+    let mut len = 0;
+    loop {
+        match file.read_at(&mut bytes[len..], len as u64) {
+            Ok(0) => return Ok(String::from_utf8_lossy(&bytes[..len]).into_owned()),
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What the file says. Damage reads as an unclean store without an identity, never as a clean one.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    pid: u32,
+    store: Option<Uuid>,
+    clean: bool,
+}
+
+impl Record {
+    fn parse(text: &str) -> Self {
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').map(str::trim_ascii))
+                .unwrap_or("")
+        };
+        Self {
+            pid: value("pid").parse().unwrap_or(0),
+            store: value("store").parse().ok(),
+            clean: value("state") == "clean",
+        }
+    }
+}
+
+impl std::fmt::Display for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let store = self.store.map(|id| id.hyphenated().to_string()).unwrap_or_default();
+        let state = if self.clean { "clean" } else { "inuse" };
+        write!(f, "pid {:<10}\nstore {store:<36}\nstate {state}\n", self.pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_the_first_ones_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        match DirLock::acquire(dir.path()) {
+            Err(LockError::HeldBy { pid }) => assert_eq!(pid, std::process::id()),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_store_id_outlives_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = Uuid::new_v4();
+        let mut lock = DirLock::acquire(dir.path()).unwrap();
+        assert_eq!(lock.store_id(), None);
+        lock.set_store_id(id).unwrap();
+        assert_eq!(lock.store_id(), Some(id));
+        drop(lock);
+        assert_eq!(DirLock::acquire(dir.path()).unwrap().store_id(), Some(id));
+    }
+
+    #[test]
+    fn only_a_marked_release_is_clean() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = DirLock::acquire(dir.path()).unwrap();
+        assert!(new.clean(), "a new directory has nothing to recover");
+        drop(new);
+        let after_crash = DirLock::acquire(dir.path()).unwrap();
+        assert!(!after_crash.clean());
+        after_crash.mark_clean().unwrap();
+        drop(after_crash);
+        let after_stop = DirLock::acquire(dir.path()).unwrap();
+        assert!(after_stop.clean());
+        drop(after_stop);
+        assert!(!DirLock::acquire(dir.path()).unwrap().clean(), "clean holds for one start only");
+    }
+
+    #[test]
+    fn damage_is_neither_clean_nor_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let garbage = [&b"\0\xff store clean\nstate\nstore xyz\n"[..], &[0; 4096]].concat();
+        fs::write(dir.path().join(FILE), garbage).unwrap();
+        let lock = DirLock::acquire(dir.path()).unwrap();
+        assert_eq!((lock.store_id(), lock.clean()), (None, false));
+        assert_eq!(Record::parse(&read(&lock.file).unwrap()).pid, std::process::id());
+    }
+
+    #[test]
+    fn a_lock_file_that_was_replaced_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = DirLock::acquire(dir.path()).unwrap();
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        let new = DirLock::acquire(dir.path()).unwrap();
+        assert_ne!(old.file.metadata().unwrap().ino(), new.file.metadata().unwrap().ino());
+        assert!(matches!(DirLock::acquire(dir.path()), Err(LockError::HeldBy { .. })));
+    }
+
+    #[test]
+    fn every_record_has_the_same_length() {
+        let id = Some(Uuid::new_v4());
+        let records = [
+            Record { pid: 1, store: None, clean: true },
+            Record { pid: u32::MAX, store: id, clean: false },
+            Record { pid: 4711, store: id, clean: true },
+        ];
+        for record in &records {
+            assert_eq!(record.to_string().len(), records[0].to_string().len());
+            assert_eq!(&Record::parse(&record.to_string()), record);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The clock of the store: wall time for people, running time for everything that ages.
+
+use std::time::Instant;
+
+use crate::model::time::Now;
+
+/// Where the wall time comes from, in Unix milliseconds: the machine in a server, a test's number in a test.
+pub type WallClock = fn() -> u64;
+
+/// Tells the time. Running seconds go on where the last server on this store stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreClock {
+    wall: WallClock,
+    started: Instant,
+    running_base_s: u64,
+}
+
+impl StoreClock {
+    pub(super) fn start(wall: WallClock, running_base_s: u64) -> Self {
+        Self { wall, started: Instant::now(), running_base_s }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Now {
+        Now {
+            wall_ms: (self.wall)(),
+            running_s: self.running_base_s + self.started.elapsed().as_secs(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong with the metadata.
+
+use std::io;
+
+/// An error of the metadata store. None of them is the caller's fault.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A row could not be read back: the database is damaged. Nothing is deleted on its account.
+    #[error("a row of the table `{table}` is damaged; stop the server and run: stowage fsck")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+    },
+    /// The disk has no room for the change. Nothing was changed.
+    #[error("the disk that holds the metadata is full; free some space and try again")]
+    Full,
+    /// The file system does not take writes. Nothing was changed.
+    #[error("the disk that holds the metadata is read-only; remount it for writing")]
+    ReadOnly,
+    /// The database is being reopened after an I/O error, or the server is stopping. Nothing was changed.
+    #[error("the metadata is not available at the moment; try again in a few seconds")]
+    Unavailable,
+    /// Reading or writing failed before anything was committed. Nothing was changed.
+    #[error("reading or writing the metadata failed: {0}")]
+    Io(String),
+    /// The commit itself failed: the change is either wholly there or wholly not.
+    #[error("the disk failed while the change was committed; whether it was kept shows when you look again")]
+    OutcomeUnknown,
+    /// The change failed inside the server. Nothing was changed.
+    #[error("the change failed inside the server")]
+    Failed,
+}
+
+impl StoreError {
+    pub(super) fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+
+    /// Whether the database handle may be unusable after this error, so that it has to be reopened.
+    pub(super) const fn breaks_handle(&self) -> bool {
+        matches!(self, Self::Full | Self::ReadOnly | Self::Io(_) | Self::Unavailable | Self::OutcomeUnknown)
+    }
+}
+
+pub(super) fn storage(error: redb::StorageError) -> StoreError {
+    match error {
+        redb::StorageError::Io(source) => StoreError::from_io(&source),
+        redb::StorageError::Corrupted(_) => StoreError::Corrupt { table: "(pages)" },
+        redb::StorageError::PreviousIo | redb::StorageError::DatabaseClosed => StoreError::Unavailable,
+        other => StoreError::Io(other.to_string()),
+    }
+}
+
+pub(super) fn table(error: redb::TableError) -> StoreError {
+    match error {
+        redb::TableError::Storage(source) => storage(source),
+        other => StoreError::Io(other.to_string()),
+    }
+}
+
+pub(super) fn transaction(error: redb::TransactionError) -> StoreError {
+    match error {
+        redb::TransactionError::Storage(source) => storage(source),
+        other => StoreError::Io(other.to_string()),
+    }
+}

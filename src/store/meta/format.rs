@@ -1,0 +1,157 @@
+//! The format of the store: made once, checked at every start, never guessed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::Database;
+use redb::ReadableDatabase as _;
+use redb::TableHandle as _;
+use uuid::Uuid;
+
+use super::error;
+use super::error::StoreError;
+use super::rows::{Clock, Format, Project};
+use super::tables;
+use super::tx::{ReadTx, Tx as _, WriteTx};
+use crate::model::time::Now;
+
+/// The number of the layout that this program writes.
+pub const SCHEMA: u32 = 1;
+/// The id of the root project, which has the path "".
+pub const ROOT_PROJECT: u64 = 1;
+
+/// Why the store could not be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the database {} is in use by another process", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A format that this program does not know.
+    #[error("the database {} has {found}, which this version does not know; use the version that wrote it", path.display())]
+    UnknownFormat {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// The file is not a whole database.
+    #[error("the database {} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    fn store(path: &Path, error: &StoreError) -> Self {
+        Self::Damaged { path: path.to_owned(), detail: error.to_string() }
+    }
+}
+
+/// What every start reads first.
+pub(super) struct Stored {
+    pub(super) format: Format,
+    pub(super) clock: Clock,
+}
+
+/// Writes the first commit of a new database: all tables, the format, the root project.
+pub(super) fn create(database: &Database) -> Result<(), OpenError> {
+    let path = PathBuf::from(super::handle::FILE_NAME);
+    first_commit(database).map_err(|error| match error {
+        StoreError::Full => OpenError::io(&path, io::Error::from(io::ErrorKind::StorageFull)),
+        StoreError::Io(detail) => OpenError::io(&path, io::Error::other(detail)),
+        other => OpenError::store(&path, &other),
+    })
+}
+
+fn first_commit(database: &Database) -> Result<(), StoreError> {
+    let mut inner = database.begin_write().map_err(error::transaction)?;
+    inner.set_quick_repair(true);
+    {
+        make_tables(&inner)?;
+        let clock = Clock { last_id: ROOT_PROJECT, ..Clock::default() };
+        let tx = WriteTx::new(&inner, Now { wall_ms: 0, running_s: 0 }, clock);
+        let format = Format {
+            schema: SCHEMA,
+            min_reader: SCHEMA,
+            min_writer: SCHEMA,
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+            store_id: Uuid::new_v4(),
+        };
+        tx.put(&tables::FORMAT, (), &format)?;
+        tx.put(&tables::CLOCK, (), &clock)?;
+        tx.put(&tables::AUTH_EPOCH, (), &1)?;
+        tx.put(&tables::PROJECT, ROOT_PROJECT, &Project { path: String::new(), parent: None, created_ms: 0 })?;
+        tx.put(&tables::PROJECT_PATH, "", &ROOT_PROJECT)?;
+    }
+    inner.commit().map_err(|error| match error {
+        redb::CommitError::Storage(source) => error::storage(source),
+        other => StoreError::Io(other.to_string()),
+    })
+}
+
+/// Every table is made at once, so that a reader never meets one that is not there.
+fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
+    macro_rules! make {
+        ($($table:ident)*) => { $( inner.open_table(tables::$table.definition()).map_err(error::table)?; )* };
+    }
+    make!(
+        FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
+        BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
+        TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
+        USER_NAME OUTBOX OUTBOX_CURSOR AUDIT
+    );
+    Ok(())
+}
+
+/// Reads the format and refuses one that this program does not know, touching nothing.
+pub(super) fn check(database: &Database, path: &Path) -> Result<Stored, OpenError> {
+    let tables = database
+        .begin_read()
+        .map_err(error::transaction)
+        .and_then(|tx| {
+            let names = tx.list_tables().map_err(error::storage)?;
+            Ok(names.map(|table| table.name().to_owned()).collect::<Vec<_>>())
+        })
+        .map_err(|error| OpenError::store(path, &error))?;
+    if !tables.iter().any(|name| name == tables::FORMAT.name()) {
+        let found = "no format of Stowage".to_owned();
+        return Err(OpenError::UnknownFormat { path: path.to_owned(), found });
+    }
+    let read = || -> Result<_, StoreError> {
+        let tx = ReadTx::begin(database)?;
+        Ok((tx.get(&tables::FORMAT, ()), tx.get(&tables::CLOCK, ())))
+    };
+    match read().map_err(|error| OpenError::store(path, &error))? {
+        (Ok(Some(format)), Ok(Some(clock))) if format.min_writer <= SCHEMA => Ok(Stored { format, clock }),
+        (Ok(Some(format)), _) if format.min_writer > SCHEMA => Err(OpenError::UnknownFormat {
+            path: path.to_owned(),
+            found: format!("format {} (written by Stowage {})", format.schema, format.written_by),
+        }),
+        (Err(StoreError::Corrupt { .. }), _) => Err(OpenError::UnknownFormat {
+            path: path.to_owned(),
+            found: "a format stamp of another kind".to_owned(),
+        }),
+        _ => Err(OpenError::Damaged {
+            path: path.to_owned(),
+            detail: "the format stamp or the clock is missing".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,184 @@
+//! The database file: making it, opening it, and opening it again after an I/O error.
+
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
+use redb::backends::FileBackend;
+
+use super::error::StoreError;
+use super::faulty::{Faults, FaultyBackend};
+use super::format;
+use super::format::OpenError;
+use super::rows::Clock;
+
+/// The name of the database file in the data directory.
+pub const FILE_NAME: &str = "stowage.redb";
+/// The name of the database file while it is being made.
+const NEW_FILE_NAME: &str = "stowage.redb.new";
+
+/// How the database file is opened.
+#[derive(Clone)]
+pub(super) struct Opener {
+    pub(super) data_dir: PathBuf,
+    pub(super) cache_bytes: usize,
+    pub(super) faults: Option<Arc<Faults>>,
+}
+
+impl Opener {
+    fn path(&self) -> PathBuf {
+        self.data_dir.join(FILE_NAME)
+    }
+
+    fn database(&self, file: File) -> Result<Database, DatabaseError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.cache_bytes);
+        match &self.faults {
+            None => builder.create_file(file),
+            Some(faults) => {
+                builder.create_with_backend(FaultyBackend::new(FileBackend::new(file)?, Arc::clone(faults)))
+            }
+        }
+    }
+
+    /// Opens the database of the data directory, or makes one under a temporary name and renames it
+    /// when its first commit is durable: a crash in between leaves nothing that cannot be started.
+    pub(super) fn open_or_create(&self) -> Result<(Database, bool), OpenError> {
+        let path = self.path();
+        let new = self.data_dir.join(NEW_FILE_NAME);
+        remove_if_there(&new).map_err(|source| OpenError::io(&new, source))?;
+        if path.exists() {
+            return Ok((self.open()?, false));
+        }
+        let file = options().create_new(true).open(&new).map_err(|source| OpenError::io(&new, source))?;
+        let database = self.database(file).map_err(|error| self.refused(error))?;
+        format::create(&database)?;
+        fs::rename(&new, &path).map_err(|source| OpenError::io(&path, source))?;
+        sync_dir(&self.data_dir).map_err(|source| OpenError::io(&self.data_dir, source))?;
+        Ok((database, true))
+    }
+
+    /// Opens the database that is there.
+    pub(super) fn open(&self) -> Result<Database, OpenError> {
+        let path = self.path();
+        let file = options().open(&path).map_err(|source| OpenError::io(&path, source))?;
+        let empty = file.metadata().map_err(|source| OpenError::io(&path, source))?.len() == 0;
+        if empty {
+            // redb would make a new database of it, and with it an empty registry.
+            return Err(OpenError::Damaged { path, detail: "the file is empty".to_owned() });
+        }
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.database(file)));
+        match opened {
+            Ok(Ok(database)) => Ok(database),
+            Ok(Err(error)) => Err(self.refused(error)),
+            Err(_) => Err(OpenError::Damaged { path, detail: "its pages contradict each other".to_owned() }),
+        }
+    }
+
+    fn refused(&self, error: DatabaseError) -> OpenError {
+        let path = self.path();
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
+            DatabaseError::UpgradeRequired(version) => {
+                OpenError::UnknownFormat { path, found: format!("redb file format {version}") }
+            }
+            DatabaseError::Storage(redb::StorageError::Io(source))
+                if source.kind() != io::ErrorKind::InvalidData =>
+            {
+                OpenError::io(&path, source)
+            }
+            other => OpenError::Damaged { path, detail: other.to_string() },
+        }
+    }
+}
+
+fn options() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// The open database, which the writer replaces after an I/O error (redb refuses all writes after one).
+pub(super) struct Handle {
+    opener: Opener,
+    current: ArcSwapOption<Database>,
+}
+
+impl Handle {
+    pub(super) fn new(opener: Opener, database: Database) -> Self {
+        Self { opener, current: ArcSwapOption::from_pointee(database) }
+    }
+
+    pub(super) fn database(&self) -> Result<Arc<Database>, StoreError> {
+        self.current.load_full().ok_or(StoreError::Unavailable)
+    }
+
+    /// Closes the database once the last reader has let it go, and opens it again. Only the writer calls this,
+    /// with its transaction dropped.
+    pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
+        self.close();
+        let mut pause = Duration::from_millis(50);
+        let mut last = StoreError::Unavailable;
+        for _ in 0..3 {
+            match self.opener.open().and_then(|database| {
+                let stored = format::check(&database, &self.opener.path())?;
+                Ok((database, stored))
+            }) {
+                Ok((database, stored)) => {
+                    self.current.store(Some(Arc::new(database)));
+                    tracing::warn!("the metadata database was reopened after an I/O error");
+                    return Ok(stored.clock);
+                }
+                Err(OpenError::Io { source, .. }) => last = StoreError::from_io(&source),
+                Err(error) => last = StoreError::Io(error.to_string()),
+            }
+            std::thread::sleep(pause);
+            pause *= 4;
+        }
+        Err(last)
+    }
+
+    /// Takes the database away from new readers, waits for those that have it, and closes it.
+    pub(super) fn close(&self) {
+        if let Some(mut database) = self.current.swap(None) {
+            loop {
+                match Arc::try_unwrap(database) {
+                    Ok(last) => {
+                        drop(last);
+                        break;
+                    }
+                    Err(shared) => {
+                        database = shared;
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn file_len(&self) -> u64 {
+        fs::metadata(self.opener.path()).map_or(0, |metadata| metadata.len())
+    }
+}

@@ -1,0 +1,252 @@
+//! The metadata: one redb file, read in snapshots, changed by one writer.
+//!
+//! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
+
+pub mod clock;
+mod error;
+pub mod faulty;
+mod format;
+mod handle;
+mod outbox;
+mod pages;
+pub mod rows;
+mod table;
+pub mod tables;
+mod tx;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+pub use clock::{StoreClock, WallClock};
+pub use error::StoreError;
+pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
+pub use handle::{FILE_NAME, sync_dir};
+pub use pages::Pages;
+pub use table::{Raw, Row, Table};
+pub use tx::{ReadTx, Tx, WriteTx};
+pub use writer::SyncShard;
+
+use crate::store::blob::Shard;
+use handle::{Handle, Opener};
+use writer::{Job, Message, Step, Writer};
+
+/// How the metadata is opened.
+pub struct Options {
+    /// The data directory, which exists and is locked by the caller.
+    pub data_dir: PathBuf,
+    /// Bytes of the database's page cache.
+    pub cache_bytes: usize,
+    /// Where the wall time comes from.
+    pub wall: WallClock,
+    /// Syncs a shard directory of the blob tree.
+    pub sync_shard: SyncShard,
+    /// The runtime whose blocking threads run the scans.
+    pub runtime: Runtime,
+    /// Errors to play in a test.
+    pub faults: Option<Arc<faulty::Faults>>,
+}
+
+/// The metadata of the registry.
+pub struct Meta {
+    handle: Arc<Handle>,
+    clock: StoreClock,
+    runtime: Runtime,
+    store_id: Uuid,
+    created: bool,
+    queue: mpsc::Sender<Message>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Meta {
+    /// Opens the database of the data directory, or makes it.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let opener = Opener {
+            data_dir: options.data_dir.clone(),
+            cache_bytes: options.cache_bytes,
+            faults: options.faults,
+        };
+        let path = options.data_dir.join(FILE_NAME);
+        let (database, created) = opener.open_or_create()?;
+        let stored = format::check(&database, &path)?;
+        let handle = Arc::new(Handle::new(opener, database));
+        let clock = StoreClock::start(options.wall, stored.clock.running_s);
+        let writer = Writer {
+            handle: Arc::clone(&handle),
+            clock,
+            counters: stored.clock,
+            sync_shard: options.sync_shard,
+            last_quick_repair: Instant::now(),
+            last_stored: Instant::now(),
+            repair_owed: false,
+        };
+        let (queue, jobs) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("stowage-writer".to_owned())
+            .spawn(move || writer.run(&jobs))
+            .map_err(|source| OpenError::io(&path, source))?;
+        Ok(Self {
+            handle,
+            clock,
+            runtime: options.runtime,
+            store_id: stored.format.store_id,
+            created,
+            queue,
+            writer: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The id of this store, which the LOCK files repeat.
+    pub const fn store_id(&self) -> Uuid {
+        self.store_id
+    }
+
+    /// Whether this call of [`Meta::open`] made the database.
+    pub const fn created(&self) -> bool {
+        self.created
+    }
+
+    /// The clock that all ages in the store are measured with.
+    pub const fn clock(&self) -> StoreClock {
+        self.clock
+    }
+
+    /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows, which
+    /// take microseconds. Tried a second time when the database was being reopened.
+    pub fn get<T, E: From<StoreError>>(&self, read: impl Fn(&ReadTx) -> Result<T, E>) -> Result<T, E> {
+        let attempt = || -> Result<Result<T, E>, StoreError> {
+            let database = self.handle.database()?;
+            Ok(read(&ReadTx::begin(&database)?))
+        };
+        match attempt() {
+            Ok(result) => result,
+            Err(_) => attempt()?,
+        }
+    }
+
+    /// Reads in a snapshot on a blocking thread: for scans and large values. Keep it under 200 ms: pages that a
+    /// snapshot sees cannot be reused while it lives.
+    pub async fn scan<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&ReadTx) -> Result<T, E> + Send + 'static,
+    {
+        let handle = Arc::clone(&self.handle);
+        let task = self.runtime.spawn_blocking(move || {
+            let database = handle.database()?;
+            read(&ReadTx::begin(&database)?)
+        });
+        task.await.unwrap_or_else(|_| Err(StoreError::Failed.into()))
+    }
+
+    /// Reads in a snapshot on the calling thread, which may block: [`Meta::scan`] for those who are on a blocking
+    /// thread already.
+    pub fn read_blocking<T, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&ReadTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let database = self.handle.database()?;
+        read(&ReadTx::begin(&database)?)
+    }
+
+    /// Changes the store in one transaction and returns when it is durable. `change` may run more than once, so it
+    /// must have no effect but on the transaction; what it refuses before its first change costs nobody else anything.
+    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.write_after(Vec::new(), 0, change).await
+    }
+
+    /// Like [`Meta::write`], after the shard directories `shards` were synced. `bytes` tells how much the change
+    /// stores. What `change` owns (a lock, say) lives until the commit has returned, even if the caller has gone.
+    pub async fn write_after<T, E, F>(&self, shards: Vec<Shard>, bytes: usize, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = TypedJob { shards, bytes, change, result: None, reply };
+        if self.queue.send(Message::Job(Box::new(job))).is_err() {
+            return Err(StoreError::Unavailable.into());
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
+    }
+
+    /// Commits what waits, saves what a quick start needs and closes the database. Later calls answer
+    /// [`StoreError::Unavailable`].
+    pub fn close(&self) {
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // The writer may have gone with a panic already; joining tells.
+            let _ = self.queue.send(Message::Stop);
+            if thread.join().is_err() {
+                tracing::error!("the writer ended with a panic");
+            }
+        }
+    }
+}
+
+impl Drop for Meta {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct TypedJob<T, E, F> {
+    shards: Vec<Shard>,
+    bytes: usize,
+    change: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job for TypedJob<T, E, F>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: Fn(&WriteTx<'_>) -> Result<T, E> + Send,
+{
+    fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn run(&mut self, tx: &WriteTx<'_>) -> Step {
+        let result = (self.change)(tx);
+        let step = if result.is_ok() { Step::Done } else { Step::Refused };
+        self.result = Some(result);
+        step
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Self { change, result, reply, .. } = *self;
+        let answer = match outcome {
+            Ok(()) => result.unwrap_or_else(|| Err(StoreError::Failed.into())),
+            Err(error) => Err(error.into()),
+        };
+        // The lock that `change` may own ends here, after the commit and before anybody acts on the answer.
+        drop(change);
+        // Nobody waits when the client has gone; the change stands all the same.
+        let _ = reply.send(answer);
+    }
+}

@@ -1,0 +1,52 @@
+//! The outbox: events written with the change they tell of, and kept until every consumer has seen them.
+
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::error::StoreError;
+use super::rows::OutboxEntry;
+use super::tables;
+use super::tx::{Tx as _, WriteTx};
+use crate::model::event::Event;
+
+const MAX_ROWS: u64 = 100_000;
+const MAX_AGE_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Rows that one write removes at most: more than it adds, so that the outbox shrinks to its bounds.
+const TRIM_AT_ONCE: usize = 4;
+
+impl WriteTx<'_> {
+    /// Records an event, and removes a few that all consumers have seen or that are too old to wait for.
+    pub fn record(&self, event: Event) -> Result<(), StoreError> {
+        self.put(&tables::OUTBOX, self.next_sequence(), &OutboxEntry(event))?;
+        let mut rows = self.clock().outbox_rows + 1;
+        for sequence in self.trimmable(rows)? {
+            self.delete(&tables::OUTBOX, sequence)?;
+            rows -= 1;
+        }
+        self.set_outbox_rows(rows);
+        Ok(())
+    }
+
+    fn trimmable(&self, rows: u64) -> Result<Vec<u64>, StoreError> {
+        let mut seen_by_all: Option<u64> = None;
+        self.scan(&tables::OUTBOX_CURSOR, Bound::Unbounded, Bound::Unbounded, |_, seen| {
+            seen_by_all = Some(seen_by_all.map_or(seen, |lowest| lowest.min(seen)));
+            ControlFlow::Continue(())
+        })?;
+        let too_many = usize::try_from(rows.saturating_sub(MAX_ROWS)).unwrap_or(usize::MAX);
+        let oldest_kept = self.now().wall_ms.saturating_sub(MAX_AGE_MS);
+        let mut old = Vec::new();
+        self.scan(&tables::OUTBOX, Bound::Unbounded, Bound::Unbounded, |sequence, OutboxEntry(event)| {
+            let useless = old.len() < too_many
+                || event.at < oldest_kept
+                || seen_by_all.is_some_and(|seen| sequence <= seen);
+            if useless && old.len() < TRIM_AT_ONCE {
+                old.push(sequence);
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(old)
+    }
+}

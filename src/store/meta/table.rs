@@ -1,0 +1,91 @@
+//! A table of the database: its name, the type of its keys, and the row it holds.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use redb::Key;
+use redb::TableDefinition;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Bytes that a table holds as they are, without a version byte or an encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw(pub Vec<u8>);
+
+/// A value of a table: how it becomes bytes and comes back.
+pub trait Row: Sized {
+    /// The stored form.
+    fn encode(&self) -> Vec<u8>;
+    /// The value of a stored form, or `None` when the bytes are not one.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Row for Raw {
+    fn encode(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.to_vec()))
+    }
+}
+
+impl Row for () {
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+/// A struct stored as a version byte and its postcard form.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The version of the struct's layout. A row with another version is not read.
+    const VERSION: u8 = 1;
+}
+
+impl<T: Record> Row for T {
+    fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![T::VERSION]).expect("a row is plain data, and a Vec grows")
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&version, rest) = bytes.split_first()?;
+        (version == T::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+    }
+}
+
+/// One table of the database.
+pub struct Table<K: Key + 'static, R: Row> {
+    definition: TableDefinition<'static, K, &'static [u8]>,
+    name: &'static str,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<K: Key + 'static, R: Row> Table<K, R> {
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { definition: TableDefinition::new(name), name, row: PhantomData }
+    }
+
+    pub(super) const fn definition(&self) -> TableDefinition<'static, K, &'static [u8]> {
+        self.definition
+    }
+
+    /// The same table with its rows as bytes: for a check that goes on where a row is damaged.
+    pub const fn raw(&self) -> Table<K, Raw> {
+        Table { definition: self.definition, name: self.name, row: PhantomData }
+    }
+
+    /// The table's name in the database file.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<K: Key + 'static, R: Row> fmt::Debug for Table<K, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,261 @@
+//! Transactions: a snapshot to read, and one job's part of a write.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use redb::Key;
+use redb::ReadableDatabase as _;
+use redb::ReadableTable;
+use redb::ReadableTableMetadata as _;
+
+use super::error;
+use super::error::StoreError;
+use super::rows::Clock;
+use super::table::{Row, Table};
+use crate::model::time::Now;
+
+/// What can be read, in a snapshot as in a write transaction.
+pub trait Tx {
+    /// The row at `key`.
+    fn get<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        key: K::SelfType<'_>,
+    ) -> Result<Option<R>, StoreError>;
+
+    /// Whether there is a row at `key`, which is not read.
+    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError>;
+
+    /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks.
+    /// `visit` must not touch a write transaction, whose table is open meanwhile.
+    fn scan<'k, K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        from: Bound<K::SelfType<'k>>,
+        to: Bound<K::SelfType<'k>>,
+        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Whether there is any row from `from` to `to`.
+    fn any<'k, K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        from: Bound<K::SelfType<'k>>,
+        to: Bound<K::SelfType<'k>>,
+    ) -> Result<bool, StoreError> {
+        let mut found = false;
+        self.scan(table, from, to, |_, _| {
+            found = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+}
+
+fn get_in<K: Key + 'static, R: Row>(
+    open: &impl ReadableTable<K, &'static [u8]>,
+    table: &Table<K, R>,
+    key: &K::SelfType<'_>,
+) -> Result<Option<R>, StoreError> {
+    match open.get(key).map_err(error::storage)? {
+        None => Ok(None),
+        Some(row) => {
+            R::decode(row.value()).map(Some).ok_or(StoreError::Corrupt { table: table.name() })
+        }
+    }
+}
+
+fn has_in<K: Key + 'static>(
+    open: &impl ReadableTable<K, &'static [u8]>,
+    key: &K::SelfType<'_>,
+) -> Result<bool, StoreError> {
+    Ok(open.get(key).map_err(error::storage)?.is_some())
+}
+
+fn scan_in<'k, K: Key + 'static, R: Row>(
+    open: &impl ReadableTable<K, &'static [u8]>,
+    table: &Table<K, R>,
+    range: (Bound<K::SelfType<'k>>, Bound<K::SelfType<'k>>),
+    mut visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    for entry in open.range::<K::SelfType<'k>>(range).map_err(error::storage)? {
+        let (key, row) = entry.map_err(error::storage)?;
+        let row = R::decode(row.value()).ok_or(StoreError::Corrupt { table: table.name() })?;
+        if visit(key.value(), row).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A snapshot. It must be short: pages that it sees cannot be reused while it lives.
+pub struct ReadTx {
+    inner: redb::ReadTransaction,
+}
+
+impl ReadTx {
+    pub(super) fn begin(database: &redb::Database) -> Result<Self, StoreError> {
+        Ok(Self { inner: database.begin_read().map_err(error::transaction)? })
+    }
+
+    /// How many rows a table has.
+    pub fn count<K: Key, R: Row>(&self, table: &Table<K, R>) -> Result<u64, StoreError> {
+        self.inner.open_table(table.definition()).map_err(error::table)?.len().map_err(error::storage)
+    }
+}
+
+impl Tx for ReadTx {
+    fn get<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        key: K::SelfType<'_>,
+    ) -> Result<Option<R>, StoreError> {
+        let open = self.inner.open_table(table.definition()).map_err(error::table)?;
+        get_in(&open, table, &key)
+    }
+
+    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
+        has_in(&self.inner.open_table(table.definition()).map_err(error::table)?, &key)
+    }
+
+    fn scan<'k, K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        from: Bound<K::SelfType<'k>>,
+        to: Bound<K::SelfType<'k>>,
+        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let open = self.inner.open_table(table.definition()).map_err(error::table)?;
+        scan_in(&open, table, (from, to), visit)
+    }
+}
+
+/// One write transaction, shared by the jobs of a batch one after the other.
+pub struct WriteTx<'t> {
+    inner: &'t redb::WriteTransaction,
+    now: Now,
+    clock: Cell<Clock>,
+    changes: Cell<u64>,
+    failure: RefCell<Option<StoreError>>,
+}
+
+impl<'t> WriteTx<'t> {
+    pub(super) fn new(inner: &'t redb::WriteTransaction, now: Now, clock: Clock) -> Self {
+        Self {
+            inner,
+            now,
+            clock: Cell::new(clock),
+            changes: Cell::new(0),
+            failure: RefCell::new(None),
+        }
+    }
+
+    /// The time of the transaction.
+    pub const fn now(&self) -> Now {
+        self.now
+    }
+
+    /// The next number of the store's one order of changes.
+    pub fn next_sequence(&self) -> u64 {
+        let mut clock = self.clock.get();
+        clock.sequence += 1;
+        self.clock.set(clock);
+        clock.sequence
+    }
+
+    /// A number for a new repository, project or user, never given before.
+    pub fn next_id(&self) -> u64 {
+        let mut clock = self.clock.get();
+        clock.last_id += 1;
+        self.clock.set(clock);
+        clock.last_id
+    }
+
+    pub(super) fn set_outbox_rows(&self, rows: u64) {
+        self.clock.set(Clock { outbox_rows: rows, ..self.clock.get() });
+    }
+
+    /// Sets the row at `key`.
+    pub fn put<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        key: K::SelfType<'_>,
+        row: &R,
+    ) -> Result<(), StoreError> {
+        self.changes.set(self.changes.get() + 1);
+        let result = self.open(table).and_then(|mut open| {
+            open.insert(&key, row.encode().as_slice()).map(drop).map_err(error::storage)
+        });
+        self.note(result)
+    }
+
+    /// Removes the row at `key`; whether there was one.
+    pub fn delete<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        key: K::SelfType<'_>,
+    ) -> Result<bool, StoreError> {
+        self.changes.set(self.changes.get() + 1);
+        let result = self
+            .open(table)
+            .and_then(|mut open| open.remove(&key).map(|old| old.is_some()).map_err(error::storage));
+        self.note(result)
+    }
+
+    /// How many rows the batch has written so far.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    /// The error that the store itself had in the last job.
+    pub(super) fn take_failure(&self) -> Option<StoreError> {
+        self.failure.borrow_mut().take()
+    }
+
+    pub(super) const fn clock(&self) -> Clock {
+        self.clock.get()
+    }
+
+    fn open<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+    ) -> Result<redb::Table<'_, K, &'static [u8]>, StoreError> {
+        self.inner.open_table(table.definition()).map_err(error::table)
+    }
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            *self.failure.borrow_mut() = Some(error.clone());
+        }
+        result
+    }
+}
+
+impl Tx for WriteTx<'_> {
+    fn get<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        key: K::SelfType<'_>,
+    ) -> Result<Option<R>, StoreError> {
+        let result = self.open(table).and_then(|open| get_in(&open, table, &key));
+        self.note(result)
+    }
+
+    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
+        let result = self.open(table).and_then(|open| has_in(&open, &key));
+        self.note(result)
+    }
+
+    fn scan<'k, K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        from: Bound<K::SelfType<'k>>,
+        to: Bound<K::SelfType<'k>>,
+        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let result = self.open(table).and_then(|open| scan_in(&open, table, (from, to), visit));
+        self.note(result)
+    }
+}

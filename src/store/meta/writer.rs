@@ -1,0 +1,304 @@
+//! The writer: one thread that commits what many callers want changed, in groups.
+//!
+//! A batch is whatever waits when the last commit returned; the commit itself is the time in which the next
+//! batch gathers. First the shard directories of the batch are synced, each once, then its jobs run in one
+//! transaction, then it is committed in two phases, then everybody is answered.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::clock::StoreClock;
+use super::error;
+use super::error::StoreError;
+use super::handle::Handle;
+use super::rows::Clock;
+use super::tables;
+use super::tx::WriteTx;
+use crate::store::blob::Shard;
+
+const MAX_JOBS: usize = 1024;
+const MAX_BYTES: usize = 16 << 20;
+const MAX_ROWS: u64 = 10_000;
+/// Up to this size of the file every commit saves what a quick start after a crash needs.
+const ALWAYS_QUICK_REPAIR: u64 = 256 << 20;
+const QUICK_REPAIR_EVERY: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(1);
+const STORE_CLOCK_EVERY: Duration = Duration::from_secs(60);
+
+/// Syncs one shard directory: the blob store's part in a commit.
+pub type SyncShard = Arc<dyn Fn(Shard) -> io::Result<()> + Send + Sync>;
+
+/// What became of a job's own part, before the commit.
+pub(super) enum Step {
+    /// It did what it wanted.
+    Done,
+    /// It refused, with an answer of its own.
+    Refused,
+}
+
+/// A change that waits for the writer. It may run more than once; only the last run counts.
+pub(super) trait Job: Send {
+    fn shards(&self) -> &[Shard];
+    fn bytes(&self) -> usize;
+    fn run(&mut self, tx: &WriteTx<'_>) -> Step;
+    /// Hands over the result of the last run, or the store's error.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+pub(super) enum Message {
+    Job(Box<dyn Job>),
+    Stop,
+}
+
+pub(super) struct Writer {
+    pub(super) handle: Arc<Handle>,
+    pub(super) clock: StoreClock,
+    pub(super) counters: Clock,
+    pub(super) sync_shard: SyncShard,
+    pub(super) last_quick_repair: Instant,
+    pub(super) last_stored: Instant,
+    /// Commits were made that a start after a crash would have to repair at length.
+    pub(super) repair_owed: bool,
+}
+
+impl Writer {
+    /// Works until it is told to stop or the last sender is gone, then closes the database.
+    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            let first = match queue.recv_timeout(IDLE) {
+                Ok(Message::Job(job)) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.idle();
+                    continue;
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut stop = false;
+            let mut jobs = vec![first];
+            let mut bytes = jobs[0].bytes();
+            while jobs.len() < MAX_JOBS && bytes < MAX_BYTES {
+                match queue.try_recv() {
+                    Ok(Message::Job(job)) => {
+                        bytes += job.bytes();
+                        jobs.push(job);
+                    }
+                    Ok(Message::Stop) => {
+                        stop = true;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.commit_all(jobs);
+            if stop {
+                break;
+            }
+        }
+        self.close(queue);
+    }
+
+    fn close(mut self, queue: &Receiver<Message>) {
+        while let Ok(message) = queue.try_recv() {
+            if let Message::Job(job) = message {
+                job.answer(Err(StoreError::Unavailable));
+            }
+        }
+        if let Err(error) = self.commit_nothing() {
+            tracing::warn!(%error, "the last commit before the stop failed");
+        }
+        self.handle.close();
+    }
+
+    /// Saves the running time and what a quick start needs, when there is something to save.
+    fn idle(&mut self) {
+        let clock_due =
+            self.last_stored.elapsed() >= STORE_CLOCK_EVERY && self.clock.now().running_s > self.counters.running_s;
+        if (clock_due || self.repair_owed)
+            && let Err(error) = self.commit_nothing()
+        {
+            tracing::warn!(%error, "the idle commit failed");
+            if error.breaks_handle() {
+                self.reopen();
+            }
+        }
+    }
+
+    fn commit_nothing(&mut self) -> Result<(), StoreError> {
+        let database = self.handle.database()?;
+        let mut inner = database.begin_write().map_err(error::transaction)?;
+        inner.set_quick_repair(true);
+        let counters = {
+            let tx = WriteTx::new(&inner, self.clock.now(), self.counters);
+            store_clock(&tx)?
+        };
+        commit(inner)?;
+        self.committed(counters, true);
+        Ok(())
+    }
+
+    fn committed(&mut self, counters: Clock, quick_repair: bool) {
+        self.counters = counters;
+        self.last_stored = Instant::now();
+        self.repair_owed = !quick_repair;
+        if quick_repair {
+            self.last_quick_repair = Instant::now();
+        }
+    }
+
+    fn commit_all(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let mut jobs = self.sync_shards(jobs);
+        let mut reopened = false;
+        while !jobs.is_empty() {
+            match self.try_commit(&mut jobs) {
+                Ok(rest) => {
+                    let done = std::mem::replace(&mut jobs, rest);
+                    done.into_iter().for_each(|job| job.answer(Ok(())));
+                }
+                Err(Trouble::Job(index, error)) => {
+                    let job = jobs.remove(index);
+                    match error {
+                        Some(error) => job.answer(Err(error)),
+                        None => job.answer(Ok(())),
+                    }
+                }
+                Err(Trouble::Store(error)) => {
+                    let again = error.breaks_handle() && self.reopen() && !reopened;
+                    reopened = true;
+                    if !again || matches!(error, StoreError::Full | StoreError::ReadOnly) {
+                        tracing::error!(%error, jobs = jobs.len(), "a batch of changes was not committed");
+                        jobs.drain(..).for_each(|job| job.answer(Err(error.clone())));
+                    }
+                }
+                Err(Trouble::Commit(error, commits)) => {
+                    tracing::error!(%error, jobs = jobs.len(), "a commit failed; the store is reopened");
+                    // A commit that is there after a failed sync may still be lost with the power: it is never
+                    // reported as done. One that is not there is known to have changed nothing.
+                    let gone = self.reopen() && self.counters.commits < commits;
+                    let answer = if gone { error } else { StoreError::OutcomeUnknown };
+                    jobs.drain(..).for_each(|job| job.answer(Err(answer.clone())));
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> bool {
+        match self.handle.reopen() {
+            Ok(counters) => {
+                self.counters = counters;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the metadata database could not be reopened; the next change tries again");
+                false
+            }
+        }
+    }
+
+    /// Syncs each directory that the jobs touched once; jobs whose directory fails are answered and leave.
+    fn sync_shards(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let mut synced: BTreeMap<Shard, Option<StoreError>> = BTreeMap::new();
+        let mut good = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let mut failed = None;
+            for shard in job.shards() {
+                let result = synced
+                    .entry(*shard)
+                    .or_insert_with(|| (self.sync_shard)(*shard).err().map(|error| StoreError::from_io(&error)));
+                failed = failed.or_else(|| result.clone());
+            }
+            match failed {
+                None => good.push(job),
+                Some(error) => job.answer(Err(error)),
+            }
+        }
+        good
+    }
+
+    /// Commits as many of the jobs as fit, and returns those that are left for the next transaction.
+    fn try_commit(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<Vec<Box<dyn Job>>, Trouble> {
+        let database = match self.handle.database() {
+            Ok(database) => database,
+            Err(error) => return Err(Trouble::Store(error)),
+        };
+        let mut inner =
+            database.begin_write().map_err(|error| Trouble::Store(error::transaction(error)))?;
+        inner.set_two_phase_commit(true);
+        let quick_repair = self.handle.file_len() <= ALWAYS_QUICK_REPAIR
+            || self.last_quick_repair.elapsed() >= QUICK_REPAIR_EVERY;
+        inner.set_quick_repair(quick_repair);
+        let mut ran = 0;
+        let counters = {
+            let tx = WriteTx::new(&inner, self.clock.now(), self.counters);
+            for (index, job) in jobs.iter_mut().enumerate() {
+                run_job(&tx, index, job.as_mut())?;
+                ran = index + 1;
+                if tx.changes() >= MAX_ROWS {
+                    break;
+                }
+            }
+            if tx.changes() == 0 {
+                None
+            } else {
+                Some(store_clock(&tx).map_err(Trouble::Store)?)
+            }
+        };
+        // Crash order: every file and directory that these rows speak of is durable by now (`sync_shards`), so a
+        // crash on either side of this commit leaves at most a file without a row.
+        if let Some(counters) = counters {
+            commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;
+            self.committed(counters, quick_repair);
+        }
+        Ok(jobs.split_off(ran))
+    }
+}
+
+/// Why a transaction was given up.
+enum Trouble {
+    /// One job failed after it had changed something (with the store's error, or with its own answer).
+    Job(usize, Option<StoreError>),
+    /// The store failed before the commit.
+    Store(StoreError),
+    /// The commit with this number failed.
+    Commit(StoreError, u64),
+}
+
+fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<(), Trouble> {
+    let before = tx.changes();
+    let step = catch_unwind(AssertUnwindSafe(|| job.run(tx)));
+    if let Some(error) = tx.take_failure() {
+        return Err(match error {
+            StoreError::Corrupt { .. } => Trouble::Job(index, Some(error)),
+            _ => Trouble::Store(error),
+        });
+    }
+    match step {
+        Ok(Step::Done) => Ok(()),
+        // A savepoint cannot be taken once a table was opened, so a refusal after a change costs the transaction.
+        Ok(Step::Refused) if tx.changes() == before => Ok(()),
+        Ok(Step::Refused) => Err(Trouble::Job(index, None)),
+        Err(_) => Err(Trouble::Job(index, Some(StoreError::Failed))),
+    }
+}
+
+fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
+    let counters = tx.clock();
+    let counters = Clock {
+        running_s: tx.now().running_s,
+        wall_high_ms: counters.wall_high_ms.max(tx.now().wall_ms),
+        commits: counters.commits + 1,
+        ..counters
+    };
+    tx.put(&tables::CLOCK, (), &counters)?;
+    Ok(counters)
+}
+
+fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
+    inner.commit().map_err(|error| match error {
+        redb::CommitError::Storage(source) => error::storage(source),
+        other => StoreError::Io(other.to_string()),
+    })
+}

@@ -1,0 +1,28 @@
+//! A value that must not be written anywhere by accident.
+
+/// Holds a secret. It has neither `Debug` nor `Display` nor `Serialize`, so that no log line, error or answer
+/// can hold it unless somebody writes `expose`.
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Takes a secret in.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// The secret itself, given away.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}

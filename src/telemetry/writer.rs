@@ -1,0 +1,187 @@
+//! Log lines on their way out: handed to a thread that writes them, so that no request waits for a terminal,
+//! a pipe or the journal.
+//!
+//! Lines are never dropped. When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait; then those who
+//! log wait too.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::Level;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
+
+const MAX_WAITING: usize = 8 << 20;
+/// How long the thread lets lines gather; what a `kill -9` can lose.
+const GATHER: Duration = Duration::from_millis(1);
+/// How long somebody who needs the lines out waits for a stalled reader.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where log lines go in.
+#[derive(Clone)]
+pub(super) struct LineWriter(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to write, or to stop for.
+    filled: Condvar,
+    /// Something was written.
+    drained: Condvar,
+}
+
+struct State {
+    waiting: Vec<u8>,
+    /// The thread has taken lines and not yet written them.
+    writing: bool,
+    /// Somebody waits in `flush`.
+    urgent: bool,
+    /// Where lines go once the thread is gone.
+    out: Option<Box<dyn Write + Send>>,
+    stop: bool,
+}
+
+/// Stops the thread when dropped, with every line written.
+pub(super) struct WriterThread {
+    writer: LineWriter,
+    thread: Option<JoinHandle<Box<dyn Write + Send>>>,
+}
+
+impl LineWriter {
+    /// Starts the thread that writes to `out`.
+    pub(super) fn start(out: Box<dyn Write + Send>) -> io::Result<(Self, WriterThread)> {
+        let state = State { waiting: Vec::new(), writing: false, urgent: false, out: None, stop: false };
+        let shared = Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
+        let writer = Self(Arc::new(shared));
+        let of_thread = writer.clone();
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || of_thread.write_until_stopped(out))?;
+        Ok((writer.clone(), WriterThread { writer, thread: Some(thread) }))
+    }
+
+    /// Waits until everything logged so far is written.
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        while state.out.is_none() && (state.writing || !state.waiting.is_empty()) {
+            state.urgent = true;
+            self.0.filled.notify_one();
+            let (next, timeout) =
+                self.0.drained.wait_timeout(state, FLUSH_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() {
+                return;
+            }
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        while state.waiting.len() > MAX_WAITING && state.out.is_none() {
+            state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(out) = &mut state.out {
+            // A log that cannot be written has nowhere to say so.
+            let _ = out.write_all(line);
+            return;
+        }
+        let was_empty = state.waiting.is_empty();
+        state.waiting.extend_from_slice(line);
+        drop(state);
+        if was_empty {
+            self.0.filled.notify_one();
+        }
+    }
+
+    fn write_until_stopped(&self, mut out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.lock();
+            while state.waiting.is_empty() && !state.stop {
+                state = self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.waiting.is_empty() {
+                return out;
+            }
+            if !state.urgent && !state.stop {
+                // One write for many lines costs the requests less than one write each.
+                let hurried = |state: &mut State| !state.urgent && !state.stop;
+                let gathered = self.0.filled.wait_timeout_while(state, GATHER, hurried);
+                state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            std::mem::swap(&mut state.waiting, &mut lines);
+            state.writing = true;
+            state.urgent = false;
+            drop(state);
+            let _ = out.write_all(&lines);
+            let _ = out.flush();
+            lines.clear();
+            lines.shrink_to(MAX_WAITING / 8);
+            self.lock().writing = false;
+            self.0.drained.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WriterThread {
+    /// Waits until everything logged so far is written.
+    pub(super) fn flush(&self) {
+        self.writer.flush();
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        // Not `join` alone: a reader that stalls for ever must not keep the program from ending.
+        self.writer.flush();
+        let mut state = self.writer.lock();
+        if state.writing || !state.waiting.is_empty() {
+            return;
+        }
+        state.stop = true;
+        drop(state);
+        self.writer.0.filled.notify_one();
+        if let Some(Ok(out)) = self.thread.take().map(JoinHandle::join) {
+            self.writer.lock().out = Some(out);
+            self.writer.0.drained.notify_all();
+        }
+    }
+}
+
+/// One event on its way in.
+pub(super) struct Line<'a> {
+    writer: &'a LineWriter,
+    flush: bool,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.writer.push(line);
+        if self.flush {
+            self.writer.flush();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LineWriter {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { writer: self, flush: false }
+    }
+
+    // What goes badly wrong is out before it can go worse.
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        Line { writer: self, flush: *metadata.level() == Level::ERROR }
+    }
+}

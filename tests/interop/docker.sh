@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# docker and a docker engine of its own: login, push, pull, mount, and a server killed in the middle of a push.
+# Needs root (for the engine), docker, dockerd and curl. BIG_MIB sets the size of the interrupted push.
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+big_mib=${BIG_MIB:-300}
+need docker dockerd curl
+((EUID == 0)) || fail "only root can start a docker engine"
+
+unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
+export DOCKER_HOST=unix://$tmp/docker.sock DOCKER_CONFIG=$tmp/docker-config
+engine_pid=
+
+start_engine() {
+    dockerd --data-root "$tmp/engine" --exec-root "$tmp/exec" --host "$DOCKER_HOST" --pidfile "$tmp/engine.pid" \
+        --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs </dev/null >"$tmp/engine.log" 2>&1 &
+    engine_pid=$!
+    local deadline=$((SECONDS + 60))
+    until docker version >"$tmp/said" 2>&1; do
+        if ! kill -0 "$engine_pid" 2>/dev/null || ((SECONDS >= deadline)); then
+            tail -n 20 "$tmp/engine.log" >&2
+            fail "dockerd did not start"
+        fi
+        sleep 0.2
+    done
+    docker version --format '  client {{.Client.Version}}, engine {{.Server.Version}}'
+}
+
+stop_more() {
+    [[ -n $engine_pid ]] || return 0
+    kill -TERM "$engine_pid" 2>/dev/null
+    for _ in {1..100}; do
+        kill -0 "$engine_pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$engine_pid"
+    [[ ! -s $tmp/exec/containerd/containerd.pid ]] || kill -KILL "$(<"$tmp/exec/containerd/containerd.pid")"
+}
+
+image_id() { docker image inspect --format '{{.Id}}' "$1"; }
+
+# What `docker save` writes for an image: every file with its hash.
+saved() {
+    rm -rf "$tmp/saved"
+    mkdir "$tmp/saved"
+    docker save "$(image_id "$1")" | tar -x -C "$tmp/saved"
+    (cd "$tmp/saved" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+# Removes an image by id, and so all its tags and layers.
+forget() {
+    show docker image rm --force "$1" | tail -n 1
+    if docker image inspect "$1" >/dev/null 2>&1; then fail "the local image $1 is still there"; fi
+}
+
+stored_mib() { du -sm --apparent-size "$data" 2>/dev/null | cut -f1; }
+
+step "a docker engine and a registry"
+start_engine
+start_server
+
+step "an image of two layers and an image from a tar"
+mkdir "$tmp/context"
+random_file 5 "$tmp/context/first"
+random_file 3 "$tmp/context/second"
+printf 'FROM scratch\nCOPY first /\nCOPY second /\nENV MADE_FOR=stowage\n' >"$tmp/context/Dockerfile"
+app=$registry/team/app
+base=$registry/base
+DOCKER_BUILDKIT=0 ok docker build --quiet --tag "$app:1" "$tmp/context"
+tar -c -C "$tmp/context" second | ok docker import - "$base:1"
+app_id=$(image_id "$app:1")
+base_id=$(image_id "$base:1")
+app_saved=$(saved "$app:1")
+base_saved=$(saved "$base:1")
+
+step "a push without a login is refused"
+refused docker push "$app:1"
+said 'no basic auth credentials|unauthorized|denied|authentication required'
+
+step "a login with a wrong password is refused"
+refused docker login --username admin --password-stdin "$registry" <<<"not-$password"
+said 'unauthorized|incorrect|denied'
+
+step "a login with the right password"
+ok docker login --username admin --password-stdin "$registry" <<<"$password"
+said 'Login Succeeded'
+
+step "push"
+ok docker push "$app:1"
+pushed=$(grep -Eo 'sha256:[0-9a-f]{64}' "$tmp/said" | tail -n 1)
+same "digest of the manifest's bytes" "$pushed" \
+    "sha256:$(fetch team/app/manifests/1 --header 'Accept: application/vnd.docker.distribution.manifest.v2+json' | sha256)"
+same "digest that docker keeps" "$app@$pushed" "$(docker image inspect --format '{{index .RepoDigests 0}}' "$app:1")"
+ok docker push "$base:1"
+
+step "pull by tag gives the same image, bit for bit"
+forget "$app_id"
+ok docker pull "$app:1"
+said 'Pull complete'
+same "image id" "$app_id" "$(image_id "$app:1")"
+same "digest that docker keeps" "$app@$pushed" "$(docker image inspect --format '{{index .RepoDigests 0}}' "$app:1")"
+same "docker save" "$app_saved" "$(saved "$app:1")"
+
+step "the image from a tar too, and its file is the one that went in"
+forget "$base_id"
+ok docker pull "$base:1"
+same "image id" "$base_id" "$(image_id "$base:1")"
+same "docker save" "$base_saved" "$(saved "$base:1")"
+container=$(docker create "$base:1" /none)
+same "file in the image" "$(sha256 <"$tmp/context/second")" "$(docker cp "$container:/second" - | tar -xO | sha256)"
+docker rm "$container" >/dev/null
+
+step "pull by digest"
+forget "$app_id"
+ok docker pull "$app@$pushed"
+same "image id" "$app_id" "$(image_id "$app@$pushed")"
+same "docker save" "$app_saved" "$(saved "$app@$pushed")"
+
+step "a second tag sends no layer again"
+ok docker tag "$app@$pushed" "$app:2"
+ok docker push "$app:2"
+same "number of layers that exist already" 2 "$(grep -c 'Layer already exists' "$tmp/said")"
+said "^2: digest: $pushed "
+
+step "another repository gets the layers mounted"
+ok docker tag "$app:2" "$registry/other/copy:1"
+ok docker push "$registry/other/copy:1"
+same "number of mounted layers" 2 "$(grep -c 'Mounted from team/app' "$tmp/said")"
+forget "$app_id"
+ok docker pull "$registry/other/copy:1"
+same "image id" "$app_id" "$(image_id "$registry/other/copy:1")"
+
+step "a tag that does not exist"
+refused docker pull "$app:absent"
+said 'manifest unknown|not found'
+
+step "the server is killed in the middle of a push of $big_mib MiB"
+random_file "$big_mib" "$tmp/context/big"
+tar -c -C "$tmp/context" big | ok docker import - "$registry/team/big:1"
+rm "$tmp/context/big"
+big_id=$(image_id "$registry/team/big:1")
+enough=$(($(stored_mib) + big_mib / 4))
+docker push "$registry/team/big:1" >"$tmp/big-push" 2>&1 &
+push_pid=$!
+until (($(stored_mib) >= enough)); do
+    kill -0 "$push_pid" 2>/dev/null || fail "the push ended before a quarter had arrived: $(<"$tmp/big-push")"
+    sleep 0.1
+done
+kill_server
+printf '  killed with %s MiB stored\n' "$(stored_mib)"
+start_server
+code=0
+wait "$push_pid" || code=$?
+sed 's/^/    /' "$tmp/big-push"
+printf '  the interrupted push ended with exit code %s\n' "$code"
+((code == 0)) || ok docker push "$registry/team/big:1"
+forget "$big_id"
+ok docker pull "$registry/team/big:1"
+same "image id" "$big_id" "$(image_id "$registry/team/big:1")"
+
+step "what was pushed before the kill is still there"
+forget "$app_id"
+ok docker pull "$app:1"
+same "image id" "$app_id" "$(image_id "$app:1")"
+same "docker save" "$app_saved" "$(saved "$app:1")"
+
+step "after a logout a push is refused again"
+ok docker logout "$registry"
+refused docker push "$app:1"
+said 'no basic auth credentials|unauthorized|denied|authentication required'
+
+step "the server stops"
+stop_server
+check_store

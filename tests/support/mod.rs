@@ -1,0 +1,126 @@
+//! A server of its own for each test, on a port that the system chooses and in a directory that goes with it.
+
+#![allow(dead_code, reason = "each test binary uses its own part of the support")]
+
+pub mod client;
+pub mod content;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::config::Config;
+use stowage::server::Server;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+pub use client::{Client, Response};
+
+/// A running server. Dropping it stops it in order.
+pub struct TestStowage {
+    pub address: SocketAddr,
+    pub directory: PathBuf,
+    pub password: Option<String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _temporary: Option<TempDir>,
+}
+
+/// How a test server differs from the default: an open registry in a new directory.
+pub struct Setup {
+    pub config: Config,
+    pub open: bool,
+    pub hooks: Hooks,
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.server.listen = vec!["127.0.0.1:0".parse().expect("an address")];
+        config.storage.min_free = "0".parse().expect("a size");
+        Self { config, open: true, hooks: Hooks::default(), directory: None }
+    }
+}
+
+impl TestStowage {
+    /// An open registry: everybody may do everything.
+    pub fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    /// A registry whose only user is `admin`, with a password of its own.
+    pub fn with_sign_in() -> Self {
+        Self::with(Setup { open: false, ..Setup::default() })
+    }
+
+    /// A server in a directory that outlives it.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self::with(Setup { directory: Some(directory.to_owned()), ..Setup::default() })
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let temporary = setup.directory.is_none().then(|| TempDir::new().expect("a temporary directory"));
+        let directory = setup
+            .directory
+            .clone()
+            .or_else(|| temporary.as_ref().map(|temporary| temporary.path().to_owned()))
+            .expect("one of both is there");
+        let start = Start {
+            config: setup.config.clone(),
+            data_dir: directory.clone(),
+            open_registry: setup.open,
+            first_admin: FirstAdmin::Generate,
+            hooks: setup.hooks,
+        };
+        let app = App::open(start).expect("the store opens");
+        let password = app.new_admin().map(|admin| admin.password.expose().clone());
+        let server = Server::bind(&setup.config, Arc::clone(&app)).expect("the address is free");
+        let address = server.addresses()[0];
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            server
+                .run_until(async {
+                    // A dropped sender stops the server as well.
+                    let _ = stopped.await;
+                })
+                .expect("the server runs");
+        });
+        Self { address, directory, password, stop: Some(stop), thread: Some(thread), _temporary: temporary }
+    }
+
+    /// A client without credentials.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A client that signs in as the first admin.
+    pub fn admin(&self) -> Client {
+        let password = self.password.as_ref().expect("the registry has an admin");
+        Client::new(self.address).basic("admin", password)
+    }
+
+    /// Stops the server in order and waits for its end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server ended with a panic");
+        }
+    }
+}
+
+impl Drop for TestStowage {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
