@@ -6,6 +6,7 @@ mod catalog;
 mod manifests;
 mod referrers;
 mod tags;
+mod token;
 mod uploads;
 
 use actix_web::HttpRequest;
@@ -22,6 +23,12 @@ pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 /// Every route below `/v2/`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let on = |shape, method| web::route().guard(At(shape, method));
+    for path in ["/token", "/jwt/auth"] {
+        config.service(
+            web::resource(path).route(web::get().to(token::get)).route(web::post().to(token::post)),
+        );
+    }
+    config.service(web::resource("/v2/_stowage/keys").route(web::get().to(token::keys)));
     config.service(
         web::resource("/v2{tail:.*}")
             .route(on(Shape::Manifest, Method::GET).to(manifests::get))

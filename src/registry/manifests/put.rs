@@ -205,7 +205,7 @@ fn missing_blob(tx: &WriteTx<'_>, grant: &Grant<Push>, digest: AnyDigest) -> Res
     let mut elsewhere = None;
     if let Some(known) = digest.known() {
         for name in blobs::holders(tx, &known, ELSEWHERE)? {
-            if name != grant.name().as_str() && grant.sees(&name, tx)? {
+            if name != grant.name().as_str() && grant.sees(&name, tx.now(), tx)? {
                 elsewhere = Some(name);
                 break;
             }
