@@ -203,7 +203,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
         new_admin: Mutex::new(new_admin),
         runtime: Mutex::new(Some(runtime)),
-        locks,
+        locks: Mutex::new(locks),
     })
 }
 
@@ -231,7 +231,8 @@ fn open_store(
     let there = database.try_exists().map_err(io_at(&database))?;
     if !there && (!create || locks.iter().any(|lock| lock.store_id().is_some())) {
         // Making a new database here would make every blob of the old one garbage.
-        let detail = "the file is missing, but its store was here; put it back or restore a backup".to_owned();
+        let detail =
+            "the file is missing, but its store was here; put it back or restore a backup".to_owned();
         return Err(OpenError::Damaged { path: database, detail });
     }
     if !there {
@@ -302,7 +303,9 @@ fn judge(dir: &Path) -> Result<(), OpenError> {
 
 fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     DirLock::acquire(dir).map_err(|error| match error {
-        LockError::HeldBy { pid } => OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) },
+        LockError::HeldBy { pid } => {
+            OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
+        }
         LockError::Io(source) => OpenError::Io { path: dir.to_owned(), source },
     })
 }

@@ -105,7 +105,8 @@ impl<A: Action> Grant<A> {
         if tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch {
             return Ok(Ok(()));
         }
-        let permitted = A::KIND == Kind::System || policy::permits(self.policy, &self.caller.principal, A::KIND, tx)?;
+        let permitted =
+            A::KIND == Kind::System || policy::permits(self.policy, &self.caller.principal, A::KIND, tx)?;
         Ok(if permitted { Ok(()) } else { Err(Withdrawn) })
     }
 
@@ -134,6 +135,7 @@ impl<A: Action<Target = Repository>> Grant<A> {
     }
 
     /// The same permission for work that outlives the request. It is checked again at its use like every other.
+    #[must_use]
     pub fn carry(&self) -> Self {
         Self {
             caller: self.caller.clone(),

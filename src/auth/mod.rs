@@ -75,7 +75,13 @@ impl Auth {
     /// The gate of one store.
     pub fn new(meta: Arc<Meta>, policy: Policy, runtime: Runtime) -> Result<Self, StoreError> {
         let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0);
-        Ok(Self { meta, policy, epoch: AtomicU64::new(epoch), cache: Cache::new(), passwords: Passwords::new(runtime) })
+        Ok(Self {
+            meta,
+            policy,
+            epoch: AtomicU64::new(epoch),
+            cache: Cache::new(),
+            passwords: Passwords::new(runtime),
+        })
     }
 
     /// How the registry treats those who do not sign in.
@@ -99,7 +105,8 @@ impl Auth {
             let Some(id) = tx.get(&tables::USER_NAME, name.as_str())? else { return Ok(None) };
             Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
         })?;
-        let stored = user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
+        let stored =
+            user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
         let right = self.passwords.verify(stored, password).await.map_err(|_| SignInError::Busy)?;
         let (true, Some((id, user))) = (right, user) else {
             return Err(SignInError::Wrong);
@@ -139,11 +146,7 @@ impl Auth {
         let epoch = self.epoch.load(Ordering::Acquire);
         let permitted =
             self.meta.get(|tx| policy::permits(self.policy, &caller.principal, Kind::Catalog, tx))?;
-        if permitted {
-            Ok(Grant::new(caller.clone(), (), epoch, self.policy))
-        } else {
-            Err(Refusal::Hidden)
-        }
+        if permitted { Ok(Grant::new(caller.clone(), (), epoch, self.policy)) } else { Err(Refusal::Hidden) }
     }
 
     /// Permits a background worker of the server to do its work.

@@ -56,18 +56,17 @@ impl Auth {
         given: Option<Secret<String>>,
         data_dir: &Path,
     ) -> Result<Option<NewAdmin>, UserError> {
-        if self.meta.scan(|tx| any_user(tx)).await? {
+        if self.meta.scan(any_user).await? {
             return Ok(None);
         }
-        let (password, file) = match given {
-            Some(password) => (password, None),
-            None => {
-                let password = Secret::new(password::generate());
-                let path = data_dir.join(PASSWORD_FILE);
-                write_secret(&path, password.expose())
-                    .map_err(|source| UserError::File { path: path.clone(), source })?;
-                (password, Some(path))
-            }
+        let (password, file) = if let Some(given) = given {
+            (given, None)
+        } else {
+            let password = Secret::new(password::generate());
+            let path = data_dir.join(PASSWORD_FILE);
+            write_secret(&path, password.expose())
+                .map_err(|source| UserError::File { path: path.clone(), source })?;
+            (password, Some(path))
         };
         let user_name = name.to_owned();
         let password_hash = password::hash(password.expose());

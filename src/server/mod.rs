@@ -67,7 +67,8 @@ impl Server {
     /// grace), uploads to their checkpoints, the last commit, the database closed.
     pub fn run(self) -> io::Result<()> {
         self.run_until(async {
-            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            let (Ok(mut term), Ok(mut int)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
             else {
                 tracing::error!("signals cannot be received");
                 return;

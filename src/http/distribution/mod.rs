@@ -53,7 +53,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiError> {
     let allow = route.shape.allow();
     if allow.is_empty() {
-        let message = "nothing is here: the registry's API is /v2/<name>/manifests, blobs, tags and referrers";
+        let message =
+            "nothing is here: the registry's API is /v2/<name>/manifests, blobs, tags and referrers";
         return Err(ApiError::new(Code::NameUnknown, message));
     }
     if request.method() == Method::OPTIONS {

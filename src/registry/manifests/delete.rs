@@ -5,8 +5,8 @@ use std::ops::Bound;
 use crate::auth::{Delete, Grant};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoId;
 use crate::model::names::Reference;
+use crate::model::names::RepoId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::events;
@@ -22,7 +22,11 @@ use crate::store::meta::tables;
 
 impl Registry {
     /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
-    pub async fn delete_manifest(&self, grant: &Grant<Delete>, reference: Reference) -> Result<(), RegistryError> {
+    pub async fn delete_manifest(
+        &self,
+        grant: &Grant<Delete>,
+        reference: Reference,
+    ) -> Result<(), RegistryError> {
         let grant = grant.carry();
         self.meta
             .write(move |tx| match &reference {
@@ -59,7 +63,12 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
 }
 
 /// Removes a manifest's own rows and what it counted. Its tags are gone already.
-fn drop_rows(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, row: &Manifest) -> Result<(), StoreError> {
+fn drop_rows(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    row: &Manifest,
+) -> Result<(), StoreError> {
     let key = digest.key();
     for blob in &row.blobs {
         links::unreference(tx, repository, blob)?;

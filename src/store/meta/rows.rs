@@ -284,4 +284,3 @@ impl Record for OutboxEntry {}
 impl Record for AuditEntry {}
 impl Record for u64 {}
 impl Record for String {}
-
