@@ -26,7 +26,7 @@ use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Meta};
 
 /// Manifest bodies that are received at once, in bytes.
-const MANIFEST_BYTES: usize = 64 << 20;
+const MANIFEST_BYTES: usize = 32 << 20;
 /// Bodies up to this size need no place among them.
 const FREE_MANIFEST: u64 = 64 << 10;
 
@@ -42,7 +42,7 @@ pub struct App {
     manifest_bytes: Arc<Semaphore>,
     new_admin: Mutex<Option<NewAdmin>>,
     runtime: Mutex<Option<Runtime>>,
-    locks: Vec<DirLock>,
+    locks: Mutex<Vec<DirLock>>,
 }
 
 impl App {
@@ -71,15 +71,20 @@ impl App {
     /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database closed,
     /// the directories marked as left cleanly. Call it when no request runs any more, from no async context.
     pub fn close(&self) {
-        let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
         runtime.block_on(self.registry.close(&self.auth.system("stop")));
         self.meta.close();
-        for lock in &self.locks {
+        let locks = std::mem::take(&mut *self.locks.lock().unwrap_or_else(PoisonError::into_inner));
+        for lock in &locks {
             if let Err(error) = lock.mark_clean() {
                 tracing::warn!(%error, dir = %lock.dir().display(), "the directory could not be marked as left cleanly");
             }
         }
         runtime.shutdown_timeout(Duration::from_secs(5));
+        // Not with the last owner, who may be a thread of the web server that takes its time to end.
+        drop(locks);
     }
 }
 

@@ -19,18 +19,8 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// What the registry knows of `auth`: the proof of permission and who holds it, nothing that makes one.
-const REGISTRY_SEES: &[&str] = &[
-    "Action",
-    "Caller",
-    "Catalog",
-    "Delete",
-    "Grant",
-    "Pull",
-    "Push",
-    "Repository",
-    "System",
-    "Withdrawn",
-];
+const REGISTRY_SEES: &[&str] =
+    &["Action", "Caller", "Catalog", "Delete", "Grant", "Pull", "Push", "Repository", "System", "Withdrawn"];
 
 /// Lines of a source file at most; tests apart.
 const LONGEST_FILE: usize = 400;
@@ -46,17 +36,18 @@ fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     collect(&root, &mut found);
     let sources = found.into_iter().map(|path| {
-        let inside = path.strip_prefix(&root).unwrap();
-        let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).unwrap();
+        let inside = path.strip_prefix(&root).expect("a path below the root");
+        let first =
+            inside.components().next().expect("a file has a name").as_os_str().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).expect("a readable source");
         Source { module: first.trim_end_matches(".rs").to_owned(), path: inside.to_owned(), text }
     });
     sources.collect()
 }
 
 fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             collect(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -69,15 +60,17 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
 /// Code without comments, with the number of its line.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let lines = source.text.lines().enumerate();
-    lines
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .map(|(number, line)| (number + 1, line))
+    lines.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(number, line)| (number + 1, line))
 }
 
 /// The modules of this crate that a line names as `crate::module`.
 fn imports(line: &str) -> BTreeSet<&str> {
-    let word = |rest: &'_ str| rest.len() - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
-    line.match_indices("crate::").map(|(at, found)| &line[at + found.len()..]).map(|rest| &rest[..word(rest)]).collect()
+    let word =
+        |rest: &'_ str| rest.len() - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+    line.match_indices("crate::")
+        .map(|(at, found)| &line[at + found.len()..])
+        .map(|rest| &rest[..word(rest)])
+        .collect()
 }
 
 fn is_test(source: &Source) -> bool {
@@ -122,7 +115,8 @@ fn the_registry_knows_of_auth_only_the_grants() {
         for (number, line) in code(source) {
             let Some((_, names)) = line.split_once("crate::auth::") else { continue };
             for name in names.split(|c: char| !c.is_alphanumeric()).filter(|name| !name.is_empty()) {
-                if name.starts_with(char::is_uppercase) && name != "Target" && !REGISTRY_SEES.contains(&name) {
+                if name.starts_with(char::is_uppercase) && name != "Target" && !REGISTRY_SEES.contains(&name)
+                {
                     problems.push(format!("src/{}:{number}: {name}", source.path.display()));
                 }
             }
@@ -174,13 +168,15 @@ fn unsafe_code_lives_in_one_module() {
 fn no_file_is_longer_than_a_reader_can_hold() {
     let long = sources().into_iter().filter(|source| !is_test(source)).filter_map(|source| {
         let lines = source.text.lines().count();
-        (lines > LONGEST_FILE).then(|| format!("src/{}: {lines} lines: split it by noun", source.path.display()))
+        (lines > LONGEST_FILE)
+            .then(|| format!("src/{}: {lines} lines: split it by noun", source.path.display()))
     });
     assert_none(&long.collect::<Vec<_>>());
 }
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    let silent = sources().into_iter().filter(|source| !source.text.starts_with("//!") && source.module != "main");
+    let silent =
+        sources().into_iter().filter(|source| !source.text.starts_with("//!") && source.module != "main");
     assert_none(&silent.map(|source| format!("src/{}", source.path.display())).collect::<Vec<_>>());
 }

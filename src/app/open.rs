@@ -182,7 +182,8 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
         upload_idle_s: config.storage.gc.upload_idle.as_secs(),
     };
-    let auth = Auth::new(Arc::clone(&meta), policy, settings, handle.clone()).map_err(io_at(&data_dir.join("keys")))?;
+    let auth = Auth::new(Arc::clone(&meta), policy, settings, handle.clone())
+        .map_err(io_at(&data_dir.join("keys")))?;
     let auth = Arc::new(auth);
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, limits(&config));
     let swept = runtime.block_on(registry.sweep_uploads(&auth.system("start")));
@@ -214,7 +215,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
         new_admin: Mutex::new(new_admin),
         runtime: Mutex::new(Some(runtime)),
-        locks,
+        locks: Mutex::new(locks),
     })
 }
 
@@ -242,7 +243,8 @@ fn open_store(
     let there = database.try_exists().map_err(io_at(&database))?;
     if !there && (!create || locks.iter().any(|lock| lock.store_id().is_some())) {
         // Making a new database here would make every blob of the old one garbage.
-        let detail = "the file is missing, but its store was here; put it back or restore a backup".to_owned();
+        let detail =
+            "the file is missing, but its store was here; put it back or restore a backup".to_owned();
         return Err(OpenError::Damaged { path: database, detail });
     }
     if !there {
@@ -313,7 +315,9 @@ fn judge(dir: &Path) -> Result<(), OpenError> {
 
 fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     DirLock::acquire(dir).map_err(|error| match error {
-        LockError::HeldBy { pid } => OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) },
+        LockError::HeldBy { pid } => {
+            OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
+        }
         LockError::Io(source) => OpenError::Io { path: dir.to_owned(), source },
     })
 }

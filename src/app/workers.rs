@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::App;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
-const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_secs(60);
+const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
 
 pub(super) fn start(app: &Arc<App>) {
     every(app, STORE_PULLS_EVERY, |app| async move {

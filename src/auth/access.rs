@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_token_for_a_repository_does_not_cover_another_one_made_under_its_name() {
-        let entry = AccessEntry { kind: "repository".into(), name: "a".into(), actions: vec!["pull".into()], id: 7 };
+        let entry =
+            AccessEntry { kind: "repository".into(), name: "a".into(), actions: vec!["pull".into()], id: 7 };
         let access = Access(vec![entry]);
         assert!(access.covers(Kind::Pull, Some(("a", Some(RepoId(7))))));
         assert!(!access.covers(Kind::Pull, Some(("a", Some(RepoId(8))))));

@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn headers_of_other_forms_are_not_read() {
-        for header in ["", "Basic", "Bearer ", "Digest YWRtaW46YTpi", "Basic ***", "Basic YWRtaW4=", "Basic /w=="] {
+        for header in
+            ["", "Basic", "Bearer ", "Digest YWRtaW46YTpi", "Basic ***", "Basic YWRtaW4=", "Basic /w=="]
+        {
             assert!(Header::parse(header).is_none(), "{header}");
         }
         assert!(Header::parse(&format!("Basic {}", STANDARD.encode("a".repeat(4000)))).is_none());

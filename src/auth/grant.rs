@@ -8,8 +8,8 @@ use super::policy::{No, Policy, Question};
 use super::principal::Caller;
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
-use crate::store::meta::StoreError;
 use crate::model::time::Now;
+use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::tables;
@@ -101,6 +101,7 @@ impl<A: Action> Grant<A> {
     }
 
     /// The same permission for work that outlives the request. It is checked again at its use like every other.
+    #[must_use]
     pub fn carry(&self) -> Self {
         Self {
             caller: self.caller.clone(),
@@ -188,5 +189,4 @@ impl<A: Action<Target = Repository>> Grant<A> {
     pub const fn repository(&self) -> Option<RepoId> {
         self.target.id
     }
-
 }

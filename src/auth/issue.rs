@@ -78,7 +78,9 @@ impl Auth {
                 Some(Header::Basic(basic)) => Some(self.basic(basic, address).await?.0),
                 _ => return Err(SignInError::Malformed),
             },
-            Applicant::Password(name, password) => Some(self.basic(Basic { name, password }, address).await?.0),
+            Applicant::Password(name, password) => {
+                Some(self.basic(Basic { name, password }, address).await?.0)
+            }
             Applicant::Refresh(token) => {
                 let principal = self.redeem(&token).await?;
                 kept = Some(token);
@@ -95,7 +97,9 @@ impl Auth {
         let issued_s = now.wall_ms / 1000;
         let expires_in = self.settings.token_ttl_s.load(Ordering::Acquire);
         let (uid, tid, pwv) = match &principal {
-            Some(Principal::User { id, credential: Credential::Password(version), .. }) => (id.0, 0, *version),
+            Some(Principal::User { id, credential: Credential::Password(version), .. }) => {
+                (id.0, 0, *version)
+            }
             Some(Principal::User { id, credential: Credential::Token(token), .. }) => (id.0, *token, 0),
             _ => (0, 0, 0),
         };

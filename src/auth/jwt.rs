@@ -64,11 +64,13 @@ impl Signer {
         match fs::read(&path) {
             Ok(pkcs8) => Self::from_pkcs8(&pkcs8),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                    .map_err(|_| io::Error::other("no random numbers for a key"))?;
+                let document =
+                    EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                        .map_err(|_| io::Error::other("no random numbers for a key"))?;
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
                 let new = path.with_extension("new");
-                let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+                let mut file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
                 file.write_all(document.as_ref())?;
                 file.sync_all()?;
                 fs::rename(&new, &path)?;
@@ -82,7 +84,9 @@ impl Signer {
 
     fn from_pkcs8(pkcs8: &[u8]) -> io::Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("not a P-256 key: {error}")))?;
+            .map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("not a P-256 key: {error}"))
+            })?;
         let [x, y] = coordinates(&pair);
         // RFC 7638: these members in this order, without spaces.
         let thumbprint = format!("{{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"{x}\",\"y\":\"{y}\"}}");

@@ -24,7 +24,9 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::Handle as Runtime;
 
 pub use access::{AccessEntry, ScopeRequest};
-pub use grant::{Action, Catalog, Delete, Grant, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn};
+pub use grant::{
+    Action, Catalog, Delete, Grant, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
+};
 pub use issue::{Applicant, Issued};
 pub use policy::Policy;
 pub use principal::{Caller, Credential, Principal};
@@ -131,7 +133,9 @@ impl Auth {
             Ok::<_, StoreError>((answer, sees, id))
         })?;
         match (answer, sees) {
-            (Ok(()), _) => Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy)),
+            (Ok(()), _) => {
+                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy))
+            }
             // A token that covers too little and one for what does not exist are answered alike.
             (Err(_), _) if caller.principal.access().is_some() => Err(Refusal::Scope),
             (Err(No::Scope | No::Right), true) => Err(Refusal::Denied(match A::KIND {

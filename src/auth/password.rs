@@ -18,6 +18,9 @@ use crate::telemetry::Secret;
 const AT_ONCE: usize = 2;
 /// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
 const WAITING: usize = 64;
+/// The form of a stored password that nobody has, with the parameters of all the others.
+const DECOY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
 /// Passwords longer than this are refused unread.
 pub(super) const MAX_LENGTH: usize = 1024;
 
@@ -40,7 +43,7 @@ impl Passwords {
             runtime,
             running: Arc::new(Semaphore::new(AT_ONCE)),
             queue: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
-            decoy: hash("this password belongs to nobody"),
+            decoy: DECOY.to_owned(),
         }
     }
 
@@ -85,7 +88,8 @@ pub(super) fn hash(password: &str) -> String {
 }
 
 fn matches(stored: &str, password: &str) -> bool {
-    PasswordHash::new(stored).is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
+    PasswordHash::new(stored)
+        .is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
 }
 
 /// A password that can be read aloud: four words and a number, 57 bits of chance.
@@ -127,5 +131,13 @@ mod tests {
         assert!(matches(&stored, &password));
         assert!(!matches(&stored, "another"));
         assert_ne!(generate(), password);
+    }
+
+    #[test]
+    fn the_decoy_costs_as_much_as_a_real_password_and_matches_none() {
+        let parameters = |stored: &str| stored.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(parameters(DECOY), parameters(&hash("a password")));
+        assert!(PasswordHash::new(DECOY).is_ok());
+        assert!(!matches(DECOY, ""));
     }
 }

@@ -48,7 +48,8 @@ pub(super) enum No {
 
 /// Asks by what is stored now, within what the caller's token covers.
 pub(super) fn ask(question: Question<'_>, tx: &impl Tx) -> Result<Result<(), No>, StoreError> {
-    let covered = question.principal.access().is_none_or(|access| access.covers(question.kind, question.repository));
+    let covered =
+        question.principal.access().is_none_or(|access| access.covers(question.kind, question.repository));
     Ok(match (covered, allows(question, tx)?) {
         (false, _) => Err(No::Scope),
         (true, true) => Ok(()),
@@ -62,7 +63,9 @@ pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, Store
     Ok(match (policy, principal) {
         (_, Principal::Local { .. }) => kind != Kind::System,
         (Policy::Open, Principal::Anybody) => !matches!(kind, Kind::System | Kind::Manage),
-        (Policy::SignIn { anonymous_pull }, Principal::Anonymous { .. }) => anonymous_pull && kind == Kind::Pull,
+        (Policy::SignIn { anonymous_pull }, Principal::Anonymous { .. }) => {
+            anonymous_pull && kind == Kind::Pull
+        }
         (_, Principal::User { id, credential, scopes, .. }) => {
             let user = user(tx, *id, *credential, question.wall_ms)?;
             user.is_some_and(|user| in_scope(*scopes, kind) && may(&user, kind))
@@ -81,9 +84,9 @@ pub(super) fn user(
     let Some(user) = tx.get(&tables::USER, id.0)?.filter(|user| !user.disabled) else { return Ok(None) };
     let good = match credential {
         Credential::Password(version) => user.password_version == version,
-        Credential::Token(token) => tx
-            .get(&tables::TOKEN, token)?
-            .is_some_and(|token| token.user == id && token.expires_ms.is_none_or(|expires| wall_ms < expires)),
+        Credential::Token(token) => tx.get(&tables::TOKEN, token)?.is_some_and(|token| {
+            token.user == id && token.expires_ms.is_none_or(|expires| wall_ms < expires)
+        }),
     };
     Ok(good.then_some(user))
 }

@@ -34,7 +34,9 @@ impl SecretKind {
         // Two bytes a letter: the bias of the remainder is one part in a thousand of one letter's chance.
         let body: String = random
             .chunks_exact(2)
-            .map(|pair| char::from(ALPHABET[usize::from(u16::from_le_bytes([pair[0], pair[1]])) % ALPHABET.len()]))
+            .map(|pair| {
+                char::from(ALPHABET[usize::from(u16::from_le_bytes([pair[0], pair[1]])) % ALPHABET.len()])
+            })
             .collect();
         let checksum = self.checksum(&body);
         format!("{}{body}{checksum}", self.prefix())

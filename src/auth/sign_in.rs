@@ -31,7 +31,9 @@ pub enum SignInError {
     #[error("sign in first: docker login")]
     Missing,
     /// The header is not one that this registry understands.
-    #[error("the Authorization header is neither `Basic` with a base64 of name:password nor `Bearer` with a token")]
+    #[error(
+        "the Authorization header is neither `Basic` with a base64 of name:password nor `Bearer` with a token"
+    )]
     Malformed,
     /// The name or the password is wrong, or the user is disabled.
     #[error("the user name or the password is wrong")]
@@ -118,9 +120,9 @@ impl Auth {
             let Some(user) = policy::user(tx, id, credential, wall_ms)? else { return Ok(None) };
             let scopes = match credential {
                 Credential::Password(_) => Scopes::ALL,
-                Credential::Token(token) => {
-                    tx.get(&tables::TOKEN, token)?.map_or(Scopes::from_bits(0), |token| Scopes::from_bits(token.scopes))
-                }
+                Credential::Token(token) => tx
+                    .get(&tables::TOKEN, token)?
+                    .map_or(Scopes::from_bits(0), |token| Scopes::from_bits(token.scopes)),
             };
             let name = Arc::from(user.name);
             Ok(Some(Principal::User { id, name, credential, scopes, access: access.clone() }))
@@ -137,15 +139,18 @@ impl Auth {
         if let Some(wait) = self.buckets.wait(address, &basic.name, Instant::now()) {
             return Err(SignInError::Busy(wait.as_secs().max(1)));
         }
+        let remember_ms = wall_ms + REMEMBER_MS;
         let found = if SecretKind::Personal.recognises(&basic.password) {
             self.personal(&basic.password, wall_ms, address).await?
         } else {
-            self.password(&basic, wall_ms).await?
+            self.password(&basic, wall_ms).await?.map(|principal| (principal, u64::MAX))
         };
         if found.is_none() {
             self.buckets.wrong(address, &basic.name, Instant::now());
         }
-        found.map(|principal| (principal, wall_ms + REMEMBER_MS)).ok_or(SignInError::Wrong)
+        found
+            .map(|(principal, expires_ms)| (principal, remember_ms.min(expires_ms)))
+            .ok_or(SignInError::Wrong)
     }
 
     async fn password(&self, basic: &Basic, wall_ms: u64) -> Result<Option<Principal>, SignInError> {
@@ -153,7 +158,8 @@ impl Auth {
             let Some(id) = tx.get(&tables::USER_NAME, basic.name.as_str())? else { return Ok(None) };
             Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
         })?;
-        let stored = user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
+        let stored =
+            user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
         let right =
             self.passwords.verify(stored, basic.password.clone()).await.map_err(|_| SignInError::Busy(5))?;
         match user {
@@ -169,7 +175,7 @@ impl Auth {
         secret: &str,
         wall_ms: u64,
         address: Option<IpAddr>,
-    ) -> Result<Option<Principal>, SignInError> {
+    ) -> Result<Option<(Principal, u64)>, SignInError> {
         let hash = secret::hash(secret);
         let found = self.meta.get(|tx| {
             let Some(id) = tx.get(&tables::TOKEN_HASH, &hash[..])? else { return Ok(None) };
@@ -182,7 +188,7 @@ impl Auth {
             let address = address.map(|address| address.to_string()).unwrap_or_default();
             self.note_use(id, wall_ms, address).await?;
         }
-        Ok(principal)
+        Ok(principal.map(|principal| (principal, token.expires_ms.unwrap_or(u64::MAX))))
     }
 
     async fn note_use(&self, id: u64, wall_ms: u64, address: String) -> Result<(), StoreError> {

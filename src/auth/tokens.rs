@@ -135,7 +135,11 @@ impl Auth {
     }
 
     /// The tokens of a user, or of everybody.
-    pub async fn tokens(&self, _grant: &Grant<Manage>, user: Option<String>) -> Result<Vec<TokenView>, TokenError> {
+    pub async fn tokens(
+        &self,
+        _grant: &Grant<Manage>,
+        user: Option<String>,
+    ) -> Result<Vec<TokenView>, TokenError> {
         self.meta
             .scan(move |tx| {
                 let wanted = match &user {

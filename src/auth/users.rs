@@ -51,7 +51,9 @@ pub enum UserError {
     #[error("there is a user {0:?} already")]
     Exists(String),
     /// The name cannot be one.
-    #[error("{0:?} cannot be a user name: use 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit")]
+    #[error(
+        "{0:?} cannot be a user name: use 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit"
+    )]
     Name(String),
     /// The password is too short or too long.
     #[error("a password has 12 to 1,024 characters")]
@@ -153,7 +155,12 @@ impl Auth {
     }
 
     /// Changes a user.
-    pub async fn change_user(&self, grant: &Grant<Manage>, name: &str, change: UserChange) -> Result<UserView, UserError> {
+    pub async fn change_user(
+        &self,
+        grant: &Grant<Manage>,
+        name: &str,
+        change: UserChange,
+    ) -> Result<UserView, UserError> {
         let (password_hash, action) = match change {
             UserChange::Password(new_password) => {
                 check_password(&new_password)?;
@@ -212,7 +219,7 @@ impl Auth {
         given: Option<Secret<String>>,
         data_dir: &Path,
     ) -> Result<Option<NewAdmin>, UserError> {
-        if self.meta.scan(|tx| any_user(tx)).await? {
+        if self.meta.scan(any_user).await? {
             return Ok(None);
         }
         check_name(name)?;
@@ -298,7 +305,12 @@ fn another_admin(tx: &impl Tx, but: u64) -> Result<bool, StoreError> {
 }
 
 /// Raises the epoch and writes the audit entry of a change of somebody's rights.
-pub(super) fn changed(tx: &WriteTx<'_>, grant: &Grant<Manage>, action: &str, target: &str) -> Result<(), StoreError> {
+pub(super) fn changed(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Manage>,
+    action: &str,
+    target: &str,
+) -> Result<(), StoreError> {
     raise_epoch(tx)?;
     let caller = grant.caller();
     note(tx, caller.principal.name(), &caller.address_text(), action, target)

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::errors::{Exit, Failure};
-use super::{check_config, completions, fsck, init, man, output, probe, repo, serve, status, tag, token, user, version};
+use super::{
+    check_config, completions, fsck, init, man, output, probe, repo, serve, status, tag, token, user, version,
+};
 use crate::config::Environment;
 
 #[derive(Parser)]

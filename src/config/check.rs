@@ -90,7 +90,8 @@ impl Config {
         }
         let mode = self.auth.admin_socket.mode;
         if mode.bits() & 0o007 != 0 {
-            let fix = "who may open the socket may do everything: end the mode with 0, for example mode = \"0660\"";
+            let fix =
+                "who may open the socket may do everything: end the mode with 0, for example mode = \"0660\"";
             problems.add("auth.admin_socket.mode", &format!("is {mode}"), fix);
         }
         let ttl = self.auth.token_ttl;

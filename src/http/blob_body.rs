@@ -16,7 +16,7 @@ pub(crate) enum Section {
     /// Bytes that are there.
     Text(Bytes),
     /// A part of a blob.
-    Blob(BlobReader),
+    Blob(Box<BlobReader>),
 }
 
 /// A body of known length, made of sections.
@@ -49,7 +49,10 @@ impl MessageBody for BlobBody {
         BodySize::Sized(self.size)
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, io::Error>>> {
         let this = &mut *self;
         loop {
             let Some(section) = this.sections.last_mut() else { return Poll::Ready(None) };

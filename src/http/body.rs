@@ -106,13 +106,17 @@ pub(crate) async fn whole(
 ) -> Result<Bytes, ApiError> {
     let announced = content_length(request);
     let too_large = || {
-        let message = format!("the manifest is larger than {limit} bytes, the most that clients read; move data into blobs");
+        let message = format!(
+            "the manifest is larger than {limit} bytes, the most that clients read; move data into blobs"
+        );
         ApiError::new(Code::ManifestInvalid, message).status(actix_web::http::StatusCode::PAYLOAD_TOO_LARGE)
     };
     if announced.is_some_and(|announced| announced > limit as u64) {
         return Err(too_large());
     }
-    let mut body = BytesMut::new();
+    // Grown bit by bit it would need twice the memory that was set apart for it.
+    let mut body =
+        BytesMut::with_capacity(announced.map_or(0, |announced| usize::try_from(announced).unwrap_or(limit)));
     loop {
         match tokio::time::timeout(idle, payload.next()).await {
             Ok(None) => return Ok(body.freeze()),

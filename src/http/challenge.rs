@@ -67,7 +67,9 @@ fn scope(request: &HttpRequest) -> Option<String> {
     };
     let mut scope = format!("repository:{name}:{actions}");
     let query = Query::of(request);
-    if let Some(Ok(from)) = query.get("from").filter(|_| query.get("mount").is_some()).map(str::parse::<RepoName>) {
+    if let Some(Ok(from)) =
+        query.get("from").filter(|_| query.get("mount").is_some()).map(str::parse::<RepoName>)
+    {
         scope.push_str(&format!(" repository:{from}:pull"));
     }
     Some(scope)

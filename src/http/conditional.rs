@@ -28,7 +28,9 @@ pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome
         && !among(&wanted)
     {
         let message = format!("the content is {digest}, which If-Match does not name");
-        return Err(ApiError::new(Code::Denied, message).status(actix_web::http::StatusCode::PRECONDITION_FAILED));
+        return Err(
+            ApiError::new(Code::Denied, message).status(actix_web::http::StatusCode::PRECONDITION_FAILED)
+        );
     }
     let known = tags(request, &IF_NONE_MATCH).is_some_and(|known| among(&known));
     Ok(if known { Outcome::NotModified } else { Outcome::Send })

@@ -8,8 +8,8 @@ use actix_web::HttpResponse;
 use actix_web::ResponseError;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ macro_rules! codes {
     ($($name:ident $text:literal $status:ident;)*) => {
         /// The error codes of the distribution-spec and of distribution, with their usual status.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Code { $( #[doc = $text] $name, )* }
+        pub(crate) enum Code { $( #[doc = concat!("`", $text, "`")] $name, )* }
 
         impl Code {
             const fn text(self) -> &'static str {
@@ -158,7 +158,10 @@ impl ApiError {
             };
             Item {
                 code: Code::ManifestBlobUnknown,
-                message: format!("the manifest refers to the {what} {}, which the repository has not: {hint}", missing.digest),
+                message: format!(
+                    "the manifest refers to the {what} {}, which the repository has not: {hint}",
+                    missing.digest
+                ),
                 detail: Some(json!({ "digest": missing.digest, "from": missing.elsewhere })),
             }
         });
@@ -232,9 +235,7 @@ impl From<RegistryError> for ApiError {
                 .status(StatusCode::INSUFFICIENT_STORAGE)
                 .reason("the registry's disk is full: free some space or ask its admin to")
                 .retry_after("60"),
-            RegistryError::ReadOnly => {
-                Self::new(Code::Unsupported, message)
-            }
+            RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
             RegistryError::Busy => Self::new(Code::Unavailable, message)
                 .reason("too many uploads at once: try again in a few seconds")
                 .retry_after("5"),

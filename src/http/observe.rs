@@ -98,7 +98,10 @@ impl<B: MessageBody> MessageBody for Observed<B> {
         self.body.size()
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, B::Error>>> {
         let polled = self.body.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(bytes))) = &polled {
             self.bytes += bytes.len() as u64;

@@ -1,5 +1,6 @@
 //! The query of a request: form-encoded pairs in any order, of which unknown ones are ignored.
 
+use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
 use actix_web::FromRequest;
@@ -72,7 +73,8 @@ pub(crate) fn escape(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

@@ -47,9 +47,9 @@ pub(crate) fn parse(header: &str, size: u64) -> Asked {
             return Asked::TooMany;
         }
         match part(spec, size) {
-            None => return Asked::Whole,
-            Some(None) => {}
-            Some(Some(span)) => parts.push(span),
+            Part::Malformed => return Asked::Whole,
+            Part::Beyond => {}
+            Part::Within(span) => parts.push(span),
         }
     }
     if specs.split(',').all(|spec| spec.trim().is_empty()) {
@@ -58,23 +58,29 @@ pub(crate) fn parse(header: &str, size: u64) -> Asked {
     if parts.is_empty() { Asked::Unsatisfiable } else { Asked::Parts(parts) }
 }
 
-/// One range: `None` when it is not one, `Some(None)` when the body has nothing of it.
-fn part(spec: &str, size: u64) -> Option<Option<Span>> {
-    let (first, last) = spec.split_once('-')?;
-    if first.is_empty() {
-        let suffix = number(last)?.min(size);
-        return Some((suffix > 0).then(|| Span { start: size - suffix, len: suffix }));
+/// What one range turns out to be.
+enum Part {
+    /// Not a range.
+    Malformed,
+    /// Nothing that the body has.
+    Beyond,
+    /// A part of the body.
+    Within(Span),
+}
+
+fn part(spec: &str, size: u64) -> Part {
+    let Some((first, last)) = spec.split_once('-') else { return Part::Malformed };
+    let bounds = match (first, last, number(first), number(last)) {
+        ("", _, _, Some(suffix)) => (size - suffix.min(size), size),
+        (_, "", Some(first), _) => (first, size),
+        // RFC 9110 calls an end before the start invalid; the conformance suite wants 416 for it.
+        (_, _, Some(first), Some(last)) => (first, last.saturating_add(1).min(size)),
+        _ => return Part::Malformed,
+    };
+    match bounds {
+        (start, end) if start < end => Part::Within(Span { start, len: end - start }),
+        _ => Part::Beyond,
     }
-    let first = number(first)?;
-    if last.is_empty() {
-        return Some((first < size).then(|| Span { start: first, len: size - first }));
-    }
-    let last = number(last)?;
-    // RFC 9110 calls an end before the start invalid; the conformance suite wants 416 for it.
-    if last < first || first >= size {
-        return Some(None);
-    }
-    Some(Some(Span { start: first, len: last.min(size - 1) - first + 1 }))
 }
 
 /// Digits only; more than fits counts as the greatest number.

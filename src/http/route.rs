@@ -190,7 +190,11 @@ mod tests {
             ("/v1/search", Shape::Unknown, "", ""),
         ] {
             let route = Route::parse(path);
-            assert_eq!((route.shape, route.name.as_str(), route.tail.as_str()), (shape, name, tail), "{path}");
+            assert_eq!(
+                (route.shape, route.name.as_str(), route.tail.as_str()),
+                (shape, name, tail),
+                "{path}"
+            );
         }
     }
 }

@@ -26,7 +26,11 @@ const MOUNT_SOURCES: usize = 64;
 impl Registry {
     /// The size of a blob of the repository. The answer promises that the blob stays for a while, so that a client
     /// may skip its upload.
-    pub async fn blob_size(self: &Arc<Self>, grant: &Grant<Pull>, digest: &Digest) -> Result<u64, RegistryError> {
+    pub async fn blob_size(
+        self: &Arc<Self>,
+        grant: &Grant<Pull>,
+        digest: &Digest,
+    ) -> Result<u64, RegistryError> {
         let (link, blob) = self.visible_blob(grant, digest)?;
         self.renew_promise(grant, digest, &link).await?;
         Ok(blob.size)
@@ -45,12 +49,15 @@ impl Registry {
 
     fn visible_blob(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<(Link, Blob), RegistryError> {
         let repository = grant.repository().ok_or(RegistryError::BlobUnknown(*digest))?;
-        self.meta
-            .get(|tx| links::visible(tx, repository, digest))?
-            .ok_or(RegistryError::BlobUnknown(*digest))
+        self.meta.get(|tx| links::visible(tx, repository, digest))?.ok_or(RegistryError::BlobUnknown(*digest))
     }
 
-    async fn renew_promise(&self, grant: &Grant<Pull>, digest: &Digest, link: &Link) -> Result<(), RegistryError> {
+    async fn renew_promise(
+        &self,
+        grant: &Grant<Pull>,
+        digest: &Digest,
+        link: &Link,
+    ) -> Result<(), RegistryError> {
         let promise_s = self.limits.promise_s;
         let now = self.meta.clock().now();
         let (true, Some(repository)) =
@@ -89,7 +96,11 @@ impl Registry {
 
     /// Repositories that have a blob, for a mount that names none: the caller's rights on each are asked before
     /// anything is told.
-    pub async fn mount_sources(&self, grant: &Grant<Push>, digest: &Digest) -> Result<Vec<RepoName>, RegistryError> {
+    pub async fn mount_sources(
+        &self,
+        grant: &Grant<Push>,
+        digest: &Digest,
+    ) -> Result<Vec<RepoName>, RegistryError> {
         grant.caller();
         let digest = *digest;
         let names = self.meta.scan(move |tx| holders(tx, &digest, MOUNT_SOURCES)).await?;
@@ -104,18 +115,20 @@ impl Registry {
 
     /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if absent,
     /// so that clients push it again.
-    pub(super) async fn mark_corrupt(&self, digest: &Digest, found: &str) {
+    /// One that was pushed again meanwhile has another `generation`, and is left alone.
+    pub(super) async fn mark_corrupt(&self, digest: &Digest, generation: u32, found: &str) {
         tracing::error!(%digest, found, "a blob is damaged; it is hidden until somebody pushes it again");
         let digest = *digest;
         let marked = self
             .meta
             .write(move |tx| {
                 let key = digest.key();
-                if let Some(mut blob) = tx.get(&tables::BLOB, &key[..])? {
-                    blob.state = BlobState::Corrupt;
-                    tx.put(&tables::BLOB, &key[..], &blob)?;
+                match tx.get(&tables::BLOB, &key[..])? {
+                    Some(blob) if blob.generation == generation && blob.state == BlobState::Present => {
+                        tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })
+                    }
+                    _ => Ok(()),
                 }
-                Ok::<_, StoreError>(())
             })
             .await;
         if let Err(error) = marked {

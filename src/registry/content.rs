@@ -34,12 +34,17 @@ pub struct BlobContent {
     registry: Arc<Registry>,
     file: Arc<dyn BlobFile>,
     digest: Digest,
+    generation: u32,
     size: u64,
     suspect: bool,
 }
 
 impl BlobContent {
-    pub(super) async fn open(registry: &Arc<Registry>, digest: &Digest, row: &Blob) -> Result<Self, RegistryError> {
+    pub(super) async fn open(
+        registry: &Arc<Registry>,
+        digest: &Digest,
+        row: &Blob,
+    ) -> Result<Self, RegistryError> {
         let problem = match registry.blobs.open(digest)? {
             None => "the file is missing".to_owned(),
             Some(file) if file.size() != row.size => format!("{} bytes instead of {}", file.size(), row.size),
@@ -49,11 +54,12 @@ impl BlobContent {
                     suspect: file.stamp() != row.verified,
                     file,
                     digest: *digest,
+                    generation: row.generation,
                     size: row.size,
                 });
             }
         };
-        registry.mark_corrupt(digest, &problem).await;
+        registry.mark_corrupt(digest, row.generation, &problem).await;
         Err(RegistryError::BlobUnknown(*digest))
     }
 
@@ -78,11 +84,11 @@ impl BlobContent {
         match read {
             Ok(bytes) if Digest::of(self.digest.algorithm(), &bytes) == self.digest => Ok(Some(bytes)),
             Ok(_) => {
-                self.registry.mark_corrupt(&self.digest, "another content").await;
+                self.registry.mark_corrupt(&self.digest, self.generation, "another content").await;
                 Err(RegistryError::BlobUnknown(self.digest))
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.registry.mark_corrupt(&self.digest, "fewer bytes").await;
+                self.registry.mark_corrupt(&self.digest, self.generation, "fewer bytes").await;
                 Err(RegistryError::BlobUnknown(self.digest))
             }
             Err(error) => Err(error.into()),
@@ -93,13 +99,12 @@ impl BlobContent {
     pub fn reader(&self, start: u64, len: u64) -> BlobReader {
         let whole = start == 0 && len == self.size;
         BlobReader {
-            verify: (whole && self.suspect).then(|| Verify {
-                hasher: Hasher::new(self.digest.algorithm()),
-                stamp: self.file.stamp(),
-            }),
+            verify: (whole && self.suspect)
+                .then(|| Verify { hasher: Hasher::new(self.digest.algorithm()), stamp: self.file.stamp() }),
             registry: Arc::clone(&self.registry),
             file: Arc::clone(&self.file),
             digest: self.digest,
+            generation: self.generation,
             position: start,
             end: start + len,
             chunk: if READERS.fetch_add(1, Ordering::Relaxed) >= CROWD { CROWDED_CHUNK } else { CHUNK },
@@ -127,6 +132,7 @@ pub struct BlobReader {
     registry: Arc<Registry>,
     file: Arc<dyn BlobFile>,
     digest: Digest,
+    generation: u32,
     position: u64,
     end: u64,
     chunk: usize,
@@ -177,15 +183,16 @@ impl BlobReader {
             self.damaged("another content");
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored bytes are damaged"));
         }
-        let (registry, digest) = (Arc::clone(&self.registry), self.digest);
+        let (registry, digest, generation) = (Arc::clone(&self.registry), self.digest, self.generation);
         self.registry.runtime.spawn(async move {
             let noted = registry.meta.write(move |tx| {
                 let key = digest.key();
-                if let Some(mut blob) = tx.get(&tables::BLOB, &key[..])? {
-                    blob.verified = stamp;
-                    tx.put(&tables::BLOB, &key[..], &blob)?;
+                match tx.get(&tables::BLOB, &key[..])? {
+                    Some(blob) if blob.generation == generation => {
+                        tx.put(&tables::BLOB, &key[..], &Blob { verified: stamp, ..blob })
+                    }
+                    _ => Ok::<_, StoreError>(()),
                 }
-                Ok::<_, StoreError>(())
             });
             if let Err(error) = noted.await {
                 tracing::warn!(%digest, %error, "a verification was not recorded; the next read verifies again");
@@ -195,8 +202,8 @@ impl BlobReader {
     }
 
     fn damaged(&self, found: &'static str) {
-        let (registry, digest) = (Arc::clone(&self.registry), self.digest);
-        self.registry.runtime.spawn(async move { registry.mark_corrupt(&digest, found).await });
+        let (registry, digest, generation) = (Arc::clone(&self.registry), self.digest, self.generation);
+        self.registry.runtime.spawn(async move { registry.mark_corrupt(&digest, generation, found).await });
     }
 }
 

@@ -39,19 +39,25 @@ pub enum RegistryError {
     #[error("the upload is not known: it was finished, cancelled or left alone too long; start a new one")]
     UploadUnknown,
     /// The bytes do not go on where the upload stands.
-    #[error("the upload stands at byte {offset}: send the bytes from there on, or ask for its state with GET")]
+    #[error(
+        "the upload stands at byte {offset}: send the bytes from there on, or ask for its state with GET"
+    )]
     RangeInvalid {
         /// Bytes received so far.
         offset: u64,
     },
     /// The body had another length than announced.
-    #[error("the body has another length than its Content-Range and Content-Length say; the upload stands at byte {offset}")]
+    #[error(
+        "the body has another length than its Content-Range and Content-Length say; the upload stands at byte {offset}"
+    )]
     SizeInvalid {
         /// Bytes received so far.
         offset: u64,
     },
     /// The client's connection broke before the whole body had come. What came is kept.
-    #[error("the connection broke before the whole body had come; the upload stands at byte {offset} and can go on")]
+    #[error(
+        "the connection broke before the whole body had come; the upload stands at byte {offset} and can go on"
+    )]
     Cut {
         /// Bytes received so far.
         offset: u64,

@@ -19,7 +19,12 @@ pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Resu
 }
 
 /// Writes an entry of the audit log.
-pub(super) fn audit(tx: &WriteTx<'_>, caller: &Caller, action: &str, target: String) -> Result<(), StoreError> {
+pub(super) fn audit(
+    tx: &WriteTx<'_>,
+    caller: &Caller,
+    action: &str,
+    target: String,
+) -> Result<(), StoreError> {
     let entry = AuditEntry {
         at_ms: tx.now().wall_ms,
         actor: caller.principal.name().to_owned(),

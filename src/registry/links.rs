@@ -54,7 +54,12 @@ pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> R
 }
 
 /// Takes the blob from `repository`. Nothing may refer to it any more.
-pub(super) fn detach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, link: &Link) -> Result<(), StoreError> {
+pub(super) fn detach(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    link: &Link,
+) -> Result<(), StoreError> {
     let key = digest.key();
     if link.present && link.references == 0 {
         tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
@@ -78,7 +83,11 @@ pub(super) fn reference(tx: &WriteTx<'_>, repository: RepoId, digest: &AnyDigest
 }
 
 /// Counts one manifest less. At 0 the age of the link starts anew, or the link ends if nothing is there.
-pub(super) fn unreference(tx: &WriteTx<'_>, repository: RepoId, digest: &AnyDigest) -> Result<(), StoreError> {
+pub(super) fn unreference(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &AnyDigest,
+) -> Result<(), StoreError> {
     let key = digest.key();
     let Some(mut link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else {
         return Err(StoreError::Corrupt { table: tables::LINK.name() });
@@ -120,7 +129,8 @@ pub(super) const fn promise_is_due(link: &Link, running_s: u64, promise_s: u64) 
 
 fn hold(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
-    let mut blob = tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+    let mut blob =
+        tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
     if let Some(since) = blob.free_since.take() {
         tx.delete(&tables::BLOB_FREE, (since, &key[..]))?;
         tx.put(&tables::BLOB, &key[..], &blob)?;
@@ -131,14 +141,11 @@ fn hold(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), Sto
 
 fn release(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
-    let mut blob = tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+    let mut blob =
+        tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
     tx.delete(&tables::BLOB_LINK, (&key[..], repository.0))?;
     usage::blob_removed(tx, repository, digest, blob.size)?;
-    if !tx.any(
-        &tables::BLOB_LINK,
-        Bound::Included((&key[..], 0)),
-        Bound::Included((&key[..], u64::MAX)),
-    )? {
+    if !tx.any(&tables::BLOB_LINK, Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)))? {
         let since = tx.now().running_s;
         blob.free_since = Some(since);
         tx.put(&tables::BLOB, &key[..], &blob)?;

@@ -16,6 +16,8 @@ mod referrers;
 mod repositories;
 mod space;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod usage;
 
@@ -133,7 +135,13 @@ impl Registry {
         if counted.is_empty() {
             return Ok(());
         }
-        self.meta.write(move |tx| pulls::store(tx, &counted)).await.map_err(RegistryError::Store)
+        let counted = Arc::new(counted);
+        let stored = Arc::clone(&counted);
+        let result = self.meta.write(move |tx| pulls::store(tx, &stored)).await;
+        if result.is_err() {
+            self.pulls.give_back(&counted);
+        }
+        Ok(result?)
     }
 
     /// Ends what is under way: uploads are brought to a checkpoint. Call it when no request runs any more.

@@ -26,6 +26,16 @@ impl PullCounter {
         pulls.last_ms = wall_ms;
     }
 
+    /// Counts what could not be written once more.
+    pub(super) fn give_back(&self, counted: &[((RepoId, Digest), Pulls)]) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, pulls) in counted {
+            let sum = counts.entry(*key).or_default();
+            sum.count += pulls.count;
+            sum.last_ms = sum.last_ms.max(pulls.last_ms);
+        }
+    }
+
     pub(super) fn take(&self) -> Vec<((RepoId, Digest), Pulls)> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }

@@ -57,7 +57,11 @@ pub struct ReferrerPage {
 
 impl Registry {
     /// A page of the referrers of a subject. A subject or a repository that was never seen has none.
-    pub async fn referrers(&self, grant: &Grant<Pull>, query: ReferrerQuery) -> Result<ReferrerPage, RegistryError> {
+    pub async fn referrers(
+        &self,
+        grant: &Grant<Pull>,
+        query: ReferrerQuery,
+    ) -> Result<ReferrerPage, RegistryError> {
         let Some(repository) = grant.repository() else { return Ok(ReferrerPage::default()) };
         self.meta.scan(move |tx| page(tx, repository, &query)).await
     }

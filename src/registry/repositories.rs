@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::error::RegistryError;
 use super::events;
-use crate::auth::{Action, Grant, Repository as Target};
+use crate::auth::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
 use crate::model::names::ProjectId;
 use crate::model::names::RepoId;
@@ -23,7 +23,11 @@ where
     A: Action<Target = Target>,
 {
     grant.recheck(tx)??;
-    let name = grant.name();
+    Ok(find_or_make(tx, grant.name(), grant.caller())?)
+}
+
+/// The number of the repository `name`, which is made if need be.
+pub(super) fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
     if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
         return Ok(RepoId(id));
     }
@@ -35,7 +39,7 @@ where
     };
     tx.put(&tables::REPOSITORY, id, &row)?;
     tx.put(&tables::REPOSITORY_NAME, name.as_str(), &id)?;
-    events::record(tx, grant.caller(), EventKind::RepositoryCreated { repository: name.clone() })?;
+    events::record(tx, caller, EventKind::RepositoryCreated { repository: name.clone() })?;
     Ok(RepoId(id))
 }
 
@@ -73,6 +77,22 @@ pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
         if uploads { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(!uploads)
+}
+
+/// The repositories in which nothing is.
+pub(super) fn bare(tx: &impl Tx) -> Result<Vec<RepoId>, StoreError> {
+    let mut ids = Vec::new();
+    tx.scan(&tables::REPOSITORY, Bound::Unbounded, Bound::Unbounded, |id, _| {
+        ids.push(RepoId(id));
+        ControlFlow::Continue(())
+    })?;
+    let mut bare = Vec::new();
+    for id in ids {
+        if is_bare(tx, id)? {
+            bare.push(id);
+        }
+    }
+    Ok(bare)
 }
 
 /// Removes a repository in which nothing is left.

@@ -45,7 +45,12 @@ impl Page {
 
 impl Registry {
     /// Up to `limit` tags of the repository after `last` (which need not exist) in byte order.
-    pub async fn tags(&self, grant: &Grant<Pull>, last: Option<String>, limit: usize) -> Result<Page, RegistryError> {
+    pub async fn tags(
+        &self,
+        grant: &Grant<Pull>,
+        last: Option<String>,
+        limit: usize,
+    ) -> Result<Page, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
         let repository = grant.repository().ok_or_else(unknown)?.0;
         self.meta
@@ -79,12 +84,8 @@ pub(super) fn set(
         usage::change(tx, repository, |usage| usage.tags += 1)?;
     }
     let sequence = tx.next_sequence();
-    let row = rows::Tag {
-        digest,
-        sequence,
-        pushed_ms: tx.now().wall_ms,
-        by: caller.principal.name().to_owned(),
-    };
+    let row =
+        rows::Tag { digest, sequence, pushed_ms: tx.now().wall_ms, by: caller.principal.name().to_owned() };
     tx.put(&tables::TAG, (repository.0, tag.as_str()), &row)?;
     tx.put(&tables::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
     tx.put(&tables::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;

@@ -3,6 +3,8 @@
 //! A blob counts once in each holder. The root project is above every repository, so its count of a blob is the
 //! number of repositories that hold it at all. Bytes are unique to a holder while no repository outside it has them.
 
+pub(in crate::registry) mod recompute;
+
 use std::ops::Bound;
 use std::ops::ControlFlow;
 
@@ -32,7 +34,12 @@ pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<u64>, Sto
 }
 
 /// Counts a blob that `repository` is about to hold; its `blob_link` row is not there yet.
-pub(super) fn blob_added(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, size: u64) -> Result<(), StoreError> {
+pub(super) fn blob_added(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    size: u64,
+) -> Result<(), StoreError> {
     let key = digest.key();
     let mine = projects(tx, repository)?;
     let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
@@ -41,8 +48,7 @@ pub(super) fn blob_added(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, 
             change_repository(tx, other, |usage| usage.unique_bytes -= size)?;
         }
         for project in projects(tx, other)? {
-            let all_inside =
-                tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
+            let all_inside = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
             if all_inside && !mine.contains(&project) {
                 change_project(tx, project, |usage| usage.unique_bytes -= size)?;
             }
@@ -72,7 +78,12 @@ pub(super) fn blob_added(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, 
 }
 
 /// Counts a blob that `repository` holds no more; its `blob_link` row is gone already.
-pub(super) fn blob_removed(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, size: u64) -> Result<(), StoreError> {
+pub(super) fn blob_removed(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    size: u64,
+) -> Result<(), StoreError> {
     let key = digest.key();
     let mine = projects(tx, repository)?;
     let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
@@ -112,7 +123,11 @@ pub(super) fn blob_removed(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest
 }
 
 /// Applies a change of the counts that are plain sums (manifests and tags) to the repository and its projects.
-pub(super) fn change(tx: &WriteTx<'_>, repository: RepoId, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+pub(super) fn change(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    change: impl Fn(&mut Usage),
+) -> Result<(), StoreError> {
     change_repository(tx, repository, &change)?;
     for project in projects(tx, repository)? {
         change_project(tx, project, &change)?;
@@ -135,7 +150,11 @@ fn any_holder(tx: &impl Tx, digest: &Digest) -> Result<Option<RepoId>, StoreErro
     Ok(found)
 }
 
-fn change_repository(tx: &WriteTx<'_>, repository: RepoId, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+fn change_repository(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    change: impl Fn(&mut Usage),
+) -> Result<(), StoreError> {
     let mut usage = tx.get(&tables::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
     change(&mut usage);
     if usage == Usage::default() {

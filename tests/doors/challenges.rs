@@ -37,7 +37,10 @@ fn each_path_asks_for_the_scope_that_it_needs() {
         ),
     ] {
         let response = server.client().send(method, &path, &[], b"").expect(401);
-        assert!(challenge(&response).contains(&format!("scope=\"{scope}\"")), "{method} {path}: {response:?}");
+        assert!(
+            challenge(&response).contains(&format!("scope=\"{scope}\"")),
+            "{method} {path}: {response:?}"
+        );
     }
 }
 
@@ -66,8 +69,11 @@ fn an_unknown_scheme_and_two_headers_are_401() {
 fn a_token_that_is_not_ours_is_invalid() {
     let server = TestStowage::with_sign_in();
     for token in ["x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
-        let response =
-            server.client().authorization(&format!("Bearer {token}")).get("/v2/").expect_error(401, "UNAUTHORIZED");
+        let response = server
+            .client()
+            .authorization(&format!("Bearer {token}"))
+            .get("/v2/")
+            .expect_error(401, "UNAUTHORIZED");
         assert!(challenge(&response).ends_with("error=\"invalid_token\""), "{response:?}");
     }
 }

@@ -11,7 +11,11 @@ fn a_scope_parameter_may_repeat_and_be_a_list() {
         "scope=repository:r1:pull,push+repository:r2:pull",
         "scope=repository%3Ar1%3Apush%2Cpull%20repository%3Ar2%3Apull",
     ] {
-        assert_eq!(ask(&server.admin(), query)["scope"], "repository:r1:pull,push repository:r2:pull", "{query}");
+        assert_eq!(
+            ask(&server.admin(), query)["scope"],
+            "repository:r1:pull,push repository:r2:pull",
+            "{query}"
+        );
     }
 }
 
@@ -24,7 +28,14 @@ fn a_star_is_every_action_that_the_user_holds() {
 #[test]
 fn unknown_types_actions_and_names_grant_nothing() {
     let server = TestStowage::with_sign_in();
-    for scope in ["artifact:a:pull", "repository:a:fly", "repository:UPPER:pull", "repository:a:", "nonsense", "registry:other:*"] {
+    for scope in [
+        "artifact:a:pull",
+        "repository:a:fly",
+        "repository:UPPER:pull",
+        "repository:a:",
+        "nonsense",
+        "registry:other:*",
+    ] {
         assert_eq!(ask(&server.admin(), &format!("scope={scope}"))["scope"], "", "{scope}");
     }
 }

@@ -42,7 +42,10 @@ fn the_answer_has_every_field_that_clients_read() {
     assert!(issued.len() == 20 && issued.ends_with('Z'), "{issued}");
     assert!(answer.get("refresh_token").is_none());
     let claims = claims(answer["token"].as_str().unwrap());
-    assert_eq!((&claims["iss"], &claims["aud"], &claims["sub"]), (&json!("stowage"), &json!("stowage"), &json!("admin")));
+    assert_eq!(
+        (&claims["iss"], &claims["aud"], &claims["sub"]),
+        (&json!("stowage"), &json!("stowage"), &json!("admin"))
+    );
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 300);
 }
 
@@ -54,7 +57,11 @@ fn a_push_and_a_pull_work_with_tokens_alone() {
     let pull = bearer(&server, "scope=repository:team/app:pull");
     assert_eq!(pull.get("/v2/team/app/manifests/1").expect(200).body, manifest);
     pull.get("/v2/").expect(200);
-    server.client().authorization(&format!("bearer {}", ask(&server.admin(), "")["token"].as_str().unwrap())).get("/v2/").expect(200);
+    server
+        .client()
+        .authorization(&format!("bearer {}", ask(&server.admin(), "")["token"].as_str().unwrap()))
+        .get("/v2/")
+        .expect(200);
 }
 
 #[test]
@@ -64,7 +71,10 @@ fn a_token_does_only_what_it_was_asked_for() {
     let pull = bearer(&server, "scope=repository:team/app:pull");
     let refused = pull.send("PUT", "/v2/team/app/manifests/2", &[("Content-Type", OCI_MANIFEST)], &manifest);
     let challenge = refused.expect_error(401, "UNAUTHORIZED").header("www-authenticate").unwrap().to_owned();
-    assert!(challenge.contains("scope=\"repository:team/app:pull,push\",error=\"insufficient_scope\""), "{challenge}");
+    assert!(
+        challenge.contains("scope=\"repository:team/app:pull,push\",error=\"insufficient_scope\""),
+        "{challenge}"
+    );
     pull.delete("/v2/team/app/manifests/1").expect_error(401, "UNAUTHORIZED");
     pull.get("/v2/team/other/manifests/1").expect_error(401, "UNAUTHORIZED");
     pull.get("/v2/_catalog").expect_error(401, "UNAUTHORIZED");
@@ -89,7 +99,8 @@ fn wrong_credentials_get_no_token() {
     let wrong = server.client().basic("admin", "wrong password");
     let response = wrong.get("/token?service=stowage").expect_error(401, "UNAUTHORIZED");
     assert!(response.header("www-authenticate").unwrap().starts_with("Basic "));
-    post(&server.client(), "grant_type=password&service=stowage&client_id=x&username=admin&password=no").expect(401);
+    post(&server.client(), "grant_type=password&service=stowage&client_id=x&username=admin&password=no")
+        .expect(401);
     post(&server.client(), "grant_type=refresh_token&service=stowage&refresh_token=stw_ref_x").expect(401);
     post(&server.client(), "grant_type=other").expect(400);
     server.admin().get("/token?service=another").expect(400);
@@ -100,7 +111,9 @@ fn a_refresh_token_stands_for_the_password_at_the_token_endpoint_only() {
     let server = TestStowage::with_sign_in();
     let login = ask(&server.admin(), "account=admin&client_id=docker&offline_token=true");
     let refresh = login["refresh_token"].as_str().unwrap();
-    let form = format!("grant_type=refresh_token&service=stowage&client_id=docker&scope=repository:a:pull&scope=repository:a:pull,push&refresh_token={refresh}");
+    let form = format!(
+        "grant_type=refresh_token&service=stowage&client_id=docker&scope=repository:a:pull&scope=repository:a:pull,push&refresh_token={refresh}"
+    );
     let answer = post(&server.client(), &form).expect(200).json();
     assert_eq!(answer["scope"], "repository:a:pull,push", "scopes are joined");
     assert_eq!(answer["refresh_token"], refresh);
@@ -114,7 +127,9 @@ fn a_refresh_token_stands_for_the_password_at_the_token_endpoint_only() {
 fn a_password_grant_answers_like_basic() {
     let server = TestStowage::with_sign_in();
     let password = server.password.clone().unwrap();
-    let form = format!("grant_type=password&client_id=containerd-client&service=stowage&username=admin&password={password}&scope=repository%3Aa%3Apull+repository%3Aa%3Apull%2Cpush&access_type=offline");
+    let form = format!(
+        "grant_type=password&client_id=containerd-client&service=stowage&username=admin&password={password}&scope=repository%3Aa%3Apull+repository%3Aa%3Apull%2Cpush&access_type=offline"
+    );
     let answer = post(&server.client(), &form).expect(200).json();
     assert_eq!(answer["scope"], "repository:a:pull,push");
     assert!(answer["refresh_token"].as_str().unwrap().starts_with("stw_ref_"));
@@ -158,6 +173,10 @@ fn a_changed_token_is_refused() {
         format!("{none}.{forged}."),
         format!("{}.{}", parts[0], parts[1]),
     ] {
-        server.client().authorization(&format!("Bearer {token}")).get("/v2/").expect_error(401, "UNAUTHORIZED");
+        server
+            .client()
+            .authorization(&format!("Bearer {token}"))
+            .get("/v2/")
+            .expect_error(401, "UNAUTHORIZED");
     }
 }

@@ -40,6 +40,10 @@ impl Client {
         self
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], b"")
     }
@@ -177,15 +181,32 @@ impl Response {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The path in the `Location` header.
+    #[track_caller]
+    pub fn location(&self) -> String {
+        self.header("location").expect("a Location").to_owned()
+    }
+
+    /// The path of the next page of a list, if there is one.
+    #[track_caller]
+    pub fn next_page(&self) -> Option<String> {
+        let links = self.all("link");
+        assert!(links.len() <= 1, "one link at most: {links:?}");
+        let (path, relation) =
+            links.first()?.strip_prefix('<').expect("a link").split_once('>').expect("a link");
+        assert_eq!(relation, "; rel=\"next\"");
+        assert!(path.starts_with("/v2/"), "a link of the same origin: {path}");
+        Some(path.to_owned())
+    }
+
     /// Every header of this name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!("not JSON ({error}): {}", String::from_utf8_lossy(&self.body))
-        })
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The code of the first error.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stowage::model::digest::{Algorithm, Digest};
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
 
-use super::Client;
+use super::{Client, Response};
 
 pub fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).to_string()
@@ -12,6 +12,10 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 pub fn sha512(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha512, bytes).to_string()
+}
+
+pub fn blake3(bytes: &[u8]) -> String {
+    Digest::of(Algorithm::Blake3, bytes).to_string()
 }
 
 /// Bytes that differ with `seed` and repeat with it.
@@ -66,10 +70,14 @@ pub fn push_blob(client: &Client, name: &str, content: &[u8]) -> String {
     digest
 }
 
+/// Sends a manifest, whatever comes of it.
+pub fn put_manifest(client: &Client, name: &str, reference: &str, media_type: &str, body: &[u8]) -> Response {
+    client.send("PUT", &format!("/v2/{name}/manifests/{reference}"), &[("Content-Type", media_type)], body)
+}
+
 /// Pushes a manifest and returns its digest.
 pub fn push_manifest(client: &Client, name: &str, reference: &str, media_type: &str, body: &[u8]) -> String {
-    let path = format!("/v2/{name}/manifests/{reference}");
-    client.send("PUT", &path, &[("Content-Type", media_type)], body).expect(201);
+    put_manifest(client, name, reference, media_type, body).expect(201);
     sha256(body)
 }
 
@@ -84,6 +92,17 @@ pub fn push_image(client: &Client, name: &str, tag: &str, layer: &[u8]) -> Vec<u
 
 /// Opens an upload and returns its location.
 pub fn open_upload(client: &Client, name: &str) -> String {
-    let response = client.post(&format!("/v2/{name}/blobs/uploads/"), b"").expect(202);
-    response.header("location").expect("a location").to_owned()
+    client.post(&format!("/v2/{name}/blobs/uploads/"), b"").expect(202).location()
+}
+
+/// Sends a chunk that says where it belongs.
+pub fn send_chunk(client: &Client, location: &str, start: usize, chunk: &[u8]) -> Response {
+    let range = format!("{start}-{}", start + chunk.len() - 1);
+    client.send("PATCH", location, &[("Content-Range", &range)], chunk)
+}
+
+/// Closes an upload with a last body.
+pub fn close_upload(client: &Client, location: &str, digest: &str, body: &[u8]) -> Response {
+    let separator = if location.contains('?') { '&' } else { '?' };
+    client.put(&format!("{location}{separator}digest={digest}"), body)
 }

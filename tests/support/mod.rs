@@ -1,6 +1,7 @@
 //! A server of its own for each test, on a port that the system chooses and in a directory that goes with it.
 
 #![allow(dead_code, reason = "each test binary uses its own part of the support")]
+#![allow(unreachable_pub, reason = "what the support offers is its face towards every test binary")]
 
 pub mod client;
 pub mod content;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use stowage::app::{App, FirstAdmin, Hooks, Start};
 use stowage::config::{Config, Environment};
@@ -19,6 +21,16 @@ use tokio::sync::oneshot;
 
 pub use client::{Client, Response};
 
+/// Waits for what the server does by itself after its answer, of which there is no other sign.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running server. Dropping it stops it in order.
 pub struct TestStowage {
     pub address: SocketAddr,
@@ -27,6 +39,14 @@ pub struct TestStowage {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     _temporary: Option<TempDir>,
+}
+
+/// A directory that goes with its server. It is in memory where there is much: the 768 directories of a store take a
+/// disk half a second. A test that is about the disk brings a directory of its own.
+fn temporary() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+    if room > 4 << 30 { TempDir::new_in(memory) } else { TempDir::new() }.expect("a temporary directory")
 }
 
 /// How a test server differs from the default: an open registry in a new directory.
@@ -63,7 +83,7 @@ impl TestStowage {
     }
 
     pub fn with(setup: Setup) -> Self {
-        let temporary = setup.directory.is_none().then(|| TempDir::new().expect("a temporary directory"));
+        let temporary = setup.directory.is_none().then(temporary);
         let directory = setup
             .directory
             .clone()
@@ -78,7 +98,8 @@ impl TestStowage {
         };
         let app = App::open(start).expect("the store opens");
         let password = app.new_admin().map(|admin| admin.password.expose().clone());
-        let tls = Tls::load(&setup.config.server.tls, &Environment::default()).expect("the certificate is good");
+        let tls =
+            Tls::load(&setup.config.server.tls, &Environment::default()).expect("the certificate is good");
         let server = Server::bind(&setup.config, tls, Arc::clone(&app)).expect("the address is free");
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel::<()>();

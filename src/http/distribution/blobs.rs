@@ -76,7 +76,11 @@ pub(super) async fn get(
 }
 
 /// `DELETE /v2/<name>/blobs/<digest>` (end-10)
-pub(super) async fn delete(app: Data<App>, permit: Permit<Delete>, route: Route) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(
+    app: Data<App>,
+    permit: Permit<Delete>,
+    route: Route,
+) -> Result<HttpResponse, ApiError> {
     let digest: Digest = route.tail.parse()?;
     app.registry.delete_blob(permit.grant(), &digest).await?;
     Ok(HttpResponse::Accepted().finish())
@@ -87,13 +91,13 @@ async fn whole(blob: &BlobContent, digest: &Digest) -> Result<HttpResponse, ApiE
     if let Some(bytes) = blob.small().await? {
         return Ok(response.body(bytes));
     }
-    Ok(response.body(BlobBody::new(vec![Section::Blob(blob.reader(0, blob.size()))])))
+    Ok(response.body(BlobBody::new(vec![Section::Blob(Box::new(blob.reader(0, blob.size())))])))
 }
 
 fn one_part(blob: &BlobContent, digest: &Digest, part: Span) -> HttpResponse {
     describe(StatusCode::PARTIAL_CONTENT, digest)
         .insert_header((CONTENT_RANGE, part.content_range(blob.size())))
-        .body(BlobBody::new(vec![Section::Blob(blob.reader(part.start, part.len))]))
+        .body(BlobBody::new(vec![Section::Blob(Box::new(blob.reader(part.start, part.len)))]))
 }
 
 /// RFC 9110 section 14.6: one part for each range, in the order of the request.
@@ -108,7 +112,7 @@ fn several_parts(blob: &BlobContent, digest: &Digest, parts: &[Span]) -> HttpRes
             "{line_break}--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n"
         );
         sections.push(Section::Text(Bytes::from(head)));
-        sections.push(Section::Blob(blob.reader(part.start, part.len)));
+        sections.push(Section::Blob(Box::new(blob.reader(part.start, part.len))));
     }
     sections.push(Section::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
     describe(StatusCode::PARTIAL_CONTENT, digest)

@@ -97,7 +97,11 @@ pub(super) async fn put(
 }
 
 /// `DELETE /v2/<name>/manifests/<reference>` (end-9)
-pub(super) async fn delete(app: Data<App>, permit: Permit<Delete>, route: Route) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(
+    app: Data<App>,
+    permit: Permit<Delete>,
+    route: Route,
+) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
     app.registry.delete_manifest(permit.grant(), reference).await?;
     Ok(HttpResponse::Accepted().finish())
@@ -108,7 +112,8 @@ fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, ApiError
     tags.sort();
     tags.dedup();
     if tags.len() > MAX_TAGS {
-        let message = format!("{} tags at once; set at most {MAX_TAGS}, and the rest with another push", tags.len());
+        let message =
+            format!("{} tags at once; set at most {MAX_TAGS}, and the rest with another push", tags.len());
         return Err(ApiError::new(Code::ManifestInvalid, message).status(StatusCode::URI_TOO_LONG));
     }
     if matches!(reference, Reference::Tag(_)) && !tags.is_empty() {

@@ -24,9 +24,8 @@ pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let on = |shape, method| web::route().guard(At(shape, method));
     for path in ["/token", "/jwt/auth"] {
-        config.service(
-            web::resource(path).route(web::get().to(token::get)).route(web::post().to(token::post)),
-        );
+        config
+            .service(web::resource(path).route(web::get().to(token::get)).route(web::post().to(token::post)));
     }
     config.service(web::resource("/v2/_stowage/keys").route(web::get().to(token::keys)));
     config.service(
@@ -60,7 +59,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiError> {
     let allow = route.shape.allow();
     if allow.is_empty() {
-        let message = "nothing is here: the registry's API is /v2/<name>/manifests, blobs, tags and referrers";
+        let message =
+            "nothing is here: the registry's API is /v2/<name>/manifests, blobs, tags and referrers";
         return Err(ApiError::new(Code::NameUnknown, message));
     }
     if request.method() == Method::OPTIONS {

@@ -12,7 +12,11 @@ use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 
 /// `GET /v2/<name>/tags/list` (end-8)
-pub(super) async fn list(app: Data<App>, permit: Permit<Pull>, query: Query) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(
+    app: Data<App>,
+    permit: Permit<Pull>,
+    query: Query,
+) -> Result<HttpResponse, ApiError> {
     let limit = query.page_size()?;
     let page = app.registry.tags(permit.grant(), query.last(), limit).await?;
     let mut response = HttpResponse::Ok();

@@ -22,7 +22,11 @@ use crate::http::route::header;
 const MAX_FORM: usize = 64 << 10;
 
 /// `GET /token`
-pub(super) async fn get(app: Data<App>, query: Query, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(super) async fn get(
+    app: Data<App>,
+    query: Query,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
     check_service(&query)?;
     let offline = query.get("offline_token") == Some("true");
     let applicant = match header(&request, &AUTHORIZATION) {
@@ -30,12 +34,17 @@ pub(super) async fn get(app: Data<App>, query: Query, request: HttpRequest) -> R
         None => Applicant::Anonymous,
     };
     let scopes = scopes(&query);
-    let issued = app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
+    let issued =
+        app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
     Ok(answer(&issued))
 }
 
 /// `POST /token`: the same as a form, with a password or a refresh token in it.
-pub(super) async fn post(app: Data<App>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+pub(super) async fn post(
+    app: Data<App>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
     let body = body::whole(&request, payload, app.idle, MAX_FORM).await?;
     let form = Query::parse(str::from_utf8(&body).unwrap_or_default());
     check_service(&form)?;
@@ -47,7 +56,8 @@ pub(super) async fn post(app: Data<App>, request: HttpRequest, payload: Payload)
     };
     let offline = form.get("access_type") == Some("offline");
     let scopes = scopes(&form);
-    let issued = app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
+    let issued =
+        app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
     Ok(answer(&issued))
 }
 
@@ -78,7 +88,9 @@ fn refused(error: SignInError) -> ApiError {
         SignInError::Missing | SignInError::Malformed | SignInError::Wrong | SignInError::Token => {
             ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\"")
         }
-        SignInError::Busy(seconds) => ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string()),
+        SignInError::Busy(seconds) => {
+            ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string())
+        }
         SignInError::Store(error) => ApiError::from(error),
     }
 }

@@ -44,7 +44,8 @@ pub(super) async fn start(
     if let Some(digest) = query.get("digest") {
         let digest: Digest = digest.parse()?;
         let announced = body::content_length(&request);
-        let empty = announced == Some(0) || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
+        let empty = announced == Some(0)
+            || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
         if !empty || digest == Digest::of(digest.algorithm(), b"") {
             let _place = app.registry.admit_body().await?;
             let store = |body| app.registry.store_blob(permit.grant(), digest, body);
@@ -57,7 +58,11 @@ pub(super) async fn start(
 }
 
 /// `GET /v2/<name>/blobs/uploads/<id>` (end-13)
-pub(super) async fn standing(app: Data<App>, permit: Permit<Push>, route: Route) -> Result<HttpResponse, ApiError> {
+pub(super) async fn standing(
+    app: Data<App>,
+    permit: Permit<Push>,
+    route: Route,
+) -> Result<HttpResponse, ApiError> {
     let standing = app.registry.upload_standing(permit.grant(), upload_id(&route)?).await?;
     Ok(progress(StatusCode::NO_CONTENT, &permit, standing).finish())
 }
@@ -71,7 +76,7 @@ pub(super) async fn patch(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let id = upload_id(&route)?;
-    let range = content_range(&request, &permit, &app, id).await?;
+    let range = place(&request, &permit, &app, id).await?;
     let _place = app.registry.admit_body().await?;
     let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
     let standing = body::feed(&request, payload, app.idle, append)
@@ -90,24 +95,31 @@ pub(super) async fn put(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let id = upload_id(&route)?;
-    let range = content_range(&request, &permit, &app, id).await?;
+    let range = place(&request, &permit, &app, id).await?;
     let digests = query.all("digest").map(str::parse).collect::<Result<Vec<Digest>, _>>()?;
     let Some(digest) = digests.first().copied() else {
-        let message = "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
+        let message =
+            "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
         return Err(ApiError::new(Code::DigestInvalid, message));
     };
-    let place = match body::content_length(&request) {
+    let admitted = match body::content_length(&request) {
         Some(0) => None,
         _ => Some(app.registry.admit_body().await?),
     };
     let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
-    body::feed(&request, payload, app.idle, finish).await.map_err(|error| with_standing(error, &permit, id))?;
-    drop(place);
+    body::feed(&request, payload, app.idle, finish)
+        .await
+        .map_err(|error| with_standing(error, &permit, id))?;
+    drop(admitted);
     Ok(blob_created(&permit, &digest))
 }
 
 /// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): whoever may push may give up.
-pub(super) async fn cancel(app: Data<App>, permit: Permit<Push>, route: Route) -> Result<HttpResponse, ApiError> {
+pub(super) async fn cancel(
+    app: Data<App>,
+    permit: Permit<Push>,
+    route: Route,
+) -> Result<HttpResponse, ApiError> {
     app.registry.cancel_upload(permit.grant(), upload_id(&route)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -138,20 +150,25 @@ fn upload_id(route: &Route) -> Result<UploadId, ApiError> {
     route.tail.parse().map_err(|_| ApiError::from(RegistryError::UploadUnknown))
 }
 
-/// `Content-Range: <start>-<end>` of a chunk. A malformed one is answered like a wrong one, with the upload's state.
-async fn content_range(
+/// Where a body belongs in its upload, which must be there. `Content-Range: <start>-<end>` says so; a malformed one is
+/// answered like a wrong one, with the upload's state. Without it a body of known length belongs where the upload stands
+/// as its request comes: it must not follow bytes that another request adds meanwhile.
+async fn place(
     request: &HttpRequest,
     permit: &Permit<Push>,
     app: &Data<App>,
     id: UploadId,
 ) -> Result<Option<ContentRange>, ApiError> {
-    let Some(value) = request.headers().get(CONTENT_RANGE) else { return Ok(None) };
-    let Some(range) = value.to_str().ok().and_then(parse_content_range) else {
-        let standing = app.registry.upload_standing(permit.grant(), id).await?;
-        let error = RegistryError::RangeInvalid { offset: standing.offset };
-        return Err(with_standing(error, permit, id));
+    let offset = app.registry.upload_standing(permit.grant(), id).await?.offset;
+    let length = body::content_length(request);
+    let Some(value) = request.headers().get(CONTENT_RANGE) else {
+        let follows = |length: u64| ContentRange { start: offset, end: offset.saturating_add(length - 1) };
+        return Ok(length.filter(|length| *length > 0).map(follows));
     };
-    match body::content_length(request) {
+    let Some(range) = value.to_str().ok().and_then(parse_content_range) else {
+        return Err(with_standing(RegistryError::RangeInvalid { offset }, permit, id));
+    };
+    match length {
         Some(length) if length != range.len() => {
             let message = format!(
                 "Content-Range announces {} bytes and Content-Length {length}; send both for the same chunk",

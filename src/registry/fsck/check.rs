@@ -123,7 +123,12 @@ impl Check<'_> {
         meta.page(table, pages, |tx, key, row| {
             self.tick();
             let Some(row) = row else {
-                self.damage("row_unreadable", key.place(), format!("a row of the table {}", table.name()), "other bytes");
+                let place = key.place();
+                let found = match place.digest {
+                    Some(_) => "other bytes".to_owned(),
+                    None => format!("other bytes at {key:?}"),
+                };
+                self.damage("row_unreadable", place, format!("a row of the table {}", table.name()), found);
                 return Ok(());
             };
             match visit(self, tx, key, row) {
@@ -150,7 +155,13 @@ impl Check<'_> {
     }
 
     /// Reports that something which was pushed is lost or cannot be read.
-    pub(super) fn damage(&mut self, kind: &'static str, place: Place<'_>, expected: impl Display, found: impl Display) {
+    pub(super) fn damage(
+        &mut self,
+        kind: &'static str,
+        place: Place<'_>,
+        expected: impl Display,
+        found: impl Display,
+    ) {
         self.problem(kind, Severity::Damage, place, &expected, &found);
     }
 

@@ -54,7 +54,7 @@ macro_rules! located {
     )* };
 }
 
-// The first number of a key is a repository, but for `link_zero` and `blob_free`, which begin with a time.
+// Keys of one shape in two tables: `blob_free` is read as bytes, and `project_blob` tells no repository.
 located! {
     (): _key => Place::STORE;
     u64: _key => Place::STORE;
@@ -67,5 +67,5 @@ located! {
     (u64, &[u8], &str): key => Place::within(key.0, key.1);
     (u64, &[u8], &[u8]): key => Place::within(key.0, key.2);
     (u64, u64, &[u8]): key => Place::within(key.1, key.2);
-    (&[u8], u64): key => Place::within(key.1, key.0);
+    (&[u8], u64): key => Place::digest(key.0);
 }

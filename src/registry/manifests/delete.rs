@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::auth::{Delete, Grant};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoId;
 use crate::model::names::Reference;
+use crate::model::names::RepoId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::events;
@@ -27,7 +27,11 @@ const SLICE: usize = 256;
 
 impl Registry {
     /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
-    pub async fn delete_manifest(&self, grant: &Grant<Delete>, reference: Reference) -> Result<(), RegistryError> {
+    pub async fn delete_manifest(
+        &self,
+        grant: &Grant<Delete>,
+        reference: Reference,
+    ) -> Result<(), RegistryError> {
         let grant = grant.carry();
         self.meta
             .write(move |tx| match &reference {
@@ -120,7 +124,12 @@ fn delete_from(
 }
 
 /// Removes a manifest's own rows and what it counted. Its tags are gone already.
-fn drop_rows(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, row: &Manifest) -> Result<(), StoreError> {
+fn drop_rows(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    row: &Manifest,
+) -> Result<(), StoreError> {
     let key = digest.key();
     for blob in &row.blobs {
         links::unreference(tx, repository, blob)?;

@@ -40,7 +40,11 @@ pub struct ManifestContent {
 
 impl Registry {
     /// What is known of a manifest, without its bytes.
-    pub fn manifest_head(&self, grant: &Grant<Pull>, reference: &Reference) -> Result<ManifestHead, RegistryError> {
+    pub fn manifest_head(
+        &self,
+        grant: &Grant<Pull>,
+        reference: &Reference,
+    ) -> Result<ManifestHead, RegistryError> {
         let repository = known(grant, reference)?;
         self.meta.get(|tx| find(tx, repository, reference).map(|(digest, row)| head(digest, row)))
     }
@@ -74,11 +78,15 @@ impl Registry {
         tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until somebody pushes it again");
         let marked = self.meta.write(move |tx| {
             let key = digest.key();
-            if let Some(mut row) = tx.get(&tables::MANIFEST, (repository.0, &key[..]))? {
-                row.corrupt = true;
-                tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)?;
+            // Its bytes may have been pushed again since they were read.
+            let whole =
+                body(tx, &digest)?.is_some_and(|body| Digest::of(digest.algorithm(), &body) == digest);
+            match tx.get(&tables::MANIFEST, (repository.0, &key[..]))? {
+                Some(row) if !whole => {
+                    tx.put(&tables::MANIFEST, (repository.0, &key[..]), &Manifest { corrupt: true, ..row })
+                }
+                _ => Ok::<_, StoreError>(()),
             }
-            Ok::<_, StoreError>(())
         });
         if let Err(error) = marked.await {
             tracing::error!(%digest, %error, "the damage could not be recorded");

@@ -1,5 +1,7 @@
 //! Pushing manifests.
 
+use std::ops::Bound;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,7 +46,9 @@ impl Condition {
     fn holds(&self, actual: Option<Digest>) -> bool {
         let actual = actual.map(|digest| digest.to_string());
         let among = |wanted: &[String]| {
-            actual.as_ref().is_some_and(|actual| wanted.iter().any(|digest| digest == "*" || digest == actual))
+            actual
+                .as_ref()
+                .is_some_and(|actual| wanted.iter().any(|digest| digest == "*" || digest == actual))
         };
         self.matches.as_deref().is_none_or(&among) && !self.none_match.as_deref().is_some_and(&among)
     }
@@ -76,7 +80,11 @@ pub struct Stored {
 
 impl Registry {
     /// Stores a manifest and sets its tags, all at once or not at all.
-    pub async fn put_manifest(self: &Arc<Self>, grant: &Grant<Push>, put: PutManifest) -> Result<Stored, RegistryError> {
+    pub async fn put_manifest(
+        self: &Arc<Self>,
+        grant: &Grant<Push>,
+        put: PutManifest,
+    ) -> Result<Stored, RegistryError> {
         self.space.check()?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
@@ -88,7 +96,10 @@ impl Registry {
             };
             let bytes = prepared.put.body.len();
             let strict = registry.limits.require_references;
-            registry.meta.write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, strict)).await?;
+            registry
+                .meta
+                .write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, strict))
+                .await?;
             Ok(stored)
         })
         .await
@@ -122,7 +133,12 @@ fn prepare(put: PutManifest) -> Result<Prepared, RegistryError> {
     Ok(Prepared { put, manifest, digest, tags })
 }
 
-fn store(tx: &WriteTx<'_>, grant: &Grant<Push>, prepared: &Prepared, strict: bool) -> Result<(), RegistryError> {
+fn store(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Push>,
+    prepared: &Prepared,
+    strict: bool,
+) -> Result<(), RegistryError> {
     grant.recheck(tx)??;
     let known = tx.get(&tables::REPOSITORY_NAME, grant.name().as_str())?.map(RepoId);
     for tag in &prepared.tags {
@@ -166,13 +182,16 @@ fn check_references(
         };
         match held {
             Some((_, row)) if row.size != blob.size => {
-                return Err(RegistryError::ReferenceSize { digest: blob.digest, said: blob.size, actual: row.size });
+                return Err(RegistryError::ReferenceSize {
+                    digest: blob.digest,
+                    said: blob.size,
+                    actual: row.size,
+                });
             }
-            Some(_) => {}
             None if strict && blob.required => {
                 missing.push(missing_blob(tx, grant, blob.digest)?);
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     let mut depth = 0;
@@ -187,7 +206,11 @@ fn check_references(
         match row {
             Some(row) => depth = depth.max(row.depth + 1),
             None if strict => {
-                missing.push(MissingReference { digest: child.digest.clone(), manifest: true, elsewhere: None });
+                missing.push(MissingReference {
+                    digest: child.digest.clone(),
+                    manifest: true,
+                    elsewhere: None,
+                });
             }
             None => depth = depth.max(1),
         }
@@ -201,7 +224,11 @@ fn check_references(
     Ok(depth)
 }
 
-fn missing_blob(tx: &WriteTx<'_>, grant: &Grant<Push>, digest: AnyDigest) -> Result<MissingReference, RegistryError> {
+fn missing_blob(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Push>,
+    digest: AnyDigest,
+) -> Result<MissingReference, RegistryError> {
     let mut elsewhere = None;
     if let Some(known) = digest.known() {
         for name in blobs::holders(tx, &known, ELSEWHERE)? {
@@ -214,6 +241,23 @@ fn missing_blob(tx: &WriteTx<'_>, grant: &Grant<Push>, digest: AnyDigest) -> Res
     Ok(MissingReference { digest, manifest: false, elsewhere })
 }
 
+/// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are whole again.
+fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
+    let key = digest.key();
+    let mut holders = Vec::new();
+    let all = (Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)));
+    tx.scan(&tables::MANIFEST_REPO, all.0, all.1, |(_, repository), ()| {
+        holders.push(repository);
+        ControlFlow::Continue(())
+    })?;
+    for repository in holders {
+        if let Some(row) = tx.get(&tables::MANIFEST, (repository, &key[..]))?.filter(|row| row.corrupt) {
+            tx.put(&tables::MANIFEST, (repository, &key[..]), &rows::Manifest { corrupt: false, ..row })?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the manifest's rows. A manifest that is there already keeps its counts; its body is written again where the
 /// stored bytes differ, which heals damage.
 fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -> Result<(), StoreError> {
@@ -221,7 +265,8 @@ fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -
     let key = digest.key();
     let old = tx.get(&tables::MANIFEST, (repository.0, &key[..]))?;
     let blobs: Vec<AnyDigest> = manifest.blobs().into_iter().map(|blob| blob.digest).collect();
-    let children: Vec<AnyDigest> = manifest.children().into_iter().map(|child| child.digest.clone()).collect();
+    let children: Vec<AnyDigest> =
+        manifest.children().into_iter().map(|child| child.digest.clone()).collect();
     if old.is_none() {
         for blob in &blobs {
             links::reference(tx, repository, blob)?;
@@ -253,6 +298,7 @@ fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -
     let stored = tx.get(&tables::MANIFEST_BODY, &key[..])?;
     if stored.is_none_or(|stored| stored.0 != put.body) {
         tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(put.body.to_vec()))?;
+        clear_marks(tx, digest)?;
     }
     let sequence = tx.next_sequence();
     let row = rows::Manifest {

@@ -9,11 +9,12 @@ use tokio::task::JoinHandle;
 use super::Standing;
 use super::body::{Body, BodyPart, ContentRange, total};
 use super::session::{Session, State, Writer};
-use crate::auth::{Grant, Push};
+use crate::auth::{Caller, Grant, Push};
 use crate::model::digest::Hasher;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
+use crate::registry::repositories;
 use crate::store::meta::rows;
 use crate::store::meta::tables;
 
@@ -52,13 +53,14 @@ impl Registry {
         body: Body,
     ) -> Result<Standing, RegistryError> {
         let session = self.session(grant, id).await?;
-        let registry = Arc::clone(self);
+        let start = start_of(&session, range, &body);
+        let (registry, caller) = (Arc::clone(self), grant.caller().clone());
         self.detached(async move {
             let mut state = session.take_over(registry.meta.clock()).await?;
-            check_start(&state, range)?;
+            check_start(&state, start)?;
             registry.space.check()?;
-            let ending = registry.receive(&session, &mut state, range, body, true).await;
-            let kept = registry.keep(&session, &mut state, ending).await?;
+            let ending = registry.receive(&session, &mut state, range, body, Some(&caller)).await;
+            let kept = registry.keep(&session, &mut state, ending, &caller).await?;
             kept.standing(id, state.offset)
         })
         .await
@@ -71,33 +73,33 @@ impl Registry {
         session: &Arc<Session>,
         state: &mut Writer,
         ending: Result<Ending, RegistryError>,
+        caller: &Caller,
     ) -> Result<Ending, RegistryError> {
         let result = match ending {
-            Ok(ending) => self.checkpoint(session, state).await.map(|()| ending),
+            Ok(ending) => self.checkpoint(session, state, caller).await.map(|()| ending),
             Err(error) => Err(error),
         };
         if result.is_err() {
             state.closed = true;
             state.staged = None;
-            self.sessions.remove(session.id);
-            if !state.row {
-                let (blobs, id) = (Arc::clone(&self.blobs), session.id);
-                // What cannot be removed now is removed at the next start.
-                let _ = self.blocking(move || blobs.discard(id)).await;
+            if state.row {
+                self.sessions.remove(session.id);
+            } else {
+                self.give_up(session, false).await;
             }
         }
         result
     }
 
-    /// Moves a body into the staged file, one batch being hashed and written while the next one comes. `checkpoints`
-    /// says whether a long body is made durable bit by bit.
+    /// Moves a body into the staged file, one batch being hashed and written while the next one comes. With the
+    /// caller for `checkpoints` a long body is made durable bit by bit.
     pub(super) async fn receive(
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut Writer,
         range: Option<ContentRange>,
         mut body: Body,
-        checkpoints: bool,
+        checkpoints: Option<&Caller>,
     ) -> Result<Ending, RegistryError> {
         let start = state.offset;
         let start_hasher = range.map(|_| state.hasher.clone());
@@ -118,12 +120,19 @@ impl Registry {
             if announced.is_some_and(|announced| state.offset - start + total(&chunks) > announced) {
                 break Ending::WrongLength;
             }
-            self.append(session, state, chunks).await?;
+            if let Err(error) = self.append(session, state, chunks).await {
+                // What is durable by then is kept, and its row does not come after the file is given up.
+                let _ = self.note_checkpoint(state, checkpoint).await;
+                return Err(error);
+            }
             if checkpoint.as_ref().is_some_and(JoinHandle::is_finished) {
                 self.note_checkpoint(state, checkpoint.take()).await?;
             }
-            if checkpoints && checkpoint.is_none() && state.offset - state.checkpoint >= CHECKPOINT_EVERY {
-                checkpoint = Some(self.begin_checkpoint(session, state)?);
+            if let Some(caller) = checkpoints
+                && checkpoint.is_none()
+                && state.offset - state.checkpoint >= CHECKPOINT_EVERY
+            {
+                checkpoint = Some(self.begin_checkpoint(session, state, caller)?);
             }
         };
         self.note_checkpoint(state, checkpoint).await?;
@@ -181,12 +190,17 @@ impl Registry {
     }
 
     /// Makes everything received durable, and then the row that says so.
-    pub(super) async fn checkpoint(self: &Arc<Self>, session: &Arc<Session>, state: &mut State) -> Result<(), RegistryError> {
+    async fn checkpoint(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        state: &mut State,
+        caller: &Caller,
+    ) -> Result<(), RegistryError> {
         session.touch(self.meta.clock().now().running_s);
         if state.staged.is_none() || (state.row && state.checkpoint == state.offset) {
             return Ok(());
         }
-        let task = self.begin_checkpoint(session, state)?;
+        let task = self.begin_checkpoint(session, state, caller)?;
         self.note_checkpoint(state, Some(task)).await
     }
 
@@ -194,6 +208,7 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &State,
+        caller: &Caller,
     ) -> Result<JoinHandle<Result<u64, RegistryError>>, RegistryError> {
         let staged = state.staged.as_ref().ok_or(RegistryError::Interrupted)?;
         let sync = staged.syncer()?;
@@ -205,12 +220,17 @@ impl Registry {
             hash_state: state.hasher.save(),
             active_s: self.meta.clock().now().running_s,
         };
-        let (registry, id) = (Arc::clone(self), session.id.bytes());
+        let (registry, session, caller) = (Arc::clone(self), Arc::clone(session), caller.clone());
         Ok(self.runtime.spawn(async move {
             let _permit = Arc::clone(&registry.syncs).acquire_owned().await;
             registry.blocking(sync).await??;
             let offset = row.offset;
-            let put = registry.meta.write(move |tx| tx.put(&tables::UPLOAD, &id[..], &row).map_err(RegistryError::from));
+            let put = registry.meta.write(move |tx| {
+                // Until this row is there, nothing keeps the repository from going with the last thing in it.
+                let repository = repositories::find_or_make(tx, &session.name, &caller)?;
+                let row = rows::Upload { repository, ..row.clone() };
+                tx.put(&tables::UPLOAD, &session.id.bytes()[..], &row).map_err(RegistryError::from)
+            });
             put.await?;
             Ok(offset)
         }))
@@ -229,10 +249,20 @@ impl Registry {
     }
 }
 
-/// Refuses bytes that do not go on where the upload stands.
-pub(super) fn check_start(state: &State, range: Option<ContentRange>) -> Result<(), RegistryError> {
-    match range {
-        Some(range) if range.start != state.offset => Err(RegistryError::RangeInvalid { offset: state.offset }),
+/// Where a body belongs: where its range says, or where the upload stands while the body is still on its way. `None`
+/// for one that is there already and says nothing.
+pub(super) fn start_of(session: &Session, range: Option<ContentRange>, body: &Body) -> Option<u64> {
+    match (range, body) {
+        (Some(range), _) => Some(range.start),
+        (None, Body::Stream(_)) => Some(session.received.load(Ordering::Acquire)),
+        (None, Body::Whole(_)) => None,
+    }
+}
+
+/// Refuses bytes that do not go on where the upload stands: of two writers at once, the second.
+pub(super) fn check_start(state: &State, start: Option<u64>) -> Result<(), RegistryError> {
+    match start {
+        Some(start) if start != state.offset => Err(RegistryError::RangeInvalid { offset: state.offset }),
         _ => Ok(()),
     }
 }

@@ -30,7 +30,11 @@ pub(super) struct Sealed {
 impl Registry {
     /// Puts a sealed file in its place and records it. Content that is there already is replaced: that heals damage
     /// nobody has noticed yet, and costs a rename.
-    pub(super) async fn commit(self: &Arc<Self>, grant: &Grant<Push>, sealed: Sealed) -> Result<(), RegistryError> {
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        grant: &Grant<Push>,
+        sealed: Sealed,
+    ) -> Result<(), RegistryError> {
         let lock = self.locks.lock(&sealed.digest).await;
         let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
         let stamp = self
@@ -68,6 +72,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed, stamp: Stamp) 
     if sealed.row {
         tx.delete(&tables::UPLOAD, &sealed.id.bytes()[..])?;
     }
-    let kind = EventKind::BlobPushed { repository: sealed.name.clone(), digest: sealed.digest, size: sealed.size };
+    let kind =
+        EventKind::BlobPushed { repository: sealed.name.clone(), digest: sealed.digest, size: sealed.size };
     Ok(events::record(tx, grant.caller(), kind)?)
 }

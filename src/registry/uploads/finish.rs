@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::append::{Ending, check_start};
+use super::append::{Ending, check_start, start_of};
 use super::body::{Body, ContentRange};
 use super::commit::Sealed;
 use super::session::{Session, State, Work};
@@ -29,16 +29,17 @@ impl Registry {
         body: Body,
     ) -> Result<(), RegistryError> {
         let session = self.session(grant, id).await?;
+        let start = start_of(&session, range, &body);
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
             let mut state = session.take_over(registry.meta.clock()).await?;
-            check_start(&state, range)?;
+            check_start(&state, start)?;
             choose_hash(&mut state, &digests);
-            let ending = registry.receive(&session, &mut state, range, body, false).await;
+            let ending = registry.receive(&session, &mut state, range, body, None).await;
             match ending {
                 Ok(Ending::Complete) => {}
                 other => {
-                    return match registry.keep(&session, &mut state, other).await? {
+                    return match registry.keep(&session, &mut state, other, grant.caller()).await? {
                         Ending::WrongLength => Err(RegistryError::SizeInvalid { offset: state.offset }),
                         _ => Err(RegistryError::Cut { offset: state.offset }),
                     };
@@ -53,12 +54,13 @@ impl Registry {
                     // late PATCH would find the row, open the file and write into a blob.
                     let committed = registry.commit(&grant, sealed).await;
                     registry.sessions.remove(session.id);
+                    if committed.is_err() && !row {
+                        registry.give_up(&session, row).await;
+                    }
                     committed
                 }
                 Err(error) => {
-                    let blobs = Arc::clone(&registry.blobs);
-                    registry.blocking(move || blobs.discard(id)).await??;
-                    registry.forget(&session, row).await?;
+                    registry.give_up(&session, row).await;
                     Err(error)
                 }
             }

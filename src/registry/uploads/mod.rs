@@ -25,6 +25,7 @@ use crate::model::digest::Algorithm;
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
 use crate::store::meta::tables;
 use session::Session;
 
@@ -45,12 +46,11 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
         self.space.check()?;
-        let repository = match grant.repository() {
-            Some(repository) => repository,
-            None => {
-                let grant = grant.carry();
-                self.meta.write(move |tx| repositories::ensure(tx, &grant)).await?
-            }
+        let repository = if let Some(repository) = grant.repository() {
+            repository
+        } else {
+            let grant = grant.carry();
+            self.meta.write(move |tx| repositories::ensure(tx, &grant)).await?
         };
         let session = Session::new(
             UploadId::random(),
@@ -66,13 +66,21 @@ impl Registry {
     }
 
     /// Where an upload stands.
-    pub async fn upload_standing(self: &Arc<Self>, grant: &Grant<Push>, id: UploadId) -> Result<Standing, RegistryError> {
+    pub async fn upload_standing(
+        self: &Arc<Self>,
+        grant: &Grant<Push>,
+        id: UploadId,
+    ) -> Result<Standing, RegistryError> {
         let session = self.session(grant, id).await?;
         Ok(Standing { id, offset: session.received.load(Ordering::Acquire) })
     }
 
     /// Ends an upload and drops what came.
-    pub async fn cancel_upload(self: &Arc<Self>, grant: &Grant<Push>, id: UploadId) -> Result<(), RegistryError> {
+    pub async fn cancel_upload(
+        self: &Arc<Self>,
+        grant: &Grant<Push>,
+        id: UploadId,
+    ) -> Result<(), RegistryError> {
         let session = self.session(grant, id).await?;
         let registry = Arc::clone(self);
         self.detached(async move { registry.abandon(&session).await }).await
@@ -83,13 +91,17 @@ impl Registry {
         let mut ended = self.expire_rows().await?;
         let now = self.meta.clock().now().running_s;
         let idle_s = self.limits.upload_idle_s;
-        let idle = self.sessions.all(|session| {
-            now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s
-        });
+        let idle = self
+            .sessions
+            .all(|session| now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s);
         for session in &idle {
-            self.abandon(session).await?;
+            match self.abandon(session).await {
+                Ok(()) => ended += 1,
+                // It came to its end by itself while its turn was waited for.
+                Err(RegistryError::UploadUnknown) => {}
+                Err(error) => return Err(error),
+            }
         }
-        ended += idle.len();
         if ended > 0 {
             tracing::info!(uploads = ended, "idle uploads were ended");
         }
@@ -97,7 +109,11 @@ impl Registry {
     }
 
     /// The session of this caller in this repository; anybody else's is unknown.
-    async fn session<A>(self: &Arc<Self>, grant: &Grant<A>, id: UploadId) -> Result<Arc<Session>, RegistryError>
+    async fn session<A>(
+        self: &Arc<Self>,
+        grant: &Grant<A>,
+        id: UploadId,
+    ) -> Result<Arc<Session>, RegistryError>
     where
         A: Action<Target = Repository>,
     {
@@ -124,6 +140,16 @@ impl Registry {
         Ok(())
     }
 
+    /// Ends an upload that came to nothing. What cannot be removed now is found at the next start.
+    async fn give_up(self: &Arc<Self>, session: &Session, row: bool) {
+        let forgotten = self.forget(session, row).await;
+        let (blobs, id) = (Arc::clone(&self.blobs), session.id);
+        let discarded = self.blocking(move || Ok(blobs.discard(id)?)).await.and_then(|discarded| discarded);
+        if let Err(error) = forgotten.and(discarded) {
+            tracing::warn!(upload = %session.id, %error, "a failed upload could not be removed; the next start removes it");
+        }
+    }
+
     /// Removes a session from memory and its row from the store. The order matters: while the row is there, a
     /// restart would find the session again.
     async fn forget(&self, session: &Session, row: bool) -> Result<(), RegistryError> {
@@ -134,9 +160,10 @@ impl Registry {
             let id = session.id.bytes();
             self.meta
                 .write(move |tx| {
+                    let row = tx.get(&tables::UPLOAD, &id[..])?;
                     tx.delete(&tables::UPLOAD, &id[..])?;
                     if last {
-                        repositories::remove_if_empty(tx, repository)?;
+                        repositories::remove_if_empty(tx, row.map_or(repository, |row| row.repository))?;
                     }
                     Ok::<_, StoreError>(())
                 })

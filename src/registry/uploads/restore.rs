@@ -17,12 +17,16 @@ use crate::store::blob::BlobStore;
 use crate::store::blob::Staged;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Upload;
 use crate::store::meta::tables;
 
 impl Registry {
     /// Brings a session into memory that has a row, unless its file is gone: then the row goes too.
-    pub(super) async fn load_session(self: &Arc<Self>, id: UploadId) -> Result<Option<Arc<Session>>, RegistryError> {
+    pub(super) async fn load_session(
+        self: &Arc<Self>,
+        id: UploadId,
+    ) -> Result<Option<Arc<Session>>, RegistryError> {
         // One at a time: a second load would cut the file off under the writer that the first one let in.
         let _loading = self.sessions.loading.lock().await;
         if let Some(session) = self.sessions.get(id) {
@@ -38,7 +42,8 @@ impl Registry {
             return Ok(None);
         };
         let (blobs, offset, saved) = (Arc::clone(&self.blobs), row.offset, row.hash_state);
-        let resumed = self.blocking(move || resume(blobs.as_ref(), id, offset, algorithm, saved.as_deref())).await?;
+        let resumed =
+            self.blocking(move || resume(blobs.as_ref(), id, offset, algorithm, saved.as_deref())).await?;
         let (staged, hasher) = match resumed {
             Ok(resumed) => resumed,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
@@ -48,7 +53,8 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         };
-        let state = State { staged: Some(staged), hasher, offset, checkpoint: offset, row: true, closed: false };
+        let state =
+            State { staged: Some(staged), hasher, offset, checkpoint: offset, row: true, closed: false };
         let session = Session::with_state(id, name, row.repository, row.owner, row.active_s, state);
         Ok(Some(self.sessions.insert(session)))
     }
@@ -57,7 +63,7 @@ impl Registry {
     pub(super) async fn expire_rows(self: &Arc<Self>) -> Result<usize, RegistryError> {
         let now = self.meta.clock().now().running_s;
         let idle_s = self.limits.upload_idle_s;
-        let rows = self.meta.scan(|tx| upload_rows(tx)).await?;
+        let rows = self.meta.scan(upload_rows).await?;
         let mut ended = 0;
         for (id, row) in rows {
             if self.sessions.get(id).is_none() && now.saturating_sub(row.active_s) >= idle_s {
@@ -70,11 +76,18 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Removes staged files that no row speaks of: uploads that had no checkpoint when the last server stopped. Call
-    /// it before the first request.
+    /// Removes what uploads left that had no checkpoint when the last server stopped: staged files that no row speaks
+    /// of, and repositories that were made for them. Call it before the first request.
     pub async fn sweep_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
+        let bare = self.meta.scan(repositories::bare).await?;
+        if !bare.is_empty() {
+            let remove = move |tx: &WriteTx<'_>| {
+                bare.iter().try_for_each(|repository| repositories::remove_if_empty(tx, *repository))
+            };
+            self.meta.write(remove).await.map_err(RegistryError::Store)?;
+        }
         let rows: HashSet<UploadId> =
-            self.meta.scan(|tx| upload_rows(tx)).await?.into_iter().map(|(id, _)| id).collect();
+            self.meta.scan(upload_rows).await?.into_iter().map(|(id, _)| id).collect();
         let blobs = Arc::clone(&self.blobs);
         self.blocking(move || {
             let orphans: Vec<_> =
@@ -87,7 +100,11 @@ impl Registry {
         .await?
     }
 
-    async fn drop_row(&self, id: UploadId, repository: &crate::model::names::RepoId) -> Result<(), RegistryError> {
+    async fn drop_row(
+        &self,
+        id: UploadId,
+        repository: &crate::model::names::RepoId,
+    ) -> Result<(), RegistryError> {
         let (id, repository) = (id.bytes(), *repository);
         let last = !self.sessions.any_in(repository);
         self.meta

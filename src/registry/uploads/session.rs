@@ -157,15 +157,13 @@ impl Session {
     /// Becomes the writer. Another one is waited for; one that has been silent is sent away, and keeps what it got.
     pub(super) async fn take_over(&self, clock: StoreClock) -> Result<Writer, RegistryError> {
         let state = loop {
-            match tokio::time::timeout(LOOK_AGAIN, Arc::clone(&self.state).lock_owned()).await {
-                Ok(state) => break state,
-                Err(_) => {
-                    let silent_s =
-                        clock.now().running_s.saturating_sub(self.touched_s.load(Ordering::Acquire));
-                    if silent_s >= SILENCE_S {
-                        self.evict.notify_waiters();
-                    }
-                }
+            let state = tokio::time::timeout(LOOK_AGAIN, Arc::clone(&self.state).lock_owned()).await;
+            if let Ok(state) = state {
+                break state;
+            }
+            let silent_s = clock.now().running_s.saturating_sub(self.touched_s.load(Ordering::Acquire));
+            if silent_s >= SILENCE_S {
+                self.evict.notify_waiters();
             }
         };
         if state.closed { Err(RegistryError::UploadUnknown) } else { Ok(state) }

@@ -22,9 +22,6 @@ impl StoreClock {
 
     /// The time now.
     pub fn now(&self) -> Now {
-        Now {
-            wall_ms: (self.wall)(),
-            running_s: self.running_base_s + self.started.elapsed().as_secs(),
-        }
+        Now { wall_ms: (self.wall)(), running_s: self.running_base_s + self.started.elapsed().as_secs() }
     }
 }

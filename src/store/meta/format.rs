@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::Database;
-use redb::ReadableDatabase as _;
+use redb::ReadableDatabase;
 use redb::TableHandle as _;
 use uuid::Uuid;
 
@@ -98,7 +98,11 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
         tx.put(&tables::FORMAT, (), &format)?;
         tx.put(&tables::CLOCK, (), &clock)?;
         tx.put(&tables::AUTH_EPOCH, (), &1)?;
-        tx.put(&tables::PROJECT, ROOT_PROJECT, &Project { path: String::new(), parent: None, created_ms: 0 })?;
+        tx.put(
+            &tables::PROJECT,
+            ROOT_PROJECT,
+            &Project { path: String::new(), parent: None, created_ms: 0 },
+        )?;
         tx.put(&tables::PROJECT_PATH, "", &ROOT_PROJECT)?;
     }
     inner.commit().map_err(|error| match error {
@@ -122,7 +126,7 @@ fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
 }
 
 /// Reads the format and refuses one that this program does not know, touching nothing.
-pub(super) fn check(database: &Database, path: &Path) -> Result<Stored, OpenError> {
+pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Stored, OpenError> {
     let tables = database
         .begin_read()
         .map_err(error::transaction)

@@ -1,5 +1,6 @@
 //! The database file: making it, opening it, and opening it again after an I/O error.
 
+use std::borrow::Borrow;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -7,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -57,6 +59,7 @@ impl Opener {
         let new = self.data_dir.join(NEW_FILE_NAME);
         remove_if_there(&new).map_err(|source| OpenError::io(&new, source))?;
         if path.exists() {
+            self.look()?;
             return Ok((self.open()?, false));
         }
         let file = options().create_new(true).open(&new).map_err(|source| OpenError::io(&new, source))?;
@@ -67,19 +70,40 @@ impl Opener {
         Ok((database, true))
     }
 
+    /// Checks the format without changing a byte of the file, as opening it for writing would. Where a crash of an
+    /// unknown version left something to repair, that is found out after the repair.
+    fn look(&self) -> Result<(), OpenError> {
+        let path = self.path();
+        self.guard(
+            &File::open(&path).map_err(|source| OpenError::io(&path, source))?,
+            |_| match Builder::new().set_cache_size(self.cache_bytes).open_read_only(&path) {
+                Ok(database) => Ok(format::check(&database, &path).map(drop)),
+                Err(DatabaseError::RepairAborted) => Ok(Ok(())),
+                Err(error) => Err(error),
+            },
+        )?
+    }
+
     /// Opens the database that is there.
     pub(super) fn open(&self) -> Result<Database, OpenError> {
         let path = self.path();
         let file = options().open(&path).map_err(|source| OpenError::io(&path, source))?;
-        let empty = file.metadata().map_err(|source| OpenError::io(&path, source))?.len() == 0;
-        if empty {
-            // redb would make a new database of it, and with it an empty registry.
+        self.guard(file, |file| self.database(file))
+    }
+
+    /// Opens a file that may be anything: an empty one is refused, for redb would make a new database of it and with
+    /// it an empty registry, and a panic over its pages is an answer like another.
+    fn guard<F, T>(&self, file: F, open: impl FnOnce(F) -> Result<T, DatabaseError>) -> Result<T, OpenError>
+    where
+        F: Borrow<File>,
+    {
+        let path = self.path();
+        let found = file.borrow().metadata().map_err(|source| OpenError::io(&path, source))?;
+        if found.len() == 0 {
             return Err(OpenError::Damaged { path, detail: "the file is empty".to_owned() });
         }
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.database(file)));
-        match opened {
-            Ok(Ok(database)) => Ok(database),
-            Ok(Err(error)) => Err(self.refused(error)),
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open(file))) {
+            Ok(opened) => opened.map_err(|error| self.refused(error)),
             Err(_) => Err(OpenError::Damaged { path, detail: "its pages contradict each other".to_owned() }),
         }
     }
@@ -135,6 +159,11 @@ impl Handle {
         self.current.load_full().ok_or(StoreError::Unavailable)
     }
 
+    /// Whether new readers still get `database`.
+    pub(super) fn is_current(&self, database: &Weak<Database>) -> bool {
+        self.current.load().as_ref().is_some_and(|current| Weak::ptr_eq(database, &Arc::downgrade(current)))
+    }
+
     /// Closes the database once the last reader has let it go, and opens it again. Only the writer calls this,
     /// with its transaction dropped.
     pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
@@ -176,6 +205,13 @@ impl Handle {
                 }
             }
         }
+    }
+
+    /// Whether the file system takes no writes. redb must not find that out by itself: after one failed write it
+    /// reads nothing more that is not in its cache, and on a read-only disk it cannot be reopened.
+    pub(super) fn is_read_only(&self) -> bool {
+        rustix::fs::statvfs(&self.opener.data_dir)
+            .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
     }
 
     pub(super) fn file_len(&self) -> u64 {

@@ -35,6 +35,7 @@ pub use error::StoreError;
 pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
 pub use handle::{FILE_NAME, sync_dir};
 pub use pages::Pages;
+pub use redb::Key;
 pub use table::{Raw, Row, Table};
 pub use tx::{ReadTx, Tx, WriteTx};
 pub use writer::SyncShard;
@@ -91,6 +92,8 @@ impl Meta {
             last_quick_repair: Instant::now(),
             last_stored: Instant::now(),
             repair_owed: false,
+            broken: None,
+            last_replaced: None,
         };
         let (queue, jobs) = mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -126,13 +129,9 @@ impl Meta {
     /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows, which
     /// take microseconds. Tried a second time when the database was being reopened.
     pub fn get<T, E: From<StoreError>>(&self, read: impl Fn(&ReadTx) -> Result<T, E>) -> Result<T, E> {
-        let attempt = || -> Result<Result<T, E>, StoreError> {
-            let database = self.handle.database()?;
-            Ok(read(&ReadTx::begin(&database)?))
-        };
-        match attempt() {
+        match read_in(&self.handle, &self.queue, &read) {
             Ok(result) => result,
-            Err(_) => attempt()?,
+            Err(_) => read_in(&self.handle, &self.queue, &read)?,
         }
     }
 
@@ -144,11 +143,8 @@ impl Meta {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&ReadTx) -> Result<T, E> + Send + 'static,
     {
-        let handle = Arc::clone(&self.handle);
-        let task = self.runtime.spawn_blocking(move || {
-            let database = handle.database()?;
-            read(&ReadTx::begin(&database)?)
-        });
+        let (handle, queue) = (Arc::clone(&self.handle), self.queue.clone());
+        let task = self.runtime.spawn_blocking(move || read_in(&handle, &queue, read)?);
         task.await.unwrap_or_else(|_| Err(StoreError::Failed.into()))
     }
 
@@ -158,8 +154,7 @@ impl Meta {
         &self,
         read: impl FnOnce(&ReadTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let database = self.handle.database()?;
-        read(&ReadTx::begin(&database)?)
+        read_in(&self.handle, &self.queue, read)?
     }
 
     /// Changes the store in one transaction and returns when it is durable. `change` may run more than once, so it
@@ -201,6 +196,25 @@ impl Meta {
             }
         }
     }
+}
+
+/// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no change for a
+/// long time that would find out.
+fn read_in<T>(
+    handle: &Handle,
+    queue: &mpsc::Sender<Message>,
+    read: impl FnOnce(&ReadTx) -> T,
+) -> Result<T, StoreError> {
+    let database = handle.database()?;
+    let (result, broken) = match ReadTx::begin(&*database) {
+        Ok(tx) => (Ok(read(&tx)), tx.is_broken()),
+        Err(error) => (Err(error.clone()), error.breaks_handle()),
+    };
+    if broken {
+        // Without a writer there is nobody to reopen it, and nothing to be reopened.
+        let _ = queue.send(Message::Broken(Arc::downgrade(&database)));
+    }
+    result
 }
 
 impl Drop for Meta {

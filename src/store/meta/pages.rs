@@ -68,7 +68,11 @@ impl Meta {
                     last = Some(K::as_bytes(&key).as_ref().to_vec());
                 }
                 result = visit(tx, key, R::decode(&row.0));
-                if last.is_some() || result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if last.is_some() || result.is_err() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })?;
             result.map(|()| last)
         })?;

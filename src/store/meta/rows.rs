@@ -324,4 +324,3 @@ impl Record for OutboxEntry {}
 impl Record for AuditEntry {}
 impl Record for u64 {}
 impl Record for String {}
-

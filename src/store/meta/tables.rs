@@ -5,8 +5,8 @@
 //! [`model::names`](crate::model::names). `docs/storage.md` explains how the tables belong together.
 
 use super::rows::{
-    AuditEntry, Blob, Clock, Format, Link, Manifest, OutboxEntry, Project, Pulls, Referrer, Repository, Refresh, Tag,
-    TagChange, Token, Upload, Usage, User,
+    AuditEntry, Blob, Clock, Format, Link, Manifest, OutboxEntry, Project, Pulls, Referrer, Refresh,
+    Repository, Tag, TagChange, Token, Upload, Usage, User,
 };
 use super::table::{Raw, Table};
 

@@ -1,0 +1,99 @@
+//! The store as its users see it: what is answered, what is there afterwards, and what survives a failing disk.
+
+mod faults;
+mod open;
+mod outbox;
+mod pages;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::ReadableTable as _;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::faulty::Faults;
+use super::rows::Clock;
+use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, tables};
+
+/// A directory on a disk whose syncs cost nothing, where there is one.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A store that a test opens, closes and opens again.
+struct Store {
+    dir: TempDir,
+    runtime: Runtime,
+    cache_bytes: usize,
+    wall: WallClock,
+    sync_shard: SyncShard,
+    faults: Option<Arc<Faults>>,
+}
+
+impl Store {
+    fn new() -> Self {
+        Self {
+            dir: scratch(),
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap(),
+            cache_bytes: 1 << 20,
+            wall: || 1_700_000_000_000,
+            sync_shard: Arc::new(|_| Ok(())),
+            faults: None,
+        }
+    }
+
+    fn try_open(&self) -> Result<Meta, OpenError> {
+        Meta::open(Options {
+            data_dir: self.dir.path().to_owned(),
+            cache_bytes: self.cache_bytes,
+            wall: self.wall,
+            sync_shard: Arc::clone(&self.sync_shard),
+            runtime: self.runtime.handle().clone(),
+            faults: self.faults.clone(),
+        })
+    }
+
+    fn open(&self) -> Meta {
+        self.try_open().unwrap()
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.dir.path().join(super::FILE_NAME)
+    }
+
+    /// Sets a number and waits for the answer.
+    fn set(&self, meta: &Meta, name: &str, number: u64) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.runtime.block_on(meta.write(move |tx| tx.put(&tables::OUTBOX_CURSOR, name.as_str(), &number)))
+    }
+}
+
+/// The number that a name has. `outbox_cursor` is the plainest table: numbers by name.
+fn number(meta: &Meta, name: &str) -> Option<u64> {
+    meta.get(|tx| tx.get(&tables::OUTBOX_CURSOR, name)).unwrap()
+}
+
+fn clock(meta: &Meta) -> Clock {
+    meta.get(|tx| tx.get(&tables::CLOCK, ())).unwrap().unwrap()
+}
+
+/// Changes the clock of a closed store behind the program's back.
+fn forge_clock(file: &Path, change: impl Fn(&mut Clock)) {
+    use super::table::Row as _;
+    let database = redb::Database::open(file).unwrap();
+    let tx = database.begin_write().unwrap();
+    {
+        let mut table = tx.open_table(tables::CLOCK.definition()).unwrap();
+        let mut clock = Clock::decode(table.get(()).unwrap().unwrap().value()).unwrap();
+        change(&mut clock);
+        table.insert((), clock.encode().as_slice()).unwrap();
+    }
+    tx.commit().unwrap();
+}
+
+fn errno(number: i32) -> io::Error {
+    io::Error::from_raw_os_error(number)
+}

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use redb::Key;
-use redb::ReadableDatabase as _;
+use redb::ReadableDatabase;
 use redb::ReadableTable;
 use redb::ReadableTableMetadata as _;
 
@@ -19,11 +19,8 @@ use crate::model::time::Now;
 /// What can be read, in a snapshot as in a write transaction.
 pub trait Tx {
     /// The row at `key`.
-    fn get<K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-        key: K::SelfType<'_>,
-    ) -> Result<Option<R>, StoreError>;
+    fn get<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>)
+    -> Result<Option<R>, StoreError>;
 
     /// Whether there is a row at `key`, which is not read.
     fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError>;
@@ -61,9 +58,7 @@ fn get_in<K: Key + 'static, R: Row>(
 ) -> Result<Option<R>, StoreError> {
     match open.get(key).map_err(error::storage)? {
         None => Ok(None),
-        Some(row) => {
-            R::decode(row.value()).map(Some).ok_or(StoreError::Corrupt { table: table.name() })
-        }
+        Some(row) => R::decode(row.value()).map(Some).ok_or(StoreError::Corrupt { table: table.name() }),
     }
 }
 
@@ -93,16 +88,37 @@ fn scan_in<'k, K: Key + 'static, R: Row>(
 /// A snapshot. It must be short: pages that it sees cannot be reused while it lives.
 pub struct ReadTx {
     inner: redb::ReadTransaction,
+    broken: Cell<bool>,
 }
 
 impl ReadTx {
-    pub(super) fn begin(database: &redb::Database) -> Result<Self, StoreError> {
-        Ok(Self { inner: database.begin_read().map_err(error::transaction)? })
+    pub(super) fn begin(database: &impl ReadableDatabase) -> Result<Self, StoreError> {
+        let inner = database.begin_read().map_err(error::transaction)?;
+        Ok(Self { inner, broken: Cell::new(false) })
+    }
+
+    /// Whether the disk failed, after which redb reads nothing more that is not in its cache.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    fn open<K: Key, R: Row>(
+        &self,
+        table: &Table<K, R>,
+    ) -> Result<redb::ReadOnlyTable<K, &'static [u8]>, StoreError> {
+        self.inner.open_table(table.definition()).map_err(error::table)
+    }
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.as_ref().is_err_and(StoreError::breaks_handle) {
+            self.broken.set(true);
+        }
+        result
     }
 
     /// How many rows a table has.
     pub fn count<K: Key, R: Row>(&self, table: &Table<K, R>) -> Result<u64, StoreError> {
-        self.inner.open_table(table.definition()).map_err(error::table)?.len().map_err(error::storage)
+        self.note(self.open(table).and_then(|open| open.len().map_err(error::storage)))
     }
 }
 
@@ -112,12 +128,11 @@ impl Tx for ReadTx {
         table: &Table<K, R>,
         key: K::SelfType<'_>,
     ) -> Result<Option<R>, StoreError> {
-        let open = self.inner.open_table(table.definition()).map_err(error::table)?;
-        get_in(&open, table, &key)
+        self.note(self.open(table).and_then(|open| get_in(&open, table, &key)))
     }
 
     fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
-        has_in(&self.inner.open_table(table.definition()).map_err(error::table)?, &key)
+        self.note(self.open(table).and_then(|open| has_in(&open, &key)))
     }
 
     fn scan<'k, K: Key, R: Row>(
@@ -127,8 +142,7 @@ impl Tx for ReadTx {
         to: Bound<K::SelfType<'k>>,
         visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let open = self.inner.open_table(table.definition()).map_err(error::table)?;
-        scan_in(&open, table, (from, to), visit)
+        self.note(self.open(table).and_then(|open| scan_in(&open, table, (from, to), visit)))
     }
 }
 
@@ -141,15 +155,13 @@ pub struct WriteTx<'t> {
     failure: RefCell<Option<StoreError>>,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "keys are numbers and borrowed text; callers read better without `&`"
+)]
 impl<'t> WriteTx<'t> {
     pub(super) fn new(inner: &'t redb::WriteTransaction, now: Now, clock: Clock) -> Self {
-        Self {
-            inner,
-            now,
-            clock: Cell::new(clock),
-            changes: Cell::new(0),
-            failure: RefCell::new(None),
-        }
+        Self { inner, now, clock: Cell::new(clock), changes: Cell::new(0), failure: RefCell::new(None) }
     }
 
     /// The time of the transaction.

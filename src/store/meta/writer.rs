@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+use redb::Database;
 
 use super::clock::StoreClock;
 use super::error;
@@ -27,7 +30,9 @@ const MAX_ROWS: u64 = 10_000;
 const ALWAYS_QUICK_REPAIR: u64 = 256 << 20;
 const QUICK_REPAIR_EVERY: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
-const STORE_CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// How often the database is reopened at most because it could not be read.
+const REPLACE_EVERY: Duration = Duration::from_secs(1);
+const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
 
 /// Syncs one shard directory: the blob store's part in a commit.
 pub type SyncShard = Arc<dyn Fn(Shard) -> io::Result<()> + Send + Sync>;
@@ -51,6 +56,8 @@ pub(super) trait Job: Send {
 
 pub(super) enum Message {
     Job(Box<dyn Job>),
+    /// A reader met an I/O error in this database.
+    Broken(Weak<Database>),
     Stop,
 }
 
@@ -63,6 +70,9 @@ pub(super) struct Writer {
     pub(super) last_stored: Instant,
     /// Commits were made that a start after a crash would have to repair at length.
     pub(super) repair_owed: bool,
+    /// A database that a reader found broken, to be replaced when the last replacement is long enough ago.
+    pub(super) broken: Option<Weak<Database>>,
+    pub(super) last_replaced: Option<Instant>,
 }
 
 impl Writer {
@@ -71,6 +81,10 @@ impl Writer {
         loop {
             let first = match queue.recv_timeout(IDLE) {
                 Ok(Message::Job(job)) => job,
+                Ok(Message::Broken(database)) => {
+                    self.replace(database);
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.idle();
                     continue;
@@ -86,6 +100,7 @@ impl Writer {
                         bytes += job.bytes();
                         jobs.push(job);
                     }
+                    Ok(Message::Broken(database)) => self.replace(database),
                     Ok(Message::Stop) => {
                         stop = true;
                         break;
@@ -113,10 +128,34 @@ impl Writer {
         self.handle.close();
     }
 
-    /// Saves the running time and what a quick start needs, when there is something to save.
+    /// Reopens a database that a reader found broken, unless that was done meanwhile. A page that can never be read
+    /// must not cost everybody else the database again and again.
+    fn replace(&mut self, broken: Weak<Database>) {
+        if !self.handle.is_current(&broken) {
+            self.broken = None;
+        } else if self.last_replaced.is_none_or(|last| last.elapsed() >= REPLACE_EVERY) {
+            self.broken = None;
+            self.last_replaced = Some(Instant::now());
+            self.reopen();
+        } else {
+            self.broken = Some(broken);
+        }
+    }
+
+    /// Saves the running time and what a quick start needs, when there is something to save, and tries again to open a
+    /// database that could not be reopened.
     fn idle(&mut self) {
-        let clock_due =
-            self.last_stored.elapsed() >= STORE_CLOCK_EVERY && self.clock.now().running_s > self.counters.running_s;
+        if self.handle.is_read_only() {
+            return;
+        }
+        if let Some(broken) = self.broken.take() {
+            self.replace(broken);
+        }
+        if self.handle.database().is_err() && !self.reopen() {
+            return;
+        }
+        let clock_due = self.last_stored.elapsed() >= STORE_CLOCK_EVERY
+            && self.clock.now().running_s > self.counters.running_s;
         if (clock_due || self.repair_owed)
             && let Err(error) = self.commit_nothing()
         {
@@ -150,13 +189,21 @@ impl Writer {
     }
 
     fn commit_all(&mut self, jobs: Vec<Box<dyn Job>>) {
+        if self.handle.is_read_only() {
+            for job in jobs {
+                job.answer(Err(StoreError::ReadOnly));
+            }
+            return;
+        }
         let mut jobs = self.sync_shards(jobs);
         let mut reopened = false;
         while !jobs.is_empty() {
             match self.try_commit(&mut jobs) {
                 Ok(rest) => {
                     let done = std::mem::replace(&mut jobs, rest);
-                    done.into_iter().for_each(|job| job.answer(Ok(())));
+                    for job in done {
+                        job.answer(Ok(()));
+                    }
                 }
                 Err(Trouble::Job(index, error)) => {
                     let job = jobs.remove(index);
@@ -192,7 +239,7 @@ impl Writer {
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "the metadata database could not be reopened; the next change tries again");
+                tracing::error!(%error, "the metadata database could not be reopened; it is tried again soon");
                 false
             }
         }
@@ -205,9 +252,9 @@ impl Writer {
         for job in jobs {
             let mut failed = None;
             for shard in job.shards() {
-                let result = synced
-                    .entry(*shard)
-                    .or_insert_with(|| (self.sync_shard)(*shard).err().map(|error| StoreError::from_io(&error)));
+                let result = synced.entry(*shard).or_insert_with(|| {
+                    (self.sync_shard)(*shard).err().map(|error| StoreError::from_io(&error))
+                });
                 failed = failed.or_else(|| result.clone());
             }
             match failed {
@@ -224,8 +271,7 @@ impl Writer {
             Ok(database) => database,
             Err(error) => return Err(Trouble::Store(error)),
         };
-        let mut inner =
-            database.begin_write().map_err(|error| Trouble::Store(error::transaction(error)))?;
+        let mut inner = database.begin_write().map_err(|error| Trouble::Store(error::transaction(error)))?;
         inner.set_two_phase_commit(true);
         let quick_repair = self.handle.file_len() <= ALWAYS_QUICK_REPAIR
             || self.last_quick_repair.elapsed() >= QUICK_REPAIR_EVERY;
@@ -240,11 +286,7 @@ impl Writer {
                     break;
                 }
             }
-            if tx.changes() == 0 {
-                None
-            } else {
-                Some(store_clock(&tx).map_err(Trouble::Store)?)
-            }
+            if tx.changes() == 0 { None } else { Some(store_clock(&tx).map_err(Trouble::Store)?) }
         };
         // Crash order: every file and directory that these rows speak of is durable by now (`sync_shards`), so a
         // crash on either side of this commit leaves at most a file without a row.

@@ -1,0 +1,136 @@
+//! Blobs: their rows, and the files that the rows promise.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::check::Check;
+use super::place::Place;
+use crate::model::digest::{Digest, Hasher};
+use crate::store::blob::BlobFile;
+use crate::store::meta::Pages;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::{Blob, BlobState};
+use crate::store::meta::tables;
+
+/// Bytes read at once.
+const CHUNK: usize = 1 << 20;
+/// Bytes of one blob between two words about the progress.
+const SPEAK_EVERY: u64 = 64 << 20;
+
+/// Every blob has its file and is free exactly while nobody holds it.
+pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::BLOB)?;
+    let mut pages = Pages::all();
+    loop {
+        // Files are looked at when the page's snapshot has ended: reading one may take long.
+        let mut found = Vec::new();
+        let more = check.page(&tables::BLOB, &mut pages, |check, tx, key, blob| {
+            check.report.checked.blobs += 1;
+            match Digest::from_key(key) {
+                Some(digest) => found.push((digest, blob.size, blob.state, blob.generation)),
+                None => check.damage("key", Place::digest(key), "a digest in the table blob", "other bytes"),
+            }
+            row(check, tx, key, &blob)
+        })?;
+        for (digest, size, state, generation) in found {
+            match state {
+                BlobState::Present => present(check, &digest, size, generation)?,
+                BlobState::Corrupt => {
+                    check.damage(
+                        "blob_corrupt",
+                        Place::digest(&digest.key()),
+                        "whole bytes",
+                        "recorded as damaged",
+                    );
+                }
+                BlobState::Deleting => {}
+            }
+        }
+        if !more {
+            break;
+        }
+    }
+    free(check)
+}
+
+fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<(), StoreError> {
+    let place = Place::digest(key);
+    let held =
+        tx.any(&tables::BLOB_LINK.raw(), Bound::Included((key, 0)), Bound::Included((key, u64::MAX)))?;
+    match blob.free_since {
+        Some(since) if held => {
+            check.inconsistency("blob_free", place, "no time, for a repository holds it", since);
+        }
+        Some(since) if !tx.has(&tables::BLOB_FREE, (since, key))? => {
+            check.inconsistency(
+                "blob_free",
+                place,
+                format!("a row at {since}, for no repository holds it"),
+                "no row",
+            );
+        }
+        None if !held => {
+            check.inconsistency("blob_free", place, "a time, for no repository holds it", "none");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn free(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.rows(&tables::BLOB_FREE.raw(), |check, tx, (since, key), _| {
+        if tx.get(&tables::BLOB, key)?.is_none_or(|blob| blob.free_since != Some(since)) {
+            check.inconsistency(
+                "blob_free",
+                Place::digest(key),
+                "no row",
+                format!("a row at {since} that nobody holds it"),
+            );
+        }
+        Ok(())
+    })
+}
+
+fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -> Result<(), StoreError> {
+    let key = digest.key();
+    let (kind, expected, found) = match check.blobs.open(digest) {
+        Err(error) => ("blob_unreadable", bytes(size), error.to_string()),
+        Ok(None) => ("blob_file_missing", bytes(size), "no file".to_owned()),
+        Ok(Some(file)) if file.size() != size => ("blob_size", bytes(size), bytes(file.size())),
+        Ok(Some(_)) if !check.deep => return Ok(()),
+        Ok(Some(file)) => match hash(check, &file, digest) {
+            Err(error) => ("blob_unreadable", bytes(size), error.to_string()),
+            Ok(actual) if actual == *digest => return Ok(()),
+            Ok(actual) => ("blob_content", digest.to_string(), actual.to_string()),
+        },
+    };
+    // A blob that was replaced or removed since its row was read says nothing.
+    let now = check.meta.read_blocking(|tx| tx.get(&tables::BLOB, &key[..]))?;
+    if now.is_some_and(|now| now.state == BlobState::Present && now.generation == generation) {
+        check.damage(kind, Place::digest(&key), expected, found);
+    }
+    Ok(())
+}
+
+fn bytes(size: u64) -> String {
+    format!("{size} bytes")
+}
+
+fn hash(check: &mut Check<'_>, file: &Arc<dyn BlobFile>, digest: &Digest) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut offset = 0;
+    let mut spoken = 0;
+    while offset < file.size() {
+        let chunk = file.read(offset, CHUNK)?;
+        hasher.update(&chunk);
+        offset += chunk.len() as u64;
+        check.report.checked.bytes_hashed += chunk.len() as u64;
+        if offset - spoken >= SPEAK_EVERY {
+            spoken = offset;
+            check.speak();
+        }
+    }
+    Ok(hasher.finish())
+}

@@ -1,0 +1,153 @@
+//! What lies in the directories: files without a row, and uploads without a file.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+
+use super::check::Check;
+use super::place::Place;
+use crate::model::names::UploadId;
+use crate::store::blob::Entry;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::tables;
+
+/// A file without a row that is older belongs to no push under way: twice the time that an answer is good for.
+const YOUNG: Duration = Duration::from_hours(12);
+/// Names in a note.
+const NAMED: usize = 5;
+
+/// Files of one sort.
+#[derive(Default)]
+struct Sort {
+    files: u64,
+    bytes: u64,
+    names: Vec<String>,
+}
+
+impl Sort {
+    fn add(&mut self, bytes: u64, name: impl FnOnce() -> String) {
+        self.files += 1;
+        self.bytes += bytes;
+        if self.names.len() < NAMED {
+            self.names.push(name());
+        }
+    }
+
+    fn note(&self, check: &mut Check<'_>, what: &str) {
+        if self.files > 0 {
+            let more = if self.files > self.names.len() as u64 { ", ..." } else { "" };
+            check.note(format!(
+                "{} {what} ({} bytes): {}{more}",
+                self.files,
+                self.bytes,
+                self.names.join(", ")
+            ));
+        }
+    }
+}
+
+fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(check.meta.clock().now().wall_ms);
+    // What comes from the future is young: better a file too many than one too few.
+    now.duration_since(modified).map_or(true, |age| age < YOUNG)
+}
+
+/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by somebody.
+pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::BLOB)?;
+    let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());
+    let mut failure = None;
+    let blobs = check.blobs;
+    let walked = blobs.walk(&mut |entry| {
+        check.tick();
+        match entry {
+            Entry::Stranger(path) => strangers.add(0, || path.display().to_string()),
+            Entry::Blob { digest, size, modified } => {
+                check.report.checked.files += 1;
+                match check.meta.read_blocking(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
+                    Ok(true) => {}
+                    Ok(false) if is_young(check, modified) => young.add(size, || digest.to_string()),
+                    Ok(false) => old.add(size, || digest.to_string()),
+                    Err(error) => {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if let Err(error) = walked {
+        check.damage("tree_unreadable", Place::STORE, "directories with blobs", error);
+    }
+    check.report.checked.orphans += old.files;
+    young.note(check, "young blob files have no row");
+    old.note(check, "old blob files have no row");
+    strangers.note(check, "files lie among the blobs that do not belong there");
+    Ok(())
+}
+
+/// Every upload has its repository and the bytes that its row promises.
+pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::UPLOAD)?;
+    let mut staged = HashMap::new();
+    let mut gone = 0_u64;
+    match check.blobs.uploads() {
+        Ok(entries) => staged.extend(entries.into_iter().map(|entry| (entry.id, entry))),
+        Err(error) => check.damage("tree_unreadable", Place::STORE, "the directory with uploads", error),
+    }
+    check.rows(&tables::UPLOAD, |check, tx, key, row| {
+        check.report.checked.uploads += 1;
+        let repository = row.repository.0;
+        let Ok(id) = key.try_into().map(UploadId::from_bytes) else {
+            check.damage("key", Place::repository(repository), "an upload id", format!("{key:02x?}"));
+            return Ok(());
+        };
+        if !tx.has(&tables::REPOSITORY, repository)? {
+            check.inconsistency(
+                "upload_repository",
+                Place::repository(repository),
+                "the repository of an upload",
+                "none",
+            );
+        }
+        match staged.remove(&id) {
+            // The rename that makes a blob of an upload comes before the commit that removes its row.
+            None => gone += 1,
+            Some(found) if found.size < row.offset => {
+                let expected = format!("an upload with {} bytes", row.offset);
+                check.inconsistency(
+                    "upload_file",
+                    Place::repository(repository),
+                    expected,
+                    format!("{} bytes", found.size),
+                );
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    })?;
+    if gone > 0 {
+        check.note(format!(
+            "{gone} uploads have no file: they were cut off at their very end, and go by themselves"
+        ));
+    }
+    let (mut young, mut old) = (Sort::default(), Sort::default());
+    for entry in staged.into_values() {
+        // Whoever has an upload's id can go on with it, so ids are not told.
+        let sort = if is_young(check, entry.modified) { &mut young } else { &mut old };
+        sort.files += 1;
+        sort.bytes += entry.size;
+    }
+    check.report.checked.orphans += old.files;
+    for (sort, age) in [(young, "young"), (old, "old")] {
+        if sort.files > 0 {
+            check.note(format!("{} {age} uploads have no row ({} bytes)", sort.files, sort.bytes));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Links: what they count, what they say, and the indexes over them.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use super::check::Check;
+use super::place::Place;
+use crate::model::digest::AnyDigest;
+use crate::store::meta::Pages;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::{BlobState, Link};
+use crate::store::meta::tables;
+
+/// Every link counts just the manifests of its repository that refer to it, and a present one has its blob.
+pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::LINK)?;
+    let mut absent = 0_u64;
+    let repositories: Vec<u64> = check.repositories.keys().copied().collect();
+    for repository in repositories {
+        let mut references = references(check, repository)?;
+        let mut pages = of_repository(repository);
+        while check.page(&tables::LINK, &mut pages, |check, tx, (_, key), row| {
+            check.report.checked.links += 1;
+            absent += u64::from(!row.present && row.references > 0);
+            let expected = references.remove(key).unwrap_or(0);
+            if row.references != expected {
+                let place = Place::within(repository, key);
+                check.inconsistency("link_references", place, manifests(expected), manifests(row.references));
+            }
+            link(check, tx, (repository, key), &row)
+        })? {}
+        for (key, expected) in references {
+            check.inconsistency(
+                "link_references",
+                Place::within(repository, &key),
+                manifests(expected),
+                "no link",
+            );
+        }
+    }
+    if absent > 0 {
+        check.note(format!(
+            "{absent} blobs that manifests refer to are not there, as sparse pushes and foreign layers allow"
+        ));
+    }
+    Ok(())
+}
+
+fn manifests(count: u64) -> String {
+    format!("{count} manifests that refer to it")
+}
+
+fn of_repository(repository: u64) -> Pages {
+    let none: &[u8] = &[];
+    Pages::new::<(u64, &[u8])>(&Bound::Included((repository, none)), &Bound::Excluded((repository + 1, none)))
+}
+
+/// How many manifests of a repository refer to each blob.
+fn references(check: &Check<'_>, repository: u64) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
+    let mut references = HashMap::new();
+    check.meta.sweep(&tables::MANIFEST, of_repository(repository), |_, _, row| {
+        for blob in row.iter().flat_map(|row| &row.blobs) {
+            *references.entry(blob.key()).or_insert(0) += 1;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(references)
+}
+
+fn link(
+    check: &mut Check<'_>,
+    tx: &ReadTx,
+    (repository, key): (u64, &[u8]),
+    row: &Link,
+) -> Result<(), StoreError> {
+    let place = Place::within(repository, key);
+    match AnyDigest::from_key(key) {
+        None => check.damage("key", place, "a digest in the table link", "other bytes"),
+        Some(digest) if row.present && digest.known().is_none() => {
+            check.inconsistency("link_flags", place, "an algorithm that can be computed", "present");
+        }
+        Some(_) => {}
+    }
+    let counts = row.references > 0 || row.trash_references > 0;
+    if !row.present && !counts {
+        check.inconsistency("link_flags", place, "present or referred to", "neither");
+    }
+    if row.hidden && !(row.present && row.trash_references > 0) {
+        check.inconsistency(
+            "link_flags",
+            place,
+            "hidden only while present and referred to by the trash",
+            "hidden",
+        );
+    }
+    let listed = tx.has(&tables::BLOB_LINK, (key, repository))?;
+    if row.present && !listed {
+        check.inconsistency("blob_link", place, "a row that the repository holds it", "no row");
+    }
+    let free = row.present && row.references == 0;
+    if free && !tx.has(&tables::LINK_ZERO, (row.zero_since, repository, key))? {
+        check.inconsistency(
+            "link_zero",
+            place,
+            format!("a row at {}, for nothing refers to it", row.zero_since),
+            "no row",
+        );
+    }
+    if row.present {
+        match tx.get(&tables::BLOB, key)? {
+            None => check.damage("blob_missing", place, "the blob that the link says is present", "no row"),
+            Some(blob) if blob.state == BlobState::Deleting => {
+                check.inconsistency(
+                    "blob_deleting",
+                    place,
+                    "a blob that stays, for it is held",
+                    "being removed",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The two indexes have just the links that belong there.
+pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::LINK_ZERO)?;
+    check.expect(&tables::BLOB_LINK)?;
+    check.rows(&tables::LINK_ZERO, |check, tx, (since, repository, key), ()| {
+        let row = tx.get(&tables::LINK, (repository, key))?;
+        if row.is_none_or(|row| !row.present || row.references > 0 || row.zero_since != since) {
+            let found = format!("a row at {since} that nothing refers to it");
+            check.inconsistency("link_zero", Place::within(repository, key), "no row", found);
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::BLOB_LINK, |check, tx, (key, repository), ()| {
+        if tx.get(&tables::LINK, (repository, key))?.is_none_or(|row| !row.present) {
+            let place = Place::within(repository, key);
+            check.inconsistency("blob_link", place, "no row", "a row that the repository holds it");
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,251 @@
+//! Manifests: their bytes, what follows from the bytes, and the indexes over both.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::check::Check;
+use super::place::Place;
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::manifest::Manifest;
+use crate::store::meta::Pages;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows;
+use crate::store::meta::rows::Referrer;
+use crate::store::meta::tables;
+
+/// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
+pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::MANIFEST_BODY)?;
+    check.rows(&tables::MANIFEST_BODY, |check, tx, key, body| {
+        let Some(digest) = Digest::from_key(key) else {
+            check.damage("key", Place::digest(key), "a digest in the table manifest_body", "other bytes");
+            return Ok(());
+        };
+        let actual = Digest::of(digest.algorithm(), &body.0);
+        check.report.checked.bytes_hashed += body.0.len() as u64;
+        if actual != digest {
+            check.damage("manifest_content", Place::digest(key), digest, actual);
+        }
+        let holders = holders(tx, key)?;
+        if holders.is_empty() {
+            check.inconsistency("manifest_body", Place::digest(key), "a repository that holds it", "none");
+        }
+        for repository in holders {
+            if let Some(row) = tx.get(&tables::MANIFEST, (repository, key))?
+                && actual == digest
+            {
+                held(check, tx, (repository, key), &row, &body.0)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<u64>, StoreError> {
+    let mut holders = Vec::new();
+    tx.scan(
+        &tables::MANIFEST_REPO.raw(),
+        Bound::Included((key, 0)),
+        Bound::Included((key, u64::MAX)),
+        |(_, repository), _| {
+            holders.push(repository);
+            ControlFlow::Continue(())
+        },
+    )?;
+    Ok(holders)
+}
+
+/// Compares a repository's rows of a manifest with its body.
+fn held(
+    check: &mut Check<'_>,
+    tx: &ReadTx,
+    (repository, key): (u64, &[u8]),
+    row: &rows::Manifest,
+    body: &[u8],
+) -> Result<(), StoreError> {
+    let place = Place::within(repository, key);
+    if row.corrupt {
+        check.inconsistency("manifest_mark", place, "no mark, for its bytes are whole", "marked as damaged");
+    }
+    let manifest = match Manifest::parse(Some(&row.media_type), body) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            check.inconsistency("manifest_row", place, format!("a {}", row.media_type), error);
+            return Ok(());
+        }
+    };
+    let blobs: Vec<AnyDigest> = manifest.blobs().into_iter().map(|blob| blob.digest).collect();
+    let children: Vec<AnyDigest> =
+        manifest.children().into_iter().map(|child| child.digest.clone()).collect();
+    let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
+    for (what, same) in [
+        ("type", row.media_type == manifest.media_type),
+        ("size", row.size == body.len() as u64),
+        ("list of blobs", row.blobs == blobs),
+        ("list of manifests", row.children == children),
+        ("subject", row.subject == subject),
+    ] {
+        if !same {
+            check.inconsistency(
+                "manifest_row",
+                place,
+                format!("the {what} of its body"),
+                format!("another {what}"),
+            );
+        }
+    }
+    for child in &children {
+        if !tx.has(&tables::PARENT, (repository, &child.key()[..], key))? {
+            check.inconsistency("parent", place, format!("a row that it lists {child}"), "no row");
+        }
+    }
+    if let Some(subject) = subject {
+        let expected = Referrer {
+            media_type: manifest.media_type.clone(),
+            size: body.len() as u64,
+            artifact_type: manifest.referrer_artifact_type().map(str::to_owned),
+            annotated: !manifest.annotations.is_empty(),
+        };
+        match tx.get(&tables::REFERRER, (repository, &subject.key()[..], key))? {
+            Some(found) if found == expected => {}
+            Some(_) => {
+                check.inconsistency(
+                    "referrer",
+                    place,
+                    "what its body says",
+                    "a row that says something else",
+                );
+            }
+            None => {
+                check.inconsistency(
+                    "referrer",
+                    place,
+                    format!("a row that it refers to {subject}"),
+                    "no row",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every manifest of a repository has its body, its holder, and its age while no tag points to it.
+pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::MANIFEST)?;
+    let mut pairs: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut absent = 0_u64;
+    check.rows(&tables::MANIFEST, |check, tx, (repository, key), row| {
+        let place = Place::within(repository, key);
+        check.report.checked.manifests += 1;
+        check.last_sequence = check.last_sequence.max(row.sequence);
+        *pairs.entry(repository).or_default() += row.children.len() as u64;
+        if Digest::from_key(key).is_none() {
+            check.damage("key", place, "a digest in the table manifest", "other bytes");
+        }
+        if !tx.has(&tables::MANIFEST_BODY, key)? {
+            check.damage("manifest_missing", place, "its bytes", "none");
+        }
+        if !tx.has(&tables::MANIFEST_REPO, (key, repository))? {
+            check.inconsistency("manifest_holder", place, "a row that the repository holds it", "no row");
+        }
+        let tagged = is_tagged(tx, repository, key)?;
+        match row.untagged_since {
+            Some(since) if tagged => {
+                check.inconsistency("untagged_since", place, "no time, for it is tagged", since);
+            }
+            None if !tagged => {
+                check.inconsistency("untagged_since", place, "a time, for no tag points to it", "none");
+            }
+            _ => {}
+        }
+        for child in &row.children {
+            absent += u64::from(!tx.has(&tables::MANIFEST, (repository, &child.key()[..]))?);
+        }
+        Ok(())
+    })?;
+    if absent > 0 {
+        check.note(format!(
+            "{absent} manifests that indexes list are not there, as a sparse push or a deletion leaves it"
+        ));
+    }
+    parents(check, &mut pairs)
+}
+
+fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreError> {
+    let mut tagged = false;
+    tx.scan(
+        &tables::TAG_BY_DIGEST.raw(),
+        Bound::Included((repository, key, "")),
+        Bound::Unbounded,
+        |(other, digest, _), _| {
+            tagged = other == repository && digest == key;
+            ControlFlow::Break(())
+        },
+    )?;
+    Ok(tagged)
+}
+
+/// That each index has its rows is known, so the others need to be looked for only where there are too many.
+fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), StoreError> {
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    check.rows(&tables::PARENT, |_, _, (repository, _, _), ()| {
+        *counts.entry(repository).or_default() += 1;
+        Ok(())
+    })?;
+    counts.retain(|repository, count| pairs.get(repository) != Some(count));
+    let none: &[u8] = &[];
+    for repository in counts.into_keys() {
+        let (from, to) =
+            (Bound::Included((repository, none, none)), Bound::Excluded((repository + 1, none, none)));
+        let mut pages = Pages::new::<(u64, &[u8], &[u8])>(&from, &to);
+        while check.page(&tables::PARENT, &mut pages, |check, tx, (_, child, parent), ()| {
+            let row = tx.get(&tables::MANIFEST, (repository, parent))?;
+            if row.is_none_or(|row| row.children.iter().all(|other| other.key() != child)) {
+                let found = format!("a row that it lists {}", Place::digest_text(child));
+                check.inconsistency("parent", Place::within(repository, parent), "no row", found);
+            }
+            Ok(())
+        })? {}
+    }
+    Ok(())
+}
+
+/// What speaks of manifests speaks of manifests that are there.
+pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::MANIFEST_REPO)?;
+    check.expect(&tables::REFERRER)?;
+    check.expect(&tables::PULLS)?;
+    check.rows(&tables::MANIFEST_REPO, |check, tx, (key, repository), ()| {
+        if !tx.has(&tables::MANIFEST, (repository, key))? {
+            let place = Place::within(repository, key);
+            check.inconsistency("manifest_holder", place, "no row", "a row that the repository holds it");
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::REFERRER, |check, tx, (repository, subject, key), _| {
+        let row = tx.get(&tables::MANIFEST, (repository, key))?;
+        if row.and_then(|row| row.subject).is_none_or(|other| other.key() != subject) {
+            let found = format!("a row that it refers to {}", Place::digest_text(subject));
+            check.inconsistency("referrer", Place::within(repository, key), "no row", found);
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::PULLS, |check, tx, (repository, key), _| {
+        if !tx.has(&tables::MANIFEST, (repository, key))? {
+            check.inconsistency(
+                "pulls",
+                Place::within(repository, key),
+                "no count of pulls",
+                "a count of pulls",
+            );
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::DIRTY_REPOSITORY, |check, _, _, sequence| {
+        check.last_sequence = check.last_sequence.max(sequence);
+        Ok(())
+    })
+}

@@ -1,0 +1,44 @@
+//! Whether everything stored is there, whole, and what the rows say it is.
+//!
+//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. It
+//! changes nothing. What it finds has one of these kinds:
+//!
+//! | kind | severity | what is wrong |
+//! |---|---|---|
+//! | `row_unreadable`, `table_unreadable`, `key` | damage | bytes in the database that mean nothing |
+//! | `manifest_content`, `manifest_missing` | damage | a manifest's bytes are others, or gone |
+//! | `tag_target` | damage | a tag points to a manifest that its repository has not |
+//! | `tag_name`, `repository_name` | damage | a name that nobody could have pushed to |
+//! | `blob_missing` | damage | a link says that the repository has a blob, and there is none |
+//! | `blob_file_missing`, `blob_size`, `blob_content`, `blob_unreadable` | damage | a blob's file is not what it was |
+//! | `blob_corrupt` | damage | a blob that was found damaged before |
+//! | `tree_unreadable` | damage | a directory of blobs or uploads |
+//! | `clock` | damage | a number that was given out would be given out again |
+//! | `project_path`, `project_parent`, `user_name` | inconsistency | a project or user and its name |
+//! | `repository_name`, `repository_project`, `catalog` | inconsistency | a repository and what leads to it |
+//! | `repository_unknown` | inconsistency | rows of a repository that is not there |
+//! | `manifest_row`, `manifest_mark` | inconsistency | a manifest's row and its bytes |
+//! | `manifest_body`, `manifest_holder` | inconsistency | bodies and the repositories that hold them |
+//! | `parent`, `referrer`, `pulls`, `untagged_since` | inconsistency | rows about manifests |
+//! | `tag_by_digest`, `tag_by_sequence` | inconsistency | the indexes over tags |
+//! | `link_references`, `link_flags`, `link_zero` | inconsistency | a link and what refers to it |
+//! | `blob_link`, `blob_free`, `blob_deleting` | inconsistency | a blob and its holders |
+//! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot go on |
+//! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
+//!
+//! Files without a row are no problem: a push that was cut off leaves them, and the collector takes them.
+
+mod blobs;
+mod check;
+mod counters;
+mod files;
+mod links;
+mod manifests;
+mod place;
+mod report;
+mod repositories;
+mod tags;
+mod totals;
+
+pub use check::check;
+pub use report::{Checked, Problem, Progress, Report, Severity};

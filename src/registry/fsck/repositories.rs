@@ -1,0 +1,187 @@
+//! Projects and repositories: their names, their places in the tree, and the catalogue.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::check::Check;
+use super::place::Place;
+use crate::model::names::RepoId;
+use crate::model::names::RepoName;
+use crate::registry::repositories::is_bare;
+use crate::store::meta::Key;
+use crate::store::meta::ROOT_PROJECT;
+use crate::store::meta::ReadTx;
+use crate::store::meta::Row;
+use crate::store::meta::StoreError;
+use crate::store::meta::Table;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::{Project, Repository};
+use crate::store::meta::tables;
+
+/// Paths lead to projects, projects to their paths, and each lies in its parent.
+pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::PROJECT)?;
+    check.rows(&tables::PROJECT, |check, tx, id, row| {
+        check.last_id = check.last_id.max(id);
+        let listed = tx.get(&tables::PROJECT_PATH, row.path.as_str())?;
+        if listed != Some(id) {
+            let expected = format!("the path `{}` leads to project {id}", row.path);
+            check.inconsistency("project_path", Place::STORE, expected, number(listed));
+        }
+        if !lies_in_parent(tx, id, &row)? {
+            let expected = format!("project {id} with the path `{}` lies in its parent", row.path);
+            check.inconsistency(
+                "project_parent",
+                Place::STORE,
+                expected,
+                number(row.parent.map(|parent| parent.0)),
+            );
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::PROJECT_PATH, |check, tx, path, id| {
+        let row = tx.get(&tables::PROJECT, id)?;
+        if row.as_ref().is_none_or(|row| row.path != path) {
+            let found = row.map_or("no project".to_owned(), |row| format!("the path `{}`", row.path));
+            check.inconsistency(
+                "project_path",
+                Place::STORE,
+                format!("project {id} has the path `{path}`"),
+                found,
+            );
+        }
+        Ok(())
+    })
+}
+
+fn lies_in_parent(tx: &ReadTx, id: u64, row: &Project) -> Result<bool, StoreError> {
+    let Some(parent) = row.parent else { return Ok(id == ROOT_PROJECT && row.path.is_empty()) };
+    Ok(tx.get(&tables::PROJECT, parent.0)?.is_some_and(|parent| {
+        let rest = row.path.strip_prefix(&parent.path);
+        rest.is_some_and(|rest| if parent.path.is_empty() { !rest.is_empty() } else { rest.starts_with('/') })
+    }))
+}
+
+fn number(id: Option<u64>) -> String {
+    id.map_or("nothing".to_owned(), |id| format!("number {id}"))
+}
+
+/// Names lead to repositories, repositories to their names and projects, and the catalogue has those with a manifest.
+pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::REPOSITORY)?;
+    let mut bare = 0;
+    let mut unreadable = BTreeSet::new();
+    ids(check, &tables::REPOSITORY, |id| id, |id| id, &mut unreadable)?;
+    check.rows(&tables::REPOSITORY, |check, tx, id, row| {
+        check.report.checked.repositories += 1;
+        check.last_id = check.last_id.max(id);
+        check.repositories.insert(id, Some(row.name.clone()));
+        bare += u64::from(is_bare(tx, RepoId(id))?);
+        repository(check, tx, id, &row)
+    })?;
+    check.rows(&tables::REPOSITORY_NAME, |check, tx, name, id| {
+        let row = tx.get(&tables::REPOSITORY, id)?;
+        if row.as_ref().is_none_or(|row| row.name != name) {
+            let found = row.map_or("no repository".to_owned(), |row| format!("the name `{}`", row.name));
+            check.inconsistency(
+                "repository_name",
+                Place::repository(id),
+                format!("the name `{name}`"),
+                found,
+            );
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::CATALOG, |check, tx, name, ()| {
+        if !tx.has(&tables::REPOSITORY_NAME, name)? {
+            check.inconsistency("catalog", Place::STORE, "names of repositories", format!("`{name}`"));
+        }
+        Ok(())
+    })?;
+    if bare > 0 {
+        check.note(format!("{bare} repositories hold nothing: their first upload did not end"));
+    }
+    strays(check, &unreadable)
+}
+
+fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> Result<(), StoreError> {
+    let place = Place::repository(id);
+    let listed = tx.get(&tables::REPOSITORY_NAME, row.name.as_str())?;
+    if row.name.parse::<RepoName>().is_err() {
+        check.damage("repository_name", place, "a name", format!("`{}`", row.name));
+    } else if listed != Some(id) {
+        let expected = format!("the name `{}` leads to number {id}", row.name);
+        check.inconsistency("repository_name", place, expected, number(listed));
+    }
+    if !tx.has(&tables::PROJECT, row.project.0)? {
+        check.inconsistency("repository_project", place, "a project", format!("no project {}", row.project));
+    }
+    let holds =
+        tx.any(&tables::MANIFEST.raw(), Bound::Included((id, &[][..])), Bound::Excluded((id + 1, &[][..])))?;
+    let listed = tx.has(&tables::CATALOG, row.name.as_str())?;
+    if holds != listed {
+        let said = |listed| if listed { "in the catalogue" } else { "not in the catalogue" };
+        check.inconsistency("catalog", place, said(holds), said(listed));
+    }
+    Ok(())
+}
+
+/// Rows of repositories that are not there.
+fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreError> {
+    let none: &[u8] = &[];
+    macro_rules! find {
+        ($($table:ident: $id:pat => $key:expr, $found:pat => $repository:expr;)*) => { $(
+            let mut found = BTreeSet::new();
+            ids(check, &tables::$table, |$id| $key, |$found| $repository, &mut found)?;
+            for id in found.difference(listed) {
+                check.repositories.entry(*id).or_default();
+                let found = format!("rows in the table {}", tables::$table.name());
+                check.inconsistency("repository_unknown", Place::repository(*id), "no rows of it", found);
+            }
+        )* };
+    }
+    find! {
+        MANIFEST: id => (id, none), (id, _) => id;
+        LINK: id => (id, none), (id, _) => id;
+        PULLS: id => (id, none), (id, _) => id;
+        PARENT: id => (id, none, none), (id, _, _) => id;
+        REFERRER: id => (id, none, none), (id, _, _) => id;
+        DIRTY_REPOSITORY: id => id, id => id;
+        TAG: id => (id, ""), (id, _) => id;
+        TAG_BY_DIGEST: id => (id, none, ""), (id, _, _) => id;
+        TAG_BY_SEQUENCE: id => (id, 0), (id, _) => id;
+        USAGE_REPOSITORY: id => id, id => id;
+    }
+    let mut remembered = BTreeSet::new();
+    ids(check, &tables::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;
+    let gone = remembered.difference(listed).count();
+    if gone > 0 {
+        check.note(format!("{gone} repositories are gone but for the history of their tags"));
+    }
+    Ok(())
+}
+
+/// The repositories of a table, found by a jump from each to the next.
+fn ids<K: Key, R: Row>(
+    check: &Check<'_>,
+    table: &Table<K, R>,
+    key: impl Fn(u64) -> K::SelfType<'static>,
+    repository: impl Fn(K::SelfType<'_>) -> u64,
+    found: &mut BTreeSet<u64>,
+) -> Result<(), StoreError> {
+    let mut from = Some(0);
+    while let Some(first) = from {
+        from = check.meta.read_blocking(|tx| {
+            let mut next = None;
+            tx.scan(&table.raw(), Bound::Included(key(first)), Bound::Unbounded, |key, _| {
+                let id = repository(key);
+                found.insert(id);
+                next = id.checked_add(1);
+                ControlFlow::Break(())
+            })?;
+            Ok::<_, StoreError>(next)
+        })?;
+    }
+    Ok(())
+}

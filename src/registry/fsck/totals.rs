@@ -1,0 +1,104 @@
+//! What repositories and projects hold, compared with a fresh count.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::check::Check;
+use super::place::Place;
+use crate::registry::usage::recompute::Tally;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::Usage;
+use crate::store::meta::tables;
+
+/// The stored figures are those of a fresh count.
+pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
+    check.expect(&tables::BLOB)?;
+    let meta = check.meta;
+    let Tally { mut repositories, mut projects, .. } = Tally::of_store(meta, &mut |tx, key, counts| {
+        check.tick();
+        blob_counts(check, tx, key, counts)
+    })?;
+    check.rows(&tables::PROJECT_BLOB, |check, tx, (key, project), count| {
+        if !tx.any(&tables::BLOB_LINK.raw(), Bound::Included((key, 0)), Bound::Included((key, u64::MAX)))? {
+            let found = format!("{count} repositories of project {project}");
+            check.inconsistency("project_blob", Place::digest(key), "no repositories that hold it", found);
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::USAGE_REPOSITORY, |check, _, repository, found| {
+        let expected = repositories.remove(&repository).unwrap_or_default();
+        compare(check, Place::repository(repository), "", &expected, &found);
+        Ok(())
+    })?;
+    for (repository, expected) in repositories {
+        compare(check, Place::repository(repository), "", &expected, &Usage::default());
+    }
+    check.rows(&tables::USAGE_PROJECT, |check, _, project, found| {
+        let expected = projects.remove(&project).unwrap_or_default();
+        compare(check, Place::STORE, &format!("project {project}: "), &expected, &found);
+        Ok(())
+    })?;
+    for (project, expected) in projects {
+        compare(check, Place::STORE, &format!("project {project}: "), &expected, &Usage::default());
+    }
+    Ok(())
+}
+
+fn blob_counts(
+    check: &mut Check<'_>,
+    tx: &ReadTx,
+    key: &[u8],
+    counts: &BTreeMap<u64, u64>,
+) -> Result<(), StoreError> {
+    let mut found = BTreeMap::new();
+    let stored = tx.scan(
+        &tables::PROJECT_BLOB,
+        Bound::Included((key, 0)),
+        Bound::Included((key, u64::MAX)),
+        |(_, project), count| {
+            found.insert(project, count);
+            ControlFlow::Continue(())
+        },
+    );
+    match stored {
+        // The damaged row is reported with its table.
+        Err(StoreError::Corrupt { .. }) => return Ok(()),
+        other => other?,
+    }
+    if found != *counts {
+        let text = |counts: &BTreeMap<u64, u64>| {
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(project, count)| format!("{count} repositories of project {project}"))
+                .collect();
+            counts.join(", ")
+        };
+        check.inconsistency("project_blob", Place::digest(key), text(counts), text(&found));
+    }
+    Ok(())
+}
+
+/// Reports the figures that differ.
+fn compare(check: &mut Check<'_>, place: Place<'_>, whose: &str, expected: &Usage, found: &Usage) {
+    let figures = |usage: &Usage| {
+        [
+            ("blobs", usage.blobs),
+            ("bytes", usage.bytes),
+            ("unique bytes", usage.unique_bytes),
+            ("manifests", usage.manifests),
+            ("manifest bytes", usage.manifest_bytes),
+            ("tags", usage.tags),
+        ]
+    };
+    let differ =
+        figures(expected).into_iter().zip(figures(found)).filter(|(expected, found)| expected != found);
+    let (expected, found): (Vec<_>, Vec<_>) = differ
+        .map(|((what, expected), (_, found))| (format!("{expected} {what}"), format!("{found} {what}")))
+        .unzip();
+    if !expected.is_empty() {
+        check.inconsistency("usage", place, format!("{whose}{}", expected.join(", ")), found.join(", "));
+    }
+}

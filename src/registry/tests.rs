@@ -1,0 +1,138 @@
+//! The registry through its public face: histories against a model, failing disks, and a check that sees everything.
+
+mod damage;
+mod faults;
+mod healing;
+mod histories;
+mod model;
+mod samples;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::fsck;
+use super::fsck::Report;
+use super::{Body, Condition, Limits, PutManifest, Registry, RegistryError, Stored};
+use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Repository};
+use crate::model::digest::Digest;
+use crate::model::names::Reference;
+use crate::store::blob::faulty::FaultyBlobs;
+use crate::store::blob::{BlobStore as _, FileBlobs};
+use crate::store::meta;
+use crate::store::meta::{Meta, Options, StoreError, WallClock};
+
+/// A directory on a disk whose syncs cost nothing, where there is one.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The place of a store, between two times that it is open too.
+struct Place {
+    dir: TempDir,
+    runtime: Runtime,
+    wall: WallClock,
+    upload_idle_s: u64,
+    meta_faults: Option<Arc<meta::faulty::Faults>>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = scratch();
+        FileBlobs::create_layout(dir.path()).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // Long after anything that a test does, so that every file is old.
+        Self { dir, runtime, wall: || 4_000_000_000_000, upload_idle_s: 3600, meta_faults: None }
+    }
+
+    /// Opens the store. `strict`: what a manifest refers to must be there.
+    fn open(&self, strict: bool) -> Server<'_> {
+        let blobs = Arc::new(FaultyBlobs::new(FileBlobs::open(self.dir.path()).unwrap()));
+        let synced = Arc::clone(&blobs);
+        let options = Options {
+            data_dir: self.dir.path().to_owned(),
+            cache_bytes: 1 << 20,
+            wall: self.wall,
+            sync_shard: Arc::new(move |shard| synced.sync_shard(shard)),
+            runtime: self.runtime.handle().clone(),
+            faults: self.meta_faults.clone(),
+        };
+        let meta = Arc::new(Meta::open(options).unwrap());
+        let auth = Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
+        let limits = Limits {
+            promise_s: 3600,
+            upload_idle_s: self.upload_idle_s,
+            concurrent_uploads: 16,
+            require_references: strict,
+            min_free: "0".parse().unwrap(),
+        };
+        let registry =
+            Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, self.runtime.handle().clone(), limits);
+        Server { place: self, meta, blobs, auth, registry }
+    }
+}
+
+/// A registry that is open.
+struct Server<'p> {
+    place: &'p Place,
+    meta: Arc<Meta>,
+    blobs: Arc<FaultyBlobs<FileBlobs>>,
+    auth: Auth,
+    registry: Arc<Registry>,
+}
+
+impl Server<'_> {
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.place.runtime.block_on(work)
+    }
+
+    fn grant<A: Action<Target = Repository>>(&self, repository: &str) -> Grant<A> {
+        let caller = Caller { principal: Principal::Anybody, address: None };
+        self.auth.repository(&caller, &repository.parse().unwrap()).unwrap()
+    }
+
+    /// Stops without bringing anything to an end, as far as a process can that lives on.
+    fn stop(self) {
+        self.meta.close();
+    }
+
+    fn push_blob(&self, repository: &str, content: &[u8], digest: Digest) -> Result<(), RegistryError> {
+        let body = Body::Whole(vec![Bytes::copy_from_slice(content)]);
+        self.wait(self.registry.store_blob(&self.grant(repository), digest, body))
+    }
+
+    fn put(&self, repository: &str, reference: Reference, body: &str) -> Result<Stored, RegistryError> {
+        let put = PutManifest {
+            reference,
+            tags: Vec::new(),
+            content_type: None,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            condition: Condition::default(),
+        };
+        self.wait(self.registry.put_manifest(&self.grant(repository), put))
+    }
+
+    fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Bytes, RegistryError> {
+        self.wait(async {
+            let content = self.registry.open_blob(&self.grant(repository), digest).await?;
+            Ok(content.small().await?.expect("blobs of these tests are small"))
+        })
+    }
+
+    fn check(&self) -> Report {
+        fsck::check(&self.meta, self.blobs.as_ref(), true, &mut |_| {}).unwrap()
+    }
+
+    fn assert_clean(&self, context: &str) {
+        let report = self.check();
+        assert!(report.problems.is_empty(), "{context}: {:#?}", report.problems);
+    }
+
+    /// Changes rows behind the registry's back.
+    fn forge(&self, change: impl Fn(&meta::WriteTx<'_>) -> Result<(), StoreError> + Send + 'static) {
+        self.wait(self.meta.write(change)).unwrap();
+    }
+}

@@ -1,0 +1,126 @@
+//! The check notices whatever is damaged: one row or file at a time.
+
+mod files;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use bytes::Bytes;
+
+use super::samples::{blobs, manifests};
+use super::{Place, Server};
+use crate::auth::{Delete, Push};
+use crate::model::digest::Digest;
+use crate::model::names::{Reference, UploadId};
+use crate::registry::Body;
+use crate::registry::fsck::{self, Report};
+use crate::store::meta::Tx as _;
+use crate::store::meta::{WriteTx, tables};
+
+/// The repository in which most things are.
+const NAME: &str = "a/b/one";
+
+/// What is in the sample store.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// Tagged `latest`, with config and layers, in `a/b/one`, and the subject of two referrers.
+    image: Digest,
+    /// In `a/b/one`, without a tag.
+    other: Digest,
+    /// Lists both; tagged `v1`.
+    index: Digest,
+    /// Refers to `image`.
+    referrer: Digest,
+    /// A layer of `image`, also in `three`.
+    layer: Digest,
+    /// In `a/b/one`; nothing refers to it.
+    unused: Digest,
+    /// In no repository.
+    free: Digest,
+    /// In no store.
+    absent: Digest,
+    upload: UploadId,
+}
+
+impl Sample {
+    /// The number of `a/b/one`.
+    fn repository(tx: &WriteTx<'_>) -> u64 {
+        tx.get(&tables::REPOSITORY_NAME, NAME).unwrap().unwrap()
+    }
+}
+
+/// A store with something in every table, closed.
+struct Store {
+    place: Place,
+    sample: Sample,
+    database: Vec<u8>,
+}
+
+impl Store {
+    fn new() -> Self {
+        let place = Place::new();
+        let server = place.open(true);
+        super::model::Model::make_projects(&server);
+        let sample = fill(&server);
+        server.assert_clean("the sample store");
+        server.stop();
+        let database = fs::read(place.dir.path().join("stowage.redb")).unwrap();
+        Self { place, sample, database }
+    }
+
+    /// The store as it was filled, whatever was done to its rows.
+    fn open(&self) -> Server<'_> {
+        fs::write(self.place.dir.path().join("stowage.redb"), &self.database).unwrap();
+        self.place.open(true)
+    }
+
+    fn report(&self, deep: bool) -> Report {
+        let server = self.open();
+        let report = fsck::check(&server.meta, server.blobs.as_ref(), deep, &mut |_| {}).unwrap();
+        server.stop();
+        report
+    }
+}
+
+fn kinds(report: &Report) -> BTreeSet<&'static str> {
+    report.problems.iter().map(|problem| problem.kind).collect()
+}
+
+fn fill(server: &Server<'_>) -> Sample {
+    let (blobs, manifests) = (blobs(), manifests());
+    for blob in &blobs {
+        server.push_blob(NAME, &blob.content, blob.digest).unwrap();
+    }
+    let tag = |tag: &str| Reference::Tag(tag.parse().unwrap());
+    let digest = |sample: usize| Reference::Digest(manifests[sample].digest());
+    for (sample, reference) in
+        [(0, tag("latest")), (1, digest(1)), (4, tag("v1")), (6, digest(6)), (7, digest(7))]
+    {
+        server.put(NAME, reference, &manifests[sample].body).unwrap();
+    }
+    for index in [0, 1, 2] {
+        server.push_blob("three", &blobs[index].content, blobs[index].digest).unwrap();
+    }
+    server.put("three", tag("latest"), &manifests[0].body).unwrap();
+    let free = Digest::of(crate::model::digest::Algorithm::Sha256, b"free");
+    server.push_blob("three", b"free", free).unwrap();
+    server.wait(server.registry.delete_blob(&server.grant::<Delete>("three"), &free)).unwrap();
+    server.wait(server.registry.manifest(&server.grant(NAME), &tag("latest"))).unwrap();
+    server.wait(server.registry.store_pulls(&server.auth.system("test"))).unwrap();
+    let grant = server.grant::<Push>(NAME);
+    let upload = server.wait(server.registry.start_upload(&grant, free.algorithm())).unwrap();
+    let body = Body::Whole(vec![Bytes::from_static(b"half of something")]);
+    server.wait(server.registry.append_upload(&grant, upload, None, body)).unwrap();
+    Sample {
+        image: manifests[0].digest(),
+        other: manifests[1].digest(),
+        index: manifests[4].digest(),
+        referrer: manifests[6].digest(),
+        layer: blobs[2].digest,
+        unused: blobs[4].digest,
+        free,
+        absent: Digest::of(crate::model::digest::Algorithm::Sha256, b"absent"),
+        upload,
+    }
+}

@@ -1,0 +1,382 @@
+//! Damaged, missing and unexpected rows: a check that misses one of these is no check.
+
+use super::*;
+use crate::model::digest::AnyDigest;
+use crate::model::names::{ProjectId, RepoId};
+use crate::store::meta::rows::{
+    AuditEntry, Blob, BlobState, Link, Manifest, Project, Pulls, Referrer, Repository, Tag, Upload, Usage,
+    User,
+};
+use crate::store::meta::{Raw, StoreError};
+
+type Damage = fn(&WriteTx<'_>, &Sample, u64) -> Result<(), StoreError>;
+
+/// Does each damage to a fresh store and looks for the problem that must be reported.
+fn assert_found(damages: &[(&'static str, Damage)]) {
+    let store = Store::new();
+    for (index, (kind, damage)) in damages.iter().enumerate() {
+        let (sample, damage) = (store.sample, *damage);
+        let server = store.open();
+        server.forge(move |tx| damage(tx, &sample, Sample::repository(tx)));
+        let report = server.check();
+        assert!(kinds(&report).contains(kind), "damage {index} is no {kind} but {:#?}", report.problems);
+        server.stop();
+    }
+}
+
+fn change_blob(tx: &WriteTx<'_>, digest: &Digest, change: impl Fn(&mut Blob)) -> Result<(), StoreError> {
+    let mut row = tx.get(&tables::BLOB, &digest.key()[..])?.unwrap();
+    change(&mut row);
+    tx.put(&tables::BLOB, &digest.key()[..], &row)
+}
+
+fn change_link(
+    tx: &WriteTx<'_>,
+    id: u64,
+    digest: &Digest,
+    change: impl Fn(&mut Link),
+) -> Result<(), StoreError> {
+    let mut row = tx.get(&tables::LINK, (id, &digest.key()[..]))?.unwrap();
+    change(&mut row);
+    tx.put(&tables::LINK, (id, &digest.key()[..]), &row)
+}
+
+fn change_manifest(
+    tx: &WriteTx<'_>,
+    id: u64,
+    digest: &Digest,
+    change: impl Fn(&mut Manifest),
+) -> Result<(), StoreError> {
+    let mut row = tx.get(&tables::MANIFEST, (id, &digest.key()[..]))?.unwrap();
+    change(&mut row);
+    tx.put(&tables::MANIFEST, (id, &digest.key()[..]), &row)
+}
+
+fn change_tag(tx: &WriteTx<'_>, id: u64, change: impl Fn(&mut Tag)) -> Result<(), StoreError> {
+    let mut row = tx.get(&tables::TAG, (id, "latest"))?.unwrap();
+    change(&mut row);
+    tx.put(&tables::TAG, (id, "latest"), &row)
+}
+
+fn delete<T>(deleted: Result<bool, T>) -> Result<(), T> {
+    assert!(deleted?, "there is nothing to delete");
+    Ok(())
+}
+
+#[test]
+fn damage_to_projects_and_repositories_is_found() {
+    assert_found(&[
+        ("project_path", |tx, _, _| delete(tx.delete(&tables::PROJECT_PATH, "a"))),
+        ("project_path", |tx, _, _| tx.put(&tables::PROJECT_PATH, "b", &2)),
+        ("project_path", |tx, _, _| tx.put(&tables::PROJECT_PATH, "b", &77)),
+        ("project_parent", |tx, _, _| {
+            let row = Project { path: "a".to_owned(), parent: None, created_ms: 0 };
+            tx.put(&tables::PROJECT, 2, &row)
+        }),
+        ("project_parent", |tx, _, _| {
+            let row = Project { path: "a".to_owned(), parent: Some(ProjectId(3)), created_ms: 0 };
+            tx.put(&tables::PROJECT, 2, &row)
+        }),
+        ("row_unreadable", |tx, _, _| tx.put(&tables::PROJECT.raw(), 2, &Raw(vec![1]))),
+        ("repository_name", |tx, _, _| delete(tx.delete(&tables::REPOSITORY_NAME, NAME))),
+        ("repository_name", |tx, _, id| tx.put(&tables::REPOSITORY_NAME, "b", &id)),
+        ("repository_name", |tx, _, _| tx.put(&tables::REPOSITORY_NAME, "b", &77)),
+        ("repository_name", |tx, _, id| delete(tx.delete(&tables::REPOSITORY, id))),
+        ("repository_unknown", |tx, _, id| delete(tx.delete(&tables::REPOSITORY, id))),
+        ("repository_name", |tx, _, id| {
+            let row = Repository { name: "Not A Name".to_owned(), project: ProjectId::ROOT, created_ms: 0 };
+            tx.put(&tables::REPOSITORY, id, &row)
+        }),
+        ("repository_project", |tx, _, id| {
+            let row = Repository { name: NAME.to_owned(), project: ProjectId(77), created_ms: 0 };
+            tx.put(&tables::REPOSITORY, id, &row)
+        }),
+        ("row_unreadable", |tx, _, id| tx.put(&tables::REPOSITORY.raw(), id, &Raw(Vec::new()))),
+        ("catalog", |tx, _, _| delete(tx.delete(&tables::CATALOG, NAME))),
+        ("catalog", |tx, _, _| tx.put(&tables::CATALOG, "b", &())),
+        ("repository_unknown", |tx, _, _| tx.put(&tables::DIRTY_REPOSITORY, 77, &1)),
+        ("repository_unknown", |tx, _, _| tx.put(&tables::TAG_BY_SEQUENCE, (77, 1), &"v1".to_owned())),
+    ]);
+}
+
+#[test]
+fn damage_to_blobs_is_found() {
+    assert_found(&[
+        ("blob_missing", |tx, sample, _| delete(tx.delete(&tables::BLOB, &sample.layer.key()[..]))),
+        ("blob_size", |tx, sample, _| change_blob(tx, &sample.layer, |row| row.size += 1)),
+        ("blob_corrupt", |tx, sample, _| {
+            change_blob(tx, &sample.layer, |row| row.state = BlobState::Corrupt)
+        }),
+        ("blob_deleting", |tx, sample, _| {
+            change_blob(tx, &sample.layer, |row| row.state = BlobState::Deleting)
+        }),
+        ("blob_free", |tx, sample, _| change_blob(tx, &sample.layer, |row| row.free_since = Some(7))),
+        ("blob_free", |tx, sample, _| change_blob(tx, &sample.free, |row| row.free_since = None)),
+        ("blob_free", |tx, sample, _| change_blob(tx, &sample.free, |row| row.free_since = Some(77_777))),
+        ("blob_free", |tx, sample, _| tx.put(&tables::BLOB_FREE, (7, &sample.layer.key()[..]), &())),
+        ("blob_free", |tx, sample, _| {
+            let since = tx.get(&tables::BLOB, &sample.free.key()[..])?.unwrap().free_since.unwrap();
+            delete(tx.delete(&tables::BLOB_FREE, (since, &sample.free.key()[..])))
+        }),
+        ("row_unreadable", |tx, sample, _| {
+            tx.put(&tables::BLOB.raw(), &sample.layer.key()[..], &Raw(b"junk".to_vec()))
+        }),
+        ("key", |tx, sample, _| {
+            let row = tx.get(&tables::BLOB, &sample.free.key()[..])?.unwrap();
+            tx.put(&tables::BLOB, &[9, 9][..], &row)
+        }),
+        ("blob_file_missing", |tx, sample, _| {
+            let row = tx.get(&tables::BLOB, &sample.layer.key()[..])?.unwrap();
+            tx.put(&tables::BLOB, &sample.absent.key()[..], &row)
+        }),
+    ]);
+}
+
+#[test]
+fn damage_to_links_is_found() {
+    assert_found(&[
+        ("link_references", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.references += 1)),
+        ("link_references", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.references = 0)),
+        ("link_references", |tx, sample, id| delete(tx.delete(&tables::LINK, (id, &sample.layer.key()[..])))),
+        ("link_references", |tx, sample, id| {
+            let row = Link { references: 1, ..Link::default() };
+            tx.put(&tables::LINK, (id, &sample.absent.key()[..]), &row)
+        }),
+        ("blob_link", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.present = false)),
+        ("link_flags", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.hidden = true)),
+        ("link_flags", |tx, sample, id| {
+            tx.put(&tables::LINK, (id, &sample.absent.key()[..]), &Link::default())
+        }),
+        ("link_flags", |tx, _, id| {
+            let foreign: AnyDigest = "sha384:ab".parse().unwrap();
+            tx.put(&tables::LINK, (id, &foreign.key()[..]), &Link { present: true, ..Link::default() })
+        }),
+        ("key", |tx, _, id| {
+            tx.put(&tables::LINK, (id, &[9, 9][..]), &Link { references: 1, ..Link::default() })
+        }),
+        ("blob_missing", |tx, sample, id| {
+            tx.put(&tables::LINK, (id, &sample.absent.key()[..]), &Link { present: true, ..Link::default() })
+        }),
+        ("link_zero", |tx, sample, id| change_link(tx, id, &sample.unused, |row| row.zero_since += 7)),
+        ("link_zero", |tx, sample, id| {
+            let since = tx.get(&tables::LINK, (id, &sample.unused.key()[..]))?.unwrap().zero_since;
+            delete(tx.delete(&tables::LINK_ZERO, (since, id, &sample.unused.key()[..])))
+        }),
+        ("link_zero", |tx, sample, id| tx.put(&tables::LINK_ZERO, (0, id, &sample.layer.key()[..]), &())),
+        ("link_zero", |tx, sample, id| tx.put(&tables::LINK_ZERO, (77, id, &sample.unused.key()[..]), &())),
+        ("blob_link", |tx, sample, id| delete(tx.delete(&tables::BLOB_LINK, (&sample.layer.key()[..], id)))),
+        ("blob_link", |tx, sample, id| tx.put(&tables::BLOB_LINK, (&sample.free.key()[..], id), &())),
+        ("row_unreadable", |tx, sample, id| {
+            tx.put(&tables::LINK.raw(), (id, &sample.layer.key()[..]), &Raw(vec![1, 2, 3]))
+        }),
+    ]);
+}
+
+#[test]
+fn damage_to_manifests_is_found() {
+    assert_found(&[
+        ("tag_target", |tx, sample, id| delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))),
+        ("manifest_holder", |tx, sample, id| {
+            delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))
+        }),
+        ("manifest_row", |tx, sample, id| change_manifest(tx, id, &sample.image, |row| row.size += 1)),
+        ("manifest_row", |tx, sample, id| {
+            change_manifest(tx, id, &sample.image, |row| drop(row.blobs.pop()))
+        }),
+        ("link_references", |tx, sample, id| {
+            change_manifest(tx, id, &sample.image, |row| drop(row.blobs.pop()))
+        }),
+        ("manifest_row", |tx, sample, id| {
+            change_manifest(tx, id, &sample.index, |row| drop(row.children.pop()))
+        }),
+        ("manifest_row", |tx, sample, id| {
+            change_manifest(tx, id, &sample.referrer, |row| row.subject = None)
+        }),
+        ("referrer", |tx, sample, id| change_manifest(tx, id, &sample.referrer, |row| row.subject = None)),
+        ("manifest_row", |tx, sample, id| {
+            change_manifest(tx, id, &sample.image, |row| row.media_type = "text/html".to_owned())
+        }),
+        ("manifest_mark", |tx, sample, id| change_manifest(tx, id, &sample.image, |row| row.corrupt = true)),
+        ("untagged_since", |tx, sample, id| {
+            change_manifest(tx, id, &sample.image, |row| row.untagged_since = Some(1))
+        }),
+        ("untagged_since", |tx, sample, id| {
+            change_manifest(tx, id, &sample.other, |row| row.untagged_since = None)
+        }),
+        ("manifest_content", |tx, sample, _| {
+            tx.put(&tables::MANIFEST_BODY, &sample.image.key()[..], &Raw(b"{}".to_vec()))
+        }),
+        ("manifest_missing", |tx, sample, _| {
+            delete(tx.delete(&tables::MANIFEST_BODY, &sample.image.key()[..]))
+        }),
+        ("manifest_body", |tx, sample, _| {
+            tx.put(&tables::MANIFEST_BODY, &sample.absent.key()[..], &Raw(b"absent".to_vec()))
+        }),
+        ("key", |tx, _, _| tx.put(&tables::MANIFEST_BODY, &[9, 9][..], &Raw(Vec::new()))),
+        ("manifest_holder", |tx, sample, id| {
+            delete(tx.delete(&tables::MANIFEST_REPO, (&sample.image.key()[..], id)))
+        }),
+        ("manifest_holder", |tx, sample, id| {
+            tx.put(&tables::MANIFEST_REPO, (&sample.absent.key()[..], id), &())
+        }),
+        ("parent", |tx, sample, id| {
+            delete(tx.delete(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..])))
+        }),
+        ("parent", |tx, sample, id| {
+            tx.put(&tables::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &())
+        }),
+        ("parent", |tx, sample, id| {
+            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &())
+        }),
+        ("referrer", |tx, sample, id| {
+            delete(tx.delete(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..])))
+        }),
+        ("referrer", |tx, sample, id| {
+            let (subject, referrer) = (sample.image.key(), sample.referrer.key());
+            let row = tx.get(&tables::REFERRER, (id, &subject[..], &referrer[..]))?.unwrap();
+            tx.put(
+                &tables::REFERRER,
+                (id, &subject[..], &referrer[..]),
+                &Referrer { artifact_type: None, ..row },
+            )
+        }),
+        ("referrer", |tx, sample, id| {
+            let row = tx
+                .get(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..]))?
+                .unwrap();
+            tx.put(&tables::REFERRER, (id, &sample.other.key()[..], &sample.referrer.key()[..]), &row)
+        }),
+        ("pulls", |tx, sample, id| tx.put(&tables::PULLS, (id, &sample.absent.key()[..]), &Pulls::default())),
+        ("row_unreadable", |tx, sample, id| {
+            tx.put(&tables::MANIFEST.raw(), (id, &sample.image.key()[..]), &Raw(vec![1, 1]))
+        }),
+        ("row_unreadable", |tx, sample, id| {
+            tx.put(&tables::PULLS.raw(), (id, &sample.image.key()[..]), &Raw(vec![2, 0, 0]))
+        }),
+    ]);
+}
+
+#[test]
+fn damage_to_tags_is_found() {
+    assert_found(&[
+        ("tag_target", |tx, sample, id| {
+            let absent = sample.absent;
+            change_tag(tx, id, |row| row.digest = absent)
+        }),
+        ("tag_by_digest", |tx, sample, id| {
+            let other = sample.other;
+            change_tag(tx, id, |row| row.digest = other)
+        }),
+        ("tag_by_sequence", |tx, _, id| change_tag(tx, id, |row| row.sequence -= 1)),
+        ("tag_by_digest", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
+        ("usage", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
+        ("tag_name", |tx, _, id| {
+            let row = tx.get(&tables::TAG, (id, "latest"))?.unwrap();
+            tx.put(&tables::TAG, (id, "no tag"), &row)
+        }),
+        ("tag_by_digest", |tx, sample, id| {
+            delete(tx.delete(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "latest")))
+        }),
+        ("tag_by_digest", |tx, sample, id| {
+            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.other.key()[..], "latest"), &())
+        }),
+        ("tag_by_digest", |tx, sample, id| {
+            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "v7"), &())
+        }),
+        ("tag_by_sequence", |tx, _, id| {
+            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
+            delete(tx.delete(&tables::TAG_BY_SEQUENCE, (id, sequence)))
+        }),
+        ("tag_by_sequence", |tx, _, id| {
+            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
+            tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &"v1".to_owned())
+        }),
+        ("tag_by_sequence", |tx, _, id| tx.put(&tables::TAG_BY_SEQUENCE, (id, 0), &"latest".to_owned())),
+        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG.raw(), (id, "latest"), &Raw(vec![1, 7, 7]))),
+        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG_HISTORY.raw(), (id, "latest", 3), &Raw(vec![7]))),
+    ]);
+}
+
+#[test]
+fn damage_to_figures_counters_uploads_and_users_is_found() {
+    fn change_usage(tx: &WriteTx<'_>, id: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+        let mut row = tx.get(&tables::USAGE_REPOSITORY, id)?.unwrap();
+        change(&mut row);
+        tx.put(&tables::USAGE_REPOSITORY, id, &row)
+    }
+    assert_found(&[
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.blobs += 1)),
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.bytes += 1)),
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.unique_bytes += 1)),
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.manifests += 1)),
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.manifest_bytes += 1)),
+        ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.tags += 1)),
+        ("usage", |tx, _, id| delete(tx.delete(&tables::USAGE_REPOSITORY, id))),
+        ("usage", |tx, _, _| delete(tx.delete(&tables::USAGE_PROJECT, 2))),
+        ("usage", |tx, _, _| tx.put(&tables::USAGE_PROJECT, 77, &Usage { blobs: 1, ..Usage::default() })),
+        ("row_unreadable", |tx, _, _| tx.put(&tables::USAGE_PROJECT.raw(), 2, &Raw(vec![1]))),
+        ("project_blob", |tx, sample, _| {
+            delete(tx.delete(&tables::PROJECT_BLOB, (&sample.layer.key()[..], 2)))
+        }),
+        ("project_blob", |tx, sample, _| tx.put(&tables::PROJECT_BLOB, (&sample.layer.key()[..], 1), &3)),
+        ("project_blob", |tx, sample, _| tx.put(&tables::PROJECT_BLOB, (&sample.free.key()[..], 1), &1)),
+        ("upload_file", |tx, sample, _| {
+            let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
+            tx.put(&tables::UPLOAD, &sample.upload.bytes()[..], &Upload { offset: 99, ..row })
+        }),
+        ("upload_repository", |tx, sample, _| {
+            let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
+            tx.put(&tables::UPLOAD, &sample.upload.bytes()[..], &Upload { repository: RepoId(77), ..row })
+        }),
+        ("key", |tx, sample, _| {
+            let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
+            tx.put(&tables::UPLOAD, &[1, 2, 3][..], &row)
+        }),
+        ("user_name", |tx, _, _| tx.put(&tables::USER_NAME, "somebody", &5)),
+        ("user_name", |tx, _, _| {
+            let row = User {
+                name: "somebody".to_owned(),
+                password_hash: String::new(),
+                admin: false,
+                disabled: false,
+                created_ms: 0,
+                password_version: 1,
+            };
+            tx.put(&tables::USER, 5, &row)
+        }),
+        ("outbox", |tx, _, _| delete(tx.delete(&tables::OUTBOX, 1))),
+        ("clock", |tx, _, _| {
+            let row = AuditEntry {
+                at_ms: 0,
+                actor: String::new(),
+                address: String::new(),
+                action: String::new(),
+                target: String::new(),
+            };
+            tx.put(&tables::AUDIT, 1 << 40, &row)
+        }),
+        ("clock", |tx, _, _| {
+            let row = Repository { name: "new".to_owned(), project: ProjectId::ROOT, created_ms: 0 };
+            tx.put(&tables::REPOSITORY, 1 << 40, &row)
+        }),
+        ("row_unreadable", |tx, _, _| tx.put(&tables::OUTBOX.raw(), 1, &Raw(vec![1, 2, 3]))),
+    ]);
+}
+
+#[test]
+fn a_list_that_nobody_would_read_is_cut_short() {
+    let store = Store::new();
+    let server = store.open();
+    server.forge(|tx| {
+        let id = Sample::repository(tx);
+        (0..10_050_u64).try_for_each(|n| {
+            let digest = Digest::of(crate::model::digest::Algorithm::Sha256, &n.to_le_bytes());
+            tx.put(&tables::PULLS, (id, &digest.key()[..]), &Pulls::default())
+        })
+    });
+    let report = server.check();
+    assert_eq!(report.problems.len(), 10_000);
+    assert!(report.notes.iter().any(|note| note == "50 more problems are not listed"), "{:?}", report.notes);
+    assert_eq!(report.problems[0].repository.as_deref(), Some(NAME));
+    server.stop();
+}

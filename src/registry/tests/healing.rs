@@ -1,0 +1,109 @@
+//! Damage is hidden once somebody meets it, and a push heals it for everybody.
+
+use std::fs;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Place;
+use super::samples::{blobs, manifests};
+use crate::auth::Push;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::names::Reference;
+use crate::registry::{Body, BodyPart, RegistryError};
+use crate::store::blob::faulty::{Call, Fault, Plan};
+use crate::store::meta::{Raw, tables};
+
+#[test]
+fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
+    let place = Place::new();
+    let server = place.open(true);
+    let blob = &blobs()[2];
+    server.push_blob("one", &blob.content, blob.digest).unwrap();
+    let path =
+        place.dir.path().join(format!("blobs/sha256/{:02x}/{}", blob.digest.shard(), blob.digest.hex()));
+    fs::write(&path, b"a lazer").unwrap();
+    let damaged = server.wait(server.registry.open_blob(&server.grant("one"), &blob.digest)).unwrap();
+    assert!(matches!(server.pull_blob("one", &blob.digest), Err(RegistryError::BlobUnknown(_))));
+    let size = server.wait(server.registry.blob_size(&server.grant("one"), &blob.digest));
+    assert!(matches!(size, Err(RegistryError::BlobUnknown(_))));
+    assert_eq!(server.check().problems[0].kind, "blob_corrupt");
+
+    server.push_blob("one", &blob.content, blob.digest).unwrap();
+    assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
+    server.assert_clean("after the push");
+    // Whoever still has the damaged file open speaks of what was.
+    assert!(server.wait(damaged.small()).is_err());
+    assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
+    server.assert_clean("after the late reader");
+}
+
+#[test]
+fn a_damaged_manifest_is_healed_in_every_repository_by_a_push_to_one() {
+    let place = Place::new();
+    let server = place.open(false);
+    let manifest = &manifests()[0];
+    let (digest, reference) = (manifest.digest(), Reference::Digest(manifest.digest()));
+    for name in ["one", "two"] {
+        server.put(name, reference.clone(), &manifest.body).unwrap();
+    }
+    server.forge(move |tx| tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(b"{}".to_vec())));
+    for name in ["one", "two"] {
+        let pulled = server.wait(server.registry.manifest(&server.grant(name), &reference));
+        assert!(matches!(pulled, Err(RegistryError::ManifestUnknown(_))));
+        assert!(server.registry.manifest_head(&server.grant(name), &reference).is_err());
+    }
+    server.put("one", reference.clone(), &manifest.body).unwrap();
+    for name in ["one", "two"] {
+        let pulled = server.wait(server.registry.manifest(&server.grant(name), &reference)).unwrap();
+        assert_eq!(pulled.body, manifest.body.as_bytes());
+    }
+    server.assert_clean("after the push");
+}
+
+/// A long upload is checkpointed while it runs; when the disk fails then, the client goes on at the checkpoint or is
+/// told that there is no upload. Nothing in between.
+#[test]
+fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
+    const CHUNK: usize = 4 << 20;
+    let place = Place::new();
+    let server = place.open(true);
+    let content = vec![7_u8; 12 * CHUNK];
+    let grant = server.grant::<Push>("one");
+    let (registry, blobs) = (&server.registry, &server.blobs);
+    let (id, appended) = server.wait(async {
+        let id = registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let append = registry.append_upload(&grant, id, None, Body::Stream(receiver));
+        let send = async {
+            for (n, chunk) in content.chunks(CHUNK).enumerate() {
+                if n == 9 {
+                    blobs.set_plan(Some(Plan { fail_at: 1, kind: Fault::Errno(libc::EIO) }));
+                }
+                if sender.send(BodyPart::Data(vec![Bytes::copy_from_slice(chunk)])).await.is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+        };
+        (id, futures_util::future::join(append, send).await.0)
+    });
+    assert!(appended.is_err());
+    assert!(server.blobs.trace().contains(&Call::Append));
+    server.blobs.set_plan(None);
+    // A checkpoint that nobody waits for would be through by then.
+    std::thread::sleep(Duration::from_millis(100));
+    let report = server.check();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.notes, [] as [String; 0], "no row without a file, no file without a row");
+    match server.wait(server.registry.upload_standing(&grant, id)) {
+        Err(RegistryError::UploadUnknown) => {}
+        standing => {
+            let rest = content[usize::try_from(standing.unwrap().offset).unwrap()..].to_vec();
+            let digest = Digest::of(Algorithm::Sha256, &content);
+            let body = Body::Whole(vec![rest.into()]);
+            server.wait(server.registry.finish_upload(&grant, id, vec![digest], None, body)).unwrap();
+            server.assert_clean("after the resumed upload");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Group commit: what jobs cost each other, and what they do not.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::model::digest::Algorithm;
+use crate::store::blob::Shard;
+use crate::store::meta::WriteTx;
+
+/// What a job of these tests answers.
+#[derive(Debug)]
+enum Refusal {
+    /// Of its own.
+    Mine,
+    /// From the store.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
+
+/// Holds the writer until something is sent, so that what is sent to it meanwhile waits together.
+fn hold<'a>(store: &Store, meta: &'a Meta) -> (Answer<'a>, mpsc::Sender<()>) {
+    let (entered, is_held) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let mut held = job(meta, move |_| {
+        entered.send(()).unwrap();
+        released.recv().unwrap();
+        Ok(())
+    });
+    assert!(send(store, &mut held).is_pending());
+    is_held.recv().unwrap();
+    (held, release)
+}
+
+/// Polls a job once: that sends it to the writer.
+fn send(store: &Store, job: &mut Answer<'_>) -> Poll<()> {
+    store.runtime.block_on(poll_fn(|context| Poll::Ready(job.as_mut().poll(context).map(drop))))
+}
+
+/// Sends jobs so that the writer finds all of them waiting at once, and returns their answers.
+fn together(store: &Store, meta: &Meta, mut jobs: Vec<Answer<'_>>) -> Vec<Result<(), Refusal>> {
+    let (held, release) = hold(store, meta);
+    for job in &mut jobs {
+        assert!(send(store, job).is_pending());
+    }
+    release.send(()).unwrap();
+    store.runtime.block_on(held).unwrap();
+    store.runtime.block_on(join_all(jobs))
+}
+
+/// Adds one to a number, and to `runs`.
+fn increment<'a>(meta: &'a Meta, name: &str, runs: &Arc<AtomicUsize>) -> Answer<'a> {
+    let (name, runs) = (name.to_owned(), Arc::clone(runs));
+    Box::pin(meta.write(move |tx| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        add_one(tx, &name)
+    }))
+}
+
+fn add_one(tx: &WriteTx<'_>, name: &str) -> Result<(), Refusal> {
+    let number = tx.get(&tables::OUTBOX_CURSOR, name)?.unwrap_or(0);
+    Ok(tx.put(&tables::OUTBOX_CURSOR, name, &(number + 1))?)
+}
+
+fn job(meta: &Meta, change: impl Fn(&WriteTx<'_>) -> Result<(), Refusal> + Send + 'static) -> Answer<'_> {
+    Box::pin(meta.write(change))
+}
+
+#[test]
+fn a_job_that_fails_after_a_change_costs_the_others_nothing() {
+    let store = Store::new();
+    let meta = store.open();
+    let runs = Arc::default();
+    let poison = |tx: &WriteTx<'_>| add_one(tx, "poison");
+    let answers = together(
+        &store,
+        &meta,
+        vec![
+            increment(&meta, "first", &runs),
+            job(&meta, move |tx| {
+                poison(tx)?;
+                Err(Refusal::Mine)
+            }),
+            increment(&meta, "shared", &runs),
+            job(&meta, move |tx| {
+                poison(tx)?;
+                panic!("a job that panics after a change");
+            }),
+            increment(&meta, "shared", &runs),
+            job(&meta, |_| panic!("a job that panics before any change")),
+            increment(&meta, "last", &runs),
+        ],
+    );
+    assert!(matches!(
+        &answers[..],
+        [
+            Ok(()),
+            Err(Refusal::Mine),
+            Ok(()),
+            Err(Refusal::Store(StoreError::Failed)),
+            Ok(()),
+            Err(Refusal::Store(StoreError::Failed)),
+            Ok(())
+        ]
+    ));
+    meta.close();
+    let meta = store.open();
+    for (name, expected) in [("first", Some(1)), ("shared", Some(2)), ("last", Some(1)), ("poison", None)] {
+        assert_eq!(number(&meta, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_refusal_before_any_change_costs_nothing() {
+    let store = Store::new();
+    let meta = store.open();
+    let before = clock(&meta).commits;
+    let refuse = |tx: &WriteTx<'_>| {
+        tx.get(&tables::OUTBOX_CURSOR, "good")?;
+        Err(Refusal::Mine)
+    };
+    let alone = store.runtime.block_on(job(&meta, refuse));
+    assert!(matches!(alone, Err(Refusal::Mine)));
+    assert_eq!(clock(&meta).commits, before);
+
+    let runs = Arc::default();
+    let jobs = vec![
+        job(&meta, refuse),
+        increment(&meta, "good", &runs),
+        job(&meta, refuse),
+        increment(&meta, "good", &runs),
+        job(&meta, refuse),
+    ];
+    let answers = together(&store, &meta, jobs);
+    let refused: Vec<bool> = answers.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [true, false, true, false, true]);
+    assert_eq!(number(&meta, "good"), Some(2));
+    assert_eq!(clock(&meta).commits, before + 1);
+    assert_eq!(runs.load(Ordering::SeqCst), 2, "no good job ran twice");
+}
+
+#[test]
+fn jobs_that_wait_together_are_one_commit() {
+    let store = Store::new();
+    let meta = store.open();
+    let before = clock(&meta).commits;
+    let runs = Arc::default();
+    let answers = together(&store, &meta, (0..100).map(|_| increment(&meta, "sum", &runs)).collect());
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(number(&meta, "sum"), Some(100));
+    assert_eq!(clock(&meta).commits, before + 1);
+}
+
+#[test]
+fn a_transaction_ends_after_ten_thousand_rows() {
+    let store = Store::new();
+    let meta = store.open();
+    let before = clock(&meta).commits;
+    let many = |from: u64| {
+        job(&meta, move |tx| {
+            (from..from + 6000).try_for_each(|key| Ok(tx.put(&tables::USER, key, &user(key))?))
+        })
+    };
+    let answers = together(&store, &meta, vec![many(0), many(10_000), many(20_000)]);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(clock(&meta).commits, before + 2);
+    assert_eq!(meta.read_blocking(|tx| tx.count(&tables::USER)).unwrap(), 18_000);
+}
+
+fn user(id: u64) -> crate::store::meta::rows::User {
+    crate::store::meta::rows::User {
+        name: id.to_string(),
+        password_hash: String::new(),
+        admin: false,
+        disabled: false,
+        created_ms: 0,
+        password_version: 1,
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_fails_only_the_jobs_that_need_it() {
+    let mut store = Store::new();
+    let synced: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let seen = Arc::clone(&synced);
+    store.sync_shard = Arc::new(move |shard| {
+        seen.lock().unwrap().push(shard.index);
+        if shard.index == 7 { Err(errno(libc::EIO)) } else { Ok(()) }
+    });
+    let meta = store.open();
+    let before = clock(&meta).commits;
+    let write = |name: &'static str, shards: &[u8]| -> Answer<'_> {
+        let shards: Vec<Shard> =
+            shards.iter().map(|index| Shard { algorithm: Algorithm::Sha256, index: *index }).collect();
+        let (needed, synced) = (shards.clone(), Arc::clone(&synced));
+        Box::pin(meta.write_after(shards, 0, move |tx| {
+            let synced = synced.lock().unwrap();
+            assert!(needed.iter().all(|shard| synced.contains(&shard.index)), "the rows come after the sync");
+            add_one(tx, name)
+        }))
+    };
+    let jobs =
+        vec![write("a", &[1]), write("b", &[7]), write("c", &[1, 7]), write("d", &[]), write("e", &[1, 2])];
+    let answers = together(&store, &meta, jobs);
+    let failed: Vec<bool> = answers.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, true, true, false, false]);
+    assert!(matches!(answers[1], Err(Refusal::Store(StoreError::Io(_)))));
+    for (name, expected) in [("a", Some(1)), ("b", None), ("c", None), ("d", Some(1)), ("e", Some(1))] {
+        assert_eq!(number(&meta, name), expected, "{name}");
+    }
+    let mut synced = synced.lock().unwrap().clone();
+    synced.sort_unstable();
+    assert_eq!(synced, [1, 2, 7], "each directory is synced once");
+    assert_eq!(clock(&meta).commits, before + 1);
+}
+
+#[test]
+fn what_waits_at_a_stop_is_committed_before_it() {
+    let store = Store::new();
+    let meta = store.open();
+    let runs = Arc::default();
+    let (held, release) = hold(&store, &meta);
+    let mut jobs: Vec<Answer<'_>> = (0..10).map(|_| increment(&meta, "sum", &runs)).collect();
+    for job in &mut jobs {
+        assert!(send(&store, job).is_pending());
+    }
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| meta.close());
+        std::thread::sleep(Duration::from_millis(50));
+        release.send(()).unwrap();
+        stop.join().unwrap();
+    });
+    store.runtime.block_on(held).unwrap();
+    assert!(store.runtime.block_on(join_all(jobs)).iter().all(Result::is_ok));
+    assert_eq!(number(&store.open(), "sum"), Some(10));
+}
+
+#[test]
+fn a_job_lives_until_its_commit_although_nobody_waits() {
+    let store = Store::new();
+    let meta = store.open();
+    let owned = Arc::new(());
+    let held = Arc::clone(&owned);
+    let (_, release) = hold(&store, &meta);
+    let mut write = job(&meta, move |tx| {
+        assert!(Arc::strong_count(&held) > 0);
+        add_one(tx, "abandoned")
+    });
+    assert!(send(&store, &mut write).is_pending());
+    drop(write);
+    assert_eq!(Arc::strong_count(&owned), 2);
+    release.send(()).unwrap();
+    meta.close();
+    assert_eq!(Arc::strong_count(&owned), 1);
+    assert_eq!(number(&store.open(), "abandoned"), Some(1));
+}

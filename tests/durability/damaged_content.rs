@@ -1,0 +1,203 @@
+//! Damaged content is never completed to a client, hides itself, and is healed by the next push.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::exchange::exchange;
+use crate::process::{Stowage, assert_whole, run};
+use crate::support::content::{bytes, image, push_blob, push_image, push_manifest, sha256};
+use crate::support::eventually;
+use stowage::model::digest::Digest;
+use stowage::model::media_type::OCI_MANIFEST;
+use stowage::store::meta::{Meta, Options, Raw, StoreError, tables};
+
+/// A way to damage a file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    FirstByte,
+    LastByte,
+    CutOff,
+    Emptied,
+    Longer,
+    Replaced,
+    Removed,
+}
+
+use Damage::{CutOff, Emptied, FirstByte, LastByte, Longer, Removed, Replaced};
+
+const ALL: [Damage; 7] = [FirstByte, LastByte, CutOff, Emptied, Longer, Replaced, Removed];
+
+impl Damage {
+    fn apply(self, path: &Path) {
+        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let size = file.metadata().unwrap().len();
+        let flip = |offset| {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, offset).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+        };
+        match self {
+            FirstByte => flip(0),
+            LastByte => flip(size - 1),
+            CutOff => file.set_len(size / 2).unwrap(),
+            Emptied => file.set_len(0).unwrap(),
+            Longer => file.write_all_at(b"x", size).unwrap(),
+            Replaced => {
+                let other = path.with_extension("other");
+                fs::write(&other, bytes(99, usize::try_from(size).unwrap())).unwrap();
+                fs::rename(other, path).unwrap();
+            }
+            Removed => fs::remove_file(path).unwrap(),
+        }
+    }
+}
+
+fn file_of(dir: &Path, digest: &str) -> PathBuf {
+    let hex = digest.strip_prefix("sha256:").expect("sha256");
+    dir.join("blobs/sha256").join(&hex[..2]).join(hex)
+}
+
+/// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
+fn assert_never_whole(server: &Stowage, path: &str, case: &str) {
+    if let Ok(answer) = exchange(server.address, "GET", path, &[], b"") {
+        assert_eq!(answer.status, 404, "{case}: {}", answer.head);
+    }
+    // What is found in the middle of an answer is recorded after it.
+    eventually(case, || server.client().head(path).status == 404);
+    server.client().get(path).expect(404);
+}
+
+#[test]
+fn a_damaged_blob_is_never_completed_and_healed_by_a_push() {
+    let dir = TempDir::new().unwrap();
+    let server = Stowage::start(dir.path());
+    // Sent as one piece, in a few pieces, in many.
+    for (number, size) in (0..).zip([1_000, 70_000, 3_000_000]) {
+        for (kind, damage) in (0..).zip(ALL) {
+            let case = format!("{size} bytes, {damage:?}");
+            let content = bytes(number * 100 + kind, size);
+            let digest = push_blob(&server.client(), "team/app", &content);
+            let path = format!("/v2/team/app/blobs/{digest}");
+            assert!(server.client().get(&path).expect(200).body == content);
+            damage.apply(&file_of(dir.path(), &digest));
+            assert_never_whole(&server, &path, &case);
+            push_blob(&server.client(), "team/app", &content);
+            assert!(server.client().get(&path).expect(200).body == content, "{case}");
+            server.client().head(&path).expect(200);
+        }
+    }
+    server.stop();
+    assert_whole(dir.path());
+}
+
+#[test]
+fn damage_done_while_no_server_runs_is_found_by_the_check_and_by_the_pull() {
+    let dir = TempDir::new().unwrap();
+    let server = Stowage::start(dir.path());
+    let contents: Vec<Vec<u8>> = (0..).zip(ALL).map(|(seed, _)| bytes(seed + 1, 200_000)).collect();
+    let digests: Vec<String> =
+        contents.iter().map(|content| push_blob(&server.client(), "team/app", content)).collect();
+    server.stop();
+    for (damage, digest) in ALL.into_iter().zip(&digests) {
+        damage.apply(&file_of(dir.path(), digest));
+    }
+    let checked = run("fsck", &["--deep", "--json"], dir.path());
+    assert_eq!(checked.code, Some(7), "{checked:?}");
+    for digest in &digests {
+        assert!(checked.stdout.contains(digest), "{digest} is not named: {checked:?}");
+    }
+    let server = Stowage::start(dir.path());
+    for ((damage, digest), content) in ALL.into_iter().zip(&digests).zip(&contents) {
+        let path = format!("/v2/team/app/blobs/{digest}");
+        assert_never_whole(&server, &path, &format!("{damage:?}"));
+        push_blob(&server.client(), "team/app", content);
+        assert!(server.client().get(&path).expect(200).body == *content, "{damage:?}");
+    }
+    server.stop();
+    assert_whole(dir.path());
+}
+
+#[test]
+fn a_damaged_blob_is_not_mounted_and_keeps_its_manifest_from_nothing() {
+    let dir = TempDir::new().unwrap();
+    let server = Stowage::start(dir.path());
+    let layer = bytes(1, 100_000);
+    let manifest = push_image(&server.client(), "team/app", "latest", &layer);
+    let digest = sha256(&layer);
+    let path = format!("/v2/team/app/blobs/{digest}");
+    FirstByte.apply(&file_of(dir.path(), &digest));
+    assert_never_whole(&server, &path, "the layer");
+    let client = server.client();
+    client.post(&format!("/v2/team/copy/blobs/uploads/?mount={digest}&from=team/app"), b"").expect(202);
+    assert!(client.get("/v2/team/app/manifests/latest").expect(200).body == manifest);
+    // A push of the whole image heals it, as a client does that asks first what is there.
+    push_image(&client, "team/app", "latest", &layer);
+    assert!(client.get(&path).expect(200).body == layer);
+    client.post(&format!("/v2/team/copy/blobs/uploads/?mount={digest}&from=team/app"), b"").expect(201);
+}
+
+#[test]
+fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
+    let dir = TempDir::new().unwrap();
+    let server = Stowage::start(dir.path());
+    push_blob(&server.client(), "team/app", b"{}");
+    // Read inline, and on a blocking thread.
+    let layers: Vec<Vec<u8>> = (0_u8..250).map(|seed| vec![seed; 10]).collect();
+    layers.iter().for_each(|layer| drop(push_blob(&server.client(), "team/app", layer)));
+    let small = image(&[&layers[0]]);
+    let large = [image(&layers.iter().map(Vec::as_slice).collect::<Vec<_>>()), vec![b' '; 70_000]].concat();
+    for (tag, manifest) in [("small", &small), ("large", &large)] {
+        push_manifest(&server.client(), "team/app", tag, OCI_MANIFEST, manifest);
+    }
+    server.stop();
+    for damage in [|body: &mut Vec<u8>| body[5] ^= 1, |body: &mut Vec<u8>| body.truncate(10), Vec::clear] {
+        for manifest in [&small, &large] {
+            let mut body = manifest.clone();
+            damage(&mut body);
+            store_body(dir.path(), &sha256(manifest), body);
+        }
+        let checked = run("fsck", &["--json"], dir.path());
+        assert_eq!(checked.code, Some(7), "{checked:?}");
+        let server = Stowage::start(dir.path());
+        let client = server.client();
+        for (tag, manifest) in [("small", &small), ("large", &large)] {
+            let by_digest = format!("/v2/team/app/manifests/{}", sha256(manifest));
+            let by_tag = format!("/v2/team/app/manifests/{tag}");
+            client.get(&by_digest).expect_error(404, "MANIFEST_UNKNOWN");
+            for path in [&by_digest, &by_tag] {
+                client.head(path).expect(404);
+                client.get(path).expect(404);
+            }
+            push_manifest(&client, "team/app", tag, OCI_MANIFEST, manifest);
+            for path in [&by_digest, &by_tag] {
+                client.head(path).expect(200);
+                assert!(client.get(path).expect(200).body == *manifest, "{path}");
+            }
+        }
+        server.stop();
+        assert_whole(dir.path());
+    }
+}
+
+/// Puts other bytes in the place of a manifest's.
+fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
+    let digest: Digest = digest.parse().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let options = Options {
+        data_dir: dir.to_owned(),
+        cache_bytes: 1 << 20,
+        wall: || 0,
+        sync_shard: Arc::new(|_| Ok(())),
+        runtime: runtime.handle().clone(),
+        faults: None,
+    };
+    let meta = Meta::open(options).unwrap();
+    let changed = meta.write(move |tx| tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(body.clone())));
+    runtime.block_on(changed).map_err(|error: StoreError| error.to_string()).unwrap();
+    meta.close();
+}

@@ -1,0 +1,197 @@
+//! A database that cannot be trusted is refused in clear words and left as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, TableDefinition};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::process::{Ended, Stowage, assert_whole, refused_start, run};
+use crate::support::content::{bytes, push_image};
+use stowage::store::meta::{Meta, Options, StoreError, Tx as _, tables};
+
+const MANIFEST: &str = "/v2/team/app/manifests/latest";
+
+/// A store with an image in it, left in order or by a crash.
+struct Store {
+    dir: TempDir,
+    database: PathBuf,
+    whole: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+impl Store {
+    fn new(crashed: bool) -> Self {
+        let dir = TempDir::new().unwrap();
+        let server = Stowage::start(dir.path());
+        let manifest = push_image(&server.client(), "team/app", "latest", &bytes(1, 100_000));
+        if crashed {
+            server.kill()
+        } else {
+            server.stop()
+        }
+        let database = dir.path().join("stowage.redb");
+        let whole = fs::read(&database).unwrap();
+        Self { dir, database, whole, manifest }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts `content` in the place of the database. Start and check say what is wrong, and change nothing.
+    #[track_caller]
+    fn assert_refused(&self, content: &[u8], code: i32, case: &str) {
+        fs::write(&self.database, content).unwrap();
+        let blobs = tree(&self.path().join("blobs"));
+        let assert = |ended: &Ended, text: &str| {
+            assert_eq!(ended.code, Some(code), "{case}: {ended:?}");
+            assert!(!text.is_empty() && !text.contains("panicked"), "{case}: {ended:?}");
+            assert!(fs::read(&self.database).unwrap() == content, "{case}: the database was changed");
+            assert!(tree(&self.path().join("blobs")) == blobs, "{case}: blobs were changed");
+            assert!(!self.path().join("stowage.redb.new").exists(), "{case}");
+        };
+        for _ in 0..2 {
+            let start = refused_start(self.path());
+            assert(&start, &start.stderr);
+            let name = self.path().display().to_string();
+            assert!(start.stderr.contains(&name) && start.stderr.contains("fix:"), "{case}: {start:?}");
+        }
+        let check = run("fsck", &["--json"], self.path());
+        assert(&check, &check.stdout);
+    }
+
+    /// With the right bytes back everything is there again.
+    fn assert_healed(&self) {
+        fs::write(&self.database, &self.whole).unwrap();
+        let server = Stowage::start(self.path());
+        assert!(server.client().get(MANIFEST).expect(200).body == self.manifest);
+        server.stop();
+        assert_whole(self.path());
+    }
+}
+
+/// Every file below a directory, and its size.
+fn tree(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let (path, metadata) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
+        if metadata.is_dir() { found.extend(tree(&path)) } else { found.push((path, metadata.len())) }
+    }
+    found.sort();
+    found
+}
+
+fn flipped(whole: &[u8], range: std::ops::Range<usize>) -> Vec<u8> {
+    let mut content = whole.to_vec();
+    content[range].iter_mut().for_each(|byte| *byte ^= 0xff);
+    content
+}
+
+#[test]
+fn a_damaged_database_is_refused_and_left_as_it_is() {
+    for crashed in [false, true] {
+        let store = Store::new(crashed);
+        let whole = &store.whole;
+        let cases = [
+            ("empty", Vec::new()),
+            ("one byte", vec![0]),
+            ("cut off in its header", whole[..100].to_vec()),
+            ("cut off behind its header", whole[..4096].to_vec()),
+            ("garbage", bytes(7, whole.len())),
+            ("zeros", vec![0; whole.len()]),
+            ("text", b"this is not a database\n".repeat(1000)),
+            ("another magic number", flipped(whole, 0..4)),
+            ("another page size", flipped(whole, 12..16)),
+            ("both commit slots flipped", flipped(whole, 64..320)),
+        ];
+        for (case, content) in cases {
+            store.assert_refused(&content, 7, &format!("{case}, crashed: {crashed}"));
+        }
+        store.assert_healed();
+    }
+}
+
+#[test]
+fn half_a_database_is_refused_and_left_as_it_is() {
+    let store = Store::new(false);
+    store.assert_refused(&store.whole[..store.whole.len() / 2], 7, "half");
+    store.assert_healed();
+}
+
+#[test]
+fn a_store_without_its_database_is_refused_and_gets_no_new_one() {
+    for crashed in [false, true] {
+        let store = Store::new(crashed);
+        fs::remove_file(&store.database).unwrap();
+        let files = tree(store.path());
+        for _ in 0..2 {
+            let refused = refused_start(store.path());
+            assert_eq!(refused.code, Some(7), "{refused:?}");
+            assert!(refused.stderr.contains("missing") && refused.stderr.contains("backup"), "{refused:?}");
+        }
+        let refused = run("fsck", &[], store.path());
+        assert_eq!(refused.code, Some(7), "{refused:?}");
+        assert_eq!(tree(store.path()), files);
+        store.assert_healed();
+    }
+}
+
+#[test]
+fn a_format_of_the_future_is_refused_untouched() {
+    for crashed in [false, true] {
+        let store = Store::new(crashed);
+        let runtime = Runtime::new().unwrap();
+        let options = Options {
+            data_dir: store.path().to_owned(),
+            cache_bytes: 1 << 20,
+            wall: || 0,
+            sync_shard: Arc::new(|_| Ok(())),
+            runtime: runtime.handle().clone(),
+            faults: None,
+        };
+        let meta = Meta::open(options).unwrap();
+        let changed = meta.write(|tx| {
+            let mut format = tx.get(&tables::FORMAT, ())?.expect("a format");
+            format.schema = 99;
+            format.min_reader = 98;
+            format.min_writer = 98;
+            format.written_by = "9.9.9".to_owned();
+            tx.put(&tables::FORMAT, (), &format)
+        });
+        runtime.block_on(changed).map_err(|error: StoreError| error.to_string()).unwrap();
+        meta.close();
+        let future = fs::read(&store.database).unwrap();
+        store.assert_refused(&future, 3, "a format of the future");
+        let refused = refused_start(store.path());
+        assert!(refused.stderr.contains("99") && refused.stderr.contains("9.9.9"), "{refused:?}");
+        store.assert_healed();
+    }
+}
+
+#[test]
+fn somebody_elses_database_is_refused_untouched() {
+    const THEIRS: TableDefinition<'_, u64, &str> = TableDefinition::new("theirs");
+    let store = Store::new(false);
+    let other = TempDir::new().unwrap();
+    let path = other.path().join("other.redb");
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(THEIRS).unwrap().insert(1, "something").unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    store.assert_refused(&fs::read(&path).unwrap(), 3, "somebody else's");
+    store.assert_healed();
+}
+
+#[test]
+fn blobs_of_another_store_are_refused() {
+    let (first, second) = (Store::new(false), Store::new(false));
+    fs::write(&first.database, &second.whole).unwrap();
+    let refused = refused_start(first.path());
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.stderr.contains("another database"), "{refused:?}");
+    first.assert_healed();
+}

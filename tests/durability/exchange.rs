@@ -1,0 +1,61 @@
+//! One request and its answer, when the server may go away at any moment.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Sends a request. What does not come back whole is an error: nothing was acknowledged, nothing was read.
+pub(crate) fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    // A server that refuses early may close before it has read everything; what it said counts.
+    let _ = stream.write_all(body);
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received)?;
+    parse(&received, method == "HEAD").ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn parse(received: &[u8], head_only: bool) -> Option<Answer> {
+    let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&received[..end]).into_owned();
+    let body = received[end + 4..].to_vec();
+    let answer = Answer { status: head.split(' ').nth(1)?.parse().ok()?, head, body };
+    let whole = head_only || matches!(answer.status, 204 | 304) || {
+        let length: usize = answer.header("content-length")?.parse().ok()?;
+        length == answer.body.len()
+    };
+    whole.then_some(answer)
+}
+
+impl Answer {
+    /// The first header of this name, which is given in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}

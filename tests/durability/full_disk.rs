@@ -1,0 +1,170 @@
+//! A full disk: pushes are refused with a reason, everything else goes on, and room is all it takes to push again.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::exchange::{Answer, exchange};
+use crate::process::{Stowage, assert_whole, offset, refused_or_started};
+use crate::support::content::{
+    bytes, close_upload, image, open_upload, push_image, put_manifest, send_chunk, sha256,
+};
+use crate::support::eventually;
+use crate::volume::Volume;
+use stowage::model::media_type::OCI_MANIFEST;
+
+const MIB: usize = 1 << 20;
+const REASON: &str = "507 the registry's disk is full: free some space or ask its admin to";
+
+/// Fills the disk with something that is not the registry's, up to `left` bytes.
+fn fill(path: &Path, left: usize) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let block = [1; 4096];
+    while file.write_all(&block).is_ok() {}
+    let size = file.metadata().unwrap().len();
+    file.set_len(size.saturating_sub(left as u64)).unwrap();
+}
+
+fn push(server: &Stowage, content: &[u8]) -> Answer {
+    let path = format!("/v2/team/app/blobs/uploads/?digest={}", sha256(content));
+    exchange(server.address, "POST", &path, &[], content).expect("an answer")
+}
+
+/// Pushes until it is refused for want of room; returns what was acknowledged.
+fn push_until_full(server: &Stowage) -> Vec<Vec<u8>> {
+    let mut acknowledged = Vec::new();
+    for seed in 1.. {
+        let content = bytes(seed, 2 * MIB + 123);
+        let answer = push(server, &content);
+        if answer.status != 201 {
+            assert!(answer.head.lines().next().unwrap().ends_with(REASON), "{answer:?}");
+            assert_eq!(answer.header("retry-after"), Some("60"));
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(body.contains("DENIED") && body.contains("disk is full"), "{body}");
+            return acknowledged;
+        }
+        acknowledged.push(content);
+    }
+    acknowledged
+}
+
+fn assert_there(server: &Stowage, contents: &[Vec<u8>]) {
+    for content in contents {
+        let path = format!("/v2/team/app/blobs/{}", sha256(content));
+        assert!(server.client().get(&path).expect(200).body == *content, "{path}");
+    }
+}
+
+fn uploads(data: &Path) -> usize {
+    fs::read_dir(data.join("uploads")).unwrap().count()
+}
+
+#[test]
+fn pushes_stop_before_the_disk_is_full_and_go_on_when_there_is_room() {
+    let Some(volume) = Volume::in_memory(64) else { return };
+    let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
+    let server = Stowage::start_with(&data, &[("STOWAGE__STORAGE__MIN_FREE", "10%")]);
+    let client = server.client();
+    let manifest = push_image(&client, "team/app", "v1", b"layer 1");
+    push_image(&client, "team/app", "v2", b"layer 2");
+    fs::write(&filler, vec![1; 40 * MIB]).unwrap();
+    let contents = push_until_full(&server);
+    assert!(contents.len() > 2, "the disk was full from the start");
+
+    // The file system is asked once a second.
+    eventually("no upload is opened", || client.post("/v2/team/app/blobs/uploads/", b"").status == 507);
+    for _ in 0..3 {
+        client.post("/v2/team/app/blobs/uploads/", b"").expect_error(507, "DENIED");
+        let other = image(&[b"layer 1", b"layer 2"]);
+        put_manifest(&client, "team/app", "v3", OCI_MANIFEST, &other).expect_error(507, "DENIED");
+    }
+    assert_there(&server, &contents);
+    assert!(client.get("/v2/team/app/manifests/v1").expect(200).body == manifest);
+    client.delete("/v2/team/app/manifests/v2").expect(202);
+    client.delete(&format!("/v2/team/app/blobs/{}", sha256(&contents[0]))).expect(202);
+    client.get("/v2/team/app/manifests/v2").expect(404);
+    assert_eq!(uploads(&data), 0, "files of refused uploads");
+
+    fs::remove_file(&filler).unwrap();
+    eventually("pushes are taken again", || push(&server, b"something new").status == 201);
+    push_image(&client, "team/app", "v2", b"layer 2");
+    assert_there(&server, &contents[1..]);
+    server.stop();
+    assert_whole(&data);
+}
+
+#[test]
+fn a_disk_without_a_free_byte_costs_nothing_that_was_acknowledged() {
+    let Some(volume) = Volume::in_memory(64) else { return };
+    let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
+    let server = Stowage::start(&data);
+    let client = server.client();
+    let manifest = push_image(&client, "team/app", "v1", b"layer 1");
+    fs::write(&filler, vec![1; 40 * MIB]).unwrap();
+    let mut contents = push_until_full(&server);
+    assert!(contents.len() > 2, "the disk was full from the start");
+    // An upload that is under way meets the full disk with its next chunk.
+    let layer = bytes(1, 3 * MIB);
+    client.delete(&format!("/v2/team/app/blobs/{}", sha256(&contents[0]))).expect(202);
+    contents.remove(0);
+    fill(&filler, 500_000);
+    let upload = open_upload(&client, "team/app");
+    send_chunk(&client, &upload, 0, &layer[..300_000]).expect(202);
+    fill(&filler, 0);
+    for round in 0..5 {
+        let refused = push(&server, &bytes(1000 + round, 100_000));
+        assert!(refused.head.lines().next().unwrap().ends_with(REASON), "{refused:?}");
+        send_chunk(&client, &upload, 300_000, &layer[300_000..]).expect_error(507, "DENIED");
+        assert_eq!(offset(&client, &upload), 300_000);
+        assert_there(&server, &contents);
+        assert!(client.get("/v2/team/app/manifests/v1").expect(200).body == manifest);
+    }
+    // Room for a few pages at a time: the database, not only the blobs, meets the end of the disk.
+    for left in 1..30_usize {
+        fill(&filler, left * 4096);
+        let name = format!("team/full-{left}");
+        let path = format!("/v2/{name}/blobs/uploads/?digest={}", sha256(b"{}"));
+        let answer = exchange(server.address, "POST", &path, &[], b"{}").expect("an answer");
+        assert!(matches!(answer.status, 201 | 507), "{left} pages left: {answer:?}");
+        if answer.status == 201 {
+            client.get(&format!("/v2/{name}/blobs/{}", sha256(b"{}"))).expect(200);
+        }
+        assert!(client.get("/v2/team/app/manifests/v1").expect(200).body == manifest);
+    }
+    let deleted = client.delete(&format!("/v2/team/app/blobs/{}", sha256(&contents[0])));
+    assert!(matches!(deleted.status, 202 | 507), "{deleted:?}");
+    if deleted.status == 202 {
+        contents.remove(0);
+    }
+
+    fs::remove_file(&filler).unwrap();
+    eventually("pushes are taken again", || push(&server, b"something new").status == 201);
+    push_image(&client, "team/app", "v2", b"layer 2");
+    send_chunk(&client, &upload, 300_000, &layer[300_000..]).expect(202);
+    close_upload(&client, &upload, &sha256(&layer), b"").expect(201);
+    contents.push(layer);
+    assert_there(&server, &contents);
+    server.stop();
+    assert_whole(&data);
+    let server = Stowage::start(&data);
+    assert_there(&server, &contents);
+}
+
+#[test]
+fn a_full_disk_takes_no_first_start_and_leaves_nothing_that_hinders_the_next() {
+    let Some(volume) = Volume::in_memory(8) else { return };
+    let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
+    for pages in [0, 1, 4, 16, 64, 256, 300] {
+        fill(&filler, pages * 4096);
+        let refused = refused_or_started(&data);
+        if let Some(refused) = refused {
+            assert_eq!(refused.code, Some(1), "{pages} pages: {refused:?}");
+            assert!(refused.stderr.contains("free some space"), "{pages} pages: {refused:?}");
+        }
+    }
+    fs::remove_file(&filler).unwrap();
+    let server = Stowage::start(&data);
+    push_image(&server.client(), "team/app", "latest", b"layer");
+    server.stop();
+    assert_whole(&data);
+}

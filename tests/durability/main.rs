@@ -1,0 +1,20 @@
+//! What was acknowledged stays: through kills, full and failing disks, damage, and everything else that goes wrong below
+//! or around the server.
+
+mod damaged_content;
+mod damaged_database;
+mod exchange;
+mod faults;
+mod first_start;
+mod full_disk;
+mod kills;
+mod memory;
+mod process;
+mod read_only_disk;
+mod rounds;
+mod second_server;
+mod shared_uploads;
+mod stops;
+#[path = "../support/mod.rs"]
+mod support;
+mod volume;

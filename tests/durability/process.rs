@@ -1,0 +1,213 @@
+//! The real binary: started, watched, killed and stopped as operators, crashes and supervisors do it.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::exchange::exchange;
+use crate::support::Client;
+
+/// How long anything may take that ends by itself. Far more than it needs: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `stowage serve`. It is killed when it is dropped.
+pub(crate) struct Stowage {
+    child: Child,
+    log: NamedTempFile,
+    pub(crate) address: SocketAddr,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Stowage {
+    /// Starts an open registry on a data directory and waits until it answers.
+    pub(crate) fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut stowage = Self::launch(dir, variables);
+        let started = Instant::now();
+        while !stowage.answers() {
+            if let Some(status) = stowage.child.try_wait().expect("the child can be asked") {
+                panic!("the server ended at its start ({status}):\n{}", stowage.log());
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not answer:\n{}", stowage.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        stowage
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn launch(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let log = NamedTempFile::new().expect("a file for the log");
+        let mut command = command("serve");
+        command.args(["--anonymous", "--log-level", "warn", "--listen", &address.to_string()]);
+        command.arg("--data-dir").arg(dir).envs(variables.iter().copied());
+        let stderr = log.reopen().expect("the log opens");
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("the binary starts");
+        Self { child, log, address }
+    }
+
+    fn answers(&self) -> bool {
+        exchange(self.address, "GET", "/v2/", &[], b"").is_ok_and(|answer| answer.status == 200)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to stop, as a supervisor does.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the server is there");
+    }
+
+    /// Waits for its end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the server is there");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
+    /// What it has written to stderr.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).expect("the log is text")
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log();
+        assert!(!log.contains("panicked") || std::thread::panicking(), "the server panicked:\n{log}");
+    }
+}
+
+impl Drop for Stowage {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(name: &str, arguments: &[&str], dir: &Path) -> Ended {
+    let mut command = command(name);
+    command.args(arguments).arg("--data-dir").arg(dir).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let started = Instant::now();
+    while child.try_wait().expect("the child can be asked").is_none() {
+        if started.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("{name} does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().expect("the output is there");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A start that is refused: how, and in which words.
+pub(crate) fn refused_start(dir: &Path) -> Ended {
+    run("serve", &["--anonymous", "--log-level", "error", "--listen", &free_address().to_string()], dir)
+}
+
+/// A start that may be refused: how, unless it answers. What answers is stopped in order.
+pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
+    let mut stowage = Stowage::launch(dir, &[]);
+    loop {
+        if let Some(status) = stowage.child.try_wait().expect("the child can be asked") {
+            return Some(Ended { code: status.code(), stdout: String::new(), stderr: stowage.log() });
+        }
+        if stowage.answers() {
+            stowage.terminate();
+            stowage.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Fails unless every byte that was ever acknowledged is there, every row fits every other, and nothing is damaged.
+#[track_caller]
+pub(crate) fn assert_whole(dir: &Path) {
+    let ended = run("fsck", &["--deep", "--json"], dir);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+    assert!(ended.code == Some(0) && report["ok"] == true, "{ended:#?}");
+}
+
+/// Bytes that the upload has received.
+pub(crate) fn offset(client: &Client, upload: &str) -> usize {
+    let standing = client.get(upload).expect(204);
+    let last = standing.header("range").and_then(|range| range.strip_prefix("0-")).expect("a range");
+    // An empty upload says 0-0; no test here sends a single byte.
+    last.parse::<usize>().expect("a number") + usize::from(last != "0")
+}
+
+/// A command of the binary, with nothing of this machine's settings.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
+    // A packaged configuration would lead to the machine's own registry.
+    command.args([name, "--config", "/dev/null"]).env_clear().env("STOWAGE__STORAGE__MIN_FREE", "0");
+    command
+}
+
+/// A port below those that the system gives to clients, so that nobody gets it before the server.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const PORTS: u16 = 20_000;
+    let process = u16::try_from(std::process::id() % u32::from(PORTS)).expect("a small number");
+    loop {
+        let offset = (process.wrapping_mul(64) % PORTS + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let address = SocketAddr::from(([127, 0, 0, 1], FIRST + offset));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

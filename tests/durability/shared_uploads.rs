@@ -1,0 +1,126 @@
+//! One upload, two clients: one of them wins, and the bytes are exactly the winner's.
+
+use std::sync::Barrier;
+use std::thread;
+
+use crate::support::content::{bytes, close_upload, open_upload, send_chunk, sha256};
+use crate::support::{Client, Response, TestStowage};
+
+const SIZE: usize = 700_000;
+
+/// Runs both at the same moment.
+fn race<T: Send>(left: impl FnOnce() -> T + Send, right: impl FnOnce() -> T + Send) -> (T, T) {
+    let barrier = Barrier::new(2);
+    thread::scope(|scope| {
+        let right = scope.spawn(|| {
+            barrier.wait();
+            right()
+        });
+        barrier.wait();
+        (left(), right.join().expect("no panic"))
+    })
+}
+
+fn pull(client: &Client, content: &[u8]) -> Response {
+    client.get(&format!("/v2/a/blobs/{}", sha256(content)))
+}
+
+#[test]
+fn of_two_chunks_for_the_same_place_one_is_taken() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for round in 0..10 {
+        let contents = [bytes(2 * round + 1, SIZE), bytes(2 * round + 2, SIZE)];
+        let upload = open_upload(&client, "a");
+        let send = |content: &[u8]| send_chunk(&client, &upload, 0, content);
+        let (left, right) = race(|| send(&contents[0]), || send(&contents[1]));
+        let (winner, loser) = match (left.status, right.status) {
+            (202, 416) => (&contents[0], right),
+            (416, 202) => (&contents[1], left),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(loser.code(), "RANGE_INVALID");
+        assert_eq!(loser.header("range"), Some(format!("0-{}", SIZE - 1).as_str()));
+        close_upload(&client, &upload, &sha256(winner), b"").expect(201);
+        assert!(pull(&client, winner).expect(200).body == *winner);
+    }
+}
+
+#[test]
+fn of_two_streams_one_is_taken_or_both_follow_each_other_whole() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for round in 0..10 {
+        let contents = [bytes(2 * round + 1, SIZE), bytes(2 * round + 2, SIZE)];
+        let upload = open_upload(&client, "a");
+        let send = |content: &[u8]| client.send_chunked("PATCH", &upload, content, 100_000).status;
+        let expected = match race(|| send(&contents[0]), || send(&contents[1])) {
+            (202, 416) => contents[0].clone(),
+            (416, 202) => contents[1].clone(),
+            (202, 202) if first_bytes(&server, &upload) == contents[0][..64] => contents.concat(),
+            (202, 202) => [&contents[1][..], &contents[0]].concat(),
+            other => panic!("{other:?}"),
+        };
+        close_upload(&client, &upload, &sha256(&expected), b"").expect(201);
+        assert!(pull(&client, &expected).expect(200).body == expected);
+    }
+}
+
+/// The beginning of an upload's file.
+fn first_bytes(server: &TestStowage, upload: &str) -> Vec<u8> {
+    let id = upload.rsplit('/').next().expect("an id");
+    let content = std::fs::read(server.directory.join("uploads").join(id)).expect("the file is there");
+    content[..64].to_vec()
+}
+
+#[test]
+fn of_a_chunk_and_a_closing_put_one_is_taken() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for round in 0..10 {
+        let (content, late) = (bytes(2 * round + 1, SIZE), bytes(2 * round + 2, 300_000));
+        let upload = open_upload(&client, "a");
+        send_chunk(&client, &upload, 0, &content[..SIZE / 2]).expect(202);
+        let (put, patch) = race(
+            || close_upload(&client, &upload, &sha256(&content), &content[SIZE / 2..]),
+            || client.patch(&upload, &late),
+        );
+        match (put.status, patch.status) {
+            // The PUT was first: there is no upload any more.
+            (201, 404) => {}
+            // The PUT was taken while the chunk was on its way.
+            (201, 416) => assert_eq!(patch.code(), "RANGE_INVALID"),
+            // The chunk was first: the upload stands elsewhere than the PUT was told.
+            (416, 202) => {
+                let whole = [&content[..SIZE / 2], &late].concat();
+                close_upload(&client, &upload, &sha256(&whole), b"").expect(201);
+                assert!(pull(&client, &whole).expect(200).body == whole);
+                pull(&client, &content).expect(404);
+                continue;
+            }
+            // The chunk was there before the PUT came, which announced another content.
+            (400, 202) => {
+                assert_eq!(put.code(), "DIGEST_INVALID");
+                pull(&client, &content).expect(404);
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(pull(&client, &content).expect(200).body == content);
+    }
+}
+
+#[test]
+fn of_two_closing_puts_one_is_told_that_the_upload_is_over() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for round in 0..10 {
+        let content = bytes(round + 1, SIZE);
+        let upload = open_upload(&client, "a");
+        send_chunk(&client, &upload, 0, &content).expect(202);
+        let close = || close_upload(&client, &upload, &sha256(&content), b"").status;
+        let statuses = race(close, close);
+        assert!(matches!(statuses, (201, 404) | (404, 201)), "{statuses:?}");
+        assert!(pull(&client, &content).expect(200).body == content);
+    }
+}
