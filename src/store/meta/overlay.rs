@@ -4,6 +4,7 @@
 //! in memory, so that everything can be read on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -100,10 +101,10 @@ impl StorageBackend for Overlay {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         for (number, start, range) in blocks(offset, data.len()) {
-            if !state.written.contains_key(&number) {
+            if let Entry::Vacant(place) = state.written.entry(number) {
                 let mut block = vec![0; BLOCK];
                 self.read_file(number * BLOCK as u64, &mut block)?;
-                state.written.insert(number, block.into_boxed_slice());
+                place.insert(block.into_boxed_slice());
             }
             if let Some(block) = state.written.get_mut(&number) {
                 block[start..start + range.len()].copy_from_slice(&data[range]);
@@ -140,9 +141,10 @@ mod tests {
             prop_assert_eq!(overlay.len().unwrap(), expected.len() as u64);
             let mut read = vec![1; read_len];
             let result = overlay.read(read_at as u64, &mut read);
-            match expected.get(read_at..read_at + read_len) {
-                Some(expected) => prop_assert_eq!(&read, expected),
-                None => prop_assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof),
+            if let Some(expected) = expected.get(read_at..read_at + read_len) {
+                prop_assert_eq!(&read, expected);
+            } else {
+                prop_assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
             }
             prop_assert_eq!(std::fs::read(file.path()).unwrap(), content);
         }
