@@ -12,8 +12,8 @@ use crate::workload::Workload;
 ///
 /// A result is the median of the rounds. A request that fails (another status, a short body, wrong bytes) makes it void.
 /// Targets are filled first, through the plain protocol: about 15,000 small pushes and one large. What is pushed
-/// afterwards stays in repositories whose names begin with bench/push-: use registries that can be thrown away. The full
-/// scale needs 600 MiB of memory here, and disk for some 20 GB of pushes to a fast target.
+/// afterwards stays, in repositories whose names begin with bench/push-: use registries that can be thrown away. The
+/// full scale takes 600 MiB of memory here, and leaves 10 to 30 GB with each target.
 #[derive(Parser, Debug)]
 #[command(name = "registry", disable_version_flag = true, max_term_width = 110)]
 pub(crate) struct Arguments {

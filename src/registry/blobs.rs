@@ -43,7 +43,11 @@ impl Registry {
         digest: &Digest,
     ) -> Result<BlobContent, RegistryError> {
         let (link, blob) = self.visible_blob(grant, digest)?;
-        self.renew_promise(grant, digest, &link).await?;
+        match self.renew_promise(grant, digest, &link).await {
+            // Whoever reads skips no upload: a pull does not depend on a write.
+            Ok(()) | Err(RegistryError::Store(_)) => {}
+            Err(error) => return Err(error),
+        }
         BlobContent::open(self, digest, &blob).await
     }
 
@@ -66,12 +70,18 @@ impl Registry {
             return Ok(());
         };
         let digest = *digest;
-        self.meta
+        let renewed = self
+            .meta
             .write(move |tx| match links::visible(tx, repository, &digest)? {
                 Some(_) => links::promise(tx, repository, &digest, promise_s).map_err(RegistryError::from),
                 None => Err(RegistryError::BlobUnknown(digest)),
             })
-            .await
+            .await;
+        match renewed {
+            // Nothing can be pushed on the strength of it before the disk takes writes again.
+            Err(RegistryError::DiskFull | RegistryError::ReadOnly) => Ok(()),
+            renewed => renewed,
+        }
     }
 
     /// Gives the repository a blob that another one has and that the caller may read there; false when that one has

@@ -110,7 +110,7 @@ fn random_bytes_do_no_harm() {
     for seed in 0..150_u64 {
         let mut noise = bytes(seed, usize::try_from(seed * 7 % 900).unwrap());
         if seed % 3 == 0 {
-            let mut request = format!("GET /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\nX: ").into_bytes();
+            let mut request = b"GET /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\nX: ".to_vec();
             request.append(&mut noise);
             request.extend_from_slice(b"\r\n\r\n");
             noise = request;

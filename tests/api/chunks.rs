@@ -246,3 +246,18 @@ fn a_stale_location_still_works() {
     client.patch(&format!("{upload}?_state=older"), b"c").expect(202);
     close_upload(&client, &format!("{upload}?_state=older"), &sha256(b"abc"), b"").expect(201);
 }
+
+#[test]
+fn the_bytes_of_a_chunk_are_kept_whatever_its_encoding_and_framing() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let upload = open_upload(&client, "a");
+    for encoding in ["gzip", "zstd", "deflate", "br", "aws-chunked"] {
+        client.send("PATCH", &upload, &[("Content-Encoding", encoding)], b"\x1f\x8b").expect(202);
+    }
+    let framed = b"3;name=value\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-Trailer: yes\r\n\r\n";
+    client.send("PATCH", &upload, &[("Transfer-Encoding", "chunked")], framed).expect(202);
+    let content = [b"\x1f\x8b".repeat(5).as_slice(), b"abc0123456789"].concat();
+    let blob = close_upload(&client, &upload, &sha256(&content), b"").expect(201).location();
+    assert_eq!(client.get(&blob).expect(200).body, content);
+}

@@ -173,3 +173,30 @@ fn a_manifest_and_the_deletion_of_its_blob_never_both_succeed() {
         );
     }
 }
+
+#[test]
+fn pushing_into_a_repository_that_others_empty_never_fails_inside() {
+    let server = TestStowage::start();
+    at_once(8, |index| {
+        let client = server.client();
+        let layer = [u8::try_from(index).unwrap()];
+        for _ in 0..15 {
+            let manifest = image(&[&layer]);
+            for content in [&b"{}"[..], &layer] {
+                let upload = open_upload(&client, "a");
+                client.patch(&upload, content).expect(202);
+                close_upload(&client, &upload, &sha256(content), b"").expect(201);
+            }
+            // Another may have deleted a blob before the manifest came to refer to it.
+            let pushed = put_manifest(&client, "a", "t", OCI_MANIFEST, &manifest).status;
+            assert!(matches!(pushed, 201 | 400), "{pushed}");
+            let deleted = client.delete(&format!("/v2/a/manifests/{}", sha256(&manifest))).status;
+            assert_eq!(deleted == 202, pushed == 201, "nobody else deletes it");
+            for content in [&b"{}"[..], &layer] {
+                let deleted = client.delete(&format!("/v2/a/blobs/{}", sha256(content))).status;
+                assert!(matches!(deleted, 202 | 404 | 405), "{deleted}");
+            }
+        }
+    });
+    server.client().get("/v2/a/tags/list").expect_error(404, "NAME_UNKNOWN");
+}

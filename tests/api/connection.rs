@@ -1,33 +1,32 @@
 //! Connections: keep-alive, early answers, and what is no HTTP at all.
 
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
-
-use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::support::TestStowage;
 use crate::support::client::read_response;
-use crate::support::content::{
-    bytes, close_upload, open_upload, push_blob, push_image, put_manifest, sha256,
-};
+use crate::support::content::{bytes, open_upload, push_blob, push_image, sha256};
 
 #[test]
 fn a_tls_client_hello_on_the_plain_port_is_answered_at_once() {
     let server = TestStowage::start();
     let mut hello = vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     hello.extend_from_slice(&bytes(1, 506));
-    let mut stream = server.client().connect();
-    let started = Instant::now();
-    stream.write_all(&hello).unwrap();
-    let mut received = Vec::new();
-    // The connection may be reset: bytes that were never read are on their way.
-    let _ = stream.read_to_end(&mut received);
-    assert!(started.elapsed() < Duration::from_millis(300), "{:?}", started.elapsed());
-    assert!(
-        received.is_empty() || received.starts_with(b"HTTP/1.1 400"),
-        "{}",
-        String::from_utf8_lossy(&received)
-    );
+    let answer = || {
+        let mut stream = server.client().connect();
+        let started = Instant::now();
+        stream.write_all(&hello).unwrap();
+        let mut received = Vec::new();
+        // The connection may be reset: bytes that were never read are on their way.
+        let _ = stream.read_to_end(&mut received);
+        let text = String::from_utf8_lossy(&received).into_owned();
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 400"), "{text}");
+        started.elapsed()
+    };
+    // Of a busy machine one quick answer is enough; crane tries something else after 300 ms.
+    let quickest = (0..5).map(|_| answer()).min().unwrap();
+    assert!(quickest < Duration::from_millis(300), "{quickest:?}");
 }
 
 #[test]
@@ -55,15 +54,15 @@ fn requests_that_are_sent_ahead_are_answered_in_order() {
     let server = TestStowage::start();
     let client = server.client();
     let mut expected = Vec::new();
-    let mut requests = String::new();
+    let mut requests = Vec::new();
     for index in 0..20 {
         let content = bytes(index, 5000);
         let digest = push_blob(&client, "a", &content);
-        requests += &format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let _ = write!(requests, "GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
         expected.push(content);
     }
     let mut reader = BufReader::new(client.connect());
-    reader.get_mut().write_all(requests.as_bytes()).unwrap();
+    reader.get_mut().write_all(&requests).unwrap();
     for content in expected {
         assert_eq!(read_response(&mut reader, false).expect(200).body, content);
     }
@@ -99,17 +98,22 @@ fn an_answer_over_a_kept_connection_does_not_wait_for_acknowledgements() {
     let server = TestStowage::start();
     let client = server.client();
     let digest = push_blob(&client, "a", &bytes(1, 100 << 10));
-    let mut reader = BufReader::new(client.connect());
-    let mut times = Vec::new();
-    for _ in 0..21 {
-        let started = Instant::now();
-        write!(reader.get_mut(), "GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        read_response(&mut reader, false).expect(200);
-        times.push(started.elapsed());
+    // Many small pieces are many small writes, which is what a delay would hit.
+    let pieces: Vec<String> = (0..20).map(|index| format!("{}-{}", index * 10, index * 10 + 3)).collect();
+    for range in ["bytes=0-", &format!("bytes={}", pieces.join(","))] {
+        let mut reader = BufReader::new(client.connect());
+        let request = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\nRange: {range}\r\n\r\n");
+        let mut times = Vec::new();
+        for _ in 0..41 {
+            let started = Instant::now();
+            reader.get_mut().write_all(request.as_bytes()).unwrap();
+            read_response(&mut reader, false).expect(206);
+            times.push(started.elapsed());
+        }
+        // A delayed acknowledgement would cost 40 ms; a busy machine only makes some answers slow.
+        times.sort_unstable();
+        assert!(times[20] < Duration::from_millis(20), "{times:?}");
     }
-    // A delayed acknowledgement would cost 40 ms each time; a busy machine only makes some of them slow.
-    times.sort_unstable();
-    assert!(times[10] < Duration::from_millis(20), "{times:?}");
 }
 
 #[test]
@@ -134,14 +138,24 @@ fn a_large_body_that_is_refused_early_does_not_hide_the_error() {
     let large = bytes(1, 30_000_000);
     let gone = open_upload(&client, "a");
     client.delete(&gone).expect(204);
-    client.patch(&gone, &large).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
     client.send_chunked("PATCH", &gone, &large, 100_000).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
-    close_upload(&client, &gone, &sha256(&large), &large).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
-    client.patch("/v2/A/blobs/uploads/x", &large).expect_error(400, "NAME_INVALID");
-    client.post("/v2/a/blobs/uploads/?digest=sha256:x", &large).expect_error(400, "DIGEST_INVALID");
-    put_manifest(&client, "a", "t", OCI_MANIFEST, &large).expect_error(413, "MANIFEST_INVALID");
     client.send_chunked("PUT", "/v2/a/manifests/t", &large, 100_000).expect_error(413, "MANIFEST_INVALID");
-    client.send("DELETE", "/v2/", &[("Content-Length", "30000000")], &large).expect_error(405, "UNSUPPORTED");
+    for (method, path, status) in [
+        ("PATCH", gone.clone(), 404),
+        ("PUT", format!("{gone}?digest={}", sha256(&large)), 404),
+        ("PATCH", "/v2/A/blobs/uploads/x".to_owned(), 400),
+        ("POST", "/v2/a/blobs/uploads/?digest=sha256:x".to_owned(), 400),
+        ("PUT", "/v2/a/manifests/t".to_owned(), 413),
+        ("PUT", "/v2/a/manifests/-".to_owned(), 400),
+        ("DELETE", "/v2/".to_owned(), 405),
+    ] {
+        let mut stream = client.connect();
+        let head = client.head_of(method, &path, &[("Content-Length", "30000000")]);
+        stream.write_all(head.as_bytes()).unwrap();
+        // A server that closed at once would reset the connection, and many clients would show just that.
+        stream.write_all(&large).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        read_response(&mut BufReader::new(stream), false).expect(status);
+    }
 }
 
 #[test]
@@ -152,4 +166,67 @@ fn a_client_that_asks_for_the_end_of_the_connection_gets_it() {
     let mut received = String::new();
     stream.read_to_string(&mut received).unwrap();
     assert!(received.starts_with("HTTP/1.1 200") && received.ends_with("{}"), "{received}");
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
+    let server = TestStowage::start();
+    let client = server.client();
+    push_image(&client, "a", "t", b"layer");
+    let hidden = "DELETE /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5000);
+    let gone = open_upload(&client, "a");
+    client.delete(&gone).expect(204);
+    for target in [
+        format!("PATCH {gone}"),
+        format!("PUT {gone}?digest={}", sha256(b"x")),
+        "POST /v2/A/blobs/uploads/".to_owned(),
+        "POST /v2/a/blobs/uploads/?digest=x".to_owned(),
+        "PUT /v2/a/manifests/-".to_owned(),
+        "POST /v2/".to_owned(),
+        "GET /v2/a/tags/list".to_owned(),
+        "GET /elsewhere".to_owned(),
+        "DELETE /v2/a/manifests/unknown".to_owned(),
+    ] {
+        let mut reader = BufReader::new(client.connect());
+        let head = format!("{target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", hidden.len());
+        reader.get_mut().write_all(head.as_bytes()).unwrap();
+        reader.get_mut().write_all(hidden.as_bytes()).unwrap();
+        let answer = read_response(&mut reader, false);
+        assert_eq!(answer.header("connection"), Some("close"), "{target}");
+        reader.get_ref().shutdown(Shutdown::Write).unwrap();
+        assert_eq!(reader.fill_buf().unwrap(), b"", "{target}: something else was answered");
+        client.get("/v2/a/manifests/t").expect(200);
+    }
+}
+
+#[test]
+fn a_request_without_a_length_has_no_body() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let mut reader = BufReader::new(client.connect());
+    let mut send = |request: &str| {
+        write!(reader.get_mut(), "{request} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        read_response(&mut reader, false)
+    };
+    let upload = send("POST /v2/a/blobs/uploads/").expect(202).location();
+    assert_eq!(send(&format!("PATCH {upload}")).expect(202).header("range"), Some("0-0"));
+    send(&format!("PUT {upload}?digest={}", sha256(b""))).expect(201);
+    send(&format!("POST /v2/a/blobs/uploads/?digest={}", sha256(b"announced"))).expect(202);
+    send(&format!("POST /v2/a/blobs/uploads/?digest={}", sha256(b""))).expect(201);
+    send("PUT /v2/a/manifests/t").expect_error(400, "MANIFEST_INVALID");
+}
+
+#[test]
+fn requests_of_http_1_0_and_with_the_whole_address_are_answered() {
+    let server = TestStowage::start();
+    push_image(&server.client(), "a", "t", b"layer");
+    let absolute =
+        format!("GET http://{}/v2/a/manifests/t HTTP/1.1\r\nHost: x\r\nConnection: close", server.address);
+    for request in ["GET /v2/ HTTP/1.0", "GET /v2/a/manifests/t HTTP/1.0\r\nHost: x", &absolute] {
+        let mut stream = server.client().connect();
+        write!(stream, "{request}\r\n\r\n").unwrap();
+        let mut received = String::new();
+        stream.read_to_string(&mut received).unwrap();
+        assert!(received.lines().next().unwrap().ends_with(" 200 OK"), "{request}: {received}");
+    }
 }

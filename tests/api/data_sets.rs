@@ -86,7 +86,7 @@ impl DataSet {
         self.check_tags(client);
         for manifest in &self.manifests {
             manifest.check(client);
-            self.check_referrers(client, manifest);
+            manifest.check_referrers(client);
         }
         self.delete(client);
     }
@@ -131,27 +131,6 @@ impl DataSet {
         }
     }
 
-    /// Checks the referrers of a manifest's subject.
-    fn check_referrers(&self, client: &Client, manifest: &Pushed) {
-        let body: Value = serde_json::from_slice(&manifest.body).expect("JSON");
-        let Some(subject) = body["subject"]["digest"].as_str() else { return };
-        let own = body["artifactType"].as_str().or(body["config"]["mediaType"].as_str());
-        let filter = own.map(|own| format!("?artifactType={}", own.replace('+', "%2B"))).unwrap_or_default();
-        for query in ["", &filter] {
-            let response = client.get(&format!("/v2/repo/referrers/{subject}{query}")).expect(200);
-            assert_eq!(response.header("oci-filters-applied").is_some(), !query.is_empty());
-            let listed = response.json()["manifests"].as_array().expect("an array").clone();
-            let entry = listed.iter().find(|entry| entry["digest"] == manifest.digest).expect("it is listed");
-            assert_eq!(entry["mediaType"], manifest.media_type);
-            assert_eq!(entry["size"], manifest.body.len());
-            assert_eq!(entry["artifactType"].as_str(), own);
-            for (key, value) in body["annotations"].as_object().into_iter().flatten() {
-                assert_eq!(entry["annotations"][key], *value);
-            }
-            assert!(query.is_empty() || listed.iter().all(|entry| entry["artifactType"].as_str() == own));
-        }
-    }
-
     fn delete(&self, client: &Client) {
         for manifest in self.manifests.iter().rev() {
             for reference in manifest.tags.iter().chain([&manifest.digest]) {
@@ -172,6 +151,27 @@ impl DataSet {
 }
 
 impl Pushed {
+    /// Checks the referrers of a manifest's subject.
+    fn check_referrers(&self, client: &Client) {
+        let body: Value = serde_json::from_slice(&self.body).expect("JSON");
+        let Some(subject) = body["subject"]["digest"].as_str() else { return };
+        let own = body["artifactType"].as_str().or(body["config"]["mediaType"].as_str());
+        let filter = own.map(|own| format!("?artifactType={}", own.replace('+', "%2B"))).unwrap_or_default();
+        for query in ["", &filter] {
+            let response = client.get(&format!("/v2/repo/referrers/{subject}{query}")).expect(200);
+            assert_eq!(response.header("oci-filters-applied").is_some(), !query.is_empty());
+            let listed = response.json()["manifests"].as_array().expect("an array").clone();
+            let entry = listed.iter().find(|entry| entry["digest"] == self.digest).expect("it is listed");
+            assert_eq!(entry["mediaType"], self.media_type);
+            assert_eq!(entry["size"], self.body.len());
+            assert_eq!(entry["artifactType"].as_str(), own);
+            for (key, value) in body["annotations"].as_object().into_iter().flatten() {
+                assert_eq!(entry["annotations"][key], *value);
+            }
+            assert!(query.is_empty() || listed.iter().all(|entry| entry["artifactType"].as_str() == own));
+        }
+    }
+
     /// Pulls the manifest by its digest and by its tags.
     fn check(&self, client: &Client) {
         for reference in self.tags.iter().chain([&self.digest]) {

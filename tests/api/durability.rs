@@ -38,7 +38,7 @@ fn every_answer_is_the_same_after_a_restart() {
     push_image(&client, "a", "deleted", b"deleted");
     client.delete("/v2/a/manifests/deleted").expect(202);
     push_manifest(&client, "a", "index", OCI_INDEX, &index(&[&image]));
-    let signature = referrer(&image, "application/sig", json!({ "a": "b" }));
+    let signature = referrer(&image, "application/sig", &json!({ "a": "b" }));
     put_manifest(&client, "a", &format!("{}?tag=long", sha512(&signature)), OCI_MANIFEST, &signature)
         .expect(201);
     client.post(&format!("/v2/b/blobs/uploads/?mount={}&from=a", sha256(&large)), b"").expect(201);

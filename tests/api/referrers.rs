@@ -23,7 +23,7 @@ fn digests(response: &Response) -> Vec<String> {
 }
 
 /// Pushes a referrer by its digest and returns that.
-fn refer(client: &Client, subject: &[u8], artifact_type: &str, annotations: Value) -> String {
+fn refer(client: &Client, subject: &[u8], artifact_type: &str, annotations: &Value) -> String {
     push_blob(client, "a", b"{}");
     let body = referrer(subject, artifact_type, annotations);
     push_manifest(client, "a", &sha256(&body), OCI_MANIFEST, &body)
@@ -66,7 +66,7 @@ fn a_referrer_is_listed_at_once_with_all_that_describes_it() {
     let client = server.client();
     let subject = push_image(&client, "a", "t", b"layer");
     let annotations = json!({ "org.example.a": "1", "org.example.ü": "\"quoted\"\n", "": "" });
-    let body = referrer(&subject, "application/x.sbom", annotations.clone());
+    let body = referrer(&subject, "application/x.sbom", &annotations);
     for digest in [sha256(&body), sha512(&body)] {
         put_manifest(&client, "a", &digest, OCI_MANIFEST, &body).expect(201);
         let entries = listed(&ask(&client, &subject, ""));
@@ -116,9 +116,9 @@ fn a_filter_leaves_only_what_it_names_and_says_so() {
     let server = TestStowage::start();
     let client = server.client();
     let subject = push_image(&client, "a", "t", b"layer");
-    let sbom = refer(&client, &subject, "application/sbom+json", json!({}));
-    let signature = refer(&client, &subject, "application/sig", json!({}));
-    let other = refer(&client, &subject, "application/other", json!({}));
+    let sbom = refer(&client, &subject, "application/sbom+json", &json!({}));
+    let signature = refer(&client, &subject, "application/sig", &json!({}));
+    let other = refer(&client, &subject, "application/other", &json!({}));
     let everything = ask(&client, &subject, "");
     assert_eq!((digests(&everything).len(), everything.header("oci-filters-applied")), (3, None));
     for (query, mut expected) in [
@@ -161,7 +161,7 @@ fn pages_followed_to_the_end_hold_everything_once_and_keep_the_filter() {
     let mut wanted = Vec::new();
     for index in 0..9 {
         let artifact_type = format!("application/x+{}", index % 3);
-        let digest = refer(&client, &subject, &artifact_type, json!({ "n": index.to_string() }));
+        let digest = refer(&client, &subject, &artifact_type, &json!({ "n": index.to_string() }));
         if index % 3 == 0 {
             wanted.push(digest);
         }
@@ -189,7 +189,7 @@ fn a_page_is_never_larger_than_the_4_mib_that_clients_read() {
     let client = server.client();
     for index in 0..3 {
         let annotations = json!({ "n": index.to_string(), "filler": "x".repeat(1_700_000) });
-        refer(&client, b"subject", "application/x", annotations);
+        refer(&client, b"subject", "application/x", &annotations);
     }
     let first = ask(&client, b"subject", "");
     let second = client.get(&first.next_page().expect("a second page")).expect(200);
@@ -208,7 +208,7 @@ fn without_n_a_page_has_a_thousand_entries() {
             let client = server.client();
             scope.spawn(move || {
                 for index in (thread..1001).step_by(8) {
-                    let body = referrer(b"subject", "application/x", json!({ "n": index.to_string() }));
+                    let body = referrer(b"subject", "application/x", &json!({ "n": index.to_string() }));
                     push_manifest(&client, "a", &sha256(&body), OCI_MANIFEST, &body);
                 }
             });
@@ -224,8 +224,8 @@ fn the_list_outlives_its_subject_and_loses_a_deleted_referrer_at_once() {
     let server = TestStowage::start();
     let client = server.client();
     let subject = push_image(&client, "a", "t", b"layer");
-    let first = refer(&client, &subject, "application/1", json!({}));
-    let second = refer(&client, &subject, "application/2", json!({}));
+    let first = refer(&client, &subject, "application/1", &json!({}));
+    let second = refer(&client, &subject, "application/2", &json!({}));
     client.delete(&format!("/v2/a/manifests/{}", sha256(&subject))).expect(202);
     assert_eq!(digests(&ask(&client, &subject, "")).len(), 2);
     client.get(&format!("/v2/a/manifests/{first}")).expect(200);
@@ -239,7 +239,7 @@ fn referrers_of_another_repository_are_not_listed() {
     let client = server.client();
     let subject = push_image(&client, "a", "t", b"layer");
     push_image(&client, "b", "t", b"layer");
-    refer(&client, &subject, "application/x", json!({}));
+    refer(&client, &subject, "application/x", &json!({}));
     let other = client.get(&format!("/v2/b/referrers/{}", sha256(&subject))).expect(200);
     assert!(listed(&other).is_empty());
 }

@@ -16,7 +16,7 @@ fn the_answer_names_the_subject_of_images_and_indexes_at_every_push() {
     let server = TestStowage::start();
     let client = server.client();
     let subject = push_image(&client, "a", "t", b"layer");
-    let image = referrer(&subject, "application/x", json!({}));
+    let image = referrer(&subject, "application/x", &json!({}));
     let index = index_with(&descriptor(OCI_MANIFEST, &subject));
     for (media_type, body) in [(OCI_MANIFEST, &image), (OCI_INDEX, &index)] {
         for reference in [sha256(body), "tag".to_owned(), sha256(body), format!("{}?tag=u", sha512(body))] {
@@ -31,7 +31,7 @@ fn a_subject_need_not_be_there() {
     let server = TestStowage::start();
     let client = server.client();
     push_blob(&client, "a", b"{}");
-    let body = referrer(b"never pushed", "application/x", json!({}));
+    let body = referrer(b"never pushed", "application/x", &json!({}));
     let created = put_manifest(&client, "a", "t", OCI_MANIFEST, &body).expect(201);
     assert_eq!(created.header("oci-subject"), Some(sha256(b"never pushed").as_str()));
     let listed = client.get(&format!("/v2/a/referrers/{}", sha256(b"never pushed"))).expect(200).json();
@@ -72,7 +72,7 @@ fn a_manifest_may_be_its_own_neighbours_subject_in_a_chain() {
     push_blob(&client, "a", b"{}");
     let mut subject = push_image(&client, "a", "t", b"layer");
     for level in 0..5 {
-        let body = referrer(&subject, &format!("application/level.{level}"), json!({}));
+        let body = referrer(&subject, &format!("application/level.{level}"), &json!({}));
         put_manifest(&client, "a", &sha256(&body), OCI_MANIFEST, &body).expect(201);
         let listed = client.get(&format!("/v2/a/referrers/{}", sha256(&subject))).expect(200).json();
         assert_eq!(listed["manifests"].as_array().unwrap().len(), 1);

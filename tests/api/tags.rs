@@ -30,7 +30,7 @@ fn names(response: &Response) -> Vec<String> {
         .as_array()
         .expect("an array")
         .iter()
-        .map(|tag| tag.as_str().unwrap().to_owned())
+        .map(|tag| tag.as_str().expect("a tag").to_owned())
         .collect()
 }
 

@@ -283,3 +283,23 @@ fn a_repository_goes_with_its_last_upload() {
     client.delete(&second).expect(204);
     client.get("/v2/a/tags/list").expect_error(404, "NAME_UNKNOWN");
 }
+
+#[test]
+fn an_upload_goes_on_when_everything_else_in_its_repository_is_deleted() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for begun in [&b""[..], b"abc"] {
+        let other = push_blob(&client, "a", b"other");
+        let upload = open_upload(&client, "a");
+        client.patch(&upload, begun).expect(202);
+        client.delete(&format!("/v2/a/blobs/{other}")).expect(202);
+        client.get(&upload).expect(204);
+        client.patch(&upload, b"def").expect(202);
+        client.get("/v2/a/tags/list").expect(200);
+        let content = [begun, b"def"].concat();
+        let blob = close_upload(&client, &upload, &sha256(&content), b"").expect(201).location();
+        client.get(&blob).expect(200);
+        client.delete(&blob).expect(202);
+        client.get("/v2/a/tags/list").expect_error(404, "NAME_UNKNOWN");
+    }
+}

@@ -1,66 +1,17 @@
 //! Damaged content is never completed to a client, hides itself, and is healed by the next push.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
+use crate::behind::{Damage, blob_file, change_rows};
 use crate::exchange::exchange;
 use crate::process::{Stowage, assert_whole, run};
 use crate::support::content::{bytes, image, push_blob, push_image, push_manifest, sha256};
 use crate::support::eventually;
 use stowage::model::digest::Digest;
 use stowage::model::media_type::OCI_MANIFEST;
-use stowage::store::meta::{Meta, Options, Raw, StoreError, tables};
-
-/// A way to damage a file.
-#[derive(Clone, Copy, Debug)]
-enum Damage {
-    FirstByte,
-    LastByte,
-    CutOff,
-    Emptied,
-    Longer,
-    Replaced,
-    Removed,
-}
-
-use Damage::{CutOff, Emptied, FirstByte, LastByte, Longer, Removed, Replaced};
-
-const ALL: [Damage; 7] = [FirstByte, LastByte, CutOff, Emptied, Longer, Replaced, Removed];
-
-impl Damage {
-    fn apply(self, path: &Path) {
-        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-        let size = file.metadata().unwrap().len();
-        let flip = |offset| {
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, offset).unwrap();
-            file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
-        };
-        match self {
-            FirstByte => flip(0),
-            LastByte => flip(size - 1),
-            CutOff => file.set_len(size / 2).unwrap(),
-            Emptied => file.set_len(0).unwrap(),
-            Longer => file.write_all_at(b"x", size).unwrap(),
-            Replaced => {
-                let other = path.with_extension("other");
-                fs::write(&other, bytes(99, usize::try_from(size).unwrap())).unwrap();
-                fs::rename(other, path).unwrap();
-            }
-            Removed => fs::remove_file(path).unwrap(),
-        }
-    }
-}
-
-fn file_of(dir: &Path, digest: &str) -> PathBuf {
-    let hex = digest.strip_prefix("sha256:").expect("sha256");
-    dir.join("blobs/sha256").join(&hex[..2]).join(hex)
-}
+use stowage::store::meta::{Raw, tables};
 
 /// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
 fn assert_never_whole(server: &Stowage, path: &str, case: &str) {
@@ -78,13 +29,13 @@ fn a_damaged_blob_is_never_completed_and_healed_by_a_push() {
     let server = Stowage::start(dir.path());
     // Sent as one piece, in a few pieces, in many.
     for (number, size) in (0..).zip([1_000, 70_000, 3_000_000]) {
-        for (kind, damage) in (0..).zip(ALL) {
+        for (kind, damage) in (0..).zip(Damage::ALL) {
             let case = format!("{size} bytes, {damage:?}");
             let content = bytes(number * 100 + kind, size);
             let digest = push_blob(&server.client(), "team/app", &content);
             let path = format!("/v2/team/app/blobs/{digest}");
             assert!(server.client().get(&path).expect(200).body == content);
-            damage.apply(&file_of(dir.path(), &digest));
+            damage.apply(&blob_file(dir.path(), &digest));
             assert_never_whole(&server, &path, &case);
             push_blob(&server.client(), "team/app", &content);
             assert!(server.client().get(&path).expect(200).body == content, "{case}");
@@ -99,12 +50,12 @@ fn a_damaged_blob_is_never_completed_and_healed_by_a_push() {
 fn damage_done_while_no_server_runs_is_found_by_the_check_and_by_the_pull() {
     let dir = TempDir::new().unwrap();
     let server = Stowage::start(dir.path());
-    let contents: Vec<Vec<u8>> = (0..).zip(ALL).map(|(seed, _)| bytes(seed + 1, 200_000)).collect();
+    let contents: Vec<Vec<u8>> = (0..).zip(Damage::ALL).map(|(seed, _)| bytes(seed + 1, 200_000)).collect();
     let digests: Vec<String> =
         contents.iter().map(|content| push_blob(&server.client(), "team/app", content)).collect();
     server.stop();
-    for (damage, digest) in ALL.into_iter().zip(&digests) {
-        damage.apply(&file_of(dir.path(), digest));
+    for (damage, digest) in Damage::ALL.into_iter().zip(&digests) {
+        damage.apply(&blob_file(dir.path(), digest));
     }
     let checked = run("fsck", &["--deep", "--json"], dir.path());
     assert_eq!(checked.code, Some(7), "{checked:?}");
@@ -112,7 +63,7 @@ fn damage_done_while_no_server_runs_is_found_by_the_check_and_by_the_pull() {
         assert!(checked.stdout.contains(digest), "{digest} is not named: {checked:?}");
     }
     let server = Stowage::start(dir.path());
-    for ((damage, digest), content) in ALL.into_iter().zip(&digests).zip(&contents) {
+    for ((damage, digest), content) in Damage::ALL.into_iter().zip(&digests).zip(&contents) {
         let path = format!("/v2/team/app/blobs/{digest}");
         assert_never_whole(&server, &path, &format!("{damage:?}"));
         push_blob(&server.client(), "team/app", content);
@@ -130,7 +81,7 @@ fn a_damaged_blob_is_not_mounted_and_keeps_its_manifest_from_nothing() {
     let manifest = push_image(&server.client(), "team/app", "latest", &layer);
     let digest = sha256(&layer);
     let path = format!("/v2/team/app/blobs/{digest}");
-    FirstByte.apply(&file_of(dir.path(), &digest));
+    Damage::FirstByte.apply(&blob_file(dir.path(), &digest));
     assert_never_whole(&server, &path, "the layer");
     let client = server.client();
     client.post(&format!("/v2/team/copy/blobs/uploads/?mount={digest}&from=team/app"), b"").expect(202);
@@ -148,7 +99,9 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
     push_blob(&server.client(), "team/app", b"{}");
     // Read inline, and on a blocking thread.
     let layers: Vec<Vec<u8>> = (0_u8..250).map(|seed| vec![seed; 10]).collect();
-    layers.iter().for_each(|layer| drop(push_blob(&server.client(), "team/app", layer)));
+    for layer in &layers {
+        push_blob(&server.client(), "team/app", layer);
+    }
     let small = image(&[&layers[0]]);
     let large = [image(&layers.iter().map(Vec::as_slice).collect::<Vec<_>>()), vec![b' '; 70_000]].concat();
     for (tag, manifest) in [("small", &small), ("large", &large)] {
@@ -186,18 +139,6 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
 
 /// Puts other bytes in the place of a manifest's.
 fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
-    let digest: Digest = digest.parse().unwrap();
-    let runtime = Runtime::new().unwrap();
-    let options = Options {
-        data_dir: dir.to_owned(),
-        cache_bytes: 1 << 20,
-        wall: || 0,
-        sync_shard: Arc::new(|_| Ok(())),
-        runtime: runtime.handle().clone(),
-        faults: None,
-    };
-    let meta = Meta::open(options).unwrap();
-    let changed = meta.write(move |tx| tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(body.clone())));
-    runtime.block_on(changed).map_err(|error: StoreError| error.to_string()).unwrap();
-    meta.close();
+    let key = digest.parse::<Digest>().expect("a digest").key();
+    change_rows(dir, move |tx| tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(body.clone())));
 }

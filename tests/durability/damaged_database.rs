@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
-use crate::process::{Ended, Stowage, assert_whole, refused_start, run};
+use crate::behind::{change_rows, tree};
+use crate::process::{Ended, Stowage, assert_whole, directory_in_memory, refused_start, run};
 use crate::support::content::{bytes, push_image};
-use stowage::store::meta::{Meta, Options, StoreError, Tx as _, tables};
+use stowage::store::meta::{Tx as _, tables};
 
 const MANIFEST: &str = "/v2/team/app/manifests/latest";
 
@@ -24,16 +23,16 @@ struct Store {
 
 impl Store {
     fn new(crashed: bool) -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = directory_in_memory();
         let server = Stowage::start(dir.path());
         let manifest = push_image(&server.client(), "team/app", "latest", &bytes(1, 100_000));
         if crashed {
-            server.kill()
+            server.kill();
         } else {
-            server.stop()
+            server.stop();
         }
         let database = dir.path().join("stowage.redb");
-        let whole = fs::read(&database).unwrap();
+        let whole = fs::read(&database).expect("the database is there");
         Self { dir, database, whole, manifest }
     }
 
@@ -41,15 +40,22 @@ impl Store {
         self.dir.path()
     }
 
+    fn replace(&self, content: &[u8]) {
+        fs::write(&self.database, content).expect("the database is replaced");
+    }
+
     /// Puts `content` in the place of the database. Start and check say what is wrong, and change nothing.
     #[track_caller]
     fn assert_refused(&self, content: &[u8], code: i32, case: &str) {
-        fs::write(&self.database, content).unwrap();
+        self.replace(content);
         let blobs = tree(&self.path().join("blobs"));
         let assert = |ended: &Ended, text: &str| {
             assert_eq!(ended.code, Some(code), "{case}: {ended:?}");
             assert!(!text.is_empty() && !text.contains("panicked"), "{case}: {ended:?}");
-            assert!(fs::read(&self.database).unwrap() == content, "{case}: the database was changed");
+            assert!(
+                fs::read(&self.database).expect("it is there") == content,
+                "{case}: the database was changed"
+            );
             assert!(tree(&self.path().join("blobs")) == blobs, "{case}: blobs were changed");
             assert!(!self.path().join("stowage.redb.new").exists(), "{case}");
         };
@@ -65,23 +71,12 @@ impl Store {
 
     /// With the right bytes back everything is there again.
     fn assert_healed(&self) {
-        fs::write(&self.database, &self.whole).unwrap();
+        self.replace(&self.whole);
         let server = Stowage::start(self.path());
         assert!(server.client().get(MANIFEST).expect(200).body == self.manifest);
         server.stop();
         assert_whole(self.path());
     }
-}
-
-/// Every file below a directory, and its size.
-fn tree(dir: &Path) -> Vec<(PathBuf, u64)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let (path, metadata) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
-        if metadata.is_dir() { found.extend(tree(&path)) } else { found.push((path, metadata.len())) }
-    }
-    found.sort();
-    found
 }
 
 fn flipped(whole: &[u8], range: std::ops::Range<usize>) -> Vec<u8> {
@@ -143,26 +138,12 @@ fn a_store_without_its_database_is_refused_and_gets_no_new_one() {
 fn a_format_of_the_future_is_refused_untouched() {
     for crashed in [false, true] {
         let store = Store::new(crashed);
-        let runtime = Runtime::new().unwrap();
-        let options = Options {
-            data_dir: store.path().to_owned(),
-            cache_bytes: 1 << 20,
-            wall: || 0,
-            sync_shard: Arc::new(|_| Ok(())),
-            runtime: runtime.handle().clone(),
-            faults: None,
-        };
-        let meta = Meta::open(options).unwrap();
-        let changed = meta.write(|tx| {
+        change_rows(store.path(), |tx| {
             let mut format = tx.get(&tables::FORMAT, ())?.expect("a format");
-            format.schema = 99;
-            format.min_reader = 98;
-            format.min_writer = 98;
+            (format.schema, format.min_reader, format.min_writer) = (99, 98, 98);
             format.written_by = "9.9.9".to_owned();
             tx.put(&tables::FORMAT, (), &format)
         });
-        runtime.block_on(changed).map_err(|error: StoreError| error.to_string()).unwrap();
-        meta.close();
         let future = fs::read(&store.database).unwrap();
         store.assert_refused(&future, 3, "a format of the future");
         let refused = refused_start(store.path());
@@ -189,7 +170,7 @@ fn somebody_elses_database_is_refused_untouched() {
 #[test]
 fn blobs_of_another_store_are_refused() {
     let (first, second) = (Store::new(false), Store::new(false));
-    fs::write(&first.database, &second.whole).unwrap();
+    first.replace(&second.whole);
     let refused = refused_start(first.path());
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(refused.stderr.contains("another database"), "{refused:?}");

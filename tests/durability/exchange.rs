@@ -1,5 +1,6 @@
 //! One request and its answer, when the server may go away at any moment.
 
+use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -22,13 +23,13 @@ pub(crate) fn exchange(
 ) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-        head += &format!("Content-Length: {}\r\n", body.len());
+        let _ = write!(head, "Content-Length: {}\r\n", body.len());
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     // A server that refuses early may close before it has read everything; what it said counts.
@@ -51,6 +52,11 @@ fn parse(received: &[u8], head_only: bool) -> Option<Answer> {
 }
 
 impl Answer {
+    /// What docker prints of a 5xx.
+    pub(crate) fn status_line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
     /// The first header of this name, which is given in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
-use tempfile::TempDir;
-
-use crate::process::assert_whole;
+use crate::exchange::exchange;
+use crate::process::{assert_whole, directory_in_memory, note};
 use crate::support::content::{bytes, image, sha256};
 use crate::support::{Client, Response, Setup, TestStowage};
 use stowage::app::{App, FirstAdmin, Hooks, Start};
@@ -50,12 +49,12 @@ impl Rig {
     /// acknowledged.
     fn push(&mut self, name: &str, seed: u64) -> Result<(), Response> {
         let client = self.server.client();
-        let layer = bytes(seed, 400_000);
+        let layer = bytes(seed, 40_000);
         let base = format!("/v2/{name}/blobs");
         let digest = sha256(&layer);
         let upload = good(client.post(&format!("{base}/uploads/"), b""))?.location();
-        good(client.patch(&upload, &layer[..300_000]))?;
-        good(client.put(&format!("{upload}?digest={digest}"), &layer[300_000..]))?;
+        good(client.patch(&upload, &layer[..30_000]))?;
+        good(client.put(&format!("{upload}?digest={digest}"), &layer[30_000..]))?;
         self.book(format!("{base}/{digest}"), &layer);
         let config = sha256(b"{}");
         good(client.post(&format!("{base}/uploads/?digest={config}"), b"{}"))?;
@@ -128,15 +127,10 @@ fn panics() -> &'static Mutex<Vec<String>> {
     &PANICS
 }
 
-/// A directory in memory where there is one: these tests do not depend on what a real disk keeps.
-fn fast_directory() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
-}
-
 #[test]
 fn a_push_survives_an_error_of_any_call_of_the_blob_store() {
     panics();
-    let dir = fast_directory();
+    let dir = directory_in_memory();
     let mut rig = Rig::in_directory(dir.path());
     for (kind, fault) in [Fault::Errno(EIO), Fault::Errno(ENOSPC), Fault::ShortWrite].into_iter().enumerate()
     {
@@ -155,7 +149,7 @@ fn a_push_survives_an_error_of_any_call_of_the_blob_store() {
             }
             rig.recovers(&name, seed, &case);
             if !fired {
-                println!("{case}: the first that never came");
+                note(&format!("{case}: the first that never came"));
                 clean = true;
                 break;
             }
@@ -168,7 +162,7 @@ fn a_push_survives_an_error_of_any_call_of_the_blob_store() {
 #[test]
 fn a_push_survives_an_error_of_any_call_of_the_database_file() {
     panics();
-    let dir = fast_directory();
+    let dir = directory_in_memory();
     let mut rig = Rig::in_directory(dir.path());
     let mut clean = false;
     for n in 1..ENDLESS {
@@ -186,7 +180,7 @@ fn a_push_survives_an_error_of_any_call_of_the_database_file() {
         }
         if !fired {
             // The plan stays for what comes next, of whom nobody expects it.
-            println!("{case}: the first that never came");
+            note(&format!("{case}: the first that never came"));
             clean = true;
             break;
         }
@@ -199,7 +193,7 @@ fn a_push_survives_an_error_of_any_call_of_the_database_file() {
 #[test]
 fn a_pull_survives_an_error_of_any_call_of_the_blob_store() {
     panics();
-    let dir = fast_directory();
+    let dir = directory_in_memory();
     let mut rig = Rig::in_directory(dir.path());
     rig.push("pulls", 1).unwrap();
     for fault in [Fault::Errno(EIO), Fault::ShortWrite] {
@@ -208,7 +202,7 @@ fn a_pull_survives_an_error_of_any_call_of_the_blob_store() {
             let case = format!("{fault:?} at call {n}");
             rig.blobs.set_plan(Some(Plan { fail_at: n, kind: fault }));
             for (path, content) in &rig.books {
-                let pulled = crate::exchange::exchange(rig.server.address, "GET", path, &[], b"");
+                let pulled = exchange(rig.server.address, "GET", path, &[], b"");
                 match pulled {
                     Ok(answer) if answer.status == 200 => assert!(answer.body == *content, "{case}: {path}"),
                     Ok(answer) => assert!(matches!(answer.status, 500 | 503), "{case}: {path}: {answer:?}"),
@@ -221,7 +215,7 @@ fn a_pull_survives_an_error_of_any_call_of_the_blob_store() {
             // An error that passes says nothing about the bytes.
             check(&rig.server.client(), rig.books.iter(), &case);
             if !fired {
-                println!("{case}: the first that never came");
+                note(&format!("{case}: the first that never came"));
                 clean = true;
                 break;
             }
@@ -234,7 +228,7 @@ fn a_pull_survives_an_error_of_any_call_of_the_blob_store() {
 #[test]
 fn a_start_whose_disk_fails_is_refused_and_loses_nothing() {
     panics();
-    let dir = fast_directory();
+    let dir = directory_in_memory();
     let start = |faults: &Arc<Faults>| {
         App::open(Start {
             config: Setup::default().config,

@@ -4,9 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::process::{Stowage, assert_whole};
+use crate::process::{Stowage, assert_whole, directory_in_memory, note};
 use crate::support::content::push_image;
 
 const KILLS: u64 = 30;
@@ -14,19 +12,19 @@ const KILLS: u64 = 30;
 #[test]
 fn a_first_start_may_be_killed_at_any_moment() {
     let begun = Instant::now();
-    let dir = TempDir::new().unwrap();
+    let dir = directory_in_memory();
     Stowage::start(dir.path()).kill();
     let whole_us = u64::try_from(begun.elapsed().as_micros()).unwrap();
 
     for kill in 0..KILLS {
-        let dir = TempDir::new().unwrap();
+        let dir = directory_in_memory();
         // Every second directory is the server's own to make.
         let data = if kill % 2 == 0 { dir.path().to_owned() } else { dir.path().join("a/b") };
         let server = Stowage::launch(&data, &[]);
         let delay_us = RandomState::new().build_hasher().finish() % whole_us;
         std::thread::sleep(Duration::from_micros(delay_us));
         server.kill();
-        println!("killed after {delay_us} us of {whole_us}");
+        note(&format!("killed after {delay_us} us of {whole_us}"));
         let server = Stowage::start(&data);
         assert!(!data.join("stowage.redb.new").exists());
         if kill % 10 == 0 {

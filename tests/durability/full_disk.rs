@@ -14,15 +14,15 @@ use crate::volume::Volume;
 use stowage::model::media_type::OCI_MANIFEST;
 
 const MIB: usize = 1 << 20;
-const REASON: &str = "507 the registry's disk is full: free some space or ask its admin to";
+const REASON: &str = "HTTP/1.1 507 the registry's disk is full: free some space or ask its admin to";
 
 /// Fills the disk with something that is not the registry's, up to `left` bytes.
 fn fill(path: &Path, left: usize) {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the filler opens");
     let block = [1; 4096];
     while file.write_all(&block).is_ok() {}
-    let size = file.metadata().unwrap().len();
-    file.set_len(size.saturating_sub(left as u64)).unwrap();
+    let size = file.metadata().expect("the filler is there").len();
+    file.set_len(size.saturating_sub(left as u64)).expect("it can be cut off");
 }
 
 fn push(server: &Stowage, content: &[u8]) -> Answer {
@@ -37,7 +37,7 @@ fn push_until_full(server: &Stowage) -> Vec<Vec<u8>> {
         let content = bytes(seed, 2 * MIB + 123);
         let answer = push(server, &content);
         if answer.status != 201 {
-            assert!(answer.head.lines().next().unwrap().ends_with(REASON), "{answer:?}");
+            assert_eq!(answer.status_line(), REASON);
             assert_eq!(answer.header("retry-after"), Some("60"));
             let body = String::from_utf8_lossy(&answer.body).into_owned();
             assert!(body.contains("DENIED") && body.contains("disk is full"), "{body}");
@@ -56,7 +56,7 @@ fn assert_there(server: &Stowage, contents: &[Vec<u8>]) {
 }
 
 fn uploads(data: &Path) -> usize {
-    fs::read_dir(data.join("uploads")).unwrap().count()
+    fs::read_dir(data.join("uploads")).expect("a directory").count()
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_disk_without_a_free_byte_costs_nothing_that_was_acknowledged() {
     fill(&filler, 0);
     for round in 0..5 {
         let refused = push(&server, &bytes(1000 + round, 100_000));
-        assert!(refused.head.lines().next().unwrap().ends_with(REASON), "{refused:?}");
+        assert_eq!(refused.status_line(), REASON);
         send_chunk(&client, &upload, 300_000, &layer[300_000..]).expect_error(507, "DENIED");
         assert_eq!(offset(&client, &upload), 300_000);
         assert_there(&server, &contents);

@@ -1,6 +1,7 @@
 //! What was acknowledged stays: through kills, full and failing disks, damage, and everything else that goes wrong below
 //! or around the server.
 
+mod behind;
 mod damaged_content;
 mod damaged_database;
 mod exchange;

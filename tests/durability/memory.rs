@@ -4,7 +4,7 @@ use std::io::{BufReader, Write as _};
 
 use tempfile::TempDir;
 
-use crate::process::{Stowage, assert_whole, offset};
+use crate::process::{Stowage, assert_whole, note, offset};
 use crate::support::client::read_response;
 use crate::support::content::{open_upload, push_image, put_manifest};
 use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
@@ -34,7 +34,7 @@ fn a_gibibyte_in_one_request_needs_less_than_a_hundred_mebibytes() {
     let head = client.head(&format!("/v2/team/app/blobs/{digest}")).expect(200);
     assert_eq!(head.header("content-length"), Some((1024 * MIB).to_string().as_str()));
     let peak = server.peak_memory_mib();
-    println!("peak: {peak} MiB");
+    note(&format!("peak: {peak} MiB"));
     assert!(peak < 100, "{peak} MiB");
 }
 
@@ -82,7 +82,7 @@ fn two_hundred_large_pieces_of_nonsense_at_once_need_less_than_two_hundred_mebib
         assert!(server.client().get("/v2/team/app/manifests/latest").expect(200).body == manifest);
     });
     let peak = server.peak_memory_mib();
-    println!("peak: {peak} MiB");
+    note(&format!("peak: {peak} MiB"));
     assert!(peak < 200, "{peak} MiB");
     push_image(&server.client(), "team/app", "afterwards", b"a third layer");
     assert!(server.client().get("/v2/team/app/manifests/latest").expect(200).body == manifest);

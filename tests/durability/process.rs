@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::exchange::exchange;
 use crate::support::Client;
 
 /// How long anything may take that ends by itself. Far more than it needs: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `stowage serve`. It is killed when it is dropped.
 pub(crate) struct Stowage {
@@ -187,6 +187,17 @@ pub(crate) fn offset(client: &Client, upload: &str) -> usize {
     let last = standing.header("range").and_then(|range| range.strip_prefix("0-")).expect("a range");
     // An empty upload says 0-0; no test here sends a single byte.
     last.parse::<usize>().expect("a number") + usize::from(last != "0")
+}
+
+/// A directory in memory where there is room for one: for tests that do not depend on what a disk keeps.
+pub(crate) fn directory_in_memory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
+}
+
+/// Tells whoever reads the output of a failed test.
+#[expect(clippy::print_stdout, reason = "the test runner shows it when the test fails")]
+pub(crate) fn note(text: &str) {
+    println!("{text}");
 }
 
 /// A command of the binary, with nothing of this machine's settings.

@@ -1,10 +1,14 @@
 //! A disk that takes no writes: pulls go on, and everything else is refused in clear words.
 
-use crate::process::{Stowage, assert_whole, refused_start};
-use crate::support::content::{bytes, image, open_upload, push_image, put_manifest, sha256};
-use crate::support::eventually;
-use crate::volume::Volume;
+use std::sync::Arc;
+
+use crate::process::{Stowage, assert_whole, directory_in_memory, refused_start};
+use crate::support::content::{bytes, image, open_upload, push_blob, push_image, put_manifest, sha256};
+use crate::support::{Client, Setup, TestStowage, eventually};
+use crate::volume::{ReadOnlyFile, Volume};
+use stowage::app::Hooks;
 use stowage::model::media_type::OCI_MANIFEST;
+use stowage::store::meta::faulty::Faults;
 
 #[test]
 fn pulls_go_on_when_the_disk_turns_read_only() {
@@ -41,6 +45,39 @@ fn pulls_go_on_when_the_disk_turns_read_only() {
         pulls_go_on();
     }
     server.stop();
+}
+
+#[test]
+fn pulls_that_would_renew_a_promise_go_on_and_changes_are_taken_when_the_disk_takes_them() {
+    let dir = directory_in_memory();
+    let faults = Arc::new(Faults::default());
+    let hooks = Hooks { meta_faults: Some(Arc::clone(&faults)), blobs: None };
+    let mut setup = Setup { hooks, directory: Some(dir.path().to_owned()), ..Setup::default() };
+    setup.config.storage.gc.promise = "0s".parse().unwrap();
+    let server = TestStowage::with(setup);
+    let client = server.client();
+    let path = format!("/v2/team/app/blobs/{}", push_blob(&client, "team/app", b"nothing refers to this"));
+    let Some(read_only) = ReadOnlyFile::new(&dir.path().join("stowage.redb")) else { return };
+    // The open file still takes writes; one that fails makes the server open it again.
+    faults.fail_after(1, libc::EROFS);
+    for round in 0..3 {
+        client.get(&path).expect(200);
+        client.head(&path).expect(200);
+        let answer = client.post("/v2/team/new/blobs/uploads/", b"");
+        assert_eq!(answer.status, 405, "{round}: {answer:?}");
+        push_is_refused(&client, &bytes(round, 1000));
+    }
+    drop(read_only);
+    eventually("changes are taken", || client.post("/v2/team/new/blobs/uploads/", b"").status == 202);
+    push_image(&client, "team/app", "latest", b"layer");
+    client.get(&path).expect(200);
+    server.stop();
+    assert_whole(dir.path());
+}
+
+fn push_is_refused(client: &Client, content: &[u8]) {
+    let path = format!("/v2/team/app/blobs/uploads/?digest={}", sha256(content));
+    client.post(&path, content).expect_error(405, "UNSUPPORTED");
 }
 
 #[test]

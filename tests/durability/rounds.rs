@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::exchange::{Answer, exchange};
-use crate::process::{Stowage, assert_whole};
+use crate::process::{Stowage, assert_whole, note};
 use crate::support::content::{bytes, image, sha256};
 use stowage::model::media_type::OCI_MANIFEST;
 
@@ -168,7 +168,7 @@ impl Ledger {
 fn nothing_acknowledged_is_lost_in_ten_kills_at_random_moments() {
     let seed = std::env::var("STOWAGE_TEST_SEED")
         .map_or_else(|_| RandomState::new().build_hasher().finish(), |seed| seed.parse().expect("a number"));
-    println!("repeat with STOWAGE_TEST_SEED={seed}");
+    note(&format!("repeat with STOWAGE_TEST_SEED={seed}"));
     let dir = TempDir::new().unwrap();
     let mut dice = Dice(seed);
     let mut ledgers: Vec<Ledger> = (0..WRITERS).map(Ledger::of_writer).collect();
@@ -185,11 +185,13 @@ fn nothing_acknowledged_is_lost_in_ten_kills_at_random_moments() {
         });
         assert_whole(dir.path());
         let server = Stowage::start(dir.path());
-        ledgers.iter_mut().for_each(|ledger| ledger.check(&server));
+        for ledger in &mut ledgers {
+            ledger.check(&server);
+        }
         server.kill();
     }
     assert_whole(dir.path());
     let blobs: usize = ledgers.iter().map(|ledger| ledger.blobs.len()).sum();
-    println!("{blobs} blobs were acknowledged");
+    note(&format!("{blobs} blobs were acknowledged"));
     assert!(blobs > 20, "the writers came to nothing");
 }

@@ -18,8 +18,8 @@ fn send_half(server: &Stowage, method: &str, path: &str, content: &[u8]) -> TcpS
     let client = server.client();
     let mut stream = client.connect();
     let head = client.head_of(method, path, &[("Content-Length", &content.len().to_string())]);
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(&content[..content.len() / 2]).unwrap();
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    stream.write_all(&content[..content.len() / 2]).expect("the half is sent");
     stream
 }
 

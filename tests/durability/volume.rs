@@ -6,6 +6,8 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
+use crate::process::note;
+
 /// A mounted file system. It goes when it is dropped; drop every server on it first.
 pub(crate) struct Volume {
     mount_point: PathBuf,
@@ -68,9 +70,33 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if let Err(error) = command("umount", &["--lazy", text(&self.mount_point)]) {
-            println!("{}: {error}", self.mount_point.display());
+        unmount(&self.mount_point);
+    }
+}
+
+/// A file that can only be opened for reading, whoever asks. Those who have it open already go on.
+pub(crate) struct ReadOnlyFile(PathBuf);
+
+impl ReadOnlyFile {
+    pub(crate) fn new(path: &Path) -> Option<Self> {
+        let mounted = command("mount", &["--bind", text(path), text(path)])
+            .and_then(|_| command("mount", &["-o", "remount,bind,ro", text(path)]));
+        match mounted {
+            Ok(_) => Some(Self(path.to_owned())),
+            Err(error) => left_out(&error),
         }
+    }
+}
+
+impl Drop for ReadOnlyFile {
+    fn drop(&mut self) {
+        unmount(&self.0);
+    }
+}
+
+fn unmount(path: &Path) {
+    if let Err(error) = command("umount", &["--lazy", text(path)]) {
+        note(&format!("{}: {error}", path.display()));
     }
 }
 
@@ -87,9 +113,9 @@ fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
 }
 
 /// On somebody's laptop a test that needs root is left out; where everything is to be tested it fails.
-fn left_out(error: &io::Error) -> Option<Volume> {
+fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "no file system for the test: {error}");
-    println!("left out, for it needs a file system of its own: {error}");
+    note(&format!("left out, for it needs a file system of its own: {error}"));
     None
 }

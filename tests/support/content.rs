@@ -54,7 +54,7 @@ pub fn index(manifests: &[&[u8]]) -> Vec<u8> {
 }
 
 /// An artifact manifest that refers to `subject`.
-pub fn referrer(subject: &[u8], artifact_type: &str, annotations: Value) -> Vec<u8> {
+pub fn referrer(subject: &[u8], artifact_type: &str, annotations: &Value) -> Vec<u8> {
     let manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type,
         "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"), "layers": [],

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use super::error::StoreError;
 use super::faulty::{Faults, FaultyBackend};
 use super::format;
 use super::format::OpenError;
+use super::overlay::Overlay;
 use super::rows::Clock;
 
 /// The name of the database file in the data directory.
@@ -91,6 +94,25 @@ impl Opener {
         self.guard(file, |file| self.database(file))
     }
 
+    /// Opens the database that is there on a disk that takes no writes.
+    fn open_for_reading(&self) -> Result<Database, OpenError> {
+        let path = self.path();
+        let file = File::open(&path).map_err(|source| OpenError::io(&path, source))?;
+        self.guard(file, |file| {
+            Builder::new().set_cache_size(self.cache_bytes).create_with_backend(Overlay::new(file)?)
+        })
+    }
+
+    /// The database that `open` finds, and its clock.
+    fn checked(
+        &self,
+        open: impl Fn(&Self) -> Result<Database, OpenError>,
+    ) -> Result<(Database, Clock), OpenError> {
+        let database = open(self)?;
+        let stored = format::check(&database, &self.path())?;
+        Ok((database, stored.clock))
+    }
+
     /// Opens a file that may be anything: an empty one is refused, for redb would make a new database of it and with
     /// it an empty registry, and a panic over its pages is an answer like another.
     fn guard<F, T>(&self, file: F, open: impl FnOnce(F) -> Result<T, DatabaseError>) -> Result<T, OpenError>
@@ -116,7 +138,7 @@ impl Opener {
                 OpenError::UnknownFormat { path, found: format!("redb file format {version}") }
             }
             DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != io::ErrorKind::InvalidData =>
+                if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
             {
                 OpenError::io(&path, source)
             }
@@ -148,11 +170,13 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 pub(super) struct Handle {
     opener: Opener,
     current: ArcSwapOption<Database>,
+    /// Why the database can only be read, while that is so.
+    refusal: Mutex<Option<StoreError>>,
 }
 
 impl Handle {
     pub(super) fn new(opener: Opener, database: Database) -> Self {
-        Self { opener, current: ArcSwapOption::from_pointee(database) }
+        Self { opener, current: ArcSwapOption::from_pointee(database), refusal: Mutex::new(None) }
     }
 
     pub(super) fn database(&self) -> Result<Arc<Database>, StoreError> {
@@ -164,57 +188,97 @@ impl Handle {
         self.current.load().as_ref().is_some_and(|current| Weak::ptr_eq(database, &Arc::downgrade(current)))
     }
 
-    /// Closes the database once the last reader has let it go, and opens it again. Only the writer calls this,
-    /// with its transaction dropped.
+    /// Why changes are to be refused: the disk takes none, and what redb would write stays in memory.
+    pub(super) fn refusal(&self) -> Option<StoreError> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_refusal(&self, refusal: Option<StoreError>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
+    /// Opens the database again: as it was, or else for reading only, which [`Handle::refusal`] tells. Only the writer
+    /// calls this, with its transaction dropped.
     pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
+        if self.refusal().is_some() {
+            // Readers keep what they have until there is something better.
+            let (database, clock) = self.opener.checked(Opener::open).map_err(failure)?;
+            self.replace(database);
+            self.set_refusal(None);
+            tracing::warn!("the disk takes writes again");
+            return Ok(clock);
+        }
         self.close();
         let mut pause = Duration::from_millis(50);
         let mut last = StoreError::Unavailable;
         for _ in 0..3 {
-            match self.opener.open().and_then(|database| {
-                let stored = format::check(&database, &self.opener.path())?;
-                Ok((database, stored))
-            }) {
-                Ok((database, stored)) => {
+            match self.opener.checked(Opener::open) {
+                Ok((database, clock)) => {
                     self.current.store(Some(Arc::new(database)));
                     tracing::warn!("the metadata database was reopened after an I/O error");
-                    return Ok(stored.clock);
+                    return Ok(clock);
                 }
-                Err(OpenError::Io { source, .. }) => last = StoreError::from_io(&source),
-                Err(error) => last = StoreError::Io(error.to_string()),
+                Err(error) => last = failure(error),
+            }
+            if matches!(last, StoreError::ReadOnly) {
+                break;
             }
             std::thread::sleep(pause);
             pause *= 4;
         }
-        Err(last)
+        let Ok((database, clock)) = self.opener.checked(Opener::open_for_reading) else { return Err(last) };
+        self.current.store(Some(Arc::new(database)));
+        tracing::error!(error = %last, "the metadata can only be read: pulls go on, changes are refused");
+        self.set_refusal(Some(match last {
+            StoreError::ReadOnly | StoreError::Full => last,
+            _ => StoreError::Unavailable,
+        }));
+        Ok(clock)
+    }
+
+    /// Opens the database again for reading when it cannot be opened otherwise.
+    pub(super) fn renew(&self) {
+        if self.refusal().is_some()
+            && let Ok((database, _)) = self.opener.checked(Opener::open_for_reading)
+        {
+            self.replace(database);
+        }
+    }
+
+    /// Gives new readers another database, and closes the old one once its last reader has let it go.
+    fn replace(&self, database: Database) {
+        if let Some(old) = self.current.swap(Some(Arc::new(database))) {
+            close(old);
+        }
     }
 
     /// Takes the database away from new readers, waits for those that have it, and closes it.
     pub(super) fn close(&self) {
-        if let Some(mut database) = self.current.swap(None) {
-            loop {
-                match Arc::try_unwrap(database) {
-                    Ok(last) => {
-                        drop(last);
-                        break;
-                    }
-                    Err(shared) => {
-                        database = shared;
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-            }
+        if let Some(old) = self.current.swap(None) {
+            close(old);
         }
-    }
-
-    /// Whether the file system takes no writes. redb must not find that out by itself: after one failed write it
-    /// reads nothing more that is not in its cache, and on a read-only disk it cannot be reopened.
-    pub(super) fn is_read_only(&self) -> bool {
-        rustix::fs::statvfs(&self.opener.data_dir)
-            .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
     }
 
     pub(super) fn file_len(&self) -> u64 {
         fs::metadata(self.opener.path()).map_or(0, |metadata| metadata.len())
+    }
+}
+
+fn close(mut database: Arc<Database>) {
+    loop {
+        match Arc::try_unwrap(database) {
+            Ok(last) => return drop(last),
+            Err(shared) => {
+                database = shared;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+fn failure(error: OpenError) -> StoreError {
+    match error {
+        OpenError::Io { source, .. } => StoreError::from_io(&source),
+        other => StoreError::Io(other.to_string()),
     }
 }

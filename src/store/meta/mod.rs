@@ -8,6 +8,7 @@ pub mod faulty;
 mod format;
 mod handle;
 mod outbox;
+mod overlay;
 mod pages;
 pub mod rows;
 mod table;

@@ -122,7 +122,9 @@ impl Writer {
                 job.answer(Err(StoreError::Unavailable));
             }
         }
-        if let Err(error) = self.commit_nothing() {
+        if self.handle.refusal().is_none()
+            && let Err(error) = self.commit_nothing()
+        {
             tracing::warn!(%error, "the last commit before the stop failed");
         }
         self.handle.close();
@@ -136,20 +138,32 @@ impl Writer {
         } else if self.last_replaced.is_none_or(|last| last.elapsed() >= REPLACE_EVERY) {
             self.broken = None;
             self.last_replaced = Some(Instant::now());
-            self.reopen();
+            if !self.reopen() {
+                self.handle.renew();
+            }
         } else {
             self.broken = Some(broken);
         }
     }
 
+    /// Why changes are refused at present. Whether that is over is tried from time to time.
+    fn refusal(&mut self) -> Option<StoreError> {
+        self.handle.refusal()?;
+        if self.last_replaced.is_none_or(|last| last.elapsed() >= REPLACE_EVERY) {
+            self.last_replaced = Some(Instant::now());
+            self.reopen();
+        }
+        self.handle.refusal()
+    }
+
     /// Saves the running time and what a quick start needs, when there is something to save, and tries again to open a
     /// database that could not be reopened.
     fn idle(&mut self) {
-        if self.handle.is_read_only() {
-            return;
-        }
         if let Some(broken) = self.broken.take() {
             self.replace(broken);
+        }
+        if self.refusal().is_some() {
+            return;
         }
         if self.handle.database().is_err() && !self.reopen() {
             return;
@@ -189,15 +203,15 @@ impl Writer {
     }
 
     fn commit_all(&mut self, jobs: Vec<Box<dyn Job>>) {
-        if self.handle.is_read_only() {
-            for job in jobs {
-                job.answer(Err(StoreError::ReadOnly));
-            }
-            return;
+        if let Some(refusal) = self.refusal() {
+            return refuse(jobs, &refusal);
         }
         let mut jobs = self.sync_shards(jobs);
         let mut reopened = false;
         while !jobs.is_empty() {
+            if let Some(refusal) = self.handle.refusal() {
+                return refuse(jobs, &refusal);
+            }
             match self.try_commit(&mut jobs) {
                 Ok(rest) => {
                     let done = std::mem::replace(&mut jobs, rest);
@@ -217,7 +231,7 @@ impl Writer {
                     reopened = true;
                     if !again || matches!(error, StoreError::Full | StoreError::ReadOnly) {
                         tracing::error!(%error, jobs = jobs.len(), "a batch of changes was not committed");
-                        jobs.drain(..).for_each(|job| job.answer(Err(error.clone())));
+                        refuse(std::mem::take(&mut jobs), &error);
                     }
                 }
                 Err(Trouble::Commit(error, commits)) => {
@@ -226,7 +240,7 @@ impl Writer {
                     // reported as done. One that is not there is known to have changed nothing.
                     let gone = self.reopen() && self.counters.commits < commits;
                     let answer = if gone { error } else { StoreError::OutcomeUnknown };
-                    jobs.drain(..).for_each(|job| job.answer(Err(answer.clone())));
+                    refuse(std::mem::take(&mut jobs), &answer);
                 }
             }
         }
@@ -237,6 +251,10 @@ impl Writer {
             Ok(counters) => {
                 self.counters = counters;
                 true
+            }
+            Err(error) if self.handle.refusal().is_some() => {
+                tracing::debug!(%error, "the metadata can still only be read");
+                false
             }
             Err(error) => {
                 tracing::error!(%error, "the metadata database could not be reopened; it is tried again soon");
@@ -306,6 +324,12 @@ enum Trouble {
     Store(StoreError),
     /// The commit with this number failed.
     Commit(StoreError, u64),
+}
+
+fn refuse(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
 }
 
 fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<(), Trouble> {
