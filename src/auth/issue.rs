@@ -227,9 +227,10 @@ impl Auth {
         let row = self.meta.get(|tx| tx.get(&tables::REFRESH, &hash[..]))?.ok_or(SignInError::Token)?;
         let credential = row.token.map_or(Credential::Password(row.password_version), Credential::Token);
         let idle = wall_ms.saturating_sub(row.used_ms);
-        let principal = match idle <= REFRESH_IDLE_MS {
-            true => self.user_principal(row.user, credential, wall_ms, None)?,
-            false => None,
+        let principal = if idle <= REFRESH_IDLE_MS {
+            self.user_principal(row.user, credential, wall_ms, None)?
+        } else {
+            None
         };
         let stale = principal.is_none();
         if stale || idle >= REFRESH_NOTED_MS {

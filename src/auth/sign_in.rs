@@ -104,7 +104,7 @@ impl Auth {
             0 => Credential::Password(claims.pwv),
             token => Credential::Token(token),
         };
-        let principal = self.user_principal(UserId(claims.uid), credential, wall_ms, Some(access))?;
+        let principal = self.user_principal(UserId(claims.uid), credential, wall_ms, Some(&access))?;
         Ok((principal.ok_or(SignInError::Token)?, expires_ms))
     }
 
@@ -114,7 +114,7 @@ impl Auth {
         id: UserId,
         credential: Credential,
         wall_ms: u64,
-        access: Option<Arc<Access>>,
+        access: Option<&Arc<Access>>,
     ) -> Result<Option<Principal>, StoreError> {
         self.meta.get(|tx| {
             let Some(user) = policy::user(tx, id, credential, wall_ms)? else { return Ok(None) };
@@ -125,7 +125,7 @@ impl Auth {
                     .map_or(Scopes::from_bits(0), |token| Scopes::from_bits(token.scopes)),
             };
             let name = Arc::from(user.name);
-            Ok(Some(Principal::User { id, name, credential, scopes, access: access.clone() }))
+            Ok(Some(Principal::User { id, name, credential, scopes, access: access.cloned() }))
         })
     }
 

@@ -1,5 +1,7 @@
 //! The 401 that tells a client where to get a token, and for what (RFC 6750; distribution, "Token Authentication").
 
+use std::fmt::Write as _;
+
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
@@ -43,10 +45,10 @@ fn unauthorized(request: &HttpRequest, message: &str, problem: Option<&str>) -> 
     let origin = origin::origin(request);
     let mut challenge = format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", origin.url("/token"));
     if let Some(scope) = scope(request) {
-        challenge.push_str(&format!(",scope=\"{scope}\""));
+        let _ = write!(challenge, ",scope=\"{scope}\"");
     }
     if let Some(problem) = problem {
-        challenge.push_str(&format!(",error=\"{problem}\""));
+        let _ = write!(challenge, ",error=\"{problem}\"");
     }
     ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, &challenge)
 }
@@ -70,7 +72,7 @@ fn scope(request: &HttpRequest) -> Option<String> {
     if let Some(Ok(from)) =
         query.get("from").filter(|_| query.get("mount").is_some()).map(str::parse::<RepoName>)
     {
-        scope.push_str(&format!(" repository:{from}:pull"));
+        let _ = write!(scope, " repository:{from}:pull");
     }
     Some(scope)
 }

@@ -68,7 +68,8 @@ impl Place {
             token_ttl_s: AtomicU64::new(300),
             upload_idle_s: self.upload_idle_s,
         };
-        let auth = Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
+        let auth =
+            Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
         let limits = Limits {
             promise_s: 3600,
             upload_idle_s: self.upload_idle_s,

@@ -5,7 +5,7 @@ use crate::support::content::sha256;
 
 fn challenge(response: &crate::support::Response) -> String {
     assert_eq!(response.all("www-authenticate").len(), 1, "exactly one challenge");
-    response.header("www-authenticate").unwrap().to_owned()
+    response.header("www-authenticate").expect("a challenge").to_owned()
 }
 
 #[test]

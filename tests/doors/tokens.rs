@@ -9,19 +9,20 @@ use crate::support::content;
 use crate::support::{Client, Response, TestStowage};
 
 /// Asks for a token and returns the answer.
-pub fn ask(client: &Client, query: &str) -> Value {
+pub(crate) fn ask(client: &Client, query: &str) -> Value {
     client.get(&format!("/token?service=stowage&{query}")).expect(200).json()
 }
 
 /// A client that comes with the token for these scopes.
-pub fn bearer(server: &TestStowage, scopes: &str) -> Client {
+pub(crate) fn bearer(server: &TestStowage, scopes: &str) -> Client {
     let answer = ask(&server.admin(), scopes);
-    server.client().authorization(&format!("Bearer {}", answer["token"].as_str().unwrap()))
+    server.client().authorization(&format!("Bearer {}", answer["token"].as_str().expect("a token")))
 }
 
-pub fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+pub(crate) fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).expect("three parts");
+    let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+    serde_json::from_slice(&payload).expect("claims as JSON")
 }
 
 fn post(client: &Client, form: &str) -> Response {

@@ -1,5 +1,5 @@
-//! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification" and "OAuth2 Token
-//! Authentication").
+//! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its form for
+//! OAuth 2.0 clients).
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
