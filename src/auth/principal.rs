@@ -85,6 +85,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same caller with all that the identity may do, whatever the registry token at hand covers: its bearer could
+    /// ask for another one.
+    #[must_use]
+    pub fn by_right(&self) -> Self {
+        let mut caller = self.clone();
+        if let Principal::User { access, .. } = &mut caller.principal {
+            *access = None;
+        }
+        caller
+    }
+
     /// The address for histories and events; empty when there is none.
     pub fn address_text(&self) -> String {
         self.address.map(|address| address.to_string()).unwrap_or_default()

@@ -5,6 +5,7 @@
 mod support;
 
 mod challenges;
+mod mounts;
 mod scopes;
 mod sign_ins;
 mod tokens;
