@@ -18,21 +18,14 @@ use super::jwt::Claims;
 use super::policy;
 use super::policy::Question;
 use super::principal::{Credential, Principal};
-use super::secret;
-use super::secret::SecretKind;
 use super::sign_in::SignInError;
 use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Refresh;
 use crate::store::meta::tables;
 
 /// How long before its time a token is valid, for clocks that differ.
 const EARLY_S: u64 = 60;
-/// A refresh token that nobody used for so long is gone.
-const REFRESH_IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
-/// How exactly the last use of a refresh token is kept.
-const REFRESH_NOTED_MS: u64 = 24 * 3600 * 1000;
 /// Scopes in one request at most.
 const MAX_SCOPES: usize = 64;
 
@@ -195,56 +188,6 @@ impl Auth {
             let principal = principal.unwrap_or(&anonymous);
             policy::allows(Question { policy: self.policy, principal, kind, repository, wall_ms }, tx)
         })
-    }
-
-    async fn new_refresh(&self, principal: &Principal) -> Result<Option<String>, StoreError> {
-        let Principal::User { id, credential, .. } = principal else { return Ok(None) };
-        let (token, password_version) = match credential {
-            Credential::Password(version) => (None, *version),
-            Credential::Token(token) => (Some(*token), 0),
-        };
-        let secret = SecretKind::Refresh.generate();
-        let (hash, user) = (secret::hash(&secret), *id);
-        let made = self.meta.write(move |tx| {
-            let row = Refresh { user, token, password_version, used_ms: tx.now().wall_ms };
-            tx.put(&tables::REFRESH, &hash[..], &row)
-        });
-        match made.await {
-            Ok(()) => Ok(Some(secret)),
-            // Without a refresh token the client keeps the password, and pulls go on although the disk is full.
-            Err(StoreError::Full | StoreError::ReadOnly) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Recognises the holder of a refresh token.
-    async fn redeem(&self, token: &str) -> Result<Principal, SignInError> {
-        if !SecretKind::Refresh.recognises(token) {
-            return Err(SignInError::Token);
-        }
-        let hash = secret::hash(token);
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let row = self.meta.get(|tx| tx.get(&tables::REFRESH, &hash[..]))?.ok_or(SignInError::Token)?;
-        let credential = row.token.map_or(Credential::Password(row.password_version), Credential::Token);
-        let idle = wall_ms.saturating_sub(row.used_ms);
-        let principal = if idle <= REFRESH_IDLE_MS {
-            self.user_principal(row.user, credential, wall_ms, None)?
-        } else {
-            None
-        };
-        let stale = principal.is_none();
-        if stale || idle >= REFRESH_NOTED_MS {
-            let noted = self.meta.write(move |tx| {
-                if stale {
-                    return tx.delete(&tables::REFRESH, &hash[..]).map(drop);
-                }
-                tx.put(&tables::REFRESH, &hash[..], &Refresh { used_ms: wall_ms, ..row.clone() })
-            });
-            if let Err(error) = noted.await {
-                tracing::warn!(%error, "the use of a refresh token was not noted");
-            }
-        }
-        principal.ok_or(SignInError::Token)
     }
 
     /// The public key of registry tokens as a JWK set.

@@ -9,6 +9,7 @@ mod jwt;
 mod password;
 mod policy;
 mod principal;
+mod refresh;
 mod scopes;
 mod secret;
 mod sign_in;
@@ -181,3 +182,6 @@ impl Auth {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;
