@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Barrier;
+use std::thread::JoinHandle;
 
 use stowage::model::media_type::OCI_MANIFEST;
 
@@ -93,10 +94,12 @@ fn of_many_puts_that_close_an_upload_one_succeeds() {
     assert!(client.get(&format!("/v2/a/blobs/{}", sha256(&content))).expect(200).body == content);
 }
 
-/// Begins a stream whose body comes later, and waits until the server has turned to it.
-fn begin_stream(client: &Client, upload: &str) -> BufReader<TcpStream> {
+const CHUNKED: (&str, &str) = ("Transfer-Encoding", "chunked");
+
+/// Begins a request whose body comes later, and waits until the server has turned to it.
+fn begin(client: &Client, upload: &str, framing: (&str, &str)) -> BufReader<TcpStream> {
     let mut stream = client.connect();
-    let headers = [("Transfer-Encoding", "chunked"), ("Expect", "100-continue")];
+    let headers = [framing, ("Expect", "100-continue")];
     stream.write_all(client.head_of("PATCH", upload, &headers).as_bytes()).expect("the head is sent");
     let mut answer = [0; 25];
     stream.read_exact(&mut answer).expect("100 Continue");
@@ -109,12 +112,12 @@ fn of_two_streams_into_one_upload_the_second_gets_416_and_adds_nothing() {
     let server = TestStowage::start();
     let client = server.client();
     let upload = open_upload(&client, "a");
-    let mut first = begin_stream(&client, &upload);
+    let mut first = begin(&client, &upload, CHUNKED);
     let body = vec![b'x'; 300_000];
     write!(first.get_mut(), "{:x}\r\n", body.len()).unwrap();
     first.get_mut().write_all(&body).unwrap();
     eventually("the first has the upload", || client.get(&upload).header("range") != Some("0-0"));
-    let mut second = begin_stream(&client, &upload);
+    let mut second = begin(&client, &upload, CHUNKED);
     first.get_mut().write_all(b"\r\n1\r\ny\r\n0\r\n\r\n").unwrap();
     read_response(&mut first, false).expect(202);
     second.get_mut().write_all(b"3\r\nzzz\r\n0\r\n\r\n").unwrap();
@@ -122,6 +125,55 @@ fn of_two_streams_into_one_upload_the_second_gets_416_and_adds_nothing() {
     assert_eq!(refused.header("range"), Some("0-300000"));
     let content = [body.as_slice(), b"y"].concat();
     close_upload(&client, &upload, &sha256(&content), b"").expect(201);
+}
+
+#[test]
+fn of_two_bodies_of_known_length_the_one_that_comes_second_gets_416_and_adds_nothing() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let upload = open_upload(&client, "a");
+    let mut late = begin(&client, &upload, ("Content-Length", "4"));
+    client.patch(&upload, b"abc").expect(202);
+    late.get_mut().write_all(b"late").unwrap();
+    let refused = read_response(&mut late, false).expect_error(416, "RANGE_INVALID");
+    assert_eq!(refused.header("range"), Some("0-2"));
+    close_upload(&client, &upload, &sha256(b"abc"), b"").expect(201);
+}
+
+/// An upload of `abc`, a request with four more bytes that has not sent its body, and another that closes the upload.
+fn close_under_a_late_body(
+    client: &Client,
+    framing: (&str, &str),
+) -> (BufReader<TcpStream>, JoinHandle<Response>) {
+    let upload = open_upload(client, "a");
+    client.patch(&upload, b"abc").expect(202);
+    let late = begin(client, &upload, framing);
+    let client = client.clone();
+    (late, std::thread::spawn(move || close_upload(&client, &upload, &sha256(b"abc"), b"")))
+}
+
+#[test]
+fn a_body_of_known_length_that_comes_after_its_upload_was_closed_gets_404_and_leaves_the_blob_alone() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let (mut late, closing) = close_under_a_late_body(&client, ("Content-Length", "4"));
+    let blob = closing.join().unwrap().expect(201).location();
+    late.get_mut().write_all(b"late").unwrap();
+    read_response(&mut late, false).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+    assert_eq!(client.get(&blob).expect(200).body, b"abc");
+}
+
+#[test]
+fn of_a_stream_and_the_close_of_its_upload_the_first_wins_and_the_second_is_refused() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let (mut late, closing) = close_under_a_late_body(&client, CHUNKED);
+    late.get_mut().write_all(b"4\r\nlate\r\n0\r\n\r\n").unwrap();
+    let streamed = read_response(&mut late, false).status;
+    let closed = closing.join().unwrap().status;
+    assert!(matches!((streamed, closed), (202, 400) | (404, 201)), "{streamed} {closed}");
+    let blob = client.get(&format!("/v2/a/blobs/{}", sha256(b"abc")));
+    assert!(if closed == 201 { blob.body == b"abc" } else { blob.status == 404 }, "{blob:?}");
 }
 
 #[test]

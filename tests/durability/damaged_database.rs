@@ -1,14 +1,17 @@
 //! A database that cannot be trusted is refused in clear words and left as it is.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
 use crate::behind::{change_rows, tree};
+use crate::dice::{self, Dice};
+use crate::exchange::exchange;
 use crate::process::{Ended, Stowage, assert_whole, directory_in_memory, refused_start, run};
-use crate::support::content::{bytes, push_image};
+use crate::support::content::{bytes, push_image, sha256};
 use stowage::store::meta::{Tx as _, tables};
 
 const MANIFEST: &str = "/v2/team/app/manifests/latest";
@@ -107,6 +110,58 @@ fn a_damaged_database_is_refused_and_left_as_it_is() {
         }
         store.assert_healed();
     }
+}
+
+#[test]
+fn damaged_pages_end_nobody_and_show_nobody_wrong_bytes() {
+    const ROUNDS: u64 = 10;
+    let store = Store::new(false);
+    let lock = fs::read(store.path().join("LOCK")).unwrap();
+    let blob = format!("/v2/team/app/blobs/{}", sha256(&bytes(1, 100_000)));
+    let mut dice = Dice::new(dice::seed());
+    for round in 0..ROUNDS {
+        let mut content = store.whole.clone();
+        if round % 2 == 0 {
+            let page = 4096 * dice.size(content.len() as u64 / 4096 - 1);
+            content[page..page + 4096].copy_from_slice(&bytes(dice.below(u64::MAX), 4096));
+        } else {
+            for _ in 0..100 {
+                let position = 320 + dice.size(content.len() as u64 - 321);
+                content[position] ^= 1 << dice.below(8);
+            }
+        }
+        store.replace(&content);
+        let checked = run("fsck", &["--json"], store.path());
+        // 3: a damaged stamp is one that nobody knows.
+        assert!(matches!(checked.code, Some(0 | 3 | 7)), "{round}: {checked:?}");
+        store.replace(&content);
+        fs::write(store.path().join("LOCK"), &lock).unwrap();
+        let mut server = match Stowage::try_start_on_damage(store.path()) {
+            Ok(server) => server,
+            Err(refused) => {
+                // redb itself ends a process when it panics twice; nothing can be done about that.
+                let expected = if refused.code.is_none() { Some(7) } else { refused.code };
+                assert!(expected == checked.code && expected != Some(0), "{round}: {refused:?} {checked:?}");
+                continue;
+            }
+        };
+        for (path, content) in [(MANIFEST, &store.manifest), (&blob, &bytes(1, 100_000))] {
+            let Ok(answer) = exchange(server.address, "GET", path, &[], b"") else {
+                assert_eq!(server.wait().signal(), Some(6), "{round}: {}", server.log());
+                break;
+            };
+            assert!(answer.status != 200 || answer.body == *content, "{round}: {path}");
+            assert!(
+                answer.status == 200 || checked.code == Some(7),
+                "{round}: {path}: {answer:?} {checked:?}"
+            );
+        }
+        if server.ended().is_none() {
+            server.stop();
+        }
+    }
+    fs::write(store.path().join("LOCK"), &lock).unwrap();
+    store.assert_healed();
 }
 
 #[test]

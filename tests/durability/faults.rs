@@ -160,19 +160,32 @@ fn a_push_survives_an_error_of_any_call_of_the_blob_store() {
 }
 
 #[test]
-fn a_push_survives_an_error_of_any_call_of_the_database_file() {
+fn a_push_survives_an_io_error_of_any_call_of_the_database_file() {
+    push_with_faults_of_the_database("EIO", |faults, n| faults.fail_after(n, EIO));
+}
+
+#[test]
+fn a_push_survives_a_full_disk_at_any_call_of_the_database_file() {
+    push_with_faults_of_the_database("ENOSPC", |faults, n| faults.fail_after(n, ENOSPC));
+}
+
+#[test]
+fn a_push_survives_a_short_write_at_any_call_of_the_database_file() {
+    push_with_faults_of_the_database("a short write", Faults::tear_after);
+}
+
+fn push_with_faults_of_the_database(kind: &str, plan: impl Fn(&Faults, u64)) {
     panics();
     let dir = directory_in_memory();
     let mut rig = Rig::in_directory(dir.path());
     let mut clean = false;
     for n in 1..ENDLESS {
-        let errno = if n % 2 == 0 { EIO } else { ENOSPC };
         let name = format!("meta/n{n}");
         let last = rig.meta.calls() + n;
-        rig.meta.fail_after(n, errno);
+        plan(&rig.meta, n);
         let result = rig.push(&name, n);
         let fired = rig.meta.calls() >= last;
-        let case = format!("error {errno} at call {n}");
+        let case = format!("{kind} at call {n}");
         match &result {
             Err(refused) if fired => assert_honest(refused, &case),
             Err(refused) => panic!("{case}: no error, but {refused:?}"),

@@ -1,9 +1,8 @@
 //! A first start that is killed leaves a directory that the next start can use.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::{Duration, Instant};
 
+use crate::dice::{self, Dice};
 use crate::process::{Stowage, assert_whole, directory_in_memory, note};
 use crate::support::content::push_image;
 
@@ -11,6 +10,7 @@ const KILLS: u64 = 30;
 
 #[test]
 fn a_first_start_may_be_killed_at_any_moment() {
+    let mut dice = Dice::new(dice::seed());
     let begun = Instant::now();
     let dir = directory_in_memory();
     Stowage::start(dir.path()).kill();
@@ -21,7 +21,7 @@ fn a_first_start_may_be_killed_at_any_moment() {
         // Every second directory is the server's own to make.
         let data = if kill % 2 == 0 { dir.path().to_owned() } else { dir.path().join("a/b") };
         let server = Stowage::launch(&data, &[]);
-        let delay_us = RandomState::new().build_hasher().finish() % whole_us;
+        let delay_us = dice.below(whole_us);
         std::thread::sleep(Duration::from_micros(delay_us));
         server.kill();
         note(&format!("killed after {delay_us} us of {whole_us}"));

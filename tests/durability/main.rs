@@ -4,6 +4,7 @@
 mod behind;
 mod damaged_content;
 mod damaged_database;
+mod dice;
 mod exchange;
 mod faults;
 mod first_start;

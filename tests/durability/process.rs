@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Stowage {
     child: Child,
     log: NamedTempFile,
+    may_panic: bool,
     pub(crate) address: SocketAddr,
 }
 
@@ -40,16 +41,27 @@ impl Stowage {
 
     /// The same with environment variables.
     pub(crate) fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut stowage = Self::launch(dir, variables);
+        let started = Self::launch(dir, variables).wait_for_answer();
+        started.unwrap_or_else(|ended| panic!("the server ended at its start: {ended:#?}"))
+    }
+
+    /// Starts it on something that may be damaged, which it may refuse, and which redb may panic over.
+    pub(crate) fn try_start_on_damage(dir: &Path) -> Result<Self, Ended> {
+        let mut stowage = Self::launch(dir, &[]);
+        stowage.may_panic = true;
+        stowage.wait_for_answer()
+    }
+
+    fn wait_for_answer(mut self) -> Result<Self, Ended> {
         let started = Instant::now();
-        while !stowage.answers() {
-            if let Some(status) = stowage.child.try_wait().expect("the child can be asked") {
-                panic!("the server ended at its start ({status}):\n{}", stowage.log());
+        while !self.answers() {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return Err(Ended { code: status.code(), stdout: String::new(), stderr: self.log() });
             }
-            assert!(started.elapsed() < PATIENCE, "the server does not answer:\n{}", stowage.log());
+            assert!(started.elapsed() < PATIENCE, "the server does not answer:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
-        stowage
+        Ok(self)
     }
 
     /// Starts it and waits for nothing.
@@ -61,7 +73,7 @@ impl Stowage {
         command.arg("--data-dir").arg(dir).envs(variables.iter().copied());
         let stderr = log.reopen().expect("the log opens");
         let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("the binary starts");
-        Self { child, log, address }
+        Self { child, log, may_panic: false, address }
     }
 
     fn answers(&self) -> bool {
@@ -74,6 +86,11 @@ impl Stowage {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it ended by itself, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child can be asked")
     }
 
     /// `kill -9`
@@ -121,7 +138,8 @@ impl Stowage {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = self.log();
-        assert!(!log.contains("panicked") || std::thread::panicking(), "the server panicked:\n{log}");
+        let panicked = log.contains("panicked") && !self.may_panic;
+        assert!(!panicked || std::thread::panicking(), "the server panicked:\n{log}");
     }
 }
 
@@ -159,17 +177,12 @@ pub(crate) fn refused_start(dir: &Path) -> Ended {
 
 /// A start that may be refused: how, unless it answers. What answers is stopped in order.
 pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
-    let mut stowage = Stowage::launch(dir, &[]);
-    loop {
-        if let Some(status) = stowage.child.try_wait().expect("the child can be asked") {
-            return Some(Ended { code: status.code(), stdout: String::new(), stderr: stowage.log() });
+    match Stowage::launch(dir, &[]).wait_for_answer() {
+        Ok(server) => {
+            server.stop();
+            None
         }
-        if stowage.answers() {
-            stowage.terminate();
-            stowage.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
+        Err(refused) => Some(refused),
     }
 }
 

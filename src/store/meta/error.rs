@@ -1,6 +1,7 @@
 //! What can go wrong with the metadata.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An error of the metadata store. None of them is the caller's fault.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,10 +47,19 @@ impl StoreError {
     }
 }
 
+/// Pages of the file contradict each other.
+pub(super) const DAMAGED_PAGES: StoreError = StoreError::Corrupt { table: "(pages)" };
+
+/// Runs a piece of work on the database; redb panics over some pages that are damaged. A panic for any other reason is
+/// told in the same words: from here they cannot be told apart.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| DAMAGED_PAGES)
+}
+
 pub(super) fn storage(error: redb::StorageError) -> StoreError {
     match error {
         redb::StorageError::Io(source) => StoreError::from_io(&source),
-        redb::StorageError::Corrupted(_) => StoreError::Corrupt { table: "(pages)" },
+        redb::StorageError::Corrupted(_) => DAMAGED_PAGES,
         redb::StorageError::PreviousIo | redb::StorageError::DatabaseClosed => StoreError::Unavailable,
         other => StoreError::Io(other.to_string()),
     }
@@ -58,6 +68,11 @@ pub(super) fn storage(error: redb::StorageError) -> StoreError {
 pub(super) fn table(error: redb::TableError) -> StoreError {
     match error {
         redb::TableError::Storage(source) => storage(source),
+        // Every table was made with the store, so one that is not there, or not what it was, is damage.
+        redb::TableError::TableDoesNotExist(_)
+        | redb::TableError::TableTypeMismatch { .. }
+        | redb::TableError::TypeDefinitionChanged { .. }
+        | redb::TableError::TableIsMultimap(_) => DAMAGED_PAGES,
         other => StoreError::Io(other.to_string()),
     }
 }

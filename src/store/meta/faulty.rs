@@ -4,7 +4,7 @@
 
 use std::io;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use redb::BackendError;
 use redb::StorageBackend;
@@ -16,6 +16,7 @@ pub struct Faults {
     calls: AtomicU64,
     fail_at: AtomicU64,
     errno: AtomicI32,
+    tears: AtomicBool,
 }
 
 impl Faults {
@@ -26,8 +27,15 @@ impl Faults {
 
     /// Lets the `n`-th call from now fail once with the system's error `errno`.
     pub fn fail_after(&self, n: u64, errno: i32) {
+        self.tears.store(false, Ordering::SeqCst);
         self.errno.store(errno, Ordering::SeqCst);
         self.fail_at.store(self.calls() + n, Ordering::SeqCst);
+    }
+
+    /// The same with a full disk that takes the first half of what is to be written.
+    pub fn tear_after(&self, n: u64) {
+        self.fail_after(n, libc::ENOSPC);
+        self.tears.store(true, Ordering::SeqCst);
     }
 
     fn step(&self) -> io::Result<()> {
@@ -73,8 +81,11 @@ impl StorageBackend for FaultyBackend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.faults.step()?;
-        self.file.write(offset, data)
+        let Err(error) = self.faults.step() else { return self.file.write(offset, data) };
+        if self.faults.tears.load(Ordering::SeqCst) {
+            self.file.write(offset, &data[..data.len() / 2])?;
+        }
+        Err(error)
     }
 
     fn close(&self) -> io::Result<()> {

@@ -19,7 +19,7 @@ use redb::Database;
 use redb::DatabaseError;
 use redb::backends::FileBackend;
 
-use super::error::StoreError;
+use super::error::{StoreError, guarded};
 use super::faulty::{Faults, FaultyBackend};
 use super::format;
 use super::format::OpenError;
@@ -267,7 +267,12 @@ impl Handle {
 fn close(mut database: Arc<Database>) {
     loop {
         match Arc::try_unwrap(database) {
-            Ok(last) => return drop(last),
+            Ok(last) => {
+                if let Err(error) = guarded(|| drop(last)) {
+                    tracing::error!(%error, "the database was not closed in order");
+                }
+                return;
+            }
             Err(shared) => {
                 database = shared;
                 std::thread::sleep(Duration::from_millis(1));

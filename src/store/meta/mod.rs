@@ -207,10 +207,12 @@ fn read_in<T>(
     read: impl FnOnce(&ReadTx) -> T,
 ) -> Result<T, StoreError> {
     let database = handle.database()?;
-    let (result, broken) = match ReadTx::begin(&*database) {
+    let outcome = error::guarded(|| match ReadTx::begin(&*database) {
         Ok(tx) => (Ok(read(&tx)), tx.is_broken()),
         Err(error) => (Err(error.clone()), error.breaks_handle()),
-    };
+    });
+    // Opening it again would not heal a page.
+    let (result, broken) = outcome.unwrap_or_else(|error| (Err(error), false));
     if broken {
         // Without a writer there is nobody to reopen it, and nothing to be reopened.
         let _ = queue.send(Message::Broken(Arc::downgrade(&database)));

@@ -174,13 +174,16 @@ impl Writer {
             && let Err(error) = self.commit_nothing()
         {
             tracing::warn!(%error, "the idle commit failed");
-            if error.breaks_handle() {
-                self.reopen();
-            }
+            // A panic leaves locks of redb behind that nobody can take again.
+            self.reopen();
         }
     }
 
     fn commit_nothing(&mut self) -> Result<(), StoreError> {
+        error::guarded(|| self.try_commit_nothing()).unwrap_or_else(Err)
+    }
+
+    fn try_commit_nothing(&mut self) -> Result<(), StoreError> {
         let database = self.handle.database()?;
         let mut inner = database.begin_write().map_err(error::transaction)?;
         inner.set_quick_repair(true);
@@ -212,7 +215,9 @@ impl Writer {
             if let Some(refusal) = self.handle.refusal() {
                 return refuse(jobs, &refusal);
             }
-            match self.try_commit(&mut jobs) {
+            let number = self.counters.commits + 1;
+            let outcome = error::guarded(|| self.try_commit(&mut jobs));
+            match outcome.unwrap_or_else(|damage| Err(Trouble::Commit(damage, number))) {
                 Ok(rest) => {
                     let done = std::mem::replace(&mut jobs, rest);
                     for job in done {

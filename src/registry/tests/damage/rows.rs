@@ -360,6 +360,7 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
             tx.put(&tables::REPOSITORY, 1 << 40, &row)
         }),
         ("row_unreadable", |tx, _, _| tx.put(&tables::OUTBOX.raw(), 1, &Raw(vec![1, 2, 3]))),
+        ("row_unreadable", |tx, _, _| tx.put(&tables::AUTH_EPOCH.raw(), (), &Raw(vec![9]))),
     ]);
 }
 
