@@ -11,6 +11,7 @@ use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::events;
 use crate::registry::links;
+use crate::registry::locks::DigestGuard;
 use crate::registry::repositories;
 use crate::store::blob::{Shard, Stamp};
 use crate::store::meta::Tx as _;
@@ -18,44 +19,35 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::rows::{Blob, BlobState};
 use crate::store::meta::tables;
 
-/// A staged file that is verified and durable.
+/// A file that is verified, durable and in its place.
 pub(super) struct Sealed {
     pub(super) id: UploadId,
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) row: bool,
     pub(super) name: RepoName,
+    /// What it looks like in its place.
+    pub(super) stamp: Stamp,
+    /// The digest's lock, held from before the rename.
+    pub(super) lock: DigestGuard,
 }
 
 impl Registry {
-    /// Puts a sealed file in its place and records it. Content that is there already is replaced: that heals damage
-    /// nobody has noticed yet, and costs a rename.
+    /// Records a sealed file.
     pub(super) async fn commit(
         self: &Arc<Self>,
         grant: &Grant<Push>,
         sealed: Sealed,
     ) -> Result<(), RegistryError> {
-        let lock = self.locks.lock(&sealed.digest).await;
-        let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
-        let stamp = self
-            .blocking(move || {
-                blobs.publish(id, &digest)?;
-                let stamp = blobs.open(&digest)?.map(|file| file.stamp());
-                Ok::<_, RegistryError>(stamp.unwrap_or_default())
-            })
-            .await??;
         let grant = grant.carry();
-        let shards = vec![Shard::of(&digest)];
+        let shards = vec![Shard::of(&sealed.digest)];
         // The lock travels with the change: it ends after the commit, not when this future does.
-        let change = move |tx: &WriteTx<'_>| {
-            let _held = &lock;
-            record(tx, &grant, &sealed, stamp)
-        };
+        let change = move |tx: &WriteTx<'_>| record(tx, &grant, &sealed);
         self.meta.write_after(shards, 0, change).await
     }
 }
 
-fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed, stamp: Stamp) -> Result<(), RegistryError> {
+fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), RegistryError> {
     let repository = repositories::ensure(tx, grant)?;
     let key = sealed.digest.key();
     let old = tx.get(&tables::BLOB, &key[..])?;
@@ -63,7 +55,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed, stamp: Stamp) 
         size: sealed.size,
         state: BlobState::Present,
         generation: old.as_ref().map_or(1, |old| old.generation + 1),
-        verified: stamp,
+        verified: sealed.stamp,
         stored_ms: tx.now().wall_ms,
         free_since: old.and_then(|old| old.free_since),
     };

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::append::{Ending, check_start, start_of};
 use super::body::{Body, ContentRange};
 use super::commit::Sealed;
@@ -12,7 +14,7 @@ use crate::model::digest::{Algorithm, Digest, Hasher};
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::store::blob::{BlobStore, Staged};
+use crate::store::blob::{BlobStore, Staged, Stamp};
 
 /// Bytes read at once when a staged file is hashed again.
 const REHASH_CHUNK: usize = 1 << 20;
@@ -26,7 +28,7 @@ impl Registry {
         id: UploadId,
         digests: Vec<Digest>,
         range: Option<ContentRange>,
-        body: Body,
+        mut body: Body,
     ) -> Result<(), RegistryError> {
         let session = self.session(grant, id).await?;
         let start = start_of(&session, range, &body);
@@ -35,6 +37,12 @@ impl Registry {
             let mut state = session.take_over(registry.meta.clock()).await?;
             check_start(&state, start)?;
             choose_hash(&mut state, &digests);
+            // All of a small blob goes to one blocking thread once. With a row, what cannot be written must leave the
+            // upload as the row says, so there the bytes are received first.
+            let last = match &mut body {
+                Body::Whole(chunks) if range.is_none() && !state.row => std::mem::take(chunks),
+                _ => Vec::new(),
+            };
             let ending = registry.receive(&session, &mut state, range, body, None).await;
             match ending {
                 Ok(Ending::Complete) => {}
@@ -46,13 +54,16 @@ impl Registry {
                 }
             }
             state.closed = true;
-            let sealed = registry.seal(&session, &mut state, &digests).await;
+            let sealed = registry.seal(&session, &mut state, last, &digests).await;
             let row = state.row;
             match sealed {
-                Ok(sealed) => {
+                Ok(published) => {
                     // The closed session stays in memory until the file has left `uploads/`: were it gone earlier, a
                     // late PATCH would find the row, open the file and write into a blob.
-                    let committed = registry.commit(&grant, sealed).await;
+                    let committed = match published {
+                        Ok(sealed) => registry.commit(&grant, sealed).await,
+                        Err(error) => Err(error),
+                    };
                     registry.sessions.remove(session.id);
                     if committed.is_err() && !row {
                         registry.give_up(&session, row).await;
@@ -86,24 +97,33 @@ impl Registry {
         result
     }
 
-    /// Checks the digests and makes the file durable. From here on the file is never written again.
+    /// Adds the last bytes, checks the digests, makes the file durable and puts it in its place, with the digest's lock
+    /// held from here to the commit. The outer error is of a file that is not sealed, the inner one of a sealed file
+    /// that could not be put in its place.
     async fn seal(
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
+        last: Vec<Bytes>,
         digests: &[Digest],
-    ) -> Result<Sealed, RegistryError> {
+    ) -> Result<Result<Sealed, RegistryError>, RegistryError> {
         let digest = *digests.first().ok_or(RegistryError::Interrupted)?;
+        let lock = self.locks.lock(&digest).await;
         let permit = Arc::clone(&self.syncs).acquire_owned().await;
         let (blobs, id, digests) = (Arc::clone(&self.blobs), session.id, digests.to_vec());
         let mut work = state.lend();
-        let size = work.offset;
-        self.blocking(move || {
+        let sealing = move || {
             let _permit = permit;
-            verify_and_sync(&mut work, blobs.as_ref(), id, &digests)
-        })
-        .await??;
-        Ok(Sealed { id, digest, size, row: state.row, name: session.name.clone() })
+            if !last.is_empty() {
+                work.append(blobs.as_ref(), id, &last)?;
+            }
+            verify_and_sync(&mut work, blobs.as_ref(), id, &digests)?;
+            work.staged = None;
+            Ok::<_, RegistryError>((work.offset, publish(blobs.as_ref(), id, &digest)))
+        };
+        let (size, published) = self.blocking(sealing).await??;
+        let (row, name) = (state.row, session.name.clone());
+        Ok(published.map(|stamp| Sealed { id, digest, size, row, name, stamp, lock }))
     }
 }
 
@@ -135,6 +155,13 @@ fn verify_and_sync(
         }
     }
     Ok(staged.sync()?)
+}
+
+/// Renames a durable file to its place, and says what it looks like there. From here on it is never written again.
+/// Content that is there already is replaced: that heals damage nobody has noticed yet, and costs a rename.
+fn publish(blobs: &dyn BlobStore, id: UploadId, digest: &Digest) -> Result<Stamp, RegistryError> {
+    blobs.publish(id, digest)?;
+    Ok(blobs.open(digest)?.map(|file| file.stamp()).unwrap_or_default())
 }
 
 /// Reads a staged file from its start and hashes it.
