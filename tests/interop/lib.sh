@@ -209,6 +209,14 @@ stop_cutter() {
     same "number of cuts" "$1" "$(grep -c '^cut after' "$tmp/cuts")"
 }
 
+# podman and buildah use nothing of what the computer has for them.
+own_containers() {
+    export TMPDIR=$tmp REGISTRY_AUTH_FILE=$tmp/auth.json CONTAINERS_STORAGE_CONF=$tmp/storage.conf CONTAINERS_CONF=$tmp/containers.conf
+    printf '{}' >"$REGISTRY_AUTH_FILE"
+    printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$tmp/graph" "$tmp/run" >"$CONTAINERS_STORAGE_CONF"
+    printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\ntmp_dir = "%s"\n' "$tmp/libpod" >"$CONTAINERS_CONF"
+}
+
 # A test overrides this to end what else it started.
 stop_more() { :; }
 
