@@ -121,9 +121,10 @@ said 'invalid username|unauthorized|incorrect'
 step "searched: tags in pages, and repositories"
 login hanna "$hanna_password"
 many_tags team/app 1 1100
-same "tags" 1100 "$(podman search "${tls[@]}" --list-tags --limit 5000 --format '{{.Tag}}' "docker://$app" | grep -c '^n[0-9]')"
+podman search "${tls[@]}" --list-tags --limit 5000 --format json "docker://$app" >"$tmp/found"
+same "number of tags" 1103 "$(jq '.[0].Tags | length' "$tmp/found")"
 same "repositories" "$registry/team/app $registry/team/imported" \
-    "$(podman search "${tls[@]}" --format '{{.Name}}' "$registry/team" | awk '/\// { print $1 }' | sort | paste -sd ' ')"
+    "$(podman search "${tls[@]}" --format json "$registry/team" | jq -r '[.[].Name] | sort | join(" ")')"
 
 step "over TLS"
 stop_server

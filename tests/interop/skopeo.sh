@@ -7,46 +7,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need skopeo jq curl
 
-layout=$tmp/layout
 export REGISTRY_AUTH_FILE=$tmp/auth.json
 copy=(skopeo --insecure-policy copy --src-tls-verify=false --dest-tls-verify=false)
 plain=(--tls-verify=false)
-
-# add_blob FILE MEDIA_TYPE: moves a file into the layout and prints its descriptor.
-add_blob() {
-    local hex
-    hex=$(sha256 <"$1")
-    jq -nc --arg type "$2" --arg hex "$hex" --argjson size "$(stat -c %s "$1")" \
-        '{mediaType: $type, digest: "sha256:\($hex)", size: $size}'
-    mv "$1" "$layout/blobs/sha256/$hex"
-}
-
-# make_layer NAME KIB: a layer with one file, as NAME.tar.gz; its descriptor in NAME.json, its uncompressed digest in NAME.diff.
-make_layer() {
-    mkdir "$tmp/rootfs"
-    head -c "$(($2 * 1024))" /dev/urandom >"$tmp/rootfs/$1"
-    tar -c --owner=0 --group=0 --numeric-owner -C "$tmp/rootfs" "$1" >"$tmp/$1.tar"
-    rm -r "$tmp/rootfs"
-    printf 'sha256:%s' "$(sha256 <"$tmp/$1.tar")" >"$tmp/$1.diff"
-    gzip -n "$tmp/$1.tar"
-    add_blob "$tmp/$1.tar.gz" application/vnd.oci.image.layer.v1.tar+gzip >"$tmp/$1.json"
-}
-
-# make_image PLATFORM_JSON LAYER...: prints the descriptor of the image's manifest.
-make_image() {
-    local platform=$1 layer config
-    shift
-    for layer; do jq -n --rawfile diff "$tmp/$layer.diff" '$diff'; done |
-        jq -sc --argjson platform "$platform" \
-            '$platform + {config: {Env: ["MADE_FOR=stowage"]}, rootfs: {type: "layers", diff_ids: .},
-             history: map({created_by: "interop test"})}' >"$tmp/config"
-    config=$(add_blob "$tmp/config" application/vnd.oci.image.config.v1+json)
-    for layer; do cat "$tmp/$layer.json"; done |
-        jq -s --argjson config "$config" \
-            '{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $config, layers: .,
-             annotations: {"org.example.note": "kept byte for byte: é ✓"}}' >"$tmp/manifest"
-    add_blob "$tmp/manifest" application/vnd.oci.image.manifest.v1+json | jq -c --argjson platform "$platform" '. + {platform: $platform}'
-}
 
 # Two layouts must hold the same blobs, byte for byte.
 same_blobs() {
