@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# skopeo: a multi-platform index there and back, between repositories, listed, deleted, and converted to Docker's format.
-# Needs skopeo, jq and curl.
+# skopeo: a multi-platform index there and back, between repositories, listed, deleted, and converted to Docker's format; with a
+# password and with a token; over plain HTTP and over TLS. Needs skopeo, jq, openssl and curl.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -41,6 +41,7 @@ find "$layout/blobs" -type f -printf '  %s bytes  sha256:%f\n'
 
 step "a registry"
 start_server
+make_people
 app=$registry/team/app
 
 step "nothing without a login, nothing with a wrong password"
@@ -50,7 +51,7 @@ refused skopeo login "${plain[@]}" --username admin --password-stdin "$registry"
 said 'unauthorized|incorrect|invalid username|denied'
 
 step "login"
-ok skopeo login "${plain[@]}" --username admin --password-stdin "$registry" <<<"$password"
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$hanna_password"
 
 step "push of the whole index"
 ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$app:1"
@@ -68,7 +69,8 @@ ok skopeo --override-os linux --override-arch arm64 inspect "${plain[@]}" "docke
 same "architecture" arm64 "$(jq -r .Architecture "$tmp/said")"
 same "layers" "$(cat "$tmp/common.json" "$tmp/arm64.json" | jq -r .digest)" "$(jq -r '.Layers[]' "$tmp/said")"
 
-step "copy to another repository mounts the four layers"
+step "copy to another repository, by token, mounts the four layers"
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$token"
 skopeo --debug --insecure-policy copy --src-tls-verify=false --dest-tls-verify=false --all --preserve-digests \
     "docker://$app:1" "docker://$registry/other/copy:1" >"$tmp/said" 2>&1 || fail "exit code $?: $(grep -v level=debug "$tmp/said")"
 same "number of mounts" 4 "$(grep -c 'mount OK' "$tmp/said")"
@@ -96,7 +98,20 @@ for digest in $(jq -r '.config.digest, .layers[].digest' "$tmp/raw"); do
     same "bytes of a blob" "$digest" "sha256:$(sha256 <"$tmp/converted/${digest#sha256:}")"
 done
 
-step "delete"
+step "a token to pull alone does that, and a revoked token nothing"
+ok "${copy[@]}" --all --src-creds "hanna:$reader" "docker://$app:1" "oci:$tmp/pulled-reader:all"
+refused "${copy[@]}" --all --dest-creds "hanna:$reader" "oci:$layout:all" "docker://$registry/team/refused:1"
+said 'unauthorized|denied'
+revoke_token
+refused skopeo inspect "${plain[@]}" "docker://$app:1"
+said 'unauthorized|invalid username|denied'
+refused skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$token"
+said 'unauthorized|incorrect|invalid username|denied'
+
+step "delete, as the admin alone may"
+refused skopeo delete "${plain[@]}" --creds "hanna:$hanna_password" "docker://$app:1"
+said 'unauthorized|denied'
+ok skopeo login "${plain[@]}" --username admin --password-stdin "$registry" <<<"$password"
 ok skopeo delete "${plain[@]}" "docker://$app:1"
 refused skopeo inspect "${plain[@]}" "docker://$app:1"
 said 'manifest unknown|not found'
@@ -111,6 +126,20 @@ same_blobs "$layout" "$tmp/pulled-later"
 step "push again what was deleted"
 ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$app:1"
 same "digest of the index" "$index_digest" "$(raw_digest "$app:1")"
+
+step "over TLS"
+stop_server
+use_tls
+start_server
+copy=(skopeo --insecure-policy copy --src-cert-dir "$certificates" --dest-cert-dir "$certificates")
+plain=(--cert-dir "$certificates")
+refused skopeo login --username hanna --password-stdin "$registry" <<<"$hanna_password"
+said 'certificate'
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$hanna_password"
+ok "${copy[@]}" --all --preserve-digests "docker://$app:1" "oci:$tmp/pulled-tls:all"
+same_blobs "$layout" "$tmp/pulled-tls"
+ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$registry/team/tls:1"
+same "digest of the index" "$index_digest" "$(raw_digest "$registry/team/tls:1")"
 
 step "the server stops"
 stop_server
