@@ -2,7 +2,7 @@
 #
 # Each test drives a real client against `stowage serve` on a free loopback port. A test prints every step and what the
 # client said, and stops with exit code 1 at the first difference. $STOWAGE names the binary to test.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 STOWAGE=${STOWAGE:-${CARGO_TARGET_DIR:-$root/target}/release/stowage}

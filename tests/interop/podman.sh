@@ -30,7 +30,7 @@ forget() {
 # same_file IMAGE FILE: the image has the file as it went in.
 same_file() {
     local container
-    container=$(podman create "$1" /none)
+    container=$(podman create --network none "$1" /none)
     podman cp "$container:/$2" "$tmp/got"
     podman rm "$container" >/dev/null
     cmp "$tmp/got" "$tmp/context/$2" || fail "$2 came back with other bytes"
