@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# docker and a docker engine of its own: login, push, pull, mount, and a server killed in the middle of a push.
-# Needs root (for the engine), docker, dockerd and curl. BIG_MIB sets the size of the interrupted push.
+# docker and a docker engine of its own: login by password and by token, push, pull, mount, a pull that is cut and resumed, a
+# server killed in the middle of a push; over plain HTTP and over TLS.
+# Needs root (for the engine), docker, dockerd, jq, openssl, python3 and curl. BIG_MIB sets the size of the interrupted push.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 big_mib=${BIG_MIB:-300}
-need docker dockerd curl
+need docker dockerd jq curl
+log_level=info
 ((EUID == 0)) || fail "only root can start a docker engine"
 
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
@@ -57,9 +59,16 @@ forget() {
 
 stored_mib() { du -sm --apparent-size "$data" 2>/dev/null | cut -f1; }
 
+login() { ok docker login --username "$1" --password-stdin "$2" <<<"$3"; }
+no_login() {
+    refused docker login --username "$1" --password-stdin "$registry" <<<"$2"
+    said 'unauthorized|incorrect|denied'
+}
+
 step "a docker engine and a registry"
 start_engine
 start_server
+make_people
 
 step "an image of two layers and an image from a tar"
 mkdir "$tmp/context"
@@ -80,11 +89,11 @@ refused docker push "$app:1"
 said 'no basic auth credentials|unauthorized|denied|authentication required'
 
 step "a login with a wrong password is refused"
-refused docker login --username admin --password-stdin "$registry" <<<"not-$password"
-said 'unauthorized|incorrect|denied'
+no_login admin "not-$password"
+no_login hanna "not-$hanna_password"
 
 step "a login with the right password"
-ok docker login --username admin --password-stdin "$registry" <<<"$password"
+login hanna "$registry" "$hanna_password"
 said 'Login Succeeded'
 
 step "push"
@@ -124,13 +133,36 @@ ok docker push "$app:2"
 same "number of layers that exist already" 2 "$(grep -c 'Layer already exists' "$tmp/said")"
 said "^2: digest: $pushed "
 
-step "another repository gets the layers mounted"
+step "another repository gets the layers mounted, by token"
+login hanna "$registry" "$token"
 ok docker tag "$app:2" "$registry/other/copy:1"
 ok docker push "$registry/other/copy:1"
 same "number of mounted layers" 2 "$(grep -c 'Mounted from team/app' "$tmp/said")"
 forget "$app_id"
 ok docker pull "$registry/other/copy:1"
 same "image id" "$app_id" "$(image_id "$registry/other/copy:1")"
+
+step "a pull that is cut is resumed"
+forget "$app_id"
+start_cutter 4000000 1
+login hanna "$cut_registry" "$token"
+ok docker pull "$cut_registry/team/app:1"
+stop_cutter 1
+same "image id" "$app_id" "$(image_id "$cut_registry/team/app:1")"
+same "number of resumptions" 1 "$(requests '^GET /v2/team/app/blobs/.* 206 hanna')"
+same "docker save" "$app_saved" "$(saved "$cut_registry/team/app:1")"
+
+step "a token to pull alone does that, and a revoked token nothing, even where it is signed in"
+login hanna "$registry" "$reader"
+ok docker pull "$app:1"
+refused docker push "$base:1"
+said 'unauthorized|denied|authentication required|does not cover'
+login hanna "$registry" "$token"
+revoke_token
+refused docker push "$base:1"
+said 'unauthorized|denied|authentication required'
+no_login hanna "$token"
+login admin "$registry" "$password"
 
 step "a tag that does not exist"
 refused docker pull "$app:absent"
@@ -170,6 +202,21 @@ step "after a logout a push is refused again"
 ok docker logout "$registry"
 refused docker push "$app:1"
 said 'no basic auth credentials|unauthorized|denied|authentication required'
+
+step "over TLS"
+# The engine does not check the certificate of a registry on a loopback address.
+stop_server
+use_tls
+start_server
+login hanna "$registry" "$hanna_password"
+forget "$app_id"
+ok docker pull "$app:1"
+same "image id" "$app_id" "$(image_id "$app:1")"
+same "docker save" "$app_saved" "$(saved "$app:1")"
+ok docker tag "$app:1" "$registry/team/tls:1"
+ok docker push "$registry/team/tls:1"
+said "^1: digest: $pushed "
+same "digest of the manifest's bytes" "$pushed" "$(digest_of team/tls 1)"
 
 step "the server stops"
 stop_server

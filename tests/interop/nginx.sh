@@ -21,15 +21,7 @@ while [[ $public_port == "$port" ]]; do public_port=$(free_port); done
 public=localhost:$public_port
 
 step "a certificate authority and a certificate"
-certificates=$tmp/certificates
-mkdir "$certificates"
-printf 'subjectAltName = DNS:localhost, IP:127.0.0.1\n' >"$tmp/names"
-ok openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=Test CA" \
-    -addext basicConstraints=critical,CA:TRUE -keyout "$tmp/ca.key" -out "$certificates/ca.crt"
-ok openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" \
-    -keyout "$tmp/proxy.key" -out "$tmp/proxy.csr"
-ok openssl x509 -req -in "$tmp/proxy.csr" -CA "$certificates/ca.crt" -CAkey "$tmp/ca.key" -CAcreateserial -days 2 \
-    -extfile "$tmp/names" -out "$tmp/proxy.crt"
+make_certificates
 
 step "nginx as in docs/configuration.md"
 user=
@@ -51,8 +43,8 @@ http {
     server {
         listen 127.0.0.1:$public_port ssl;
         server_name localhost;
-        ssl_certificate     $tmp/proxy.crt;
-        ssl_certificate_key $tmp/proxy.key;
+        ssl_certificate     $tmp/tls.crt;
+        ssl_certificate_key $tmp/tls.key;
 
         client_max_body_size 0;
         location / {
@@ -75,7 +67,7 @@ export STOWAGE__SERVER__TRUSTED_PROXIES=127.0.0.1
 start_server
 nginx -p "$tmp" -c "$tmp/nginx.conf" 2>"$tmp/nginx.said" &
 nginx_pid=$!
-https=(curl --silent --show-error --noproxy '*' --cacert "$certificates/ca.crt")
+https=(curl --silent --show-error --noproxy '*' --cacert "$ca")
 deadline=$((SECONDS + 30))
 until "${https[@]}" --output /dev/null "https://$public/v2/" 2>/dev/null; do
     kill -0 "$nginx_pid" 2>/dev/null || fail "nginx ended: $(<"$tmp/nginx.said")"
@@ -118,17 +110,8 @@ rm "$tmp/pulled"
 
 step "an image with a layer of 200 MB by skopeo"
 export REGISTRY_AUTH_FILE=$tmp/auth.json
-layout=$tmp/layout
 mkdir -p "$layout/blobs/sha256"
 printf '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
-# add_blob FILE MEDIA_TYPE: moves a file into the layout and prints its descriptor.
-add_blob() {
-    local hex
-    hex=$(sha256 <"$1")
-    jq -nc --arg type "$2" --arg hex "$hex" --argjson size "$(stat -c %s "$1")" \
-        '{mediaType: $type, digest: "sha256:\($hex)", size: $size}'
-    mv "$1" "$layout/blobs/sha256/$hex"
-}
 mkdir "$tmp/rootfs"
 random_file "$mebibytes" "$tmp/rootfs/file"
 tar -c --owner=0 --group=0 --numeric-owner -C "$tmp/rootfs" file >"$tmp/layer.tar"

@@ -1,52 +1,15 @@
 #!/usr/bin/env bash
-# skopeo: a multi-platform index there and back, between repositories, listed, deleted, and converted to Docker's format.
-# Needs skopeo, jq and curl.
+# skopeo: a multi-platform index there and back, between repositories, listed, deleted, and converted to Docker's format; with a
+# password and with a token; over plain HTTP and over TLS. Needs skopeo, jq, openssl and curl.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need skopeo jq curl
 
-layout=$tmp/layout
 export REGISTRY_AUTH_FILE=$tmp/auth.json
 copy=(skopeo --insecure-policy copy --src-tls-verify=false --dest-tls-verify=false)
 plain=(--tls-verify=false)
-
-# add_blob FILE MEDIA_TYPE: moves a file into the layout and prints its descriptor.
-add_blob() {
-    local hex
-    hex=$(sha256 <"$1")
-    jq -nc --arg type "$2" --arg hex "$hex" --argjson size "$(stat -c %s "$1")" \
-        '{mediaType: $type, digest: "sha256:\($hex)", size: $size}'
-    mv "$1" "$layout/blobs/sha256/$hex"
-}
-
-# make_layer NAME KIB: a layer with one file, as NAME.tar.gz; its descriptor in NAME.json, its uncompressed digest in NAME.diff.
-make_layer() {
-    mkdir "$tmp/rootfs"
-    head -c "$(($2 * 1024))" /dev/urandom >"$tmp/rootfs/$1"
-    tar -c --owner=0 --group=0 --numeric-owner -C "$tmp/rootfs" "$1" >"$tmp/$1.tar"
-    rm -r "$tmp/rootfs"
-    printf 'sha256:%s' "$(sha256 <"$tmp/$1.tar")" >"$tmp/$1.diff"
-    gzip -n "$tmp/$1.tar"
-    add_blob "$tmp/$1.tar.gz" application/vnd.oci.image.layer.v1.tar+gzip >"$tmp/$1.json"
-}
-
-# make_image PLATFORM_JSON LAYER...: prints the descriptor of the image's manifest.
-make_image() {
-    local platform=$1 layer config
-    shift
-    for layer; do jq -n --rawfile diff "$tmp/$layer.diff" '$diff'; done |
-        jq -sc --argjson platform "$platform" \
-            '$platform + {config: {Env: ["MADE_FOR=stowage"]}, rootfs: {type: "layers", diff_ids: .},
-             history: map({created_by: "interop test"})}' >"$tmp/config"
-    config=$(add_blob "$tmp/config" application/vnd.oci.image.config.v1+json)
-    for layer; do cat "$tmp/$layer.json"; done |
-        jq -s --argjson config "$config" \
-            '{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $config, layers: .,
-             annotations: {"org.example.note": "kept byte for byte: é ✓"}}' >"$tmp/manifest"
-    add_blob "$tmp/manifest" application/vnd.oci.image.manifest.v1+json | jq -c --argjson platform "$platform" '. + {platform: $platform}'
-}
 
 # Two layouts must hold the same blobs, byte for byte.
 same_blobs() {
@@ -78,6 +41,7 @@ find "$layout/blobs" -type f -printf '  %s bytes  sha256:%f\n'
 
 step "a registry"
 start_server
+make_people
 app=$registry/team/app
 
 step "nothing without a login, nothing with a wrong password"
@@ -87,7 +51,7 @@ refused skopeo login "${plain[@]}" --username admin --password-stdin "$registry"
 said 'unauthorized|incorrect|invalid username|denied'
 
 step "login"
-ok skopeo login "${plain[@]}" --username admin --password-stdin "$registry" <<<"$password"
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$hanna_password"
 
 step "push of the whole index"
 ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$app:1"
@@ -105,7 +69,8 @@ ok skopeo --override-os linux --override-arch arm64 inspect "${plain[@]}" "docke
 same "architecture" arm64 "$(jq -r .Architecture "$tmp/said")"
 same "layers" "$(cat "$tmp/common.json" "$tmp/arm64.json" | jq -r .digest)" "$(jq -r '.Layers[]' "$tmp/said")"
 
-step "copy to another repository mounts the four layers"
+step "copy to another repository, by token, mounts the four layers"
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$token"
 skopeo --debug --insecure-policy copy --src-tls-verify=false --dest-tls-verify=false --all --preserve-digests \
     "docker://$app:1" "docker://$registry/other/copy:1" >"$tmp/said" 2>&1 || fail "exit code $?: $(grep -v level=debug "$tmp/said")"
 same "number of mounts" 4 "$(grep -c 'mount OK' "$tmp/said")"
@@ -133,7 +98,20 @@ for digest in $(jq -r '.config.digest, .layers[].digest' "$tmp/raw"); do
     same "bytes of a blob" "$digest" "sha256:$(sha256 <"$tmp/converted/${digest#sha256:}")"
 done
 
-step "delete"
+step "a token to pull alone does that, and a revoked token nothing"
+ok "${copy[@]}" --all --src-creds "hanna:$reader" "docker://$app:1" "oci:$tmp/pulled-reader:all"
+refused "${copy[@]}" --all --dest-creds "hanna:$reader" "oci:$layout:all" "docker://$registry/team/refused:1"
+said 'unauthorized|denied'
+revoke_token
+refused skopeo inspect "${plain[@]}" "docker://$app:1"
+said 'unauthorized|invalid username|denied'
+refused skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$token"
+said 'unauthorized|incorrect|invalid username|denied'
+
+step "delete, as the admin alone may"
+refused skopeo delete "${plain[@]}" --creds "hanna:$hanna_password" "docker://$app:1"
+said 'unauthorized|denied'
+ok skopeo login "${plain[@]}" --username admin --password-stdin "$registry" <<<"$password"
 ok skopeo delete "${plain[@]}" "docker://$app:1"
 refused skopeo inspect "${plain[@]}" "docker://$app:1"
 said 'manifest unknown|not found'
@@ -148,6 +126,20 @@ same_blobs "$layout" "$tmp/pulled-later"
 step "push again what was deleted"
 ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$app:1"
 same "digest of the index" "$index_digest" "$(raw_digest "$app:1")"
+
+step "over TLS"
+stop_server
+use_tls
+start_server
+copy=(skopeo --insecure-policy copy --src-cert-dir "$certificates" --dest-cert-dir "$certificates")
+plain=(--cert-dir "$certificates")
+refused skopeo login --username hanna --password-stdin "$registry" <<<"$hanna_password"
+said 'certificate'
+ok skopeo login "${plain[@]}" --username hanna --password-stdin "$registry" <<<"$hanna_password"
+ok "${copy[@]}" --all --preserve-digests "docker://$app:1" "oci:$tmp/pulled-tls:all"
+same_blobs "$layout" "$tmp/pulled-tls"
+ok "${copy[@]}" --all --preserve-digests "oci:$layout:all" "docker://$registry/team/tls:1"
+same "digest of the index" "$index_digest" "$(raw_digest "$registry/team/tls:1")"
 
 step "the server stops"
 stop_server

@@ -24,7 +24,8 @@ const KEYS: &[&str] = &[
     "fsLayers",
 ];
 
-/// Whatever a manifest of any type may have; null counts as absent, as it does for clients.
+/// Whatever a manifest of any type may have; null counts as absent, as it does for clients, and as an empty list where a
+/// list must be.
 pub(super) struct Document {
     fields: Fields,
     schema_version: Option<u64>,
@@ -50,12 +51,17 @@ impl Document {
         }
         self.refuse_ambiguity(&media_type, kind)?;
         let missing = |key| ManifestError::Missing { media_type: media_type.clone(), key };
+        let list = |key, list: Option<Vec<Descriptor>>| match list {
+            // Go writes null for a list that was never filled.
+            None if self.fields.saw(key) => Ok(Vec::new()),
+            list => list.ok_or_else(|| missing(key)),
+        };
         let (config, layers, manifests) = match kind {
             ManifestKind::Image => {
                 let config = self.config.ok_or_else(|| missing("config"))?;
-                (Some(config), self.layers.ok_or_else(|| missing("layers"))?, Vec::new())
+                (Some(config), list("layers", self.layers)?, Vec::new())
             }
-            ManifestKind::Index => (None, Vec::new(), self.manifests.ok_or_else(|| missing("manifests"))?),
+            ManifestKind::Index => (None, Vec::new(), list("manifests", self.manifests)?),
         };
         Ok(Manifest {
             media_type,

@@ -79,7 +79,7 @@ pub enum ManifestError {
         /// What it says.
         found: Option<u64>,
     },
-    /// A field that the type demands is absent or null.
+    /// A field that the type demands is absent, or null where no list is meant.
     #[error("manifest of type {media_type} needs `{key}`; a list may be empty, but must be there")]
     Missing {
         /// The manifest's type.

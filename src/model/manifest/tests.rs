@@ -75,6 +75,11 @@ fn an_image_is_read_in_full() {
 fn empty_lists_null_fields_and_unknown_types_pass() {
     assert!(parse(&with(image(), "layers", json!([]))).is_ok());
     assert!(parse(&with(index(), "manifests", json!([]))).is_ok());
+    let (mut bare_image, mut bare_index) = (image(), index());
+    bare_image["layers"] = Value::Null;
+    bare_index["manifests"] = Value::Null;
+    assert!(parse(&bare_image).unwrap().layers.is_empty());
+    assert!(parse(&bare_index).unwrap().children().is_empty());
     let mut document = image();
     document["config"] = descriptor("application/x-unknown", "config");
     for field in ["subject", "artifactType", "annotations"] {
@@ -229,12 +234,12 @@ fn the_schema_version_is_2() {
 
 #[test]
 fn what_the_type_demands_must_be_there() {
+    let mut null = image();
+    null["config"] = Value::Null;
+    assert!(refusal(&null).contains("needs `config`"));
     for (document, key) in [(image(), "config"), (image(), "layers"), (index(), "manifests")] {
-        let mut null = document.clone();
-        null[key] = Value::Null;
-        for broken in [with(document, key, Value::Null), null] {
-            assert!(refusal(&broken).contains(&format!("needs `{key}`")), "{broken}");
-        }
+        let broken = with(document, key, Value::Null);
+        assert!(refusal(&broken).contains(&format!("needs `{key}`")), "{broken}");
     }
 }
 
