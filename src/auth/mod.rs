@@ -55,7 +55,7 @@ pub const SERVICE: &str = "stowage";
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// A registry token is not for this; another one may be.
-    #[error("the registry token does not cover this")]
+    #[error("this needs a sign-in or a token that covers it: docker login, as somebody who may")]
     Scope,
     /// The caller may not know of the repository.
     #[error("the repository is not known to the registry, or you may not see it")]

@@ -64,7 +64,11 @@ fn scope(request: &HttpRequest) -> Option<String> {
     let actions = match (route.shape, request.method()) {
         (Shape::Base | Shape::Catalog | Shape::Unknown, _) => return None,
         (Shape::Blob | Shape::Manifest, &Method::DELETE) => "delete",
-        (Shape::Uploads | Shape::Upload, _) | (Shape::Manifest, &Method::PUT) => "pull,push",
+        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's oras); whoever
+        // may only pull is granted no more.
+        (Shape::Uploads | Shape::Upload, _)
+        | (Shape::Manifest, &Method::PUT)
+        | (Shape::Blob, &Method::HEAD) => "pull,push",
         (Shape::Blob | Shape::Manifest | Shape::Tags | Shape::Referrers, _) => "pull",
     };
     let mut scope = format!("repository:{name}:{actions}");

@@ -121,6 +121,10 @@ where
 fn filter(log: &LogConfig) -> Targets {
     let default = log.level.default_level();
     let mut filter = Targets::new().with_default(default);
+    if default <= LevelFilter::INFO {
+        // What is no HTTP is the client's fault: some try TLS on every port first.
+        filter = filter.with_target("actix_http::h1::dispatcher", LevelFilter::OFF);
+    }
     if default == LevelFilter::INFO {
         // Its workers tell of every start and stop, which is nothing an operator acts on.
         filter = filter.with_target("actix_server", LevelFilter::WARN);

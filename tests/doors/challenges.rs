@@ -22,7 +22,8 @@ fn each_path_asks_for_the_scope_that_it_needs() {
     let digest = sha256(b"x");
     for (method, path, scope) in [
         ("GET", "/v2/a/b/manifests/latest".to_owned(), "repository:a/b:pull"),
-        ("HEAD", format!("/v2/a/b/blobs/{digest}"), "repository:a/b:pull"),
+        ("GET", format!("/v2/a/b/blobs/{digest}"), "repository:a/b:pull"),
+        ("HEAD", format!("/v2/a/b/blobs/{digest}"), "repository:a/b:pull,push"),
         ("GET", "/v2/a/b/tags/list".to_owned(), "repository:a/b:pull"),
         ("GET", format!("/v2/a/b/referrers/{digest}"), "repository:a/b:pull"),
         ("POST", "/v2/a/b/blobs/uploads/".to_owned(), "repository:a/b:pull,push"),

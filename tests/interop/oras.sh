@@ -89,7 +89,7 @@ done
 
 step "push whole and in chunks, by password"
 secret=$hanna_password
-works push hanna "$secret" basic "$app:1" whole one.bin note.txt
+works push hanna "$secret" token "$app:1" whole one.bin note.txt
 same "digest" "$(digest_of team/app 1)" "$(<"$tmp/said")"
 works push hanna "$secret" basic "$app:chunks" chunked two.bin
 same "digest" "$(digest_of team/app chunks)" "$(<"$tmp/said")"
