@@ -1,6 +1,7 @@
 //! What is seen of every request: one line in the access log, an id, and the header of the API's version.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use actix_web::Error;
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Uri;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
@@ -19,6 +21,9 @@ use super::origin::client_address;
 use super::route::Route;
 use crate::auth::Principal;
 
+/// Parameters of queries that hold names, digests and numbers.
+const TOLD: [&str; 10] =
+    ["artifactType", "digest", "digest-algorithm", "from", "last", "mount", "n", "scope", "service", "tag"];
 const TARGET: &str = "stowage::access";
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,12 +41,51 @@ impl Seen {
     }
 }
 
+/// The requests of one connection, for whoever watches over it.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Rc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    running: Cell<u32>,
+    begun: Cell<u64>,
+}
+
+impl Requests {
+    /// Whether one is answered now.
+    pub fn running(&self) -> bool {
+        self.0.running.get() > 0
+    }
+
+    /// How many there were so far.
+    pub fn begun(&self) -> u64 {
+        self.0.begun.get()
+    }
+
+    fn begin(&self) -> Running {
+        self.0.begun.set(self.0.begun.get() + 1);
+        self.0.running.set(self.0.running.get() + 1);
+        Running(self.clone())
+    }
+}
+
+/// A request until the end of its answer.
+struct Running(Requests);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let running = &self.0.0.running;
+        running.set(running.get().saturating_sub(1));
+    }
+}
+
 /// Runs a request under observation.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
+    let running = request.conn_data::<Requests>().map(Requests::begin);
     let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
     let logged = tracing::enabled!(target: TARGET, tracing::Level::INFO);
     let seen = Seen::default();
@@ -58,7 +102,7 @@ pub async fn observe(
     }
     let line = logged.then(|| Line {
         method: response.request().method().to_string(),
-        uri: response.request().uri().to_string(),
+        uri: what_may_be_told(response.request().uri()),
         remote: client_address(response.request()).map(|client| client.to_string()).unwrap_or_default(),
         repository: {
             let extensions = response.request().extensions();
@@ -69,7 +113,21 @@ pub async fn observe(
         started,
         seen,
     });
-    Ok(response.map_body(|_, body| Observed { body: Box::pin(body), bytes: 0, line }))
+    Ok(response.map_body(|_, body| Observed { body: Box::pin(body), bytes: 0, line, _running: running }))
+}
+
+/// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what
+/// stands before a host.
+fn what_may_be_told(uri: &Uri) -> String {
+    let mut told = uri.path().to_owned();
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if TOLD.contains(&name) {
+            let separator = if told.contains('?') { '&' } else { '?' };
+            let _ = write!(told, "{separator}{name}={value}");
+        }
+    }
+    told
 }
 
 /// One line of the access log.
@@ -89,6 +147,7 @@ struct Observed<B> {
     body: Pin<Box<B>>,
     bytes: u64,
     line: Option<Line>,
+    _running: Option<Running>,
 }
 
 impl<B: MessageBody> MessageBody for Observed<B> {

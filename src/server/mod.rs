@@ -1,6 +1,8 @@
 //! The server: its listeners, its signals, and its orderly end.
 
+mod files;
 mod listener;
+mod patience;
 mod signals;
 mod socket;
 mod tls;
@@ -122,10 +124,11 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             workers => workers,
         };
+        let connections = files::connections(config.max_connections);
         let mut server = actix_server::Server::build()
             .workers(workers)
             // The limit is for each worker.
-            .max_concurrent_connections(config.max_connections.div_ceil(workers).max(1))
+            .max_concurrent_connections(connections.div_ceil(workers).max(1))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
         let service = Service::new(config, app, reach, server.graceful_shutdown_signal());

@@ -1,0 +1,1 @@
+//! Requests within requests.
