@@ -21,6 +21,7 @@ use self::listener::Service;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::Reach;
+use crate::store::give_large_memory_back;
 
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError};
@@ -110,6 +111,7 @@ impl Server {
     }
 
     fn run_on(self, system: &SystemRunner, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        give_large_memory_back();
         let app = Arc::clone(&self.app);
         let served = system.block_on(self.serve(stop));
         app.close();

@@ -14,8 +14,8 @@ fn requests_sent_ahead_by_the_thousand_without_reading_cost_little_memory() {
     let _turn = alone();
     let server = Stowage::open();
     push_image(&server.client(), "team/app", "t", b"layer");
-    let ahead = "GET /v2/team/app/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
-    let streams = connect_deaf(&server, 200, ahead.as_bytes());
+    let ahead = "GET /v2/team/app/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+    let streams = connect_deaf(&server, 100, ahead.as_bytes());
     push_and_pull(&server.client(), "meanwhile");
     server.assert_small();
     server.assert_at_rest();

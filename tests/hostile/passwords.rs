@@ -26,7 +26,7 @@ fn duration() -> Duration {
 
 fn server() -> Stowage {
     // Every request would leave a line.
-    Stowage::start(&Setup { password: Some(PASSWORD), level: "warn", ..Setup::default() })
+    Stowage::start(&Setup { password: Some(PASSWORD), level: "info,stowage::access=off", ..Setup::default() })
 }
 
 /// A connection from an address of its own, as far as the loopback network has them.

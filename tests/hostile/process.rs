@@ -28,7 +28,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) open: bool,
     /// The first admin's password, where there is one.
     pub(crate) password: Option<&'a str>,
-    /// The level of its log; `warn` when it is empty.
+    /// The level of its log; `info` when it is empty.
     pub(crate) level: &'a str,
     /// Files that it may have open at first.
     pub(crate) open_files: Option<u32>,
@@ -143,19 +143,19 @@ impl Stowage {
         assert!(peak < MEMORY_MIB, "{peak} MiB");
     }
 
-    /// Nothing spins: within half a minute there are two seconds in which the server does next to nothing.
+    /// Nothing spins: within half a minute there is a second in which the server does next to nothing.
     #[track_caller]
     pub(crate) fn assert_at_rest(&self) {
         let mut spent = Vec::new();
-        for _ in 0..15 {
+        for _ in 0..30 {
             let before = self.processor_s();
-            std::thread::sleep(Duration::from_secs(2));
+            std::thread::sleep(Duration::from_secs(1));
             spent.push(self.processor_s() - before);
-            if spent.last().is_some_and(|spent| *spent < 0.1) {
+            if spent.last().is_some_and(|spent| *spent < 0.05) {
                 return;
             }
         }
-        panic!("seconds of processor time in each two seconds: {spent:?}");
+        panic!("seconds of processor time in each second: {spent:?}");
     }
 
     /// Seconds of processor time that it has used.

@@ -62,7 +62,6 @@ fn heads_that_another_may_read_otherwise_are_refused() {
     for headers in [
         // Another end of a line.
         "X: y\rContent-Length: 0",
-        "X: y\nTransfer-Encoding: chunked\nZ: z",
         // Another name.
         "Transfer-Encoding : chunked",
         "Transfer-Encoding\t: chunked",
@@ -99,7 +98,6 @@ fn chunks_that_another_may_read_otherwise_end_the_connection() {
         "0\r\n\n",
         "0\r\nX",
         "0 \n\r\n",
-        "00000000000000000\r\n\r\n",
         "+0\r\n\r\n",
         "0x0\r\n\r\n",
         "\r\n",
