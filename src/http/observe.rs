@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use actix_web::Error;
@@ -13,7 +13,7 @@ use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Uri;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 
@@ -52,6 +52,9 @@ pub struct Requests(Rc<Counts>);
 struct Counts {
     running: Cell<u32>,
     begun: Cell<u64>,
+    /// Bytes of the present request's body, where they are announced.
+    body: Cell<Option<u64>>,
+    after: RefCell<Option<Waker>>,
 }
 
 impl Requests {
@@ -65,7 +68,19 @@ impl Requests {
         self.0.begun.get()
     }
 
-    fn begin(&self) -> Running {
+    /// How long the body of the present request is; `None`: its end is seen when it comes.
+    pub fn body(&self) -> Option<u64> {
+        self.0.body.get()
+    }
+
+    /// Has this task woken when the present request was answered.
+    pub fn wake_after(&self, waker: &Waker) {
+        self.0.after.replace(Some(waker.clone()));
+    }
+
+    fn begin(&self, headers: &HeaderMap) -> Running {
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        self.0.body.set(if headers.contains_key(TRANSFER_ENCODING) { None } else { announced.or(Some(0)) });
         self.0.begun.set(self.0.begun.get() + 1);
         self.0.running.set(self.0.running.get() + 1);
         Running(self.clone())
@@ -79,6 +94,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let running = &self.0.0.running;
         running.set(running.get().saturating_sub(1));
+        if let Some(waker) = self.0.0.after.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -88,7 +106,7 @@ pub async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let running = request.conn_data::<Requests>().map(Requests::begin);
+    let running = request.conn_data::<Requests>().map(|requests| requests.begin(request.headers()));
     if running.as_ref().is_some_and(|Running(requests)| requests.begun().is_multiple_of(TURN)) {
         tokio::task::yield_now().await;
     }

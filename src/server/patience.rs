@@ -1,5 +1,6 @@
-//! How long, and for how many bytes, a connection may stand without a whole request. The web framework limits the time
-//! of the first head alone; a later one could come a byte a minute, and any may have 128 KiB.
+//! How long a connection may stand without a whole request, and how much of it is read ahead. The web framework limits
+//! the time of the first head alone: a later one could come a byte a minute. It keeps 128 KiB of any head, and takes all
+//! requests apart that it finds in 128 KiB while the first of them is answered: 20 MiB of memory.
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +17,8 @@ use crate::http::Requests;
 const FREE: usize = 16 << 10;
 /// Bytes of heads above that, of all connections together.
 const POOL: usize = 24 << 20;
+/// Bytes that are read at once while no request runs: some heads, and not too many requests that were sent ahead.
+const STEP: usize = 1 << 10;
 /// What the web framework keeps of a head at most.
 const LARGEST: usize = 128 << 10;
 
@@ -33,15 +36,17 @@ pub(super) struct Patient<T> {
     read: usize,
     /// Bytes of the pool that they have taken.
     taken: usize,
-    /// The web framework was given the chance to find the end of the head in what it has.
-    yielded: bool,
+    /// Bytes that were read without giving the web framework the chance to find a whole head in them.
+    step: usize,
+    /// Bytes that were read while the present request ran.
+    ahead: u64,
 }
 
 impl<T> Patient<T> {
     /// `limit` is how long a connection may stand without a request after its last one.
     pub(super) fn new(stream: T, limit: Duration) -> Self {
         let requests = Requests::default();
-        Self { stream, requests, limit, timer: None, counted_from: 0, read: 0, taken: 0, yielded: false }
+        Self { stream, requests, limit, timer: None, counted_from: 0, read: 0, taken: 0, step: 0, ahead: 0 }
     }
 
     /// The requests of this connection, for whoever serves them.
@@ -57,7 +62,8 @@ impl<T> Patient<T> {
     fn restart(&mut self) {
         TAKEN.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
         self.read = 0;
-        self.yielded = false;
+        self.step = 0;
+        self.ahead = 0;
         self.timer = None;
         self.counted_from = self.requests.begun();
     }
@@ -82,6 +88,42 @@ impl<T> Patient<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Patient<T> {
+    /// Reads while a request runs: its body, and nothing of what was sent ahead.
+    fn read_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(length) = self.requests.body() else {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        };
+        let left = usize::try_from(length.saturating_sub(self.ahead)).unwrap_or(usize::MAX);
+        if left == 0 {
+            self.requests.wake_after(context.waker());
+            return Poll::Pending;
+        }
+        self.ahead += ready!(read_some(&mut self.stream, context, buffer, left))? as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads at most `limit` bytes.
+fn read_some<T: AsyncRead + Unpin>(
+    stream: &mut T,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+    limit: usize,
+) -> Poll<io::Result<usize>> {
+    let before = buffer.filled().len();
+    if buffer.remaining() <= limit {
+        ready!(Pin::new(stream).poll_read(context, buffer))?;
+        return Poll::Ready(Ok(buffer.filled().len() - before));
+    }
+    let mut scratch = [0; STEP];
+    let limit = limit.min(STEP);
+    let mut part = ReadBuf::new(&mut scratch[..limit]);
+    ready!(Pin::new(stream).poll_read(context, &mut part))?;
+    buffer.put_slice(part.filled());
+    Poll::Ready(Ok(part.filled().len()))
+}
+
 impl<T> Drop for Patient<T> {
     fn drop(&mut self) {
         TAKEN.fetch_sub(self.taken, Ordering::Relaxed);
@@ -99,16 +141,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
             this.restart();
         }
         if this.requests.running() {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+            return this.read_body(context, buffer);
         }
         let limit = this.limit;
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         if timer.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if this.read >= FREE && !this.yielded {
-            // It reads as long as there is something to read, and most of this may be the body of a request.
-            this.yielded = true;
+        if this.step >= STEP {
+            this.step = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -116,9 +157,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
             tracing::debug!("a connection is closed: too many large heads are on their way");
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        this.read += buffer.filled().len() - before;
+        let read = ready!(read_some(&mut this.stream, context, buffer, STEP - this.step))?;
+        this.step += read;
+        this.read += read;
         Poll::Ready(Ok(()))
     }
 }
