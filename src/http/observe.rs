@@ -73,6 +73,11 @@ impl Requests {
         self.0.body.get()
     }
 
+    /// Whether what comes after the last request may still be its body, which is read on when it was refused early.
+    pub fn may_drain(&self) -> bool {
+        self.begun() > 0 && self.body() != Some(0)
+    }
+
     /// Has this task woken when the present request was answered.
     pub fn wake_after(&self, waker: &Waker) {
         self.0.after.replace(Some(waker.clone()));

@@ -19,6 +19,8 @@ const FREE: usize = 16 << 10;
 const POOL: usize = 24 << 20;
 /// Bytes that are read at once while no request runs: some heads, and not too many requests that were sent ahead.
 const STEP: usize = 1 << 10;
+/// Bytes that may come before a request begins; looking for its end again and again in more of them costs much time.
+const LARGEST_HEAD: usize = 32 << 10;
 /// What the web framework keeps of a head at most.
 const LARGEST: usize = 128 << 10;
 
@@ -152,6 +154,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
             this.step = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if this.read > LARGEST_HEAD && !this.requests.may_drain() {
+            tracing::debug!("a connection is closed: its head is too large");
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if !this.take_room() {
             tracing::debug!("a connection is closed: too many large heads are on their way");

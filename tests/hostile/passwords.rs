@@ -21,7 +21,7 @@ const GUESSERS: usize = 500;
 /// How long the flood lasts: seconds in `STOWAGE_FLOOD_S`, or as long as a test may take that is run often.
 fn duration() -> Duration {
     let seconds = std::env::var("STOWAGE_FLOOD_S").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(8))
+    Duration::from_secs(seconds.unwrap_or(5))
 }
 
 fn server() -> Stowage {

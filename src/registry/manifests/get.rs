@@ -66,11 +66,12 @@ impl Registry {
             Ok::<_, RegistryError>((head(digest, row), body))
         })?;
         let digest = head.digest;
+        let is_whole = move |body: &Bytes| Digest::of(digest.algorithm(), body) == digest;
         let body = match body {
-            Some(body) => body,
-            None => self.large_body(digest).await?,
+            Some(body) => body.filter(is_whole),
+            None => self.large_body(digest, is_whole).await?,
         };
-        if let Some(body) = body.filter(|body| Digest::of(digest.algorithm(), body) == digest) {
+        if let Some(body) = body {
             // Whoever reads slowly must not keep all of it in memory.
             let body = if body.len() <= PIECE { body } else { Bytes::copy_from_slice(&body[..PIECE]) };
             self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
@@ -90,17 +91,21 @@ impl Registry {
     ) -> impl Future<Output = Result<Bytes, RegistryError>> + use<> {
         let registry = Arc::clone(self);
         async move {
-            let body = registry.large_body(digest).await?;
+            let body = registry.large_body(digest, |_| true).await?;
             let body = body.ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
             let end = start.saturating_add(PIECE).min(body.len());
             Ok(Bytes::copy_from_slice(body.get(start..end).unwrap_or_default()))
         }
     }
 
-    /// A body that is too large to be read inline, a few at once.
-    async fn large_body(&self, digest: Digest) -> Result<Option<Bytes>, RegistryError> {
+    /// A body that is too large to be read inline, a few at once, if it passes `check`, which may take its time.
+    async fn large_body(
+        &self,
+        digest: Digest,
+        check: impl FnOnce(&Bytes) -> bool + Send + 'static,
+    ) -> Result<Option<Bytes>, RegistryError> {
         let _room = self.large_manifests.acquire().await;
-        self.meta.scan(move |tx| body_of(tx, &digest)).await
+        self.meta.scan(move |tx| Ok(body_of(tx, &digest)?.filter(check))).await
     }
 
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
