@@ -1,5 +1,6 @@
 //! `stowage serve` as a process of its own, whose memory and processor time can be measured.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,7 +58,8 @@ impl Stowage {
             fs::write(&password_file, password).expect("the password is written");
             fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
                 .expect("only its owner may read it");
-            settings += &format!("\n[auth]\ninitial_admin_password_file = {password_file:?}\n");
+            let path = password_file.display();
+            let _ = write!(settings, "\n[auth]\ninitial_admin_password_file = \"{path}\"\n");
         }
         fs::write(place.path().join("stowage.toml"), settings).expect("the settings are written");
         let mut command = match setup.open_files {

@@ -43,7 +43,7 @@ impl Watch {
     fn refused(&mut self, response: &Response) {
         assert!((400..500).contains(&response.status), "{response:?}");
         self.refusals += &String::from_utf8_lossy(&response.body);
-        self.refusals += &format!("{:?}\n", response.headers);
+        self.refusals.extend(response.headers.iter().map(|(name, value)| format!("{name}: {value}\n")));
     }
 
     #[track_caller]
