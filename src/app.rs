@@ -28,7 +28,7 @@ use crate::store::meta::{FILE_NAME, Meta};
 /// Manifest bodies that are received at once, in bytes.
 const MANIFEST_BYTES: usize = 32 << 20;
 /// Bodies up to this size need no place among them.
-const FREE_MANIFEST: u64 = 64 << 10;
+pub const FREE_MANIFEST: u64 = 64 << 10;
 
 /// The server's parts.
 pub struct App {

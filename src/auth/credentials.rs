@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::password;
 use super::principal::Principal;
 
-/// Headers that are remembered. When it is full it is emptied: everybody is verified once more.
+/// Credentials that are remembered. When it is full it is emptied: everybody is verified once more.
 const CAPACITY: usize = 10_000;
 /// Bytes of a token that is looked at; ours are far below.
 const MAX_TOKEN: usize = 16 << 10;
@@ -47,11 +47,11 @@ impl<'h> Header<'h> {
 
 struct Known {
     principal: Principal,
-    /// Unix milliseconds at which the header stops being good by itself.
+    /// Unix milliseconds at which the credential stops being good by itself.
     until_ms: u64,
 }
 
-/// Headers that were verified, by a keyed hash: no password stays in memory, and a change of anybody's rights
+/// Credentials that were verified, by a keyed hash: no password stays in memory, and a change of anybody's rights
 /// (another epoch) makes every entry unknown.
 pub(super) struct Cache {
     key: [u8; 32],
@@ -65,10 +65,14 @@ impl Cache {
         Self { key, known: RwLock::new(HashMap::new()) }
     }
 
-    pub(super) fn key(&self, header: &str, epoch: u64) -> [u8; 32] {
+    /// The key of a credential, given in its parts.
+    pub(super) fn key(&self, parts: &[&str], epoch: u64) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&epoch.to_le_bytes());
-        hasher.update(header.as_bytes());
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
         *hasher.finalize().as_bytes()
     }
 
@@ -110,9 +114,9 @@ mod tests {
     #[test]
     fn a_remembered_header_is_unknown_in_another_epoch_and_after_its_time() {
         let cache = Cache::new();
-        cache.put(cache.key("Basic x", 1), Principal::Anybody, 100);
-        assert!(cache.get(&cache.key("Basic x", 1), 99).is_some());
-        assert!(cache.get(&cache.key("Basic x", 1), 100).is_none());
-        assert!(cache.get(&cache.key("Basic x", 2), 99).is_none());
+        cache.put(cache.key(&["basic", "x"], 1), Principal::Anybody, 100);
+        assert!(cache.get(&cache.key(&["basic", "x"], 1), 99).is_some());
+        assert!(cache.get(&cache.key(&["basic", "x"], 1), 100).is_none());
+        assert!(cache.get(&cache.key(&["basic", "x"], 2), 99).is_none());
     }
 }

@@ -68,12 +68,10 @@ impl Auth {
         let principal = match applicant {
             Applicant::Anonymous => None,
             Applicant::Header(header) => match Header::parse(header) {
-                Some(Header::Basic(basic)) => Some(self.basic(basic, address).await?.0),
+                Some(Header::Basic(basic)) => Some(self.basic(basic, address).await?),
                 _ => return Err(SignInError::Malformed),
             },
-            Applicant::Password(name, password) => {
-                Some(self.basic(Basic { name, password }, address).await?.0)
-            }
+            Applicant::Password(name, password) => Some(self.basic(Basic { name, password }, address).await?),
             Applicant::Refresh(token) => {
                 let principal = self.redeem(&token).await?;
                 kept = Some(token);

@@ -70,24 +70,20 @@ impl Auth {
             return Ok(Principal::Anybody);
         }
         let header = header.ok_or(SignInError::Missing)?;
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let key = self.cache.key(header, self.epoch.load(Ordering::Acquire));
-        if let Some(principal) = self.cache.get(&key, wall_ms) {
-            return Ok(principal);
-        }
         match Header::parse(header).ok_or(SignInError::Malformed)? {
             Header::Bearer(token) => {
+                let wall_ms = self.meta.clock().now().wall_ms;
+                let key = self.cache.key(&["bearer", token], self.epoch.load(Ordering::Acquire));
+                if let Some(principal) = self.cache.get(&key, wall_ms) {
+                    return Ok(principal);
+                }
                 let (principal, expires_ms) = self.bearer(token, wall_ms, lateness)?;
                 if wall_ms < expires_ms {
                     self.cache.put(key, principal.clone(), expires_ms);
                 }
                 Ok(principal)
             }
-            Header::Basic(basic) => {
-                let (principal, until_ms) = self.basic(basic, address).await?;
-                self.cache.put(key, principal.clone(), until_ms);
-                Ok(principal)
-            }
+            Header::Basic(basic) => self.basic(basic, address).await,
         }
     }
 
@@ -129,28 +125,33 @@ impl Auth {
         })
     }
 
-    /// Recognises a name with a password or a personal token, and until when that is believed.
+    /// Recognises a name with a password or a personal token. Who was recognised a moment ago needs no hash, and waits
+    /// for nobody who guesses; nor does a personal token, which nobody guesses.
     pub(super) async fn basic(
         &self,
         basic: Basic,
         address: Option<IpAddr>,
-    ) -> Result<(Principal, u64), SignInError> {
+    ) -> Result<Principal, SignInError> {
         let wall_ms = self.meta.clock().now().wall_ms;
-        if let Some(wait) = self.buckets.wait(address, &basic.name, Instant::now()) {
-            return Err(SignInError::Busy(wait.as_secs().max(1)));
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let key = self.cache.key(&["basic", &basic.name, &basic.password], epoch);
+        if let Some(principal) = self.cache.get(&key, wall_ms) {
+            return Ok(principal);
         }
-        let remember_ms = wall_ms + REMEMBER_MS;
-        let found = if SecretKind::Personal.recognises(&basic.password) {
-            self.personal(&basic.password, wall_ms, address).await?
+        let (principal, until_ms) = if SecretKind::Personal.recognises(&basic.password) {
+            self.personal(&basic.password, wall_ms, address).await?.ok_or(SignInError::Wrong)?
         } else {
-            self.password(&basic, wall_ms).await?.map(|principal| (principal, u64::MAX))
+            if let Some(wait) = self.buckets.wait(address, &basic.name, Instant::now()) {
+                return Err(SignInError::Busy(wait.as_secs().max(1)));
+            }
+            let Some(principal) = self.password(&basic, wall_ms).await? else {
+                self.buckets.wrong(address, &basic.name, Instant::now());
+                return Err(SignInError::Wrong);
+            };
+            (principal, u64::MAX)
         };
-        if found.is_none() {
-            self.buckets.wrong(address, &basic.name, Instant::now());
-        }
-        found
-            .map(|(principal, expires_ms)| (principal, remember_ms.min(expires_ms)))
-            .ok_or(SignInError::Wrong)
+        self.cache.put(key, principal.clone(), until_ms.min(wall_ms + REMEMBER_MS));
+        Ok(principal)
     }
 
     async fn password(&self, basic: &Basic, wall_ms: u64) -> Result<Option<Principal>, SignInError> {

@@ -7,6 +7,7 @@ mod challenge;
 mod conditional;
 pub mod distribution;
 mod error;
+mod manifest_body;
 mod observe;
 mod origin;
 mod permit;
@@ -17,7 +18,7 @@ mod route;
 use actix_web::HttpResponse;
 use actix_web::web;
 
-pub use observe::observe;
+pub use observe::{Requests, observe};
 pub use origin::{Connection, Reach};
 
 /// Everything that is served.

@@ -48,6 +48,8 @@ use uploads::Sessions;
 
 /// Files that may be synced at once: more only make each other slow (measured on ext4 over virtio).
 const SYNCS_AT_ONCE: usize = 16;
+/// Manifests above what is read inline that are in memory at the same time on their way out.
+const LARGE_MANIFESTS_AT_ONCE: usize = 4;
 /// How long a body waits for its place: clients do not repeat a push that is refused (docker).
 const WAIT_FOR_PLACE: Duration = Duration::from_secs(30);
 
@@ -73,6 +75,7 @@ pub struct Registry {
     runtime: Runtime,
     syncs: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    large_manifests: Semaphore,
     locks: DigestLocks,
     sessions: Sessions,
     pulls: PullCounter,
@@ -89,6 +92,7 @@ impl Registry {
             blobs,
             runtime,
             syncs: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
+            large_manifests: Semaphore::new(LARGE_MANIFESTS_AT_ONCE),
             bodies: Arc::new(Semaphore::new(limits.concurrent_uploads)),
             locks: DigestLocks::new(),
             sessions: Sessions::default(),

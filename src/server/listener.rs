@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::patience::Patient;
 use crate::app::App;
 use crate::config::ServerConfig;
 use crate::http;
@@ -69,15 +70,21 @@ impl Service {
         }
     }
 
+    /// How long a connection may stand after a request until the next one has begun.
+    fn patience(&self) -> Duration {
+        self.keep_alive + self.header_timeout
+    }
+
     /// Plain HTTP.
     pub(super) fn plain(
         &self,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
     {
-        let open = |stream: TcpStream| {
+        let patience = self.patience();
+        let open = move |stream: TcpStream| {
             prepare(&stream);
             let peer = stream.peer_addr().ok();
-            std::future::ready(Ok::<_, DispatchError>((stream, peer)))
+            std::future::ready(Ok::<_, DispatchError>((Patient::new(stream, patience), peer)))
         };
         let connection =
             |stream: &TcpStream| Connection { is_secure: false, local: stream.local_addr().ok() };
@@ -91,7 +98,14 @@ impl Service {
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
     {
         let acceptor = TlsAcceptor::from(Arc::clone(config));
-        let open = move |stream: TcpStream| handshake(acceptor.clone(), stream);
+        let patience = self.patience();
+        let open = move |stream: TcpStream| {
+            let shaken = handshake(acceptor.clone(), stream);
+            async move {
+                let (stream, peer) = shaken.await?;
+                Ok::<_, DispatchError>((Patient::new(stream, patience), peer))
+            }
+        };
         let connection = |stream: &TlsStream<TcpStream>| {
             let (tcp, _) = stream.get_ref();
             Connection { is_secure: true, local: tcp.local_addr().ok() }
@@ -103,7 +117,7 @@ impl Service {
         &self,
         connection: fn(&T) -> Connection,
     ) -> impl ServiceFactory<
-        (T, Option<SocketAddr>),
+        (Patient<T>, Option<SocketAddr>),
         Config = (),
         Response = (),
         Error = DispatchError,
@@ -125,8 +139,9 @@ impl Service {
                 let stopping = GracefulShutdownSignal::clone(&stopping);
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(move |stream: &T, data| {
-                data.insert(connection(stream));
+            .on_connect_ext(move |stream: &Patient<T>, data| {
+                data.insert(connection(stream.get_ref()));
+                data.insert(stream.requests());
             })
             .h1(map_config(web.into_factory(), |()| AppConfig::default()))
     }

@@ -1,6 +1,8 @@
 //! The server: its listeners, its signals, and its orderly end.
 
+mod files;
 mod listener;
+mod patience;
 mod signals;
 mod socket;
 mod tls;
@@ -19,6 +21,7 @@ use self::listener::Service;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::Reach;
+use crate::store::give_large_memory_back;
 
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError};
@@ -108,6 +111,7 @@ impl Server {
     }
 
     fn run_on(self, system: &SystemRunner, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        give_large_memory_back();
         let app = Arc::clone(&self.app);
         let served = system.block_on(self.serve(stop));
         app.close();
@@ -122,10 +126,11 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             workers => workers,
         };
+        let connections = files::connections(config.max_connections);
         let mut server = actix_server::Server::build()
             .workers(workers)
             // The limit is for each worker.
-            .max_concurrent_connections(config.max_connections.div_ceil(workers).max(1))
+            .max_concurrent_connections(connections.div_ceil(workers).max(1))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
         let service = Service::new(config, app, reach, server.graceful_shutdown_signal());

@@ -5,3 +5,5 @@ pub mod filesystem;
 pub mod lock;
 pub mod meta;
 mod sys;
+
+pub use sys::give_large_memory_back;

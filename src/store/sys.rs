@@ -48,3 +48,18 @@ fn sync_file_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) -> i
     let result = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// From now on a large piece of memory that is freed goes back to the system at once. glibc would keep pieces up to 32 MiB,
+/// in each of many arenas: after a few passwords were hashed by different threads, 19 MiB each, a hundred and more of MiB.
+pub fn give_large_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: libc::c_int = 1 << 20;
+        #[expect(unsafe_code, reason = "no crate wraps mallopt")]
+        // SAFETY: the call takes integers only and may be made at any time.
+        let set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+        if set == 0 {
+            tracing::debug!("the allocator keeps large pieces of memory");
+        }
+    }
+}

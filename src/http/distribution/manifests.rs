@@ -18,6 +18,7 @@ use crate::http::body;
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
 use crate::http::error::{ApiError, Code};
+use crate::http::manifest_body::ManifestBody;
 use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::route::{Route, header};
@@ -57,7 +58,12 @@ pub(super) async fn get(
     if conditional::evaluate(&request, &manifest.head.digest)? == Outcome::NotModified {
         return Ok(describe(StatusCode::NOT_MODIFIED, &manifest.head, &reference).finish());
     }
-    Ok(describe(StatusCode::OK, &manifest.head, &reference).body(manifest.body))
+    let mut response = describe(StatusCode::OK, &manifest.head, &reference);
+    if manifest.body.len() as u64 == manifest.head.size {
+        return Ok(response.body(manifest.body));
+    }
+    let app = app.into_inner();
+    Ok(response.body(ManifestBody::new(app, permit.into_grant(), manifest)))
 }
 
 /// `PUT /v2/<name>/manifests/<reference>` (end-7a, end-7b)
@@ -71,9 +77,7 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
     let tags = extra_tags(&reference, &query)?;
-    let size = body::content_length(&request).unwrap_or(MAX_MANIFEST_SIZE as u64);
-    let _room = app.manifest_room(size).await;
-    let body = body::whole(&request, payload, app.idle, MAX_MANIFEST_SIZE).await?;
+    let (body, _room) = body::whole(&request, payload, &app, MAX_MANIFEST_SIZE).await?;
     let put = PutManifest {
         reference,
         tags: tags.clone(),

@@ -19,7 +19,7 @@ use crate::http::query::Query;
 use crate::http::route::header;
 
 /// Bytes of a form at most.
-const MAX_FORM: usize = 64 << 10;
+const MAX_FORM: usize = 16 << 10;
 
 /// `GET /token`
 pub(super) async fn get(
@@ -45,7 +45,7 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body::whole(&request, payload, app.idle, MAX_FORM).await?;
+    let (body, _) = body::whole(&request, payload, &app, MAX_FORM).await?;
     let form = Query::parse(str::from_utf8(&body).unwrap_or_default());
     check_service(&form)?;
     let field = |name| form.get(name).unwrap_or_default().to_owned();

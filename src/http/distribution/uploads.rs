@@ -51,9 +51,8 @@ pub(super) async fn start(
         let empty = announced == Some(0)
             || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
         if !empty || digest == Digest::of(digest.algorithm(), b"") {
-            let _place = app.registry.admit_body().await?;
             let store = |body| app.registry.store_blob(permit.grant(), digest, body);
-            body::feed(&request, payload, app.idle, store).await?;
+            body::feed(&request, payload, &app, store).await?;
             return Ok(blob_created(&permit, &digest));
         }
     }
@@ -81,9 +80,8 @@ pub(super) async fn patch(
 ) -> Result<HttpResponse, ApiError> {
     let id = upload_id(&route)?;
     let range = place(&request, &permit, &app, id).await?;
-    let _place = app.registry.admit_body().await?;
     let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
-    let standing = body::feed(&request, payload, app.idle, append)
+    let standing = body::feed(&request, payload, &app, append)
         .await
         .map_err(|error| with_standing(error, &permit, id))?;
     Ok(progress(StatusCode::ACCEPTED, &permit, standing).finish())
@@ -106,15 +104,8 @@ pub(super) async fn put(
             "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
         return Err(ApiError::new(Code::DigestInvalid, message));
     };
-    let admitted = match body::content_length(&request) {
-        Some(0) => None,
-        _ => Some(app.registry.admit_body().await?),
-    };
     let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
-    body::feed(&request, payload, app.idle, finish)
-        .await
-        .map_err(|error| with_standing(error, &permit, id))?;
-    drop(admitted);
+    body::feed(&request, payload, &app, finish).await.map_err(|error| with_standing(error, &permit, id))?;
     Ok(blob_created(&permit, &digest))
 }
 

@@ -18,6 +18,9 @@ use crate::store::meta::tables;
 /// Up to this many bytes a body is read inline.
 const INLINE: u64 = 64 << 10;
 
+/// Bytes of a large manifest that are kept for a client that has not taken them yet.
+const PIECE: usize = 256 << 10;
+
 /// What a `HEAD` of a manifest tells.
 #[derive(Clone, Debug)]
 pub struct ManifestHead {
@@ -34,7 +37,8 @@ pub struct ManifestHead {
 pub struct ManifestContent {
     /// What it is.
     pub head: ManifestHead,
-    /// The bytes as they were pushed.
+    /// The bytes as they were pushed: all of them, or of a large manifest the first ones; the others are read when the
+    /// client has taken these ([`Registry::manifest_piece`]).
     pub body: Bytes,
 }
 
@@ -62,16 +66,46 @@ impl Registry {
             Ok::<_, RegistryError>((head(digest, row), body))
         })?;
         let digest = head.digest;
+        let is_whole = move |body: &Bytes| Digest::of(digest.algorithm(), body) == digest;
         let body = match body {
-            Some(body) => body,
-            None => self.meta.scan(move |tx| body_of(tx, &digest)).await?,
+            Some(body) => body.filter(is_whole),
+            None => self.large_body(digest, is_whole).await?,
         };
-        if let Some(body) = body.filter(|body| Digest::of(digest.algorithm(), body) == digest) {
+        if let Some(body) = body {
+            // Whoever reads slowly must not keep all of it in memory.
+            let body = if body.len() <= PIECE { body } else { Bytes::copy_from_slice(&body[..PIECE]) };
             self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
             return Ok(ManifestContent { head, body });
         }
         self.mark_manifest_corrupt(repository, digest).await;
         Err(RegistryError::ManifestUnknown(reference.to_string()))
+    }
+
+    /// More bytes of a large manifest, from `start` on. What was verified when its first bytes were read has not changed
+    /// since: bodies are stored under their digest.
+    pub fn manifest_piece(
+        self: &Arc<Self>,
+        _grant: &Grant<Pull>,
+        digest: Digest,
+        start: usize,
+    ) -> impl Future<Output = Result<Bytes, RegistryError>> + use<> {
+        let registry = Arc::clone(self);
+        async move {
+            let body = registry.large_body(digest, |_| true).await?;
+            let body = body.ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
+            let end = start.saturating_add(PIECE).min(body.len());
+            Ok(Bytes::copy_from_slice(body.get(start..end).unwrap_or_default()))
+        }
+    }
+
+    /// A body that is too large to be read inline, a few at once, if it passes `check`, which may take its time.
+    async fn large_body(
+        &self,
+        digest: Digest,
+        check: impl FnOnce(&Bytes) -> bool + Send + 'static,
+    ) -> Result<Option<Bytes>, RegistryError> {
+        let _room = self.large_manifests.acquire().await;
+        self.meta.scan(move |tx| Ok(body_of(tx, &digest)?.filter(check))).await
     }
 
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {

@@ -1,0 +1,92 @@
+//! What the loads have in common: many connections, and a normal client beside them.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::process::Stowage;
+use crate::support::Client;
+use crate::support::content::{bytes, push_image};
+
+/// How long a push or a pull may take beside a load. The machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Loads run one after the other: each would be the other's noise. Both ends need their files.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static LOADS: Mutex<()> = Mutex::new(());
+    let turn = LOADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).expect("what is permitted may be used");
+    turn
+}
+
+/// A push and a pull as docker does them, at the usual pace.
+#[track_caller]
+pub(crate) fn push_and_pull(client: &Client, tag: &str) {
+    let started = Instant::now();
+    let layer = bytes(u64::from(std::process::id()) + tag.len() as u64, 300_000);
+    let manifest = push_image(client, "team/app", tag, &layer);
+    assert_eq!(client.get(&format!("/v2/team/app/manifests/{tag}")).expect(200).body, manifest);
+    let digest = crate::support::content::sha256(&layer);
+    assert!(client.get(&format!("/v2/team/app/blobs/{digest}")).expect(200).body == layer);
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
+/// Opens many connections, each of which sends this.
+pub(crate) fn connect(
+    server: &Stowage,
+    count: usize,
+    mut sent: impl FnMut(usize) -> Vec<u8>,
+) -> Vec<TcpStream> {
+    let mut streams = Vec::with_capacity(count);
+    for number in 0..count {
+        let mut stream = server.client().connect();
+        // The server may have refused it already.
+        let _ = stream.write_all(&sent(number));
+        streams.push(stream);
+    }
+    streams
+}
+
+/// Opens many connections that send this and read nothing of what is answered, so that it stays with the server.
+pub(crate) fn connect_deaf(server: &Stowage, count: usize, sent: &[u8]) -> Vec<TcpStream> {
+    let streams = connect(server, count, |_| Vec::new());
+    for mut stream in &streams {
+        set_socket_recv_buffer_size(stream, 4096).expect("a socket option");
+        stream.set_nonblocking(true).expect("a socket option");
+        // What does not fit is not sent: nobody waits for a server that waits for its client.
+        let _ = stream.write(sent);
+    }
+    streams
+}
+
+/// Sends a byte over each connection; those that are closed are forgotten.
+pub(crate) fn trickle(streams: &mut Vec<TcpStream>) {
+    streams.retain_mut(|stream| stream.write_all(b"x").is_ok());
+}
+
+/// Waits until the other side has closed every connection, whatever it says before.
+#[track_caller]
+pub(crate) fn assert_closed_within(streams: Vec<TcpStream>, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    let mut scratch = vec![0; 64 << 10];
+    for mut stream in streams {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            stream.set_read_timeout(Some(left)).expect("a socket option");
+            match stream.read(&mut scratch) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    panic!("a connection is still open after {limit:?}")
+                }
+                Err(_) => break,
+            }
+        }
+    }
+}

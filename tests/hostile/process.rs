@@ -1,0 +1,196 @@
+//! `stowage serve` as a process of its own, whose memory and processor time can be measured.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::Client;
+
+/// How long anything may take that ends by itself. Far more than it needs: the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What the kernel counts processor time in, a second.
+const TICKS: u64 = 100;
+/// The most memory that any load may cost.
+const MEMORY_MIB: u64 = 200;
+
+/// How a server is started.
+#[derive(Default)]
+pub(crate) struct Setup<'a> {
+    /// Its settings file, beside what every test needs.
+    pub(crate) settings: &'a str,
+    /// Whether everybody may do everything.
+    pub(crate) open: bool,
+    /// The first admin's password, where there is one.
+    pub(crate) password: Option<&'a str>,
+    /// The level of its log; `info` when it is empty.
+    pub(crate) level: &'a str,
+    /// Files that it may have open at first.
+    pub(crate) open_files: Option<u32>,
+}
+
+/// A running server. It is killed when it is dropped.
+pub(crate) struct Stowage {
+    pub(crate) address: SocketAddr,
+    place: TempDir,
+    child: Child,
+}
+
+impl Stowage {
+    /// An open registry: everybody may do everything.
+    pub(crate) fn open() -> Self {
+        Self::start(&Setup { open: true, ..Setup::default() })
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub(crate) fn start(setup: &Setup<'_>) -> Self {
+        let place = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory");
+        let password_file = place.path().join("password");
+        let mut settings =
+            format!("[storage]\nmin_free = \"0\"\n[log]\nformat = \"json\"\n{}", setup.settings);
+        if let Some(password) = setup.password {
+            fs::write(&password_file, password).expect("the password is written");
+            fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("only its owner may read it");
+            let path = password_file.display();
+            let _ = write!(settings, "\n[auth]\ninitial_admin_password_file = \"{path}\"\n");
+        }
+        fs::write(place.path().join("stowage.toml"), settings).expect("the settings are written");
+        let mut command = match setup.open_files {
+            None => Command::new(env!("CARGO_BIN_EXE_stowage")),
+            Some(files) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -Sn {files} && exec \"$0\" \"$@\"")]);
+                shell.arg(env!("CARGO_BIN_EXE_stowage"));
+                shell
+            }
+        };
+        let level = if setup.level.is_empty() { "info" } else { setup.level };
+        command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--log-level", level]);
+        command.args(setup.open.then_some("--anonymous"));
+        command.arg("--config").arg(place.path().join("stowage.toml"));
+        command.arg("--data-dir").arg(place.path().join("data"));
+        let log = fs::File::create(place.path().join("log")).expect("a file for the log");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let child = child.expect("the binary starts");
+        let mut stowage = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), place, child };
+        stowage.address = stowage.ready();
+        stowage
+    }
+
+    /// The address that the log names when the server is ready.
+    fn ready(&mut self) -> SocketAddr {
+        let started = Instant::now();
+        loop {
+            let log = self.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let address = lines.find_map(|line| {
+                let (_, address) = line["registry"].as_str()?.split_once("://")?;
+                address.parse().ok()
+            });
+            if let Some(address) = address {
+                return address;
+            }
+            let ended = self.child.try_wait().expect("the child can be asked");
+            assert!(
+                ended.is_none() && started.elapsed() < PATIENCE,
+                "the server is not ready: {ended:?}\n{log}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// What it has written to stderr.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.place.path().join("log")).expect("the log")).into_owned()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.path().join("data")
+    }
+
+    /// The socket of its commands.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.data().join("admin.sock")
+    }
+
+    /// Runs `stowage ARGUMENTS` beside it.
+    pub(crate) fn command(&self, arguments: &[&str], stdin: &str) -> Output {
+        let input = self.place.path().join("stdin");
+        fs::write(&input, stdin).expect("the input is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
+        command.env_clear().args(arguments).arg("--config").arg(self.place.path().join("stowage.toml"));
+        command.arg("--data-dir").arg(self.data()).stdin(fs::File::open(input).expect("the input"));
+        command.output().expect("the command runs")
+    }
+
+    /// The most memory it ever had is within the bound. Tells how much it was.
+    #[track_caller]
+    pub(crate) fn assert_small(&self) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let peak = peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024;
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        note(&format!("{name}: peak {peak} MiB, {:.2} s of processor time", self.processor_s()));
+        assert!(peak < MEMORY_MIB, "{peak} MiB");
+    }
+
+    /// Nothing spins: within half a minute there is a second in which the server does next to nothing.
+    #[track_caller]
+    pub(crate) fn assert_at_rest(&self) {
+        let mut spent = Vec::new();
+        for _ in 0..30 {
+            let before = self.processor_s();
+            std::thread::sleep(Duration::from_secs(1));
+            spent.push(self.processor_s() - before);
+            if spent.last().is_some_and(|spent| *spent < 0.05) {
+                return;
+            }
+        }
+        panic!("seconds of processor time in each second: {spent:?}");
+    }
+
+    /// Seconds of processor time that it has used.
+    #[expect(clippy::cast_precision_loss, reason = "a test uses no centuries")]
+    fn processor_s(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it is there");
+        // The name before it may hold spaces.
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+        (ticks(11) + ticks(12)) as f64 / TICKS as f64
+    }
+
+    /// Stops it in order and returns all that it logged.
+    pub(crate) fn stop(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the server is there");
+        let status = self.child.wait().expect("an end");
+        let log = self.log();
+        assert!(status.success(), "{status}:\n{log}");
+        log
+    }
+}
+
+impl Drop for Stowage {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log();
+        assert!(!log.contains("panicked") || std::thread::panicking(), "the server panicked:\n{log}");
+    }
+}
+
+/// Tells whoever reads the output of the tests.
+#[expect(clippy::print_stdout, reason = "the figures of docs/security.md come from here")]
+pub(crate) fn note(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,140 @@
+//! Requests within requests: shapes that a proxy in front may read in another way. The plain conflicts of lengths are in
+//! `tests/api/bad_input.rs`, bodies that nobody reads in `tests/api/connection.rs`.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+
+use crate::support::TestStowage;
+use crate::support::content::push_image;
+
+/// What must never be taken for a request of its own.
+const HIDDEN: &str = "DELETE /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Sends raw bytes and returns the statuses of all that is answered.
+fn statuses(server: &TestStowage, sent: &str) -> Vec<u16> {
+    let mut stream = server.client().connect();
+    let _ = stream.write_all(sent.as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut received = Vec::new();
+    let _ = stream.read_to_end(&mut received);
+    let received = String::from_utf8_lossy(&received);
+    let answers = received.split("HTTP/1.1 ").skip(1);
+    answers.map(|answer| answer[..3].parse().expect("a status")).collect()
+}
+
+/// The hidden request had no effect, and at most one answer came: for the request around it.
+#[track_caller]
+fn assert_not_smuggled(server: &TestStowage, sent: &str) -> Vec<u16> {
+    let statuses = statuses(server, sent);
+    assert!(statuses.len() <= 1, "{statuses:?}\n{sent}");
+    server.client().get("/v2/a/manifests/t").expect(200);
+    statuses
+}
+
+fn with_image() -> TestStowage {
+    let server = TestStowage::start();
+    push_image(&server.client(), "a", "t", b"layer");
+    server
+}
+
+#[test]
+fn a_request_in_the_body_of_another_is_a_body() {
+    let server = with_image();
+    let length = HIDDEN.len();
+    for head in [
+        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("HEAD /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("OPTIONS /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("GET /elsewhere HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("PUT /v2/a/manifests/- HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{length:x};a=\"\r\n"),
+    ] {
+        assert_not_smuggled(&server, &format!("{head}{HIDDEN}"));
+    }
+}
+
+#[test]
+fn heads_that_another_may_read_otherwise_are_refused() {
+    let server = with_image();
+    for headers in [
+        // Another end of a line.
+        "X: y\rContent-Length: 0",
+        // Another name.
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding\t: chunked",
+        "\u{b}Transfer-Encoding: chunked",
+        "Transfer-Encoding\0: chunked",
+        // Another encoding.
+        "Transfer-Encoding: \u{b}chunked",
+        "Transfer-Encoding: chunked\0",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: identity\r\nContent-Length: 5",
+        "Transfer-Encoding: cow\r\nTransfer-Encoding: chunked",
+        // Another length.
+        "Content-Length: 5\r\nContent-Length: 5, 5\r\nContent-Length: 0",
+        "Content-Length: 5,5",
+        "Content-Length: 05e1",
+        "Content-Length: \u{b}5",
+        "Content-Length: 5\0",
+        // Another host.
+        "Host: y",
+    ] {
+        let sent = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n{HIDDEN}");
+        let statuses = assert_not_smuggled(&server, &sent);
+        assert!(matches!(statuses[..], [] | [400 | 501]), "{headers:?}: {statuses:?}");
+    }
+}
+
+#[test]
+fn chunks_that_another_may_read_otherwise_end_the_connection() {
+    let server = with_image();
+    for body in [
+        "0\n\n",
+        "0\r\n\n",
+        "0\r\nX",
+        "0 \n\r\n",
+        "+0\r\n\r\n",
+        "0x0\r\n\r\n",
+        "\r\n",
+        "0;\nX\r\n\r\n",
+        "1\nx\n0\n\n",
+        "1\r\nxY\r\n0\r\n\r\n",
+        "1\r\nx\n0\r\n\r\n",
+        "1\r\nx\r0\r\n\r\n",
+        "-1\r\n\r\n",
+        "10000000000000000\r\n",
+        "ffffffffffffffff\r\n",
+    ] {
+        let head = "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let statuses = statuses(&server, &format!("{head}{body}{HIDDEN}"));
+        // The upload may have begun before its body turned out to be broken.
+        assert!(matches!(statuses[..], [] | [202 | 400] | [202, 400]), "{body:?}: {statuses:?}");
+        server.client().get("/v2/a/manifests/t").expect(200);
+    }
+}
+
+#[test]
+fn chunks_mean_nothing_in_http_1_0() {
+    let server = with_image();
+    for version in ["HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive"] {
+        let head =
+            format!("POST /v2/a/blobs/uploads/ {version}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_not_smuggled(&server, &format!("{head}0\r\n\r\n{HIDDEN}"));
+    }
+}
+
+#[test]
+fn a_later_request_in_the_same_connection_is_no_less_checked() {
+    let server = with_image();
+    let good = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    let bad =
+        "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let statuses = statuses(&server, &format!("{good}{good}{bad}{HIDDEN}"));
+    assert!(matches!(statuses[..], [200, 200] | [200, 200, 400]), "{statuses:?}");
+    server.client().get("/v2/a/manifests/t").expect(200);
+}
