@@ -52,7 +52,8 @@ impl Stowage {
         stowage.wait_for_answer()
     }
 
-    fn wait_for_answer(mut self) -> Result<Self, Ended> {
+    /// Waits until it answers, or tells how it ended before that.
+    pub(crate) fn wait_for_answer(mut self) -> Result<Self, Ended> {
         let started = Instant::now();
         while !self.answers() {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {

@@ -37,13 +37,15 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let lock = self.locks.lock(&sealed.digest).await;
         let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
-        let stamp = self
-            .blocking(move || {
-                blobs.publish(id, &digest)?;
-                let stamp = blobs.open(&digest)?.map(|file| file.stamp());
-                Ok::<_, RegistryError>(stamp.unwrap_or_default())
-            })
-            .await??;
+        let publish = move || {
+            blobs.publish(id, &digest)?;
+            let stamp = blobs.open(&digest)?.map(|file| file.stamp());
+            Ok::<_, RegistryError>(stamp.unwrap_or_default())
+        };
+        #[cfg(not(feature = "mutant-commit-first"))]
+        let stamp = self.blocking(publish).await??;
+        #[cfg(feature = "mutant-commit-first")]
+        let stamp = Stamp::default();
         let grant = grant.carry();
         let shards = vec![Shard::of(&digest)];
         // The lock travels with the change: it ends after the commit, not when this future does.
@@ -51,7 +53,10 @@ impl Registry {
             let _held = &lock;
             record(tx, &grant, &sealed, stamp)
         };
-        self.meta.write_after(shards, 0, change).await
+        let committed = self.meta.write_after(shards, 0, change).await;
+        #[cfg(feature = "mutant-commit-first")]
+        self.blocking(publish).await??;
+        committed
     }
 }
 
