@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::dice::Dice;
 use crate::image::{Image, Journal};
 use crate::process::Stowage;
+use crate::trace;
 
 /// What happens at the end of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +20,18 @@ pub(crate) enum Cut {
     PowerOfFullDisk,
     /// `kill -9`: what the kernel has stays.
     Kill,
+    /// The same when a thread makes its n-th call that changes a file or a directory.
+    KillAtCall,
 }
 
 impl Cut {
-    const ALL: [(Self, &str, u64); 5] = [
-        (Self::Power, "power", 45),
+    const ALL: [(Self, &str, u64); 6] = [
+        (Self::Power, "power", 40),
         (Self::PowerAfterJournal, "journal", 10),
         (Self::PowerTwice, "twice", 15),
-        (Self::PowerOfFullDisk, "full", 15),
-        (Self::Kill, "kill", 15),
+        (Self::PowerOfFullDisk, "full", 10),
+        (Self::Kill, "kill", 10),
+        (Self::KillAtCall, "call", 15),
     ];
 
     /// One of those that are wanted: as often as its weight says, or the one of this name.
@@ -47,7 +51,7 @@ impl Cut {
     }
 
     /// Ends a server. The clients know of trouble by now.
-    pub(crate) fn apply(self, image: &Image, server: Stowage, dice: &mut Dice) {
+    pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) {
         match self {
             Self::Power | Self::PowerTwice => image.cut_power(Journal::Lost),
             Self::PowerAfterJournal => image.cut_power(Journal::Flushed),
@@ -57,6 +61,7 @@ impl Cut {
                 image.cut_power(Journal::Lost);
             }
             Self::Kill => {}
+            Self::KillAtCall => trace::kill_at_call(&mut server, dice),
         }
         // A server may have time to find out that its disk is gone, or none.
         std::thread::sleep(Duration::from_micros(dice.below(3) * dice.below(10_000)));

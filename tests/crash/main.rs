@@ -10,6 +10,7 @@ mod dice;
 #[path = "../durability/exchange.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod exchange;
+mod first_start;
 mod image;
 mod ledger;
 mod oracle;
@@ -19,6 +20,7 @@ mod process;
 mod rounds;
 #[path = "../support/mod.rs"]
 mod support;
+mod trace;
 #[path = "../durability/volume.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod volume;
