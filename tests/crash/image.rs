@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::process::directory_in_memory;
 use crate::volume::{command, left_out, text};
 
-/// XFS makes none below 300 MiB.
-const MIB: u64 = 320;
+/// A size in MiB that is enough for everybody. XFS makes none below 300.
+pub(crate) const SMALL: u64 = 320;
 /// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` are one number.
 const SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
 const FILLER: &str = "filler";
@@ -41,10 +41,10 @@ pub(crate) struct Image {
 
 impl Image {
     /// A new file system. None, with a word about it, where this process may not make one.
-    pub(crate) fn new(file_system: FileSystem) -> Option<Self> {
+    pub(crate) fn new(file_system: FileSystem, mib: u64) -> Option<Self> {
         let image = Self { file_system, directory: directory_in_memory() };
         let made = File::create(image.file())
-            .and_then(|file| file.set_len(MIB << 20))
+            .and_then(|file| file.set_len(mib << 20))
             .and_then(|()| fs::create_dir(image.mount_point()))
             .and_then(|()| command(&format!("mkfs.{}", image.kind()), &["-q", text(&image.file())]))
             .and_then(|_| image.mount());

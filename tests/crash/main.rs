@@ -18,6 +18,7 @@ mod oracle;
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod process;
 mod rounds;
+mod start_up;
 #[path = "../support/mod.rs"]
 mod support;
 mod trace;

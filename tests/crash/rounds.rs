@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cut::Cut;
 use crate::dice::{Dice, told_or_new};
-use crate::image::{FileSystem, Image, Journal, count};
+use crate::image::{FileSystem, Image, Journal, SMALL, count};
 use crate::ledger::Ledger;
 use crate::oracle::judge;
 use crate::process::{Stowage, note, run};
@@ -115,7 +115,7 @@ fn rounds(file_system: FileSystem) {
 impl Site {
     /// A new file system with a server on it, whose first start was cut off once before.
     fn new(file_system: FileSystem, dice: &mut Dice) -> Option<Self> {
-        let image = Image::new(file_system)?;
+        let image = Image::new(file_system, SMALL)?;
         let server = Stowage::launch(&image.data(), &[]);
         std::thread::sleep(Duration::from_micros(dice.below(600_000)));
         image.cut_power(Journal::Lost);

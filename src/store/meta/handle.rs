@@ -17,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use redb::Builder;
 use redb::Database;
 use redb::DatabaseError;
+use redb::RepairSession;
 use redb::backends::FileBackend;
 
 use super::error::{StoreError, guarded};
@@ -46,7 +47,7 @@ impl Opener {
 
     fn database(&self, file: File) -> Result<Database, DatabaseError> {
         let mut builder = Builder::new();
-        builder.set_cache_size(self.cache_bytes);
+        builder.set_cache_size(self.cache_bytes).set_repair_callback(tell_progress);
         match &self.faults {
             None => builder.create_file(file),
             Some(faults) => {
@@ -145,6 +146,13 @@ impl Opener {
             other => OpenError::Damaged { path, detail: other.to_string() },
         }
     }
+}
+
+/// Says how far a repair is. After a crash shortly behind a commit that saved nothing for a quick start, the whole
+/// file is read before anybody is answered: at most some ten seconds for each GiB.
+fn tell_progress(repair: &mut RepairSession) {
+    let percent = format!("{:.0}", repair.progress() * 100.0);
+    tracing::warn!(percent, "the last run was cut off; all metadata is read before the registry answers");
 }
 
 fn options() -> OpenOptions {
