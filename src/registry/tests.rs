@@ -59,6 +59,7 @@ impl Place {
             sync_shard: Arc::new(move |shard| synced.sync_shard(shard)),
             runtime: self.runtime.handle().clone(),
             faults: self.meta_faults.clone(),
+            on_repair: meta::log_repair,
         };
         let meta = Arc::new(Meta::open(options).unwrap());
         let auth = Auth::new(Arc::clone(&meta), Policy::Open, self.runtime.handle().clone()).unwrap();

@@ -22,16 +22,19 @@ pub(crate) enum Cut {
     Kill,
     /// The same when a thread makes its n-th call that changes a file or a directory.
     KillAtCall,
+    /// A call of each thread fails, the server goes on, and then the power goes.
+    PowerAfterError,
 }
 
 impl Cut {
-    const ALL: [(Self, &str, u64); 6] = [
-        (Self::Power, "power", 40),
+    const ALL: [(Self, &str, u64); 7] = [
+        (Self::Power, "power", 35),
         (Self::PowerAfterJournal, "journal", 10),
         (Self::PowerTwice, "twice", 15),
         (Self::PowerOfFullDisk, "full", 10),
         (Self::Kill, "kill", 10),
-        (Self::KillAtCall, "call", 15),
+        (Self::KillAtCall, "call", 10),
+        (Self::PowerAfterError, "error", 10),
     ];
 
     /// One of those that are wanted: as often as its weight says, or the one of this name.
@@ -61,6 +64,10 @@ impl Cut {
                 image.cut_power(Journal::Lost);
             }
             Self::Kill => {}
+            Self::PowerAfterError => {
+                trace::fail_calls(&server, dice);
+                image.cut_power(Journal::Lost);
+            }
             Self::KillAtCall => trace::kill_at_call(&mut server, dice),
         }
         // A server may have time to find out that its disk is gone, or none.

@@ -1,5 +1,6 @@
 //! The rounds: load, cut, check, start, and the oracle.
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -46,6 +47,11 @@ fn mutant() -> bool {
     ))
 }
 
+/// Says something even if the test succeeds, which the runner shows of no `println`.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// A file system, what is on it, and who works on it. The server goes first.
 struct Site {
     server: Option<Stowage>,
@@ -68,6 +74,7 @@ fn rounds(file_system: FileSystem) {
     let rounds = number("STOWAGE_CRASH_ROUNDS").unwrap_or(ROUNDS);
     let only = std::env::var("STOWAGE_CRASH_CUT").ok();
     let mut dice = Dice::new(seed);
+    tell(&format!("{file_system:?}: {rounds} cuts, to be repeated with STOWAGE_CRASH_SEED={seed}"));
     let (mut site, mut total, begun) = (None, Total::default(), Instant::now());
     for round in 0..rounds {
         if round % ROUNDS_PER_IMAGE == 0 {
@@ -103,7 +110,7 @@ fn rounds(file_system: FileSystem) {
         note(&told);
     }
     let Total { cuts, acknowledged, caught, longest_start } = total;
-    note(&format!(
+    tell(&format!(
         "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes, {caught} rounds with something wrong, \
          longest start {} ms, {} s",
         longest_start.as_millis(),

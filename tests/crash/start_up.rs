@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::image::{FileSystem, Image, Journal};
 use crate::process::{Stowage, note};
 use crate::support::content::{bytes, push_image};
-use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, tables};
+use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, log_repair, tables};
 
 const GIB: u64 = 1 << 30;
 /// The bytes of a manifest as they mostly are.
@@ -26,6 +26,7 @@ fn fill(data: &Path) {
         sync_shard: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
+        on_repair: log_repair,
     };
     let meta = Meta::open(options).expect("the store opens");
     for batch in 0.. {

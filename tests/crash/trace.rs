@@ -1,4 +1,4 @@
-//! Kills at a certain system call, by strace.
+//! Kills and errors at a certain system call, by strace.
 
 use std::fs;
 use std::io;
@@ -14,13 +14,22 @@ use crate::volume::left_out;
 /// The calls of a push that change files and directories.
 const CALLS: [&str; 7] = ["openat", "pwritev", "fdatasync", "renameat", "fsync", "pwrite64", "unlinkat"];
 
-/// strace that kills when a thread makes its `n`-th call of this name.
-fn strace(call: &str, n: u64) -> Command {
+const KILL: &str = "signal=SIGKILL";
+
+/// strace that does something when a thread makes its `n`-th call of this name.
+fn strace(call: &str, what: &str, n: u64) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={n}")]);
+    strace.args(["-e", &format!("inject={call}:{what}:when={n}")]);
     strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     strace
+}
+
+/// strace on a server that is at work.
+fn attach(server: &Stowage, what: &str, dice: &mut Dice) -> Child {
+    let call = CALLS[dice.size(CALLS.len() as u64) - 1];
+    let n = 1 + dice.below(5);
+    strace(call, what, n).args(["-p", &server.id().to_string()]).spawn().expect("strace starts")
 }
 
 /// Whether there is a strace. Where there is none, with a word about it, nothing can be killed at a call.
@@ -37,9 +46,7 @@ pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) {
     if !available() {
         return;
     }
-    let id = server.id().to_string();
-    let call = CALLS[dice.size(CALLS.len() as u64) - 1];
-    let mut strace = strace(call, 1 + dice.below(5)).args(["-p", &id]).spawn().expect("strace starts");
+    let mut strace = attach(server, KILL, dice);
     let begun = Instant::now();
     while server.ended().is_none() && begun.elapsed() < Duration::from_secs(2) {
         std::thread::sleep(Duration::from_millis(1));
@@ -49,12 +56,25 @@ pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) {
     let _ = strace.wait();
 }
 
+/// Lets a call of each thread of a server fail that is at work, once, and leaves the server some time to live with it.
+pub(crate) fn fail_calls(server: &Stowage, dice: &mut Dice) {
+    if !available() {
+        return;
+    }
+    let what = if dice.below(2) == 0 { "error=EIO" } else { "error=ENOSPC" };
+    let mut strace = attach(server, what, dice);
+    std::thread::sleep(Duration::from_micros(200_000 + dice.below(500_000)));
+    // The server is let go when its tracer dies.
+    let _ = strace.kill();
+    let _ = strace.wait();
+}
+
 /// A command under strace, which kills it when a thread makes its `n`-th call of this name. Both go when it is dropped.
 pub(crate) struct Traced(Child);
 
 impl Traced {
     pub(crate) fn start(command: &Command, call: &str, n: u64) -> Self {
-        let mut strace = strace(call, n);
+        let mut strace = strace(call, KILL, n);
         strace.arg(command.get_program()).args(command.get_args()).env_clear().env("PATH", "/usr/bin:/bin");
         for (name, value) in command.get_envs() {
             strace.env(name, value.unwrap_or_default());

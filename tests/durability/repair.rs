@@ -13,7 +13,7 @@ fn a_start_that_reads_all_metadata_tells_how_far_it_is_and_loses_nothing() {
     let dir = directory_in_memory();
     let server = Stowage::start(dir.path());
     let manifest = push_image(&server.client(), "team/app", "latest", b"layer");
-    server.stop();
+    server.kill();
 
     // A commit like those of a large database between two that save something.
     let path = dir.path().join("stowage.redb");
