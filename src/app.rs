@@ -23,7 +23,7 @@ use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
-use crate::store::meta::{FILE_NAME, Meta};
+use crate::store::meta::{FILE_NAME, Meta, OnRepair};
 
 /// Manifest bodies that are received at once, in bytes.
 const MANIFEST_BYTES: usize = 32 << 20;
@@ -111,8 +111,8 @@ pub fn check(
 
 /// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may
 /// end the process that opens it.
-pub fn probe(data_dir: &Path) -> Result<(), OpenError> {
-    open::probe(data_dir)
+pub fn probe(data_dir: &Path, on_repair: OnRepair) -> Result<(), OpenError> {
+    open::probe(data_dir, on_repair)
 }
 
 /// Whether the last server left the data directory in order.

@@ -14,6 +14,19 @@
 //! | 1 | [`config`], [`telemetry`] | settings; logs |
 //! | 0 | [`model`] | values |
 
+#[cfg(all(
+    not(debug_assertions),
+    any(
+        feature = "mutant-no-blob-sync",
+        feature = "mutant-no-dir-sync",
+        feature = "mutant-commit-first",
+        feature = "mutant-no-commit-sync",
+    )
+))]
+compile_error!(
+    "the mutant features plant faults that lose data; they are for the debug builds of tests/crash"
+);
+
 pub mod app;
 pub mod auth;
 pub mod cli;

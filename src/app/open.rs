@@ -269,7 +269,11 @@ fn open_store(
                 return Err(OpenError::ForeignBlobs { path: lock.dir().to_owned() });
             }
             Some(_) => {}
-            None => lock.set_store_id(meta.store_id()).map_err(io_at(data_dir))?,
+            None => {
+                // The start that made the database may not have come to this.
+                meta::sync_dir(data_dir).map_err(io_at(data_dir))?;
+                lock.set_store_id(meta.store_id()).map_err(io_at(data_dir))?;
+            }
         }
     }
     Ok(Store { meta, blobs, locks, runtime })
@@ -290,6 +294,7 @@ fn open_meta(
         sync_shard: Arc::new(move |shard| shards.sync_shard(shard)),
         runtime,
         faults,
+        on_repair: meta::log_repair,
     };
     Ok(Arc::new(Meta::open(options)?))
 }
@@ -329,7 +334,7 @@ fn layout(dir: &Path, error: LayoutError) -> OpenError {
     }
 }
 
-pub(super) fn probe(data_dir: &Path) -> Result<(), OpenError> {
+pub(super) fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), OpenError> {
     let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(io_at(data_dir))?;
     let options = meta::Options {
         data_dir: data_dir.to_owned(),
@@ -338,6 +343,7 @@ pub(super) fn probe(data_dir: &Path) -> Result<(), OpenError> {
         sync_shard: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
+        on_repair,
     };
     let database = data_dir.join(meta::FILE_NAME);
     if database.try_exists().map_err(io_at(&database))? {

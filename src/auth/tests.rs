@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::store::meta;
 use crate::store::meta::Options;
 use crate::telemetry::Secret;
 
@@ -30,6 +31,7 @@ impl Gate {
             wall: || 4_000_000_000_000,
             sync_shard: Arc::new(|_| Ok(())),
             runtime: runtime.handle().clone(),
+            on_repair: meta::log_repair,
             faults: None,
         };
         let settings = Settings {

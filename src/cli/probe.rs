@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::child::{self, Outcome};
+use super::child::{self, Event, Outcome};
 use super::errors::{Exit, Failure};
 use crate::app;
+use crate::store::meta::log_repair;
 
 #[derive(clap::Args)]
 pub(super) struct ChildOptions {
@@ -20,7 +21,7 @@ pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
     }
     tracing::info!("the last run did not stop cleanly: looking at the database first");
     let arguments = [OsStr::new("probe"), OsStr::new("--data-dir"), data_dir.as_os_str()];
-    match child::run(&arguments, |_| {}) {
+    match child::run(&arguments, pass_on) {
         Ok(Outcome::Finished(_)) => Ok(()),
         Ok(Outcome::Failed(failure)) => Err(failure),
         Ok(Outcome::Crashed(how)) => Err(Failure::damaged(data_dir, &how)),
@@ -33,5 +34,15 @@ pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn run_child(options: &ChildOptions) -> Exit {
-    child::answer(|| app::probe(&options.data_dir).map_err(Failure::from))
+    child::answer(|| app::probe(&options.data_dir, tell_parent).map_err(Failure::from))
+}
+
+fn tell_parent(percent: u64) {
+    child::say(&Event::Progress { stage: "repair".to_owned(), done: percent, total: 100 });
+}
+
+fn pass_on(event: &Event) {
+    if let Event::Progress { done: percent, .. } = event {
+        log_repair(*percent);
+    }
 }

@@ -60,6 +60,7 @@ impl Place {
             sync_shard: Arc::new(move |shard| synced.sync_shard(shard)),
             runtime: self.runtime.handle().clone(),
             faults: self.meta_faults.clone(),
+            on_repair: meta::log_repair,
         };
         let meta = Arc::new(Meta::open(options).unwrap());
         let settings = Settings {

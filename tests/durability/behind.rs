@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use crate::support::content::bytes;
-use stowage::store::meta::{Meta, Options, StoreError, WriteTx};
+use stowage::store::meta::{Meta, Options, StoreError, WriteTx, log_repair};
 
 /// A way to damage a file.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,7 @@ pub(crate) fn change_rows(
         sync_shard: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
+        on_repair: log_repair,
     };
     let meta = Meta::open(options).expect("the store opens");
     runtime.block_on(meta.write(change)).expect("the rows change");

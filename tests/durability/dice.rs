@@ -7,9 +7,14 @@ use crate::process::note;
 
 /// A new seed, or the one that a failed test has told.
 pub(crate) fn seed() -> u64 {
-    let told = std::env::var("STOWAGE_TEST_SEED").map(|seed| seed.parse().expect("a number"));
+    told_or_new("STOWAGE_TEST_SEED")
+}
+
+/// A new seed, or the one in this environment variable.
+pub(crate) fn told_or_new(variable: &str) -> u64 {
+    let told = std::env::var(variable).map(|seed| seed.parse().expect("a number"));
     let seed = told.unwrap_or_else(|_| RandomState::new().build_hasher().finish());
-    note(&format!("repeat with STOWAGE_TEST_SEED={seed}"));
+    note(&format!("repeat with {variable}={seed}"));
     seed
 }
 

@@ -52,7 +52,8 @@ impl Stowage {
         stowage.wait_for_answer()
     }
 
-    fn wait_for_answer(mut self) -> Result<Self, Ended> {
+    /// Waits until it answers, or tells how it ended before that.
+    pub(crate) fn wait_for_answer(mut self) -> Result<Self, Ended> {
         let started = Instant::now();
         while !self.answers() {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
@@ -66,18 +67,16 @@ impl Stowage {
 
     /// Starts it and waits for nothing.
     pub(crate) fn launch(dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let address = free_address();
         let log = NamedTempFile::new().expect("a file for the log");
-        let mut command = command("serve");
-        command.args(["--anonymous", "--log-level", "warn", "--listen", &address.to_string()]);
-        command.arg("--data-dir").arg(dir).envs(variables.iter().copied());
+        let (mut command, address) = serve(dir);
+        command.envs(variables.iter().copied());
         let stderr = log.reopen().expect("the log opens");
         let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("the binary starts");
         Self { child, log, may_panic: false, address }
     }
 
     fn answers(&self) -> bool {
-        exchange(self.address, "GET", "/v2/", &[], b"").is_ok_and(|answer| answer.status == 200)
+        answers(self.address)
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -147,6 +146,20 @@ impl Drop for Stowage {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// An open registry on a data directory that is not started yet, and where it will listen.
+pub(crate) fn serve(dir: &Path) -> (Command, SocketAddr) {
+    let address = free_address();
+    let mut command = command("serve");
+    command.args(["--anonymous", "--log-level", "warn", "--listen", &address.to_string()]);
+    command.arg("--data-dir").arg(dir);
+    (command, address)
+}
+
+/// Whether a server answers.
+pub(crate) fn answers(address: SocketAddr) -> bool {
+    exchange(address, "GET", "/v2/", &[], b"").is_ok_and(|answer| answer.status == 200)
 }
 
 /// Runs a command to its end.

@@ -100,11 +100,12 @@ fn unmount(path: &Path) {
     }
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are text")
 }
 
-fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
+/// Runs a program of the system; its words are the error when it fails.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     let output = Command::new(program).args(arguments).output()?;
     if output.status.success() {
         return Ok(output);
@@ -113,7 +114,7 @@ fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
 }
 
 /// On somebody's laptop a test that needs root is left out; where everything is to be tested it fails.
-fn left_out<T>(error: &io::Error) -> Option<T> {
+pub(crate) fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "no file system for the test: {error}");
     note(&format!("left out, for it needs a file system of its own: {error}"));

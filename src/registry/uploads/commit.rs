@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::finish::publish;
 use crate::auth::{Grant, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
@@ -42,8 +43,16 @@ impl Registry {
         let grant = grant.carry();
         let shards = vec![Shard::of(&sealed.digest)];
         // The lock travels with the change: it ends after the commit, not when this future does.
-        let change = move |tx: &WriteTx<'_>| record(tx, &grant, &sealed);
-        self.meta.write_after(shards, 0, change).await
+        let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
+        let change = move |tx: &WriteTx<'_>| {
+            let _held = &sealed.lock;
+            record(tx, &grant, &sealed)
+        };
+        let committed = self.meta.write_after(shards, 0, change).await;
+        if cfg!(feature = "mutant-commit-first") {
+            self.blocking(move || publish(blobs.as_ref(), id, &digest)).await??;
+        }
+        committed
     }
 }
 

@@ -60,13 +60,20 @@ pub(super) fn quarantine_name(digest: &Digest, n: u32) -> String {
     if n == 0 { name } else { format!("{name}.{n}") }
 }
 
-/// Makes `root` and the tree in it, as far as it is not there, and syncs what was made.
+/// Makes `root` and the tree in it, as far as it is not there, and syncs all of it: what is there may have been made by a
+/// start that did not come to its syncs.
 pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
     make_root(root).map_err(at(root))?;
-    if make(&root.join(BLOBS)).map_err(at(&root.join(BLOBS)))? {
-        sync(root).map_err(at(root))?;
-    }
-    repair(root)
+    make(&root.join(BLOBS)).map_err(at(&root.join(BLOBS)))?;
+    repair(root)?;
+    let blobs = root.join(BLOBS);
+    let algorithms = Algorithm::ALL.map(|algorithm| blobs.join(algorithm.as_str()));
+    algorithms
+        .iter()
+        .chain([&blobs])
+        .map(PathBuf::as_path)
+        .chain([root])
+        .try_for_each(|dir| sync(dir).map_err(at(dir)))
 }
 
 /// Makes the directories that are missing below `root`, and checks that files can be renamed among all of

@@ -31,12 +31,22 @@ pub const FILE_NAME: &str = "stowage.redb";
 /// The name of the database file while it is being made.
 const NEW_FILE_NAME: &str = "stowage.redb.new";
 
+/// Is told how far a repair is, in percent. After a crash shortly behind a commit that saved nothing for a quick start,
+/// the whole file is read before anybody is answered: at most some ten seconds for each GiB.
+pub type OnRepair = fn(u64);
+
+/// Writes to the log how far a repair is, in percent.
+pub fn log_repair(percent: u64) {
+    tracing::warn!(percent, "the last run was cut off; all metadata is read before the registry answers");
+}
+
 /// How the database file is opened.
 #[derive(Clone)]
 pub(super) struct Opener {
     pub(super) data_dir: PathBuf,
     pub(super) cache_bytes: usize,
     pub(super) faults: Option<Arc<Faults>>,
+    pub(super) on_repair: OnRepair,
 }
 
 impl Opener {
@@ -46,7 +56,11 @@ impl Opener {
 
     fn database(&self, file: File) -> Result<Database, DatabaseError> {
         let mut builder = Builder::new();
-        builder.set_cache_size(self.cache_bytes);
+        let on_repair = self.on_repair;
+        builder.set_cache_size(self.cache_bytes).set_repair_callback(move |repair| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1")]
+            on_repair((repair.progress() * 100.0).round() as u64);
+        });
         match &self.faults {
             None => builder.create_file(file),
             Some(faults) => {

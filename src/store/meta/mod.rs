@@ -34,7 +34,7 @@ use uuid::Uuid;
 pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
 pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
-pub use handle::{FILE_NAME, sync_dir};
+pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
 pub use pages::Pages;
 pub use redb::Key;
 pub use table::{Raw, Row, Table};
@@ -59,6 +59,8 @@ pub struct Options {
     pub runtime: Runtime,
     /// Errors to play in a test.
     pub faults: Option<Arc<faulty::Faults>>,
+    /// Who is told of a repair: mostly [`log_repair`].
+    pub on_repair: OnRepair,
 }
 
 /// The metadata of the registry.
@@ -79,6 +81,7 @@ impl Meta {
             data_dir: options.data_dir.clone(),
             cache_bytes: options.cache_bytes,
             faults: options.faults,
+            on_repair: options.on_repair,
         };
         let path = options.data_dir.join(FILE_NAME);
         let (database, created) = opener.open_or_create()?;

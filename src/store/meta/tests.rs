@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::faulty::Faults;
 use super::rows::Clock;
-use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, tables};
+use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, tables};
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {
@@ -53,6 +53,7 @@ impl Store {
             sync_shard: Arc::clone(&self.sync_shard),
             runtime: self.runtime.handle().clone(),
             faults: self.faults.clone(),
+            on_repair: log_repair,
         })
     }
 

@@ -368,6 +368,12 @@ fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
 }
 
 fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
+    #[cfg(feature = "mutant-no-commit-sync")]
+    let inner = {
+        let mut inner = inner;
+        inner.set_durability(redb::Durability::None).map_err(|error| StoreError::Io(error.to_string()))?;
+        inner
+    };
     inner.commit().map_err(|error| match error {
         redb::CommitError::Storage(source) => error::storage(source),
         other => StoreError::Io(other.to_string()),

@@ -1,0 +1,64 @@
+//! A first start that is killed at any call that changes something leaves a directory that the next start can use.
+
+use std::time::{Duration, Instant};
+
+use crate::process::{Stowage, answers, assert_whole, directory_in_memory, note, serve};
+use crate::support::content::push_image;
+use crate::trace::{self, Traced};
+
+/// The calls of a first start that change something, and which of them are tried: it makes 775 directories.
+const CALLS: [(&str, usize); 9] = [
+    ("mkdir", 40),
+    ("openat", 1),
+    ("flock", 1),
+    ("write", 1),
+    ("pwrite64", 1),
+    ("ftruncate", 1),
+    ("fdatasync", 1),
+    ("fsync", 1),
+    ("rename", 1),
+];
+/// More calls than any start makes.
+const ENDLESS: u64 = 5_000;
+
+/// Kills a first start at the `n`-th `call` and starts again; whether it came to be killed.
+fn killed_and_started(call: &str, n: u64) -> bool {
+    let dir = directory_in_memory();
+    let (command, address) = serve(dir.path());
+    let mut first = Traced::start(&command, call, n);
+    let begun = Instant::now();
+    let killed = loop {
+        if first.ended().is_some() {
+            break true;
+        }
+        if answers(address) {
+            break false;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "{call} {n}: it neither dies nor answers");
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    drop(first);
+    let server = Stowage::start(dir.path());
+    assert!(!dir.path().join("stowage.redb.new").exists(), "{call} {n}");
+    if n.is_multiple_of(10) {
+        push_image(&server.client(), "team/app", "latest", b"layer");
+    }
+    server.stop();
+    if n.is_multiple_of(10) {
+        assert_whole(dir.path());
+    }
+    killed
+}
+
+#[test]
+fn a_first_start_may_be_killed_at_any_call_that_changes_something() {
+    if !trace::available() {
+        return;
+    }
+    for (call, every) in CALLS {
+        let ns = (1..ENDLESS).step_by(every);
+        let kills = ns.take_while(|n| killed_and_started(call, *n)).count();
+        note(&format!("killed at {kills} calls of {call}"));
+        assert!(kills > 0, "{call} is not called");
+    }
+}

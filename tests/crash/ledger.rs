@@ -1,0 +1,215 @@
+//! What the clients asked for and what they were told, from which follows what may be true.
+//!
+//! It is in the memory of the test, which no cut reaches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::content::bytes;
+
+/// Something in a repository that requests change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Blob(String),
+    Manifest(String),
+    Tag(String),
+}
+
+/// What a key leads to: a digest, or nothing.
+pub(crate) type Value = Option<String>;
+
+/// A request that changes a key.
+#[derive(Clone, Debug)]
+struct Write {
+    value: Value,
+    sent: u64,
+    /// When its answer came; never, when the server was cut off before.
+    ended: u64,
+    acknowledged: bool,
+}
+
+/// The history of a key since its state was seen last.
+#[derive(Clone, Debug)]
+pub(crate) struct Register {
+    writes: Vec<Write>,
+    /// When a request changed it last, or looked at it.
+    pub(crate) touched: u64,
+}
+
+impl Register {
+    fn seen(value: Value, now: u64) -> Self {
+        Self { writes: vec![Write { value, sent: now, ended: now, acknowledged: true }], touched: now }
+    }
+
+    /// Everything that may be true: what no acknowledged request has replaced that began after its end.
+    pub(crate) fn possible(&self) -> BTreeSet<Value> {
+        let replaced =
+            |write: &Write| self.writes.iter().any(|later| later.acknowledged && later.sent > write.ended);
+        self.writes.iter().filter(|write| !replaced(write)).map(|write| write.value.clone()).collect()
+    }
+
+    /// What is true, when only one thing may be.
+    pub(crate) fn certain(&self) -> Option<Value> {
+        let possible = self.possible();
+        if possible.len() == 1 { possible.into_iter().next() } else { None }
+    }
+}
+
+/// A request under way, by the keys that it changes.
+#[must_use]
+pub(crate) struct Ticket {
+    repository: String,
+    keys: Vec<Key>,
+    sent: u64,
+}
+
+/// What a blob is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) seed: u64,
+    pub(crate) size: usize,
+}
+
+impl Recipe {
+    pub(crate) fn content(self) -> Vec<u8> {
+        bytes(self.seed, self.size)
+    }
+}
+
+/// A manifest as it was pushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) content: Vec<u8>,
+    pub(crate) media_type: &'static str,
+    pub(crate) subject: Option<String>,
+    /// Nothing else refers to it, so that it may be deleted.
+    pub(crate) free: bool,
+}
+
+/// An upload that is not closed.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) repository: String,
+    pub(crate) recipe: Recipe,
+    /// Bytes that the server said it has.
+    pub(crate) acknowledged: usize,
+    /// Bytes that it may have.
+    pub(crate) sent: usize,
+    /// The request that closes it was sent.
+    pub(crate) closing: bool,
+}
+
+/// All books.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    clock: u64,
+    pub(crate) registers: BTreeMap<(String, Key), Register>,
+    pub(crate) blobs: BTreeMap<String, Recipe>,
+    pub(crate) manifests: BTreeMap<String, Manifest>,
+    /// By their location.
+    pub(crate) uploads: BTreeMap<String, Upload>,
+    /// Answers that acknowledged something.
+    pub(crate) acknowledged: u64,
+}
+
+impl Ledger {
+    /// A moment after all others.
+    pub(crate) fn now(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Notes a request that is about to be sent.
+    pub(crate) fn begin(&mut self, repository: &str, changes: Vec<(Key, Value)>) -> Ticket {
+        let sent = self.now();
+        let mut keys = Vec::new();
+        for (key, value) in changes {
+            let register = self
+                .registers
+                .entry((repository.to_owned(), key.clone()))
+                .or_insert_with(|| Register::seen(None, 0));
+            register.writes.push(Write { value, sent, ended: u64::MAX, acknowledged: false });
+            register.touched = sent;
+            keys.push(key);
+        }
+        Ticket { repository: repository.to_owned(), keys, sent }
+    }
+
+    fn writes(&mut self, ticket: &Ticket, change: impl Fn(&mut Write)) {
+        for key in &ticket.keys {
+            let register = self.registers.get_mut(&(ticket.repository.clone(), key.clone()));
+            let writes = register.map(|register| register.writes.iter_mut()).into_iter().flatten();
+            writes.filter(|write| write.sent == ticket.sent).for_each(&change);
+        }
+    }
+
+    /// The request succeeded.
+    pub(crate) fn acknowledge(&mut self, ticket: &Ticket) {
+        let now = self.now();
+        self.acknowledged += 1;
+        self.writes(ticket, |write| (write.ended, write.acknowledged) = (now, true));
+    }
+
+    /// The request was answered by an error of the server: it was done or not.
+    pub(crate) fn end(&mut self, ticket: &Ticket) {
+        let now = self.now();
+        self.writes(ticket, |write| write.ended = now);
+    }
+
+    /// The request was refused, so it has changed nothing.
+    pub(crate) fn refuse(&mut self, ticket: &Ticket) {
+        for key in &ticket.keys {
+            if let Some(register) = self.registers.get_mut(&(ticket.repository.clone(), key.clone())) {
+                register.writes.retain(|write| write.sent != ticket.sent);
+            }
+        }
+    }
+
+    /// What a key was found to lead to, from which all goes on.
+    pub(crate) fn settle(&mut self, repository: &str, key: &Key, value: Value) {
+        let touched =
+            self.registers.get(&(repository.to_owned(), key.clone())).map_or(0, |found| found.touched);
+        let register = Register { touched, ..Register::seen(value, self.clock) };
+        self.registers.insert((repository.to_owned(), key.clone()), register);
+    }
+
+    /// The keys of a repository and their histories.
+    pub(crate) fn of(&self, repository: &str) -> impl Iterator<Item = (&Key, &Register)> {
+        let from = (repository.to_owned(), Key::Blob(String::new()));
+        self.registers
+            .range(from..)
+            .take_while(move |((name, _), _)| name == repository)
+            .map(|((_, key), register)| (key, register))
+    }
+
+    /// Digests of the manifests that are certainly in a repository.
+    pub(crate) fn manifests_in(&self, repository: &str) -> Vec<String> {
+        self.of(repository)
+            .filter(|(key, _)| matches!(key, Key::Manifest(_)))
+            .filter_map(|(_, register)| register.certain().flatten())
+            .collect()
+    }
+
+    /// Digests of the blobs that are certainly in a repository, loose ones or those that manifests may name.
+    pub(crate) fn blobs_in(&self, repository: &str) -> Vec<String> {
+        self.of(repository)
+            .filter(|(key, _)| matches!(key, Key::Blob(_)))
+            .filter_map(|(_, register)| register.certain().flatten())
+            .collect()
+    }
+
+    /// The tags that point to a manifest; none when that is not certain of every one.
+    pub(crate) fn tags_of(&self, repository: &str, digest: &str) -> Option<Vec<String>> {
+        let mut tags = Vec::new();
+        for (key, register) in self.of(repository) {
+            let Key::Tag(tag) = key else { continue };
+            let possible = register.possible();
+            if possible.iter().flatten().any(|target| target == digest) {
+                if possible.len() > 1 {
+                    return None;
+                }
+                tags.push(tag.clone());
+            }
+        }
+        Some(tags)
+    }
+}

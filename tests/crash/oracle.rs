@@ -1,0 +1,178 @@
+//! What must be true of a server after a cut, by the books of its clients.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crate::dice::Dice;
+use crate::exchange::{Answer, exchange};
+use crate::ledger::{Key, Ledger, Register, Upload, Value};
+use crate::support::content::sha256;
+use crate::workload::all_repositories;
+
+/// Of so many things only one is looked at that no request has touched since the last time.
+const OLD: u64 = 16;
+
+/// The server, and what is wrong with it.
+struct Oracle<'a> {
+    address: SocketAddr,
+    wrong: Vec<String>,
+    dice: &'a mut Dice,
+}
+
+/// Compares the server with the ledger, and brings the ledger to what was found. With `since` everything is looked at
+/// that a request has touched after that moment, and some of the rest. Returns what is wrong.
+pub(crate) fn judge(address: SocketAddr, ledger: &mut Ledger, since: u64, dice: &mut Dice) -> Vec<String> {
+    let mut oracle = Oracle { address, wrong: Vec::new(), dice };
+    let registers: Vec<((String, Key), Register)> =
+        ledger.registers.iter().map(|(place, register)| (place.clone(), register.clone())).collect();
+    for ((repository, key), register) in registers {
+        if register.touched <= since && oracle.dice.below(OLD) > 0 {
+            continue;
+        }
+        let found = oracle.find(ledger, &repository, &key);
+        let possible = register.possible();
+        if !possible.contains(&found) {
+            oracle.wrong.push(format!("{repository} {key:?}: {found:?}, not one of {possible:?}"));
+        }
+        ledger.settle(&repository, &key, found);
+    }
+    let uploads: Vec<(String, Upload)> =
+        ledger.uploads.iter().map(|(location, upload)| (location.clone(), upload.clone())).collect();
+    for (location, upload) in uploads {
+        match oracle.standing(&location, &upload) {
+            None => drop(ledger.uploads.remove(&location)),
+            Some(offset) => {
+                let found = Upload { acknowledged: offset, sent: offset, closing: false, ..upload };
+                ledger.uploads.insert(location, found);
+            }
+        }
+    }
+    for repository in all_repositories() {
+        oracle.tags(ledger, &repository);
+        oracle.referrers(ledger, &repository, since);
+    }
+    oracle.wrong
+}
+
+impl Oracle<'_> {
+    fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        match exchange(self.address, "GET", path, headers, b"") {
+            Ok(answer) if matches!(answer.status, 200 | 204 | 206 | 404) => Some(answer),
+            other => {
+                self.wrong.push(format!("GET {path}: {other:?}"));
+                None
+            }
+        }
+    }
+
+    /// What a key leads to, having looked at every byte of it.
+    fn find(&mut self, ledger: &Ledger, repository: &str, key: &Key) -> Value {
+        match key {
+            Key::Blob(digest) => self.blob(ledger, repository, digest),
+            Key::Manifest(digest) => self.manifest(ledger, repository, digest),
+            Key::Tag(tag) => self.manifest(ledger, repository, tag),
+        }
+    }
+
+    fn blob(&mut self, ledger: &Ledger, repository: &str, digest: &str) -> Value {
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        let pulled = self.get(&path, &[]).filter(|answer| answer.status == 200)?;
+        let content = ledger.blobs.get(digest).map(|recipe| recipe.content()).unwrap_or_default();
+        if pulled.body != content {
+            self.wrong.push(format!("{path} has other bytes"));
+        }
+        let (start, end) = (content.len() / 3, content.len() / 2);
+        let part = self.get(&path, &[("Range", &format!("bytes={start}-{end}"))])?;
+        if part.status != 206 || Some(part.body.as_slice()) != content.get(start..=end) {
+            self.wrong.push(format!("{path} has other bytes from {start} to {end}: {}", part.status));
+        }
+        Some(digest.to_owned())
+    }
+
+    fn manifest(&mut self, ledger: &Ledger, repository: &str, reference: &str) -> Value {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let pulled = self.get(&path, &[]).filter(|answer| answer.status == 200)?;
+        let digest = pulled.header("docker-content-digest").unwrap_or_default().to_owned();
+        let known = ledger.manifests.get(&digest);
+        if sha256(&pulled.body) != digest || known.is_none_or(|known| known.content != pulled.body) {
+            self.wrong.push(format!("{path} has other bytes than {digest}"));
+        }
+        if let Some(known) = known
+            && pulled.header("content-type") != Some(known.media_type)
+        {
+            self.wrong.push(format!("{path} has another type: {}", pulled.head));
+        }
+        Some(digest)
+    }
+
+    /// Where an upload stands, if it is still there.
+    fn standing(&mut self, location: &str, upload: &Upload) -> Option<usize> {
+        let answer = self.get(location, &[])?;
+        let offset = (answer.status == 204).then(|| {
+            let last = answer.header("range").and_then(|range| range.strip_prefix("0-"));
+            let last = last.and_then(|last| last.parse::<usize>().ok()).unwrap_or(0);
+            last + usize::from(last > 0)
+        });
+        // Before the first chunk is acknowledged, an upload is in memory only.
+        let expected = match offset {
+            Some(offset) => (upload.acknowledged..=upload.sent).contains(&offset),
+            None => upload.acknowledged == 0 || upload.closing,
+        };
+        if !expected {
+            self.wrong.push(format!("{location} stands at {offset:?}: {upload:?}"));
+        }
+        offset
+    }
+
+    /// The list of tags is that of the books.
+    fn tags(&mut self, ledger: &Ledger, repository: &str) {
+        let expected: BTreeSet<String> = ledger
+            .of(repository)
+            .filter(|(_, register)| register.certain().flatten().is_some())
+            .filter_map(|(key, _)| if let Key::Tag(tag) = key { Some(tag.clone()) } else { None })
+            .collect();
+        let found =
+            self.list(&format!("/v2/{repository}/tags/list?n=10000"), "tags", serde_json::Value::as_str);
+        if found != expected {
+            self.wrong.push(format!("{repository} lists the tags {found:?}, not {expected:?}"));
+        }
+    }
+
+    /// The lists of referrers are those of the books.
+    fn referrers(&mut self, ledger: &Ledger, repository: &str, since: u64) {
+        let mut subjects = BTreeSet::new();
+        for (key, register) in ledger.of(repository) {
+            if let Key::Manifest(digest) = key
+                && let Some(subject) = ledger.manifests.get(digest).and_then(|found| found.subject.as_ref())
+                && (register.touched > since || self.dice.below(OLD) == 0)
+            {
+                subjects.insert(subject);
+            }
+        }
+        for subject in subjects {
+            let present = ledger.manifests_in(repository).into_iter();
+            let expected: BTreeSet<String> =
+                present.filter(|digest| ledger.manifests[digest].subject.as_ref() == Some(subject)).collect();
+            let path = format!("/v2/{repository}/referrers/{subject}");
+            let found = self.list(&path, "manifests", |descriptor| descriptor["digest"].as_str());
+            if found != expected {
+                self.wrong.push(format!("{path} lists {found:?}, not {expected:?}"));
+            }
+        }
+    }
+
+    /// The texts in a list of an answer; an answer that there is no such thing lists nothing.
+    fn list(
+        &mut self,
+        path: &str,
+        name: &str,
+        text: impl Fn(&serde_json::Value) -> Option<&str>,
+    ) -> BTreeSet<String> {
+        let Some(answer) = self.get(path, &[]).filter(|answer| answer.status == 200) else {
+            return BTreeSet::new();
+        };
+        let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let items = list[name].as_array().into_iter().flatten();
+        items.filter_map(|item| text(item).map(str::to_owned)).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! The rounds: load, cut, check, start, and the oracle.
+
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cut::Cut;
+use crate::dice::{Dice, told_or_new};
+use crate::image::{FileSystem, Image, Journal, SMALL, count};
+use crate::ledger::Ledger;
+use crate::oracle::judge;
+use crate::process::{Stowage, note, run};
+use crate::workload::{CLIENTS, Client, Load};
+
+/// Rounds on each file system.
+const ROUNDS: u64 = 30;
+/// A file system ages for so many rounds; then comes a new one, whose first start is cut off too.
+const ROUNDS_PER_IMAGE: u64 = 10;
+/// The longest load.
+const LOAD_US: u64 = 700_000;
+/// In which the clients come to an end with what they do.
+const REST: Duration = Duration::from_millis(60);
+/// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it is
+/// waiting.
+const START: Duration = Duration::from_secs(10);
+#[test]
+fn nothing_acknowledged_is_lost_in_cuts_on_ext4() {
+    rounds(FileSystem::Ext4);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_cuts_on_xfs() {
+    rounds(FileSystem::Xfs);
+}
+
+/// Whether a fault is planted into the server, which the box has to notice.
+fn mutant() -> bool {
+    cfg!(any(
+        feature = "mutant-no-blob-sync",
+        feature = "mutant-no-dir-sync",
+        feature = "mutant-commit-first",
+        feature = "mutant-no-commit-sync",
+    ))
+}
+
+/// Says something even if the test succeeds, which the runner shows of no `println`.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A file system, what is on it, and who works on it. The server goes first.
+struct Site {
+    server: Option<Stowage>,
+    ledger: Ledger,
+    image: Image,
+}
+
+/// What all rounds came to.
+#[derive(Default)]
+struct Total {
+    cuts: u64,
+    acknowledged: u64,
+    caught: u64,
+    longest_start: Duration,
+}
+
+fn rounds(file_system: FileSystem) {
+    let seed = told_or_new("STOWAGE_CRASH_SEED");
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let rounds = number("STOWAGE_CRASH_ROUNDS").unwrap_or(ROUNDS);
+    let only = std::env::var("STOWAGE_CRASH_CUT").ok();
+    let mut dice = Dice::new(seed);
+    tell(&format!("{file_system:?}: {rounds} cuts, to be repeated with STOWAGE_CRASH_SEED={seed}"));
+    let (mut site, mut total, begun) = (None, Total::default(), Instant::now());
+    for round in 0..rounds {
+        if round % ROUNDS_PER_IMAGE == 0 {
+            site = None;
+        }
+        if site.is_none() {
+            let Some(new) = Site::new(file_system, &mut dice) else { return };
+            site = Some(new);
+        }
+        let cut = Cut::roll(&mut dice, only.as_deref());
+        let mut at_work = site.take().expect("it was made");
+        let last = (round + 1) % ROUNDS_PER_IMAGE == 0 || round + 1 == rounds;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let wrong = at_work.round(cut, last, &mut dice, &mut total);
+            (at_work, wrong)
+        }));
+        total.cuts += 1;
+        let (wrong, kept) = match ended {
+            Ok((at_work, wrong)) => (wrong, Some(at_work)),
+            Err(_) => (vec!["a panic, see above".to_owned()], None),
+        };
+        if wrong.is_empty() {
+            site = kept;
+            continue;
+        }
+        total.caught += 1;
+        let mut told = format!("{file_system:?}, round {round}, {cut:?}, STOWAGE_CRASH_SEED={seed}:");
+        for line in wrong.iter().take(20) {
+            told.push_str("\n  ");
+            told.push_str(line);
+        }
+        assert!(mutant(), "{told}");
+        note(&told);
+    }
+    let Total { cuts, acknowledged, caught, longest_start } = total;
+    tell(&format!(
+        "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes, {caught} rounds with something wrong, \
+         longest start {} ms, {} s",
+        longest_start.as_millis(),
+        begun.elapsed().as_secs()
+    ));
+    assert!(!mutant() || caught > 0, "the planted fault was not noticed");
+}
+
+impl Site {
+    /// A new file system with a server on it, whose first start was cut off once before.
+    fn new(file_system: FileSystem, dice: &mut Dice) -> Option<Self> {
+        let image = Image::new(file_system, SMALL)?;
+        let server = Stowage::launch(&image.data(), &[]);
+        std::thread::sleep(Duration::from_micros(dice.below(600_000)));
+        image.cut_power(Journal::Lost);
+        server.kill();
+        image.mount_again();
+        let server = Stowage::start(&image.data());
+        Some(Self { server: Some(server), ledger: Ledger::default(), image })
+    }
+
+    /// One load and its cut. Returns what is wrong afterwards.
+    fn round(&mut self, cut: Cut, thorough: bool, dice: &mut Dice, total: &mut Total) -> Vec<String> {
+        let server = self.server.take().expect("it was started");
+        let (since, acknowledged) = (self.ledger.now(), self.ledger.acknowledged);
+        self.load(server, cut, dice);
+        total.acknowledged += self.ledger.acknowledged - acknowledged;
+        cut.recover(&self.image, dice);
+
+        let data = self.image.data();
+        let checked = run("fsck", &["--deep", "--json"], &data);
+        let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
+        let mut wrong = Vec::new();
+        if checked.code != Some(0) || report["ok"] != true {
+            wrong.push(format!("fsck: {checked:?}"));
+        }
+        let begun = Instant::now();
+        let server = match Stowage::launch(&data, &[]).wait_for_answer() {
+            Ok(server) => server,
+            Err(ended) => {
+                wrong.push(format!("the start: {ended:?}"));
+                return wrong;
+            }
+        };
+        let start = begun.elapsed();
+        total.longest_start = total.longest_start.max(start);
+        if start > START {
+            wrong.push(format!("the start took {start:?}"));
+        }
+        let rows = report["data"]["checked"]["uploads"].as_u64().unwrap_or(0);
+        let files = count(&data.join("uploads"));
+        if files as u64 > rows {
+            wrong.push(format!("{files} files of uploads for {rows} rows"));
+        }
+        let since = if thorough { 0 } else { since };
+        wrong.extend(judge(server.address, &mut self.ledger, since, dice));
+        self.server = Some(server);
+        wrong
+    }
+
+    /// Clients at work until the cut.
+    fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) {
+        let ledger = Mutex::new(std::mem::take(&mut self.ledger));
+        let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
+        let load =
+            Load { address: server.address, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
+        let image = &self.image;
+        std::thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let client = Client::new(&load, number, Dice::new(dice.below(u64::MAX)));
+                scope.spawn(move || client.work());
+            }
+            std::thread::sleep(Duration::from_micros(5_000 + dice.below(LOAD_US)));
+            if dice.below(2) == 0 {
+                quiet.store(true, Ordering::SeqCst);
+                std::thread::sleep(REST);
+                Client::new(&load, CLIENTS, Dice::new(dice.below(u64::MAX))).last_words();
+            }
+            trouble.store(true, Ordering::SeqCst);
+            let cut = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
+            // Whatever became of the cut, the clients come to their end.
+            over.store(true, Ordering::SeqCst);
+            if let Err(panic) = cut {
+                std::panic::resume_unwind(panic);
+            }
+        });
+        self.ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    }
+}

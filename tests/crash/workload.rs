@@ -1,0 +1,327 @@
+//! Clients that push, mount, retag and delete, and book what they are told.
+
+mod uploads;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::dice::Dice;
+use crate::exchange::{Answer, exchange};
+use crate::ledger::{Key, Ledger, Manifest, Recipe, Value};
+use crate::support::content::{image, index, referrer, sha256};
+use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
+
+/// They have the numbers below this; one more has the last words.
+pub(crate) const CLIENTS: u64 = 6;
+/// A repository that all clients push to.
+const SHARED: &str = "team/shared";
+const TAGS: u64 = 4;
+
+/// What the clients of one load share.
+pub(crate) struct Load<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) ledger: &'a Mutex<Ledger>,
+    /// All clients rest.
+    pub(crate) quiet: &'a AtomicBool,
+    /// The disk may fail from now on: any request may have any end but a wrong one.
+    pub(crate) trouble: &'a AtomicBool,
+    /// The server is gone.
+    pub(crate) over: &'a AtomicBool,
+}
+
+/// One client, with a repository of its own.
+pub(crate) struct Client<'a> {
+    load: &'a Load<'a>,
+    dice: Dice,
+    repository: String,
+    /// Here it pushes blobs that nothing refers to, and deletes them.
+    loose: String,
+}
+
+/// The repositories of one client.
+fn repositories(number: u64) -> [String; 2] {
+    [format!("team/client-{number}"), format!("team/loose/{number}")]
+}
+
+/// All repositories that any client uses.
+pub(crate) fn all_repositories() -> Vec<String> {
+    let own = (0..=CLIENTS).flat_map(repositories);
+    own.chain([SHARED.to_owned()]).collect()
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(load: &'a Load<'a>, number: u64, dice: Dice) -> Self {
+        let [repository, loose] = repositories(number);
+        Self { load, dice, repository, loose }
+    }
+
+    /// Works until the server is gone.
+    pub(crate) fn work(mut self) {
+        while !self.load.over.load(Ordering::SeqCst) {
+            if self.load.quiet.load(Ordering::SeqCst) || self.step().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// A few blobs while all others rest. Nobody's syncs make durable what the server forgot to sync for the last one.
+    pub(crate) fn last_words(mut self) {
+        for _ in 0..=self.dice.below(4) {
+            self.push_loose();
+        }
+    }
+
+    /// One piece of work. `None`: it was not done to its end.
+    fn step(&mut self) -> Option<()> {
+        match self.dice.below(20) {
+            0..=4 => self.push_image(),
+            5 => self.push_index(),
+            6 | 7 => self.push_referrer(),
+            8 | 9 => self.push_chunks(),
+            10 => self.start_upload().map(drop),
+            11 => self.go_on_with_upload(),
+            12 => self.mount(),
+            13 => self.retag(),
+            14 => self.delete_tag(),
+            15 => self.delete_manifest(),
+            16 => self.push_loose().map(drop),
+            17 => self.delete_loose(),
+            18 => self.push_nonsense(),
+            _ => self.pull(),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'a, Ledger> {
+        self.load.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roll(&mut self, limit: u64) -> Recipe {
+        Recipe { seed: self.dice.below(u64::MAX), size: 1 + self.dice.size(limit) }
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        let count = u64::try_from(from.len()).expect("a small number");
+        if count == 0 { None } else { Some(from[self.dice.size(count) - 1].clone()) }
+    }
+
+    /// Sends a request whose answer should have one of the statuses `good`. `None`: it ended otherwise, in trouble.
+    fn request(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+        good: &[u16],
+    ) -> Option<Answer> {
+        let answer = exchange(self.load.address, method, path, headers, body);
+        match answer {
+            Ok(answer) if good.contains(&answer.status) => Some(answer),
+            other => {
+                let trouble = self.load.trouble.load(Ordering::SeqCst);
+                assert!(trouble, "{method} {path}: {other:?}, with nothing to hinder it");
+                None
+            }
+        }
+    }
+
+    /// The same for a request that changes what `changes` says; a 4xx among `good` means that it does not.
+    fn change(
+        &self,
+        repository: &str,
+        changes: Vec<(Key, Value)>,
+        request: (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+        good: &[u16],
+    ) -> Option<Answer> {
+        let ticket = self.ledger().begin(repository, changes);
+        let answer = self.request(request, headers, body, good);
+        let mut ledger = self.ledger();
+        match &answer {
+            Some(answer) if answer.status < 300 => ledger.acknowledge(&ticket),
+            Some(_) => ledger.refuse(&ticket),
+            // The server lives and has answered something, or it does not, and nothing comes after this.
+            None if !self.load.over.load(Ordering::SeqCst) => ledger.end(&ticket),
+            None => {}
+        }
+        answer
+    }
+
+    fn push_blob(&self, repository: &str, recipe: Recipe) -> Option<Vec<u8>> {
+        let content = recipe.content();
+        let digest = sha256(&content);
+        self.ledger().blobs.insert(digest.clone(), recipe);
+        let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
+        self.change(repository, changes, ("POST", &path), &[], &content, &[201])?;
+        Some(content)
+    }
+
+    fn put_manifest(&self, repository: &str, manifest: Manifest, tag: Option<String>) -> Option<String> {
+        let digest = sha256(&manifest.content);
+        let reference = tag.clone().unwrap_or_else(|| digest.clone());
+        let mut changes = vec![(Key::Manifest(digest.clone()), Some(digest.clone()))];
+        changes.extend(tag.map(|tag| (Key::Tag(tag), Some(digest.clone()))));
+        let (content, media_type) = (manifest.content.clone(), manifest.media_type);
+        self.ledger().manifests.insert(digest.clone(), manifest);
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.change(repository, changes, ("PUT", &path), &[("Content-Type", media_type)], &content, &[201])?;
+        Some(digest)
+    }
+
+    /// The config that every image here has.
+    fn push_config(&self, repository: &str) -> Option<()> {
+        let digest = sha256(b"{}");
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        if self.request(("HEAD", &path), &[], b"", &[200, 404])?.status == 404 {
+            let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+            self.request(("POST", &path), &[], b"{}", &[201])?;
+        }
+        Some(())
+    }
+
+    fn tag(&mut self) -> String {
+        format!("t{}", self.dice.below(TAGS))
+    }
+
+    /// An image with a new layer, and perhaps one that is there already.
+    fn image(&mut self, repository: &str) -> Option<Manifest> {
+        self.push_config(repository)?;
+        let recipe = self.roll(60_000);
+        let mut layers = vec![self.push_blob(repository, recipe)?];
+        let known = self.ledger().blobs_in(repository);
+        if let Some(digest) = self.pick(&known)
+            && self.dice.below(2) == 0
+        {
+            // What HEAD finds is not sent again.
+            self.request(("HEAD", &format!("/v2/{repository}/blobs/{digest}")), &[], b"", &[200])?;
+            let recipe = self.ledger().blobs.get(&digest).copied();
+            layers.extend(recipe.map(Recipe::content));
+        }
+        let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+        Some(Manifest { content: image(&layers), media_type: OCI_MANIFEST, subject: None, free: true })
+    }
+
+    fn push_image(&mut self) -> Option<()> {
+        let repository = if self.dice.below(4) == 0 { SHARED.to_owned() } else { self.repository.clone() };
+        let image = self.image(&repository)?;
+        let tag = self.tag();
+        self.put_manifest(&repository, image, Some(tag)).map(drop)
+    }
+
+    fn push_index(&mut self) -> Option<()> {
+        let repository = self.repository.clone();
+        let mut children = Vec::new();
+        for _ in 0..2 {
+            let child = Manifest { free: false, ..self.image(&repository)? };
+            children.push(child.content.clone());
+            self.put_manifest(&repository, child, None)?;
+        }
+        let children: Vec<&[u8]> = children.iter().map(Vec::as_slice).collect();
+        let index = Manifest { content: index(&children), media_type: OCI_INDEX, subject: None, free: true };
+        let tag = self.tag();
+        self.put_manifest(&repository, index, Some(tag)).map(drop)
+    }
+
+    /// A referrer of something that is there, or of something that never comes.
+    fn push_referrer(&mut self) -> Option<()> {
+        let repository = self.repository.clone();
+        self.push_config(&repository)?;
+        let known = self.ledger().manifests_in(&repository);
+        let subject = match self.pick(&known).filter(|_| self.dice.below(8) > 0) {
+            Some(digest) => self.ledger().manifests[&digest].content.clone(),
+            None => self.roll(100).content(),
+        };
+        let note = json!({ "number": self.dice.below(u64::MAX).to_string() });
+        let content = referrer(&subject, "application/vnd.test.signature", &note);
+        let manifest =
+            Manifest { content, media_type: OCI_MANIFEST, subject: Some(sha256(&subject)), free: true };
+        self.put_manifest(&repository, manifest, None).map(drop)
+    }
+
+    fn mount(&mut self) -> Option<()> {
+        let [from, _] = repositories(self.dice.below(CLIENTS));
+        let known = self.ledger().blobs_in(&from);
+        let Some(digest) = self.pick(&known) else { return self.push_image() };
+        let path = format!("/v2/{SHARED}/blobs/uploads/?mount={digest}&from={from}");
+        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
+        self.change(SHARED, changes, ("POST", &path), &[], b"", &[201]).map(drop)
+    }
+
+    fn retag(&mut self) -> Option<()> {
+        let repository = self.repository.clone();
+        let known = self.ledger().manifests_in(&repository);
+        let Some(digest) = self.pick(&known) else { return self.push_image() };
+        let manifest = self.ledger().manifests[&digest].clone();
+        let tag = self.tag();
+        self.put_manifest(&repository, manifest, Some(tag)).map(drop)
+    }
+
+    fn delete_tag(&mut self) -> Option<()> {
+        let repository = if self.dice.below(2) == 0 { SHARED.to_owned() } else { self.repository.clone() };
+        let tag = self.tag();
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        // 404 is booked as a refusal: nothing was changed.
+        self.change(&repository, vec![(Key::Tag(tag), None)], ("DELETE", &path), &[], b"", &[202, 404])
+            .map(drop)
+    }
+
+    fn delete_manifest(&mut self) -> Option<()> {
+        let repository = self.repository.clone();
+        let ledger = self.ledger();
+        let known: Vec<String> = ledger.manifests_in(&repository);
+        let free: Vec<String> = known.into_iter().filter(|digest| ledger.manifests[digest].free).collect();
+        drop(ledger);
+        let Some(digest) = self.pick(&free) else { return self.push_image() };
+        let tags = self.ledger().tags_of(&repository, &digest)?;
+        let mut changes = vec![(Key::Manifest(digest.clone()), None)];
+        changes.extend(tags.into_iter().map(|tag| (Key::Tag(tag), None)));
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        self.change(&repository, changes, ("DELETE", &path), &[], b"", &[202]).map(drop)
+    }
+
+    fn push_loose(&mut self) -> Option<Vec<u8>> {
+        let recipe = self.roll(30_000);
+        self.push_blob(&self.loose, recipe)
+    }
+
+    fn delete_loose(&mut self) -> Option<()> {
+        let known = self.ledger().blobs_in(&self.loose);
+        let Some(digest) = self.pick(&known) else { return self.push_loose().map(drop) };
+        let path = format!("/v2/{}/blobs/{digest}", self.loose);
+        self.change(&self.loose, vec![(Key::Blob(digest), None)], ("DELETE", &path), &[], b"", &[202])
+            .map(drop)
+    }
+
+    /// A manifest without its layer, and a blob that is not what it says.
+    fn push_nonsense(&mut self) -> Option<()> {
+        let repository = self.repository.clone();
+        self.push_config(&repository)?;
+        let (missing, other) = (self.roll(1000), self.roll(1000));
+        let manifest = image(&[&missing.content()]);
+        let (tag, digest) = (format!("bad-{}", self.dice.below(TAGS)), sha256(&manifest));
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let target = Some(digest.clone());
+        let changes = vec![(Key::Manifest(digest), target.clone()), (Key::Tag(tag), target)];
+        let headers = [("Content-Type", OCI_MANIFEST)];
+        self.change(&repository, changes, ("PUT", &path), &headers, &manifest, &[400])?;
+        let digest = sha256(&missing.content());
+        let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
+        self.change(&repository, changes, ("POST", &path), &[], &other.content(), &[400]).map(drop)
+    }
+
+    /// Something that is certainly there comes with its own bytes.
+    fn pull(&mut self) -> Option<()> {
+        let known = self.ledger().blobs_in(&self.repository);
+        let Some(digest) = self.pick(&known) else { return self.push_image() };
+        let path = format!("/v2/{}/blobs/{digest}", self.repository);
+        let pulled = self.request(("GET", &path), &[], b"", &[200])?;
+        let recipe = self.ledger().blobs[&digest];
+        assert!(pulled.body == recipe.content(), "{path} has other bytes");
+        Some(())
+    }
+}
