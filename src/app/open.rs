@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::jobs::Jobs;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
 use crate::config;
@@ -212,6 +213,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         registry,
         idle: config.server.client_idle_timeout.duration(),
         meta,
+        jobs: Jobs::default(),
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
         new_admin: Mutex::new(new_admin),
         runtime: Mutex::new(Some(runtime)),

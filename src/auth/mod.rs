@@ -25,7 +25,7 @@ use tokio::runtime::Handle as Runtime;
 
 pub use access::{AccessEntry, ScopeRequest};
 pub use grant::{
-    Action, Catalog, Delete, Grant, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
+    Action, Catalog, Delete, Grant, Inspect, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
 };
 pub use issue::{Applicant, Issued};
 pub use policy::Policy;
@@ -59,6 +59,9 @@ pub enum Refusal {
     /// The caller may not know of the repository.
     #[error("the repository is not known to the registry, or you may not see it")]
     Hidden,
+    /// The caller may not do this, whatever it is about.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// The caller may read it, but not do this.
     #[error("you may pull from the repository, but {0}")]
     Denied(&'static str),
@@ -151,6 +154,11 @@ impl Auth {
         self.plain(caller)
     }
 
+    /// Permits a look at users, tokens and the server, or says why not.
+    pub fn inspect(&self, caller: &Caller) -> Result<Grant<Inspect>, Refusal> {
+        self.plain(caller)
+    }
+
     /// Permits the management of users, tokens and the server, or says why not.
     pub fn manage(&self, caller: &Caller) -> Result<Grant<Manage>, Refusal> {
         self.plain(caller)
@@ -164,7 +172,7 @@ impl Auth {
         match self.meta.get(|tx| policy::ask(question, tx))? {
             Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, self.policy)),
             Err(_) if principal.access().is_some() => Err(Refusal::Scope),
-            Err(_) => Err(Refusal::Denied("this is for admins")),
+            Err(_) => Err(Refusal::Forbidden(policy::missing(principal, A::KIND))),
         }
     }
 

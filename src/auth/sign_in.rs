@@ -41,6 +41,9 @@ pub enum SignInError {
     /// The registry token is not ours, has expired, or its owner's rights have ended.
     #[error("the registry token is not valid any more; get a new one from the token endpoint")]
     Token,
+    /// The personal token is not known, has expired, or its owner may not sign in.
+    #[error("the token is unknown, has expired or was revoked")]
+    Personal,
     /// Too many wrong tries, or too many sign-ins at once.
     #[error("too many wrong sign-ins; try again in {0} seconds")]
     Busy(u64),
@@ -76,6 +79,12 @@ impl Auth {
             return Ok(principal);
         }
         match Header::parse(header).ok_or(SignInError::Malformed)? {
+            Header::Bearer(token) if SecretKind::Personal.recognises(token) => {
+                let found = self.personal(token, wall_ms, address).await?;
+                let (principal, expires_ms) = found.ok_or(SignInError::Personal)?;
+                self.cache.put(key, principal.clone(), expires_ms.min(wall_ms + REMEMBER_MS));
+                Ok(principal)
+            }
             Header::Bearer(token) => {
                 let (principal, expires_ms) = self.bearer(token, wall_ms, lateness)?;
                 if wall_ms < expires_ms {

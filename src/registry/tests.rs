@@ -7,6 +7,7 @@ mod histories;
 mod model;
 mod samples;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -131,7 +132,8 @@ impl Server<'_> {
     }
 
     fn check(&self) -> Report {
-        fsck::check(&self.meta, self.blobs.as_ref(), true, &mut |_| {}).unwrap()
+        let mode = fsck::Mode { deep: true, others_write: false };
+        fsck::check(&self.meta, self.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     fn assert_clean(&self, context: &str) {
