@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
@@ -41,8 +42,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// What a registry does.
     pub registry: Arc<Registry>,
-    /// How long a client may say nothing in the middle of a body.
-    pub idle: Duration,
+    idle: ArcSwap<Duration>,
     meta: Arc<Meta>,
     jobs: Jobs,
     manifest_bytes: Arc<Semaphore>,
@@ -58,6 +58,22 @@ impl App {
         let app = Arc::new(opened);
         workers::start(&app);
         Ok(app)
+    }
+
+    /// How long a client may say nothing in the middle of a body.
+    pub fn idle(&self) -> Duration {
+        **self.idle.load()
+    }
+
+    /// Puts those settings into force that can change while the server works: for what begins from now on.
+    pub fn reconfigure(&self, config: &Config) {
+        self.registry.set_limits(limits(config));
+        self.auth.reconfigure(
+            config.auth.anonymous_pull,
+            config.auth.token_ttl.as_secs(),
+            config.storage.gc.upload_idle.as_secs(),
+        );
+        self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
     /// The admin that was made at this start, told once.

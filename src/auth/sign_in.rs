@@ -69,7 +69,7 @@ impl Auth {
         address: Option<IpAddr>,
         lateness: Lateness,
     ) -> Result<Principal, SignInError> {
-        if self.policy == Policy::Open {
+        if self.policy() == Policy::Open {
             return Ok(Principal::Anybody);
         }
         let header = header.ok_or(SignInError::Missing)?;
@@ -101,7 +101,11 @@ impl Auth {
     }
 
     fn bearer(&self, token: &str, wall_ms: u64, lateness: Lateness) -> Result<(Principal, u64), SignInError> {
-        let late_s = if lateness == Lateness::Upload { self.settings.upload_idle_s } else { 0 };
+        let late_s = if lateness == Lateness::Upload {
+            self.settings.upload_idle_s.load(Ordering::Acquire)
+        } else {
+            0
+        };
         let claims =
             self.signer.verify(token, super::SERVICE, wall_ms / 1000, late_s).ok_or(SignInError::Token)?;
         let expires_ms = claims.exp.saturating_mul(1000);

@@ -67,7 +67,7 @@ impl Place {
             data_dir: self.dir.path().to_owned(),
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: self.upload_idle_s,
+            upload_idle_s: AtomicU64::new(self.upload_idle_s),
         };
         let auth =
             Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();

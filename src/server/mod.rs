@@ -8,6 +8,7 @@ mod tls;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Server {
 /// What of a server can change while it runs.
 #[derive(Clone)]
 pub struct Live {
+    /// Its parts.
+    pub app: Arc<App>,
     /// How clients reach it.
     pub reach: Arc<Reach>,
     /// Its certificate, when it speaks TLS.
@@ -84,10 +87,15 @@ impl Server {
         self.addresses.clone()
     }
 
+    /// Where its admin socket is.
+    pub fn socket(&self) -> Option<&Path> {
+        self.admin.as_ref().map(AdminSocket::path)
+    }
+
     /// What can be changed while it runs.
     pub fn live(&self) -> Live {
         let certificate = self.tls.as_ref().map(|tls| Arc::clone(&tls.certificate));
-        Live { reach: Arc::clone(&self.reach), certificate }
+        Live { app: Arc::clone(&self.app), reach: Arc::clone(&self.reach), certificate }
     }
 
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of the

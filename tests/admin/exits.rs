@@ -37,8 +37,9 @@ fn told(cases: &[Case<'_>], run: impl Fn(&[&str], &str) -> Ran) {
 #[test]
 fn wrong_usage_is_told_with_what_is_right() {
     let place = Place::new();
-    let (_server, _) = place.serve_with_admin();
+    let (_server, admin) = place.serve_with_admin();
     place.add("hanna");
+    content::push_image(&admin, "team/app", "1", b"layer");
     let cases: &[Case<'_>] = &[
         ("user lst", "", 2, "USAGE", "unrecognized subcommand 'lst'", &["'list'"]),
         ("repo show", "", 2, "USAGE", "the following required arguments were not provided", &["<NAME>"]),

@@ -45,7 +45,7 @@ fn a_command_reaches_a_server_by_its_url_and_a_token() {
     away(&place, &["tag", "delete", "team/app:1", "--yes"], &environment).expect(0);
 
     let none = away(&place, &["user", "list"], &environment[..1]).expect(4);
-    assert_eq!(none.error(), "error: sign in first: docker login");
+    assert_eq!(none.error(), "error: the server does not know who you are");
     assert!(none.stderr.contains("fix:   add --token-file FILE or set STOWAGE_TOKEN"), "{none:?}");
     let wrong = [environment[0], ("STOWAGE_TOKEN", "stw_pat_wrong")];
     let ran = away(&place, &["user", "list"], &wrong).expect(4);

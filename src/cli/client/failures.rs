@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::target::Target;
+use super::target::{Network, Target};
 use crate::cli::errors::{Exit, Failure};
 
 pub(super) fn nobody_there(error: &io::Error) -> bool {
@@ -35,7 +35,13 @@ pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure 
         };
         key.as_str().unwrap_or_default()
     };
-    let what = if text("detail").is_empty() { "the server failed" } else { text("detail") };
+    let what = match target {
+        Target::Network(Network { token: None, .. }) if status == 401 => {
+            "the server does not know who you are"
+        }
+        _ if text("detail").is_empty() => "the server failed",
+        _ => text("detail"),
+    };
     let code = if text("code").is_empty() { "UNKNOWN" } else { text("code") };
     let failure = Failure::new(exit, code, what);
     let failure = match target {

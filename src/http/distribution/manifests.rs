@@ -73,7 +73,7 @@ pub(super) async fn put(
     let tags = extra_tags(&reference, &query)?;
     let size = body::content_length(&request).unwrap_or(MAX_MANIFEST_SIZE as u64);
     let _room = app.manifest_room(size).await;
-    let body = body::whole(&request, payload, app.idle, MAX_MANIFEST_SIZE).await?;
+    let body = body::whole(&request, payload, app.idle(), MAX_MANIFEST_SIZE).await?;
     let put = PutManifest {
         reference,
         tags: tags.clone(),

@@ -45,7 +45,7 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body::whole(&request, payload, app.idle, MAX_FORM).await?;
+    let body = body::whole(&request, payload, app.idle(), MAX_FORM).await?;
     let form = Query::parse(str::from_utf8(&body).unwrap_or_default());
     check_service(&form)?;
     let field = |name| form.get(name).unwrap_or_default().to_owned();

@@ -49,7 +49,7 @@ pub(super) async fn start(
         if !empty || digest == Digest::of(digest.algorithm(), b"") {
             let _place = app.registry.admit_body().await?;
             let store = |body| app.registry.store_blob(permit.grant(), digest, body);
-            body::feed(&request, payload, app.idle, store).await?;
+            body::feed(&request, payload, app.idle(), store).await?;
             return Ok(blob_created(&permit, &digest));
         }
     }
@@ -79,7 +79,7 @@ pub(super) async fn patch(
     let range = place(&request, &permit, &app, id).await?;
     let _place = app.registry.admit_body().await?;
     let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
-    let standing = body::feed(&request, payload, app.idle, append)
+    let standing = body::feed(&request, payload, app.idle(), append)
         .await
         .map_err(|error| with_standing(error, &permit, id))?;
     Ok(progress(StatusCode::ACCEPTED, &permit, standing).finish())
@@ -107,7 +107,7 @@ pub(super) async fn put(
         _ => Some(app.registry.admit_body().await?),
     };
     let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
-    body::feed(&request, payload, app.idle, finish)
+    body::feed(&request, payload, app.idle(), finish)
         .await
         .map_err(|error| with_standing(error, &permit, id))?;
     drop(admitted);
