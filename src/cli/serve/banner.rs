@@ -185,9 +185,9 @@ mod tests {
     fn the_first_start_shows_the_password_and_two_commands() {
         let expected = "\
 Stowage 0.1.0  ·  no configuration file, using built-in settings
-  data     /home/hanna/.local/share/stowage   (free 412 GiB)
-  registry http://127.0.0.1:5000              only this computer can reach it
-  socket   /run/user/1000/stowage/admin.sock  for commands: stowage user add NAME
+  data     /home/hanna/.local/share/stowage    (free 412 GiB)
+  registry http://127.0.0.1:5000               only this computer can reach it
+  socket   /run/user/1000/stowage/admin.sock   for commands: stowage user add NAME
 ┌──────────────────────────────────────┐
 │ user      admin                      │   made now, shown once
 │ password  maple-otter-42-violin-quay │   until you change it also in \
