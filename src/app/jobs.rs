@@ -180,7 +180,7 @@ impl App {
         if let Some(running) = known.jobs.iter().find(|job| job.is_running()) {
             return Err(CheckRuns { id: running.id });
         }
-        let progress = Progress { stage: "start", done: 0, total: 0 };
+        let progress = Progress { stage: "start", done: 0, total: 0, bytes: 0 };
         let (status, _) = watch::channel(Status { progress, ended_ms: None, state: JobState::Running });
         let job = Arc::new(Job {
             id: Uuid::new_v4(),

@@ -72,6 +72,7 @@ pub(super) fn run_child(options: &ChildOptions) -> Exit {
                 stage: step.stage.to_string(),
                 done: step.done,
                 total: step.total,
+                bytes: step.bytes,
             });
         };
         app::check(&options.data_dir, &options.blob_dir, options.deep, &mut progress).map_err(Failure::from)
@@ -86,8 +87,8 @@ fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) ->
         arguments.push(OsStr::new("--deep"));
     }
     let outcome = child::run(&arguments, |event| {
-        if let Event::Progress { stage, done, total } = event {
-            display.show(stage, *done, *total);
+        if let Event::Progress { stage, done, total, bytes } = event {
+            display.show(stage, *done, *total, *bytes);
         }
     });
     match outcome {

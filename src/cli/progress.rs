@@ -26,8 +26,8 @@ impl Display {
         Self { format, silent, is_terminal: io::stderr().is_terminal(), last: Instant::now(), shown: false }
     }
 
-    /// So much of a stage is done; a total of 0 is not known.
-    pub(super) fn show(&mut self, stage: &str, done: u64, total: u64) {
+    /// So much of a stage is done, and so many bytes were read in all; a total of 0 is not known.
+    pub(super) fn show(&mut self, stage: &str, done: u64, total: u64, bytes: u64) {
         let pause = match self.format {
             Format::Ndjson => EVENTS,
             _ if self.is_terminal => ON_TERMINAL,
@@ -38,9 +38,11 @@ impl Display {
         }
         self.last = Instant::now();
         if self.format == Format::Ndjson {
-            let event = json!({"event": "progress", "stage": stage, "done": done, "total": total});
+            let event =
+                json!({"event": "progress", "stage": stage, "done": done, "total": total, "bytes": bytes});
             // That nobody reads it is found out with the result.
             let _ = output::print(&event.to_string());
+            return;
         }
         if self.silent {
             return;
@@ -49,6 +51,7 @@ impl Display {
             0 => format!("{stage}: {done}"),
             total => format!("{stage}: {done} of {total}"),
         };
+        let line = if bytes == 0 { line } else { format!("{line}, {} read", output::size(bytes)) };
         if self.is_terminal {
             // Back to the start of the line, and clear it.
             output::write_note(&format!("\r\x1b[K{line}"));

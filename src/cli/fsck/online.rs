@@ -20,7 +20,8 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Valu
         }
         let progress = &job["progress"];
         let count = |name: &str| progress[name].as_u64().unwrap_or_default();
-        display.show(progress["stage"].as_str().unwrap_or_default(), count("done"), count("total"));
+        let stage = progress["stage"].as_str().unwrap_or_default();
+        display.show(stage, count("done"), count("total"), count("bytes"));
         job = api.get(&format!("{path}?wait=1s")).map_err(gone)?;
     }
     if cancelled {

@@ -39,7 +39,7 @@ pub fn check(
         report: Report::default(),
         unlisted: 0,
         progress,
-        now: Progress { stage: "", done: 0, total: 0 },
+        now: Progress { stage: "", done: 0, total: 0, bytes: 0 },
         ended: false,
     };
     let result = check.all();
@@ -98,7 +98,7 @@ impl Check<'_> {
 
     /// A step whose every finding compares what one snapshot shows: it is right whoever writes meanwhile.
     fn run(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
-        self.now = Progress { stage, done: 0, total: 0 };
+        self.now = Progress { stage, done: 0, total: 0, bytes: 0 };
         self.speak();
         match step(self) {
             Err(StoreError::Corrupt { table }) => {
@@ -171,6 +171,7 @@ impl Check<'_> {
 
     /// Says again how far the check is: during long work on one thing.
     pub(super) fn speak(&mut self) {
+        self.now.bytes = self.report.checked.bytes_hashed;
         self.ended |= (self.progress)(self.now).is_break();
     }
 

@@ -33,6 +33,8 @@ pub struct Progress {
     pub done: u64,
     /// Rows or files in all; 0 where nobody knows.
     pub total: u64,
+    /// Bytes hashed so far, in all stages.
+    pub bytes: u64,
 }
 
 /// What was looked at.
