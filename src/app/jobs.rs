@@ -152,16 +152,19 @@ impl Jobs {
         self.known().jobs.iter().find(|job| job.id == id).cloned()
     }
 
+    /// Asks what is under way to end, and everything that begins from now on.
+    fn end(&self) {
+        let mut known = self.known();
+        known.stopped = true;
+        for job in &known.jobs {
+            job.cancelled.store(true, Ordering::Release);
+        }
+    }
+
     /// Ends what is under way and waits for its end.
     pub(super) fn stop(&self) {
-        let thread = {
-            let mut known = self.known();
-            known.stopped = true;
-            for job in &known.jobs {
-                job.cancelled.store(true, Ordering::Release);
-            }
-            known.thread.take()
-        };
+        self.end();
+        let thread = self.known().thread.take();
         if let Some(thread) = thread {
             // A panic of its own was reported as the job's end.
             let _ = thread.join();
@@ -197,6 +200,11 @@ impl App {
         known.jobs.push_front(Arc::clone(&job));
         known.jobs.truncate(REMEMBERED);
         Ok(job.view())
+    }
+
+    /// Asks all jobs to end: a server that stops waits for the answers of those who wait for a job.
+    pub fn end_jobs(&self) {
+        self.jobs.end();
     }
 
     /// The jobs that are remembered, the newest first.

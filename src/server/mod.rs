@@ -136,6 +136,7 @@ impl Server {
             .max_concurrent_connections(config.max_connections.div_ceil(workers).max(1))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
+        let ending = Arc::clone(&app);
         let service = Service::new(config, app, reach, server.graceful_shutdown_signal());
         for listener in listeners {
             let service = service.clone();
@@ -152,6 +153,8 @@ impl Server {
         let handle = running.handle();
         actix_web::rt::spawn(async move {
             stop.await;
+            ending.end_jobs();
+            drop(ending);
             handle.stop(true).await;
         });
         let watch = tls.map(|tls| actix_web::rt::spawn(watch(tls.certificate)));
