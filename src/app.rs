@@ -1,20 +1,25 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
+mod jobs;
 mod open;
 mod workers;
 
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 pub use crate::auth::NewAdmin;
-pub use crate::registry::fsck::{Problem, Progress, Report};
+pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
+pub use jobs::{CheckRuns, JobState, JobView};
 pub use open::{BlobLayer, FirstAdmin, Hooks, OpenError, Start};
 
 use crate::auth::Auth;
@@ -24,6 +29,7 @@ use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Meta, OnRepair};
+use jobs::Jobs;
 
 /// Manifest bodies that are received at once, in bytes.
 const MANIFEST_BYTES: usize = 32 << 20;
@@ -36,9 +42,9 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// What a registry does.
     pub registry: Arc<Registry>,
-    /// How long a client may say nothing in the middle of a body.
-    pub idle: Duration,
+    idle: ArcSwap<Duration>,
     meta: Arc<Meta>,
+    jobs: Jobs,
     manifest_bytes: Arc<Semaphore>,
     new_admin: Mutex<Option<NewAdmin>>,
     runtime: Mutex<Option<Runtime>>,
@@ -52,6 +58,22 @@ impl App {
         let app = Arc::new(opened);
         workers::start(&app);
         Ok(app)
+    }
+
+    /// How long a client may say nothing in the middle of a body.
+    pub fn idle(&self) -> Duration {
+        **self.idle.load()
+    }
+
+    /// Puts those settings into force that can change while the server works: for what begins from now on.
+    pub fn reconfigure(&self, config: &Config) {
+        self.registry.set_limits(limits(config));
+        self.auth.reconfigure(
+            config.auth.anonymous_pull,
+            config.auth.token_ttl.as_secs(),
+            config.storage.gc.upload_idle.as_secs(),
+        );
+        self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
     /// The admin that was made at this start, told once.
@@ -74,6 +96,7 @@ impl App {
         let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
+        self.jobs.stop();
         runtime.block_on(self.registry.close(&self.auth.system("stop")));
         self.meta.close();
         let locks = std::mem::take(&mut *self.locks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -102,11 +125,17 @@ pub fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, OpenError> {
     let store = open::offline(data_dir, blob_dir)?;
-    let report = fsck::check(&store.meta, store.blobs.as_ref(), deep, progress)
-        .map_err(|error| OpenError::from_store(&data_dir.join(FILE_NAME), error));
+    let mode = fsck::Mode { deep, others_write: false };
+    let report = fsck::check(&store.meta, store.blobs.as_ref(), mode, &mut |step| {
+        progress(step);
+        ControlFlow::Continue(())
+    });
     store.close();
-    let report = report?;
-    Ok(report)
+    let database = data_dir.join(FILE_NAME);
+    report.map_err(|error| match error {
+        CheckError::Store(error) => OpenError::from_store(&database, error),
+        CheckError::Ended => OpenError::Io { path: database, source: io::ErrorKind::Interrupted.into() },
+    })
 }
 
 /// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may

@@ -19,8 +19,19 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// What the registry knows of `auth`: the proof of permission and who holds it, nothing that makes one.
-const REGISTRY_SEES: &[&str] =
-    &["Action", "Caller", "Catalog", "Delete", "Grant", "Pull", "Push", "Repository", "System", "Withdrawn"];
+const REGISTRY_SEES: &[&str] = &[
+    "Action",
+    "Caller",
+    "Catalog",
+    "Delete",
+    "Grant",
+    "Manage",
+    "Pull",
+    "Push",
+    "Repository",
+    "System",
+    "Withdrawn",
+];
 
 /// Lines of a source file at most; tests apart.
 const LONGEST_FILE: usize = 400;

@@ -9,9 +9,11 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::jobs::Jobs;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
 use crate::config;
@@ -180,7 +182,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         data_dir: data_dir.clone(),
         initial_admin: config.auth.initial_admin.clone(),
         token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
-        upload_idle_s: config.storage.gc.upload_idle.as_secs(),
+        upload_idle_s: AtomicU64::new(config.storage.gc.upload_idle.as_secs()),
     };
     let auth = Auth::new(Arc::clone(&meta), policy, settings, handle.clone())
         .map_err(io_at(&data_dir.join("keys")))?;
@@ -210,8 +212,9 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     Ok(App {
         auth,
         registry,
-        idle: config.server.client_idle_timeout.duration(),
+        idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
         meta,
+        jobs: Jobs::default(),
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
         new_admin: Mutex::new(new_admin),
         runtime: Mutex::new(Some(runtime)),

@@ -33,6 +33,8 @@ pub enum Kind {
     Delete,
     /// List the repositories.
     Catalog,
+    /// See users, tokens and the server.
+    Inspect,
     /// See and change users, tokens and the server.
     Manage,
     /// What the server does by itself.
@@ -61,6 +63,8 @@ actions! {
     Delete on Repository;
     /// Listing the repositories.
     Catalog on ();
+    /// Seeing users, tokens and the server.
+    Inspect on ();
     /// Seeing and changing users, tokens and the server.
     Manage on ();
     /// What the server does by itself.
@@ -169,6 +173,13 @@ impl<A: Action> Grant<A> {
             return Ok(Ok(()));
         }
         Ok(self.ask(A::KIND, self.target.repository(), tx.now(), tx)?.map_err(|_| Withdrawn))
+    }
+}
+
+impl Grant<Manage> {
+    /// Who may change may see.
+    pub fn as_inspect(&self) -> Grant<Inspect> {
+        Grant::new(self.caller.clone(), (), self.epoch, self.policy)
     }
 }
 

@@ -184,7 +184,7 @@ impl Auth {
         let wall_ms = self.meta.clock().now().wall_ms;
         self.meta.get(|tx| {
             let principal = principal.unwrap_or(&anonymous);
-            policy::allows(Question { policy: self.policy, principal, kind, repository, wall_ms }, tx)
+            policy::allows(Question { policy: self.policy(), principal, kind, repository, wall_ms }, tx)
         })
     }
 

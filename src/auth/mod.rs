@@ -22,11 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 
 pub use access::{AccessEntry, ScopeRequest};
 pub use grant::{
-    Action, Catalog, Delete, Grant, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
+    Action, Catalog, Delete, Grant, Inspect, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
 };
 pub use issue::{Applicant, Issued};
 pub use policy::Policy;
@@ -60,6 +61,9 @@ pub enum Refusal {
     /// The caller may not know of the repository.
     #[error("the repository is not known to the registry, or you may not see it")]
     Hidden,
+    /// The caller may not do this, whatever it is about.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// The caller may read it, but not do this.
     #[error("you may pull from the repository, but {0}")]
     Denied(&'static str),
@@ -77,13 +81,13 @@ pub struct Settings {
     /// How long registry tokens are valid, in seconds.
     pub token_ttl_s: AtomicU64,
     /// How late a registry token may be on an upload that it began, in seconds.
-    pub upload_idle_s: u64,
+    pub upload_idle_s: AtomicU64,
 }
 
 /// Recognises callers and grants what the policy permits.
 pub struct Auth {
     meta: Arc<Meta>,
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     settings: Settings,
     epoch: AtomicU64,
     cache: Cache,
@@ -99,7 +103,7 @@ impl Auth {
         Ok(Self {
             signer: Signer::open(&settings.data_dir)?,
             meta,
-            policy,
+            policy: ArcSwap::from_pointee(policy),
             settings,
             epoch: AtomicU64::new(epoch),
             cache: Cache::new(),
@@ -109,8 +113,17 @@ impl Auth {
     }
 
     /// How the registry treats those who do not sign in.
-    pub const fn policy(&self) -> Policy {
-        self.policy
+    pub fn policy(&self) -> Policy {
+        **self.policy.load()
+    }
+
+    /// Puts other settings into force, from the next request on. An open registry stays open.
+    pub fn reconfigure(&self, anonymous_pull: bool, token_ttl_s: u64, upload_idle_s: u64) {
+        if self.policy() != Policy::Open {
+            self.policy.store(Arc::new(Policy::SignIn { anonymous_pull }));
+        }
+        self.settings.token_ttl_s.store(token_ttl_s, Ordering::Release);
+        self.settings.upload_idle_s.store(upload_idle_s, Ordering::Release);
     }
 
     /// Permits `A` on the repository `name`, or says why not.
@@ -123,7 +136,7 @@ impl Auth {
         let (answer, sees, id) = self.meta.get(|tx| {
             let id = tx.get(&tables::REPOSITORY_NAME, name.as_str())?.map(RepoId);
             let question = Question {
-                policy: self.policy,
+                policy: self.policy(),
                 principal: &caller.principal,
                 kind: A::KIND,
                 repository: Some((name.as_str(), id)),
@@ -135,7 +148,7 @@ impl Auth {
         })?;
         match (answer, sees) {
             (Ok(()), _) => {
-                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy))
+                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy()))
             }
             // A token that covers too little and one for what does not exist are answered alike.
             (Err(_), _) if caller.principal.access().is_some() => Err(Refusal::Scope),
@@ -152,6 +165,11 @@ impl Auth {
         self.plain(caller)
     }
 
+    /// Permits a look at users, tokens and the server, or says why not.
+    pub fn inspect(&self, caller: &Caller) -> Result<Grant<Inspect>, Refusal> {
+        self.plain(caller)
+    }
+
     /// Permits the management of users, tokens and the server, or says why not.
     pub fn manage(&self, caller: &Caller) -> Result<Grant<Manage>, Refusal> {
         self.plain(caller)
@@ -161,18 +179,19 @@ impl Auth {
         let epoch = self.epoch.load(Ordering::Acquire);
         let wall_ms = self.meta.clock().now().wall_ms;
         let principal = &caller.principal;
-        let question = Question { policy: self.policy, principal, kind: A::KIND, repository: None, wall_ms };
+        let question =
+            Question { policy: self.policy(), principal, kind: A::KIND, repository: None, wall_ms };
         match self.meta.get(|tx| policy::ask(question, tx))? {
-            Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, self.policy)),
+            Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, self.policy())),
             Err(_) if principal.access().is_some() => Err(Refusal::Scope),
-            Err(_) => Err(Refusal::Denied("this is for admins")),
+            Err(_) => Err(Refusal::Forbidden(policy::missing(principal, A::KIND))),
         }
     }
 
     /// Permits a background worker of the server to do its work.
     pub fn system(&self, worker: &'static str) -> Grant<System> {
         let caller = Caller { principal: Principal::Local { name: worker.into() }, address: None };
-        Grant::new(caller, worker, self.epoch.load(Ordering::Acquire), self.policy)
+        Grant::new(caller, worker, self.epoch.load(Ordering::Acquire), self.policy())
     }
 
     /// Takes over the epoch after a change, so that it counts from the next request on.

@@ -62,7 +62,7 @@ pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, Store
     let Question { policy, principal, kind, .. } = question;
     Ok(match (policy, principal) {
         (_, Principal::Local { .. }) => kind != Kind::System,
-        (Policy::Open, Principal::Anybody) => !matches!(kind, Kind::System | Kind::Manage),
+        (Policy::Open, Principal::Anybody) => !matches!(kind, Kind::System | Kind::Inspect | Kind::Manage),
         (Policy::SignIn { anonymous_pull }, Principal::Anonymous { .. }) => {
             anonymous_pull && kind == Kind::Pull
         }
@@ -91,10 +91,23 @@ pub(super) fn user(
     Ok(good.then_some(user))
 }
 
+/// What somebody lacks who may not do this, in words for that person.
+pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
+    match (principal, kind) {
+        (Principal::User { scopes, .. }, Kind::Manage) if !in_scope(*scopes, kind) => {
+            "this token may not change anything through the API: that needs the scope api"
+        }
+        (Principal::User { scopes, .. }, Kind::Inspect) if !in_scope(*scopes, kind) => {
+            "this token is not for the API: that needs the scope read_api or api"
+        }
+        _ => "this is for admins",
+    }
+}
+
 const fn may(user: &User, kind: Kind) -> bool {
     match kind {
         Kind::Pull | Kind::Push | Kind::Catalog => true,
-        Kind::Delete | Kind::Manage => user.admin,
+        Kind::Delete | Kind::Inspect | Kind::Manage => user.admin,
         Kind::System => false,
     }
 }
@@ -105,6 +118,7 @@ const fn in_scope(scopes: Scopes, kind: Kind) -> bool {
         Kind::Catalog => Scopes::READ_REGISTRY,
         Kind::Push => Scopes::WRITE_REGISTRY,
         Kind::Delete => Scopes::DELETE_REGISTRY,
+        Kind::Inspect => Scopes::READ_OR_API,
         Kind::Manage => Scopes::API,
         Kind::System => return false,
     })

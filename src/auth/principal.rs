@@ -65,6 +65,15 @@ impl Principal {
         }
     }
 
+    /// The same caller at the API, where other scopes of a token count than at the registry.
+    #[must_use]
+    pub fn through_api(mut self) -> Self {
+        if let Self::User { scopes, .. } = &mut self {
+            *scopes = scopes.through_api();
+        }
+        self
+    }
+
     /// What a registry token is for, if the caller has come with one.
     pub fn access(&self) -> Option<&Access> {
         match self {

@@ -33,6 +33,8 @@ impl Scopes {
     pub const API: Self = Self(16);
     /// A push reads what it need not send again.
     pub(super) const READ_OR_WRITE: Self = Self(3);
+    /// Who may change through the API may read.
+    pub(super) const READ_OR_API: Self = Self(24);
     /// Everything: what a password stands for.
     pub const ALL: Self = Self(31);
 
@@ -53,6 +55,18 @@ impl Scopes {
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// What a credential with these scopes may do through the API, where `read_api` and `api` alone count: they cover
+    /// the content as well.
+    pub(super) const fn through_api(self) -> Self {
+        if self.any(Self::API) {
+            Self::ALL
+        } else if self.any(Self::READ_API) {
+            Self(Self::READ_API.0 | Self::READ_REGISTRY.0)
+        } else {
+            Self(0)
+        }
     }
 
     /// The names of what is in the set.
@@ -81,6 +95,18 @@ impl FromStr for Scopes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn through_the_api_its_own_scopes_count_and_no_others() {
+        for (scopes, through_api) in [
+            ("read_api", "read_registry,read_api"),
+            ("api", "read_registry,write_registry,delete_registry,read_api,api"),
+            ("read_registry,write_registry,delete_registry", ""),
+            ("delete_registry,read_api", "read_registry,read_api"),
+        ] {
+            assert_eq!(scopes.parse::<Scopes>().unwrap().through_api().to_string(), through_api);
+        }
+    }
 
     #[test]
     fn scopes_are_read_as_they_are_written() {

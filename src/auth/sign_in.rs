@@ -41,6 +41,9 @@ pub enum SignInError {
     /// The registry token is not ours, has expired, or its owner's rights have ended.
     #[error("the registry token is not valid any more; get a new one from the token endpoint")]
     Token,
+    /// The personal token is not known, has expired, or its owner may not sign in.
+    #[error("the token is unknown, has expired or was revoked")]
+    Personal,
     /// Too many wrong tries, or too many sign-ins at once.
     #[error("too many wrong sign-ins; try again in {0} seconds")]
     Busy(u64),
@@ -66,7 +69,7 @@ impl Auth {
         address: Option<IpAddr>,
         lateness: Lateness,
     ) -> Result<Principal, SignInError> {
-        if self.policy == Policy::Open {
+        if self.policy() == Policy::Open {
             return Ok(Principal::Anybody);
         }
         let header = header.ok_or(SignInError::Missing)?;
@@ -77,9 +80,15 @@ impl Auth {
                 if let Some(principal) = self.cache.get(&key, wall_ms) {
                     return Ok(principal);
                 }
-                let (principal, expires_ms) = self.bearer(token, wall_ms, lateness)?;
-                if wall_ms < expires_ms {
-                    self.cache.put(key, principal.clone(), expires_ms);
+                let (principal, until_ms) = if SecretKind::Personal.recognises(token) {
+                    let found = self.personal(token, wall_ms, address).await?;
+                    let (principal, expires_ms) = found.ok_or(SignInError::Personal)?;
+                    (principal, expires_ms.min(wall_ms + REMEMBER_MS))
+                } else {
+                    self.bearer(token, wall_ms, lateness)?
+                };
+                if wall_ms < until_ms {
+                    self.cache.put(key, principal.clone(), until_ms);
                 }
                 Ok(principal)
             }
@@ -88,7 +97,11 @@ impl Auth {
     }
 
     fn bearer(&self, token: &str, wall_ms: u64, lateness: Lateness) -> Result<(Principal, u64), SignInError> {
-        let late_s = if lateness == Lateness::Upload { self.settings.upload_idle_s } else { 0 };
+        let late_s = if lateness == Lateness::Upload {
+            self.settings.upload_idle_s.load(Ordering::Acquire)
+        } else {
+            0
+        };
         let claims =
             self.signer.verify(token, super::SERVICE, wall_ms / 1000, late_s).ok_or(SignInError::Token)?;
         let expires_ms = claims.exp.saturating_mul(1000);

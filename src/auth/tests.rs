@@ -38,7 +38,7 @@ impl Gate {
             data_dir: dir.path().to_owned(),
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: 3600,
+            upload_idle_s: AtomicU64::new(3600),
         };
         let meta = Arc::new(Meta::open(options).unwrap());
         let policy = Policy::SignIn { anonymous_pull: false };
@@ -77,8 +77,8 @@ fn refresh_tokens_of_an_old_password_and_of_a_removed_user_are_swept_and_others_
     let kept = gate.refresh_token("dev", "a long password");
     assert_eq!(gate.expire(), 0);
     let change = UserChange::Password(password("another password"));
-    gate.wait(gate.auth.change_user(&manager, "hanna", change)).unwrap();
-    gate.wait(gate.auth.delete_user(&manager, "omar")).unwrap();
+    gate.wait(gate.auth.change_user(&manager, "hanna", None, change)).unwrap();
+    gate.wait(gate.auth.delete_user(&manager, "omar", None)).unwrap();
     assert_eq!(gate.expire(), 2);
     assert_eq!(gate.expire(), 0);
     assert!(gate.wait(gate.auth.issue(Applicant::Refresh(kept), None, &[], false)).is_ok());

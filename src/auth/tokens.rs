@@ -3,7 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Auth;
-use super::grant::{Grant, Manage, Withdrawn};
+use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::scopes::Scopes;
 use super::secret;
 use super::secret::SecretKind;
@@ -11,7 +11,7 @@ use super::users;
 use super::users::UserError;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
+use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Token;
 use crate::store::meta::tables;
@@ -134,33 +134,45 @@ impl Auth {
         Ok((self.done(view.await)?, secret))
     }
 
-    /// The tokens of a user, or of everybody.
+    /// Up to `limit` tokens of a user, or of everybody, with numbers above `last`.
     pub async fn tokens(
         &self,
-        _grant: &Grant<Manage>,
+        _grant: &Grant<Inspect>,
         user: Option<String>,
+        last: Option<u64>,
+        limit: usize,
     ) -> Result<Vec<TokenView>, TokenError> {
         self.meta
             .scan(move |tx| {
-                let wanted = match &user {
-                    Some(name) => Some(UserId(users::find(tx, name)?.0)),
-                    None => None,
-                };
-                let mut found = Vec::new();
-                tx.scan(&tables::TOKEN, Bound::Unbounded, Bound::Unbounded, |id, token| {
-                    if wanted.is_none_or(|wanted| wanted == token.user) {
-                        found.push((id, token));
+                let mut ids = Vec::new();
+                let mut take = |id| {
+                    if ids.len() == limit {
+                        return ControlFlow::Break(());
                     }
+                    ids.push(id);
                     ControlFlow::Continue(())
-                })?;
-                let mut views = Vec::with_capacity(found.len());
-                for (id, token) in found {
-                    let name = tx.get(&tables::USER, token.user.0)?.map(|user| user.name).unwrap_or_default();
-                    views.push(TokenView::new(id, &name, &token));
+                };
+                if let Some(name) = &user {
+                    let user = users::find(tx, name)?.0;
+                    let from = last.map_or(Bound::Included((user, 0)), |last| Bound::Excluded((user, last)));
+                    let to = Bound::Included((user, u64::MAX));
+                    tx.scan(&tables::TOKEN_BY_USER, from, to, |(_, id), ()| take(id))?;
+                } else {
+                    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+                    tx.scan(&tables::TOKEN.raw(), from, Bound::Unbounded, |id, _| take(id))?;
+                }
+                let mut views = Vec::with_capacity(ids.len());
+                for id in ids {
+                    views.extend(view(tx, id)?);
                 }
                 Ok(views)
             })
             .await
+    }
+
+    /// One token.
+    pub fn token(&self, _grant: &Grant<Inspect>, id: u64) -> Result<TokenView, TokenError> {
+        self.meta.get(|tx| view(tx, id))?.ok_or(TokenError::Unknown(id))
     }
 
     /// Ends a token from the next request on, with everything that was signed in with it.
@@ -176,6 +188,12 @@ impl Auth {
         });
         self.done(view.await)
     }
+}
+
+fn view(tx: &impl Tx, id: u64) -> Result<Option<TokenView>, StoreError> {
+    let Some(token) = tx.get(&tables::TOKEN, id)? else { return Ok(None) };
+    let name = tx.get(&tables::USER, token.user.0)?.map(|user| user.name).unwrap_or_default();
+    Ok(Some(TokenView::new(id, &name, &token)))
 }
 
 fn delete(tx: &WriteTx<'_>, id: u64, token: &Token) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Auth;
-use super::grant::{Grant, Manage, Withdrawn};
+use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
 use crate::store::meta;
@@ -41,6 +41,9 @@ pub enum UserError {
         /// What the system said.
         source: io::Error,
     },
+    /// The user is not what the caller has seen.
+    #[error("the user {0:?} was changed meanwhile; look again")]
+    Changed(String),
     /// The right to do this was withdrawn meanwhile.
     #[error("the right to manage users was withdrawn meanwhile")]
     Withdrawn,
@@ -92,12 +95,21 @@ pub struct UserView {
     pub disabled: bool,
     /// When the user was made, in Unix milliseconds.
     pub created_ms: u64,
+    /// Another after every change.
+    pub version: String,
 }
 
 impl UserView {
     fn new(id: u64, user: &User) -> Self {
-        let User { name, admin, disabled, created_ms, .. } = user;
-        Self { id, name: name.clone(), admin: *admin, disabled: *disabled, created_ms: *created_ms }
+        let User { name, admin, disabled, created_ms, password_version, .. } = user;
+        Self {
+            id,
+            name: name.clone(),
+            admin: *admin,
+            disabled: *disabled,
+            created_ms: *created_ms,
+            version: format!("{id}.{password_version}.{}{}", u8::from(*admin), u8::from(*disabled)),
+        }
     }
 }
 
@@ -112,19 +124,36 @@ pub enum UserChange {
 }
 
 impl Auth {
-    /// All users, by name.
-    pub async fn users(&self, _grant: &Grant<Manage>) -> Result<Vec<UserView>, UserError> {
+    /// Up to `limit` users after the name `last`, in byte order.
+    pub async fn users(
+        &self,
+        _grant: &Grant<Inspect>,
+        last: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<UserView>, UserError> {
         self.meta
-            .scan(|tx| {
-                let mut users = Vec::new();
-                tx.scan(&tables::USER, Bound::Unbounded, Bound::Unbounded, |id, user| {
-                    users.push(UserView::new(id, &user));
+            .scan(move |tx| {
+                let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let mut ids = Vec::new();
+                tx.scan(&tables::USER_NAME, from, Bound::Unbounded, |_, id| {
+                    if ids.len() == limit {
+                        return ControlFlow::Break(());
+                    }
+                    ids.push(id);
                     ControlFlow::Continue(())
                 })?;
-                users.sort_by(|a, b| a.name.cmp(&b.name));
+                let mut users = Vec::with_capacity(ids.len());
+                for id in ids {
+                    users.extend(tx.get(&tables::USER, id)?.map(|user| UserView::new(id, &user)));
+                }
                 Ok(users)
             })
             .await
+    }
+
+    /// One user.
+    pub fn user(&self, _grant: &Grant<Inspect>, name: &str) -> Result<UserView, UserError> {
+        self.meta.get(|tx| find(tx, name).map(|(id, user)| UserView::new(id, &user)))
     }
 
     /// Makes a user.
@@ -154,11 +183,12 @@ impl Auth {
         self.done(view.await)
     }
 
-    /// Changes a user.
+    /// Changes a user, who must be at the version `expected` if one is given.
     pub async fn change_user(
         &self,
         grant: &Grant<Manage>,
         name: &str,
+        expected: Option<String>,
         change: UserChange,
     ) -> Result<UserView, UserError> {
         let (password_hash, action) = match change {
@@ -172,7 +202,7 @@ impl Auth {
         let (grant, name) = (grant.carry(), name.to_owned());
         let view = self.meta.write(move |tx| {
             grant.recheck(tx)??;
-            let (id, mut user) = find(tx, &name)?;
+            let (id, mut user) = find_at(tx, &name, expected.as_deref())?;
             match &password_hash {
                 Some(hash) => {
                     user.password_hash.clone_from(hash);
@@ -194,12 +224,17 @@ impl Auth {
         Ok(view)
     }
 
-    /// Removes a user with all tokens. What the user pushed stays.
-    pub async fn delete_user(&self, grant: &Grant<Manage>, name: &str) -> Result<(), UserError> {
+    /// Removes a user with all tokens, at the version `expected` if one is given. What the user pushed stays.
+    pub async fn delete_user(
+        &self,
+        grant: &Grant<Manage>,
+        name: &str,
+        expected: Option<String>,
+    ) -> Result<(), UserError> {
         let (grant, name) = (grant.carry(), name.to_owned());
         let deleted = self.meta.write(move |tx| {
             grant.recheck(tx)??;
-            let (id, user) = find(tx, &name)?;
+            let (id, user) = find_at(tx, &name, expected.as_deref())?;
             if user.admin && !another_admin(tx, id)? {
                 return Err(UserError::LastAdmin(name.clone()));
             }
@@ -289,6 +324,17 @@ pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {
     let unknown = || UserError::Unknown(name.to_owned());
     let id = tx.get(&tables::USER_NAME, name)?.ok_or_else(unknown)?;
     Ok((id, tx.get(&tables::USER, id)?.ok_or_else(unknown)?))
+}
+
+/// The user, unless another version was expected.
+fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(u64, User), UserError> {
+    let (id, user) = find(tx, name)?;
+    match expected {
+        Some(expected) if UserView::new(id, &user).version != expected => {
+            Err(UserError::Changed(name.to_owned()))
+        }
+        _ => Ok((id, user)),
+    }
 }
 
 fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {

@@ -24,40 +24,38 @@ pub(super) struct Options {
     /// Print where each setting came from as well
     #[arg(long, requires = "show")]
     sources: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) form: output::Form,
 }
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let loaded = settings::load(global, environment, Flags::default())?;
     Tls::load(&loaded.config.server.tls, environment)?;
     let shown = if options.show { shown(&loaded)? } else { Vec::new() };
-    if options.json {
-        let mut data = json!({"file": loaded.file});
-        if options.show {
-            let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
-            data["settings"] = shown.iter().map(setting).collect();
-        }
-        output::json(NAME, true, &data)?;
-        return Ok(Exit::Done);
-    }
+    let mut data = json!({"file": loaded.file});
     if options.show {
-        // Secrets are not in the configuration, only the files that hold them.
-        let width =
-            shown.iter().map(|(key, value, _)| key.len() + value.to_string().len() + 3).max().unwrap_or(0);
-        let line = |(key, value, source): &(String, Value, String)| {
-            let setting = format!("{key} = {value}");
-            if options.sources { format!("{setting:<width$}  # {source}") } else { setting }
-        };
-        output::print(&shown.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-    } else {
-        output::print(&match &loaded.file {
+        let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
+        data["settings"] = shown.iter().map(setting).collect();
+    }
+    output::result(options.form.format(), NAME, true, &data, || text(options, &loaded, &shown))?;
+    Ok(Exit::Done)
+}
+
+fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -> String {
+    if !options.show {
+        return match &loaded.file {
             Some(file) => format!("{} is valid", file.display()),
             None => "there is no configuration file; the settings in force are valid".to_owned(),
-        })?;
+        };
     }
-    Ok(Exit::Done)
+    // Secrets are not in the configuration, only the files that hold them.
+    let width =
+        shown.iter().map(|(key, value, _)| key.len() + value.to_string().len() + 3).max().unwrap_or(0);
+    let line = |(key, value, source): &(String, Value, String)| {
+        let setting = format!("{key} = {value}");
+        if options.sources { format!("{setting:<width$}  # {source}") } else { setting }
+    };
+    shown.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Every setting, its value and its source.

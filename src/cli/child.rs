@@ -17,7 +17,7 @@ use super::errors::{Exit, Failure};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
     /// It is so far; a total of 0 is not known.
-    Progress { stage: String, done: u64, total: u64 },
+    Progress { stage: String, done: u64, total: u64, bytes: u64 },
     /// It is done.
     Result { data: Value },
     /// It failed, and knows why.
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn events_survive_the_pipe() {
         for event in [
-            Event::Progress { stage: "blobs".to_owned(), done: 1, total: 0 },
+            Event::Progress { stage: "blobs".to_owned(), done: 1, total: 0, bytes: 7 },
             Event::Failed { failure: Failure::new(Exit::Usage, "X", "y").because("z").fix("w") },
             Event::Panicked { message: "m".to_owned() },
         ] {

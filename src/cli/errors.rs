@@ -29,8 +29,14 @@ pub(super) enum Exit {
     Refused,
     /// Something stored is damaged or missing.
     Integrity,
+    /// Some of it is done; what is left is said, and running it again goes on.
+    Partly,
     /// Another process has the store.
     InUse,
+    /// A dry run has found something to do, and `--exit-code` was given.
+    SomethingToDo,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Exit {
@@ -45,7 +51,10 @@ impl Exit {
             Self::NotFound => 5,
             Self::Refused => 6,
             Self::Integrity => 7,
+            Self::Partly => 8,
             Self::InUse => 9,
+            Self::SomethingToDo => 10,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -1,13 +1,18 @@
 //! `stowage fsck`: is everything stored there, and whole?
 
+mod online;
+mod report;
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::report::Report;
 use super::child::{self, Event, Outcome};
+use super::client::{Found, Reach, Store};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::program::Global;
@@ -15,25 +20,22 @@ use super::progress::Display;
 use super::settings;
 use crate::app;
 use crate::config::Environment;
-use crate::config::Flags;
 
 pub(super) const NAME: &str = "fsck";
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 all is well, 7 something is damaged, 9 the server is running, 3 unknown format\n\n\
-                  Examples:\n  stowage fsck --deep\n  stowage fsck --data-dir /srv/stowage --json"
-)]
+#[command(after_help = "While a server runs, the server checks, and goes on with its work meanwhile.\n\n\
+                  Exit codes: 0 all is well, 7 something is damaged, 9 another process has the data, 3 unknown format\n\n\
+                  Examples:\n  stowage fsck --deep\n  stowage fsck --data-dir /srv/stowage --json")]
 pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) reach: Reach,
     /// Also read every blob and compare it with its digest
     #[arg(long)]
     deep: bool,
-    /// Print one JSON document
+    /// Do not say how far it is
     #[arg(long)]
-    pub(super) json: bool,
-    /// The data directory to check
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    no_progress: bool,
 }
 
 #[derive(clap::Args)]
@@ -47,19 +49,20 @@ pub(super) struct ChildOptions {
 }
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let flags = Flags { data_dir: options.data_dir.clone(), ..Flags::default() };
-    let loaded = settings::load(global, environment, flags)?;
-    let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
-    let owner = owner(&data_dir)?;
-    refuse_stranger(&data_dir, owner, rustix::process::geteuid().as_raw())?;
-
-    let report = Report::from(check(options.deep, &data_dir, &blob_dir)?);
-    if options.json {
-        output::json(NAME, report.problems.is_empty(), &report.data())?;
-    } else {
-        output::print(&report.text())?;
-    }
-    Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Integrity })
+    let format = options.reach.format();
+    let mut display = Display::new(format, options.no_progress);
+    let report = match options.reach.find(global, environment)? {
+        Found::Server(api) => online::check(&api, options.deep, &mut display)?,
+        Found::Store(store) => {
+            let Store { data_dir, blob_dir, .. } = *store;
+            refuse_stranger(&data_dir, owner(&data_dir)?, rustix::process::geteuid().as_raw())?;
+            check(options.deep, &data_dir, &blob_dir, &mut display)?
+        }
+    };
+    drop(display);
+    let report = Report::from(report);
+    output::result(format, NAME, report.is_clean(), &report.data(), || report.text())?;
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
 }
 
 pub(super) fn run_child(options: &ChildOptions) -> Exit {
@@ -69,23 +72,23 @@ pub(super) fn run_child(options: &ChildOptions) -> Exit {
                 stage: step.stage.to_string(),
                 done: step.done,
                 total: step.total,
+                bytes: step.bytes,
             });
         };
         app::check(&options.data_dir, &options.blob_dir, options.deep, &mut progress).map_err(Failure::from)
     })
 }
 
-fn check(deep: bool, data_dir: &Path, blob_dir: &Path) -> Result<Value, Failure> {
+fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) -> Result<Value, Failure> {
     let mut arguments = vec![OsStr::new("fsck-child")];
     arguments.extend([OsStr::new("--data-dir"), data_dir.as_os_str()]);
     arguments.extend([OsStr::new("--blob-dir"), blob_dir.as_os_str()]);
     if deep {
         arguments.push(OsStr::new("--deep"));
     }
-    let mut display = Display::new();
     let outcome = child::run(&arguments, |event| {
-        if let Event::Progress { stage, done, total } = event {
-            display.show(stage, *done, *total);
+        if let Event::Progress { stage, done, total, bytes } = event {
+            display.show(stage, *done, *total, *bytes);
         }
     });
     match outcome {
@@ -142,104 +145,14 @@ fn refuse_stranger(data_dir: &Path, owner: u32, caller: u32) -> Result<(), Failu
     Err(failure.fix(format!("sudo -u '#{owner}' stowage fsck --data-dir {}", data_dir.display())))
 }
 
-/// What was found, whatever fields it has.
-struct Report {
-    checked: Map<String, Value>,
-    problems: Vec<Value>,
-    notes: Vec<Value>,
-}
-
-impl From<Value> for Report {
-    fn from(mut report: Value) -> Self {
-        let mut list = |name: &str| match report[name].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        };
-        let (problems, notes) = (list("problems"), list("notes"));
-        let checked = match report["checked"].take() {
-            Value::Object(checked) => checked,
-            _ => Map::new(),
-        };
-        Self { checked, problems, notes }
-    }
-}
-
-impl Report {
-    fn data(&self) -> Value {
-        json!({"checked": self.checked, "problems": self.problems, "notes": self.notes})
-    }
-
-    fn text(&self) -> String {
-        const COLUMNS: [&str; 6] = ["severity", "kind", "repository", "digest", "expected", "found"];
-        let mut lines = Vec::new();
-        if !self.checked.is_empty() {
-            let checked = self.checked.iter().map(|(what, count)| format!("{} {what}", cell(count)));
-            lines.push(format!("checked: {}", checked.collect::<Vec<_>>().join(", ")));
-        }
-        lines.extend(self.notes.iter().map(|note| format!("note: {}", cell(note))));
-        if self.problems.is_empty() {
-            lines.push("all is well".to_owned());
-            return lines.join("\n");
-        }
-        let row = |problem: &Value| COLUMNS.map(|column| cell(&problem[column])).to_vec();
-        let rows: Vec<Vec<String>> = self.problems.iter().map(row).collect();
-        lines.push(output::table(&COLUMNS.map(str::to_uppercase).each_ref().map(String::as_str), &rows));
-        let problems = if rows.len() == 1 { "problem" } else { "problems" };
-        lines.push(format!("{} {problems}", rows.len()));
-        lines.join("\n")
-    }
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn report(problems: &Value) -> Report {
-        Report::from(json!({
-            "checked": {"blobs": 10, "repositories": 2},
-            "problems": problems,
-            "notes": ["1 young file without a row"],
-        }))
-    }
-
-    #[test]
-    fn a_clean_store_is_said_to_be_well() {
-        assert_eq!(
-            report(&json!([])).text(),
-            "checked: 10 blobs, 2 repositories\nnote: 1 young file without a row\nall is well"
-        );
-    }
-
-    #[test]
-    fn problems_are_a_table() {
-        let problems = json!([
-            {"severity": "damage", "kind": "blob_missing", "repository": "team/app", "digest": "sha256:ab",
-             "expected": 1024, "found": null},
-        ]);
-        assert_eq!(
-            report(&problems).text(),
-            "checked: 10 blobs, 2 repositories\n\
-             note: 1 young file without a row\n\
-             SEVERITY  KIND          REPOSITORY  DIGEST     EXPECTED  FOUND\n\
-             damage    blob_missing  team/app    sha256:ab  1024\n\
-             1 problem"
-        );
-        assert_eq!(report(&problems).data()["problems"], problems);
-    }
-
     #[test]
     fn a_database_that_cannot_be_read_is_a_problem_of_its_own() {
         let report = Report::from(damaged_database("reading it ended the process with signal 6"));
-        assert_eq!(report.problems.len(), 1);
-        assert_eq!(report.problems[0]["kind"], "database");
+        assert_eq!(report.data()["problems"][0]["kind"], "database");
         assert!(report.text().contains("reading it ended the process with signal 6"));
     }
 

@@ -10,6 +10,89 @@ use super::errors::{Exit, Failure};
 /// The version of the documents that `--json` prints; fields are added, never renamed.
 const SCHEMA: &str = "stowage.cli/v1";
 
+/// How a command writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON document, also on failure
+    Json,
+    /// A JSON object a line: progress, then the result
+    Ndjson,
+}
+
+/// The flags that say how a command writes.
+#[derive(clap::Args)]
+pub(super) struct Form {
+    /// Print one JSON document: the same as `-o json`
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+    /// Write for people, or for programs
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "human")]
+    output: Format,
+}
+
+impl Form {
+    /// What the flags come to.
+    pub(super) const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+}
+
+/// What was asked for on a command line that cannot be read as a whole.
+pub(super) fn format_of(arguments: impl Iterator<Item = String>) -> Format {
+    let arguments: Vec<String> = arguments.collect();
+    let value = |name: &str| {
+        let after =
+            arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
+        let joined = arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
+        joined.map(str::to_owned).or_else(|| after.cloned())
+    };
+    let is = |wanted: &str| ["-o", "--output"].iter().any(|name| value(name).as_deref() == Some(wanted));
+    if arguments.iter().any(|argument| argument == "--json") || is("json") {
+        Format::Json
+    } else if is("ndjson") {
+        Format::Ndjson
+    } else {
+        Format::Human
+    }
+}
+
+/// Writes the result of a command. `ok` says whether all is well, not whether the command ran.
+pub(super) fn result(
+    format: Format,
+    command: &str,
+    ok: bool,
+    data: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let document = || json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": []});
+    match format {
+        Format::Human => print(&text()),
+        Format::Json | Format::Ndjson => print(&in_format(format, document()).to_string()),
+    }
+}
+
+/// Writes why a command failed.
+pub(super) fn failure(format: Format, command: &str, failure: &Failure) {
+    match format {
+        Format::Human => note(&failure.to_string()),
+        // Without stdout the exit code alone has to say it.
+        Format::Json | Format::Ndjson => {
+            let _ = print(&in_format(format, failure_document(command, failure)).to_string());
+        }
+    }
+}
+
+/// Where several objects follow each other, each says what it is.
+fn in_format(format: Format, mut document: Value) -> Value {
+    if format == Format::Ndjson {
+        document["event"] = Value::from("result");
+    }
+    document
+}
+
 /// Writes a result to stdout.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -33,18 +116,6 @@ pub(super) fn write_note(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
-}
-
-/// Writes the one document of a command. `ok` says whether all is well, not whether the command ran.
-pub(super) fn json(command: &str, ok: bool, data: &impl Serialize) -> Result<(), Failure> {
-    let document = json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": []});
-    print(&document.to_string())
-}
-
-/// Writes the one document of a command that failed.
-pub(super) fn json_failure(command: &str, failure: &Failure) {
-    // Without stdout the exit code alone has to say it.
-    let _ = print(&failure_document(command, failure).to_string());
 }
 
 fn failure_document(command: &str, failure: &Failure) -> Value {
@@ -96,6 +167,16 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_format_is_found_on_a_command_line_that_is_wrong() {
+        let format = |line: &str| format_of(line.split(' ').map(str::to_owned));
+        assert_eq!(format("stowage user lst --json"), Format::Json);
+        assert_eq!(format("stowage -o json user lst"), Format::Json);
+        assert_eq!(format("stowage --output=ndjson user lst"), Format::Ndjson);
+        assert_eq!(format("stowage user lst -o"), Format::Human);
+        assert_eq!(format("stowage user lst -o human"), Format::Human);
+    }
 
     #[test]
     fn sizes_are_short() {

@@ -38,7 +38,7 @@ pub(super) fn run_child(options: &ChildOptions) -> Exit {
 }
 
 fn tell_parent(percent: u64) {
-    child::say(&Event::Progress { stage: "repair".to_owned(), done: percent, total: 100 });
+    child::say(&Event::Progress { stage: "repair".to_owned(), done: percent, total: 100, bytes: 0 });
 }
 
 fn pass_on(event: &Event) {

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::errors::{Exit, Failure};
+use super::output::Format;
 use super::{
-    check_config, completions, fsck, init, man, output, probe, repo, serve, status, tag, token, user, version,
+    check_config, completions, fsck, init, man, openapi, output, probe, repo, serve, status, tag, token,
+    user, version,
 };
 use crate::config::Environment;
 
@@ -54,12 +56,14 @@ enum Command {
     Repo(repo::Options),
     /// List and delete tags
     Tag(tag::Options),
-    /// Check that everything stored is there and whole; the server must not run
+    /// Check that everything stored is there and whole
     Fsck(fsck::Options),
     /// Write what completes commands in a shell
     Completions(completions::Options),
     /// Write the manual pages
     Man(man::Options),
+    /// Write what the admin API offers, as an `OpenAPI` document
+    Openapi(openapi::Options),
     /// Say which version this is
     Version(version::Options),
     #[command(hide = true)]
@@ -73,20 +77,29 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing is left to be said if even this cannot be written.
-            let _ = error.print();
+            let format = output::format_of(std::env::args());
+            if error.use_stderr() && format != Format::Human {
+                output::failure(format, "", &usage(&error));
+            } else {
+                // Nothing is left to be said if even this cannot be written.
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
     };
-    let json = cli.command.json();
+    let (format, name) = cli.command.form();
     let exit = cli.run().unwrap_or_else(|failure| {
-        match json {
-            Some(command) => output::json_failure(command, &failure),
-            None => output::note(&failure.to_string()),
-        }
+        output::failure(format, name, &failure);
         failure.exit
     });
     ExitCode::from(exit.code())
+}
+
+/// What is wrong with a command line, without the help that belongs on a terminal.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Failure::new(Exit::Usage, "USAGE", first.trim_start_matches("error: ")).fix("see --help")
 }
 
 impl Cli {
@@ -104,6 +117,7 @@ impl Cli {
             Command::User(options) => user::run(&options, &self.global, &environment),
             Command::Token(options) => token::run(&options, &self.global, &environment),
             Command::Fsck(options) => fsck::run(&options, &self.global, &environment),
+            Command::Openapi(options) => openapi::run(&options),
             Command::Version(options) => version::run(&options),
             Command::FsckChild(options) => Ok(fsck::run_child(&options)),
             Command::Probe(options) => Ok(probe::run_child(&options)),
@@ -112,18 +126,18 @@ impl Cli {
 }
 
 impl Command {
-    /// The name for the JSON document, when one was asked for.
-    fn json(&self) -> Option<&'static str> {
+    /// How it writes, and its name for programs.
+    fn form(&self) -> (Format, &'static str) {
         match self {
-            Self::Status(options) if options.reach.json => Some(status::NAME),
-            Self::CheckConfig(options) if options.json => Some(check_config::NAME),
-            Self::Repo(options) if options.reach.json => Some(options.name()),
-            Self::Tag(options) if options.reach.json => Some(options.name()),
-            Self::User(options) if options.reach.json => Some(options.name()),
-            Self::Token(options) if options.reach.json => Some(options.name()),
-            Self::Fsck(options) if options.json => Some(fsck::NAME),
-            Self::Version(options) if options.json => Some(version::NAME),
-            _ => None,
+            Self::Status(options) => (options.reach.format(), status::NAME),
+            Self::CheckConfig(options) => (options.form.format(), check_config::NAME),
+            Self::Repo(options) => (options.reach.format(), options.name()),
+            Self::Tag(options) => (options.reach.format(), options.name()),
+            Self::User(options) => (options.reach.format(), options.name()),
+            Self::Token(options) => (options.reach.format(), options.name()),
+            Self::Fsck(options) => (options.reach.format(), fsck::NAME),
+            Self::Version(options) => (options.form.format(), version::NAME),
+            _ => (Format::Human, ""),
         }
     }
 }

@@ -3,33 +3,55 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use super::output;
+use serde_json::json;
+
+use super::output::{self, Format};
 
 const ON_TERMINAL: Duration = Duration::from_millis(100);
+const EVENTS: Duration = Duration::from_secs(1);
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
+/// Where progress is told.
 pub(super) struct Display {
+    format: Format,
+    silent: bool,
     is_terminal: bool,
     last: Instant,
     shown: bool,
 }
 
 impl Display {
-    pub(super) fn new() -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), last: Instant::now(), shown: false }
+    /// With `silent` nothing is told but the events of [`Format::Ndjson`].
+    pub(super) fn new(format: Format, silent: bool) -> Self {
+        Self { format, silent, is_terminal: io::stderr().is_terminal(), last: Instant::now(), shown: false }
     }
 
-    /// So much of a stage is done; a total of 0 is not known.
-    pub(super) fn show(&mut self, stage: &str, done: u64, total: u64) {
-        let pause = if self.is_terminal { ON_TERMINAL } else { ELSEWHERE };
+    /// So much of a stage is done, and so many bytes were read in all; a total of 0 is not known.
+    pub(super) fn show(&mut self, stage: &str, done: u64, total: u64, bytes: u64) {
+        let pause = match self.format {
+            Format::Ndjson => EVENTS,
+            _ if self.is_terminal => ON_TERMINAL,
+            _ => ELSEWHERE,
+        };
         if self.last.elapsed() < pause {
             return;
         }
         self.last = Instant::now();
+        if self.format == Format::Ndjson {
+            let event =
+                json!({"event": "progress", "stage": stage, "done": done, "total": total, "bytes": bytes});
+            // That nobody reads it is found out with the result.
+            let _ = output::print(&event.to_string());
+            return;
+        }
+        if self.silent {
+            return;
+        }
         let line = match total {
             0 => format!("{stage}: {done}"),
             total => format!("{stage}: {done} of {total}"),
         };
+        let line = if bytes == 0 { line } else { format!("{line}, {} read", output::size(bytes)) };
         if self.is_terminal {
             // Back to the start of the line, and clear it.
             output::write_note(&format!("\r\x1b[K{line}"));

@@ -52,6 +52,31 @@ impl PasswordSource {
     }
 }
 
+/// The flags of a command that deletes content.
+#[derive(clap::Args)]
+pub(super) struct Deletion {
+    /// Do not ask
+    #[arg(short, long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: exit with 10 when something would be deleted
+    #[arg(long, requires = "dry_run")]
+    exit_code: bool,
+}
+
+impl Deletion {
+    /// Asks about `what`. How a dry run ends, if it is one.
+    pub(super) fn ask(&self, what: &str) -> Result<Option<Exit>, Failure> {
+        match (self.dry_run, self.exit_code) {
+            (true, true) => Ok(Some(Exit::SomethingToDo)),
+            (true, false) => Ok(Some(Exit::Done)),
+            (false, _) => confirm(self.yes, &format!("Delete {what}?")).map(|()| None),
+        }
+    }
+}
+
 /// Asks whether to go on, unless `yes` says so already.
 pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {

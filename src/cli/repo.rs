@@ -6,7 +6,7 @@ use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::program::Global;
-use super::prompt;
+use super::prompt::Deletion;
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -32,13 +32,14 @@ enum Verb {
         name: String,
     },
     /// Delete a repository with all tags and manifests
-    #[command(after_help = "Examples:\n  stowage repo delete team/app\n  stowage repo delete team/app --yes")]
+    #[command(
+        after_help = "Examples:\n  stowage repo delete team/app --dry-run\n  stowage repo delete team/app --yes"
+    )]
     Delete {
         /// Its name
         name: String,
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
+        #[command(flatten)]
+        deletion: Deletion,
     },
 }
 
@@ -62,24 +63,25 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let text = card(&repository);
             (repository, text)
         }
-        Verb::Delete { name, yes } => {
-            let repository = api.get(&path(name))?;
+        Verb::Delete { name, deletion } => {
+            let mut repository = api.get(&path(name))?;
             let [_, tags, manifests, _, unique] = row(&repository);
-            prompt::confirm(
-                *yes,
-                &format!(
-                    "Delete {name}: {tags} tags, {manifests} manifests, {unique} that no other repository has?"
-                ),
-            )?;
+            let what =
+                format!("{name}: {tags} tags, {manifests} manifests, {unique} that no other repository has");
+            if let Some(exit) = deletion.ask(&what)? {
+                repository["dry_run"] = Value::from(true);
+                options.reach.say(
+                    options.name(),
+                    &repository,
+                    &format!("would delete the repository {what}"),
+                )?;
+                return Ok(exit);
+            }
             api.delete(&path(name))?;
             (repository, format!("deleted the repository {name}: {tags} tags, {manifests} manifests"))
         }
     };
-    if options.reach.json {
-        output::json(options.name(), true, &data)?;
-    } else {
-        output::print(&text)?;
-    }
+    options.reach.say(options.name(), &data, &text)?;
     Ok(Exit::Done)
 }
 
@@ -89,7 +91,7 @@ pub(super) fn path(name: &str) -> String {
 }
 
 fn list(api: &Api) -> Result<(Value, String), Failure> {
-    let repositories = api.get("/api/v1/repositories")?["items"].take();
+    let repositories = api.list("/api/v1/repositories", "")?;
     let rows: Vec<Vec<String>> =
         repositories.as_array().into_iter().flatten().map(|one| row(one).to_vec()).collect();
     let text = if rows.is_empty() {

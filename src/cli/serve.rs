@@ -153,6 +153,7 @@ impl Serve<'_> {
             addresses: server.addresses(),
             scheme: if server.live().certificate.is_some() { Scheme::Https } else { Scheme::Http },
             public_url: self.loaded.config.server.public_url.clone(),
+            socket: server.socket().map(ToOwned::to_owned),
             new_admin: app.new_admin(),
             open: self.options.anonymous,
             data_dir,

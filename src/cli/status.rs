@@ -21,16 +21,12 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let api = options.reach.open(global, environment)?;
     let mut status = api.get("/api/v1/system")?;
     status["running"] = Value::from(api.server().is_some());
-    if options.reach.json {
-        output::json(NAME, true, &status)?;
-        return Ok(Exit::Done);
-    }
     let count = |key: &str| status[key].as_u64().unwrap_or_default();
     let server = match api.server() {
-        Some(socket) => format!("runs; admin socket {}", socket.display()),
+        Some(server) => format!("runs at {server}"),
         None => "does not run; this is what its store says".to_owned(),
     };
-    output::print(&format!(
+    let text = format!(
         "version  {}\nserver   {server}\ncontent  {} repositories, {} tags, {} manifests, {} blobs\nsize     {}\nfree     {}",
         status["version"].as_str().unwrap_or_default(),
         count("repositories"),
@@ -39,6 +35,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         count("blobs"),
         output::size(count("size_bytes")),
         output::size(count("free_bytes")),
-    ))?;
+    );
+    options.reach.say(NAME, &status, &text)?;
     Ok(Exit::Done)
 }

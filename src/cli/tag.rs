@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Reach, segment};
+use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::program::Global;
-use super::prompt;
+use super::prompt::Deletion;
 use super::repo;
 use crate::config::Environment;
 
@@ -31,15 +31,14 @@ enum Verb {
     },
     /// Delete tags; the manifests stay
     #[command(
-        after_help = "Examples:\n  stowage tag delete team/app:1.0\n  stowage tag delete team/app:1.0 team/app:1.1 --yes"
+        after_help = "Examples:\n  stowage tag delete team/app:1.0 --dry-run\n  stowage tag delete team/app:1.0 team/app:1.1 --yes"
     )]
     Delete {
         /// Repository and tag, such as team/app:1.0
         #[arg(required = true)]
         tags: Vec<String>,
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
+        #[command(flatten)]
+        deletion: Deletion,
     },
 }
 
@@ -54,32 +53,46 @@ impl Options {
 }
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let (data, text) = match &options.verb {
+    match &options.verb {
         Verb::List { repository } => {
             let api = options.reach.open(global, environment)?;
-            let tags = api.get(&format!("{}/-/tags", repo::path(repository)))?["items"].take();
+            let tags = api.list(&format!("{}/-/tags", repo::path(repository)), "")?;
             let text = table(&tags);
-            (json!({"tags": tags}), text)
+            options.reach.say(options.name(), &json!({"tags": tags}), &text)?;
+            Ok(Exit::Done)
         }
-        Verb::Delete { tags, yes } => {
+        Verb::Delete { tags, deletion } => {
             let paths = tags.iter().map(|tag| path(tag)).collect::<Result<Vec<_>, _>>()?;
-            prompt::confirm(*yes, &format!("Delete {}?", tags.join(", ")))?;
             let api = options.reach.open(global, environment)?;
-            for (done, path) in paths.iter().enumerate() {
-                api.delete(path).map_err(|failure| {
-                    let failure = failure.line("tag", &tags[done]);
-                    if done == 0 { failure } else { failure.line("done", tags[..done].join(", ")) }
-                })?;
+            // A name that is wrong is found before anything is deleted.
+            for (tag, path) in tags.iter().zip(&paths) {
+                api.get(path).map_err(|failure| failure.line("tag", tag))?;
             }
-            (json!({"deleted": tags}), format!("deleted {}", tags.join(", ")))
+            let names = tags.join(", ");
+            if let Some(exit) = deletion.ask(&names)? {
+                let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
+                options.reach.say(options.name(), &data, &format!("would delete {names}"))?;
+                return Ok(exit);
+            }
+            delete(&api, tags, &paths)?;
+            options.reach.say(options.name(), &json!({"deleted": tags}), &format!("deleted {names}"))?;
+            Ok(Exit::Done)
         }
-    };
-    if options.reach.json {
-        output::json(options.name(), true, &data)?;
-    } else {
-        output::print(&text)?;
     }
-    Ok(Exit::Done)
+}
+
+fn delete(api: &Api, tags: &[String], paths: &[String]) -> Result<(), Failure> {
+    for (done, path) in paths.iter().enumerate() {
+        if let Err(failure) = api.delete(path) {
+            let failure = failure.line("tag", &tags[done]);
+            if done == 0 {
+                return Err(failure);
+            }
+            let failure = Failure { exit: Exit::Partly, ..failure };
+            return Err(failure.line("done", tags[..done].join(", ")).line("left", tags[done..].join(", ")));
+        }
+    }
+    Ok(())
 }
 
 /// The path of `repository:tag` in the API.

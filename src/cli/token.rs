@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
-use super::output;
+use super::output::{self, Format};
 use super::program::Global;
 use crate::config::Environment;
 use crate::model::units::HumanDuration;
@@ -93,7 +93,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Verb::Create { user, name, scopes, expires } => {
             let token = create(&api, user, name, scopes, *expires)?;
             let secret = text(&token, "secret");
-            if !options.reach.json {
+            if options.reach.format() == Format::Human {
                 output::note(&format!("{}\nthe secret is shown once:", card(&token)));
             }
             (token, secret)
@@ -110,11 +110,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             (token, format!("revoked the token {id} ({name}) of {user}"))
         }
     };
-    if options.reach.json {
-        output::json(options.name(), true, &data)?;
-    } else {
-        output::print(&text)?;
-    }
+    options.reach.say(options.name(), &data, &text)?;
     Ok(Exit::Done)
 }
 
@@ -131,8 +127,8 @@ fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Lifetim
 }
 
 fn list(api: &Api, user: Option<&str>) -> Result<(Value, String), Failure> {
-    let query = user.map(|user| format!("?user={}", segment(user).replace('@', "%40"))).unwrap_or_default();
-    let tokens = api.get(&format!("/api/v1/tokens{query}"))?["items"].take();
+    let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
+    let tokens = api.list("/api/v1/tokens", &query)?;
     let rows: Vec<Vec<String>> =
         tokens.as_array().into_iter().flatten().map(|token| fields(token).to_vec()).collect();
     let text = if rows.is_empty() {

@@ -129,11 +129,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             (user, format!("removed the user {name} with all tokens"))
         }
     };
-    if options.reach.json {
-        output::json(options.name(), true, &data)?;
-    } else {
-        output::print(&text)?;
-    }
+    options.reach.say(options.name(), &data, &text)?;
     Ok(Exit::Done)
 }
 
@@ -142,7 +138,7 @@ fn path(name: &str) -> String {
 }
 
 fn list(api: &Api) -> Result<(Value, String), Failure> {
-    let users = api.get("/api/v1/users")?["items"].take();
+    let users = api.list("/api/v1/users", "")?;
     let rows: Vec<Vec<String>> =
         users.as_array().into_iter().flatten().map(|user| row(user).to_vec()).collect();
     let text = if rows.is_empty() {

@@ -11,17 +11,15 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stowage version\n  stowage version --json")]
 pub(super) struct Options {
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) form: output::Form,
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
-    if options.json {
-        output::json(NAME, true, &json!({"version": VERSION, "os": system, "architecture": machine}))?;
-    } else {
-        output::print(&format!("stowage {VERSION} ({system} {machine})"))?;
-    }
+    let data = json!({"version": VERSION, "os": system, "architecture": machine});
+    output::result(options.form.format(), NAME, true, &data, || {
+        format!("stowage {VERSION} ({system} {machine})")
+    })?;
     Ok(Exit::Done)
 }

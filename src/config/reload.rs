@@ -8,12 +8,20 @@ use super::settings::Config;
 
 /// The settings that a reload changes; `config.example.toml` marks them with `(reload)`.
 const AT_ONCE: &[&str] = &[
+    "auth.anonymous_pull",
+    "auth.token_ttl",
     "log.access",
     "log.level",
+    "registry.max_concurrent_uploads",
+    "registry.require_references",
+    "server.client_idle_timeout",
     "server.public_url",
     "server.tls.cert_file",
     "server.tls.key_file",
     "server.trusted_proxies",
+    "storage.gc.promise",
+    "storage.gc.upload_idle",
+    "storage.min_free",
 ];
 
 /// One setting that differs.
@@ -149,7 +157,7 @@ mod tests {
         new.server.trusted_proxies = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
         new.server.workers = 3;
         new.server.listen = vec!["127.0.0.1:5001".parse().unwrap()];
-        new.storage.gc.promise = "7h".parse().unwrap();
+        new.storage.metadata_cache = "48MiB".parse().unwrap();
         let reloaded = old.reloaded(&new);
         assert_eq!(
             lines(&reloaded.changed),
@@ -160,7 +168,7 @@ mod tests {
             [
                 r#"server.listen ["127.0.0.1:5000"] ["127.0.0.1:5001"]"#,
                 "server.workers 0 3",
-                r#"storage.gc.promise "6h" "7h""#,
+                r#"storage.metadata_cache "24MiB" "48MiB""#,
             ]
         );
         let mut expected = old.clone();

@@ -141,8 +141,8 @@ impl<'a> Intake<'a> {
                 patience = Instant::now() + PLACE_FOR;
             }
             let wait = match self.place {
-                Some(_) => patience.saturating_duration_since(Instant::now()).min(self.app.idle),
-                None => self.app.idle,
+                Some(_) => patience.saturating_duration_since(Instant::now()).min(self.app.idle()),
+                None => self.app.idle(),
             };
             match tokio::time::timeout(wait, self.payload.next()).await {
                 Ok(Some(Ok(chunk))) => self.batch.push(chunk),
@@ -231,7 +231,7 @@ pub(crate) async fn whole(
     let deadline = Instant::now() + ROOM_FOR;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let wait = if room.is_some() { left.min(app.idle) } else { app.idle };
+        let wait = if room.is_some() { left.min(app.idle()) } else { app.idle() };
         match tokio::time::timeout(wait, payload.next()).await {
             Ok(None) => return Ok((body.freeze(), room)),
             Ok(Some(Ok(chunk))) if body.len() + chunk.len() <= limit => {

@@ -19,7 +19,7 @@ pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
     let message = error.to_string();
     let problem = match error {
         SignInError::Missing | SignInError::Malformed | SignInError::Wrong => None,
-        SignInError::Token => Some("invalid_token"),
+        SignInError::Token | SignInError::Personal => Some("invalid_token"),
         SignInError::Busy(seconds) => {
             return ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string());
         }
@@ -35,7 +35,7 @@ pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Scope => unauthorized(request, &message, Some("insufficient_scope")),
         Refusal::Hidden => ApiError::new(Code::NameUnknown, message),
-        Refusal::Denied(_) => ApiError::new(Code::Denied, message),
+        Refusal::Denied(_) | Refusal::Forbidden(_) => ApiError::new(Code::Denied, message),
         Refusal::Store(error) => ApiError::from(error),
     }
 }

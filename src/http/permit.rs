@@ -17,7 +17,7 @@ use super::observe::Seen;
 use super::origin::client_address;
 use super::route::{Route, Shape};
 use crate::app::App;
-use crate::auth::{Action, Caller, Catalog, Grant, Lateness, Manage, Principal, Repository, SignInError};
+use crate::auth::{Action, Caller, Catalog, Grant, Lateness, Principal, Repository, SignInError};
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -51,7 +51,8 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, ApiError> {
     request.app_data::<Data<App>>().ok_or_else(|| ApiError::new(Code::Unknown, "the server is not set up"))
 }
 
-async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
+/// Finds out who has sent a request.
+pub(crate) async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
     if let Some(caller) = local_caller(request) {
         note_principal(request, &caller.principal);
         return Ok(caller);
@@ -121,12 +122,6 @@ on_repository!(Pull Push Delete);
 impl Sought for Catalog {
     fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
         app(request)?.auth.catalog(caller).map_err(|refusal| challenge::refusal(request, refusal))
-    }
-}
-
-impl Sought for Manage {
-    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
-        app(request)?.auth.manage(caller).map_err(|refusal| challenge::refusal(request, refusal))
     }
 }
 

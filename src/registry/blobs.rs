@@ -62,7 +62,7 @@ impl Registry {
         digest: &Digest,
         link: &Link,
     ) -> Result<(), RegistryError> {
-        let promise_s = self.limits.promise_s;
+        let promise_s = self.limits.load().promise_s;
         let now = self.meta.clock().now();
         let (true, Some(repository)) =
             (links::promise_is_due(link, now.running_s, promise_s), grant.repository())

@@ -11,6 +11,7 @@ mod links;
 mod locks;
 mod manifests;
 mod overview;
+mod places;
 mod pulls;
 mod referrers;
 mod repositories;
@@ -25,6 +26,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
@@ -42,6 +44,7 @@ use crate::config::MinFree;
 use crate::store::blob::BlobStore;
 use crate::store::meta::Meta;
 use locks::DigestLocks;
+use places::Places;
 use pulls::PullCounter;
 use space::SpaceGate;
 use uploads::Sessions;
@@ -74,31 +77,42 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     runtime: Runtime,
     syncs: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    bodies: Places,
     large_manifests: Semaphore,
     locks: DigestLocks,
     sessions: Sessions,
     pulls: PullCounter,
     space: SpaceGate,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
 }
 
 impl Registry {
     /// The registry on a store. Its file work runs on `runtime`.
     pub fn new(meta: Arc<Meta>, blobs: Arc<dyn BlobStore>, runtime: Runtime, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            space: SpaceGate::new(Arc::clone(&blobs), limits.min_free),
+            space: SpaceGate::new(Arc::clone(&blobs)),
             meta,
             blobs,
             runtime,
             syncs: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
             large_manifests: Semaphore::new(LARGE_MANIFESTS_AT_ONCE),
-            bodies: Arc::new(Semaphore::new(limits.concurrent_uploads)),
+            bodies: Places::new(limits.concurrent_uploads),
             locks: DigestLocks::new(),
             sessions: Sessions::default(),
             pulls: PullCounter::default(),
-            limits,
+            limits: ArcSwap::from_pointee(limits),
         })
+    }
+
+    /// Puts other limits into force, for what begins from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.bodies.resize(limits.concurrent_uploads, &self.runtime);
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Refuses with [`RegistryError::DiskFull`] when too little of the disk is free.
+    fn check_space(&self) -> Result<(), RegistryError> {
+        self.space.check(self.limits.load().min_free)
     }
 
     /// Runs a background worker on the registry's runtime.
@@ -127,7 +141,7 @@ impl Registry {
 
     /// Waits for a place among the bodies that are received at once. Hold it as long as the body comes.
     pub async fn admit_body(&self) -> Result<OwnedSemaphorePermit, RegistryError> {
-        match tokio::time::timeout(WAIT_FOR_PLACE, Arc::clone(&self.bodies).acquire_owned()).await {
+        match tokio::time::timeout(WAIT_FOR_PLACE, self.bodies.take()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(RegistryError::Busy),
         }

@@ -38,14 +38,24 @@ pub struct Totals {
 }
 
 impl Registry {
-    /// Every repository that holds a manifest, by name, of those that the caller may see.
-    pub async fn repositories(&self, grant: Grant<Catalog>) -> Result<Vec<RepositoryView>, RegistryError> {
+    /// Up to `limit` repositories that hold a manifest, after the name `last` in byte order, of those that the caller
+    /// may see.
+    pub async fn repositories(
+        &self,
+        grant: Grant<Catalog>,
+        last: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryView>, RegistryError> {
         let now = self.meta.clock().now();
         self.meta
             .scan(move |tx| {
+                let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut names = Vec::new();
                 if grant.sees("", now, tx)? {
-                    tx.scan(&tables::CATALOG, Bound::Unbounded, Bound::Unbounded, |name, ()| {
+                    tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+                        if names.len() == limit {
+                            return ControlFlow::Break(());
+                        }
                         names.push(name.to_owned());
                         ControlFlow::Continue(())
                     })?;
@@ -68,25 +78,39 @@ impl Registry {
         self.meta.get(|tx| view(tx, id.0))?.ok_or_else(unknown)
     }
 
-    /// Every tag of a repository, by name.
-    pub async fn tag_views(&self, grant: &Grant<Pull>) -> Result<Vec<(String, Tag)>, RegistryError> {
+    /// Up to `limit` tags of a repository after the tag `last` in byte order.
+    pub async fn tag_views(
+        &self,
+        grant: &Grant<Pull>,
+        last: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<(String, Tag)>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
         let id = grant.repository().ok_or_else(unknown)?.0;
         self.meta
             .scan(move |tx| {
+                let from = match &last {
+                    Some(last) => Bound::Excluded((id, last.as_str())),
+                    None => Bound::Included((id, "")),
+                };
                 let mut tags = Vec::new();
-                tx.scan(
-                    &tables::TAG,
-                    Bound::Included((id, "")),
-                    Bound::Excluded((id + 1, "")),
-                    |(_, name), row| {
-                        tags.push((name.to_owned(), row));
-                        ControlFlow::Continue(())
-                    },
-                )?;
+                tx.scan(&tables::TAG, from, Bound::Excluded((id + 1, "")), |(_, name), row| {
+                    if tags.len() == limit {
+                        return ControlFlow::Break(());
+                    }
+                    tags.push((name.to_owned(), row));
+                    ControlFlow::Continue(())
+                })?;
                 Ok(tags)
             })
             .await
+    }
+
+    /// One tag of a repository.
+    pub fn tag_view(&self, grant: &Grant<Pull>, tag: &str) -> Result<Option<Tag>, RegistryError> {
+        let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
+        let id = grant.repository().ok_or_else(unknown)?.0;
+        Ok(self.meta.get(|tx| tx.get(&tables::TAG, (id, tag)))?)
     }
 
     /// What everything comes to.

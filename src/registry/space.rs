@@ -14,27 +14,26 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Asks the file system at most once a second.
 pub(super) struct SpaceGate {
     blobs: Arc<dyn BlobStore>,
-    min_free: MinFree,
-    last: Mutex<Option<(Instant, bool)>>,
+    last: Mutex<Option<(Instant, Space)>>,
 }
 
 impl SpaceGate {
-    pub(super) fn new(blobs: Arc<dyn BlobStore>, min_free: MinFree) -> Self {
-        Self { blobs, min_free, last: Mutex::new(None) }
+    pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Self {
+        Self { blobs, last: Mutex::new(None) }
     }
 
-    /// Refuses with [`RegistryError::DiskFull`] when less than the reserve is free.
-    pub(super) fn check(&self) -> Result<(), RegistryError> {
+    /// Refuses with [`RegistryError::DiskFull`] when less than `min_free` is free.
+    pub(super) fn check(&self, min_free: MinFree) -> Result<(), RegistryError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = match *last {
-            Some((asked, room)) if asked.elapsed() < ASK_AGAIN => room,
+        let space = match *last {
+            Some((asked, space)) if asked.elapsed() < ASK_AGAIN => space,
             _ => {
-                let room = is_left(self.min_free, self.blobs.space()?);
-                *last = Some((Instant::now(), room));
-                room
+                let space = self.blobs.space()?;
+                *last = Some((Instant::now(), space));
+                space
             }
         };
-        if room { Ok(()) } else { Err(RegistryError::DiskFull) }
+        if is_left(min_free, space) { Ok(()) } else { Err(RegistryError::DiskFull) }
     }
 }
 

@@ -7,6 +7,7 @@ mod histories;
 mod model;
 mod samples;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -67,7 +68,7 @@ impl Place {
             data_dir: self.dir.path().to_owned(),
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: self.upload_idle_s,
+            upload_idle_s: AtomicU64::new(self.upload_idle_s),
         };
         let auth =
             Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
@@ -132,7 +133,8 @@ impl Server<'_> {
     }
 
     fn check(&self) -> Report {
-        fsck::check(&self.meta, self.blobs.as_ref(), true, &mut |_| {}).unwrap()
+        let mode = fsck::Mode { deep: true, others_write: false };
+        fsck::check(&self.meta, self.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     fn assert_clean(&self, context: &str) {

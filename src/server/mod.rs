@@ -10,6 +10,7 @@ mod tls;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Server {
 /// What of a server can change while it runs.
 #[derive(Clone)]
 pub struct Live {
+    /// Its parts.
+    pub app: Arc<App>,
     /// How clients reach it.
     pub reach: Arc<Reach>,
     /// Its certificate, when it speaks TLS.
@@ -87,10 +90,15 @@ impl Server {
         self.addresses.clone()
     }
 
+    /// Where its admin socket is.
+    pub fn socket(&self) -> Option<&Path> {
+        self.admin.as_ref().map(AdminSocket::path)
+    }
+
     /// What can be changed while it runs.
     pub fn live(&self) -> Live {
         let certificate = self.tls.as_ref().map(|tls| Arc::clone(&tls.certificate));
-        Live { reach: Arc::clone(&self.reach), certificate }
+        Live { app: Arc::clone(&self.app), reach: Arc::clone(&self.reach), certificate }
     }
 
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of the
@@ -133,6 +141,7 @@ impl Server {
             .max_concurrent_connections(connections.div_ceil(workers).max(1))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
+        let ending = Arc::clone(&app);
         let service = Service::new(config, app, reach, server.graceful_shutdown_signal());
         for listener in listeners {
             let service = service.clone();
@@ -149,6 +158,8 @@ impl Server {
         let handle = running.handle();
         actix_web::rt::spawn(async move {
             stop.await;
+            ending.end_jobs();
+            drop(ending);
             handle.stop(true).await;
         });
         let watch = tls.map(|tls| actix_web::rt::spawn(watch(tls.certificate)));

@@ -26,7 +26,19 @@ fn repositories_and_tags_are_shown_and_deleted() {
     let tags = place.run(&["tag", "list", "team/app"]).expect(0).stdout;
     assert_eq!((tags.lines().count(), tags.contains("admin")), (4, true), "{tags}");
     let ran = place.run(&["tag", "delete", "team/app:1", "team/app:9", "--yes"]).expect(5);
-    assert!(ran.stderr.contains("team/app:9") && ran.stderr.contains("done:  team/app:1"), "{ran:?}");
+    assert!(ran.stderr.contains("tag:   team/app:9"), "{ran:?}");
+    admin.get("/v2/team/app/manifests/1").expect(200);
+    for (more, exit) in [(&[][..], 0), (&["--exit-code"][..], 10)] {
+        let dry = place.run(&[&["tag", "delete", "team/app:1", "--dry-run"], more].concat()).expect(exit);
+        assert_eq!(dry.stdout, "would delete team/app:1\n");
+        let dry = place.run(&[&["repo", "delete", "team/app", "--dry-run"], more].concat()).expect(exit);
+        assert!(
+            dry.stdout.starts_with("would delete the repository team/app: 3 tags, 3 manifests, "),
+            "{dry:?}"
+        );
+    }
+    admin.get("/v2/team/app/manifests/1").expect(200);
+    place.run(&["tag", "delete", "team/app:1", "--yes"]).expect(0);
     admin.get("/v2/team/app/manifests/1").expect(404);
     let status = place.run(&["status", "--json"]).expect(0).json();
     assert_eq!((&status["data"]["running"], &status["data"]["tags"]), (&Value::from(true), &Value::from(3)));

@@ -7,6 +7,11 @@ mod support;
 
 mod api;
 mod content;
+mod exits;
+mod jobs;
+mod lists;
+mod openapi;
 mod program;
+mod remote;
 mod tokens;
 mod users;

@@ -58,7 +58,13 @@ impl Place {
     }
 
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// A server with these settings in its environment.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
         let mut command = self.command();
+        command.envs(environment.iter().copied());
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "trace", "--data-dir"])
             .arg(self.data());
@@ -70,8 +76,9 @@ impl Place {
         let kept = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("\"registry\":\"http://") {
-                    let _ = ready.send(rest.split_once('"').unwrap().0.to_owned());
+                if let Some((_, rest)) = line.split_once("\"registry\":\"http") {
+                    let (_, address) = rest.split_once("://").unwrap();
+                    let _ = ready.send(address.split_once('"').unwrap().0.to_owned());
                 }
                 kept.lock().unwrap().push_str(&(line + "\n"));
             }
@@ -91,22 +98,20 @@ impl Place {
         (server, admin)
     }
 
+    /// Runs `stowage ARGUMENTS` as on a computer that has no server.
+    pub(crate) fn run_elsewhere(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let home = self.directory.path().join("elsewhere");
+        let mut command = self.command();
+        command.args(arguments).env("HOME", home).envs(environment.iter().copied());
+        ran(command, "")
+    }
+
     /// Runs `stowage ARGUMENTS --data-dir DATA` with this on its stdin.
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: &str) -> Ran {
         let mut command = self.command();
         command.args(arguments).arg("--data-dir").arg(self.data());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that refuses early reads nothing.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        Ran {
-            exit: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        ran(command, stdin)
     }
-
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
@@ -114,6 +119,19 @@ impl Place {
     /// Makes a user with [`PASSWORD`].
     pub(crate) fn add(&self, name: &str) {
         self.run_with(&["user", "add", name, "--password-stdin"], PASSWORD).expect(0);
+    }
+}
+
+fn ran(mut command: Command, stdin: &str) -> Ran {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that refuses early reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        exit: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

@@ -2,8 +2,12 @@
 
 use rustix::process::Signal;
 
+use stowage::model::media_type::OCI_MANIFEST;
+
+use crate::certificates::put;
 use crate::process::{Place, changes};
 use crate::support::Client;
+use crate::support::content;
 
 #[test]
 fn what_can_change_changes_and_the_rest_is_named() {
@@ -14,7 +18,7 @@ fn what_can_change_changes_and_the_rest_is_named() {
 
     let log = process.reload(
         "[server]\nworkers = 2\npublic_url = \"https://registry.lan\"\ntrusted_proxies = [\"127.0.0.1\"]\n\
-         [storage.gc]\npromise = \"7h\"\n[log]\nlevel = \"debug\"\naccess = false\n",
+         [storage]\nmetadata_cache = \"48MiB\"\n[log]\nlevel = \"debug\"\naccess = false\n",
     );
     let stays = "a changed setting needs a restart: the old value stays in force";
     assert_eq!(
@@ -25,7 +29,7 @@ fn what_can_change_changes_and_the_rest_is_named() {
             "changed a setting | server.public_url | \"\" | \"https://registry.lan\"".to_owned(),
             "changed a setting | server.trusted_proxies | [] | [\"127.0.0.1\"]".to_owned(),
             format!("{stays} | server.workers | 1 | 2"),
-            format!("{stays} | storage.gc.promise | \"6h\" | \"7h\""),
+            format!("{stays} | storage.metadata_cache | \"24MiB\" | \"48MiB\""),
         ]
     );
     let requests = |log: &[serde_json::Value]| log.iter().filter(|line| line["message"] == "request").count();
@@ -79,5 +83,51 @@ fn a_flag_wins_at_a_reload_too() {
     assert_eq!(changes(&log), Vec::<String>::new());
     process.signal(Signal::HUP);
     process.signal(Signal::HUP);
+    assert!(process.stop().success());
+}
+
+#[test]
+fn limits_that_change_count_from_the_next_request_on() {
+    let place = Place::new();
+    let file = place.0.path().join("password");
+    put(&file, "Otter-Maple-Quay-88", 0o600);
+    let settings = |free: &str, auth: &str, registry: &str| {
+        format!(
+            "[storage]\nmin_free = \"{free}\"\n[registry]\n{registry}\n\
+             [auth]\ninitial_admin_password_file = \"{}\"\n{auth}\n",
+            file.display()
+        )
+    };
+    let process = place.start(&settings("0", "", ""));
+    let admin = Client::new(process.address).basic("admin", "Otter-Maple-Quay-88");
+    let anybody = Client::new(process.address);
+    let open = || admin.post("/v2/team/app/blobs/uploads/", b"").status;
+    let lifetime = || admin.get("/token").expect(200).json()["expires_in"].as_u64().unwrap();
+    let manifest = content::image(&[b"not there"]);
+    let push =
+        || admin.send("PUT", "/v2/team/app/manifests/1", &[("Content-Type", OCI_MANIFEST)], &manifest).status;
+    // An anonymous token may well cover nothing.
+    let pull = || {
+        let token = anybody.get("/token?scope=repository:team/app:pull");
+        let token = if token.status == 200 {
+            token.json()["token"].as_str().unwrap().to_owned()
+        } else {
+            String::new()
+        };
+        let bearer = Client::new(process.address).authorization(&format!("Bearer {token}"));
+        bearer.get("/v2/team/app/tags/list").status
+    };
+    assert_eq!((open(), lifetime(), push(), pull()), (202, 300, 400, 401));
+    let log = process.reload(&settings(
+        "0",
+        "token_ttl = \"10m\"\nanonymous_pull = true",
+        "require_references = false\nmax_concurrent_uploads = 1",
+    ));
+    assert_eq!(changes(&log).len(), 4, "{log:#?}");
+    assert_eq!((open(), lifetime(), push(), pull()), (202, 600, 201, 200));
+    process.reload(&settings("99%", "", ""));
+    assert_eq!((open(), lifetime(), pull()), (507, 300, 401));
+    process.reload(&settings("0", "", ""));
+    assert_eq!(open(), 202);
     assert!(process.stop().success());
 }

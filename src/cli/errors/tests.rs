@@ -24,9 +24,14 @@ fn the_codes_are_those_of_the_manual() {
         (Exit::Failed, 1),
         (Exit::Usage, 2),
         (Exit::Configuration, 3),
+        (Exit::Unreachable, 4),
         (Exit::NotFound, 5),
+        (Exit::Refused, 6),
         (Exit::Integrity, 7),
+        (Exit::Partly, 8),
         (Exit::InUse, 9),
+        (Exit::SomethingToDo, 10),
+        (Exit::Interrupted, 130),
     ];
     for (exit, code) in codes {
         assert_eq!(exit.code(), code);

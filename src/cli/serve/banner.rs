@@ -20,6 +20,8 @@ pub(super) struct Banner {
     /// What the addresses speak.
     pub(super) scheme: Scheme,
     pub(super) public_url: PublicUrl,
+    /// The admin socket.
+    pub(super) socket: Option<PathBuf>,
     pub(super) new_admin: Option<NewAdmin>,
     /// Nobody has to sign in.
     pub(super) open: bool,
@@ -86,6 +88,13 @@ impl Banner {
         let mut rows = vec![("data", self.data_dir.display().to_string(), free)];
         for address in &self.addresses {
             rows.push(("registry", self.url(*address), reach(*address)));
+        }
+        if let Some(socket) = &self.socket {
+            rows.push((
+                "socket",
+                socket.display().to_string(),
+                "for commands: stowage user add NAME".to_owned(),
+            ));
         }
         let width = rows.iter().map(|(_, value, _)| value.chars().count()).max().unwrap_or(0);
         let line = |(label, value, note): &(&str, String, String)| {
@@ -161,6 +170,7 @@ mod tests {
             addresses: vec!["127.0.0.1:5000".parse().unwrap()],
             scheme: Scheme::Http,
             public_url: PublicUrl::default(),
+            socket: Some("/run/user/1000/stowage/admin.sock".into()),
             new_admin: Some(NewAdmin {
                 name: "admin".to_owned(),
                 password: Secret::new("maple-otter-42-violin-quay".to_owned()),
@@ -175,8 +185,9 @@ mod tests {
     fn the_first_start_shows_the_password_and_two_commands() {
         let expected = "\
 Stowage 0.1.0  ·  no configuration file, using built-in settings
-  data     /home/hanna/.local/share/stowage   (free 412 GiB)
-  registry http://127.0.0.1:5000              only this computer can reach it
+  data     /home/hanna/.local/share/stowage    (free 412 GiB)
+  registry http://127.0.0.1:5000               only this computer can reach it
+  socket   /run/user/1000/stowage/admin.sock   for commands: stowage user add NAME
 ┌──────────────────────────────────────┐
 │ user      admin                      │   made now, shown once
 │ password  maple-otter-42-violin-quay │   until you change it also in \
@@ -195,6 +206,7 @@ Ready in 84 ms.  Stop with Ctrl-C.";
             data_dir: "/var/lib/stowage".into(),
             free_bytes: None,
             addresses: vec!["0.0.0.0:5000".parse().unwrap(), "[::1]:5001".parse().unwrap()],
+            socket: None,
             new_admin: None,
             ..banner()
         };

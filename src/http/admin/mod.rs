@@ -1,7 +1,10 @@
 //! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the file
 //! named like it.
 
-mod manager;
+mod caller;
+mod jobs;
+mod openapi;
+mod page;
 mod peer;
 mod problem;
 mod repositories;
@@ -17,12 +20,13 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue, ORIGIN};
-use actix_web::middleware::Next;
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use openapi::OPENAPI;
 pub use peer::LocalPeer;
 pub(super) use peer::local_caller;
 
@@ -31,20 +35,6 @@ use problem::{Code, Problem};
 /// Bytes of a body at most.
 const MAX_BODY: usize = 64 << 10;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// A list, whole or in part.
-#[derive(Serialize)]
-struct List<T> {
-    items: Vec<T>,
-    /// Where the next part begins; `null` at the end.
-    next_cursor: Option<String>,
-}
-
-impl<T> List<T> {
-    const fn whole(items: Vec<T>) -> Self {
-        Self { items, next_cursor: None }
-    }
-}
 
 /// Every route below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -63,16 +53,26 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(
             at("/tokens/{id}").route(web::get().to(tokens::show)).route(web::delete().to(tokens::revoke)),
         )
+        .service(at("/checks").route(web::post().to(jobs::check)))
+        .service(at("/jobs").route(web::get().to(jobs::list)))
+        .service(at("/jobs/{id}").route(web::get().to(jobs::show)))
+        .service(at("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
+        .service(at("/openapi.json").route(web::get().to(openapi::get)))
         .service(at("/system").route(web::get().to(system::get)))
         .service(at("/repositories").route(web::get().to(repositories::list)))
         .service(at("/repositories/{name:.+}/-/tags").route(web::get().to(tags::list)))
-        .service(at("/repositories/{name:.+}/-/tags/{tag}").route(web::delete().to(tags::delete)))
+        .service(
+            at("/repositories/{name:.+}/-/tags/{tag}")
+                .route(web::get().to(tags::show))
+                .route(web::delete().to(tags::delete)),
+        )
         .service(
             at("/repositories/{name:.+}")
                 .route(web::get().to(repositories::show))
                 .route(web::delete().to(repositories::delete)),
         )
-        .default_service(web::to(elsewhere));
+        .default_service(web::to(elsewhere))
+        .wrap(from_fn(openapi::refuse_unknown));
     config.service(scope);
 }
 
@@ -95,7 +95,7 @@ pub async fn refuse_browsers(
 }
 
 fn at(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(wrong_method))
+    web::resource(path).default_service(web::to(|request: HttpRequest| async move { wrong_method(&request) }))
 }
 
 async fn elsewhere(request: HttpRequest) -> Problem {
@@ -103,7 +103,7 @@ async fn elsewhere(request: HttpRequest) -> Problem {
     Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
 }
 
-async fn wrong_method(request: HttpRequest) -> Problem {
+fn wrong_method(request: &HttpRequest) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("{} is not possible here", request.method()))
 }
 
@@ -136,6 +136,28 @@ fn data_error(error: &serde_json::Error) -> String {
 /// An answer that nobody may keep.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).json(body)
+}
+
+/// An answer that tells which version it shows.
+fn json_at(status: StatusCode, version: &str, body: &impl Serialize) -> HttpResponse {
+    let mut response = json(status, body);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// The version that a change is meant for: `If-Match` with one `ETag`. `*` is any.
+fn expected(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let mut values = request.headers().get_all(IF_MATCH);
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|tag| !tag.contains('"'));
+    match (text, tag, values.next()) {
+        ("*", _, None) => Ok(None),
+        (_, Some(tag), None) => Ok(Some(tag.to_owned())),
+        _ => Err(Problem::new(Code::IfMatchInvalid, "If-Match is one ETag in quotes, or *")),
+    }
 }
 
 /// Unix milliseconds as RFC 3339.

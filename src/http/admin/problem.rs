@@ -46,11 +46,18 @@ codes! {
     BodyInvalid "BODY_INVALID" BAD_REQUEST "The body is not valid" "";
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large" "";
     BrowserRefused "BROWSER_REFUSED" FORBIDDEN "Browsers are refused" "send no Origin header";
+    Changed "CHANGED" PRECONDITION_FAILED "It was changed meanwhile" "look again, and send the new ETag";
+    CheckRuns "CHECK_RUNS" CONFLICT "A check is under way" "wait for it, or end it";
     ContentType "CONTENT_TYPE" UNSUPPORTED_MEDIA_TYPE "The body has a wrong type" "";
+    CursorInvalid "CURSOR_INVALID" BAD_REQUEST "The cursor is not valid" "begin again without cursor";
+    IfMatchInvalid "IF_MATCH_INVALID" BAD_REQUEST "If-Match is not valid" "";
+    JobUnknown "JOB_UNKNOWN" NOT_FOUND "The job is unknown" "";
     LastAdmin "LAST_ADMIN" CONFLICT "It is the last admin" "";
+    LimitInvalid "LIMIT_INVALID" BAD_REQUEST "The limit is not valid" "";
     LifetimeInvalid "LIFETIME_INVALID" BAD_REQUEST "The lifetime is not valid" "";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "The method is not possible" "";
     NotFound "NOT_FOUND" NOT_FOUND "Nothing is here" "";
+    ParameterUnknown "PARAMETER_UNKNOWN" BAD_REQUEST "The parameter is unknown" "";
     PasswordInvalid "PASSWORD_INVALID" BAD_REQUEST "The password is too short or too long" "";
     RepositoryNameInvalid "REPOSITORY_NAME_INVALID" BAD_REQUEST "The name is not valid" "";
     RepositoryUnknown "REPOSITORY_UNKNOWN" NOT_FOUND "The repository is unknown" "stowage repo list";
@@ -63,6 +70,7 @@ codes! {
     UserExists "USER_EXISTS" CONFLICT "The name is taken" "choose another name";
     UserNameInvalid "USER_NAME_INVALID" BAD_REQUEST "The name is not valid" "";
     UserUnknown "USER_UNKNOWN" NOT_FOUND "The user is unknown" "stowage user list";
+    WaitInvalid "WAIT_INVALID" BAD_REQUEST "The wait is not valid" "";
     Withdrawn "WITHDRAWN" FORBIDDEN "The permission was withdrawn" "";
 }
 
@@ -160,6 +168,7 @@ impl From<UserError> for Problem {
                 tracing::error!(%detail, "a password file failed");
                 Self::new(Code::Unknown, "the server's disk failed; its log says more")
             }
+            UserError::Changed(_) => Self::new(Code::Changed, detail),
             UserError::Withdrawn => Self::new(Code::Withdrawn, detail),
             UserError::Unknown(_) => Self::new(Code::UserUnknown, detail),
             UserError::Exists(_) => Self::new(Code::UserExists, detail),

@@ -5,9 +5,10 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use serde::Serialize;
 
-use super::manager::Manager;
+use super::caller::Visitor;
+use super::page::PageQuery;
 use super::problem::Problem;
-use super::{List, json, time};
+use super::{json, time};
 use crate::app::App;
 use crate::auth::Delete;
 use crate::registry::RepositoryView;
@@ -42,28 +43,27 @@ impl From<RepositoryView> for Repository {
 }
 
 /// `GET /api/v1/repositories`
-pub(super) async fn list(app: Data<App>, manager: Manager) -> Result<HttpResponse, Problem> {
-    let repositories = app.registry.repositories(manager.catalog(&app)?).await?;
-    let repositories: Vec<Repository> = repositories.into_iter().map(Repository::from).collect();
-    Ok(json(StatusCode::OK, &List::whole(repositories)))
+pub(super) async fn list(app: Data<App>, visitor: Visitor, page: PageQuery) -> Result<HttpResponse, Problem> {
+    let found = app.registry.repositories(visitor.catalog(&app)?, page.last(), page.wanted()).await?;
+    Ok(page.answer::<_, Repository>(found, &[], |repository| repository.name.clone()))
 }
 
 /// `GET /api/v1/repositories/{name}`
 pub(super) async fn show(
     app: Data<App>,
-    manager: Manager,
+    visitor: Visitor,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.registry.repository_view(&manager.on(&app, &name)?)?;
+    let view = app.registry.repository_view(&visitor.on(&app, &name)?)?;
     Ok(json(StatusCode::OK, &Repository::from(view)))
 }
 
 /// `DELETE /api/v1/repositories/{name}`
 pub(super) async fn delete(
     app: Data<App>,
-    manager: Manager,
+    visitor: Visitor,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    app.registry.delete_repository(&manager.on::<Delete>(&app, &name)?).await?;
+    app.registry.delete_repository(&visitor.on::<Delete>(&app, &name)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,13 +5,13 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde_json::json;
 
-use super::manager::Manager;
+use super::caller::Visitor;
 use super::problem::Problem;
 use crate::app::App;
 
 /// `GET /api/v1/system`
-pub(super) async fn get(app: Data<App>, manager: Manager) -> Result<HttpResponse, Problem> {
-    let totals = app.registry.totals(&manager.catalog(&app)?)?;
+pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse, Problem> {
+    let totals = app.registry.totals(&visitor.catalog(&app)?)?;
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "repositories": totals.repositories,

@@ -5,12 +5,15 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use serde::Serialize;
 
-use super::manager::Manager;
-use super::problem::Problem;
-use super::{List, json, time};
+use super::caller::Visitor;
+use super::page::PageQuery;
+use super::problem::{Code, Problem};
+use super::{json, time};
 use crate::app::App;
 use crate::auth::Delete;
+use crate::model::names;
 use crate::model::names::Reference;
+use crate::store::meta::rows;
 
 #[derive(Serialize)]
 struct Tag {
@@ -20,30 +23,44 @@ struct Tag {
     pushed_by: String,
 }
 
+impl From<(String, rows::Tag)> for Tag {
+    fn from((name, row): (String, rows::Tag)) -> Self {
+        Self { name, digest: row.digest.to_string(), pushed_at: time(row.pushed_ms), pushed_by: row.by }
+    }
+}
+
 /// `GET /api/v1/repositories/{name}/-/tags`
 pub(super) async fn list(
     app: Data<App>,
-    manager: Manager,
+    visitor: Visitor,
     name: Path<String>,
+    page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let tags = app.registry.tag_views(&manager.on(&app, &name)?).await?;
-    let tags = tags.into_iter().map(|(name, row)| Tag {
-        name,
-        digest: row.digest.to_string(),
-        pushed_at: time(row.pushed_ms),
-        pushed_by: row.by,
-    });
-    Ok(json(StatusCode::OK, &List::whole(tags.collect())))
+    let found = app.registry.tag_views(&visitor.on(&app, &name)?, page.last(), page.wanted()).await?;
+    Ok(page.answer::<_, Tag>(found, &[], |(name, _)| name.clone()))
+}
+
+/// `GET /api/v1/repositories/{name}/-/tags/{tag}`
+pub(super) async fn show(
+    app: Data<App>,
+    visitor: Visitor,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (name, tag) = path.into_inner();
+    let tag: names::Tag = tag.parse()?;
+    let row = app.registry.tag_view(&visitor.on(&app, &name)?, tag.as_str())?;
+    let unknown = || Problem::new(Code::TagUnknown, format!("there is no tag {tag} in {name}"));
+    Ok(json(StatusCode::OK, &Tag::from((tag.to_string(), row.ok_or_else(unknown)?))))
 }
 
 /// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`: the manifest stays.
 pub(super) async fn delete(
     app: Data<App>,
-    manager: Manager,
+    visitor: Visitor,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (name, tag) = path.into_inner();
-    let grant = manager.on::<Delete>(&app, &name)?;
+    let grant = visitor.on::<Delete>(&app, &name)?;
     app.registry.delete_manifest(&grant, Reference::Tag(tag.parse()?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

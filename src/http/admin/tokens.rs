@@ -6,12 +6,12 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Json, Path};
 use serde::{Deserialize, Serialize};
 
-use super::manager::Manager;
+use super::caller::{Inspector, Manager};
+use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{List, json, time};
+use super::{json, time};
 use crate::app::App;
-use crate::auth::{NewToken, TokenError, TokenView};
-use crate::http::query::Query;
+use crate::auth::{NewToken, TokenView};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
@@ -63,10 +63,14 @@ pub(super) struct New {
 }
 
 /// `GET /api/v1/tokens[?user=NAME]`
-pub(super) async fn list(app: Data<App>, manager: Manager, query: Query) -> Result<HttpResponse, Problem> {
-    let tokens = app.auth.tokens(manager.grant(), query.get("user").map(str::to_owned)).await?;
-    let tokens: Vec<Token> = tokens.into_iter().map(Token::from).collect();
-    Ok(json(StatusCode::OK, &List::whole(tokens)))
+pub(super) async fn list(
+    app: Data<App>,
+    inspector: Inspector,
+    page: PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let (user, last) = (page.filter("user"), page.last_number()?);
+    let found = app.auth.tokens(inspector.grant(), user, last, page.wanted()).await?;
+    Ok(page.answer::<_, Token>(found, &["user"], |token| token.id.to_string()))
 }
 
 /// `POST /api/v1/tokens`
@@ -96,13 +100,11 @@ pub(super) async fn create(
 /// `GET /api/v1/tokens/{id}`
 pub(super) async fn show(
     app: Data<App>,
-    manager: Manager,
+    inspector: Inspector,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id = number(&id)?;
-    let tokens = app.auth.tokens(manager.grant(), None).await?;
-    let token = tokens.into_iter().find(|token| token.id == id).ok_or(TokenError::Unknown(id))?;
-    Ok(json(StatusCode::OK, &Token::from(token)))
+    let view = app.auth.token(inspector.grant(), number(&id)?)?;
+    Ok(json(StatusCode::OK, &Token::from(view)))
 }
 
 /// `DELETE /api/v1/tokens/{id}`: answers what was revoked.

@@ -1,16 +1,18 @@
 //! `/api/v1/users`
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Json, Path};
 use serde::{Deserialize, Serialize};
 
-use super::manager::Manager;
+use super::caller::{Inspector, Manager};
+use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{List, json, time};
+use super::{expected, json_at, time};
 use crate::app::App;
-use crate::auth::{UserChange, UserError, UserView};
+use crate::auth::{UserChange, UserView};
 use crate::telemetry::Secret;
 
 #[derive(Serialize)]
@@ -24,7 +26,7 @@ struct User {
 
 impl From<UserView> for User {
     fn from(view: UserView) -> Self {
-        let UserView { id, name, admin, disabled, created_ms } = view;
+        let UserView { id, name, admin, disabled, created_ms, version: _ } = view;
         Self { id, name, admin, disabled, created_at: time(created_ms) }
     }
 }
@@ -45,11 +47,20 @@ pub(super) struct Change {
     disabled: Option<bool>,
 }
 
+/// An answer with one user.
+fn answer(status: StatusCode, view: UserView) -> HttpResponse {
+    let version = view.version.clone();
+    json_at(status, &version, &User::from(view))
+}
+
 /// `GET /api/v1/users`
-pub(super) async fn list(app: Data<App>, manager: Manager) -> Result<HttpResponse, Problem> {
-    let users = app.auth.users(manager.grant()).await?;
-    let users: Vec<User> = users.into_iter().map(User::from).collect();
-    Ok(json(StatusCode::OK, &List::whole(users)))
+pub(super) async fn list(
+    app: Data<App>,
+    inspector: Inspector,
+    page: PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let found = app.auth.users(inspector.grant(), page.last(), page.wanted()).await?;
+    Ok(page.answer::<_, User>(found, &[], |user| user.name.clone()))
 }
 
 /// `POST /api/v1/users`
@@ -60,7 +71,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let view = app.auth.add_user(manager.grant(), &new.name, Secret::new(new.password), new.admin).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/users/{}", view.name));
-    let mut response = json(StatusCode::CREATED, &User::from(view));
+    let mut response = answer(StatusCode::CREATED, view);
     if let Ok(place) = place {
         response.headers_mut().insert(LOCATION, place);
     }
@@ -70,19 +81,17 @@ pub(super) async fn create(
 /// `GET /api/v1/users/{name}`
 pub(super) async fn show(
     app: Data<App>,
-    manager: Manager,
+    inspector: Inspector,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let users = app.auth.users(manager.grant()).await?;
-    let user = users.into_iter().find(|user| user.name == *name);
-    let user = user.ok_or_else(|| UserError::Unknown(name.into_inner()))?;
-    Ok(json(StatusCode::OK, &User::from(user)))
+    Ok(answer(StatusCode::OK, app.auth.user(inspector.grant(), &name)?))
 }
 
 /// `PATCH /api/v1/users/{name}`
 pub(super) async fn change(
     app: Data<App>,
     manager: Manager,
+    request: HttpRequest,
     name: Path<String>,
     Json(change): Json<Change>,
 ) -> Result<HttpResponse, Problem> {
@@ -94,16 +103,17 @@ pub(super) async fn change(
             return Err(Problem::new(Code::BodyInvalid, "the body has either password or disabled"));
         }
     };
-    let view = app.auth.change_user(manager.grant(), &name, change).await?;
-    Ok(json(StatusCode::OK, &User::from(view)))
+    let view = app.auth.change_user(manager.grant(), &name, expected(&request)?, change).await?;
+    Ok(answer(StatusCode::OK, view))
 }
 
 /// `DELETE /api/v1/users/{name}`
 pub(super) async fn delete(
     app: Data<App>,
     manager: Manager,
+    request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    app.auth.delete_user(manager.grant(), &name).await?;
+    app.auth.delete_user(manager.grant(), &name, expected(&request)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -85,7 +85,11 @@ fn scopes(query: &Query) -> Vec<ScopeRequest> {
 fn refused(error: SignInError) -> ApiError {
     let message = error.to_string();
     match error {
-        SignInError::Missing | SignInError::Malformed | SignInError::Wrong | SignInError::Token => {
+        SignInError::Missing
+        | SignInError::Malformed
+        | SignInError::Wrong
+        | SignInError::Token
+        | SignInError::Personal => {
             ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\"")
         }
         SignInError::Busy(seconds) => {

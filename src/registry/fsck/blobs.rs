@@ -35,6 +35,9 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
             row(check, tx, key, &blob)
         })?;
         for (digest, size, state, generation) in found {
+            if check.is_ended() {
+                break;
+            }
             match state {
                 BlobState::Present => present(check, &digest, size, generation)?,
                 BlobState::Corrupt => {
@@ -99,7 +102,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
         Err(error) => ("blob_unreadable", bytes(size), error.to_string()),
         Ok(None) => ("blob_file_missing", bytes(size), "no file".to_owned()),
         Ok(Some(file)) if file.size() != size => ("blob_size", bytes(size), bytes(file.size())),
-        Ok(Some(_)) if !check.deep => return Ok(()),
+        Ok(Some(_)) if !check.mode.deep => return Ok(()),
         Ok(Some(file)) => match hash(check, &file, digest) {
             Err(error) => ("blob_unreadable", bytes(size), error.to_string()),
             Ok(actual) if actual == *digest => return Ok(()),
@@ -107,7 +110,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
         },
     };
     // A blob that was replaced or removed since its row was read says nothing.
-    let now = check.meta.read_blocking(|tx| tx.get(&tables::BLOB, &key[..]))?;
+    let now = check.meta.read(|tx| tx.get(&tables::BLOB, &key[..]))?;
     if now.is_some_and(|now| now.state == BlobState::Present && now.generation == generation) {
         check.damage(kind, Place::digest(&key), expected, found);
     }
@@ -122,7 +125,7 @@ fn hash(check: &mut Check<'_>, file: &Arc<dyn BlobFile>, digest: &Digest) -> std
     let mut hasher = Hasher::new(digest.algorithm());
     let mut offset = 0;
     let mut spoken = 0;
-    while offset < file.size() {
+    while offset < file.size() && !check.is_ended() {
         let chunk = file.read(offset, CHUNK)?;
         hasher.update(&chunk);
         offset += chunk.len() as u64;
@@ -132,5 +135,6 @@ fn hash(check: &mut Check<'_>, file: &Arc<dyn BlobFile>, digest: &Digest) -> std
             check.speak();
         }
     }
+    check.speak();
     Ok(hasher.finish())
 }

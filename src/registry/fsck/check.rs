@@ -2,51 +2,51 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::ControlFlow;
 
 use super::place::{Located, Place};
-use super::report::{Problem, Progress, Report, Severity};
+use super::report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
 use super::{blobs, counters, files, links, manifests, repositories, tags, totals};
 use crate::store::blob::BlobStore;
-use crate::store::meta::{Key, Meta, Pages, ReadTx, Row, StoreError, Table};
+use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Table};
 
 /// Problems that are listed. A store that lost its blobs has millions, and nobody reads them.
 const MAX_PROBLEMS: usize = 10_000;
 /// Rows between two words about the progress.
 const SPEAK_EVERY: u64 = 1_000;
 
-/// Looks at everything in the store and says what is not as it should be. With `deep` every blob is read and hashed,
-/// else only manifests are. It changes nothing, and expects that nobody else does meanwhile.
+/// A step of the check.
+type Step = fn(&mut Check<'_>) -> Result<(), StoreError>;
+
+/// Looks at everything in the store and says what is not as it should be. It changes nothing. `progress` hears how far
+/// it is, at least a few times a second in long work, and ends it with a break.
+///
+/// # Errors
+/// [`CheckError::Ended`] when `progress` ended it, [`CheckError::Store`] when the store cannot be read at all.
 pub fn check(
     meta: &Meta,
     blobs: &dyn BlobStore,
-    deep: bool,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Report, StoreError> {
+    mode: Mode,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, CheckError> {
     let mut check = Check {
-        meta,
+        meta: meta.reader(),
         blobs,
-        deep,
+        mode,
         repositories: BTreeMap::new(),
         last_sequence: 0,
         last_id: 0,
         report: Report::default(),
         unlisted: 0,
         progress,
-        now: Progress { stage: "", done: 0, total: 0 },
+        now: Progress { stage: "", done: 0, total: 0, bytes: 0 },
+        ended: false,
     };
-    check.run("projects", repositories::projects)?;
-    check.run("repositories", repositories::repositories)?;
-    check.run("manifests", manifests::bodies)?;
-    check.run("manifests", manifests::rows)?;
-    check.run("manifests", manifests::indexes)?;
-    check.run("tags", tags::tags)?;
-    check.run("links", links::links)?;
-    check.run("links", links::indexes)?;
-    check.run("blobs", blobs::blobs)?;
-    check.run("files", files::blobs)?;
-    check.run("uploads", files::uploads)?;
-    check.run("usage", totals::usage)?;
-    check.run("counters", counters::counters)?;
+    let result = check.all();
+    if check.ended {
+        return Err(CheckError::Ended);
+    }
+    result?;
     if check.unlisted > 0 {
         check.note(format!("{} more problems are not listed", check.unlisted));
     }
@@ -55,9 +55,9 @@ pub fn check(
 
 /// What the steps share.
 pub(super) struct Check<'a> {
-    pub(super) meta: &'a Meta,
+    pub(super) meta: Reader<'a>,
     pub(super) blobs: &'a dyn BlobStore,
-    pub(super) deep: bool,
+    pub(super) mode: Mode,
     /// Every repository's name, and the number of each that only other rows speak of.
     pub(super) repositories: BTreeMap<u64, Option<String>>,
     /// The highest sequence number met.
@@ -66,18 +66,40 @@ pub(super) struct Check<'a> {
     pub(super) last_id: u64,
     pub(super) report: Report,
     unlisted: u64,
-    progress: &'a mut dyn FnMut(Progress),
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     now: Progress,
+    ended: bool,
+}
+
+/// How long a report was at the start of a step.
+struct Mark {
+    checked: Checked,
+    problems: usize,
+    notes: usize,
+    unlisted: u64,
 }
 
 impl Check<'_> {
-    fn run(
-        &mut self,
-        stage: &'static str,
-        step: fn(&mut Self) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.now = Progress { stage, done: 0, total: 0 };
-        (self.progress)(self.now);
+    fn all(&mut self) -> Result<(), StoreError> {
+        self.run("projects", repositories::projects)?;
+        self.gather("repositories", repositories::repositories)?;
+        self.run("manifests", manifests::bodies)?;
+        self.run("manifests", manifests::rows)?;
+        self.run("manifests", manifests::indexes)?;
+        self.run("tags", tags::tags)?;
+        self.gather("links", links::links)?;
+        self.run("links", links::indexes)?;
+        self.run("blobs", blobs::blobs)?;
+        self.run("files", files::blobs)?;
+        self.gather("uploads", files::uploads)?;
+        self.gather("usage", totals::usage)?;
+        self.run("counters", counters::counters)
+    }
+
+    /// A step whose every finding compares what one snapshot shows: it is right whoever writes meanwhile.
+    fn run(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
+        self.now = Progress { stage, done: 0, total: 0, bytes: 0 };
+        self.speak();
         match step(self) {
             Err(StoreError::Corrupt { table }) => {
                 self.damage("table_unreadable", Place::STORE, format!("the table {table}"), "damaged pages");
@@ -87,9 +109,55 @@ impl Check<'_> {
         }
     }
 
+    /// A step that compares what it has read at different times. While others write, what it finds may be their work:
+    /// then it runs again over one snapshot, and only what it finds there counts.
+    fn gather(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
+        let mark = Mark {
+            checked: self.report.checked,
+            problems: self.report.problems.len(),
+            notes: self.report.notes.len(),
+            unlisted: self.unlisted,
+        };
+        self.run(stage, step)?;
+        let quiet = self.report.problems.len() == mark.problems && self.unlisted == mark.unlisted;
+        if quiet || !self.mode.others_write || self.ended {
+            return Ok(());
+        }
+        self.report.checked = mark.checked;
+        self.report.problems.truncate(mark.problems);
+        self.report.notes.truncate(mark.notes);
+        self.unlisted = mark.unlisted;
+        self.meta.meta().hold(|meta| {
+            let mut held = Check {
+                meta,
+                blobs: self.blobs,
+                mode: self.mode,
+                repositories: std::mem::take(&mut self.repositories),
+                last_sequence: self.last_sequence,
+                last_id: self.last_id,
+                report: std::mem::take(&mut self.report),
+                unlisted: self.unlisted,
+                progress: &mut *self.progress,
+                now: self.now,
+                ended: false,
+            };
+            let result = held.run(stage, step);
+            let Check { repositories, last_sequence, last_id, report, unlisted, ended, .. } = held;
+            (self.repositories, self.report) = (repositories, report);
+            (self.last_sequence, self.last_id) = (last_sequence, last_id);
+            (self.unlisted, self.ended) = (unlisted, ended);
+            result
+        })
+    }
+
+    /// Whether somebody has ended the check: what it says from now on is not heard.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Adds the rows of a table to what this stage has to do.
     pub(super) fn expect<K: Key, R: Row>(&mut self, table: &Table<K, R>) -> Result<(), StoreError> {
-        self.now.total += self.meta.read_blocking(|tx| tx.count(table))?;
+        self.now.total += self.meta.read(|tx| tx.count(table))?;
         Ok(())
     }
 
@@ -97,16 +165,17 @@ impl Check<'_> {
     pub(super) fn tick(&mut self) {
         self.now.done += 1;
         if self.now.done.is_multiple_of(SPEAK_EVERY) {
-            (self.progress)(self.now);
+            self.speak();
         }
     }
 
     /// Says again how far the check is: during long work on one thing.
     pub(super) fn speak(&mut self) {
-        (self.progress)(self.now);
+        self.now.bytes = self.report.checked.bytes_hashed;
+        self.ended |= (self.progress)(self.now).is_break();
     }
 
-    /// Calls `visit` with each row of a page, as [`Meta::page`] does, and reports those that cannot be read. A visit
+    /// Calls `visit` with each row of a page, as [`Reader::page`] does, and reports those that cannot be read. A visit
     /// that meets a damaged row of another table ends: that row is reported with its own table.
     pub(super) fn page<K, R>(
         &mut self,
@@ -119,6 +188,9 @@ impl Check<'_> {
         R: Row,
         for<'k> K::SelfType<'k>: Located,
     {
+        if self.ended {
+            return Ok(false);
+        }
         let meta = self.meta;
         meta.page(table, pages, |tx, key, row| {
             self.tick();

@@ -48,7 +48,7 @@ impl Sort {
 }
 
 fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(check.meta.clock().now().wall_ms);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(check.meta.meta().clock().now().wall_ms);
     // What comes from the future is young: better a file too many than one too few.
     now.duration_since(modified).map_or(true, |age| age < YOUNG)
 }
@@ -61,11 +61,14 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     let blobs = check.blobs;
     let walked = blobs.walk(&mut |entry| {
         check.tick();
+        if check.is_ended() {
+            return ControlFlow::Break(());
+        }
         match entry {
             Entry::Stranger(path) => strangers.add(0, || path.display().to_string()),
             Entry::Blob { digest, size, modified } => {
                 check.report.checked.files += 1;
-                match check.meta.read_blocking(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
+                match check.meta.read(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
                     Ok(true) => {}
                     Ok(false) if is_young(check, modified) => young.add(size, || digest.to_string()),
                     Ok(false) => old.add(size, || digest.to_string()),

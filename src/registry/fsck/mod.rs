@@ -1,7 +1,8 @@
 //! Whether everything stored is there, whole, and what the rows say it is.
 //!
 //! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. It
-//! changes nothing. What it finds has one of these kinds:
+//! changes nothing and holds nobody up, so a server that runs can do it: what it finds by comparing different moments
+//! it looks for again in a single one. What it finds has one of these kinds:
 //!
 //! | kind | severity | what is wrong |
 //! |---|---|---|
@@ -40,5 +41,22 @@ mod repositories;
 mod tags;
 mod totals;
 
+use std::ops::ControlFlow;
+
 pub use check::check;
-pub use report::{Checked, Problem, Progress, Report, Severity};
+pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
+
+use super::Registry;
+use crate::auth::{Grant, Manage};
+
+impl Registry {
+    /// [`check`] while the server works, on the calling thread, which it keeps for long.
+    pub fn check(
+        &self,
+        _grant: &Grant<Manage>,
+        deep: bool,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, CheckError> {
+        check(&self.meta, self.blobs.as_ref(), Mode { deep, others_write: true }, progress)
+    }
+}

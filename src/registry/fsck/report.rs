@@ -2,8 +2,30 @@
 
 use serde::Serialize;
 
-/// How far the check is.
+use crate::store::meta::StoreError;
+
+/// How a check is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Every blob is read and hashed, not manifests alone.
+    pub deep: bool,
+    /// The store is in use: what changes during the check is no problem.
+    pub others_write: bool,
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Somebody ended the check.
+    #[error("the check was ended")]
+    Ended,
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How far the check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// What is looked at.
     pub stage: &'static str,
@@ -11,6 +33,8 @@ pub struct Progress {
     pub done: u64,
     /// Rows or files in all; 0 where nobody knows.
     pub total: u64,
+    /// Bytes hashed so far, in all stages.
+    pub bytes: u64,
 }
 
 /// What was looked at.

@@ -172,7 +172,7 @@ fn ids<K: Key, R: Row>(
 ) -> Result<(), StoreError> {
     let mut from = Some(0);
     while let Some(first) = from {
-        from = check.meta.read_blocking(|tx| {
+        from = check.meta.read(|tx| {
             let mut next = None;
             tx.scan(&table.raw(), Bound::Included(key(first)), Bound::Unbounded, |key, _| {
                 let id = repository(key);

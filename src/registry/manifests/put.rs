@@ -85,7 +85,7 @@ impl Registry {
         grant: &Grant<Push>,
         put: PutManifest,
     ) -> Result<Stored, RegistryError> {
-        self.space.check()?;
+        self.check_space()?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
             let parse = move || prepare(put).map(Arc::new);
@@ -95,7 +95,7 @@ impl Registry {
                 subject: prepared.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             };
             let bytes = prepared.put.body.len();
-            let strict = registry.limits.require_references;
+            let strict = registry.limits.load().require_references;
             registry
                 .meta
                 .write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, strict))

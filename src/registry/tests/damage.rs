@@ -5,6 +5,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
@@ -77,9 +78,14 @@ impl Store {
 
     fn report(&self, deep: bool) -> Report {
         let server = self.open();
-        let report = fsck::check(&server.meta, server.blobs.as_ref(), deep, &mut |_| {}).unwrap();
+        let [alone, beside_others] = [false, true].map(|others_write| {
+            let mode = fsck::Mode { deep, others_write };
+            fsck::check(&server.meta, server.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(()))
+                .unwrap()
+        });
         server.stop();
-        report
+        assert_eq!(alone, beside_others);
+        alone
     }
 }
 

@@ -58,7 +58,7 @@ impl Registry {
         self.detached(async move {
             let mut state = session.take_over(registry.meta.clock()).await?;
             check_start(&state, start)?;
-            registry.space.check()?;
+            registry.check_space()?;
             let ending = registry.receive(&session, &mut state, range, body, Some(&caller)).await;
             let kept = registry.keep(&session, &mut state, ending, &caller).await?;
             kept.standing(id, state.offset)

@@ -45,7 +45,7 @@ impl Registry {
         grant: &Grant<Push>,
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
-        self.space.check()?;
+        self.check_space()?;
         let repository = if let Some(repository) = grant.repository() {
             repository
         } else {
@@ -90,7 +90,7 @@ impl Registry {
     pub async fn expire_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
         let mut ended = self.expire_rows().await?;
         let now = self.meta.clock().now().running_s;
-        let idle_s = self.limits.upload_idle_s;
+        let idle_s = self.limits.load().upload_idle_s;
         let idle = self
             .sessions
             .all(|session| now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s);

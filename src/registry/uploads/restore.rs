@@ -62,7 +62,7 @@ impl Registry {
     /// Removes the rows of sessions that are not in memory and have been idle for too long.
     pub(super) async fn expire_rows(self: &Arc<Self>) -> Result<usize, RegistryError> {
         let now = self.meta.clock().now().running_s;
-        let idle_s = self.limits.upload_idle_s;
+        let idle_s = self.limits.load().upload_idle_s;
         let rows = self.meta.scan(upload_rows).await?;
         let mut ended = 0;
         for (id, row) in rows {

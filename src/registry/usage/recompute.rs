@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::meta::Meta;
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
+use crate::store::meta::Reader;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows::Usage;
@@ -30,9 +30,9 @@ impl Tally {
         Self { chains, repositories: BTreeMap::new(), projects: BTreeMap::new() }
     }
 
-    /// Counts what the store holds. It reads page by page, so the result is exact only while nobody writes. Rows that
-    /// cannot be read count for nothing.
-    pub(in crate::registry) fn of_store(meta: &Meta, each: EachBlob<'_>) -> Result<Self, StoreError> {
+    /// Counts what the store holds. In short snapshots the result is exact only while nobody writes. Rows that cannot
+    /// be read count for nothing.
+    pub(in crate::registry) fn of_store(meta: Reader<'_>, each: EachBlob<'_>) -> Result<Self, StoreError> {
         let mut tally = Self::new(chains(meta)?);
         meta.sweep(&tables::MANIFEST, Pages::all(), |_, (repository, _), row| {
             if let Some(row) = row {
@@ -53,7 +53,7 @@ impl Tally {
             held.holders.push(repository);
             Ok::<_, StoreError>(())
         })?;
-        meta.read_blocking(|tx| held.count(tx, &mut tally, each))?;
+        meta.read(|tx| held.count(tx, &mut tally, each))?;
         Ok(tally)
     }
 
@@ -121,7 +121,7 @@ impl Held {
 }
 
 /// The projects above each repository.
-fn chains(meta: &Meta) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
+fn chains(meta: Reader<'_>) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
     let mut parents = BTreeMap::new();
     meta.sweep(&tables::PROJECT, Pages::all(), |_, id, row| {
         parents.insert(id, row.and_then(|row| row.parent).map(|parent| parent.0));

@@ -35,7 +35,7 @@ pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
 pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
 pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
-pub use pages::Pages;
+pub use pages::{Pages, Reader};
 pub use redb::Key;
 pub use table::{Raw, Row, Table};
 pub use tx::{ReadTx, Tx, WriteTx};

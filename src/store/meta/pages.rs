@@ -2,9 +2,10 @@
 
 use std::ops::Bound;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use redb::Key;
+use redb::{Database, Key};
 
 use super::Meta;
 use super::error::StoreError;
@@ -44,12 +45,77 @@ fn key<K: Key>(bound: &Bound<Vec<u8>>) -> Bound<K::SelfType<'_>> {
     bound.as_ref().map(|bytes| K::from_bytes(bytes))
 }
 
+/// Reads for long work: each in a short snapshot of its own, or all in one that is held.
+#[derive(Clone, Copy)]
+pub struct Reader<'m> {
+    meta: &'m Meta,
+    held: Option<Held<'m>>,
+}
+
+#[derive(Clone, Copy)]
+struct Held<'m> {
+    tx: &'m ReadTx,
+    database: &'m Weak<Database>,
+}
+
 impl Meta {
-    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one short snapshot, which
+    /// Reads in short snapshots, on the calling thread, which may block.
+    pub const fn reader(&self) -> Reader<'_> {
+        Reader { meta: self, held: None }
+    }
+
+    /// Everything that `read` reads is of one moment. Pages that the snapshot sees cannot be reused while it lives, so
+    /// the file grows with every change meanwhile: only for what must be exact while others write. The snapshot ends
+    /// with [`StoreError::Unavailable`] when the database is closed or reopened.
+    pub fn hold<T, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(Reader<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let database = Arc::downgrade(&self.handle.database()?);
+        self.read_blocking(|tx| read(Reader { meta: self, held: Some(Held { tx, database: &database }) }))
+    }
+
+    /// [`Reader::page`] in a short snapshot.
+    pub fn page<K: Key, R: Row, E: From<StoreError>>(
+        &self,
+        table: &Table<K, R>,
+        pages: &mut Pages,
+        visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        self.reader().page(table, pages, visit)
+    }
+
+    /// [`Reader::sweep`] in short snapshots.
+    pub fn sweep<K: Key, R: Row, E: From<StoreError>>(
+        &self,
+        table: &Table<K, R>,
+        pages: Pages,
+        visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.reader().sweep(table, pages, visit)
+    }
+}
+
+impl<'m> Reader<'m> {
+    /// The metadata that is read.
+    pub const fn meta(self) -> &'m Meta {
+        self.meta
+    }
+
+    /// Reads in a snapshot.
+    pub fn read<T, E: From<StoreError>>(self, read: impl FnOnce(&ReadTx) -> Result<T, E>) -> Result<T, E> {
+        match self.held {
+            None => self.meta.read_blocking(read),
+            Some(held) if self.meta.handle.is_current(held.database) => read(held.tx),
+            Some(_) => Err(StoreError::Unavailable.into()),
+        }
+    }
+
+    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which
     /// `visit` may read from. A row that cannot be decoded comes as `None`. False when there were no more. It runs
     /// on the calling thread, which may block.
     pub fn page<K: Key, R: Row, E: From<StoreError>>(
-        &self,
+        self,
         table: &Table<K, R>,
         pages: &mut Pages,
         mut visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
@@ -57,7 +123,7 @@ impl Meta {
         if pages.end {
             return Ok(false);
         }
-        let last = self.read_blocking(|tx| {
+        let last = self.read(|tx| {
             let started = Instant::now();
             let mut rows = 0;
             let mut last = None;
@@ -83,9 +149,9 @@ impl Meta {
         Ok(true)
     }
 
-    /// Calls `visit` with every row of a table, page by page: see [`Meta::page`].
+    /// Calls `visit` with every row of a table, page by page: see [`Reader::page`].
     pub fn sweep<K: Key, R: Row, E: From<StoreError>>(
-        &self,
+        self,
         table: &Table<K, R>,
         mut pages: Pages,
         mut visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,

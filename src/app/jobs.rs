@@ -1,0 +1,232 @@
+//! Jobs: work that takes longer than an answer may. They live in memory and end with the server: a check changes
+//! nothing, so there is nothing to go on with after a restart.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::App;
+use crate::auth::{Grant, Inspect, Manage};
+use crate::registry::fsck::{CheckError, Progress, Report};
+use crate::store::meta::clock::StoreClock;
+
+/// Jobs that are remembered, the one under way among them. A report may list 10,000 problems.
+const REMEMBERED: usize = 10;
+
+/// What a job is doing, or how it ended.
+#[derive(Clone, Debug)]
+pub enum JobState {
+    /// It works.
+    Running,
+    /// It is done.
+    Done(Arc<Report>),
+    /// It could not go on.
+    Failed(String),
+    /// Somebody ended it, or the server stopped.
+    Cancelled,
+}
+
+/// What is told of a job.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// Its id, which no other job ever has.
+    pub id: Uuid,
+    /// Whether every blob is read.
+    pub deep: bool,
+    /// Who asked for it.
+    pub by: String,
+    /// Since when, in Unix milliseconds.
+    pub started_ms: u64,
+    /// Until when, in Unix milliseconds.
+    pub ended_ms: Option<u64>,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it is doing.
+    pub state: JobState,
+}
+
+/// A check is under way already.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a check is under way already, as job {id}")]
+pub struct CheckRuns {
+    /// That job.
+    pub id: Uuid,
+}
+
+/// The jobs of a server.
+#[derive(Default)]
+pub(super) struct Jobs {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The newest first.
+    jobs: VecDeque<Arc<Job>>,
+    thread: Option<JoinHandle<()>>,
+    stopped: bool,
+}
+
+struct Job {
+    id: Uuid,
+    deep: bool,
+    by: String,
+    started_ms: u64,
+    cancelled: AtomicBool,
+    status: watch::Sender<Status>,
+}
+
+#[derive(Clone)]
+struct Status {
+    progress: Progress,
+    ended_ms: Option<u64>,
+    state: JobState,
+}
+
+impl Job {
+    fn view(&self) -> JobView {
+        let Status { progress, ended_ms, state } = self.status.borrow().clone();
+        let Self { id, deep, by, started_ms, .. } = self;
+        JobView { id: *id, deep: *deep, by: by.clone(), started_ms: *started_ms, ended_ms, progress, state }
+    }
+
+    fn is_running(&self) -> bool {
+        self.status.borrow().ended_ms.is_none()
+    }
+
+    /// Does the work and says how it ended, even when a damaged page ends it in a panic.
+    fn run(&self, app: &Parts, grant: &Grant<Manage>) {
+        let mut hear = |progress| {
+            self.status.send_modify(|status| status.progress = progress);
+            if self.cancelled.load(Ordering::Acquire) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let checked = catch_unwind(AssertUnwindSafe(|| app.registry.check(grant, self.deep, &mut hear)));
+        let state = match checked {
+            Ok(Ok(report)) => {
+                tracing::info!(job = %self.id, problems = report.problems.len(), "the check is done");
+                JobState::Done(Arc::new(report))
+            }
+            Ok(Err(CheckError::Ended)) => {
+                tracing::info!(job = %self.id, "the check was ended");
+                JobState::Cancelled
+            }
+            Ok(Err(CheckError::Store(error))) => {
+                tracing::error!(job = %self.id, %error, "the check could not go on");
+                JobState::Failed(error.to_string())
+            }
+            Err(_) => {
+                tracing::error!(job = %self.id, "the check ended in a panic: the database is damaged");
+                JobState::Failed(
+                    "reading the database ended in a panic; stop the server and run: stowage fsck".to_owned(),
+                )
+            }
+        };
+        let ended_ms = Some(app.clock.now().wall_ms);
+        self.status.send_modify(|status| (status.ended_ms, status.state) = (ended_ms, state));
+    }
+}
+
+/// What a job works on. It does not keep the whole server alive.
+struct Parts {
+    registry: Arc<crate::registry::Registry>,
+    clock: StoreClock,
+}
+
+impl Jobs {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: Uuid) -> Option<Arc<Job>> {
+        self.known().jobs.iter().find(|job| job.id == id).cloned()
+    }
+
+    /// Asks what is under way to end, and everything that begins from now on.
+    fn end(&self) {
+        let mut known = self.known();
+        known.stopped = true;
+        for job in &known.jobs {
+            job.cancelled.store(true, Ordering::Release);
+        }
+    }
+
+    /// Ends what is under way and waits for its end.
+    pub(super) fn stop(&self) {
+        self.end();
+        let thread = self.known().thread.take();
+        if let Some(thread) = thread {
+            // A panic of its own was reported as the job's end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl App {
+    /// Starts a check of everything stored, while the server works.
+    ///
+    /// # Errors
+    /// [`CheckRuns`]: two at once would only make each other slow.
+    pub fn start_check(&self, grant: &Grant<Manage>, deep: bool) -> Result<JobView, CheckRuns> {
+        let clock = self.meta.clock();
+        let mut known = self.jobs.known();
+        if let Some(running) = known.jobs.iter().find(|job| job.is_running()) {
+            return Err(CheckRuns { id: running.id });
+        }
+        let progress = Progress { stage: "start", done: 0, total: 0, bytes: 0 };
+        let (status, _) = watch::channel(Status { progress, ended_ms: None, state: JobState::Running });
+        let job = Arc::new(Job {
+            id: Uuid::new_v4(),
+            deep,
+            by: grant.caller().principal.name().to_owned(),
+            started_ms: clock.now().wall_ms,
+            cancelled: AtomicBool::new(known.stopped),
+            status,
+        });
+        tracing::info!(job = %job.id, deep, by = job.by, "a check begins");
+        let (work, grant) = (Arc::clone(&job), grant.carry());
+        let parts = Parts { registry: Arc::clone(&self.registry), clock };
+        known.thread = Some(std::thread::spawn(move || work.run(&parts, &grant)));
+        known.jobs.push_front(Arc::clone(&job));
+        known.jobs.truncate(REMEMBERED);
+        Ok(job.view())
+    }
+
+    /// Asks all jobs to end: a server that stops waits for the answers of those who wait for a job.
+    pub fn end_jobs(&self) {
+        self.jobs.end();
+    }
+
+    /// The jobs that are remembered, the newest first.
+    pub fn jobs(&self, _grant: &Grant<Inspect>) -> Vec<JobView> {
+        self.jobs.known().jobs.iter().map(|job| job.view()).collect()
+    }
+
+    /// One job, when it has ended or `patience` is over.
+    pub async fn job(&self, _grant: &Grant<Inspect>, id: Uuid, patience: Duration) -> Option<JobView> {
+        let job = self.jobs.find(id)?;
+        if !patience.is_zero() {
+            let mut status = job.status.subscribe();
+            // Running out of patience is an answer, too; the sender lives as long as the job is known.
+            let _ = tokio::time::timeout(patience, status.wait_for(|status| status.ended_ms.is_some())).await;
+        }
+        Some(job.view())
+    }
+
+    /// Asks a job to end, which it does soon. One that has ended stays as it is.
+    pub fn cancel_job(&self, _grant: &Grant<Manage>, id: Uuid) -> Option<JobView> {
+        let job = self.jobs.find(id)?;
+        job.cancelled.store(true, Ordering::Release);
+        Some(job.view())
+    }
+}

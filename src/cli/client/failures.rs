@@ -1,0 +1,123 @@
+//! Why a server was not reached, or what it said instead.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::target::{Network, Target};
+use crate::cli::errors::{Exit, Failure};
+
+pub(super) fn nobody_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// What the admin API said, with an exit code.
+pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure {
+    let exit = match status {
+        400 | 413 | 415 => Exit::Usage,
+        401 => Exit::Unreachable,
+        403 | 409 | 412 => Exit::Refused,
+        404 => Exit::NotFound,
+        _ => Exit::Failed,
+    };
+    // What does not come from the admin API has the form of the registry's errors.
+    let first = &problem["errors"][0];
+    let text = |key: &str| {
+        let key = if first.is_null() {
+            &problem[key]
+        } else if key == "detail" {
+            &first["message"]
+        } else {
+            &first[key]
+        };
+        key.as_str().unwrap_or_default()
+    };
+    let what = match target {
+        Target::Network(Network { token: None, .. }) if status == 401 => {
+            "the server does not know who you are"
+        }
+        _ if text("detail").is_empty() => "the server failed",
+        _ => text("detail"),
+    };
+    let code = if text("code").is_empty() { "UNKNOWN" } else { text("code") };
+    let failure = Failure::new(exit, code, what);
+    let failure = match target {
+        Target::Socket(_) => failure,
+        Target::Network(network) => failure.line("tried", &network.url),
+    };
+    match target {
+        Target::Network(network) if status == 401 => failure.fix(match network.token {
+            None => "add --token-file FILE or set STOWAGE_TOKEN",
+            Some(_) => "make another token on the server: stowage token create USER --name NAME --scopes api",
+        }),
+        _ if text("fix").is_empty() => failure,
+        _ => failure.fix(text("fix")),
+    }
+}
+
+pub(super) fn no_answer(target: &Target) -> Failure {
+    Failure::new(Exit::Unreachable, "SERVER_ANSWER", "what came is no answer of Stowage")
+        .line("tried", target.to_string())
+}
+
+pub(super) fn unreachable(target: &Target, error: &io::Error) -> Failure {
+    let failure = |code| Failure::new(Exit::Unreachable, code, "cannot reach the Stowage server");
+    let tried = format!("{target}: {error}");
+    let socket = match target {
+        Target::Socket(socket) => socket,
+        Target::Network(network) => {
+            let failure = failure("SERVER_UNREACHABLE").line("tried", tried);
+            return match &network.tls {
+                Some(_) if is_about_certificate(error) => failure.fix(
+                    "name the authority that the server's certificate was made with: --ca-file FILE, and the server by a name that is in it",
+                ),
+                Some(_) => failure.fix("is it running, and does it speak TLS there?"),
+                None => failure.fix("is it running there?  With TLS it is https://"),
+            };
+        }
+    };
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return failure("SERVER_UNREACHABLE").line("tried", tried).fix("is it running?  stowage serve");
+    }
+    denied(socket, failure("ADMIN_SOCKET_DENIED").line("tried", tried))
+}
+
+fn is_about_certificate(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some_and(|error| {
+        matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+    })
+}
+
+fn denied(socket: &Path, failure: Failure) -> Failure {
+    let found = fs::metadata(socket).ok();
+    let group = found.as_ref().and_then(|found| name_in("/etc/group", found.gid()));
+    let user = rustix::process::geteuid().as_raw();
+    let user = name_in("/etc/passwd", user).unwrap_or_else(|| user.to_string());
+    let why = match (&found, &group) {
+        (Some(found), Some(group)) => {
+            let owner = name_in("/etc/passwd", found.uid()).unwrap_or_else(|| found.uid().to_string());
+            format!("the socket is {owner}:{group} {:04o}, you are {user}", found.mode() & 0o777)
+        }
+        _ => format!("you are {user}"),
+    };
+    let failure = failure.because(why).fix("run the same command with sudo");
+    match group {
+        Some(group) if group != "root" => {
+            failure.fix(format!("or: sudo usermod -aG {group} {user}   and sign in again"))
+        }
+        _ => failure,
+    }
+}
+
+/// The name of a number in the system's list of users or groups.
+fn name_in(list: &str, id: u32) -> Option<String> {
+    let id = id.to_string();
+    fs::read_to_string(list).ok()?.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
+}

@@ -1,0 +1,37 @@
+//! Ctrl-C during long work: once to stop in order, twice to stop at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::errors::Exit;
+use super::output;
+
+/// Whether somebody wants the work to end.
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// From now on a first Ctrl-C is only noted, and `ending` said. Where that cannot be had, it ends the program.
+    pub(super) fn catch(ending: &'static str) -> Self {
+        let wanted = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&wanted);
+        std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+                return;
+            };
+            runtime.block_on(async {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    noted.store(true, Ordering::Release);
+                    output::note(ending);
+                    if tokio::signal::ctrl_c().await.is_ok() {
+                        std::process::exit(i32::from(Exit::Interrupted.code()));
+                    }
+                }
+            });
+        });
+        Self(wanted)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,17 @@
+//! `stowage openapi`: what the admin API offers, for programs that call it.
+
+use super::errors::{Exit, Failure};
+use super::output;
+use crate::http::admin::OPENAPI;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The running server has it at /api/v1/openapi.json as well.\n\nExamples:\n  stowage openapi > openapi.json\n  \
+                  stowage openapi | less"
+)]
+pub(super) struct Options {}
+
+pub(super) fn run(_: &Options) -> Result<Exit, Failure> {
+    output::print(OPENAPI.trim_end())?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,76 @@
+//! What the admin API offers, as an `OpenAPI` document. The document is more than a description: an operation or a parameter that it
+//! does not have is refused.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use serde_json::Value;
+
+use super::problem::{Code, Problem};
+use super::wrong_method;
+use crate::http::query::Query;
+
+/// The document, as text.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(OPENAPI).expect("the document is JSON, which a test keeps"));
+
+/// `GET /api/v1/openapi.json`
+pub(super) async fn get() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI)
+}
+
+/// Refuses what the document does not have.
+pub(super) async fn refuse_unknown(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if let Some(pattern) = request.match_pattern()
+        && let Some(path) = DOCUMENT["paths"].get(documented(&pattern))
+    {
+        let Some(operation) = path.get(request.method().as_str().to_ascii_lowercase()) else {
+            return Err(wrong_method(request.request()).into());
+        };
+        if let Some(name) = Query::parse(request.query_string()).names().find(|name| !takes(operation, name))
+        {
+            return Err(unknown_parameter(operation, name).into());
+        }
+    }
+    next.call(request).await
+}
+
+/// A route as the document writes it: without the prefix, and parameters by their names alone.
+fn documented(pattern: &str) -> String {
+    pattern.trim_start_matches("/api/v1").replace(":.+}", "}")
+}
+
+fn parameters(operation: &Value) -> impl Iterator<Item = &str> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    // A parameter that lists share is a reference to where it is described.
+    parameters
+        .filter_map(|parameter| match parameter["$ref"].as_str() {
+            Some(place) => DOCUMENT.pointer(place.trim_start_matches('#')),
+            None => Some(parameter),
+        })
+        .filter(|parameter| parameter["in"] == "query")
+        .filter_map(|parameter| parameter["name"].as_str())
+}
+
+fn takes(operation: &Value, name: &str) -> bool {
+    parameters(operation).any(|known| known == name)
+}
+
+fn unknown_parameter(operation: &Value, name: &str) -> Problem {
+    let name: String = name.chars().take(40).collect();
+    let known: Vec<&str> = parameters(operation).collect();
+    let known = if known.is_empty() {
+        "none is known here".to_owned()
+    } else {
+        format!("known here: {}", known.join(", "))
+    };
+    Problem::new(Code::ParameterUnknown, format!("there is no query parameter {name:?}; {known}"))
+}

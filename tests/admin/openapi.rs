@@ -1,0 +1,187 @@
+//! The `OpenAPI` document and the API say the same.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::program::{PASSWORD, Place, over_socket};
+use crate::support::content;
+
+/// Whether `value` is as `schema` says; the document uses no more of JSON Schema than this.
+fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
+    if let Some(place) = schema["$ref"].as_str() {
+        let schema = document.pointer(place.trim_start_matches('#')).unwrap_or_else(|| panic!("{place}"));
+        return check(document, schema, value, at);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let schema = if value.is_null() { &any[1] } else { &any[0] };
+        return check(document, schema, value, at);
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let kinds = &schema["type"];
+    let fits = kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.contains(&json!(kind)));
+    assert!(fits, "{at} is a {kind}: {schema}");
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{at} is {value}");
+    }
+    if schema["format"] == "date-time" && !value.is_null() {
+        value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(document, &schema["items"], item, &format!("{at}/{index}"));
+    }
+    if let (Some(object), Some(properties)) = (value.as_object(), schema["properties"].as_object()) {
+        for (name, value) in object {
+            let schema =
+                properties.get(name).unwrap_or_else(|| panic!("{at} has {name}, the document has not"));
+            check(document, schema, value, &format!("{at}/{name}"));
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(object.contains_key(name.as_str().unwrap()), "{at} lacks {name}");
+        }
+    }
+}
+
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap();
+        methods.iter().map(|(method, operation)| (path.clone(), method.clone(), operation.clone()))
+    });
+    operations.collect()
+}
+
+#[test]
+fn every_operation_of_the_document_answers_as_it_says() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    content::push_image(&admin, "team/app", "1", b"layer");
+    content::push_image(&admin, "team/app", "2", b"other");
+    let printed: Value =
+        serde_json::from_str(&place.run_elsewhere(&["openapi"], &[]).expect(0).stdout).unwrap();
+    let document = server.client().get("/api/v1/openapi.json").expect(200).json();
+    assert_eq!(printed, document);
+    let user = json!({"name": "omar", "password": PASSWORD});
+    let token = json!({"user": "omar", "name": "ci", "scopes": ["read_registry"], "lifetime_s": 3600});
+    let call = |operation: &str, path: &str, body: &Value| {
+        let all = operations(&document);
+        let (_, method, found) = all.iter().find(|(_, _, found)| found["operationId"] == operation).unwrap();
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        if !body.is_null() {
+            check(&document, &found["requestBody"]["content"]["application/json"]["schema"], body, operation);
+        }
+        let headers: &[(&str, &str)] =
+            if body.is_null() { &[] } else { &[("Content-Type", "application/json")] };
+        let response =
+            admin.send(&method.to_uppercase(), &format!("/api/v1{path}"), headers, text.as_bytes());
+        let answers = found["responses"].as_object().unwrap();
+        let answer = answers.get(&response.status.to_string());
+        let answer = answer.unwrap_or_else(|| panic!("{operation}: {response:?}"));
+        match answer["content"]["application/json"]["schema"].as_object() {
+            Some(_) => {
+                let value = response.json();
+                check(&document, &answer["content"]["application/json"]["schema"], &value, operation);
+            }
+            None => assert!(response.body.is_empty(), "{operation}: {response:?}"),
+        }
+        for header in answer["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+            assert!(response.header(&header.to_lowercase()).is_some(), "{operation} has no {header}");
+        }
+        response
+    };
+    let mut called = BTreeSet::new();
+    let none = Value::Null;
+    let mut run = |operation: &str, path: &str, body: &Value| {
+        called.insert(operation.to_owned());
+        call(operation, path, body)
+    };
+    run("createUser", "/users", &user);
+    run("changeUser", "/users/omar", &json!({"disabled": true}));
+    run("showUser", "/users/omar", &none);
+    let id = run("createToken", "/tokens", &token).json()["id"].to_string();
+    run("showToken", &format!("/tokens/{id}"), &none);
+    run("listUsers", "/users?limit=1", &none);
+    run("listTokens", "/tokens?user=omar", &none);
+    run("revokeToken", &format!("/tokens/{id}"), &none);
+    run("deleteUser", "/users/omar", &none);
+    run("listRepositories", "/repositories", &none);
+    run("showRepository", "/repositories/team/app", &none);
+    run("listTags", "/repositories/team/app/-/tags", &none);
+    run("showTag", "/repositories/team/app/-/tags/1", &none);
+    run("deleteTag", "/repositories/team/app/-/tags/1", &none);
+    let job = run("startCheck", "/checks", &json!({"deep": true})).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{job}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("listJobs", "/jobs", &none);
+    run("cancelJob", &format!("/jobs/{job}/cancel"), &none);
+    run("showSystem", "/system", &none);
+    run("deleteRepository", "/repositories/team/app", &none);
+    run("showOpenapi", "/openapi.json", &none);
+    let documented: BTreeSet<String> = operations(&document)
+        .iter()
+        .map(|(_, _, operation)| operation["operationId"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(called, documented);
+    let problem = &document["paths"]["/users"]["get"]["responses"]["default"]["content"];
+    let answer = admin.get("/api/v1/users/nobody").expect(404).json();
+    check(&document, &problem["application/problem+json"]["schema"], &answer, "problem");
+}
+
+#[test]
+fn what_is_not_in_the_document_is_refused() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    let document = server.client().get("/api/v1/openapi.json").expect(200).json();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let concrete = path.replace("{name}", "admin").replace("{id}", "1").replace("{tag}", "t");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if methods.get(method.to_lowercase()).is_some() {
+                continue;
+            }
+            let path = format!("/api/v1{concrete}");
+            let (status, _, body) = over_socket(&place.socket(), method, &path, "", "");
+            assert_eq!(status, 405, "{method} {path}: {body}");
+            assert_eq!(admin.send(method, &path, &[], b"").status, 405, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn the_document_holds_together() {
+    let place = Place::new();
+    let document: Value =
+        serde_json::from_str(&place.run_elsewhere(&["openapi"], &[]).expect(0).stdout).unwrap();
+    let text = document.to_string();
+    let mut used = BTreeSet::new();
+    for (_, rest) in text.match_indices("\"$ref\":\"#").map(|(at, found)| text.split_at(at + found.len())) {
+        let place = rest.split('"').next().unwrap();
+        assert!(document.pointer(place).is_some(), "{place}");
+        used.insert(place.to_owned());
+    }
+    for kind in ["schemas", "parameters"] {
+        for name in document["components"][kind].as_object().unwrap().keys() {
+            assert!(used.contains(&format!("/components/{kind}/{name}")), "nothing uses {name}");
+        }
+    }
+    for (path, method, operation) in operations(&document) {
+        let described = |parameter: &Value| match parameter["$ref"].as_str() {
+            Some(place) => document.pointer(place.trim_start_matches('#')).unwrap().clone(),
+            None => parameter.clone(),
+        };
+        let parameters: Vec<Value> =
+            operation["parameters"].as_array().into_iter().flatten().map(described).collect();
+        for part in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            let found = parameters.iter().any(|other| other["name"] == part && other["in"] == "path");
+            assert!(found, "{method} {path}: {part}");
+        }
+        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{method} {path}");
+    }
+}
