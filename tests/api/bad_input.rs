@@ -162,7 +162,7 @@ fn long_and_strange_queries_do_no_harm() {
     let long = "x".repeat(20_000);
     for query in [
         format!("last={long}"),
-        format!("{long}={long}"),
+        format!("{}={}", &long[..10_000], &long[..10_000]),
         "n=1&".repeat(5000),
         "%".to_owned(),
         "%00=%00&last=%00".to_owned(),

@@ -191,8 +191,8 @@ fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
         let head = format!("{target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", hidden.len());
         reader.get_mut().write_all(head.as_bytes()).unwrap();
         reader.get_mut().write_all(hidden.as_bytes()).unwrap();
-        let answer = read_response(&mut reader, false);
-        assert_eq!(answer.header("connection"), Some("close"), "{target}");
+        // It ends the connection, or has been read and thrown away by then.
+        read_response(&mut reader, false);
         reader.get_ref().shutdown(Shutdown::Write).unwrap();
         assert_eq!(reader.fill_buf().unwrap(), b"", "{target}: something else was answered");
         client.get("/v2/a/manifests/t").expect(200);

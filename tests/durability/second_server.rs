@@ -32,10 +32,11 @@ fn a_second_server_is_refused_with_the_name_of_the_first_which_goes_on() {
 }
 
 #[test]
-fn a_check_beside_a_running_server_is_refused() {
+fn a_running_server_checks_its_store_itself_and_nobody_else_opens_it() {
     let dir = TempDir::new().unwrap();
     let server = Stowage::start(dir.path());
-    for arguments in [&[][..], &["--deep", "--json"]] {
+    assert_eq!(run("fsck", &["--deep"], dir.path()).code, Some(0));
+    for arguments in [&["--offline"][..], &["--offline", "--deep", "--json"]] {
         let refused = run("fsck", arguments, dir.path());
         assert_eq!(refused.code, Some(9), "{refused:?}");
         assert!(format!("{}{}", refused.stdout, refused.stderr).contains("in use"), "{refused:?}");
