@@ -55,6 +55,14 @@ fn every_setting_is_explained() {
     }
 }
 
+#[test]
+fn what_a_reload_changes_is_marked() {
+    for row in rows() {
+        let key = format!("{}.{}", row.table, row.key);
+        assert_eq!(row.text.starts_with("(reload) "), config::takes_effect_at_once(&key), "{key}");
+    }
+}
+
 /// Run with `UPDATE_DOCS=1` to write the page anew.
 #[test]
 fn the_reference_page_follows_the_example() {

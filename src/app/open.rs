@@ -6,13 +6,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
 use super::{App, MANIFEST_BYTES, limits};
-use crate::auth::{Auth, Policy, UserError};
+use crate::auth::{Auth, Policy, Settings, UserError};
 use crate::config;
 use crate::config::Config;
 use crate::registry::Registry;
@@ -169,10 +170,20 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
     let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
     let handle = runtime.handle().clone();
-    let policy = if open_registry { Policy::Open } else { Policy::SignIn };
+    let policy = if open_registry {
+        Policy::Open
+    } else {
+        Policy::SignIn { anonymous_pull: config.auth.anonymous_pull }
+    };
     let database = data_dir.join(meta::FILE_NAME);
-    let auth = Auth::new(Arc::clone(&meta), policy, handle.clone())
-        .map_err(|error| OpenError::from_store(&database, error))?;
+    let settings = Settings {
+        data_dir: data_dir.clone(),
+        initial_admin: config.auth.initial_admin.clone(),
+        token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
+        upload_idle_s: config.storage.gc.upload_idle.as_secs(),
+    };
+    let auth = Auth::new(Arc::clone(&meta), policy, settings, handle.clone())
+        .map_err(io_at(&data_dir.join("keys")))?;
     let auth = Arc::new(auth);
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, limits(&config));
     let swept = runtime.block_on(registry.sweep_uploads(&auth.system("start")));
@@ -192,6 +203,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
             made.map_err(|error| match error {
                 UserError::File { path, source } => OpenError::Io { path, source },
                 UserError::Store(error) => OpenError::from_store(&database, error),
+                refused => OpenError::Io { path: database.clone(), source: io::Error::other(refused) },
             })?
         }
     };

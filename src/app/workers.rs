@@ -1,4 +1,4 @@
-//! What runs by itself: pulls are written, idle uploads end. A worker ends with its `App`.
+//! What runs by itself: pulls are written, idle uploads and sign-ins end. A worker ends with its `App`.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -8,6 +8,7 @@ use super::App;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
+const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) fn start(app: &Arc<App>) {
     every(app, STORE_PULLS_EVERY, |app| async move {
@@ -18,6 +19,15 @@ pub(super) fn start(app: &Arc<App>) {
     every(app, EXPIRE_UPLOADS_EVERY, |app| async move {
         if let Err(error) = app.registry.expire_uploads(&app.auth.system("uploads")).await {
             tracing::warn!(%error, "idle uploads could not be ended");
+        }
+    });
+    every(app, EXPIRE_SIGN_INS_EVERY, |app| async move {
+        match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::debug!(removed, "removed refresh tokens that are good for nothing any more");
+            }
+            Err(error) => tracing::warn!(%error, "old refresh tokens could not be removed"),
         }
     });
 }

@@ -12,30 +12,50 @@ use super::principal::Principal;
 
 /// Headers that are remembered. When it is full it is emptied: everybody is verified once more.
 const CAPACITY: usize = 10_000;
+/// Bytes of a token that is looked at; ours are far below.
+const MAX_TOKEN: usize = 16 << 10;
 
-/// A name and a password (RFC 7617).
+/// What a header holds.
+pub(super) enum Header<'h> {
+    /// A name and a password (RFC 7617).
+    Basic(Basic),
+    /// A registry token (RFC 6750).
+    Bearer(&'h str),
+}
+
+/// A name and a password.
 pub(super) struct Basic {
     pub(super) name: String,
     pub(super) password: String,
 }
 
-impl Basic {
-    pub(super) fn parse(header: &str) -> Option<Self> {
-        let (scheme, encoded) = header.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 2 * password::MAX_LENGTH {
+impl<'h> Header<'h> {
+    pub(super) fn parse(header: &'h str) -> Option<Self> {
+        let (scheme, rest) = header.split_once(' ')?;
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return (!rest.is_empty() && rest.len() <= MAX_TOKEN).then_some(Self::Bearer(rest));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") || rest.len() > 2 * password::MAX_LENGTH {
             return None;
         }
-        let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+        let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
         let (name, password) = decoded.split_once(':')?;
-        Some(Self { name: name.to_owned(), password: password.to_owned() })
+        Some(Self::Basic(Basic { name: name.to_owned(), password: password.to_owned() }))
     }
+}
+
+struct Known {
+    principal: Principal,
+    /// Unix milliseconds at which the header stops being good by itself.
+    until_ms: u64,
 }
 
 /// Headers that were verified, by a keyed hash: no password stays in memory, and a change of anybody's rights
 /// (another epoch) makes every entry unknown.
 pub(super) struct Cache {
     key: [u8; 32],
-    known: RwLock<HashMap<[u8; 32], Principal>>,
+    known: RwLock<HashMap<[u8; 32], Known>>,
 }
 
 impl Cache {
@@ -52,16 +72,17 @@ impl Cache {
         *hasher.finalize().as_bytes()
     }
 
-    pub(super) fn get(&self, key: &[u8; 32]) -> Option<Principal> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    pub(super) fn get(&self, key: &[u8; 32], wall_ms: u64) -> Option<Principal> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).filter(|known| wall_ms < known.until_ms).map(|known| known.principal.clone())
     }
 
-    pub(super) fn put(&self, key: [u8; 32], principal: Principal) {
+    pub(super) fn put(&self, key: [u8; 32], principal: Principal, until_ms: u64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= CAPACITY {
             known.clear();
         }
-        known.insert(key, principal);
+        known.insert(key, Known { principal, until_ms });
     }
 }
 
@@ -71,23 +92,27 @@ mod tests {
 
     #[test]
     fn a_basic_header_is_read_whatever_the_case_of_its_scheme() {
-        let basic = Basic::parse("bAsIc YWRtaW46YTpi").unwrap();
+        let Some(Header::Basic(basic)) = Header::parse("bAsIc YWRtaW46YTpi") else { panic!("not read") };
         assert_eq!((basic.name.as_str(), basic.password.as_str()), ("admin", "a:b"));
+        assert!(matches!(Header::parse("BEARER a.b.c"), Some(Header::Bearer("a.b.c"))));
     }
 
     #[test]
     fn headers_of_other_forms_are_not_read() {
-        for header in ["", "Basic", "Bearer YWRtaW46YTpi", "Basic ***", "Basic YWRtaW4=", "Basic /w=="] {
-            assert!(Basic::parse(header).is_none(), "{header}");
+        for header in
+            ["", "Basic", "Bearer ", "Digest YWRtaW46YTpi", "Basic ***", "Basic YWRtaW4=", "Basic /w=="]
+        {
+            assert!(Header::parse(header).is_none(), "{header}");
         }
-        assert!(Basic::parse(&format!("Basic {}", STANDARD.encode("a".repeat(4000)))).is_none());
+        assert!(Header::parse(&format!("Basic {}", STANDARD.encode("a".repeat(4000)))).is_none());
     }
 
     #[test]
-    fn another_epoch_makes_a_remembered_header_unknown() {
+    fn a_remembered_header_is_unknown_in_another_epoch_and_after_its_time() {
         let cache = Cache::new();
-        cache.put(cache.key("Basic x", 1), Principal::Anonymous);
-        assert!(cache.get(&cache.key("Basic x", 1)).is_some());
-        assert!(cache.get(&cache.key("Basic x", 2)).is_none());
+        cache.put(cache.key("Basic x", 1), Principal::Anybody, 100);
+        assert!(cache.get(&cache.key("Basic x", 1), 99).is_some());
+        assert!(cache.get(&cache.key("Basic x", 1), 100).is_none());
+        assert!(cache.get(&cache.key("Basic x", 2), 99).is_none());
     }
 }

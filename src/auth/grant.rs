@@ -4,18 +4,20 @@
 use std::fmt;
 
 use super::policy;
-use super::policy::Policy;
+use super::policy::{No, Policy, Question};
 use super::principal::Caller;
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
+use crate::model::time::Now;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
+use crate::store::meta::WriteTx;
 use crate::store::meta::tables;
 
 /// What a grant permits.
 pub trait Action: Copy + Send + Sync + 'static {
     /// What it is permitted on.
-    type Target: Clone + fmt::Debug + Send + Sync + 'static;
+    type Target: Target;
     /// The kind for the policy.
     const KIND: Kind;
 }
@@ -31,6 +33,8 @@ pub enum Kind {
     Delete,
     /// List the repositories.
     Catalog,
+    /// See and change users, tokens and the server.
+    Manage,
     /// What the server does by itself.
     System,
 }
@@ -57,6 +61,8 @@ actions! {
     Delete on Repository;
     /// Listing the repositories.
     Catalog on ();
+    /// Seeing and changing users, tokens and the server.
+    Manage on ();
     /// What the server does by itself.
     System on &'static str;
 }
@@ -94,25 +100,75 @@ impl<A: Action> Grant<A> {
         &self.caller
     }
 
+    /// The same permission for work that outlives the request. It is checked again at its use like every other.
+    #[must_use]
+    pub fn carry(&self) -> Self {
+        Self {
+            caller: self.caller.clone(),
+            target: self.target.clone(),
+            epoch: self.epoch,
+            policy: self.policy,
+        }
+    }
+
     /// What it was permitted on.
     pub const fn target(&self) -> &A::Target {
         &self.target
     }
 
-    /// Checks inside a transaction that the permission still holds: at once while nothing about anybody's rights
-    /// has changed, by the policy otherwise.
-    pub fn recheck(&self, tx: &impl Tx) -> Result<Result<(), Withdrawn>, StoreError> {
-        if tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch {
-            return Ok(Ok(()));
-        }
-        let permitted =
-            A::KIND == Kind::System || policy::permits(self.policy, &self.caller.principal, A::KIND, tx)?;
-        Ok(if permitted { Ok(()) } else { Err(Withdrawn) })
+    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
+    /// bounds do not count here: its bearer could ask for one that covers it.
+    pub fn sees(&self, name: &str, now: Now, tx: &impl Tx) -> Result<bool, StoreError> {
+        let kind = Kind::Pull;
+        let answer = self.ask(kind, Some((name, None)), now, tx)?;
+        Ok(answer != Err(No::Right))
     }
 
-    /// Whether the caller may read the repository `name`, so that an answer may speak of it.
-    pub fn sees(&self, _name: &str, tx: &impl Tx) -> Result<bool, StoreError> {
-        policy::permits(self.policy, &self.caller.principal, Kind::Pull, tx)
+    fn ask(
+        &self,
+        kind: Kind,
+        repository: Option<(&str, Option<RepoId>)>,
+        now: Now,
+        tx: &impl Tx,
+    ) -> Result<Result<(), No>, StoreError> {
+        let principal = &self.caller.principal;
+        let question = Question { policy: self.policy, principal, kind, repository, wall_ms: now.wall_ms };
+        policy::ask(question, tx)
+    }
+}
+
+/// What a grant is checked again on.
+pub trait Target: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The repository's name and number, where it is one.
+    fn repository(&self) -> Option<(&str, Option<RepoId>)>;
+}
+
+impl Target for () {
+    fn repository(&self) -> Option<(&str, Option<RepoId>)> {
+        None
+    }
+}
+
+impl Target for &'static str {
+    fn repository(&self) -> Option<(&str, Option<RepoId>)> {
+        None
+    }
+}
+
+impl Target for Repository {
+    fn repository(&self) -> Option<(&str, Option<RepoId>)> {
+        Some((self.name.as_str(), self.id))
+    }
+}
+
+impl<A: Action> Grant<A> {
+    /// Checks inside a transaction that the permission still holds: at once while nothing about anybody's rights
+    /// has changed, by the policy otherwise.
+    pub fn recheck(&self, tx: &WriteTx<'_>) -> Result<Result<(), Withdrawn>, StoreError> {
+        if A::KIND == Kind::System || tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch {
+            return Ok(Ok(()));
+        }
+        Ok(self.ask(A::KIND, self.target.repository(), tx.now(), tx)?.map_err(|_| Withdrawn))
     }
 }
 
@@ -132,16 +188,5 @@ impl<A: Action<Target = Repository>> Grant<A> {
     /// The repository's number, or `None` while it does not exist.
     pub const fn repository(&self) -> Option<RepoId> {
         self.target.id
-    }
-
-    /// The same permission for work that outlives the request. It is checked again at its use like every other.
-    #[must_use]
-    pub fn carry(&self) -> Self {
-        Self {
-            caller: self.caller.clone(),
-            target: self.target.clone(),
-            epoch: self.epoch,
-            policy: self.policy,
-        }
     }
 }

@@ -1,56 +1,62 @@
 //! Who somebody is and what they may do. The only maker of [`Grant`]s.
 
+mod access;
+mod buckets;
 mod credentials;
 mod grant;
+mod issue;
+mod jwt;
 mod password;
 mod policy;
 mod principal;
+mod refresh;
+mod scopes;
+mod secret;
+mod sign_in;
+mod tokens;
 mod users;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle as Runtime;
 
-pub use grant::{Action, Catalog, Delete, Grant, Kind, Pull, Push, Repository, System, Withdrawn};
+pub use access::{AccessEntry, ScopeRequest};
+pub use grant::{
+    Action, Catalog, Delete, Grant, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
+};
+pub use issue::{Applicant, Issued};
 pub use policy::Policy;
-pub use principal::{Caller, Principal};
-pub use users::{NewAdmin, UserError};
+pub use principal::{Caller, Credential, Principal};
+pub use scopes::{ScopeError, Scopes};
+pub use sign_in::{Lateness, SignInError};
+pub use tokens::{NewToken, TokenError, TokenView};
+pub use users::{NewAdmin, UserChange, UserError, UserView};
 
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
-use crate::model::names::UserId;
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::tables;
-use credentials::{Basic, Cache};
+use buckets::Buckets;
+use credentials::Cache;
+use jwt::Signer;
 use password::Passwords;
+use policy::{No, Question};
 
-/// Why somebody was not recognised.
-#[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// Nothing was sent.
-    #[error("sign in first: docker login")]
-    Missing,
-    /// The header is not one that this registry understands.
-    #[error("the Authorization header is not `Basic` with a base64 of name:password")]
-    Malformed,
-    /// The name or the password is wrong, or the user is disabled.
-    #[error("the user name or the password is wrong")]
-    Wrong,
-    /// Too many sign-ins wait already.
-    #[error("too many sign-ins at once; try again in a few seconds")]
-    Busy,
-    /// The store could not tell.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+/// The name of this service in challenges and tokens.
+pub const SERVICE: &str = "stowage";
 
 /// Why something was not permitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// A registry token is not for this; another one may be.
+    #[error("the registry token does not cover this")]
+    Scope,
     /// The caller may not know of the repository.
     #[error("the repository is not known to the registry, or you may not see it")]
     Hidden,
@@ -62,25 +68,43 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
+/// What the gate is set to.
+pub struct Settings {
+    /// Where the key and the first admin's password are.
+    pub data_dir: PathBuf,
+    /// The name of the first admin.
+    pub initial_admin: String,
+    /// How long registry tokens are valid, in seconds.
+    pub token_ttl_s: AtomicU64,
+    /// How late a registry token may be on an upload that it began, in seconds.
+    pub upload_idle_s: u64,
+}
+
 /// Recognises callers and grants what the policy permits.
 pub struct Auth {
     meta: Arc<Meta>,
     policy: Policy,
+    settings: Settings,
     epoch: AtomicU64,
     cache: Cache,
     passwords: Passwords,
+    buckets: Buckets,
+    signer: Signer,
 }
 
 impl Auth {
     /// The gate of one store.
-    pub fn new(meta: Arc<Meta>, policy: Policy, runtime: Runtime) -> Result<Self, StoreError> {
-        let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0);
+    pub fn new(meta: Arc<Meta>, policy: Policy, settings: Settings, runtime: Runtime) -> io::Result<Self> {
+        let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ())).map_err(io::Error::other)?.unwrap_or(0);
         Ok(Self {
+            signer: Signer::open(&settings.data_dir)?,
             meta,
             policy,
+            settings,
             epoch: AtomicU64::new(epoch),
             cache: Cache::new(),
             passwords: Passwords::new(runtime),
+            buckets: Buckets::default(),
         })
     }
 
@@ -89,69 +113,75 @@ impl Auth {
         self.policy
     }
 
-    /// Recognises the sender of an `Authorization` header.
-    pub async fn authenticate(&self, header: Option<&str>) -> Result<Principal, SignInError> {
-        if self.policy == Policy::Open {
-            return Ok(Principal::Anonymous);
-        }
-        let header = header.ok_or(SignInError::Missing)?;
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let key = self.cache.key(header, epoch);
-        if let Some(principal) = self.cache.get(&key) {
-            return Ok(principal);
-        }
-        let Basic { name, password } = Basic::parse(header).ok_or(SignInError::Malformed)?;
-        let user = self.meta.get(|tx| {
-            let Some(id) = tx.get(&tables::USER_NAME, name.as_str())? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
-        })?;
-        let stored =
-            user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
-        let right = self.passwords.verify(stored, password).await.map_err(|_| SignInError::Busy)?;
-        let (true, Some((id, user))) = (right, user) else {
-            return Err(SignInError::Wrong);
-        };
-        let principal = Principal::User { id, name: Arc::from(user.name) };
-        self.cache.put(key, principal.clone());
-        Ok(principal)
-    }
-
     /// Permits `A` on the repository `name`, or says why not.
     pub fn repository<A>(&self, caller: &Caller, name: &RepoName) -> Result<Grant<A>, Refusal>
     where
         A: Action<Target = Repository>,
     {
         let epoch = self.epoch.load(Ordering::Acquire);
-        let (permitted, sees, id) = self.meta.get(|tx| {
-            let id = tx.get(&tables::REPOSITORY_NAME, name.as_str())?;
-            let permitted = policy::permits(self.policy, &caller.principal, A::KIND, tx)?;
-            let sees = permitted || policy::permits(self.policy, &caller.principal, Kind::Pull, tx)?;
-            Ok::<_, StoreError>((permitted, sees, id))
+        let wall_ms = self.meta.clock().now().wall_ms;
+        let (answer, sees, id) = self.meta.get(|tx| {
+            let id = tx.get(&tables::REPOSITORY_NAME, name.as_str())?.map(RepoId);
+            let question = Question {
+                policy: self.policy,
+                principal: &caller.principal,
+                kind: A::KIND,
+                repository: Some((name.as_str(), id)),
+                wall_ms,
+            };
+            let answer = policy::ask(question, tx)?;
+            let sees = answer.is_ok() || policy::ask(Question { kind: Kind::Pull, ..question }, tx)?.is_ok();
+            Ok::<_, StoreError>((answer, sees, id))
         })?;
-        match (permitted, sees) {
-            (true, _) => {
-                let target = Repository { name: name.clone(), id: id.map(RepoId) };
-                Ok(Grant::new(caller.clone(), target, epoch, self.policy))
+        match (answer, sees) {
+            (Ok(()), _) => {
+                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy))
             }
-            (false, true) => Err(Refusal::Denied(match A::KIND {
-                Kind::Delete => "deleting is for admins",
-                _ => "you may not change it",
+            // A token that covers too little and one for what does not exist are answered alike.
+            (Err(_), _) if caller.principal.access().is_some() => Err(Refusal::Scope),
+            (Err(No::Scope | No::Right), true) => Err(Refusal::Denied(match A::KIND {
+                Kind::Delete => "deleting is for admins with a credential that may delete",
+                _ => "this credential may not change it",
             })),
-            (false, false) => Err(Refusal::Hidden),
+            (Err(No::Scope | No::Right), false) => Err(Refusal::Hidden),
         }
     }
 
     /// Permits the listing of repositories, or says why not.
     pub fn catalog(&self, caller: &Caller) -> Result<Grant<Catalog>, Refusal> {
+        self.plain(caller)
+    }
+
+    /// Permits the management of users, tokens and the server, or says why not.
+    pub fn manage(&self, caller: &Caller) -> Result<Grant<Manage>, Refusal> {
+        self.plain(caller)
+    }
+
+    fn plain<A: Action<Target = ()>>(&self, caller: &Caller) -> Result<Grant<A>, Refusal> {
         let epoch = self.epoch.load(Ordering::Acquire);
-        let permitted =
-            self.meta.get(|tx| policy::permits(self.policy, &caller.principal, Kind::Catalog, tx))?;
-        if permitted { Ok(Grant::new(caller.clone(), (), epoch, self.policy)) } else { Err(Refusal::Hidden) }
+        let wall_ms = self.meta.clock().now().wall_ms;
+        let principal = &caller.principal;
+        let question = Question { policy: self.policy, principal, kind: A::KIND, repository: None, wall_ms };
+        match self.meta.get(|tx| policy::ask(question, tx))? {
+            Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, self.policy)),
+            Err(_) if principal.access().is_some() => Err(Refusal::Scope),
+            Err(_) => Err(Refusal::Denied("this is for admins")),
+        }
     }
 
     /// Permits a background worker of the server to do its work.
     pub fn system(&self, worker: &'static str) -> Grant<System> {
-        let caller = Caller { principal: Principal::Anonymous, address: None };
+        let caller = Caller { principal: Principal::Local { name: worker.into() }, address: None };
         Grant::new(caller, worker, self.epoch.load(Ordering::Acquire), self.policy)
     }
+
+    /// Takes over the epoch after a change, so that it counts from the next request on.
+    fn done<T, E: From<StoreError>>(&self, result: Result<T, E>) -> Result<T, E> {
+        let epoch = self.meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()).map_err(E::from))?.unwrap_or(0);
+        self.epoch.store(epoch, Ordering::Release);
+        result
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use argon2::Version;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 
+use crate::telemetry::Secret;
+
 /// Verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
 const AT_ONCE: usize = 2;
 /// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
@@ -43,6 +45,17 @@ impl Passwords {
             queue: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
             decoy: DECOY.to_owned(),
         }
+    }
+
+    /// The string to store for a new password.
+    pub(super) async fn hash(&self, password: Secret<String>) -> String {
+        // The pool is never closed, and losing the permit would only mean a third thread.
+        let permit = Arc::clone(&self.running).acquire_owned().await;
+        let task = self.runtime.spawn_blocking(move || {
+            let _held = permit;
+            hash(password.expose())
+        });
+        task.await.unwrap_or_default()
     }
 
     /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is false.

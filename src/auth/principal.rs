@@ -1,21 +1,48 @@
-//! Who is calling.
+//! Who is calling, by what, and within which bounds.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::access::Access;
+use super::scopes::Scopes;
 use crate::model::names::UserId;
 use crate::store::meta::rows::Owner;
+
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The password, at this version of it.
+    Password(u64),
+    /// A personal token.
+    Token(u64),
+}
 
 /// Somebody who was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// Somebody unnamed, in an open registry.
-    Anonymous,
+    Anybody,
+    /// Somebody unnamed with an anonymous token.
+    Anonymous {
+        /// What the token is for.
+        access: Arc<Access>,
+    },
     /// A user of the registry.
     User {
         /// The stable number.
         id: UserId,
         /// The name, for people.
+        name: Arc<str>,
+        /// How the user signed in.
+        credential: Credential,
+        /// What the credential may be used for.
+        scopes: Scopes,
+        /// What a registry token is for; `None` for the credential itself.
+        access: Option<Arc<Access>>,
+    },
+    /// Somebody at the admin socket, by the name of the local user. The file's mode is the gate.
+    Local {
+        /// The local user's name.
         name: Arc<str>,
     },
 }
@@ -24,16 +51,26 @@ impl Principal {
     /// The name for logs, histories and events.
     pub fn name(&self) -> &str {
         match self {
-            Self::Anonymous => "anonymous",
-            Self::User { name, .. } => name,
+            Self::Anybody | Self::Anonymous { .. } => "anonymous",
+            Self::User { name, .. } | Self::Local { name } => name,
         }
     }
 
     /// Whose the upload sessions are that this caller opens.
     pub const fn owner(&self) -> Owner {
         match self {
-            Self::Anonymous => Owner::Anonymous,
-            Self::User { id, .. } => Owner::User(*id),
+            Self::Anybody | Self::Anonymous { .. } | Self::Local { .. } => Owner::Anonymous,
+            Self::User { id, credential: Credential::Password(_), .. } => Owner::User(*id),
+            Self::User { credential: Credential::Token(token), .. } => Owner::Token(*token),
+        }
+    }
+
+    /// What a registry token is for, if the caller has come with one.
+    pub fn access(&self) -> Option<&Access> {
+        match self {
+            Self::Anonymous { access } => Some(access),
+            Self::User { access, .. } => access.as_deref(),
+            Self::Anybody | Self::Local { .. } => None,
         }
     }
 }
@@ -48,6 +85,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same caller with all that the identity may do, whatever the registry token at hand covers: its bearer could
+    /// ask for another one.
+    #[must_use]
+    pub fn by_right(&self) -> Self {
+        let mut caller = self.clone();
+        if let Principal::User { access, .. } = &mut caller.principal {
+            *access = None;
+        }
+        caller
+    }
+
     /// The address for histories and events; empty when there is none.
     pub fn address_text(&self) -> String {
         self.address.map(|address| address.to_string()).unwrap_or_default()

@@ -1,18 +1,20 @@
-//! The users: until there is a command for them, the first admin.
+//! The users: made, changed and removed by whoever may manage. Every change raises the epoch, so that it counts from
+//! the next request on.
 
 use std::fs;
 use std::io;
 use std::io::Write as _;
+use std::ops::{Bound, ControlFlow};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
 
 use super::Auth;
+use super::grant::{Grant, Manage, Withdrawn};
 use super::password;
+use super::tokens;
 use crate::store::meta;
 use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
+use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows::{AuditEntry, User};
 use crate::store::meta::tables;
@@ -20,8 +22,12 @@ use crate::telemetry::Secret;
 
 /// The file in the data directory that holds a generated password until it is changed.
 const PASSWORD_FILE: &str = "initial-admin-password";
+/// Characters of a password at least.
+const SHORTEST: usize = 12;
+/// Characters of a user's name at most.
+const LONGEST_NAME: usize = 64;
 
-/// Why the first admin could not be made.
+/// Why a user was not made or changed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The store failed.
@@ -35,6 +41,32 @@ pub enum UserError {
         /// What the system said.
         source: io::Error,
     },
+    /// The right to do this was withdrawn meanwhile.
+    #[error("the right to manage users was withdrawn meanwhile")]
+    Withdrawn,
+    /// There is no such user.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    /// The name is taken.
+    #[error("there is a user {0:?} already")]
+    Exists(String),
+    /// The name cannot be one.
+    #[error(
+        "{0:?} cannot be a user name: use 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit"
+    )]
+    Name(String),
+    /// The password is too short or too long.
+    #[error("a password has 12 to 1,024 characters")]
+    Password,
+    /// The last admin would be gone.
+    #[error("{0:?} is the last admin who can sign in; make another one first: stowage user add NAME --admin")]
+    LastAdmin(String),
+}
+
+impl From<Withdrawn> for UserError {
+    fn from(Withdrawn: Withdrawn) -> Self {
+        Self::Withdrawn
+    }
 }
 
 /// The admin that was made at this start.
@@ -47,7 +79,138 @@ pub struct NewAdmin {
     pub file: Option<PathBuf>,
 }
 
+/// What is told of a user.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct UserView {
+    /// The stable number.
+    pub id: u64,
+    /// The name to sign in with.
+    pub name: String,
+    /// May do everything.
+    pub admin: bool,
+    /// May not sign in.
+    pub disabled: bool,
+    /// When the user was made, in Unix milliseconds.
+    pub created_ms: u64,
+}
+
+impl UserView {
+    fn new(id: u64, user: &User) -> Self {
+        let User { name, admin, disabled, created_ms, .. } = user;
+        Self { id, name: name.clone(), admin: *admin, disabled: *disabled, created_ms: *created_ms }
+    }
+}
+
+/// A change of a user.
+pub enum UserChange {
+    /// Another password. Tokens stay; what was signed in with the old password ends.
+    Password(Secret<String>),
+    /// No sign-in any more.
+    Disable,
+    /// Sign-in again.
+    Enable,
+}
+
 impl Auth {
+    /// All users, by name.
+    pub async fn users(&self, _grant: &Grant<Manage>) -> Result<Vec<UserView>, UserError> {
+        self.meta
+            .scan(|tx| {
+                let mut users = Vec::new();
+                tx.scan(&tables::USER, Bound::Unbounded, Bound::Unbounded, |id, user| {
+                    users.push(UserView::new(id, &user));
+                    ControlFlow::Continue(())
+                })?;
+                users.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(users)
+            })
+            .await
+    }
+
+    /// Makes a user.
+    pub async fn add_user(
+        &self,
+        grant: &Grant<Manage>,
+        name: &str,
+        new_password: Secret<String>,
+        admin: bool,
+    ) -> Result<UserView, UserError> {
+        check_name(name)?;
+        check_password(&new_password)?;
+        let (grant, name) = (grant.carry(), name.to_owned());
+        let password_hash = self.passwords.hash(new_password).await;
+        let view = self.meta.write(move |tx| {
+            grant.recheck(tx)??;
+            if tx.get(&tables::USER_NAME, name.as_str())?.is_some() {
+                return Err(UserError::Exists(name.clone()));
+            }
+            let id = tx.next_id();
+            let user = new_user(tx, &name, &password_hash, admin);
+            tx.put(&tables::USER, id, &user)?;
+            tx.put(&tables::USER_NAME, name.as_str(), &id)?;
+            changed(tx, &grant, "user.create", &name)?;
+            Ok(UserView::new(id, &user))
+        });
+        self.done(view.await)
+    }
+
+    /// Changes a user.
+    pub async fn change_user(
+        &self,
+        grant: &Grant<Manage>,
+        name: &str,
+        change: UserChange,
+    ) -> Result<UserView, UserError> {
+        let (password_hash, action) = match change {
+            UserChange::Password(new_password) => {
+                check_password(&new_password)?;
+                (Some(self.passwords.hash(new_password).await), "user.password")
+            }
+            UserChange::Disable => (None, "user.disable"),
+            UserChange::Enable => (None, "user.enable"),
+        };
+        let (grant, name) = (grant.carry(), name.to_owned());
+        let view = self.meta.write(move |tx| {
+            grant.recheck(tx)??;
+            let (id, mut user) = find(tx, &name)?;
+            match &password_hash {
+                Some(hash) => {
+                    user.password_hash.clone_from(hash);
+                    user.password_version += 1;
+                }
+                None => user.disabled = action == "user.disable",
+            }
+            if user.disabled && user.admin && !another_admin(tx, id)? {
+                return Err(UserError::LastAdmin(name.clone()));
+            }
+            tx.put(&tables::USER, id, &user)?;
+            changed(tx, &grant, action, &name)?;
+            Ok(UserView::new(id, &user))
+        });
+        let view = self.done(view.await)?;
+        if action == "user.password" {
+            self.forget_password_file(&view.name);
+        }
+        Ok(view)
+    }
+
+    /// Removes a user with all tokens. What the user pushed stays.
+    pub async fn delete_user(&self, grant: &Grant<Manage>, name: &str) -> Result<(), UserError> {
+        let (grant, name) = (grant.carry(), name.to_owned());
+        let deleted = self.meta.write(move |tx| {
+            grant.recheck(tx)??;
+            let (id, user) = find(tx, &name)?;
+            if user.admin && !another_admin(tx, id)? {
+                return Err(UserError::LastAdmin(name.clone()));
+            }
+            tokens::delete_all_of(tx, id)?;
+            tx.delete(&tables::USER, id)?;
+            tx.delete(&tables::USER_NAME, name.as_str())?;
+            Ok(changed(tx, &grant, "user.delete", &name)?)
+        });
+        self.done(deleted.await)
+    }
+
     /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
     /// written and synced to its file before the user exists, so that a crash never leaves an admin nobody can be.
     pub async fn ensure_admin(
@@ -59,60 +222,112 @@ impl Auth {
         if self.meta.scan(any_user).await? {
             return Ok(None);
         }
-        let (password, file) = if let Some(given) = given {
+        check_name(name)?;
+        let (new_password, file) = if let Some(given) = given {
             (given, None)
         } else {
-            let password = Secret::new(password::generate());
+            let generated = Secret::new(password::generate());
             let path = data_dir.join(PASSWORD_FILE);
-            write_secret(&path, password.expose())
+            write_secret(&path, generated.expose())
                 .map_err(|source| UserError::File { path: path.clone(), source })?;
-            (password, Some(path))
+            (generated, Some(path))
         };
         let user_name = name.to_owned();
-        let password_hash = password::hash(password.expose());
-        let made = self
-            .meta
-            .write(move |tx| {
-                if any_user(tx)? {
-                    return Ok(false);
-                }
-                add_admin(tx, &user_name, &password_hash).map(|()| true)
-            })
-            .await?;
-        self.refresh_epoch()?;
-        Ok(made.then(|| NewAdmin { name: name.to_owned(), password, file }))
+        let password_hash = password::hash(new_password.expose());
+        let made = self.meta.write(move |tx| {
+            if any_user(tx)? {
+                return Ok(false);
+            }
+            let id = tx.next_id();
+            tx.put(&tables::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
+            tx.put(&tables::USER_NAME, user_name.as_str(), &id)?;
+            raise_epoch(tx)?;
+            note(tx, "system", "", "user.create", &user_name)?;
+            Ok::<_, UserError>(true)
+        });
+        let made = self.done(made.await)?;
+        Ok(made.then(|| NewAdmin { name: name.to_owned(), password: new_password, file }))
     }
 
-    fn refresh_epoch(&self) -> Result<(), StoreError> {
-        let epoch = self.meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0);
-        self.epoch.store(epoch, Ordering::Release);
-        Ok(())
+    /// The generated password is no secret of anybody's any more once it is changed.
+    fn forget_password_file(&self, name: &str) {
+        let path = self.settings.data_dir.join(PASSWORD_FILE);
+        if name == self.settings.initial_admin
+            && let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %path.display(), %error, "the file of the old password could not be removed");
+        }
     }
 }
 
-fn any_user(tx: &impl meta::Tx) -> Result<bool, StoreError> {
-    tx.any(&tables::USER, std::ops::Bound::Unbounded, std::ops::Bound::Unbounded)
-}
-
-fn add_admin(tx: &WriteTx<'_>, name: &str, password_hash: &str) -> Result<(), StoreError> {
-    let id = tx.next_id();
-    let user = User {
+fn new_user(tx: &WriteTx<'_>, name: &str, password_hash: &str, admin: bool) -> User {
+    User {
         name: name.to_owned(),
         password_hash: password_hash.to_owned(),
-        admin: true,
+        admin,
         disabled: false,
         created_ms: tx.now().wall_ms,
-    };
-    tx.put(&tables::USER, id, &user)?;
-    tx.put(&tables::USER_NAME, name, &id)?;
+        password_version: 1,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), UserError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    let fits = name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(good);
+    if fits { Ok(()) } else { Err(UserError::Name(name.chars().take(LONGEST_NAME).collect())) }
+}
+
+fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
+    let length = new_password.expose().chars().count();
+    if (SHORTEST..=password::MAX_LENGTH).contains(&length) { Ok(()) } else { Err(UserError::Password) }
+}
+
+pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {
+    let unknown = || UserError::Unknown(name.to_owned());
+    let id = tx.get(&tables::USER_NAME, name)?.ok_or_else(unknown)?;
+    Ok((id, tx.get(&tables::USER, id)?.ok_or_else(unknown)?))
+}
+
+fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {
+    tx.any(&tables::USER, Bound::Unbounded, Bound::Unbounded)
+}
+
+fn another_admin(tx: &impl Tx, but: u64) -> Result<bool, StoreError> {
+    let mut found = false;
+    tx.scan(&tables::USER, Bound::Unbounded, Bound::Unbounded, |id, user| {
+        found |= id != but && user.admin && !user.disabled;
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
+}
+
+/// Raises the epoch and writes the audit entry of a change of somebody's rights.
+pub(super) fn changed(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Manage>,
+    action: &str,
+    target: &str,
+) -> Result<(), StoreError> {
+    raise_epoch(tx)?;
+    let caller = grant.caller();
+    note(tx, caller.principal.name(), &caller.address_text(), action, target)
+}
+
+fn raise_epoch(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let epoch = tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0);
-    tx.put(&tables::AUTH_EPOCH, (), &(epoch + 1))?;
+    tx.put(&tables::AUTH_EPOCH, (), &(epoch + 1))
+}
+
+fn note(tx: &WriteTx<'_>, actor: &str, address: &str, action: &str, target: &str) -> Result<(), StoreError> {
     let entry = AuditEntry {
         at_ms: tx.now().wall_ms,
-        actor: "system".to_owned(),
-        address: String::new(),
-        action: "user.create".to_owned(),
-        target: name.to_owned(),
+        actor: actor.to_owned(),
+        address: address.to_owned(),
+        action: action.to_owned(),
+        target: target.to_owned(),
     };
     tx.put(&tables::AUDIT, tx.next_sequence(), &entry)
 }

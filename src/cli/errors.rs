@@ -21,8 +21,12 @@ pub(super) enum Exit {
     Usage,
     /// The configuration, or what is stored, is not for this version.
     Configuration,
+    /// The server cannot be reached, or not by this user.
+    Unreachable,
     /// What was named is not there.
     NotFound,
+    /// A rule or a right says no.
+    Refused,
     /// Something stored is damaged or missing.
     Integrity,
     /// Another process has the store.
@@ -37,7 +41,9 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Configuration => 3,
+            Self::Unreachable => 4,
             Self::NotFound => 5,
+            Self::Refused => 6,
             Self::Integrity => 7,
             Self::InUse => 9,
         }
@@ -91,6 +97,11 @@ impl Failure {
     /// The ways to put it right.
     pub(super) fn fixes(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(|(label, _)| label == FIX).map(|(_, text)| text.as_str())
+    }
+
+    /// The ways to put it right, for one text.
+    pub(super) fn all_fixes(&self) -> String {
+        self.fixes().collect::<Vec<_>>().join("; ")
     }
 
     /// Everything else, for one text.

@@ -1,15 +1,27 @@
 //! The command line: one file per command, one form for every error, one place that writes to the terminal.
 
+mod check_config;
 mod child;
+mod client;
+mod completions;
 mod errors;
 mod fsck;
+mod init;
+mod man;
+mod offline;
 mod output;
 mod probe;
 mod process;
 mod program;
 mod progress;
+mod prompt;
+mod repo;
 mod serve;
 mod settings;
+mod status;
+mod tag;
+mod token;
+mod user;
 mod version;
 
 pub use program::main;

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::errors::{Exit, Failure};
-use super::{fsck, output, probe, serve, version};
+use super::{
+    check_config, completions, fsck, init, man, output, probe, repo, serve, status, tag, token, user, version,
+};
 use crate::config::Environment;
 
 #[derive(Parser)]
@@ -24,7 +26,7 @@ struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Global {
     /// Read the settings from FILE, and from conf.d/*.toml beside it
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -38,8 +40,26 @@ pub(super) struct Global {
 enum Command {
     /// Run the registry
     Serve(serve::Options),
+    /// Say whether the server runs and what it holds
+    Status(status::Options),
+    /// Write a configuration file to start from
+    Init(init::Options),
+    /// Check the configuration; nothing is started
+    CheckConfig(check_config::Options),
+    /// Make, change and remove users
+    User(user::Options),
+    /// Make and revoke the tokens that users sign in with instead of a password
+    Token(token::Options),
+    /// List, show and delete repositories
+    Repo(repo::Options),
+    /// List and delete tags
+    Tag(tag::Options),
     /// Check that everything stored is there and whole; the server must not run
     Fsck(fsck::Options),
+    /// Write what completes commands in a shell
+    Completions(completions::Options),
+    /// Write the manual pages
+    Man(man::Options),
     /// Say which version this is
     Version(version::Options),
     #[command(hide = true)]
@@ -74,6 +94,15 @@ impl Cli {
         let environment = Environment::of_process();
         match self.command {
             Command::Serve(options) => serve::run(&options, &self.global, &environment),
+            Command::Status(options) => status::run(&options, &self.global, &environment),
+            Command::Init(options) => init::run(&options),
+            Command::CheckConfig(options) => check_config::run(&options, &self.global, &environment),
+            Command::Repo(options) => repo::run(&options, &self.global, &environment),
+            Command::Tag(options) => tag::run(&options, &self.global, &environment),
+            Command::Completions(options) => completions::run(&options, &Self::command()),
+            Command::Man(options) => man::run(&options, Self::command()),
+            Command::User(options) => user::run(&options, &self.global, &environment),
+            Command::Token(options) => token::run(&options, &self.global, &environment),
             Command::Fsck(options) => fsck::run(&options, &self.global, &environment),
             Command::Version(options) => version::run(&options),
             Command::FsckChild(options) => Ok(fsck::run_child(&options)),
@@ -86,6 +115,12 @@ impl Command {
     /// The name for the JSON document, when one was asked for.
     fn json(&self) -> Option<&'static str> {
         match self {
+            Self::Status(options) if options.reach.json => Some(status::NAME),
+            Self::CheckConfig(options) if options.json => Some(check_config::NAME),
+            Self::Repo(options) if options.reach.json => Some(options.name()),
+            Self::Tag(options) if options.reach.json => Some(options.name()),
+            Self::User(options) if options.reach.json => Some(options.name()),
+            Self::Token(options) if options.reach.json => Some(options.name()),
             Self::Fsck(options) if options.json => Some(fsck::NAME),
             Self::Version(options) if options.json => Some(version::NAME),
             _ => None,
@@ -95,8 +130,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -106,7 +139,12 @@ mod tests {
 
     #[test]
     fn every_shown_command_has_a_description_and_two_examples() {
-        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+        while let Some(command) = commands.pop() {
+            if command.is_hide_set() {
+                continue;
+            }
+            commands.extend(command.get_subcommands().cloned());
             let help = command.clone().render_long_help().to_string();
             let examples = help.split("Examples:").nth(1).unwrap_or_default();
             assert!(examples.matches("\n  stowage ").count() >= 2, "{help}");

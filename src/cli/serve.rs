@@ -1,10 +1,13 @@
 //! `stowage serve`: runs the registry.
 
+mod admin_socket;
 mod banner;
 mod ephemeral;
 mod first_admin;
 mod open_door;
+mod reload;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use std::time::Instant;
 
 use self::banner::Banner;
 use self::ephemeral::Ephemeral;
+use self::reload::{Reload, Sources};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::probe;
@@ -25,8 +29,9 @@ use crate::config::Flags;
 use crate::config::Loaded;
 use crate::config::LogFilter;
 use crate::config::LogFormat;
+use crate::config::Scheme;
 use crate::config::parse_listen;
-use crate::server::Server;
+use crate::server::{Server, Signals, Tls};
 use crate::telemetry;
 use crate::telemetry::Stderr;
 
@@ -56,22 +61,24 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let started = Instant::now();
     let ephemeral = options.ephemeral.then(Ephemeral::create).transpose()?;
-    let mut loaded = settings::load(global, environment, options.flags(ephemeral.as_ref()))?;
-    if ephemeral.is_some() {
-        // The file may name the disk of a registry that is to stay.
-        loaded.config.storage.blob_dir = PathBuf::new();
-    }
+    let sources = Sources {
+        global: global.clone(),
+        environment: environment.clone(),
+        flags: options.flags(ephemeral.as_ref()),
+        ephemeral: options.ephemeral,
+    };
+    let loaded = sources.load()?;
     open_door::refuse_network(options, &loaded.config.server.listen)?;
     let stderr = settings::stderr(global, environment);
     let log = telemetry::init(&loaded.config.log, stderr).map_err(|error| {
         Failure::new(Exit::Failed, "NO_LOG", error.to_string()).because(telemetry::Chain(&error).to_string())
     })?;
-    let serve = Serve { started, options, environment, loaded, stderr };
+    let serve = Serve { started, options, environment, sources, loaded, stderr };
     match serve.start() {
         Ok(running) => serve.run(running, &log),
         Err(failure) if serve.logs_json() => {
-            let fixes = failure.fixes().collect::<Vec<_>>().join("; ");
-            tracing::error!(code = failure.code, why = failure.reasons(), fix = fixes, "{}", failure.what);
+            let (why, fix) = (failure.reasons(), failure.all_fixes());
+            tracing::error!(code = failure.code, why, fix, "{}", failure.what);
             Ok(failure.exit)
         }
         Err(failure) => Err(failure),
@@ -94,6 +101,7 @@ struct Serve<'a> {
     started: Instant,
     options: &'a Options,
     environment: &'a Environment,
+    sources: Sources,
     loaded: Loaded,
     stderr: Stderr,
 }
@@ -111,9 +119,10 @@ impl Serve<'_> {
         for address in config.server.listen.iter().filter(|address| address.port() != 0) {
             TcpListener::bind(address).map_err(|error| Failure::cannot_listen(*address, &error))?;
         }
+        let tls = Tls::load(&config.server.tls, self.environment)?;
         let (data_dir, _) = settings::directories(&self.loaded, self.environment)?;
         let first_admin = first_admin::choose(self.options, &self.loaded, self.environment, &data_dir)?;
-        open_door::warn(self.options, &config.server.listen);
+        open_door::warn(self.options, &config.server);
         probe::after_unclean_stop(&data_dir)?;
         let app = App::open(Start {
             config: config.clone(),
@@ -122,17 +131,28 @@ impl Serve<'_> {
             first_admin,
             hooks: Hooks::default(),
         })?;
-        let server = Server::bind(config, app.clone())
+        let server = Server::bind(config, tls, app.clone())
             .map_err(|error| Failure::cannot_listen(error.addr, &error.source))?;
+        let server = match admin_socket::bind(&self.loaded, self.environment, &data_dir)? {
+            Some(socket) => server.with_admin_socket(socket),
+            None => server,
+        };
         Ok(Running { app, server, data_dir })
     }
 
     fn run(&self, running: Running, log: &telemetry::Guard) -> Result<Exit, Failure> {
         let Running { app, server, data_dir } = running;
+        let failed = |error: io::Error| {
+            Failure::new(Exit::Failed, "SERVER_FAILED", "the server failed").because(error.to_string())
+        };
+        // Whoever is told that the server is ready may send it signals.
+        let signals = Signals::catch().map_err(failed)?;
         let banner = Banner {
             file: self.loaded.file.clone(),
             free_bytes: banner::free_bytes(&data_dir),
             addresses: server.addresses(),
+            scheme: if server.live().certificate.is_some() { Scheme::Https } else { Scheme::Http },
+            public_url: self.loaded.config.server.public_url.clone(),
             new_admin: app.new_admin(),
             open: self.options.anonymous,
             data_dir,
@@ -150,9 +170,9 @@ impl Serve<'_> {
         }
         // The password is on nobody's way from here on.
         drop(banner);
-        server.run().map_err(|error| {
-            Failure::new(Exit::Failed, "SERVER_FAILED", "the server failed").because(error.to_string())
-        })?;
+        let reload =
+            Reload::new(self.sources.clone(), &self.loaded, server.live(), log.filter(), self.stderr);
+        server.run(signals, move || reload.run()).map_err(failed)?;
         tracing::info!("stopped");
         Ok(Exit::Done)
     }

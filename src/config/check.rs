@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::settings::Config;
+use super::tls::TlsMode;
 use crate::model::units::HumanDuration;
 
 const SECOND: u64 = 1;
+const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const MIB: u64 = 1 << 20;
 
@@ -52,6 +54,11 @@ impl Config {
         problems.at_least("server.max_connections", server.max_connections, 1);
         problems.no_shorter("server.client_header_timeout", server.client_header_timeout, SECOND);
         problems.no_shorter("server.client_idle_timeout", server.client_idle_timeout, SECOND);
+        let files =
+            [("server.tls.cert_file", &server.tls.cert_file), ("server.tls.key_file", &server.tls.key_file)];
+        for (key, _) in files.iter().filter(|(_, file)| server.tls.mode == TlsMode::Files && !file.is_set()) {
+            problems.add(key, "is empty", "name a PEM file, or set server.tls.mode = \"off\"");
+        }
     }
 
     fn check_storage(&self, problems: &mut Problems) {
@@ -80,6 +87,16 @@ impl Config {
         if name.is_empty() || name.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) {
             let fix = "use letters, digits, `-`, `_` and `.`, for example initial_admin = \"admin\"";
             problems.add("auth.initial_admin", &format!("is {name:?}"), fix);
+        }
+        let mode = self.auth.admin_socket.mode;
+        if mode.bits() & 0o007 != 0 {
+            let fix =
+                "who may open the socket may do everything: end the mode with 0, for example mode = \"0660\"";
+            problems.add("auth.admin_socket.mode", &format!("is {mode}"), fix);
+        }
+        let ttl = self.auth.token_ttl;
+        if !(MINUTE..=24 * HOUR).contains(&ttl.as_secs()) {
+            problems.add("auth.token_ttl", &format!("is {ttl}"), "set it to 1m or more and 24h or less");
         }
     }
 }
@@ -141,6 +158,7 @@ mod tests {
         config.server.max_connections = 0;
         config.server.client_header_timeout = "0s".parse().unwrap();
         config.server.client_idle_timeout = "0s".parse().unwrap();
+        config.server.tls.mode = TlsMode::Files;
         config.storage.data_dir = "~/data".into();
         config.storage.blob_dir = "~/blobs".into();
         config.storage.metadata_cache = "1KiB".parse().unwrap();
@@ -154,6 +172,8 @@ mod tests {
                 "server.max_connections",
                 "server.client_header_timeout",
                 "server.client_idle_timeout",
+                "server.tls.cert_file",
+                "server.tls.key_file",
                 "storage.data_dir",
                 "storage.blob_dir",
                 "storage.metadata_cache",

@@ -8,26 +8,37 @@ mod check;
 mod environment;
 mod error;
 mod file;
+mod file_mode;
 mod listen;
 mod load;
 mod log_filter;
 mod min_free;
+mod network;
 mod paths;
+mod public_url;
+mod reload;
 mod schema;
 mod secret_file;
 mod settings;
 mod suggest;
+mod tls;
 
 pub use check::Problem;
 pub use environment::{Environment, VariableProblem};
 pub use error::{ConfigError, FileProblem};
+pub use file_mode::{FileMode, FileModeError};
 pub use listen::parse_listen;
 pub use load::{Flags, Loaded, Request, Source, load};
 pub use log_filter::{LogFilter, LogFilterError};
 pub use min_free::{MinFree, MinFreeError};
-pub use paths::{blob_dir, data_dir};
+pub use network::{Network, NetworkError};
+pub use paths::{admin_socket, blob_dir, data_dir};
+pub use public_url::{PublicUrl, PublicUrlError, Scheme, is_authority};
+pub use reload::{Change, Reloaded, takes_effect_at_once};
 pub use schema::{Kind, Setting, settings};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use settings::{
-    AuthConfig, Config, GcConfig, LogConfig, LogFormat, RegistryConfig, ServerConfig, StorageConfig,
+    AdminSocketConfig, AuthConfig, Config, GcConfig, LogConfig, LogFormat, RegistryConfig, ServerConfig,
+    StorageConfig,
 };
+pub use tls::{TlsConfig, TlsMode, TlsVersion};

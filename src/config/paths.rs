@@ -5,11 +5,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
+use super::load::{Loaded, Source};
 use super::settings::Config;
 
 /// The file that is read when none is named and it is there.
 pub(super) const PACKAGED_FILE: &str = "/etc/stowage/stowage.toml";
 const PACKAGED_DATA: &str = "/var/lib/stowage";
+const PACKAGED_RUN: &str = "/run/stowage";
+const SOCKET: &str = "admin.sock";
 
 /// The data directory: as set; else systemd's; else the package's when its file is in force; else the user's.
 pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment) -> PathBuf {
@@ -39,6 +42,32 @@ pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
     if set.as_os_str().is_empty() { data_dir.to_owned() } else { set.clone() }
 }
 
+/// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a second server
+/// has its own; else the package's when its file is in force; else in a data directory that is set; else the user's
+/// runtime directory; else in the data directory.
+pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
+    let config = &loaded.config;
+    let socket = &config.auth.admin_socket;
+    if !socket.enabled {
+        return None;
+    }
+    if !socket.path.as_os_str().is_empty() {
+        return Some(socket.path.clone());
+    }
+    let own = data_dir.join(SOCKET);
+    if matches!(loaded.source("storage.data_dir"), Source::Flag(_)) {
+        return Some(own);
+    }
+    if loaded.file.as_deref() == Some(Path::new(PACKAGED_FILE)) {
+        return Some(Path::new(PACKAGED_RUN).join(SOCKET));
+    }
+    if !config.storage.data_dir.as_os_str().is_empty() {
+        return Some(own);
+    }
+    let runtime = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(runtime.map_or(own, |runtime| runtime.join("stowage").join(SOCKET)))
+}
+
 // systemd separates several directories with colons.
 fn first_of_list(list: &OsStr) -> Option<PathBuf> {
     let first = list.as_bytes().split(|byte| *byte == b':').next()?;
@@ -47,6 +76,8 @@ fn first_of_list(list: &OsStr) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -74,6 +105,36 @@ mod tests {
             let shown = format!("{set:?} {file:?} {environment:?}");
             let environment: Environment = environment.into_iter().collect();
             assert_eq!(data_dir(&config, file.map(Path::new), &environment), Path::new(expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_admin_socket_follows_its_table() {
+        let runtime = ("XDG_RUNTIME_DIR", "/run/user/1000");
+        let (file, flag) = (Source::File { path: "x".into(), line: 1 }, Source::Flag("--data-dir"));
+        for (path, set, file, environment, expected) in [
+            ("/x.sock", Some(&flag), Some(PACKAGED_FILE), vec![runtime], "/x.sock"),
+            ("", Some(&flag), Some(PACKAGED_FILE), vec![runtime], "/data/admin.sock"),
+            ("", Some(&file), Some(PACKAGED_FILE), vec![runtime], "/run/stowage/admin.sock"),
+            ("", None, Some(PACKAGED_FILE), vec![], "/run/stowage/admin.sock"),
+            ("", Some(&file), Some("/own.toml"), vec![runtime], "/data/admin.sock"),
+            ("", None, None, vec![runtime], "/run/user/1000/stowage/admin.sock"),
+            ("", None, None, vec![("XDG_RUNTIME_DIR", "relative")], "/data/admin.sock"),
+            ("", None, None, vec![], "/data/admin.sock"),
+        ] {
+            let mut config = Config::default();
+            config.auth.admin_socket.path = path.into();
+            let mut sources = BTreeMap::new();
+            if let Some(source) = set {
+                config.storage.data_dir = "/data".into();
+                sources.insert("storage.data_dir".to_owned(), source.clone());
+            }
+            let mut loaded = Loaded { config, file: file.map(PathBuf::from), sources };
+            let environment: Environment = environment.into_iter().collect();
+            let found = admin_socket(&loaded, &environment, Path::new("/data"));
+            assert_eq!(found.as_deref(), Some(Path::new(expected)));
+            loaded.config.auth.admin_socket.enabled = false;
+            assert_eq!(admin_socket(&loaded, &environment, Path::new("/data")), None);
         }
     }
 

@@ -78,12 +78,16 @@ mod tests {
         let list: Vec<String> = settings().iter().map(|s| format!("{} {:?}", s.key, s.kind)).collect();
         assert_eq!(
             list.join("\n"),
-            "auth.initial_admin Text\nauth.initial_admin_password_file Text\n\
+            "auth.admin_socket.enabled Switch\nauth.admin_socket.mode Text\nauth.admin_socket.path Text\n\
+             auth.anonymous_pull Switch\nauth.initial_admin Text\nauth.initial_admin_password_file Text\nauth.token_ttl Text\n\
              log.access Switch\nlog.format Text\nlog.level Text\n\
              registry.max_concurrent_uploads Number\nregistry.require_references Switch\n\
              server.client_header_timeout Text\nserver.client_idle_timeout Text\nserver.keep_alive Text\n\
-             server.listen List\nserver.max_connections Number\nserver.shutdown_grace Text\n\
-             server.workers Number\n\
+             server.listen List\nserver.max_connections Number\nserver.public_url Text\n\
+             server.shutdown_grace Text\n\
+             server.tls.cert_file Text\nserver.tls.key_file Text\nserver.tls.min_version Text\n\
+             server.tls.mode Text\n\
+             server.trusted_proxies List\nserver.workers Number\n\
              storage.blob_dir Text\nstorage.data_dir Text\nstorage.gc.promise Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text"
         );

@@ -66,6 +66,11 @@ impl SecretFile {
         !self.0.is_empty()
     }
 
+    /// Whether systemd hands it over.
+    pub fn is_credential(&self) -> bool {
+        self.0.starts_with(CREDENTIAL)
+    }
+
     /// The file meant.
     ///
     /// # Errors

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::file_mode::FileMode;
 use super::listen;
 use super::log_filter::LogFilter;
 use super::min_free::MinFree;
+use super::network::Network;
+use super::public_url::PublicUrl;
 use super::secret_file::SecretFile;
+use super::tls::TlsConfig;
 use crate::model::units::ByteSize;
 use crate::model::units::HumanDuration;
 
@@ -35,6 +39,10 @@ pub struct ServerConfig {
     /// Addresses to listen on.
     #[serde(deserialize_with = "listen::addresses")]
     pub listen: Vec<SocketAddr>,
+    /// Under which address clients know the server; empty: as each request says.
+    pub public_url: PublicUrl,
+    /// Proxies whose word about the client counts.
+    pub trusted_proxies: Vec<Network>,
     /// Worker threads; 0: one for each core.
     pub workers: usize,
     /// Connections of the whole server; more of them wait.
@@ -47,6 +55,8 @@ pub struct ServerConfig {
     pub client_idle_timeout: HumanDuration,
     /// How long transfers in flight may go on at a stop.
     pub shutdown_grace: HumanDuration,
+    /// `[server.tls]`: TLS without a proxy.
+    pub tls: TlsConfig,
 }
 
 /// `[storage]`
@@ -89,10 +99,34 @@ pub struct RegistryConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
+    /// Whether images can be pulled without signing in.
+    pub anonymous_pull: bool,
+    /// How long registry tokens are valid; clients renew them, and long pushes are not cut off.
+    pub token_ttl: HumanDuration,
     /// Name of the first admin.
     pub initial_admin: String,
     /// File with the first admin's password; empty: none.
     pub initial_admin_password_file: SecretFile,
+    /// `[auth.admin_socket]`: the Unix socket of the command line.
+    pub admin_socket: AdminSocketConfig,
+}
+
+/// `[auth.admin_socket]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSocketConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Where it is; empty: see [`admin_socket`](super::admin_socket).
+    pub path: PathBuf,
+    /// The mode of its file: who may open it may do everything.
+    pub mode: FileMode,
+}
+
+impl Default for AdminSocketConfig {
+    fn default() -> Self {
+        Self { enabled: true, path: PathBuf::new(), mode: FileMode::new(0o660) }
+    }
 }
 
 /// `[log]`
@@ -124,12 +158,15 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5000))],
+            public_url: PublicUrl::default(),
+            trusted_proxies: Vec::new(),
             workers: 0,
             max_connections: 4096,
             keep_alive: HumanDuration::from_secs(75),
             client_header_timeout: HumanDuration::from_secs(15),
             client_idle_timeout: HumanDuration::minutes(5),
             shutdown_grace: HumanDuration::from_secs(100),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -160,7 +197,13 @@ impl Default for RegistryConfig {
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { initial_admin: "admin".to_owned(), initial_admin_password_file: SecretFile::default() }
+        Self {
+            anonymous_pull: false,
+            token_ttl: HumanDuration::minutes(5),
+            initial_admin: "admin".to_owned(),
+            initial_admin_password_file: SecretFile::default(),
+            admin_socket: AdminSocketConfig::default(),
+        }
     }
 }
 

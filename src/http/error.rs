@@ -8,12 +8,11 @@ use actix_web::HttpResponse;
 use actix_web::ResponseError;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::Value;
 use serde_json::json;
 
-use crate::auth::{Refusal, SignInError};
 use crate::model::digest::DigestError;
 use crate::model::manifest::ManifestError;
 use crate::model::names::{NameError, ReferenceError, TagError};
@@ -78,6 +77,14 @@ pub(crate) struct ApiError {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// What an [`ApiError`] says.
+pub(crate) struct Parts {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
 impl ApiError {
     /// An error with the usual status of its code.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
@@ -123,8 +130,23 @@ impl ApiError {
         self
     }
 
-    fn retry_after(self, seconds: &str) -> Self {
+    /// The same with the seconds after which another try makes sense.
+    pub(crate) fn retry_after(self, seconds: &str) -> Self {
         self.header(RETRY_AFTER, seconds)
+    }
+
+    /// Its parts, for another form of the same answer. The cause goes to the log.
+    pub(crate) fn into_parts(self) -> Parts {
+        self.log_cause();
+        let first = self.items.into_iter().next();
+        let (code, message) = first.map_or((Code::Unknown, String::new()), |item| (item.code, item.message));
+        Parts { status: self.status, code: code.text(), message, headers: self.headers }
+    }
+
+    fn log_cause(&self) {
+        if let Some(cause) = &self.cause {
+            tracing::error!(%cause, status = self.status.as_u16(), "a request failed");
+        }
     }
 
     fn missing(references: Vec<MissingReference>) -> Self {
@@ -160,9 +182,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        if let Some(cause) = &self.cause {
-            tracing::error!(%cause, status = self.status.as_u16(), "a request failed");
-        }
+        self.log_cause();
         let mut response = HttpResponse::build(self.status);
         if let Some(reason) = self.reason {
             response.reason(reason);
@@ -240,30 +260,6 @@ impl From<StoreError> for ApiError {
             StoreError::Corrupt { .. } | StoreError::Io(_) | StoreError::Failed => {
                 Self::new(Code::Unknown, "the registry's metadata failed; its log says more").cause(error)
             }
-        }
-    }
-}
-
-impl From<SignInError> for ApiError {
-    fn from(error: SignInError) -> Self {
-        let message = error.to_string();
-        match error {
-            SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
-                Self::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\"")
-            }
-            SignInError::Busy => Self::new(Code::TooManyRequests, message).retry_after("5"),
-            SignInError::Store(error) => Self::from(error),
-        }
-    }
-}
-
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        let message = refusal.to_string();
-        match refusal {
-            Refusal::Hidden => Self::new(Code::NameUnknown, message),
-            Refusal::Denied(_) => Self::new(Code::Denied, message),
-            Refusal::Store(error) => Self::from(error),
         }
     }
 }

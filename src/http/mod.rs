@@ -1,11 +1,14 @@
 //! HTTP in, HTTP out: the only floor that knows status codes.
 
+pub mod admin;
 mod blob_body;
 mod body;
+mod challenge;
 mod conditional;
 pub mod distribution;
 mod error;
 mod observe;
+mod origin;
 mod permit;
 mod query;
 mod range;
@@ -15,10 +18,12 @@ use actix_web::HttpResponse;
 use actix_web::web;
 
 pub use observe::observe;
+pub use origin::{Connection, Reach};
 
 /// Everything that is served.
 pub fn routes(config: &mut web::ServiceConfig) {
     distribution::routes(config);
+    admin::routes(config);
     config.default_service(web::to(elsewhere));
 }
 

@@ -15,6 +15,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 
+use super::origin::client_address;
 use super::route::Route;
 use crate::auth::Principal;
 
@@ -58,7 +59,7 @@ pub async fn observe(
     let line = logged.then(|| Line {
         method: response.request().method().to_string(),
         uri: response.request().uri().to_string(),
-        remote: response.request().peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default(),
+        remote: client_address(response.request()).map(|client| client.to_string()).unwrap_or_default(),
         repository: {
             let extensions = response.request().extensions();
             extensions.get::<Route>().map(|route| route.name.clone()).unwrap_or_default()

@@ -10,11 +10,14 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 
+use super::admin::local_caller;
+use super::challenge;
 use super::error::{ApiError, Code};
 use super::observe::Seen;
-use super::route::Route;
+use super::origin::client_address;
+use super::route::{Route, Shape};
 use crate::app::App;
-use crate::auth::{Action, Caller, Catalog, Grant, Repository};
+use crate::auth::{Action, Caller, Catalog, Grant, Lateness, Manage, Principal, Repository, SignInError};
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -49,6 +52,11 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, ApiError> {
 }
 
 async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
+    if let Some(caller) = local_caller(request) {
+        note_principal(request, &caller.principal);
+        return Ok(caller);
+    }
+    let challenged = |error: SignInError| challenge::sign_in(request, error);
     let mut values = request.headers().get_all(AUTHORIZATION);
     let header = match (values.next(), values.next()) {
         (None, _) => None,
@@ -56,11 +64,24 @@ async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (Some(_), Some(_)) => Some(""),
     };
-    let principal = app(request)?.auth.authenticate(header).await?;
+    let lateness = match shape(request) {
+        Shape::Upload => Lateness::Upload,
+        _ => Lateness::Never,
+    };
+    let address = client_address(request);
+    let principal = app(request)?.auth.authenticate(header, address, lateness).await.map_err(challenged)?;
+    note_principal(request, &principal);
+    Ok(Caller { principal, address })
+}
+
+fn note_principal(request: &HttpRequest, principal: &Principal) {
     if let Some(seen) = request.extensions().get::<Seen>() {
-        seen.principal(&principal);
+        seen.principal(principal);
     }
-    Ok(Caller { principal, address: request.peer_addr().map(|peer| peer.ip()) })
+}
+
+fn shape(request: &HttpRequest) -> Shape {
+    request.extensions().get::<Route>().map_or(Shape::Unknown, |route| route.shape)
 }
 
 impl FromRequest for Known {
@@ -89,7 +110,7 @@ macro_rules! on_repository {
                     Some(route) => route.repository()?,
                     None => Route::parse(request.path()).repository()?,
                 };
-                Ok(app(request)?.auth.repository(caller, &name)?)
+                app(request)?.auth.repository(caller, &name).map_err(|refusal| challenge::refusal(request, refusal))
             }
         }
     )* };
@@ -99,7 +120,13 @@ on_repository!(Pull Push Delete);
 
 impl Sought for Catalog {
     fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
-        Ok(app(request)?.auth.catalog(caller)?)
+        app(request)?.auth.catalog(caller).map_err(|refusal| challenge::refusal(request, refusal))
+    }
+}
+
+impl Sought for Manage {
+    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
+        app(request)?.auth.manage(caller).map_err(|refusal| challenge::refusal(request, refusal))
     }
 }
 

@@ -18,6 +18,19 @@ const MAX_PAGE: usize = 10_000;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// The query of a request.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        Self::parse(request.query_string())
+    }
+
+    /// Form-encoded pairs. What is not form-encoded at all names no parameter that is known.
+    pub(crate) fn parse(text: &str) -> Self {
+        if text.is_empty() {
+            return Self(Vec::new());
+        }
+        Self(web::Query::from_query(text).map(web::Query::into_inner).unwrap_or_default())
+    }
+
     /// The first value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -49,13 +62,7 @@ impl FromRequest for Query {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = if request.query_string().is_empty() {
-            Vec::new()
-        } else {
-            // What is not form-encoded at all names no parameter that is known.
-            web::Query::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default()
-        };
-        ready(Ok(Self(pairs)))
+        ready(Ok(Self::of(request)))
     }
 }
 

@@ -6,9 +6,6 @@ use std::borrow::Cow;
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::dev::RequestHead;
-use actix_web::guard::{Guard, GuardContext};
-use actix_web::http::Method;
 use actix_web::{FromRequest, http::header};
 use std::future::{Ready, ready};
 
@@ -124,27 +121,6 @@ fn decode(path: &str) -> Option<Cow<'_, str>> {
     }
     let text = String::from_utf8(bytes).ok()?;
     (!text.chars().any(char::is_control)).then_some(Cow::Owned(text))
-}
-
-/// The route of a request, parsed by the first guard that asks.
-fn of(head: &RequestHead, extensions: &mut actix_web::dev::Extensions) -> Shape {
-    if let Some(route) = extensions.get::<Route>() {
-        return route.shape;
-    }
-    let route = Route::parse(head.uri.path());
-    let shape = route.shape;
-    extensions.insert(route);
-    shape
-}
-
-/// Matches requests with this kind of path and this method.
-pub(crate) struct At(pub(crate) Shape, pub(crate) Method);
-
-impl Guard for At {
-    fn check(&self, context: &GuardContext<'_>) -> bool {
-        let head = context.head();
-        head.method == self.1 && of(head, &mut context.req_data_mut()) == self.0
-    }
 }
 
 impl FromRequest for Route {

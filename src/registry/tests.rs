@@ -8,6 +8,7 @@ mod model;
 mod samples;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 use super::fsck;
 use super::fsck::Report;
 use super::{Body, Condition, Limits, PutManifest, Registry, RegistryError, Stored};
-use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Repository};
+use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Repository, Settings};
 use crate::model::digest::Digest;
 use crate::model::names::Reference;
 use crate::store::blob::faulty::FaultyBlobs;
@@ -62,7 +63,14 @@ impl Place {
             on_repair: meta::log_repair,
         };
         let meta = Arc::new(Meta::open(options).unwrap());
-        let auth = Auth::new(Arc::clone(&meta), Policy::Open, self.runtime.handle().clone()).unwrap();
+        let settings = Settings {
+            data_dir: self.dir.path().to_owned(),
+            initial_admin: "admin".to_owned(),
+            token_ttl_s: AtomicU64::new(300),
+            upload_idle_s: self.upload_idle_s,
+        };
+        let auth =
+            Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
         let limits = Limits {
             promise_s: 3600,
             upload_idle_s: self.upload_idle_s,
@@ -91,7 +99,7 @@ impl Server<'_> {
     }
 
     fn grant<A: Action<Target = Repository>>(&self, repository: &str) -> Grant<A> {
-        let caller = Caller { principal: Principal::Anonymous, address: None };
+        let caller = Caller { principal: Principal::Anybody, address: None };
         self.auth.repository(&caller, &repository.parse().unwrap()).unwrap()
     }
 

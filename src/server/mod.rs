@@ -1,30 +1,31 @@
 //! The server: its listeners, its signals, and its orderly end.
 
+mod listener;
+mod signals;
+mod socket;
+mod tls;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::App as WebApp;
-use actix_web::HttpServer;
-use actix_web::dev::Extensions;
-use actix_web::middleware::from_fn;
-use actix_web::rt::System;
-use actix_web::rt::net::TcpStream;
-use actix_web::rt::signal::unix::{SignalKind, signal};
-use actix_web::web::Data;
-use rustix::net::sockopt::set_tcp_user_timeout;
+use actix_web::rt::task::spawn_blocking;
+use actix_web::rt::time::sleep;
+use actix_web::rt::{System, SystemRunner};
 
+use self::listener::Service;
 use crate::app::App;
 use crate::config::Config;
-use crate::http;
+use crate::http::Reach;
 
-/// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
-const WRITE_BUFFER: usize = 256 << 10;
-/// How long a connection is read on after its request was refused early: docker sends its whole layer before it reads.
-const LINGER: Duration = Duration::from_secs(10);
-/// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
-const TCP_USER_TIMEOUT_MS: u32 = 300_000;
+pub use signals::Signals;
+pub use socket::{AdminSocket, SocketError};
+pub use tls::{Certificate, NewCertificate, Tls, TlsError};
+
+/// How often the files of the certificate are looked at.
+const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +42,24 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     config: Config,
+    tls: Option<Tls>,
+    reach: Arc<Reach>,
+    admin: Option<AdminSocket>,
     app: Arc<App>,
+}
+
+/// What of a server can change while it runs.
+#[derive(Clone)]
+pub struct Live {
+    /// How clients reach it.
+    pub reach: Arc<Reach>,
+    /// Its certificate, when it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Server {
     /// Listens on every address of the settings.
-    pub fn bind(config: &Config, app: Arc<App>) -> Result<Self, BindError> {
+    pub fn bind(config: &Config, tls: Option<Tls>, app: Arc<App>) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for addr in &config.server.listen {
@@ -55,7 +68,15 @@ impl Server {
             addresses.push(listener.local_addr().map_err(wrong)?);
             listeners.push(listener);
         }
-        Ok(Self { listeners, addresses, config: config.clone(), app })
+        let reach = Arc::new(Reach::new(&config.server));
+        Ok(Self { listeners, addresses, config: config.clone(), tls, reach, admin: None, app })
+    }
+
+    /// Serves the admin socket as well.
+    #[must_use]
+    pub fn with_admin_socket(mut self, socket: AdminSocket) -> Self {
+        self.admin = Some(socket);
+        self
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -63,79 +84,92 @@ impl Server {
         self.addresses.clone()
     }
 
+    /// What can be changed while it runs.
+    pub fn live(&self) -> Live {
+        let certificate = self.tls.as_ref().map(|tls| Arc::clone(&tls.certificate));
+        Live { reach: Arc::clone(&self.reach), certificate }
+    }
+
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of the
-    /// grace), uploads to their checkpoints, the last commit, the database closed.
-    pub fn run(self) -> io::Result<()> {
-        self.run_until(async {
-            let (Ok(mut term), Ok(mut int)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                tracing::error!("signals cannot be received");
-                return;
-            };
-            let name = futures_util::future::select(Box::pin(term.recv()), Box::pin(int.recv())).await;
-            drop(name);
-            tracing::info!("stopping: requests under way are finished first");
-        })
+    /// grace), uploads to their checkpoints, the last commit, the database closed. `hangup` is called at each SIGHUP
+    /// and says whether to go on.
+    pub fn run(
+        self,
+        signals: Signals,
+        hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        let Signals { system, caught } = signals;
+        self.run_on(&system, caught.stop(hangup))
     }
 
     /// Serves until `stop` is ready, then drains.
     pub fn run_until(self, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
-        let Self { listeners, config, app, .. } = self;
-        let served = System::new().block_on(serve(listeners, &config, Arc::clone(&app), stop));
+        self.run_on(&System::new(), stop)
+    }
+
+    fn run_on(self, system: &SystemRunner, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        let app = Arc::clone(&self.app);
+        let served = system.block_on(self.serve(stop));
         app.close();
         served
     }
+
+    async fn serve(self, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        let Self { listeners, config, tls, reach, admin, app, .. } = self;
+        let admin = admin.map(|socket| socket.serve(&app)).transpose()?;
+        let config = &config.server;
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            workers => workers,
+        };
+        let mut server = actix_server::Server::build()
+            .workers(workers)
+            // The limit is for each worker.
+            .max_concurrent_connections(config.max_connections.div_ceil(workers).max(1))
+            .shutdown_timeout(config.shutdown_grace.as_secs())
+            .disable_signals();
+        let service = Service::new(config, app, reach, server.graceful_shutdown_signal());
+        for listener in listeners {
+            let service = service.clone();
+            server = match &tls {
+                Some(tls) => {
+                    let tls = Arc::clone(&tls.config);
+                    server.listen("https", listener, move || service.tls(&tls))?
+                }
+                None => server.listen("http", listener, move || service.plain())?,
+            };
+        }
+        drop(service);
+        let running = server.run();
+        let handle = running.handle();
+        actix_web::rt::spawn(async move {
+            stop.await;
+            handle.stop(true).await;
+        });
+        let watch = tls.map(|tls| actix_web::rt::spawn(watch(tls.certificate)));
+        let result = running.await;
+        if let Some(admin) = admin {
+            admin.stop().await;
+        }
+        if let Some(watch) = watch {
+            watch.abort();
+        }
+        result
+    }
 }
 
-async fn serve(
-    listeners: Vec<TcpListener>,
-    config: &Config,
-    app: Arc<App>,
-    stop: impl Future<Output = ()> + 'static,
-) -> io::Result<()> {
-    let workers = match config.server.workers {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        workers => workers,
-    };
-    let data = Data::from(app);
-    let mut server = HttpServer::new(move || {
-        WebApp::new().app_data(data.clone()).wrap(from_fn(http::observe)).configure(http::routes)
-    })
-    .workers(workers)
-    // The limit is for each worker.
-    .max_connections(config.server.max_connections.div_ceil(workers).max(1))
-    .keep_alive(config.server.keep_alive.duration())
-    .client_request_timeout(config.server.client_header_timeout.duration())
-    .client_disconnect_timeout(LINGER)
-    .shutdown_timeout(config.server.shutdown_grace.as_secs())
-    // Without it every body that follows its head waits 40 ms for an acknowledgement.
-    .tcp_nodelay(true)
-    .h1_write_buffer_size(WRITE_BUFFER)
-    .on_connect(limit_stalls)
-    .disable_signals();
-    for listener in listeners {
-        server = server.listen(listener)?;
+async fn watch(certificate: Arc<Certificate>) {
+    loop {
+        sleep(LOOK_AT_FILES_EVERY).await;
+        let certificate = Arc::clone(&certificate);
+        if let Err(error) = spawn_blocking(move || certificate.refresh()).await {
+            tracing::error!(%error, "the files of the certificate cannot be looked at");
+        }
     }
-    let running = server.run();
-    let handle = running.handle();
-    actix_web::rt::spawn(async move {
-        stop.await;
-        handle.stop(true).await;
-    });
-    running.await
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-fn limit_stalls(connection: &dyn std::any::Any, _: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = set_tcp_user_timeout(stream, TCP_USER_TIMEOUT_MS)
-    {
-        tracing::debug!(%error, "a connection has no limit on stalls");
-    }
 }

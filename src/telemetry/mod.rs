@@ -13,4 +13,4 @@ mod writer;
 pub use fields::Chain;
 pub use format::Stderr;
 pub use secret::Secret;
-pub use subscriber::{ACCESS, Guard, InitError, init};
+pub use subscriber::{ACCESS, Filter, Guard, InitError, init};

@@ -6,10 +6,12 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::Layer;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 
 use super::fields::TextFields;
 use super::format::{JournalFormat, Stderr};
@@ -26,7 +28,12 @@ pub const ACCESS: &str = "stowage::access";
 #[must_use = "the log ends when this is dropped"]
 pub struct Guard {
     thread: WriterThread,
+    filter: Filter,
 }
+
+/// What is logged, which can change while the program runs.
+#[derive(Clone)]
+pub struct Filter(reload::Handle<Targets, Registry>);
 
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +52,27 @@ pub enum InitError {
 /// No thread could be made, or there is a log already.
 pub fn init(log: &LogConfig, stderr: Stderr) -> Result<Guard, InitError> {
     let (writer, thread) = LineWriter::start(Box::new(io::stderr())).map_err(InitError::Thread)?;
-    let subscriber = subscriber(log, stderr, writer.clone());
+    let (subscriber, filter) = subscriber(log, stderr, writer.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(InitError::Again)?;
     panics::log_them(writer);
-    Ok(Guard { thread })
+    Ok(Guard { thread, filter })
+}
+
+impl Filter {
+    /// From now on, what these settings ask for. How lines look stays as it was.
+    pub fn set(&self, log: &LogConfig) {
+        if let Err(error) = self.0.reload(filter(log)) {
+            tracing::error!(%error, "what is logged cannot be changed");
+        }
+    }
 }
 
 impl Guard {
+    /// A handle to what is logged.
+    pub fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+
     /// Waits until everything logged so far is written, so that something else can be written after it.
     pub fn flush(&self) {
         self.thread.flush();
@@ -66,12 +87,18 @@ pub(super) fn to(
     out: Box<dyn io::Write + Send>,
 ) -> (impl Subscriber + Send + Sync + use<>, Guard) {
     let (writer, thread) = LineWriter::start(out).expect("a thread for the test");
-    (subscriber(log, stderr, writer), Guard { thread })
+    let (subscriber, filter) = subscriber(log, stderr, writer);
+    (subscriber, Guard { thread, filter })
 }
 
-fn subscriber(log: &LogConfig, stderr: Stderr, writer: LineWriter) -> impl Subscriber + Send + Sync + use<> {
-    let layer = lines(log.format, stderr, writer).with_filter(filter(log));
-    tracing_subscriber::registry().with(layer)
+fn subscriber(
+    log: &LogConfig,
+    stderr: Stderr,
+    writer: LineWriter,
+) -> (impl Subscriber + Send + Sync + use<>, Filter) {
+    let (filter, handle) = reload::Layer::new(filter(log));
+    let layer = lines(log.format, stderr, writer).with_filter(filter);
+    (tracing_subscriber::registry().with(layer), Filter(handle))
 }
 
 fn lines<S>(format: LogFormat, stderr: Stderr, writer: LineWriter) -> Box<dyn Layer<S> + Send + Sync>

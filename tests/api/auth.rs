@@ -13,7 +13,11 @@ use crate::support::{Client, Response, Setup, TestStowage};
 #[track_caller]
 fn challenged(response: Response) -> Response {
     let response = response.expect(401);
-    assert_eq!(response.all("www-authenticate"), ["Basic realm=\"Stowage\""]);
+    let challenges = response.all("www-authenticate");
+    assert_eq!(challenges.len(), 1, "exactly one challenge");
+    let (realm, rest) = challenges[0].split_once("/token\"").expect("a realm");
+    assert!(realm.starts_with("Bearer realm=\"http://127.0.0.1:"), "{realm}");
+    assert!(rest.starts_with(",service=\"stowage\""), "{rest}");
     response
 }
 
@@ -230,7 +234,7 @@ fn an_upload_of_another_user_is_404_and_stays_as_it_is() {
     let upload = open_upload(&server.admin(), "a");
     server.admin().patch(&upload, b"abc").expect(202);
     server.stop();
-    // Nobody else can sign in yet; but in an open registry everybody is somebody else.
+    // In an open registry everybody is somebody else.
     let open = in_directory(directory.path(), true);
     let other: Client = open.client().basic("admin", &password);
     other.get(&upload).expect_error(404, "BLOB_UPLOAD_UNKNOWN");

@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 client that sends exactly what a test wants and shows exactly what came back.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Client {
 }
 
 /// Reads one response; a body without a length goes on to the end of the connection.
-pub fn read_response(reader: &mut BufReader<TcpStream>, head_only: bool) -> Response {
+pub fn read_response<R: BufRead>(reader: &mut R, head_only: bool) -> Response {
     let mut line = String::new();
     reader.read_line(&mut line).expect("a status line");
     let mut words = line.trim_end().splitn(3, ' ');
@@ -161,7 +161,7 @@ pub fn read_response(reader: &mut BufReader<TcpStream>, head_only: bool) -> Resp
     response
 }
 
-fn read_chunks(reader: &mut BufReader<TcpStream>) -> Vec<u8> {
+fn read_chunks<R: BufRead>(reader: &mut R) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let mut line = String::new();

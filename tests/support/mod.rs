@@ -14,8 +14,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stowage::app::{App, FirstAdmin, Hooks, Start};
-use stowage::config::Config;
-use stowage::server::Server;
+use stowage::config::{Config, Environment};
+use stowage::server::{Server, Tls};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -98,7 +98,9 @@ impl TestStowage {
         };
         let app = App::open(start).expect("the store opens");
         let password = app.new_admin().map(|admin| admin.password.expose().clone());
-        let server = Server::bind(&setup.config, Arc::clone(&app)).expect("the address is free");
+        let tls =
+            Tls::load(&setup.config.server.tls, &Environment::default()).expect("the certificate is good");
+        let server = Server::bind(&setup.config, tls, Arc::clone(&app)).expect("the address is free");
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {

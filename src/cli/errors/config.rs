@@ -6,6 +6,7 @@ use super::{Exit, Failure};
 use crate::config::ConfigError;
 use crate::config::SecretFileError;
 use crate::config::Source;
+use crate::server::TlsError;
 use crate::telemetry::Chain;
 
 impl From<ConfigError> for Failure {
@@ -64,6 +65,16 @@ impl From<SecretFileError> for Failure {
         match std::error::Error::source(&error) {
             Some(source) => failure.because(Chain(source).to_string()).fix(fix),
             None => failure.fix(fix),
+        }
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        let failure = Self::new(Exit::Configuration, "TLS_UNUSABLE", error.to_string());
+        match std::error::Error::source(&error) {
+            Some(source) => failure.because(Chain(source).to_string()).fix(error.fix()),
+            None => failure.fix(error.fix()),
         }
     }
 }

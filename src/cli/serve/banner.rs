@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::app::NewAdmin;
 use crate::cli::output;
+use crate::config::PublicUrl;
+use crate::config::Scheme;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -15,6 +17,9 @@ pub(super) struct Banner {
     pub(super) data_dir: PathBuf,
     pub(super) free_bytes: Option<u64>,
     pub(super) addresses: Vec<SocketAddr>,
+    /// What the addresses speak.
+    pub(super) scheme: Scheme,
+    pub(super) public_url: PublicUrl,
     pub(super) new_admin: Option<NewAdmin>,
     /// Nobody has to sign in.
     pub(super) open: bool,
@@ -52,7 +57,7 @@ impl Banner {
                 tracing::info!(user = admin.name, "made the first admin, with the password provided");
             }
         }
-        let urls: Vec<String> = self.addresses.iter().map(|address| url(*address)).collect();
+        let urls: Vec<String> = self.addresses.iter().map(|address| self.url(*address)).collect();
         tracing::info!(
             version = VERSION,
             registry = urls.join(","),
@@ -67,7 +72,7 @@ impl Banner {
     pub(super) fn variables(&self) -> String {
         let mut lines = Vec::new();
         lines.extend(
-            self.addresses.first().map(|address| format!("STOWAGE_URL={}", url(reachable(*address)))),
+            self.addresses.first().map(|address| format!("STOWAGE_URL={}", self.url(reachable(*address)))),
         );
         if let Some(NewAdmin { name, file: Some(file), .. }) = &self.new_admin {
             lines.push(format!("STOWAGE_USER={name}"));
@@ -80,13 +85,17 @@ impl Banner {
         let free = self.free_bytes.map(|free| format!("(free {})", output::size(free))).unwrap_or_default();
         let mut rows = vec![("data", self.data_dir.display().to_string(), free)];
         for address in &self.addresses {
-            rows.push(("registry", url(*address), reach(*address)));
+            rows.push(("registry", self.url(*address), reach(*address)));
         }
         let width = rows.iter().map(|(_, value, _)| value.chars().count()).max().unwrap_or(0);
         let line = |(label, value, note): &(&str, String, String)| {
             format!("  {label:<8} {value:<width$}   {note}").trim_end().to_owned()
         };
         rows.iter().map(line).collect()
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        format!("{}://{address}", self.scheme)
     }
 
     fn password_box(&self) -> Vec<String> {
@@ -105,7 +114,8 @@ impl Banner {
 
     fn try_it(&self) -> Vec<String> {
         let Some(address) = self.addresses.first() else { return Vec::new() };
-        let place = reachable(*address);
+        let public = self.public_url.get().map(|(_, host)| host.to_owned());
+        let place = public.unwrap_or_else(|| reachable(*address).to_string());
         let push = format!("docker tag alpine {place}/demo/alpine && docker push {place}/demo/alpine");
         let user = self.new_admin.as_ref().map_or("", |admin| &admin.name);
         match user {
@@ -114,10 +124,6 @@ impl Banner {
             user => vec![format!("Try:  docker login {place} -u {user}"), format!("      {push}")],
         }
     }
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
 }
 
 /// An address that works from this computer when the server listens on `address`.
@@ -153,6 +159,8 @@ mod tests {
             data_dir: "/home/hanna/.local/share/stowage".into(),
             free_bytes: Some(412 << 30),
             addresses: vec!["127.0.0.1:5000".parse().unwrap()],
+            scheme: Scheme::Http,
+            public_url: PublicUrl::default(),
             new_admin: Some(NewAdmin {
                 name: "admin".to_owned(),
                 password: Secret::new("maple-otter-42-violin-quay".to_owned()),
@@ -206,6 +214,14 @@ Ready in 84 ms.  Stop with Ctrl-C.";
         let banner = Banner { open: true, new_admin: None, ..banner() };
         assert!(!banner.text().contains("login"));
         assert_eq!(banner.variables(), "STOWAGE_URL=http://127.0.0.1:5000");
+    }
+
+    #[test]
+    fn with_tls_the_name_is_the_one_of_the_certificate() {
+        let public_url = "https://registry.lan".parse().unwrap();
+        let text = Banner { scheme: Scheme::Https, public_url, ..banner() }.text();
+        assert!(text.contains("registry https://127.0.0.1:5000"), "{text}");
+        assert!(text.contains("docker login registry.lan -u admin"), "{text}");
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn an_unknown_variable_is_an_error_with_a_suggestion() {
         unknown("STOWAGE__SERVER"),
         (
             no_such,
-            "unset STOWAGE__SERVER; the names are STOWAGE__<TABLE>__<KEY>, for example STOWAGE__AUTH__INITIAL_ADMIN"
+            "unset STOWAGE__SERVER; the names are STOWAGE__<TABLE>__<KEY>, for example STOWAGE__AUTH__ADMIN_SOCKET__ENABLED"
                 .to_owned()
         )
     );

@@ -6,47 +6,66 @@ mod catalog;
 mod manifests;
 mod referrers;
 mod tags;
+mod token;
 mod uploads;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderName, LINK, LOCATION};
 use actix_web::web;
+use actix_web::{Error, FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder};
 
 use super::error::{ApiError, Code};
-use super::route::{At, Route, Shape};
+use super::route::{Route, Shape};
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// Every route below `/v2/`.
+/// Every route below `/v2/`, and the token endpoint.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let on = |shape, method| web::route().guard(At(shape, method));
-    config.service(
-        web::resource("/v2{tail:.*}")
-            .route(on(Shape::Manifest, Method::GET).to(manifests::get))
-            .route(on(Shape::Manifest, Method::HEAD).to(manifests::head))
-            .route(on(Shape::Blob, Method::HEAD).to(blobs::head))
-            .route(on(Shape::Blob, Method::GET).to(blobs::get))
-            .route(on(Shape::Uploads, Method::POST).to(uploads::start))
-            .route(on(Shape::Upload, Method::PATCH).to(uploads::patch))
-            .route(on(Shape::Upload, Method::PUT).to(uploads::put))
-            .route(on(Shape::Manifest, Method::PUT).to(manifests::put))
-            .route(on(Shape::Upload, Method::GET).to(uploads::standing))
-            .route(on(Shape::Upload, Method::HEAD).to(uploads::standing))
-            .route(on(Shape::Upload, Method::DELETE).to(uploads::cancel))
-            .route(on(Shape::Base, Method::GET).to(base::get))
-            .route(on(Shape::Base, Method::HEAD).to(base::get))
-            .route(on(Shape::Tags, Method::GET).to(tags::list))
-            .route(on(Shape::Tags, Method::HEAD).to(tags::list))
-            .route(on(Shape::Referrers, Method::GET).to(referrers::list))
-            .route(on(Shape::Referrers, Method::HEAD).to(referrers::list))
-            .route(on(Shape::Catalog, Method::GET).to(catalog::list))
-            .route(on(Shape::Catalog, Method::HEAD).to(catalog::list))
-            .route(on(Shape::Blob, Method::DELETE).to(blobs::delete))
-            .route(on(Shape::Manifest, Method::DELETE).to(manifests::delete))
-            .default_service(web::to(other)),
-    );
+    let keys = web::resource("/_stowage/keys").route(web::get().to(token::keys));
+    config.service(web::scope("/v2").service(keys).default_service(web::to(dispatch)));
+    for path in ["/token", "/jwt/auth"] {
+        config
+            .service(web::resource(path).route(web::get().to(token::get)).route(web::post().to(token::post)));
+    }
+}
+
+/// Takes the path apart once and hands the request to its handler. The framework's patterns are regular expressions,
+/// tried one after the other for every request; they cannot read a path from the right anyway.
+async fn dispatch(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Error> {
+    let route = Route::parse(request.path());
+    let shape = route.shape;
+    request.extensions_mut().insert(route);
+    match (shape, request.method()) {
+        (Shape::Manifest, &Method::GET) => run(manifests::get, request, payload).await,
+        (Shape::Manifest, &Method::HEAD) => run(manifests::head, request, payload).await,
+        (Shape::Manifest, &Method::PUT) => run(manifests::put, request, payload).await,
+        (Shape::Manifest, &Method::DELETE) => run(manifests::delete, request, payload).await,
+        (Shape::Blob, &Method::GET) => run(blobs::get, request, payload).await,
+        (Shape::Blob, &Method::HEAD) => run(blobs::head, request, payload).await,
+        (Shape::Blob, &Method::DELETE) => run(blobs::delete, request, payload).await,
+        (Shape::Uploads, &Method::POST) => run(uploads::start, request, payload).await,
+        (Shape::Upload, &Method::GET | &Method::HEAD) => run(uploads::standing, request, payload).await,
+        (Shape::Upload, &Method::PATCH) => run(uploads::patch, request, payload).await,
+        (Shape::Upload, &Method::PUT) => run(uploads::put, request, payload).await,
+        (Shape::Upload, &Method::DELETE) => run(uploads::cancel, request, payload).await,
+        (Shape::Base, &Method::GET | &Method::HEAD) => run(base::get, request, payload).await,
+        (Shape::Tags, &Method::GET | &Method::HEAD) => run(tags::list, request, payload).await,
+        (Shape::Referrers, &Method::GET | &Method::HEAD) => run(referrers::list, request, payload).await,
+        (Shape::Catalog, &Method::GET | &Method::HEAD) => run(catalog::list, request, payload).await,
+        _ => run(other, request, payload).await,
+    }
+}
+
+/// Extracts what a handler asks for and runs it.
+async fn run<H, Parts>(handler: H, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Error>
+where
+    H: Handler<Parts, Output: Responder>,
+    Parts: FromRequest,
+{
+    // It lives until the answer is there: a body that nobody reads then ends its connection.
+    let mut payload = payload.into_inner();
+    let parts = Parts::from_request(&request, &mut payload).await.map_err(Into::into)?;
+    Ok(handler.call(parts).await.respond_to(&request).map_into_boxed_body())
 }
 
 /// `OPTIONS` of a known path tells its methods; any other method is refused with them, any other path is unknown.

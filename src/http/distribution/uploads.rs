@@ -10,8 +10,9 @@ use actix_web::web::Payload;
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Caller, Pull, Push};
+use crate::auth::{Pull, Push, Refusal};
 use crate::http::body;
+use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
 use crate::http::permit::Permit;
 use crate::http::query::Query;
@@ -33,7 +34,10 @@ pub(super) async fn start(
 ) -> Result<HttpResponse, ApiError> {
     if let Some(digest) = query.get("mount")
         && let Ok(digest) = digest.parse::<Digest>()
-        && mount(&app, &permit, &digest, query.get("from")).await?
+        && match query.get("from") {
+            Some(from) => mount(&app, &permit, &request, &digest, from).await?,
+            None => mount_from_any(&app, &permit, &digest).await?,
+        }
     {
         return Ok(blob_created(&permit, &digest));
     }
@@ -124,20 +128,35 @@ pub(super) async fn cancel(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Mounts from the named repository, or from any that has the blob, as far as the caller may pull there.
+/// Mounts from the named repository, if the caller may pull there. A registry token that does not cover it is told so
+/// when a fuller one would help (protocol.md 8.4).
 async fn mount(
     app: &Data<App>,
     permit: &Permit<Push>,
+    request: &HttpRequest,
     digest: &Digest,
-    from: Option<&str>,
+    from: &str,
 ) -> Result<bool, ApiError> {
-    let caller: &Caller = permit.grant().caller();
-    let sources = match from {
-        Some(from) => from.parse::<RepoName>().into_iter().collect(),
-        None => app.registry.mount_sources(permit.grant(), digest).await?,
-    };
-    for source in sources {
-        if let Ok(from) = app.auth.repository::<Pull>(caller, &source)
+    let caller = permit.grant().caller();
+    let Ok(source) = from.parse::<RepoName>() else { return Ok(false) };
+    match app.auth.repository::<Pull>(caller, &source) {
+        Ok(from) => Ok(app.registry.mount(permit.grant(), digest, &from).await?),
+        Err(refusal @ Refusal::Scope) => match app.auth.repository::<Pull>(&caller.by_right(), &source) {
+            Ok(from) if app.registry.blob_size(&from, digest).await.is_ok() => {
+                Err(challenge::refusal(request, refusal))
+            }
+            _ => Ok(false),
+        },
+        Err(_) => Ok(false),
+    }
+}
+
+/// Mounts from any repository that has the blob and that the caller may pull. No token can cover a source that its
+/// bearer cannot name, so the rights of the identity count here.
+async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, ApiError> {
+    let caller = permit.grant().caller().by_right();
+    for source in app.registry.mount_sources(permit.grant(), digest).await? {
+        if let Ok(from) = app.auth.repository::<Pull>(&caller, &source)
             && app.registry.mount(permit.grant(), digest, &from).await?
         {
             return Ok(true);

@@ -1,6 +1,8 @@
 //! Deleting manifests and tags.
 
 use std::ops::Bound;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::auth::{Delete, Grant};
 use crate::model::digest::Digest;
@@ -19,6 +21,9 @@ use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Manifest;
 use crate::store::meta::tables;
+
+/// Manifests or blobs that one transaction takes from a repository that goes.
+const SLICE: usize = 256;
 
 impl Registry {
     /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
@@ -41,10 +46,67 @@ impl Registry {
             })
             .await
     }
+
+    /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then its hold
+    /// on blobs. A stop in between leaves a smaller repository; deleting it again goes on.
+    pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
+        let (registry, grant) = (Arc::clone(self), Arc::new(grant.carry()));
+        self.detached(async move {
+            loop {
+                let slice = Arc::clone(&grant);
+                if registry.meta.write(move |tx| delete_slice(tx, &slice)).await?.is_break() {
+                    return Ok(());
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<()>, RegistryError> {
+    let repository = repositories::existing(tx, grant)?;
+    let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
+    let (from, to) = (Bound::Included((repository.0, first)), Bound::Included((repository.0, last)));
+    let mut manifests = Vec::new();
+    tx.scan(&tables::MANIFEST, from, to, |(_, key), _| {
+        manifests.extend(Digest::from_key(key));
+        if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for digest in &manifests {
+        delete_from(tx, grant, repository, digest)?;
+    }
+    if !manifests.is_empty() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let mut links = Vec::new();
+    tx.scan(&tables::LINK, from, to, |(_, key), link| {
+        links.extend(Digest::from_key(key).filter(|_| link.references == 0).map(|digest| (digest, link)));
+        if links.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for (digest, link) in &links {
+        links::detach(tx, repository, digest, link)?;
+    }
+    if links.len() == SLICE {
+        return Ok(ControlFlow::Continue(()));
+    }
+    events::audit(tx, grant.caller(), "repository.delete", grant.name().to_string())?;
+    repositories::remove_if_empty(tx, repository)?;
+    Ok(ControlFlow::Break(()))
 }
 
 fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
     let repository = repositories::existing(tx, grant)?;
+    delete_from(tx, grant, repository, digest)?;
+    repositories::remove_if_empty(tx, repository)?;
+    Ok(())
+}
+
+fn delete_from(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Delete>,
+    repository: RepoId,
+    digest: &Digest,
+) -> Result<(), RegistryError> {
     let key = digest.key();
     let row = tx
         .get(&tables::MANIFEST, (repository.0, &key[..]))?
@@ -58,7 +120,6 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
         EventKind::ManifestDeleted { repository: grant.name().clone(), digest: *digest, tags: removed_tags };
     events::record(tx, grant.caller(), kind)?;
     events::audit(tx, grant.caller(), "manifest.delete", format!("{}@{digest}", grant.name()))?;
-    repositories::remove_if_empty(tx, repository)?;
     Ok(())
 }
 

@@ -232,7 +232,7 @@ fn missing_blob(
     let mut elsewhere = None;
     if let Some(known) = digest.known() {
         for name in blobs::holders(tx, &known, ELSEWHERE)? {
-            if name != grant.name().as_str() && grant.sees(&name, tx)? {
+            if name != grant.name().as_str() && grant.sees(&name, tx.now(), tx)? {
                 elsewhere = Some(name);
                 break;
             }

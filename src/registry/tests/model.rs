@@ -88,7 +88,7 @@ impl Model {
     pub(super) fn assert_seen(&self, server: &Server<'_>) {
         let catalog = server
             .auth
-            .catalog(&Caller { principal: Principal::Anonymous, address: None })
+            .catalog(&Caller { principal: Principal::Anybody, address: None })
             .map(|grant| server.wait(server.registry.catalog(grant, None, 100)).unwrap().names);
         let listed =
             self.names.iter().zip(&self.repositories).filter(|(_, contents)| !contents.manifests.is_empty());

@@ -16,7 +16,7 @@ use super::tx::{ReadTx, Tx as _, WriteTx};
 use crate::model::time::Now;
 
 /// The number of the layout that this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// The id of the root project, which has the path "".
 pub const ROOT_PROJECT: u64 = 1;
 
@@ -120,7 +120,7 @@ fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
         FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
         BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
         TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
-        USER_NAME OUTBOX OUTBOX_CURSOR AUDIT
+        USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH OUTBOX OUTBOX_CURSOR AUDIT
     );
     Ok(())
 }

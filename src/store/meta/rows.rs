@@ -211,8 +211,10 @@ pub struct Usage {
 pub enum Owner {
     /// Somebody unnamed, in an open registry.
     Anonymous,
-    /// A user.
+    /// A user who signed in with the password.
     User(UserId),
+    /// A user's token.
+    Token(u64),
 }
 
 /// The committed state of an upload session.
@@ -245,6 +247,42 @@ pub struct User {
     pub disabled: bool,
     /// When the user was made, in Unix milliseconds.
     pub created_ms: u64,
+    /// Raised with every new password: what was signed in with an older one is not valid any more.
+    pub password_version: u64,
+}
+
+/// A personal token: a user's right to sign in without the password, within scopes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Whose it is.
+    pub user: UserId,
+    /// What the owner calls it.
+    pub name: String,
+    /// SHA-256 of the secret. 160 random bits need no slower hash (reliability S-6).
+    pub hash: [u8; 32],
+    /// What it may be used for, as bits.
+    pub scopes: u8,
+    /// When it was made, in Unix milliseconds.
+    pub created_ms: u64,
+    /// From when on it is not valid any more, in Unix milliseconds; `None`: never.
+    pub expires_ms: Option<u64>,
+    /// When it was used last, to the hour, in Unix milliseconds.
+    pub last_used_ms: Option<u64>,
+    /// From which address it was used last.
+    pub last_address: String,
+}
+
+/// A refresh token of the token endpoint: what `docker login` keeps instead of a password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// Who signed in.
+    pub user: UserId,
+    /// With which personal token; `None`: with the password.
+    pub token: Option<u64>,
+    /// The user's `password_version` at that time.
+    pub password_version: u64,
+    /// When it was used last, in Unix milliseconds.
+    pub used_ms: u64,
 }
 
 /// An event that waits for its consumers.
@@ -280,6 +318,8 @@ impl Record for TagChange {}
 impl Record for Usage {}
 impl Record for Upload {}
 impl Record for User {}
+impl Record for Token {}
+impl Record for Refresh {}
 impl Record for OutboxEntry {}
 impl Record for AuditEntry {}
 impl Record for u64 {}

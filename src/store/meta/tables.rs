@@ -5,8 +5,8 @@
 //! [`model::names`](crate::model::names). `docs/storage.md` explains how the tables belong together.
 
 use super::rows::{
-    AuditEntry, Blob, Clock, Format, Link, Manifest, OutboxEntry, Project, Pulls, Referrer, Repository, Tag,
-    TagChange, Upload, Usage, User,
+    AuditEntry, Blob, Clock, Format, Link, Manifest, OutboxEntry, Project, Pulls, Referrer, Refresh,
+    Repository, Tag, TagChange, Token, Upload, Usage, User,
 };
 use super::table::{Raw, Table};
 
@@ -82,6 +82,14 @@ pub const UPLOAD: Table<&'static [u8], Upload> = Table::new("upload");
 pub const USER: Table<u64, User> = Table::new("user");
 /// user name -> user id.
 pub const USER_NAME: Table<&'static str, u64> = Table::new("user_name");
+/// token id -> personal token.
+pub const TOKEN: Table<u64, Token> = Table::new("token");
+/// SHA-256 of a token's secret -> token id.
+pub const TOKEN_HASH: Table<&'static [u8], u64> = Table::new("token_hash");
+/// (user id, token id) -> ().
+pub const TOKEN_BY_USER: Table<(u64, u64), ()> = Table::new("token_by_user");
+/// SHA-256 of a refresh token -> who signed in.
+pub const REFRESH: Table<&'static [u8], Refresh> = Table::new("refresh");
 
 /// sequence -> an event that waits for its consumers.
 pub const OUTBOX: Table<u64, OutboxEntry> = Table::new("outbox");

@@ -340,6 +340,7 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
                 admin: false,
                 disabled: false,
                 created_ms: 0,
+                password_version: 1,
             };
             tx.put(&tables::USER, 5, &row)
         }),

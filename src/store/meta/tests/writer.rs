@@ -188,6 +188,7 @@ fn user(id: u64) -> crate::store::meta::rows::User {
         admin: false,
         disabled: false,
         created_ms: 0,
+        password_version: 1,
     }
 }
 

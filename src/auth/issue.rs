@@ -1,0 +1,197 @@
+//! The token endpoint's work: who asks, what of it is permitted, and the token that says so (distribution, "Token
+//! Authentication Specification").
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use uuid::Uuid;
+
+use super::Auth;
+use super::SERVICE;
+use super::access::{AccessEntry, ScopeRequest};
+use super::credentials::{Basic, Header};
+use super::grant::Kind;
+use super::jwt::Claims;
+use super::policy;
+use super::policy::Question;
+use super::principal::{Credential, Principal};
+use super::sign_in::SignInError;
+use crate::model::names::{RepoId, RepoName};
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::tables;
+
+/// How long before its time a token is valid, for clocks that differ.
+const EARLY_S: u64 = 60;
+/// Scopes in one request at most.
+const MAX_SCOPES: usize = 64;
+
+/// Who asks for a token.
+pub enum Applicant<'a> {
+    /// Nobody in particular.
+    Anonymous,
+    /// Whoever this `Authorization` header says.
+    Header(&'a str),
+    /// A name and a password or personal token.
+    Password(String, String),
+    /// The holder of a refresh token.
+    Refresh(String),
+}
+
+/// A token that was issued.
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// Seconds that it is valid.
+    pub expires_in: u64,
+    /// When it was issued, in Unix milliseconds.
+    pub issued_ms: u64,
+    /// What was granted.
+    pub access: Vec<AccessEntry>,
+    /// A refresh token, where one was wanted and somebody signed in.
+    pub refresh: Option<String>,
+}
+
+impl Auth {
+    /// Issues a token for as much of `scopes` as is permitted. Less than was asked is no error.
+    pub async fn issue(
+        &self,
+        applicant: Applicant<'_>,
+        address: Option<IpAddr>,
+        scopes: &[ScopeRequest],
+        offline: bool,
+    ) -> Result<Issued, SignInError> {
+        let mut kept = None;
+        let principal = match applicant {
+            Applicant::Anonymous => None,
+            Applicant::Header(header) => match Header::parse(header) {
+                Some(Header::Basic(basic)) => Some(self.basic(basic, address).await?.0),
+                _ => return Err(SignInError::Malformed),
+            },
+            Applicant::Password(name, password) => {
+                Some(self.basic(Basic { name, password }, address).await?.0)
+            }
+            Applicant::Refresh(token) => {
+                let principal = self.redeem(&token).await?;
+                kept = Some(token);
+                Some(principal)
+            }
+        };
+        let now = self.meta.clock().now();
+        let access = self.permitted(principal.as_ref(), scopes)?;
+        let refresh = match (&principal, kept) {
+            (_, Some(token)) => Some(token),
+            (Some(principal), None) if offline => self.new_refresh(principal).await?,
+            _ => None,
+        };
+        let issued_s = now.wall_ms / 1000;
+        let expires_in = self.settings.token_ttl_s.load(Ordering::Acquire);
+        let (uid, tid, pwv) = match &principal {
+            Some(Principal::User { id, credential: Credential::Password(version), .. }) => {
+                (id.0, 0, *version)
+            }
+            Some(Principal::User { id, credential: Credential::Token(token), .. }) => (id.0, *token, 0),
+            _ => (0, 0, 0),
+        };
+        let claims = Claims {
+            iss: SERVICE.to_owned(),
+            sub: principal.as_ref().map(|principal| principal.name().to_owned()).unwrap_or_default(),
+            aud: SERVICE.to_owned(),
+            exp: issued_s + expires_in,
+            nbf: issued_s.saturating_sub(EARLY_S),
+            iat: issued_s,
+            jti: Uuid::new_v4().simple().to_string(),
+            access: access.clone(),
+            uid,
+            tid,
+            pwv,
+        };
+        let token = self.signer.sign(&claims).ok_or(SignInError::Store(StoreError::Failed))?;
+        Ok(Issued { token, expires_in, issued_ms: now.wall_ms, access, refresh })
+    }
+
+    /// What of the scopes the policy permits, each thing once, sorted.
+    fn permitted(
+        &self,
+        principal: Option<&Principal>,
+        scopes: &[ScopeRequest],
+    ) -> Result<Vec<AccessEntry>, StoreError> {
+        let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for scope in scopes.iter().take(MAX_SCOPES) {
+            let actions = wanted.entry((scope.kind.as_str(), scope.name.as_str())).or_default();
+            actions.extend(scope.actions.iter().map(String::as_str));
+        }
+        let mut access = Vec::new();
+        for ((kind, name), actions) in wanted {
+            let entry = match kind {
+                "repository" => self.on_repository(principal, name, &actions)?,
+                "registry" if name == "catalog" => self.on_catalog(principal, &actions)?,
+                _ => None,
+            };
+            access.extend(entry);
+        }
+        Ok(access)
+    }
+
+    fn on_repository(
+        &self,
+        principal: Option<&Principal>,
+        name: &str,
+        actions: &BTreeSet<&str>,
+    ) -> Result<Option<AccessEntry>, StoreError> {
+        let Ok(name) = name.parse::<RepoName>() else { return Ok(None) };
+        let id = self.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, name.as_str()))?;
+        let repository = Some((name.as_str(), id.map(RepoId)));
+        let mut granted = Vec::new();
+        for (action, kind) in [("delete", Kind::Delete), ("pull", Kind::Pull), ("push", Kind::Push)] {
+            let asked = actions.contains(action) || actions.contains("*");
+            if asked && self.would_permit(principal, kind, repository)? {
+                granted.push(action.to_owned());
+            }
+        }
+        let entry = AccessEntry {
+            kind: "repository".to_owned(),
+            name: name.to_string(),
+            actions: granted,
+            id: id.unwrap_or(0),
+        };
+        Ok((!entry.actions.is_empty()).then_some(entry))
+    }
+
+    fn on_catalog(
+        &self,
+        principal: Option<&Principal>,
+        actions: &BTreeSet<&str>,
+    ) -> Result<Option<AccessEntry>, StoreError> {
+        let granted = actions.contains("*") && self.would_permit(principal, Kind::Catalog, None)?;
+        Ok(granted.then(|| AccessEntry {
+            kind: "registry".to_owned(),
+            name: "catalog".to_owned(),
+            actions: vec!["*".to_owned()],
+            id: 0,
+        }))
+    }
+
+    /// Whether the policy would permit this to the identity, whatever token it comes with.
+    fn would_permit(
+        &self,
+        principal: Option<&Principal>,
+        kind: Kind,
+        repository: Option<(&str, Option<RepoId>)>,
+    ) -> Result<bool, StoreError> {
+        let anonymous = Principal::Anonymous { access: Arc::default() };
+        let wall_ms = self.meta.clock().now().wall_ms;
+        self.meta.get(|tx| {
+            let principal = principal.unwrap_or(&anonymous);
+            policy::allows(Question { policy: self.policy, principal, kind, repository, wall_ms }, tx)
+        })
+    }
+
+    /// The public key of registry tokens as a JWK set.
+    pub fn key_set(&self) -> serde_json::Value {
+        self.signer.key_set()
+    }
+}

@@ -1,0 +1,134 @@
+//! Our own registry tokens: JWS with ES256 and nothing else (RFC 7515, RFC 7518; protocol.md 9.4).
+//!
+//! There is one algorithm, fixed here, and one key: a header is compared with the one that is written, so nothing in it
+//! can choose a key or an algorithm.
+
+use std::fs;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use super::access::AccessEntry;
+use crate::store::meta;
+
+/// The directory of keys in the data directory.
+const DIRECTORY: &str = "keys";
+const FILE: &str = "registry-token.p8";
+/// How far the clocks of a reader may differ, in seconds.
+const LEEWAY_S: u64 = 60;
+
+/// What a token says. Every claim is required and typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    /// The user's name; empty for somebody unnamed.
+    pub(super) sub: String,
+    pub(super) aud: String,
+    pub(super) exp: u64,
+    pub(super) nbf: u64,
+    pub(super) iat: u64,
+    pub(super) jti: String,
+    pub(super) access: Vec<AccessEntry>,
+    /// The user's number; 0: nobody.
+    pub(super) uid: u64,
+    /// The personal token's number; 0: the password.
+    pub(super) tid: u64,
+    /// The version of the password.
+    pub(super) pwv: u64,
+}
+
+/// The key that signs and verifies.
+pub(super) struct Signer {
+    pair: EcdsaKeyPair,
+    header: String,
+    thumbprint: String,
+}
+
+impl Signer {
+    /// The key in the data directory, which is made and synced at the first start.
+    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+        let directory = data_dir.join(DIRECTORY);
+        let path = directory.join(FILE);
+        match fs::read(&path) {
+            Ok(pkcs8) => Self::from_pkcs8(&pkcs8),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let document =
+                    EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                        .map_err(|_| io::Error::other("no random numbers for a key"))?;
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+                let new = path.with_extension("new");
+                let mut file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+                file.write_all(document.as_ref())?;
+                file.sync_all()?;
+                fs::rename(&new, &path)?;
+                meta::sync_dir(&directory)?;
+                meta::sync_dir(data_dir)?;
+                Self::from_pkcs8(document.as_ref())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn from_pkcs8(pkcs8: &[u8]) -> io::Result<Self> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
+            .map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("not a P-256 key: {error}"))
+            })?;
+        let [x, y] = coordinates(&pair);
+        // RFC 7638: these members in this order, without spaces.
+        let thumbprint = format!("{{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"{x}\",\"y\":\"{y}\"}}");
+        let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(thumbprint));
+        let header = format!("{{\"typ\":\"JWT\",\"alg\":\"ES256\",\"kid\":\"{thumbprint}\"}}");
+        Ok(Self { pair, header: URL_SAFE_NO_PAD.encode(header), thumbprint })
+    }
+
+    /// The public key as a JWK set (RFC 7517), for registries that trust this one.
+    pub(super) fn key_set(&self) -> Value {
+        let [x, y] = coordinates(&self.pair);
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.thumbprint, "x": x, "y": y }] })
+    }
+
+    pub(super) fn sign(&self, claims: &Claims) -> Option<String> {
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).ok()?);
+        let message = format!("{}.{payload}", self.header);
+        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).ok()?;
+        Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// The claims of a token that this key has signed for `audience` and that is valid at `now_s`, or expired no longer
+    /// ago than `late_s`.
+    pub(super) fn verify(&self, token: &str, audience: &str, now_s: u64, late_s: u64) -> Option<Claims> {
+        let (message, signature) = token.rsplit_once('.')?;
+        let (header, payload) = message.split_once('.')?;
+        if header != self.header {
+            return None;
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
+            .verify(message.as_bytes(), &signature)
+            .ok()?;
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let timely = now_s <= claims.exp.saturating_add(LEEWAY_S.max(late_s))
+            && claims.nbf <= now_s.saturating_add(LEEWAY_S);
+        (timely && claims.iss == audience && claims.aud == audience).then_some(claims)
+    }
+}
+
+/// The affine coordinates of the public key, which is stored as 4, x, y.
+fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
+    let point = pair.public_key().as_ref();
+    [&point[1..33], &point[33..65]].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate))
+}

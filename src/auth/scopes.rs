@@ -1,0 +1,92 @@
+//! Scopes: what a token may be used for. It never does more than its owner may do at the time of use.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+/// A word that names no scope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no scope; use some of read_registry, write_registry, delete_registry, read_api, api")]
+pub struct ScopeError(String);
+
+const NAMES: [(&str, Scopes); 5] = [
+    ("read_registry", Scopes::READ_REGISTRY),
+    ("write_registry", Scopes::WRITE_REGISTRY),
+    ("delete_registry", Scopes::DELETE_REGISTRY),
+    ("read_api", Scopes::READ_API),
+    ("api", Scopes::API),
+];
+
+impl Scopes {
+    /// Pull.
+    pub const READ_REGISTRY: Self = Self(1);
+    /// Push, with the reads that a push needs.
+    pub const WRITE_REGISTRY: Self = Self(2);
+    /// Delete.
+    pub const DELETE_REGISTRY: Self = Self(4);
+    /// Read through the API.
+    pub const READ_API: Self = Self(8);
+    /// Read and change through the API.
+    pub const API: Self = Self(16);
+    /// A push reads what it need not send again.
+    pub(super) const READ_OR_WRITE: Self = Self(3);
+    /// Everything: what a password stands for.
+    pub const ALL: Self = Self(31);
+
+    /// The stored form.
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(super) const fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// Whether any of `other` is in the set.
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether nothing is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of what is in the set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().filter(move |(_, scope)| self.any(*scope)).map(|(name, _)| name)
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().collect::<Vec<_>>().join(","))
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        text.split([',', ' ']).filter(|word| !word.is_empty()).try_fold(Self(0), |scopes, word| {
+            let found = NAMES.iter().find(|(name, _)| *name == word);
+            found.map(|(_, scope)| Self(scopes.0 | scope.0)).ok_or_else(|| ScopeError(word.to_owned()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_read_as_they_are_written() {
+        let scopes: Scopes = "write_registry, read_registry".parse().unwrap();
+        assert_eq!(scopes.to_string(), "read_registry,write_registry");
+        assert_eq!(Scopes::from_bits(scopes.bits()), scopes);
+        assert!("read_registry,admin".parse::<Scopes>().unwrap_err().to_string().contains("admin"));
+    }
+}

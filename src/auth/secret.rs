@@ -1,0 +1,85 @@
+//! Secrets that are made here and known elsewhere: personal and refresh tokens. 160 random bits, a prefix that says what
+//! it is, and a checksum that tells a typing error from a wrong token. Only their hash is stored.
+
+use sha2::Digest as _;
+use sha2::Sha256;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Letters of 160 random bits.
+const BODY: usize = 27;
+/// Letters of a 32-bit checksum.
+const CHECK: usize = 6;
+
+/// What a secret is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecretKind {
+    /// `stw_pat_`: a user's token.
+    Personal,
+    /// `stw_ref_`: a refresh token.
+    Refresh,
+}
+
+impl SecretKind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Personal => "stw_pat_",
+            Self::Refresh => "stw_ref_",
+        }
+    }
+
+    /// A new secret of this kind.
+    pub(super) fn generate(self) -> String {
+        let mut random = [0_u8; BODY * 2];
+        getrandom::fill(&mut random).expect("the system's random source answers");
+        // Two bytes a letter: the bias of the remainder is one part in a thousand of one letter's chance.
+        let body: String = random
+            .chunks_exact(2)
+            .map(|pair| {
+                char::from(ALPHABET[usize::from(u16::from_le_bytes([pair[0], pair[1]])) % ALPHABET.len()])
+            })
+            .collect();
+        let checksum = self.checksum(&body);
+        format!("{}{body}{checksum}", self.prefix())
+    }
+
+    /// Whether a text has the form of this kind, checksum included. Nothing is looked up for one that has not.
+    pub(super) fn recognises(self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix(self.prefix()) else { return false };
+        rest.is_ascii() && rest.len() == BODY + CHECK && self.checksum(&rest[..BODY]) == rest[BODY..]
+    }
+
+    fn checksum(self, body: &str) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.prefix());
+        hasher.update(body);
+        let hash = hasher.finalize();
+        let mut number = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        let letters = (0..CHECK).map(|_| {
+            let letter = ALPHABET[number as usize % ALPHABET.len()];
+            number /= 62;
+            char::from(letter)
+        });
+        letters.collect()
+    }
+}
+
+/// What is stored of a secret, and how it is found.
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_recognised_and_a_mistyped_one_is_not() {
+        let secret = SecretKind::Personal.generate();
+        assert!(secret.starts_with("stw_pat_") && secret.len() == 8 + 33, "{secret}");
+        assert!(SecretKind::Personal.recognises(&secret));
+        assert!(!SecretKind::Refresh.recognises(&secret));
+        assert!(!SecretKind::Personal.recognises(&secret.replacen(&secret[10..11], "-", 1)));
+        assert!(!SecretKind::Personal.recognises(&secret[..40]));
+        assert_ne!(secret, SecretKind::Personal.generate());
+    }
+}

@@ -1,0 +1,74 @@
+//! `stowage check-config`: is the configuration valid, and what is in force?
+
+use serde_json::{Value, json};
+
+use super::errors::{Exit, Failure};
+use super::output;
+use super::program::Global;
+use super::settings;
+use crate::config;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Loaded;
+use crate::server::Tls;
+
+pub(super) const NAME: &str = "check-config";
+
+#[derive(clap::Args)]
+#[command(after_help = "Exit codes: 0 valid, 3 not valid\n\nExamples:\n  stowage check-config\n  \
+                  stowage check-config --config stowage.toml --show --sources")]
+pub(super) struct Options {
+    /// Print every setting in force
+    #[arg(long)]
+    show: bool,
+    /// Print where each setting came from as well
+    #[arg(long, requires = "show")]
+    sources: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    let loaded = settings::load(global, environment, Flags::default())?;
+    Tls::load(&loaded.config.server.tls, environment)?;
+    let shown = if options.show { shown(&loaded)? } else { Vec::new() };
+    if options.json {
+        let mut data = json!({"file": loaded.file});
+        if options.show {
+            let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
+            data["settings"] = shown.iter().map(setting).collect();
+        }
+        output::json(NAME, true, &data)?;
+        return Ok(Exit::Done);
+    }
+    if options.show {
+        // Secrets are not in the configuration, only the files that hold them.
+        let width =
+            shown.iter().map(|(key, value, _)| key.len() + value.to_string().len() + 3).max().unwrap_or(0);
+        let line = |(key, value, source): &(String, Value, String)| {
+            let setting = format!("{key} = {value}");
+            if options.sources { format!("{setting:<width$}  # {source}") } else { setting }
+        };
+        output::print(&shown.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    } else {
+        output::print(&match &loaded.file {
+            Some(file) => format!("{} is valid", file.display()),
+            None => "there is no configuration file; the settings in force are valid".to_owned(),
+        })?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Every setting, its value and its source.
+fn shown(loaded: &Loaded) -> Result<Vec<(String, Value, String)>, Failure> {
+    let values = serde_json::to_value(&loaded.config)
+        .map_err(|error| Failure::new(Exit::Failed, "CONFIG_SHOW", error.to_string()))?;
+    let setting = |setting: config::Setting| {
+        let value =
+            values.pointer(&format!("/{}", setting.key.replace('.', "/"))).cloned().unwrap_or_default();
+        let source = loaded.source(&setting.key).to_string();
+        (setting.key, value, source)
+    };
+    Ok(config::settings().into_iter().map(setting).collect())
+}

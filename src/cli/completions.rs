@@ -1,0 +1,25 @@
+//! `stowage completions`: what completes commands in a shell.
+
+use clap::Command;
+use clap_complete::Shell;
+
+use super::errors::{Exit, Failure};
+use super::output;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stowage completions bash > /etc/bash_completion.d/stowage\n  \
+                  stowage completions fish > ~/.config/fish/completions/stowage.fish")]
+pub(super) struct Options {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(options: &Options, program: &Command) -> Result<Exit, Failure> {
+    // What is hidden in the help is for this program itself.
+    let shown = program.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut program = Command::new("stowage").args(program.get_arguments().cloned()).subcommands(shown);
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut program, "stowage", &mut script);
+    output::print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(Exit::Done)
+}

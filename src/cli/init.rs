@@ -1,0 +1,21 @@
+//! `stowage init`: a configuration file to start from.
+
+use super::errors::{Exit, Failure};
+use super::output;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stowage init --print > stowage.toml\n  stowage init --print | less")]
+pub(super) struct Options {
+    /// Write the file, with every setting at its default and commented out, to stdout
+    #[arg(long, required = true)]
+    print: bool,
+}
+
+pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
+    if options.print {
+        output::print(EXAMPLE.trim_end())?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,42 @@
+//! `stowage man`: the manual pages, one for each command.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+
+use super::errors::{Exit, Failure};
+use super::output;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stowage man ./man1\n  stowage man /usr/local/share/man/man1")]
+pub(super) struct Options {
+    /// The directory to write them to; it is made if it is not there
+    directory: PathBuf,
+}
+
+pub(super) fn run(options: &Options, program: Command) -> Result<Exit, Failure> {
+    let directory = &options.directory;
+    let pages = write(directory, program).map_err(|error| {
+        Failure::new(Exit::Failed, "MAN", format!("cannot write to {}", directory.display()))
+            .because(error.to_string())
+    })?;
+    output::print(&format!("wrote {pages} pages to {}", directory.display()))?;
+    Ok(Exit::Done)
+}
+
+fn write(directory: &Path, mut program: Command) -> io::Result<usize> {
+    std::fs::create_dir_all(directory)?;
+    program = program.disable_help_subcommand(true);
+    program.build();
+    let (mut commands, mut pages) = (vec![program], 0);
+    while let Some(command) = commands.pop() {
+        if command.is_hide_set() {
+            continue;
+        }
+        commands.extend(command.get_subcommands().cloned());
+        clap_mangen::Man::new(command).generate_to(directory)?;
+        pages += 1;
+    }
+    Ok(pages)
+}

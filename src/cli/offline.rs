@@ -1,0 +1,113 @@
+//! The store, opened by a command because no server runs. It answers through the same admin API, at a socket that only
+//! this process can reach, so that a command does the same with a server and without.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use super::errors::{Exit, Failure};
+use super::probe;
+use super::settings;
+use crate::app::{App, FirstAdmin, Hooks, Start};
+use crate::config::Config;
+use crate::server::AdminSocket;
+
+/// An open store. Dropping it closes it in order.
+pub(super) struct Offline {
+    socket: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    _directory: Private,
+}
+
+impl Offline {
+    /// Opens the store in `data_dir`, which must be there and belong to this user.
+    pub(super) fn open(config: Config, data_dir: &Path) -> Result<Self, Failure> {
+        refuse_stranger(data_dir)?;
+        probe::after_unclean_stop(data_dir)?;
+        let directory = Private::create()?;
+        let socket = directory.0.join("admin.sock");
+        let app = App::open(Start {
+            config,
+            data_dir: data_dir.to_owned(),
+            open_registry: false,
+            first_admin: FirstAdmin::No,
+            hooks: Hooks::default(),
+        })?;
+        let listening = AdminSocket::bind(&socket, 0o600).map_err(|error| {
+            Failure::new(Exit::Failed, "OFFLINE", "cannot open the store").because(error.to_string())
+        })?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            listening.run_until(&app, async {
+                // A dropped sender ends it as well.
+                let _ = stopped.await;
+            })
+        });
+        Ok(Self { socket, stop: Some(stop), thread: Some(thread), _directory: directory })
+    }
+
+    /// Where the admin API answers.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Offline {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // What it was asked for was answered, or was not; its end changes nothing.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What another user creates in the directory could keep the server from using it.
+fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
+    let owner = match fs::metadata(data_dir) {
+        Ok(found) if settings::has_store(data_dir) => found.uid(),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::unusable(data_dir, &error));
+        }
+        _ => {
+            let what = format!("no server runs, and there is no data in {}", data_dir.display());
+            return Err(Failure::new(Exit::NotFound, "NO_DATA", what)
+                .fix("start the server: stowage serve")
+                .fix("or name its data directory: --data-dir DIR"));
+        }
+    };
+    let caller = rustix::process::geteuid().as_raw();
+    if owner == caller {
+        return Ok(());
+    }
+    let what = format!("no server runs, and {} belongs to another user", data_dir.display());
+    Err(Failure::new(Exit::Failed, "NOT_OWNER", what)
+        .because(format!("its owner has the id {owner}, you have {caller}"))
+        .fix(format!("sudo -u '#{owner}' stowage ... --data-dir {}", data_dir.display())))
+}
+
+/// A directory that nobody else may enter; it goes with its content.
+struct Private(PathBuf);
+
+impl Private {
+    fn create() -> Result<Self, Failure> {
+        let parent = std::env::temp_dir();
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::unusable(&parent, &io::Error::other(error.to_string())))?;
+        let path = parent.join(format!("stowage-{:016x}", u64::from_ne_bytes(random)));
+        DirBuilder::new().mode(0o700).create(&path).map_err(|error| Failure::unusable(&path, &error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

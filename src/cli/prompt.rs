@@ -1,0 +1,136 @@
+//! What a command asks a person: a password, unseen, or whether to go on. Only on a terminal.
+
+use std::fmt::Display;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::path::PathBuf;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::errors::{Exit, Failure};
+use super::output;
+use crate::config::Environment;
+use crate::config::SecretFile;
+use crate::telemetry::Secret;
+
+/// Bytes of a password on stdin at most; the server says which length is right.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+/// Where a new password comes from. Never from an argument: everybody on the computer can read those.
+#[derive(clap::Args)]
+pub(super) struct PasswordSource {
+    /// Read the password from stdin
+    #[arg(long, conflicts_with = "password_file")]
+    password_stdin: bool,
+    /// Read the password from FILE, which only its owner and group may read, or from `credential:NAME`
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordSource {
+    /// The new password of `user`.
+    pub(super) fn read(&self, user: &str, environment: &Environment) -> Result<Secret<String>, Failure> {
+        if let Some(file) = &self.password_file {
+            return Ok(Secret::new(SecretFile::new(file.to_string_lossy()).read(environment)?));
+        }
+        if self.password_stdin {
+            return from_stdin();
+        }
+        if !is_terminal() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "PASSWORD_MISSING",
+                "there is no terminal to ask for the password",
+            )
+            .fix("add --password-stdin or --password-file FILE"));
+        }
+        let first = ask_unseen(&format!("New password for {user}: "))?;
+        let second = ask_unseen("The same again: ")?;
+        if first.expose() != second.expose() {
+            return Err(Failure::new(Exit::Usage, "PASSWORDS_DIFFER", "the two passwords are not the same"));
+        }
+        Ok(first)
+    }
+}
+
+/// Asks whether to go on, unless `yes` says so already.
+pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "NOT_CONFIRMED",
+            "there is no terminal to ask whether to go on",
+        )
+        .fix("add --yes"));
+    }
+    output::write_note(&format!("{question} [y/N] "));
+    let answer = line()?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, "NOT_CONFIRMED", "nothing was changed"))
+}
+
+fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn unreadable(error: impl Display) -> Failure {
+    Failure::new(Exit::Failed, "STDIN", "cannot read from stdin").because(error.to_string())
+}
+
+fn from_stdin() -> Result<Secret<String>, Failure> {
+    let mut text = String::new();
+    io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(Secret::new(without_newline(text)))
+}
+
+fn ask_unseen(question: &str) -> Result<Secret<String>, Failure> {
+    output::write_note(question);
+    let unseen = Unseen::begin()?;
+    let answer = line();
+    drop(unseen);
+    // The newline that was typed was not seen either.
+    output::write_note("\n");
+    answer.map(Secret::new)
+}
+
+fn line() -> Result<String, Failure> {
+    let mut text = String::new();
+    match io::stdin().lock().read_line(&mut text) {
+        Ok(0) => Err(unreadable("it has ended")),
+        Ok(_) => Ok(without_newline(text)),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+fn without_newline(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+/// The terminal shows nothing that is typed for as long as this lives.
+struct Unseen(Termios);
+
+impl Unseen {
+    fn begin() -> Result<Self, Failure> {
+        let before = tcgetattr(io::stdin()).map_err(unreadable)?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &unseen).map_err(unreadable)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}

@@ -1,0 +1,44 @@
+//! The admin socket of a server that starts.
+
+use std::path::Path;
+
+use crate::cli::errors::{Exit, Failure};
+use crate::config;
+use crate::config::Environment;
+use crate::config::Loaded;
+use crate::server::AdminSocket;
+use crate::server::SocketError;
+
+/// Listens where the settings say. Where nobody chose the place, a server without a socket is better than none.
+pub(super) fn bind(
+    loaded: &Loaded,
+    environment: &Environment,
+    data_dir: &Path,
+) -> Result<Option<AdminSocket>, Failure> {
+    let Some(path) = config::admin_socket(loaded, environment, data_dir) else { return Ok(None) };
+    let settings = &loaded.config.auth.admin_socket;
+    match AdminSocket::bind(&path, settings.mode.bits()) {
+        Ok(socket) => {
+            tracing::info!(socket = %socket.path().display(), "commands reach the server through its admin socket");
+            Ok(Some(socket))
+        }
+        Err(error) if settings.path.as_os_str().is_empty() => {
+            tracing::warn!(%error, "no admin socket: commands cannot reach this server; set auth.admin_socket.path");
+            Ok(None)
+        }
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+fn failure(error: &SocketError) -> Failure {
+    let failure = Failure::new(Exit::Failed, "ADMIN_SOCKET_FAILED", "cannot make the admin socket");
+    let failure = failure.because(error.to_string());
+    match error {
+        SocketError::InUse { .. } => {
+            failure.fix("stop that server, or set auth.admin_socket.path to another place")
+        }
+        SocketError::Io { .. } => {
+            failure.fix("set auth.admin_socket.path to a place where this user may write")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! SIGHUP: the configuration is read again. All of it takes effect, as far as a running server can change, or nothing.
+
+use std::io::IsTerminal as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::cli::errors::Failure;
+use crate::cli::program::Global;
+use crate::cli::settings;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::config::Flags;
+use crate::config::Loaded;
+use crate::config::Reloaded;
+use crate::server::Live;
+use crate::telemetry::Filter;
+use crate::telemetry::Stderr;
+
+/// Where the settings of this run come from, at the start and at every reload.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub(super) global: Global,
+    pub(super) environment: Environment,
+    pub(super) flags: Flags,
+    pub(super) ephemeral: bool,
+}
+
+impl Sources {
+    /// Reads them and refuses what is not safe.
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        let mut loaded = settings::load(&self.global, &self.environment, self.flags.clone())?;
+        if self.ephemeral {
+            // The file may name the disk of a registry that is to stay.
+            loaded.config.storage.blob_dir = PathBuf::new();
+        }
+        Ok(loaded)
+    }
+}
+
+/// What a reload needs.
+pub(super) struct Reload {
+    sources: Sources,
+    live: Live,
+    filter: Filter,
+    in_force: Mutex<Config>,
+    had_terminal: bool,
+}
+
+impl Reload {
+    pub(super) fn new(sources: Sources, loaded: &Loaded, live: Live, filter: Filter, stderr: Stderr) -> Self {
+        let in_force = Mutex::new(loaded.config.clone());
+        Self { sources, live, filter, in_force, had_terminal: stderr.is_terminal() }
+    }
+
+    /// At each SIGHUP: reads the settings again. A terminal that went away ends the server, as it would without this.
+    pub(super) fn run(&self) -> ControlFlow<()> {
+        if self.had_terminal && !std::io::stderr().is_terminal() {
+            return ControlFlow::Break(());
+        }
+        if let Err(failure) = self.reload() {
+            tracing::error!(
+                code = failure.code,
+                why = failure.reasons(),
+                fix = failure.all_fixes(),
+                "the settings stay as they were: {}",
+                failure.what
+            );
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn reload(&self) -> Result<(), Failure> {
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.sources.load()?;
+        let Reloaded { config, changed, waiting } = in_force.reloaded(&loaded.config);
+        let certificate = match &self.live.certificate {
+            Some(current) => Some((current, current.read(&config.server.tls, &self.sources.environment)?)),
+            None => None,
+        };
+        // From here on nothing can fail.
+        let new_certificate = certificate.is_some_and(|(current, new)| current.replace(new));
+        self.live.reach.set(&config.server);
+        for change in &changed {
+            tracing::info!(key = change.key, old = change.old, new = change.new, "changed a setting");
+        }
+        self.filter.set(&config.log);
+        if new_certificate {
+            tracing::info!("a new certificate is in use");
+        }
+        for change in &waiting {
+            tracing::warn!(
+                key = change.key,
+                old = change.old,
+                new = change.new,
+                "a changed setting needs a restart: the old value stays in force"
+            );
+        }
+        tracing::info!(changed = changed.len(), waiting = waiting.len(), "read the configuration again");
+        *in_force = config;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! `stowage status`: whether the server runs, and what it holds.
+
+use serde_json::Value;
+
+use super::client::Reach;
+use super::errors::{Exit, Failure};
+use super::output;
+use super::program::Global;
+use crate::config::Environment;
+
+pub(super) const NAME: &str = "status";
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stowage status\n  stowage status --json")]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    let api = options.reach.open(global, environment)?;
+    let mut status = api.get("/api/v1/system")?;
+    status["running"] = Value::from(api.server().is_some());
+    if options.reach.json {
+        output::json(NAME, true, &status)?;
+        return Ok(Exit::Done);
+    }
+    let count = |key: &str| status[key].as_u64().unwrap_or_default();
+    let server = match api.server() {
+        Some(socket) => format!("runs; admin socket {}", socket.display()),
+        None => "does not run; this is what its store says".to_owned(),
+    };
+    output::print(&format!(
+        "version  {}\nserver   {server}\ncontent  {} repositories, {} tags, {} manifests, {} blobs\nsize     {}\nfree     {}",
+        status["version"].as_str().unwrap_or_default(),
+        count("repositories"),
+        count("tags"),
+        count("manifests"),
+        count("blobs"),
+        output::size(count("size_bytes")),
+        output::size(count("free_bytes")),
+    ))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,166 @@
+//! `stowage user`: who may sign in.
+
+use serde_json::{Value, json};
+
+use super::client::{Api, Reach, segment};
+use super::errors::{Exit, Failure};
+use super::output;
+use super::program::Global;
+use super::prompt::{self, PasswordSource};
+use crate::config::Environment;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stowage user add hanna --admin\n  stowage user passwd hanna --password-stdin < password\n  \
+                  stowage user list"
+)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// List all users
+    #[command(after_help = "Examples:\n  stowage user list\n  stowage user list --json")]
+    List,
+    /// Show one user
+    #[command(after_help = "Examples:\n  stowage user show hanna\n  stowage user show hanna --json")]
+    Show {
+        /// The user's name
+        name: String,
+    },
+    /// Make a user, who may pull and push
+    #[command(
+        after_help = "Examples:\n  stowage user add hanna --admin\n  stowage user add ci --password-file /run/secrets/ci"
+    )]
+    Add {
+        /// The name to sign in with
+        name: String,
+        /// May also delete, and manage everything
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Give a user another password; tokens stay
+    #[command(
+        after_help = "Examples:\n  stowage user passwd hanna\n  stowage user passwd hanna --password-stdin < password"
+    )]
+    Passwd {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Keep a user from signing in, from the next request on
+    #[command(after_help = "Examples:\n  stowage user disable hanna\n  stowage user disable hanna --json")]
+    Disable {
+        /// The user's name
+        name: String,
+    },
+    /// Let a user sign in again
+    #[command(after_help = "Examples:\n  stowage user enable hanna\n  stowage user enable hanna --json")]
+    Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Remove a user with all tokens; what the user pushed stays
+    #[command(after_help = "Examples:\n  stowage user delete hanna\n  stowage user delete hanna --yes")]
+    Delete {
+        /// The user's name
+        name: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+impl Options {
+    /// The name for the JSON document.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.verb {
+            Verb::List => "user list",
+            Verb::Show { .. } => "user show",
+            Verb::Add { .. } => "user add",
+            Verb::Passwd { .. } => "user passwd",
+            Verb::Disable { .. } => "user disable",
+            Verb::Enable { .. } => "user enable",
+            Verb::Delete { .. } => "user delete",
+        }
+    }
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    let open = || options.reach.open(global, environment);
+    let (data, text) = match &options.verb {
+        Verb::List => list(&open()?)?,
+        Verb::Show { name } => {
+            let user = open()?.get(&path(name))?;
+            let text = card(&user);
+            (user, text)
+        }
+        // What is asked of a person comes first: nothing is held meanwhile.
+        Verb::Add { name, admin, password } => {
+            let password = password.read(name, environment)?;
+            let body = json!({"name": name, "password": password.expose(), "admin": admin});
+            let kind = if *admin { "admin" } else { "user" };
+            (open()?.post("/api/v1/users", &body)?, format!("made the {kind} {name}"))
+        }
+        Verb::Passwd { name, password } => {
+            let password = password.read(name, environment)?;
+            let user = open()?.patch(&path(name), &json!({"password": password.expose()}))?;
+            (user, format!("{name} has a new password; tokens stay as they are"))
+        }
+        Verb::Disable { name } => (
+            open()?.patch(&path(name), &json!({"disabled": true}))?,
+            format!("{name} cannot sign in any more"),
+        ),
+        Verb::Enable { name } => {
+            (open()?.patch(&path(name), &json!({"disabled": false}))?, format!("{name} can sign in again"))
+        }
+        Verb::Delete { name, yes } => {
+            let api = open()?;
+            let user = api.get(&path(name))?;
+            prompt::confirm(*yes, &format!("Remove the user {name} with all tokens?"))?;
+            api.delete(&path(name))?;
+            (user, format!("removed the user {name} with all tokens"))
+        }
+    };
+    if options.reach.json {
+        output::json(options.name(), true, &data)?;
+    } else {
+        output::print(&text)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn path(name: &str) -> String {
+    format!("/api/v1/users/{}", segment(name))
+}
+
+fn list(api: &Api) -> Result<(Value, String), Failure> {
+    let users = api.get("/api/v1/users")?["items"].take();
+    let rows: Vec<Vec<String>> =
+        users.as_array().into_iter().flatten().map(|user| row(user).to_vec()).collect();
+    let text = if rows.is_empty() {
+        "no user yet; make one: stowage user add NAME --admin".to_owned()
+    } else {
+        output::table(&["NAME", "ROLE", "STATE", "CREATED"], &rows)
+    };
+    Ok((json!({"users": users}), text))
+}
+
+fn row(user: &Value) -> [String; 4] {
+    let text = |key: &str| user[key].as_str().unwrap_or_default().to_owned();
+    let role = if user["admin"] == true { "admin" } else { "user" };
+    let state = if user["disabled"] == true { "disabled" } else { "active" };
+    [text("name"), role.to_owned(), state.to_owned(), text("created_at")]
+}
+
+fn card(user: &Value) -> String {
+    let [name, role, state, created] = row(user);
+    format!("name     {name}\nrole     {role}\nstate    {state}\ncreated  {created}")
+}

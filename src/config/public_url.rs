@@ -1,0 +1,171 @@
+//! The address under which clients know the server: a scheme and a host, and nothing behind them.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// `https://registry.lan` or `http://10.0.0.7:5000`; empty: as each request says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicUrl(Option<(Scheme, String)>);
+
+/// How clients reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without encryption.
+    Http,
+    /// With TLS, here or in a proxy.
+    Https,
+}
+
+/// Why a text is no public URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicUrlError {
+    /// Neither `http://` nor `https://` in front.
+    #[error("`{0}` does not begin with https:// or http://; write for example `https://registry.lan`")]
+    Scheme(String),
+    /// No host, or characters that no host has.
+    #[error(
+        "`{0}` does not name a host; write for example `https://registry.lan` or `https://10.0.0.7:5000`"
+    )]
+    Host(String),
+    /// A path, a query or a fragment.
+    #[error("`{0}` has something behind the host, where clients expect /v2/; write `{1}`")]
+    Path(String, String),
+}
+
+impl PublicUrl {
+    /// The scheme and the host, with a port where one was given.
+    pub fn get(&self) -> Option<(Scheme, &str)> {
+        self.0.as_ref().map(|(scheme, host)| (*scheme, host.as_str()))
+    }
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether `text` is a host, or a host and a port, that can stand in a URL.
+pub fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => match rest.strip_prefix(':') {
+            Some(port) => (address, Some(port)),
+            None => return false,
+        },
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if port.is_some_and(|port| {
+        port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err()
+    }) {
+        return false;
+    }
+    if text.starts_with('[') {
+        return host.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !host.is_empty() && host.len() <= 253 && host.bytes().all(is_part)
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            _ => return Err(PublicUrlError::Scheme(text.to_owned())),
+        };
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if !is_authority(host) {
+            return Err(PublicUrlError::Host(text.to_owned()));
+        }
+        let url = Self(Some((scheme, host.to_ascii_lowercase())));
+        match path {
+            "" | "/" => Ok(url),
+            _ => Err(PublicUrlError::Path(text.to_owned(), url.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((scheme, host)) => write!(f, "{scheme}://{host}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for PublicUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_a_scheme_and_a_host() {
+        for (text, shown) in [
+            ("", ""),
+            ("https://registry.lan", "https://registry.lan"),
+            ("HTTPS://Registry.LAN/", "https://registry.lan"),
+            ("http://10.0.0.7:5000", "http://10.0.0.7:5000"),
+            ("https://[fd00::7]:8443", "https://[fd00::7]:8443"),
+        ] {
+            assert_eq!(text.parse::<PublicUrl>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_answered_with_what_to_write() {
+        let error = |text: &str| text.parse::<PublicUrl>().unwrap_err().to_string();
+        assert!(error("registry.lan").starts_with("`registry.lan` does not begin with https://"));
+        assert!(error("ftp://registry.lan").starts_with("`ftp://registry.lan` does not begin"));
+        for text in [
+            "https://",
+            "https:///v2",
+            "https://a b",
+            "https://me@host",
+            "https://host:",
+            "https://host:x",
+            "https://::1",
+            "https://host:70000",
+            "https://[x]",
+        ] {
+            assert!(error(text).contains("does not name a host"), "{text}");
+        }
+        assert_eq!(
+            error("https://registry.lan/registry/"),
+            "`https://registry.lan/registry/` has something behind the host, where clients expect /v2/; write `https://registry.lan`"
+        );
+    }
+}

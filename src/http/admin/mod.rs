@@ -1,0 +1,145 @@
+//! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the file
+//! named like it.
+
+mod manager;
+mod peer;
+mod problem;
+mod repositories;
+mod system;
+mod tags;
+mod tokens;
+mod users;
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::Resource;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::JsonPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::web;
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use peer::LocalPeer;
+pub(super) use peer::local_caller;
+
+use problem::{Code, Problem};
+
+/// Bytes of a body at most.
+const MAX_BODY: usize = 64 << 10;
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A list, whole or in part.
+#[derive(Serialize)]
+struct List<T> {
+    items: Vec<T>,
+    /// Where the next part begins; `null` at the end.
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    const fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}
+
+/// Every route below `/api/v1`.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    let scope = web::scope("/api/v1")
+        .app_data(
+            web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| wrong_body(&error).into()),
+        )
+        .service(at("/users").route(web::get().to(users::list)).route(web::post().to(users::create)))
+        .service(
+            at("/users/{name}")
+                .route(web::get().to(users::show))
+                .route(web::patch().to(users::change))
+                .route(web::delete().to(users::delete)),
+        )
+        .service(at("/tokens").route(web::get().to(tokens::list)).route(web::post().to(tokens::create)))
+        .service(
+            at("/tokens/{id}").route(web::get().to(tokens::show)).route(web::delete().to(tokens::revoke)),
+        )
+        .service(at("/system").route(web::get().to(system::get)))
+        .service(at("/repositories").route(web::get().to(repositories::list)))
+        .service(at("/repositories/{name:.+}/-/tags").route(web::get().to(tags::list)))
+        .service(at("/repositories/{name:.+}/-/tags/{tag}").route(web::delete().to(tags::delete)))
+        .service(
+            at("/repositories/{name:.+}")
+                .route(web::get().to(repositories::show))
+                .route(web::delete().to(repositories::delete)),
+        )
+        .default_service(web::to(elsewhere));
+    config.service(scope);
+}
+
+/// All that the admin socket serves.
+pub fn socket_routes(config: &mut web::ServiceConfig) {
+    routes(config);
+    config.default_service(web::to(elsewhere));
+}
+
+/// On the admin socket: refuses what a browser sends. Who may open the socket is an admin, but a page that such a
+/// person looks at is not.
+pub async fn refuse_browsers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if request.headers().contains_key(ORIGIN) {
+        return Err(Problem::new(Code::BrowserRefused, "the admin socket is not for browsers").into());
+    }
+    next.call(request).await
+}
+
+fn at(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(wrong_method))
+}
+
+async fn elsewhere(request: HttpRequest) -> Problem {
+    let path: String = request.path().chars().take(200).collect();
+    Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
+}
+
+async fn wrong_method(request: HttpRequest) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("{} is not possible here", request.method()))
+}
+
+fn wrong_body(error: &JsonPayloadError) -> Problem {
+    match error {
+        JsonPayloadError::ContentType => {
+            Problem::new(Code::ContentType, "the body must be JSON, with Content-Type: application/json")
+        }
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            Problem::new(Code::BodyTooLarge, format!("the body has more than {MAX_BODY} bytes"))
+        }
+        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no password.
+        JsonPayloadError::Deserialize(error) if error.is_data() => Problem::new(
+            Code::BodyInvalid,
+            format!("the body is not what is expected here: {}", data_error(error)),
+        ),
+        _ => Problem::new(Code::BodyInvalid, "the body is not JSON"),
+    }
+}
+
+/// What is wrong with a body, without the values that it holds.
+fn data_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("invalid ") {
+        Some(_) => format!("a value has a wrong type (column {})", error.column()),
+        None => text,
+    }
+}
+
+/// An answer that nobody may keep.
+fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).json(body)
+}
+
+/// Unix milliseconds as RFC 3339.
+fn time(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.unwrap_or_default().to_string()
+}

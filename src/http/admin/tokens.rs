@@ -1,0 +1,121 @@
+//! `/api/v1/tokens`
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::web::{Data, Json, Path};
+use serde::{Deserialize, Serialize};
+
+use super::manager::Manager;
+use super::problem::{Code, Problem};
+use super::{List, json, time};
+use crate::app::App;
+use crate::auth::{NewToken, TokenError, TokenView};
+use crate::http::query::Query;
+
+/// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
+const MAX_LIFETIME_S: u64 = u32::MAX as u64;
+
+#[derive(Serialize)]
+struct Token {
+    id: u64,
+    user: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    last_used_from: Option<String>,
+}
+
+impl From<TokenView> for Token {
+    fn from(view: TokenView) -> Self {
+        let TokenView { id, user, name, scopes, created_ms, expires_ms, last_used_ms, last_address } = view;
+        Self {
+            id,
+            user,
+            name,
+            scopes,
+            created_at: time(created_ms),
+            expires_at: expires_ms.map(time),
+            last_used_at: last_used_ms.map(time),
+            last_used_from: (!last_address.is_empty()).then_some(last_address),
+        }
+    }
+}
+
+/// The only answer that ever holds a token's secret.
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    token: Token,
+    secret: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    user: String,
+    name: String,
+    scopes: Vec<String>,
+    /// How long it is valid; absent: for ever.
+    lifetime_s: Option<u64>,
+}
+
+/// `GET /api/v1/tokens[?user=NAME]`
+pub(super) async fn list(app: Data<App>, manager: Manager, query: Query) -> Result<HttpResponse, Problem> {
+    let tokens = app.auth.tokens(manager.grant(), query.get("user").map(str::to_owned)).await?;
+    let tokens: Vec<Token> = tokens.into_iter().map(Token::from).collect();
+    Ok(json(StatusCode::OK, &List::whole(tokens)))
+}
+
+/// `POST /api/v1/tokens`
+pub(super) async fn create(
+    app: Data<App>,
+    manager: Manager,
+    Json(new): Json<New>,
+) -> Result<HttpResponse, Problem> {
+    if new.lifetime_s.is_some_and(|lifetime| !(1..=MAX_LIFETIME_S).contains(&lifetime)) {
+        return Err(Problem::new(
+            Code::LifetimeInvalid,
+            "a token is valid for 1 second to 49710 days, or for ever",
+        ));
+    }
+    let scopes = new.scopes.join(",").parse()?;
+    let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s: new.lifetime_s };
+    let (view, secret) = app.auth.create_token(manager.grant(), new).await?;
+    let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
+    let created = Created { token: Token::from(view), secret: secret.into_inner() };
+    let mut response = json(StatusCode::CREATED, &created);
+    if let Ok(place) = place {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `GET /api/v1/tokens/{id}`
+pub(super) async fn show(
+    app: Data<App>,
+    manager: Manager,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id = number(&id)?;
+    let tokens = app.auth.tokens(manager.grant(), None).await?;
+    let token = tokens.into_iter().find(|token| token.id == id).ok_or(TokenError::Unknown(id))?;
+    Ok(json(StatusCode::OK, &Token::from(token)))
+}
+
+/// `DELETE /api/v1/tokens/{id}`: answers what was revoked.
+pub(super) async fn revoke(
+    app: Data<App>,
+    manager: Manager,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let view = app.auth.revoke_token(manager.grant(), number(&id)?).await?;
+    Ok(json(StatusCode::OK, &Token::from(view)))
+}
+
+/// A token is named by its number alone; a secret that was sent in its place is not repeated.
+fn number(id: &str) -> Result<u64, Problem> {
+    id.parse().map_err(|_| Problem::new(Code::TokenUnknown, "a token is named by its number"))
+}

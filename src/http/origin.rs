@@ -1,0 +1,236 @@
+//! Where a request came from, and under which address its client knows the server: what the socket says, unless the
+//! settings or a trusted proxy know better.
+
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
+use actix_web::web::Data;
+use arc_swap::ArcSwap;
+
+use crate::config::Network;
+use crate::config::PublicUrl;
+use crate::config::Scheme;
+use crate::config::ServerConfig;
+use crate::config::is_authority;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What the settings say about the way to the server; a reload changes it.
+pub struct Reach(ArcSwap<Settings>);
+
+struct Settings {
+    public_url: PublicUrl,
+    trusted_proxies: Vec<Network>,
+}
+
+/// The connection of a request, as its listener sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Whether it speaks TLS.
+    pub is_secure: bool,
+    /// The address of this end.
+    pub local: Option<SocketAddr>,
+}
+
+/// Under which address the client of a request knows the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// How it speaks to the server, or to the proxy in front.
+    pub(crate) scheme: Scheme,
+    /// The host, with a port where there is one. It holds nothing but what a host may hold.
+    pub(crate) host: String,
+}
+
+impl Origin {
+    /// An absolute URL of this server: `https://registry.lan/token`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.host)
+    }
+}
+
+impl Reach {
+    /// As the settings say.
+    pub fn new(config: &ServerConfig) -> Self {
+        Self(ArcSwap::from_pointee(Settings::of(config)))
+    }
+
+    /// As the settings say now.
+    pub fn set(&self, config: &ServerConfig) {
+        self.0.store(Settings::of(config).into());
+    }
+}
+
+impl Settings {
+    fn of(config: &ServerConfig) -> Self {
+        Self { public_url: config.public_url.clone(), trusted_proxies: config.trusted_proxies.clone() }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// Of a request with these headers, which `peer` sent.
+    fn origin(&self, headers: &HeaderMap, peer: Option<IpAddr>, connection: Option<Connection>) -> Origin {
+        if let Some((scheme, host)) = self.public_url.get() {
+            return Origin { scheme, host: host.to_owned() };
+        }
+        let is_trusted = peer.is_some_and(|peer| self.trusts(peer));
+        let forwarded = |name: &HeaderName, parameter: &str| {
+            is_trusted.then(|| first(headers, name).or_else(|| forwarded(headers, parameter))).flatten()
+        };
+        let is_secure = connection.is_some_and(|connection| connection.is_secure);
+        let spoken = if is_secure { Scheme::Https } else { Scheme::Http };
+        let scheme = forwarded(&FORWARDED_PROTO, "proto").and_then(scheme).unwrap_or(spoken);
+        let named = forwarded(&FORWARDED_HOST, "host").filter(|host| is_authority(host));
+        let host = named.or_else(|| headers.get(HOST)?.to_str().ok().filter(|host| is_authority(host)));
+        let local = || connection.and_then(|connection| connection.local);
+        let host = host.map(str::to_owned).or_else(|| local().map(|local| local.to_string()));
+        Origin { scheme, host: host.unwrap_or_else(|| "localhost".to_owned()) }
+    }
+
+    /// The address that a request came from: the last one in its way that is no trusted proxy.
+    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let mut hops: Vec<&str> = headers
+            .get_all(FORWARDED_FOR)
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .collect();
+        while self.trusts(client) {
+            let Some(hop) = hops.pop().and_then(|hop| address(hop.trim())) else { break };
+            client = hop;
+        }
+        client
+    }
+}
+
+/// Under which address the client of a request knows the server.
+pub(crate) fn origin(request: &HttpRequest) -> Origin {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let connection = request.conn_data::<Connection>().copied();
+    with_settings(request, |settings| settings.origin(request.headers(), peer, connection))
+}
+
+/// The address of the client, as far as it is known for sure.
+pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    Some(with_settings(request, |settings| settings.client(request.headers(), peer)))
+}
+
+fn with_settings<T>(request: &HttpRequest, work: impl FnOnce(&Settings) -> T) -> T {
+    match request.app_data::<Data<Reach>>() {
+        Some(reach) => work(&reach.0.load()),
+        None => work(&Settings { public_url: PublicUrl::default(), trusted_proxies: Vec::new() }),
+    }
+}
+
+/// The first element of a list in a header: what the proxy next to the client said.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
+    (!value.is_empty()).then_some(value)
+}
+
+/// A parameter of the first element of `Forwarded` (RFC 7239).
+fn forwarded<'a>(headers: &'a HeaderMap, parameter: &str) -> Option<&'a str> {
+    let pairs = first(headers, &FORWARDED)?.split(';').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(parameter));
+    values.next().map(|(_, value)| value.trim().trim_matches('"'))
+}
+
+fn scheme(text: &str) -> Option<Scheme> {
+    [Scheme::Http, Scheme::Https].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
+}
+
+/// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let address: IpAddr = bare.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn settings(public_url: &str, trusted: &[&str]) -> Settings {
+        Settings {
+            public_url: public_url.parse().unwrap(),
+            trusted_proxies: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+        }
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn url(settings: &Settings, lines: &[(&'static str, &str)], peer: &str, is_secure: bool) -> String {
+        let connection = Connection { is_secure, local: Some("127.0.0.1:5000".parse().unwrap()) };
+        settings.origin(&headers(lines), Some(peer.parse().unwrap()), Some(connection)).url("/token")
+    }
+
+    #[test]
+    fn a_public_url_decides_whatever_a_request_says() {
+        let settings = settings("https://registry.lan", &["10.0.0.0/8"]);
+        let lines = [("host", "other:5000"), ("x-forwarded-host", "evil"), ("x-forwarded-proto", "http")];
+        assert_eq!(url(&settings, &lines, "10.0.0.1", false), "https://registry.lan/token");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_nobody_else() {
+        let settings = settings("", &["10.0.0.0/8"]);
+        let lines = [
+            ("host", "backend:5000"),
+            ("x-forwarded-proto", "https, http"),
+            ("x-forwarded-host", "registry.lan, inner"),
+        ];
+        assert_eq!(url(&settings, &lines, "10.0.0.1", false), "https://registry.lan/token");
+        assert_eq!(url(&settings, &lines, "::ffff:10.0.0.1", false), "https://registry.lan/token");
+        assert_eq!(url(&settings, &lines, "11.0.0.1", false), "http://backend:5000/token");
+        let lines = [
+            ("host", "b"),
+            ("forwarded", "for=1.2.3.4;Proto=https;host=\"registry.lan:8443\", for=10.0.0.9;host=x"),
+        ];
+        assert_eq!(url(&settings, &lines, "10.0.0.1", false), "https://registry.lan:8443/token");
+        assert_eq!(url(&settings, &lines, "11.0.0.1", true), "https://b/token");
+    }
+
+    #[test]
+    fn what_no_host_may_hold_is_ignored() {
+        let settings = settings("", &["10.0.0.1"]);
+        let evil = "registry.lan\",scope=\"x";
+        assert_eq!(url(&settings, &[("host", evil)], "10.0.0.1", true), "https://127.0.0.1:5000/token");
+        let lines = [("host", "registry.lan"), ("x-forwarded-host", "a/b"), ("x-forwarded-proto", "gopher")];
+        assert_eq!(url(&settings, &lines, "10.0.0.1", false), "http://registry.lan/token");
+        assert_eq!(url(&settings, &[], "10.0.0.1", false), "http://127.0.0.1:5000/token");
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_no_trusted_proxy() {
+        let settings = settings("", &["10.0.0.0/8", "fd00::/8"]);
+        for (peer, lines, client) in [
+            ("192.0.2.1", vec!["198.51.100.1"], "192.0.2.1"),
+            ("10.0.0.1", vec![], "10.0.0.1"),
+            ("10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["1.1.1.1, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", vec!["1.1.1.1", "198.51.100.1:4711"], "198.51.100.1"),
+            ("fd00::1", vec!["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("10.0.0.1", vec!["2001:db8::7"], "2001:db8::7"),
+            ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", vec!["1.1.1.1, unknown"], "10.0.0.1"),
+            ("::ffff:10.0.0.1", vec!["::ffff:198.51.100.1"], "198.51.100.1"),
+        ] {
+            let lines: Vec<_> = lines.into_iter().map(|line| ("x-forwarded-for", line)).collect();
+            let found = settings.client(&headers(&lines), peer.parse().unwrap());
+            assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
+        }
+    }
+}

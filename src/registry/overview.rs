@@ -1,0 +1,107 @@
+//! What is told of repositories and tags to whoever looks after them.
+
+use std::ops::{Bound, ControlFlow};
+
+use super::Registry;
+use super::error::RegistryError;
+use crate::auth::{Catalog, Grant, Pull};
+use crate::model::names::RepoName;
+use crate::store::meta::ROOT_PROJECT;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::{Tag, Usage};
+use crate::store::meta::tables;
+
+/// A repository, and what it holds.
+#[derive(Clone, Debug)]
+pub struct RepositoryView {
+    /// The stable number.
+    pub id: u64,
+    /// The name.
+    pub name: String,
+    /// When it was made, in Unix milliseconds.
+    pub created_ms: u64,
+    /// What it holds.
+    pub usage: Usage,
+}
+
+/// What the whole registry holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Totals {
+    /// Repositories that hold a manifest.
+    pub repositories: u64,
+    /// What is in them.
+    pub usage: Usage,
+    /// Bytes that are free on the disk of the blobs.
+    pub free_bytes: u64,
+}
+
+impl Registry {
+    /// Every repository that holds a manifest, by name, of those that the caller may see.
+    pub async fn repositories(&self, grant: Grant<Catalog>) -> Result<Vec<RepositoryView>, RegistryError> {
+        let now = self.meta.clock().now();
+        self.meta
+            .scan(move |tx| {
+                let mut names = Vec::new();
+                if grant.sees("", now, tx)? {
+                    tx.scan(&tables::CATALOG, Bound::Unbounded, Bound::Unbounded, |name, ()| {
+                        names.push(name.to_owned());
+                        ControlFlow::Continue(())
+                    })?;
+                }
+                let mut views = Vec::with_capacity(names.len());
+                for name in names {
+                    if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
+                        views.extend(view(tx, id)?);
+                    }
+                }
+                Ok(views)
+            })
+            .await
+    }
+
+    /// One repository.
+    pub fn repository_view(&self, grant: &Grant<Pull>) -> Result<RepositoryView, RegistryError> {
+        let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
+        let id = grant.repository().ok_or_else(unknown)?;
+        self.meta.get(|tx| view(tx, id.0))?.ok_or_else(unknown)
+    }
+
+    /// Every tag of a repository, by name.
+    pub async fn tag_views(&self, grant: &Grant<Pull>) -> Result<Vec<(String, Tag)>, RegistryError> {
+        let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
+        let id = grant.repository().ok_or_else(unknown)?.0;
+        self.meta
+            .scan(move |tx| {
+                let mut tags = Vec::new();
+                tx.scan(
+                    &tables::TAG,
+                    Bound::Included((id, "")),
+                    Bound::Excluded((id + 1, "")),
+                    |(_, name), row| {
+                        tags.push((name.to_owned(), row));
+                        ControlFlow::Continue(())
+                    },
+                )?;
+                Ok(tags)
+            })
+            .await
+    }
+
+    /// What everything comes to.
+    pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
+        let free_bytes = self.blobs.space()?.available;
+        self.meta.get(|tx| {
+            let repositories = tx.count(&tables::CATALOG)?;
+            let usage = tx.get(&tables::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
+            Ok(Totals { repositories, usage, free_bytes })
+        })
+    }
+}
+
+fn view(tx: &ReadTx, id: u64) -> Result<Option<RepositoryView>, StoreError> {
+    let Some(row) = tx.get(&tables::REPOSITORY, id)? else { return Ok(None) };
+    let usage = tx.get(&tables::USAGE_REPOSITORY, id)?.unwrap_or_default();
+    Ok(Some(RepositoryView { id, name: row.name, created_ms: row.created_ms, usage }))
+}

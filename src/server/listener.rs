@@ -1,0 +1,188 @@
+//! From a TCP connection to requests: socket options, the TLS handshake, HTTP/1.1.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive};
+use actix_server::GracefulShutdownSignal;
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_web::App as WebApp;
+use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::rt::time::timeout;
+use actix_web::web::Data;
+use rustix::net::sockopt::set_tcp_user_timeout;
+use rustls::ServerConfig as TlsServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::app::App;
+use crate::config::ServerConfig;
+use crate::http;
+use crate::http::{Connection, Reach};
+
+/// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
+const WRITE_BUFFER: usize = 256 << 10;
+/// How long a connection is read on after its request was refused early: docker sends its whole layer before it reads.
+const LINGER: Duration = Duration::from_secs(10);
+/// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
+const TCP_USER_TIMEOUT_MS: u32 = 300_000;
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first byte of every TLS connection: the content type of a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.
+const READ_ON: usize = 64 << 10;
+const USE_HTTPS: &str = r#"{"errors":[{"code":"UNSUPPORTED","message":"this port speaks TLS: use https:// instead of http://"}]}"#;
+
+/// What every connection is served with.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) app: Data<App>,
+    pub(super) reach: Data<Reach>,
+    pub(super) keep_alive: Duration,
+    pub(super) header_timeout: Duration,
+    pub(super) stopping: GracefulShutdownSignal,
+}
+
+impl Service {
+    pub(super) fn new(
+        config: &ServerConfig,
+        app: Arc<App>,
+        reach: Arc<Reach>,
+        stopping: GracefulShutdownSignal,
+    ) -> Self {
+        Self {
+            app: Data::from(app),
+            reach: Data::from(reach),
+            keep_alive: config.keep_alive.duration(),
+            header_timeout: config.client_header_timeout.duration(),
+            stopping,
+        }
+    }
+
+    /// Plain HTTP.
+    pub(super) fn plain(
+        &self,
+    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+    {
+        let open = |stream: TcpStream| {
+            prepare(&stream);
+            let peer = stream.peer_addr().ok();
+            std::future::ready(Ok::<_, DispatchError>((stream, peer)))
+        };
+        let connection =
+            |stream: &TcpStream| Connection { is_secure: false, local: stream.local_addr().ok() };
+        fn_service(open).and_then(self.http(connection))
+    }
+
+    /// HTTP within TLS.
+    pub(super) fn tls(
+        &self,
+        config: &Arc<TlsServerConfig>,
+    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+    {
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
+        let open = move |stream: TcpStream| handshake(acceptor.clone(), stream);
+        let connection = |stream: &TlsStream<TcpStream>| {
+            let (tcp, _) = stream.get_ref();
+            Connection { is_secure: true, local: tcp.local_addr().ok() }
+        };
+        fn_service(open).and_then(self.http(connection))
+    }
+
+    fn http<T>(
+        &self,
+        connection: fn(&T) -> Connection,
+    ) -> impl ServiceFactory<
+        (T, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<T>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (app, reach) = (self.app.clone(), self.reach.clone());
+        let web =
+            WebApp::new().app_data(app).app_data(reach).wrap(from_fn(http::observe)).configure(http::routes);
+        let stopping = Rc::new(self.stopping.clone());
+        HttpService::build()
+            .keep_alive(KeepAlive::Timeout(self.keep_alive))
+            .client_request_timeout(self.header_timeout)
+            .client_disconnect_timeout(LINGER)
+            .h1_write_buffer_size(WRITE_BUFFER)
+            .graceful_shutdown_signal(move || {
+                let stopping = GracefulShutdownSignal::clone(&stopping);
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(move |stream: &T, data| {
+                data.insert(connection(stream));
+            })
+            .h1(map_config(web.into_factory(), |()| AppConfig::default()))
+    }
+}
+
+/// The options of every connection.
+fn prepare(stream: &TcpStream) {
+    // Without it every body that follows its head waits 40 ms for an acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection gathers small writes");
+    }
+    if let Err(error) = set_tcp_user_timeout(stream, TCP_USER_TIMEOUT_MS) {
+        tracing::debug!(%error, "a connection has no limit on stalls");
+    }
+}
+
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Option<SocketAddr>), DispatchError> {
+    prepare(&stream);
+    let peer = stream.peer_addr().ok();
+    let shaken = async {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
+            answer_plainly(stream).await?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
+        }
+        acceptor.accept(stream).await
+    };
+    let shaken =
+        timeout(HANDSHAKE_TIMEOUT, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match shaken {
+        Ok(stream) => Ok((stream, peer)),
+        Err(error) => {
+            tracing::debug!(%error, peer = peer.map(tracing::field::display), "no TLS handshake");
+            Err(DispatchError::Io(error))
+        }
+    }
+}
+
+/// Tells a client that speaks HTTP where TLS is spoken what to do instead.
+async fn answer_plainly(mut stream: TcpStream) -> io::Result<()> {
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{USE_HTTPS}",
+        USE_HTTPS.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut unread = [0; 4096];
+    let mut read = 0;
+    while read < READ_ON {
+        match stream.read(&mut unread).await? {
+            0 => break,
+            bytes => read += bytes,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The signals that a server acts on.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
+use actix_web::rt::task::spawn_blocking;
+use actix_web::rt::{System, SystemRunner};
+
+/// SIGTERM, SIGINT and SIGHUP, caught from now on: they wait for the server to run instead of ending the process.
+pub struct Signals {
+    pub(super) system: SystemRunner,
+    pub(super) caught: Caught,
+}
+
+pub(super) struct Caught {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Begins to catch them.
+    pub fn catch() -> io::Result<Self> {
+        let system = System::new();
+        let caught = system.block_on(async {
+            Ok::<_, io::Error>(Caught {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        })?;
+        Ok(Self { system, caught })
+    }
+}
+
+impl Caught {
+    /// Waits for the signal to stop. `hangup` is called at each SIGHUP, and says whether to go on.
+    pub(super) async fn stop(self, hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static) {
+        let Self { mut terminate, mut interrupt, mut hang_up } = self;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = hung_up(&mut hang_up, Arc::new(hangup)) => {}
+        }
+        tracing::info!("stopping: requests under way are finished first");
+    }
+}
+
+/// Calls `hangup` at each signal, until it says that it was the last.
+async fn hung_up(signal: &mut Signal, hangup: Arc<impl Fn() -> ControlFlow<()> + Send + Sync + 'static>) {
+    while signal.recv().await.is_some() {
+        let hangup = Arc::clone(&hangup);
+        if matches!(spawn_blocking(move || hangup()).await, Ok(ControlFlow::Break(()))) {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,223 @@
+//! The admin socket: a Unix socket that serves the admin API to whoever may open its file.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::App as WebApp;
+use actix_web::HttpServer;
+use actix_web::dev::Extensions;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::rt::System;
+use actix_web::rt::net::UnixStream as Connection;
+use actix_web::web::Data;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::app::App;
+use crate::http;
+use crate::http::admin::LocalPeer;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 64;
+/// Where the names of local users are.
+const PASSWD: &str = "/etc/passwd";
+
+/// Why the admin socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another server listens there.
+    #[error("another server listens on {}", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A Unix socket that listens already, and is served by a [`Server`](super::Server) or by itself. Its file goes with it.
+pub struct AdminSocket {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+/// The file of a socket that listens. It is removed unless another one has taken its name.
+struct SocketFile {
+    path: PathBuf,
+    id: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl AdminSocket {
+    /// Listens at `path`. Nobody can connect before the file has its `mode`, which is the gate. A file that a dead
+    /// server left there is replaced.
+    pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+        if let Some(directory) = path.parent() {
+            match DirBuilder::new().mode(0o750).create(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(path)(error)),
+                _ => {}
+            }
+        }
+        remove_stale(path)?;
+        let (listener, id) = listen(path, mode).map_err(at(path))?;
+        Ok(Self { listener, file: SocketFile { path: path.to_owned(), id } })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Serves until `stop` is ready, and closes `app`: for a command that works while no server runs.
+    pub fn run_until(self, app: &Arc<App>, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        let served = System::new().block_on(async {
+            let serving = self.serve(app)?;
+            stop.await;
+            serving.stop().await;
+            Ok(())
+        });
+        app.close();
+        served
+    }
+
+    /// Serves from now on.
+    pub(super) fn serve(self, app: &Arc<App>) -> io::Result<Serving> {
+        let data = Data::from(Arc::clone(app));
+        let server = HttpServer::new(move || {
+            WebApp::new()
+                .app_data(data.clone())
+                .wrap(from_fn(http::admin::refuse_browsers))
+                .wrap(from_fn(http::observe))
+                .configure(http::admin::socket_routes)
+        })
+        .workers(1)
+        .shutdown_timeout(5)
+        .on_connect(name_peer)
+        .disable_signals()
+        .listen_uds(self.listener)?
+        .run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Ok(Serving { handle, _file: self.file })
+    }
+}
+
+/// An admin socket that is served.
+pub(super) struct Serving {
+    handle: ServerHandle,
+    _file: SocketFile,
+}
+
+impl Serving {
+    /// Finishes what is under way and removes the file.
+    pub(super) async fn stop(self) {
+        self.handle.stop(true).await;
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> SocketError {
+    move |source| SocketError::Io { path: path.to_owned(), source }
+}
+
+/// Removes the socket of a server that is gone: nobody answers there.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        return Ok(());
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(at(path))
+        }
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
+fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &address)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    let file = fs::symlink_metadata(path)?;
+    Ok((UnixListener::from(socket), (file.dev(), file.ino())))
+}
+
+fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<Connection>() else { return };
+    match stream.peer_cred() {
+        Ok(peer) => {
+            extensions.insert(LocalPeer::new(&user_name(peer.uid())));
+        }
+        // Without a name the connection has no rights.
+        Err(error) => tracing::warn!(%error, "the user at the admin socket is not known"),
+    }
+}
+
+/// The name of a local user, or the number where the system's list has none.
+fn user_name(uid: u32) -> String {
+    let users = fs::read_to_string(PASSWD).unwrap_or_default();
+    let number = uid.to_string();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/admin.sock");
+        let first = AdminSocket::bind(&path, 0o660).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(matches!(AdminSocket::bind(&path, 0o660), Err(SocketError::InUse { .. })));
+        // As a server that was killed leaves it.
+        let AdminSocket { listener, file } = first;
+        drop(listener);
+        std::mem::forget(file);
+        assert!(path.exists());
+        let second = AdminSocket::bind(&path, 0o600).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(AdminSocket::bind(&path, 0o660), Err(SocketError::Io { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn local_users_are_named() {
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(4_000_000_001), "4000000001");
+    }
+}

@@ -1,0 +1,117 @@
+//! The admin API on the socket and on the public listener.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::program::{PASSWORD, Place, over_socket};
+use crate::support::Response;
+
+const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
+
+#[track_caller]
+fn problem(response: &Response, status: u16, code: &str) {
+    assert_eq!(response.status, status, "{}", String::from_utf8_lossy(&response.body));
+    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    let problem = response.json();
+    for key in ["type", "title", "detail"] {
+        assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+    }
+    assert_eq!((&problem["status"], &problem["code"]), (&Value::from(status), &Value::from(code)));
+}
+
+#[test]
+fn the_socket_is_for_its_owner_and_group_and_serves_the_admin_api_alone() {
+    let place = Place::new();
+    let (_server, _) = place.serve_with_admin();
+    let socket = place.socket();
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+    let (status, _, body) = over_socket(&socket, "GET", "/api/v1/users", "", "");
+    assert_eq!(status, 200, "{body}");
+    for path in ["/v2/", "/token", "/", "/api/v1/nothing"] {
+        let (status, head, body) = over_socket(&socket, "GET", path, "", "");
+        assert_eq!(status, 404, "{path}: {body}");
+        assert!(head.contains("application/problem+json"), "{path}: {head}");
+    }
+    for origin in ["http://localhost", "null"] {
+        let (status, _, body) =
+            over_socket(&socket, "GET", "/api/v1/users", &format!("Origin: {origin}\r\n"), "");
+        assert_eq!(status, 403);
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["code"], "BROWSER_REFUSED");
+    }
+}
+
+#[test]
+fn on_the_public_listener_the_api_is_for_admins() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    place.add("hanna");
+    let anybody = server.client().get("/api/v1/users");
+    assert_eq!(anybody.header("www-authenticate"), Some("Basic realm=\"Stowage\""));
+    problem(&anybody, 401, "UNAUTHORIZED");
+    problem(&server.client().basic("hanna", PASSWORD).get("/api/v1/users"), 403, "DENIED");
+    let users = admin.get("/api/v1/users").expect(200).json();
+    assert_eq!((users["items"].as_array().unwrap().len(), &users["next_cursor"]), (2, &Value::Null));
+    let body = json!({"name": "omar", "password": PASSWORD}).to_string();
+    let made = admin.send("POST", "/api/v1/users", JSON, body.as_bytes()).expect(201);
+    assert_eq!(made.header("location"), Some("/api/v1/users/omar"));
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    server.client().basic("omar", PASSWORD).get("/v2/").expect(200);
+    admin.delete("/api/v1/users/omar").expect(204);
+    problem(&admin.delete("/api/v1/users/omar"), 404, "USER_UNKNOWN");
+    problem(&admin.delete("/api/v1/users/admin"), 409, "LAST_ADMIN");
+    problem(&admin.delete("/api/v1/users"), 405, "METHOD_NOT_ALLOWED");
+}
+
+#[test]
+fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    let post =
+        |headers: &[(&str, &str)], body: &str| admin.send("POST", "/api/v1/users", headers, body.as_bytes());
+    let good = json!({"name": "omar", "password": PASSWORD}).to_string();
+    // A page in a browser can send text, and the browser would add the password that it knows.
+    problem(&post(&[("Content-Type", "text/plain")], &good), 415, "CONTENT_TYPE");
+    problem(&post(JSON, "{"), 400, "BODY_INVALID");
+    problem(&post(JSON, &" ".repeat(65 << 10)), 413, "BODY_TOO_LARGE");
+    let unknown = post(JSON, &json!({"name": "x", "password": PASSWORD, "role": "admin"}).to_string());
+    problem(&unknown, 400, "BODY_INVALID");
+    assert!(unknown.json()["detail"].as_str().unwrap().contains("`role`"));
+    let wrong = post(JSON, &json!({"name": [PASSWORD], "password": 7, "admin": PASSWORD}).to_string());
+    problem(&wrong, 400, "BODY_INVALID");
+    assert!(!String::from_utf8_lossy(&wrong.body).contains(PASSWORD));
+    let both = json!({"password": PASSWORD, "disabled": true}).to_string();
+    problem(&admin.send("PATCH", "/api/v1/users/admin", JSON, both.as_bytes()), 400, "BODY_INVALID");
+    problem(&admin.get("/api/v1/tokens/stw_pat_x"), 404, "TOKEN_UNKNOWN");
+}
+
+#[test]
+fn no_secret_is_ever_logged() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    let generated = fs::read_to_string(place.data().join("initial-admin-password")).unwrap();
+    place.add("hanna");
+    place.run_with(&["user", "passwd", "hanna", "--password-stdin"], PASSWORD).expect(0);
+    place.run_with(&["user", "add", "x", "--password-stdin"], "canary-5").expect(2);
+    let token = ["token", "create", "hanna", "--name", "n", "--scopes", "read_registry"];
+    let secret = place.run(&token).expect(0).stdout.trim().to_owned();
+    server.client().basic("hanna", &secret).get("/v2/").expect(200);
+    server.client().basic("hanna", "canary-6-is-wrong").get("/v2/").expect(401);
+    let body = json!({"name": "y", "password": [PASSWORD]}).to_string();
+    admin.send("POST", "/api/v1/users", JSON, body.as_bytes()).expect(400);
+    let issued = server.client().basic("hanna", PASSWORD).get("/token?offline_token=true").expect(200).json();
+    let log = server.stop();
+    assert!(log.contains("\"principal\":\"unix:") && log.contains("TRACE"), "everything is logged");
+    for canary in [
+        generated.trim(),
+        PASSWORD,
+        "canary-",
+        &secret,
+        issued["token"].as_str().unwrap(),
+        issued["refresh_token"].as_str().unwrap(),
+    ] {
+        let line = log.lines().find(|line| line.contains(canary));
+        assert!(line.is_none(), "{line:?}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Users and tokens through the command line, the admin socket and the admin API, as they work on the wire.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod content;
+mod program;
+mod tokens;
+mod users;

@@ -1,0 +1,11 @@
+//! How people and machines enter: challenges, the token endpoint, registry tokens, refresh tokens, and the rate at which
+//! wrong ones are heard.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod challenges;
+mod mounts;
+mod scopes;
+mod sign_ins;
+mod tokens;

@@ -1,0 +1,61 @@
+//! A certificate authority for a test, and files with what it issues.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
+
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// Where a server finds its certificate.
+pub struct Files {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.0.as_ref().der().clone()
+    }
+
+    /// A new certificate for this computer, and its key, as PEM.
+    pub fn issue(&self) -> (String, String) {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let params = CertificateParams::new(names).expect("parameters");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// The same, in two files.
+    pub fn issue_to(&self, directory: &Path) -> Files {
+        let files = Files { cert: directory.join("cert.pem"), key: directory.join("key.pem") };
+        let (cert, key) = self.issue();
+        files.write(&cert, &key);
+        files
+    }
+}
+
+impl Files {
+    pub fn write(&self, cert: &str, key: &str) {
+        put(&self.key, key, 0o600);
+        put(&self.cert, cert, 0o644);
+    }
+}
+
+/// Replaces a file in one step.
+pub fn put(path: &Path, content: &str, mode: u32) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).expect("a file");
+    fs::set_permissions(&new, Permissions::from_mode(mode)).expect("its mode");
+    fs::rename(&new, path).expect("its name");
+}

@@ -1,0 +1,150 @@
+//! What a listener that speaks TLS does, and what it does not.
+
+use std::io::{BufReader, ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustls::ProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+use stowage::config::SecretFile;
+use stowage::config::TlsMode;
+use stowage::config::TlsVersion;
+use stowage::model::media_type::OCI_MANIFEST;
+use tempfile::TempDir;
+
+use crate::certificates::Authority;
+use crate::client::TlsClient;
+use crate::support::client::read_response;
+use crate::support::content;
+use crate::support::{Setup, TestStowage};
+
+struct Server {
+    stowage: TestStowage,
+    authority: Authority,
+    _files: TempDir,
+}
+
+impl Server {
+    fn start(min_version: TlsVersion) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let authority = Authority::new();
+        let files = authority.issue_to(directory.path());
+        let mut setup = Setup::default();
+        setup.config.server.tls.mode = TlsMode::Files;
+        setup.config.server.tls.cert_file = SecretFile::new(files.cert.display().to_string());
+        setup.config.server.tls.key_file = SecretFile::new(files.key.display().to_string());
+        setup.config.server.tls.min_version = min_version;
+        Self { stowage: TestStowage::with(setup), authority, _files: directory }
+    }
+
+    fn client(&self) -> TlsClient {
+        TlsClient::new(self.stowage.address, &self.authority)
+    }
+}
+
+#[test]
+fn an_image_is_pushed_and_pulled_over_tls() {
+    let server = Server::start(TlsVersion::V12);
+    let client = server.client();
+    let layer = content::bytes(1, 5 << 20);
+    for blob in [layer.as_slice(), b"{}"] {
+        let digest = content::sha256(blob);
+        let path = format!("/v2/team/app/blobs/uploads/?digest={digest}");
+        let response = client.send("POST", &path, &[], blob).expect(201);
+        assert_eq!(response.header("location").unwrap(), format!("/v2/team/app/blobs/{digest}"));
+    }
+    let manifest = content::image(&[&layer]);
+    client.send("PUT", "/v2/team/app/manifests/1", &[("Content-Type", OCI_MANIFEST)], &manifest).expect(201);
+    let pulled = client.send("GET", "/v2/team/app/manifests/1", &[("Accept", OCI_MANIFEST)], b"").expect(200);
+    assert_eq!(pulled.body, manifest);
+    let pulled = client.get(&format!("/v2/team/app/blobs/{}", content::sha256(&layer))).expect(200);
+    assert!(pulled.body == layer, "the layer came back with other bytes");
+}
+
+#[test]
+fn tls_1_2_and_1_3_are_spoken_and_http_2_is_not_offered() {
+    let server = Server::start(TlsVersion::V12);
+    for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
+        let shaken =
+            TlsClient::with(server.stowage.address, &server.authority, &[version]).connect().unwrap();
+        assert_eq!(shaken.version, expected);
+        assert_eq!(shaken.alpn.as_deref(), Some(b"http/1.1".as_slice()));
+        shaken.send("GET", "/v2/", &[], b"").unwrap().expect(200);
+    }
+}
+
+#[test]
+fn tls_1_2_is_refused_where_1_3_is_the_least() {
+    let server = Server::start(TlsVersion::V13);
+    let old = TlsClient::with(server.stowage.address, &server.authority, &[&TLS12]);
+    assert!(old.connect().is_err());
+    assert_eq!(server.client().connect().unwrap().version, ProtocolVersion::TLSv1_3);
+}
+
+#[test]
+fn a_plain_request_to_a_tls_listener_is_told_what_to_do() {
+    let server = Server::start(TlsVersion::V12);
+    let begin = Instant::now();
+    let response = server.stowage.client().get("/v2/").expect(400);
+    assert_eq!(response.message(), "this port speaks TLS: use https:// instead of http://");
+    // Not lost to a reset, although nobody reads the body.
+    let body = content::bytes(2, 30 << 10);
+    server.stowage.client().post("/v2/team/app/blobs/uploads/", &body).expect(400);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    server.client().get("/v2/").expect(200);
+}
+
+#[test]
+fn a_tls_hello_to_a_plain_listener_is_answered_at_once() {
+    let stowage = TestStowage::start();
+    let begin = Instant::now();
+    let authority = Authority::new();
+    assert!(TlsClient::new(stowage.address, &authority).connect().is_err());
+    assert!(begin.elapsed() < Duration::from_millis(300), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn whoever_does_not_finish_the_handshake_is_dropped_and_holds_nobody_up() {
+    let server = Server::start(TlsVersion::V12);
+    let begin = Instant::now();
+    let silent: Vec<TcpStream> =
+        (0..600).map(|_| TcpStream::connect(server.stowage.address).unwrap()).collect();
+    let mut half = TcpStream::connect(server.stowage.address).unwrap();
+    half.write_all(&[0x16, 0x03, 0x01, 0x02]).unwrap();
+    server.client().get("/v2/").expect(200);
+    half.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let waiting = half.read(&mut [0]).unwrap_err();
+    assert_eq!(waiting.kind(), ErrorKind::WouldBlock, "the others still hold their connections");
+    for mut stream in silent.into_iter().take(3).chain([half]) {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let end = stream.read(&mut [0]);
+        assert!(
+            end.as_ref().is_ok_and(|bytes| *bytes == 0)
+                || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        );
+    }
+    assert!(begin.elapsed() > Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_stop_lets_a_request_within_tls_finish() {
+    let server = Server::start(TlsVersion::V12);
+    let client = server.client();
+    let body = content::bytes(3, 1 << 20);
+    let digest = content::sha256(&body);
+    let (first, second) = body.split_at(1000);
+    let mut stream = client.connect().unwrap().into_stream();
+    let head = format!(
+        "POST /v2/team/app/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let stowage = server.stowage;
+    let stopping = std::thread::spawn(move || stowage.stop());
+    std::thread::sleep(Duration::from_millis(500));
+    stream.write_all(second).unwrap();
+    read_response(&mut BufReader::new(stream), false).expect(201);
+    stopping.join().unwrap();
+}

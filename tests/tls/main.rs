@@ -1,0 +1,13 @@
+//! TLS, what proxies say, and settings that change while the server runs.
+
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod certificate_reload;
+mod certificates;
+mod client;
+mod listener;
+mod process;
+mod proxies;
+mod settings_reload;
+#[path = "../support/mod.rs"]
+mod support;

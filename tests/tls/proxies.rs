@@ -1,0 +1,72 @@
+//! Where a request came from and where it went to, as a proxy in front says: believed only where it is trusted.
+
+use crate::certificates::Authority;
+use crate::client::TlsClient;
+use crate::process::{Place, Process};
+use crate::support::{Client, Response};
+
+const LINES: [(&str, &str); 3] = [
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "registry.lan"),
+    ("X-Forwarded-For", "203.0.113.9, 198.51.100.7"),
+];
+
+fn realm(response: &Response) -> String {
+    let challenge = response.header("www-authenticate").expect("a challenge");
+    let (_, realm) = challenge.split_once("realm=\"").expect("a realm");
+    realm.split('"').next().unwrap_or_default().to_owned()
+}
+
+/// The realm of the challenge, and the address in the log.
+fn seen(process: &Process) -> (String, String) {
+    let response = Client::new(process.address).send("GET", "/v2/", &LINES, b"").expect(401);
+    let log = process.log();
+    let line = log.iter().rev().find(|line| line["message"] == "request");
+    let line = line.cloned().unwrap_or_else(|| process.wait_for("request"));
+    (realm(&response), line["remote"].as_str().expect("an address").to_owned())
+}
+
+#[test]
+fn nobody_is_believed_unless_trusted() {
+    let process = Place::new().start("");
+    let own = format!("http://{}/token", process.address);
+    assert_eq!(seen(&process), (own, "127.0.0.1".to_owned()));
+}
+
+#[test]
+fn a_trusted_proxy_is_believed() {
+    let process = Place::new().start("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
+    assert_eq!(seen(&process), ("https://registry.lan/token".to_owned(), "198.51.100.7".to_owned()));
+}
+
+#[test]
+fn another_proxy_is_not() {
+    let process = Place::new().start("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"127.0.0.2\"]\n");
+    assert_eq!(seen(&process).1, "127.0.0.1");
+}
+
+#[test]
+fn the_public_url_decides() {
+    let settings =
+        "[server]\npublic_url = \"https://images.example:8443\"\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let process = Place::new().start(settings);
+    assert_eq!(seen(&process).0, "https://images.example:8443/token");
+    // And from a reload on, another one.
+    process.reload("[server]\npublic_url = \"http://10.0.0.7:5000\"\n");
+    assert_eq!(seen(&process).0, "http://10.0.0.7:5000/token");
+}
+
+#[test]
+fn tls_without_a_proxy_needs_no_setting() {
+    let place = Place::new();
+    let authority = Authority::new();
+    let files = authority.issue_to(place.0.path());
+    let settings = format!(
+        "[server.tls]\nmode = \"files\"\ncert_file = \"{}\"\nkey_file = \"{}\"\n",
+        files.cert.display(),
+        files.key.display()
+    );
+    let process = place.start(&settings);
+    let response = TlsClient::new(process.address, &authority).get("/v2/").expect(401);
+    assert_eq!(realm(&response), "https://localhost/token");
+}
