@@ -31,6 +31,9 @@ pub(super) struct Patient<T> {
     stream: T,
     requests: Requests,
     limit: Duration,
+    /// When it is closed if no request begins; `None` while one runs.
+    deadline: Option<Instant>,
+    /// Fires at the deadline or at an earlier one, and is set anew only then: a request costs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     /// Requests that had begun when the counting below did.
     counted_from: u64,
@@ -48,7 +51,18 @@ impl<T> Patient<T> {
     /// `limit` is how long a connection may stand without a request after its last one.
     pub(super) fn new(stream: T, limit: Duration) -> Self {
         let requests = Requests::default();
-        Self { stream, requests, limit, timer: None, counted_from: 0, read: 0, taken: 0, step: 0, ahead: 0 }
+        Self {
+            stream,
+            requests,
+            limit,
+            deadline: None,
+            timer: None,
+            counted_from: 0,
+            read: 0,
+            taken: 0,
+            step: 0,
+            ahead: 0,
+        }
     }
 
     /// The requests of this connection, for whoever serves them.
@@ -66,8 +80,22 @@ impl<T> Patient<T> {
         self.read = 0;
         self.step = 0;
         self.ahead = 0;
-        self.timer = None;
+        self.deadline = None;
         self.counted_from = self.requests.begun();
+    }
+
+    /// Whether the time is up; this task is woken when it is.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            timer.as_mut().reset(deadline);
+        }
+        false
     }
 
     /// Whether there is room for more of a head. What is read on after an early refusal is thrown away by the web
@@ -118,12 +146,11 @@ fn read_some<T: AsyncRead + Unpin>(
         ready!(Pin::new(stream).poll_read(context, buffer))?;
         return Poll::Ready(Ok(buffer.filled().len() - before));
     }
-    let mut scratch = [0; STEP];
-    let limit = limit.min(STEP);
-    let mut part = ReadBuf::new(&mut scratch[..limit]);
+    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(limit));
     ready!(Pin::new(stream).poll_read(context, &mut part))?;
-    buffer.put_slice(part.filled());
-    Poll::Ready(Ok(part.filled().len()))
+    let read = part.filled().len();
+    buffer.advance(read);
+    Poll::Ready(Ok(read))
 }
 
 impl<T> Drop for Patient<T> {
@@ -145,9 +172,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
         if this.requests.running() {
             return this.read_body(context, buffer);
         }
-        let limit = this.limit;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-        if timer.as_mut().poll(context).is_ready() {
+        if this.is_late(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         // Its end is looked for from its beginning each time: in a large head more rarely.
