@@ -3,6 +3,7 @@
 //! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
 
 pub mod clock;
+pub mod dump;
 mod error;
 pub mod faulty;
 mod format;
