@@ -1,5 +1,6 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
+mod dumps;
 mod jobs;
 mod open;
 mod workers;
@@ -29,6 +30,7 @@ use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Meta, OnRepair};
+use dumps::Dumps;
 use jobs::Jobs;
 
 /// Manifest bodies that are received at once, in bytes.
@@ -43,6 +45,7 @@ pub struct App {
     /// What a registry does.
     pub registry: Arc<Registry>,
     idle: ArcSwap<Duration>,
+    dumps: Dumps,
     meta: Arc<Meta>,
     jobs: Jobs,
     manifest_bytes: Arc<Semaphore>,
@@ -73,6 +76,7 @@ impl App {
             config.auth.token_ttl.as_secs(),
             config.storage.gc.upload_idle.as_secs(),
         );
+        self.dumps.set(config.storage.dumps.clone());
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 

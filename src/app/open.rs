@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::dumps::Dumps;
 use super::jobs::Jobs;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
@@ -213,6 +214,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         auth,
         registry,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
+        dumps: Dumps::new(&data_dir, config.storage.dumps),
         meta,
         jobs: Jobs::default(),
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
