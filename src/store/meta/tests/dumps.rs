@@ -1,12 +1,36 @@
 //! Dumps: what is in them, what damage does to them, and what is kept.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::model::digest::{Algorithm, Digest};
 use crate::store::meta::dump::{self, DumpError};
-use crate::store::meta::{ROOT_PROJECT, Raw};
+use crate::store::meta::{Key, Pages, ROOT_PROJECT, Raw, Row, Table};
+
+/// Rows of one table, as bytes.
+pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Every row of every table.
+pub(crate) fn all_rows(meta: &Meta) -> BTreeMap<&'static str, Rows> {
+    let mut all = BTreeMap::new();
+    macro_rules! read {
+        ($($table:ident)*) => { $( all.insert(tables::$table.name(), rows_of(meta, &tables::$table)); )* };
+    }
+    tables::every_table!(read);
+    all
+}
+
+fn rows_of<K: Key, R: Row>(meta: &Meta, table: &Table<K, R>) -> Rows {
+    let mut rows = Vec::new();
+    let read = meta.sweep(&table.raw(), Pages::all(), |_, key, row| {
+        rows.push((K::as_bytes(&key).as_ref().to_vec(), row.unwrap().0));
+        Ok::<_, StoreError>(())
+    });
+    read.unwrap();
+    rows
+}
 
 /// Gives a repository a manifest with these bytes.
 fn push(store: &Store, meta: &Meta, body: &[u8]) -> Digest {
