@@ -3,6 +3,7 @@
 mod dumps;
 mod jobs;
 mod open;
+mod rebuild;
 mod workers;
 
 use std::io;
@@ -20,8 +21,10 @@ use tokio::sync::Semaphore;
 
 pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
+pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
 pub use jobs::{CheckRuns, JobState, JobView};
 pub use open::{BlobLayer, FirstAdmin, Hooks, OpenError, Start};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 
 use crate::auth::Auth;
 use crate::config::Config;
@@ -140,6 +143,11 @@ pub fn check(
         CheckError::Store(error) => OpenError::from_store(&database, error),
         CheckError::Ended => OpenError::Io { path: database, source: io::ErrorKind::Interrupted.into() },
     })
+}
+
+/// Makes a store again from a dump of its metadata and its blobs, while no server runs.
+pub fn rebuild(request: &Rebuild, progress: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
+    rebuild::rebuild(request, progress)
 }
 
 /// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may

@@ -142,7 +142,7 @@ impl From<meta::OpenError> for OpenError {
     }
 }
 
-fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { path, source }
 }
@@ -284,7 +284,7 @@ fn open_store(
     Ok(Store { meta, blobs, locks, runtime })
 }
 
-fn open_meta(
+pub(super) fn open_meta(
     data_dir: &Path,
     cache_bytes: usize,
     blobs: &Arc<dyn BlobStore>,
@@ -312,7 +312,7 @@ fn wall_ms() -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn judge(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
     match filesystem::check(dir).map_err(io_at(dir))? {
         Verdict::Fine => Ok(()),
         Verdict::Warn(kind) => {
@@ -323,7 +323,7 @@ fn judge(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn lock(dir: &Path) -> Result<DirLock, OpenError> {
+pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     DirLock::acquire(dir).map_err(|error| match error {
         LockError::HeldBy { pid } => {
             OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
@@ -332,7 +332,7 @@ fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     })
 }
 
-fn layout(dir: &Path, error: LayoutError) -> OpenError {
+pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
     match error {
         LayoutError::Io { path, source } => OpenError::Io { path, source },
         other => OpenError::Io { path: dir.to_owned(), source: other.into() },
