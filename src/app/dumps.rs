@@ -84,14 +84,22 @@ pub(super) async fn run(app: Weak<App>) {
 fn make(meta: &Meta, dir: &Path, keep: usize) {
     let started = Instant::now();
     match meta.dump(dir, keep) {
-        Ok(Written { path, totals, bytes, .. }) => tracing::info!(
-            dump = %path.display(),
-            rows = totals.rows,
-            manifests = totals.bodies,
-            bytes,
-            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "dumped the metadata"
-        ),
+        Ok(Written { path, totals, bytes, .. }) => {
+            tracing::info!(
+                dump = %path.display(),
+                rows = totals.rows,
+                manifests = totals.bodies,
+                bytes,
+                ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "dumped the metadata"
+            );
+            if totals.damaged > 0 {
+                tracing::warn!(
+                    rows = totals.damaged,
+                    "the metadata is damaged; the last dump of before is kept; run: stowage fsck"
+                );
+            }
+        }
         Err(error) => {
             tracing::warn!(%error, "the metadata could not be dumped; the earlier dumps stay as they are");
         }

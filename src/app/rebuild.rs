@@ -65,6 +65,8 @@ pub struct Rebuilt {
     pub rows: u64,
     /// Bodies of manifests in it.
     pub manifests: u64,
+    /// Rows and bodies in it that were damaged already.
+    pub damaged: u64,
     /// Newer dumps that were no good.
     pub refused: Vec<RefusedDump>,
     /// The new database.
@@ -146,6 +148,7 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
         sequence: header.sequence,
         rows: totals.rows,
         manifests: totals.bodies,
+        damaged: totals.damaged,
         refused,
         database: into.join(FILE_NAME),
         blob_dir: blob_dir.clone(),

@@ -91,6 +91,7 @@ fn data(rebuilt: &Rebuilt, report: &Report) -> Value {
             "sequence": rebuilt.sequence,
             "rows": rebuilt.rows,
             "manifests": rebuilt.manifests,
+            "damaged": rebuilt.damaged,
         },
         "refused": rebuilt.refused,
         "database": rebuilt.database,
@@ -111,6 +112,12 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
         "the dump is from {made}: pushes, deletions, users, tokens and rights are those of that moment; \
          what was revoked later is valid again"
     ));
+    if rebuilt.damaged > 0 {
+        lines.push(format!(
+            "{} rows were damaged when the dump was made; the last one without damage is kept: --from DUMP",
+            rebuilt.damaged
+        ));
+    }
     lines.push(match rebuilt.linked {
         0 => format!("the blobs are in {}", rebuilt.blob_dir.display()),
         linked => format!("{linked} blobs have a second name in {}", rebuilt.blob_dir.display()),

@@ -102,10 +102,18 @@ pub(super) fn options() -> OpenOptions {
     options
 }
 
-/// Removes all but the newest `keep` dumps, and the segments that none of these needs.
+/// Removes all but the newest `keep` dumps, and the segments that none of those that stay needs. While there is damage in
+/// the database, the last dump of before stays, too.
 pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), DumpError> {
     let mut dumps = list(dir)?;
-    for old in dumps.split_off(keep.clamp(1, dumps.len())) {
+    let mut old = dumps.split_off(keep.clamp(1, dumps.len()));
+    let is_sound = |dump: &DumpFile| read::totals(&dump.path).is_ok_and(|totals| totals.damaged == 0);
+    if !dumps.iter().any(is_sound)
+        && let Some(sound) = old.iter().position(is_sound)
+    {
+        dumps.push(old.remove(sound));
+    }
+    for old in old {
         fs::remove_file(&old.path).map_err(at(&old.path))?;
     }
     let mut needed = BTreeSet::new();

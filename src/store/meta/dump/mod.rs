@@ -61,6 +61,8 @@ pub struct Totals {
     pub rows: u64,
     /// Bodies of manifests.
     pub bodies: u64,
+    /// Rows and bodies that were damaged when the dump was made: it has them as they were.
+    pub damaged: u64,
     /// The segments that the dump needs.
     segments: Vec<Segment>,
 }

@@ -32,8 +32,8 @@ pub struct Written {
 }
 
 impl Meta {
-    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep`. It runs on the
-    /// calling thread, which may block; changes go on meanwhile. An error leaves the dumps that are there.
+    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep` and the newest
+    /// without a damaged row. It runs on the calling thread, which may block; changes go on meanwhile. An error leaves the dumps that are there.
     pub fn dump(&self, dir: &Path, keep: usize) -> Result<Written, DumpError> {
         directory::prepare(dir)?;
         let earlier = self.earlier(dir)?;
@@ -152,6 +152,7 @@ struct Dump {
     live: BTreeMap<u64, u64>,
     rows: u64,
     bodies: u64,
+    damaged: u64,
     appended: u64,
 }
 
@@ -174,6 +175,7 @@ impl Dump {
             live: BTreeMap::new(),
             rows: 0,
             bodies: 0,
+            damaged: 0,
             appended: 0,
         })
     }
@@ -207,7 +209,12 @@ impl Dump {
             let length = appended.map(|appender| appender.end).or(self.lengths.get(number).copied());
             Segment { number: *number, length: length.unwrap_or(*live), live: *live }
         });
-        let totals = Totals { rows: self.rows, bodies: self.bodies, segments: segments.collect() };
+        let totals = Totals {
+            rows: self.rows,
+            bodies: self.bodies,
+            damaged: self.damaged,
+            segments: segments.collect(),
+        };
         self.file.frame(&Frame::End(totals.clone()))?;
         let bytes = self.file.finish()? + self.appended;
         Ok((header, totals, bytes, self.appender))
@@ -242,6 +249,7 @@ impl Dump {
         if !whole {
             // A push heals it, and then it is another body under the same digest.
             self.rows += 1;
+            self.damaged += 1;
             return self.file.frame(&Frame::Row { key, value: body });
         }
         let appender = match &mut self.appender {
@@ -277,6 +285,7 @@ impl Dump {
         meta.sweep(&table.raw(), Pages::all(), |_, key, row| {
             let Some(Raw(value)) = row else { return Ok(()) };
             self.rows += 1;
+            self.damaged += u64::from(R::decode(&value).is_none());
             self.file.frame(&Frame::Row { key: K::as_bytes(&key).as_ref(), value: &value })
         })
     }

@@ -270,3 +270,45 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
         assert_eq!(text == row.to_string(), row <= n, "row {row}, changed up to {n}");
     }
 }
+
+#[test]
+fn while_rows_are_damaged_the_last_dump_of_before_is_kept() {
+    let store = Store::new();
+    let meta = store.open();
+    store.set(&meta, "seen", 41).unwrap();
+    let sound = meta.dump(&dumps(&store), 1).unwrap();
+    let damage =
+        |tx: &crate::store::meta::WriteTx<'_>| tx.put(&tables::OUTBOX_CURSOR.raw(), "seen", &Raw(vec![9, 9]));
+    store.runtime.block_on(meta.write(damage)).unwrap();
+    for _ in 0..3 {
+        let written = meta.dump(&dumps(&store), 1).unwrap();
+        assert_eq!(written.totals.damaged, 1);
+        let kept: Vec<PathBuf> =
+            dump::list(&dumps(&store)).unwrap().into_iter().map(|dump| dump.path).collect();
+        assert_eq!(kept, [written.path, sound.path.clone()]);
+    }
+    assert_eq!(number(&restored(&sound.path).1, "seen"), Some(41));
+    store.set(&meta, "seen", 42).unwrap();
+    let healed = meta.dump(&dumps(&store), 1).unwrap();
+    assert_eq!(dump::list(&dumps(&store)).unwrap().len(), 1);
+    assert_eq!(number(&restored(&healed.path).1, "seen"), Some(42));
+}
+
+#[test]
+fn what_a_dump_left_that_was_cut_off_is_in_nobodys_way() {
+    let store = Store::new();
+    let meta = store.open();
+    let first = push(&store, &meta, &[1; 500]);
+    let one = meta.dump(&dumps(&store), 9).unwrap();
+    let segment = dumps(&store).join(&sizes(&dumps(&store), ".seg")[0].0);
+    let torn = [fs::read(&segment).unwrap(), vec![0; 4096]].concat();
+    fs::write(&segment, &torn).unwrap();
+    fs::write(dumps(&store).join("rows-00000002.dump.new"), b"STWDUMP\n").unwrap();
+    let second = push(&store, &meta, &[2; 500]);
+    let two = meta.dump(&dumps(&store), 9).unwrap();
+    assert_eq!(fs::read(&segment).unwrap(), torn, "nothing is appended behind a torn end");
+    assert_eq!(sizes(&dumps(&store), ".new"), []);
+    dump::check(&one.path).unwrap();
+    let (_s, copy) = restored(&two.path);
+    assert!(body(&copy, &first).is_some() && body(&copy, &second).is_some());
+}
