@@ -1,7 +1,9 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
+mod dumps;
 mod jobs;
 mod open;
+mod rebuild;
 mod workers;
 
 use std::io;
@@ -19,8 +21,10 @@ use tokio::sync::Semaphore;
 
 pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
+pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
 pub use jobs::{CheckRuns, JobState, JobView};
 pub use open::{BlobLayer, FirstAdmin, Hooks, OpenError, Start};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 
 use crate::auth::Auth;
 use crate::config::Config;
@@ -29,6 +33,7 @@ use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Meta, OnRepair};
+use dumps::Dumps;
 use jobs::Jobs;
 
 /// Manifest bodies that are received at once, in bytes.
@@ -43,6 +48,7 @@ pub struct App {
     /// What a registry does.
     pub registry: Arc<Registry>,
     idle: ArcSwap<Duration>,
+    dumps: Dumps,
     meta: Arc<Meta>,
     jobs: Jobs,
     manifest_bytes: Arc<Semaphore>,
@@ -73,6 +79,7 @@ impl App {
             config.auth.token_ttl.as_secs(),
             config.storage.gc.upload_idle.as_secs(),
         );
+        self.dumps.set(config.storage.dumps.clone());
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
@@ -136,6 +143,11 @@ pub fn check(
         CheckError::Store(error) => OpenError::from_store(&database, error),
         CheckError::Ended => OpenError::Io { path: database, source: io::ErrorKind::Interrupted.into() },
     })
+}
+
+/// Makes a store again from a dump of its metadata and its blobs, while no server runs.
+pub fn rebuild(request: &Rebuild, progress: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
+    rebuild::rebuild(request, progress)
 }
 
 /// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::dumps::Dumps;
 use super::jobs::Jobs;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
@@ -141,7 +142,7 @@ impl From<meta::OpenError> for OpenError {
     }
 }
 
-fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { path, source }
 }
@@ -213,6 +214,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         auth,
         registry,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
+        dumps: Dumps::new(&data_dir, config.storage.dumps),
         meta,
         jobs: Jobs::default(),
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
@@ -282,7 +284,7 @@ fn open_store(
     Ok(Store { meta, blobs, locks, runtime })
 }
 
-fn open_meta(
+pub(super) fn open_meta(
     data_dir: &Path,
     cache_bytes: usize,
     blobs: &Arc<dyn BlobStore>,
@@ -310,7 +312,7 @@ fn wall_ms() -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn judge(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
     match filesystem::check(dir).map_err(io_at(dir))? {
         Verdict::Fine => Ok(()),
         Verdict::Warn(kind) => {
@@ -321,7 +323,7 @@ fn judge(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn lock(dir: &Path) -> Result<DirLock, OpenError> {
+pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     DirLock::acquire(dir).map_err(|error| match error {
         LockError::HeldBy { pid } => {
             OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
@@ -330,7 +332,7 @@ fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     })
 }
 
-fn layout(dir: &Path, error: LayoutError) -> OpenError {
+pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
     match error {
         LayoutError::Io { path, source } => OpenError::Io { path, source },
         other => OpenError::Io { path: dir.to_owned(), source: other.into() },

@@ -1,10 +1,11 @@
-//! What runs by itself: pulls are written, idle uploads and sign-ins end. A worker ends with its `App`.
+//! What runs by itself: pulls are written, idle uploads and sign-ins end, dumps are made. A worker ends with its `App`.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::App;
+use super::dumps;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
@@ -21,6 +22,7 @@ pub(super) fn start(app: &Arc<App>) {
             tracing::warn!(%error, "idle uploads could not be ended");
         }
     });
+    app.registry.spawn(dumps::run(Arc::downgrade(app)));
     every(app, EXPIRE_SIGN_INS_EVERY, |app| async move {
         match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {
             Ok(0) => {}

@@ -1,7 +1,7 @@
 //! `stowage fsck`: is everything stored there, and whole?
 
 mod online;
-mod report;
+pub(super) mod report;
 
 use std::ffi::OsStr;
 use std::io;
@@ -55,7 +55,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Found::Server(api) => online::check(&api, options.deep, &mut display)?,
         Found::Store(store) => {
             let Store { data_dir, blob_dir, .. } = *store;
-            refuse_stranger(&data_dir, owner(&data_dir)?, rustix::process::geteuid().as_raw())?;
+            refuse_stranger(NAME, &data_dir, owner(&data_dir)?, rustix::process::geteuid().as_raw())?;
             check(options.deep, &data_dir, &blob_dir, &mut display)?
         }
     };
@@ -135,14 +135,19 @@ fn owner(data_dir: &Path) -> Result<u32, Failure> {
 }
 
 /// What another user creates in the directory could keep the server from using it.
-fn refuse_stranger(data_dir: &Path, owner: u32, caller: u32) -> Result<(), Failure> {
+pub(super) fn refuse_stranger(
+    command: &str,
+    data_dir: &Path,
+    owner: u32,
+    caller: u32,
+) -> Result<(), Failure> {
     if owner == caller {
         return Ok(());
     }
     let failure =
         Failure::new(Exit::Failed, "NOT_OWNER", format!("{} belongs to another user", data_dir.display()));
     let failure = failure.because(format!("its owner has the id {owner}, you have {caller}"));
-    Err(failure.fix(format!("sudo -u '#{owner}' stowage fsck --data-dir {}", data_dir.display())))
+    Err(failure.fix(format!("sudo -u '#{owner}' stowage {command} --data-dir {}", data_dir.display())))
 }
 
 #[cfg(test)]
@@ -158,9 +163,9 @@ mod tests {
 
     #[test]
     fn only_the_owner_may_check() {
-        assert_eq!(refuse_stranger(Path::new("/data"), 7, 7), Ok(()));
+        assert_eq!(refuse_stranger(NAME, Path::new("/data"), 7, 7), Ok(()));
         assert_eq!(
-            refuse_stranger(Path::new("/data"), 106, 0).unwrap_err().to_string(),
+            refuse_stranger(NAME, Path::new("/data"), 106, 0).unwrap_err().to_string(),
             "error: /data belongs to another user\n  \
                why:   its owner has the id 106, you have 0\n  \
                fix:   sudo -u '#106' stowage fsck --data-dir /data"

@@ -17,6 +17,7 @@ mod process;
 mod program;
 mod progress;
 mod prompt;
+mod rebuild;
 mod repo;
 mod serve;
 mod settings;

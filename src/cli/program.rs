@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::errors::{Exit, Failure};
 use super::output::Format;
 use super::{
-    check_config, completions, fsck, init, man, openapi, output, probe, repo, serve, status, tag, token,
-    user, version,
+    check_config, completions, fsck, init, man, openapi, output, probe, rebuild, repo, serve, status, tag,
+    token, user, version,
 };
 use crate::config::Environment;
 
@@ -58,6 +58,8 @@ enum Command {
     Tag(tag::Options),
     /// Check that everything stored is there and whole
     Fsck(fsck::Options),
+    /// Make the database again from a dump, when it is lost or damaged
+    Rebuild(rebuild::Options),
     /// Write what completes commands in a shell
     Completions(completions::Options),
     /// Write the manual pages
@@ -117,6 +119,7 @@ impl Cli {
             Command::User(options) => user::run(&options, &self.global, &environment),
             Command::Token(options) => token::run(&options, &self.global, &environment),
             Command::Fsck(options) => fsck::run(&options, &self.global, &environment),
+            Command::Rebuild(options) => rebuild::run(&options, &self.global, &environment),
             Command::Openapi(options) => openapi::run(&options),
             Command::Version(options) => version::run(&options),
             Command::FsckChild(options) => Ok(fsck::run_child(&options)),
@@ -136,6 +139,7 @@ impl Command {
             Self::User(options) => (options.reach.format(), options.name()),
             Self::Token(options) => (options.reach.format(), options.name()),
             Self::Fsck(options) => (options.reach.format(), fsck::NAME),
+            Self::Rebuild(options) => (options.form.format(), rebuild::NAME),
             Self::Version(options) => (options.form.format(), version::NAME),
             _ => (Format::Human, ""),
         }

@@ -79,6 +79,7 @@ impl Config {
         }
         problems.no_shorter("storage.gc.promise", storage.gc.promise, HOUR);
         problems.no_shorter("storage.gc.upload_idle", storage.gc.upload_idle, HOUR);
+        problems.at_least("storage.dumps.keep", storage.dumps.keep, 1);
     }
 
     // A colon would end the name in HTTP's Basic scheme.

@@ -38,7 +38,7 @@ pub use reload::{Change, Reloaded, takes_effect_at_once};
 pub use schema::{Kind, Setting, settings};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use settings::{
-    AdminSocketConfig, AuthConfig, Config, GcConfig, LogConfig, LogFormat, RegistryConfig, ServerConfig,
-    StorageConfig,
+    AdminSocketConfig, AuthConfig, Config, DumpsConfig, GcConfig, LogConfig, LogFormat, RegistryConfig,
+    ServerConfig, StorageConfig,
 };
 pub use tls::{TlsConfig, TlsMode, TlsVersion};

@@ -19,6 +19,8 @@ const AT_ONCE: &[&str] = &[
     "server.tls.cert_file",
     "server.tls.key_file",
     "server.trusted_proxies",
+    "storage.dumps.every",
+    "storage.dumps.keep",
     "storage.gc.promise",
     "storage.gc.upload_idle",
     "storage.min_free",

@@ -88,7 +88,8 @@ mod tests {
              server.tls.cert_file Text\nserver.tls.key_file Text\nserver.tls.min_version Text\n\
              server.tls.mode Text\n\
              server.trusted_proxies List\nserver.workers Number\n\
-             storage.blob_dir Text\nstorage.data_dir Text\nstorage.gc.promise Text\n\
+             storage.blob_dir Text\nstorage.data_dir Text\n\
+             storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.promise Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text"
         );
     }

@@ -73,6 +73,8 @@ pub struct StorageConfig {
     pub min_free: MinFree,
     /// `[storage.gc]`: when unused content may go.
     pub gc: GcConfig,
+    /// `[storage.dumps]`: copies of the metadata.
+    pub dumps: DumpsConfig,
 }
 
 /// `[storage.gc]`
@@ -83,6 +85,16 @@ pub struct GcConfig {
     pub promise: HumanDuration,
     /// How long an upload without a byte lives, in the server's running time.
     pub upload_idle: HumanDuration,
+}
+
+/// `[storage.dumps]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DumpsConfig {
+    /// How often a dump is made; zero: never.
+    pub every: HumanDuration,
+    /// How many dumps are kept; at least one is.
+    pub keep: usize,
 }
 
 /// `[registry]`
@@ -179,6 +191,7 @@ impl Default for StorageConfig {
             metadata_cache: ByteSize::mib(24),
             min_free: MinFree::percent(5),
             gc: GcConfig::default(),
+            dumps: DumpsConfig::default(),
         }
     }
 }
@@ -186,6 +199,12 @@ impl Default for StorageConfig {
 impl Default for GcConfig {
     fn default() -> Self {
         Self { promise: HumanDuration::hours(6), upload_idle: HumanDuration::hours(24) }
+    }
+}
+
+impl Default for DumpsConfig {
+    fn default() -> Self {
+        Self { every: HumanDuration::hours(1), keep: 24 }
     }
 }
 

@@ -13,6 +13,7 @@ mod manifests;
 mod overview;
 mod places;
 mod pulls;
+pub mod rebuild;
 mod referrers;
 mod repositories;
 mod space;

@@ -5,6 +5,7 @@ mod faults;
 mod healing;
 mod histories;
 mod model;
+mod rebuilding;
 mod samples;
 
 use std::ops::ControlFlow;

@@ -13,6 +13,7 @@ mod kills;
 mod memory;
 mod process;
 mod read_only_disk;
+mod rehearsal;
 mod repair;
 mod rounds;
 mod second_server;

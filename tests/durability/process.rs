@@ -164,7 +164,13 @@ pub(crate) fn answers(address: SocketAddr) -> bool {
 
 /// Runs a command to its end.
 pub(crate) fn run(name: &str, arguments: &[&str], dir: &Path) -> Ended {
+    run_with(name, arguments, dir, &[])
+}
+
+/// The same with environment variables.
+pub(crate) fn run_with(name: &str, arguments: &[&str], dir: &Path, variables: &[(&str, &str)]) -> Ended {
     let mut command = command(name);
+    command.envs(variables.iter().copied());
     command.args(arguments).arg("--data-dir").arg(dir).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let started = Instant::now();

@@ -59,7 +59,8 @@ impl Failure {
             .line("path", path.display().to_string())
             .because(detail)
             .fix("see what is affected: stowage fsck")
-            .fix("then put a copy of the directory from a backup in its place; nothing was changed")
+            .fix("then make it again from a dump: stowage rebuild --into NEW-DIR")
+            .fix("or put a copy of the directory from a backup in its place; nothing was changed")
     }
 
     /// The file or directory at `path` cannot be used.

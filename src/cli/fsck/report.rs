@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::output;
 
 /// What was found, whatever fields it has.
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     checked: Map<String, Value>,
     problems: Vec<Value>,
     notes: Vec<Value>,
@@ -28,17 +28,17 @@ impl From<Value> for Report {
 
 impl Report {
     /// Whether nothing is wrong.
-    pub(super) const fn is_clean(&self) -> bool {
+    pub(in crate::cli) const fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
     /// As a JSON document has it.
-    pub(super) fn data(&self) -> Value {
+    pub(in crate::cli) fn data(&self) -> Value {
         json!({"checked": self.checked, "problems": self.problems, "notes": self.notes})
     }
 
     /// As people read it.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         const COLUMNS: [&str; 6] = ["severity", "kind", "repository", "digest", "expected", "found"];
         let mut lines = Vec::new();
         if !self.checked.is_empty() {

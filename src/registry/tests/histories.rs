@@ -14,7 +14,7 @@ const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 
 /// One thing that somebody does. Numbers choose among what there is, modulo how much there is.
 #[derive(Clone, Debug)]
-enum Act {
+pub(super) enum Act {
     Upload { repository: usize, blob: usize },
     UploadWrong { repository: usize, blob: usize },
     Start { repository: usize, blob: usize },
@@ -32,7 +32,7 @@ enum Act {
     Reopen { strict: bool, clean: bool },
 }
 
-fn act() -> impl Strategy<Value = Act> {
+pub(super) fn act() -> impl Strategy<Value = Act> {
     let n = || 0..64_usize;
     let repository = || 0..3_usize;
     prop_oneof![
@@ -274,6 +274,20 @@ impl History<'_> {
         self.server = Some(server);
         // What had no byte yet had no row.
         self.model.sessions.retain(|session| session.received > 0);
+    }
+}
+
+/// Plays a history and looks at the store three times meanwhile.
+pub(super) fn after(acts: &[Act], look: impl Fn(&Server<'_>)) {
+    let place = Place::new();
+    let server = place.open(true);
+    Model::make_projects(&server);
+    let mut history = History { place: &place, server: Some(server), strict: true, model: Model::new() };
+    for part in acts.chunks(acts.len().div_ceil(3).max(1)) {
+        for act in part {
+            history.act(act);
+        }
+        look(history.server());
     }
 }
 

@@ -64,6 +64,10 @@ impl FileBlobs {
         })
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn staged(&self, id: UploadId, flags: OFlags) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | flags;
         Ok(openat(&self.uploads, id.to_string(), flags, Mode::from_raw_mode(0o640))?.into())

@@ -14,6 +14,7 @@ pub mod faulty;
 mod files;
 mod health;
 mod layout;
+mod link;
 mod reader;
 mod staged;
 mod store;

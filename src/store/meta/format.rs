@@ -112,16 +112,11 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Every table is made at once, so that a reader never meets one that is not there.
-fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
+pub(super) fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     macro_rules! make {
         ($($table:ident)*) => { $( inner.open_table(tables::$table.definition()).map_err(error::table)?; )* };
     }
-    make!(
-        FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
-        BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
-        TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
-        USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH OUTBOX OUTBOX_CURSOR AUDIT
-    );
+    tables::every_table!(make);
     Ok(())
 }
 

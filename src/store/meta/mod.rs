@@ -3,6 +3,7 @@
 //! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
 
 pub mod clock;
+pub mod dump;
 mod error;
 pub mod faulty;
 mod format;
@@ -17,7 +18,7 @@ mod tx;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

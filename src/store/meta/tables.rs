@@ -97,3 +97,16 @@ pub const OUTBOX: Table<u64, OutboxEntry> = Table::new("outbox");
 pub const OUTBOX_CURSOR: Table<&'static str, u64> = Table::new("outbox_cursor");
 /// sequence -> one entry of the audit log.
 pub const AUDIT: Table<u64, AuditEntry> = Table::new("audit");
+
+/// Hands the names of all tables to a macro.
+macro_rules! every_table {
+    ($each:ident) => {
+        $each! {
+            FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
+            BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
+            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
+            USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH OUTBOX OUTBOX_CURSOR AUDIT
+        }
+    };
+}
+pub(super) use every_table;

@@ -1,5 +1,6 @@
 //! The store as its users see it: what is answered, what is there afterwards, and what survives a failing disk.
 
+pub(crate) mod dumps;
 mod faults;
 mod open;
 mod outbox;

@@ -1,0 +1,301 @@
+//! Making a store again from a dump of its metadata and its blobs.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::runtime::Builder;
+use uuid::Uuid;
+
+use super::open::{self, OpenError, io_at};
+use crate::registry::fsck;
+use crate::registry::fsck::{CheckError, Progress, Report};
+use crate::registry::rebuild::{Differences, settle};
+use crate::store::blob::{BlobStore, FileBlobs};
+use crate::store::lock::DirLock;
+use crate::store::meta::dump;
+use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
+use crate::store::meta::{self, FILE_NAME};
+
+/// Where the database is made. It gets its place when it is whole.
+const WORKSHOP: &str = "rebuild.new";
+/// What else belongs to a store, beside database and blobs.
+const KEYS: &str = "keys";
+const ADMIN_PASSWORD: &str = "initial-admin-password";
+const CACHE_BYTES: usize = 64 << 20;
+
+/// What is to be made of what.
+#[derive(Clone, Debug)]
+pub struct Rebuild {
+    /// The file of rows of a dump; none: the newest that is good for it.
+    pub from: Option<PathBuf>,
+    /// The data directory of the store that was.
+    pub data_dir: PathBuf,
+    /// Where its blobs are.
+    pub blob_dir: PathBuf,
+    /// Blobs get second names in the new data directory; else they stay where they are and belong to it there.
+    pub link_blobs: bool,
+    /// The new data directory, empty or not there yet.
+    pub into: PathBuf,
+}
+
+/// A dump that was not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedDump {
+    /// Its file of rows.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A store that was made again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rebuilt {
+    /// The dump that it was made of.
+    pub dump: PathBuf,
+    /// When that was made, in Unix milliseconds. What came later is lost.
+    pub dump_ms: u64,
+    /// The last sequence number in it.
+    pub sequence: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Bodies of manifests in it.
+    pub manifests: u64,
+    /// Rows and bodies in it that were damaged already.
+    pub damaged: u64,
+    /// Newer dumps that were no good.
+    pub refused: Vec<RefusedDump>,
+    /// The new database.
+    pub database: PathBuf,
+    /// Where the blobs are now.
+    pub blob_dir: PathBuf,
+    /// Blobs that got a second name in the new data directory.
+    pub linked: u64,
+    /// What the dump and the blobs do not have in common.
+    pub differences: Differences,
+    /// What a check finds now.
+    pub check: Report,
+}
+
+/// Why nothing was made. The store that was is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// A directory or the new store cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is something where the new data directory is to be.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// No dump is good for it.
+    #[error("there is no good dump in {}", dir.display())]
+    NoDump {
+        /// Where they were looked for.
+        dir: PathBuf,
+        /// Those that are there.
+        refused: Vec<RefusedDump>,
+        /// One of them was made by another version.
+        unknown_format: bool,
+    },
+    /// Blobs cannot have names on two file systems.
+    #[error("{} is on another file system than the blobs", .0.display())]
+    OtherFileSystem(PathBuf),
+}
+
+/// Makes a store from a dump and the blobs. `hear` is told how far it is.
+pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
+    let Rebuild { data_dir, blob_dir, into, .. } = request;
+    make_empty(into)?;
+    if request.link_blobs && device(into)? != device(blob_dir)? {
+        return Err(RebuildError::OtherFileSystem(into.clone()));
+    }
+    let mut old = Vec::new();
+    for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
+        old.extend(lock_old(dir)?);
+    }
+    let known: Vec<Uuid> = old.iter().filter_map(DirLock::store_id).collect();
+    let Chosen { path, header, totals, refused } = choose(request, &known, hear)?;
+    open::judge(into)?;
+    let mut new = open::lock(into)?;
+    // A server that is started here before the end finds a store without its database, not an empty directory.
+    new.set_store_id(header.store_id).map_err(io_at(into))?;
+    let workshop = into.join(WORKSHOP);
+    DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
+    let total = totals.rows + totals.bodies;
+    dump::restore(&path, &workshop, &mut |done| hear(Progress { stage: "rows", done, total, bytes: 0 }))
+        .map_err(|error| dump_failed(&path, error))?;
+    let (blob_dir, linked) =
+        if request.link_blobs { (into, link(blob_dir, into, hear)?) } else { (blob_dir, 0) };
+    copy_secrets(data_dir, into)?;
+    let (differences, check) = finish(&workshop, blob_dir, hear)?;
+    put_in_place(&workshop, into)?;
+    for lock in &mut old {
+        if lock.dir() == blob_dir && lock.store_id().is_none() {
+            lock.set_store_id(header.store_id).map_err(io_at(blob_dir))?;
+        }
+        if lock.clean() {
+            // Not marked, the next start only looks more closely.
+            let _ = lock.mark_clean();
+        }
+    }
+    let _ = new.mark_clean();
+    Ok(Rebuilt {
+        dump: path,
+        dump_ms: header.wall_ms,
+        sequence: header.sequence,
+        rows: totals.rows,
+        manifests: totals.bodies,
+        damaged: totals.damaged,
+        refused,
+        database: into.join(FILE_NAME),
+        blob_dir: blob_dir.clone(),
+        linked,
+        differences,
+        check,
+    })
+}
+
+/// Makes the new data directory, which must have nothing in it.
+fn make_empty(into: &Path) -> Result<(), RebuildError> {
+    DirBuilder::new().recursive(true).mode(0o750).create(into).map_err(io_at(into))?;
+    for entry in fs::read_dir(into).map_err(io_at(into))? {
+        // Every new ext4 has this.
+        if entry.map_err(io_at(into))?.file_name() != "lost+found" {
+            return Err(RebuildError::NotEmpty(into.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn device(dir: &Path) -> Result<u64, OpenError> {
+    fs::metadata(dir).map(|found| found.dev()).map_err(io_at(dir))
+}
+
+/// Keeps servers from a directory of the old store. No server works where nothing can be written.
+fn lock_old(dir: &Path) -> Result<Option<DirLock>, OpenError> {
+    match open::lock(dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+struct Chosen {
+    path: PathBuf,
+    header: Header,
+    totals: Totals,
+    refused: Vec<RefusedDump>,
+}
+
+/// The dump that was named, or the newest that is whole and belongs to this store.
+fn choose(request: &Rebuild, known: &[Uuid], hear: &mut dyn FnMut(Progress)) -> Result<Chosen, RebuildError> {
+    let dir = request.data_dir.join(dump::DIR_NAME);
+    let candidates: Vec<PathBuf> = if let Some(path) = &request.from {
+        vec![path.clone()]
+    } else {
+        let found = dump::list(&dir).map_err(|error| dump_failed(&dir, error))?;
+        found.into_iter().map(|DumpFile { path, .. }| path).collect()
+    };
+    let (mut refused, mut unknown_format) = (Vec::new(), false);
+    for (done, path) in (0..).zip(candidates) {
+        hear(Progress { stage: "dumps", done, total: 0, bytes: 0 });
+        let reason = match dump::check(&path) {
+            Ok((header, _)) if known.iter().any(|id| *id != header.store_id) => {
+                "it is of another store".to_owned()
+            }
+            Ok((header, totals)) => return Ok(Chosen { path, header, totals, refused }),
+            Err(error) => {
+                unknown_format |= matches!(error, DumpError::UnknownFormat { .. });
+                error.to_string()
+            }
+        };
+        refused.push(RefusedDump { path, reason });
+    }
+    Err(RebuildError::NoDump { dir: request.from.clone().unwrap_or(dir), refused, unknown_format })
+}
+
+fn dump_failed(path: &Path, error: DumpError) -> OpenError {
+    match error {
+        DumpError::Io { path, source } => OpenError::Io { path, source },
+        DumpError::Damaged { path, detail } => OpenError::Damaged { path, detail },
+        DumpError::Store(error) => OpenError::from_store(path, error),
+        other => OpenError::Io { path: path.to_owned(), source: io::Error::other(other) },
+    }
+}
+
+fn link(from: &Path, into: &Path, hear: &mut dyn FnMut(Progress)) -> Result<u64, RebuildError> {
+    FileBlobs::create_layout(into).map_err(|error| open::layout(into, error))?;
+    let blobs = FileBlobs::open(from).map_err(|error| open::layout(from, error))?;
+    let linked = blobs.link_into(into, &mut |done| {
+        hear(Progress { stage: "links", done, total: 0, bytes: 0 });
+    });
+    linked.map_err(|error| match error.kind() {
+        io::ErrorKind::CrossesDevices => RebuildError::OtherFileSystem(into.to_owned()),
+        _ => io_at(into)(error).into(),
+    })
+}
+
+/// Copies what signs tokens, so that clients need not sign in again, and the first admin's password.
+fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
+    let mut files = vec![PathBuf::from(ADMIN_PASSWORD)];
+    if let Ok(entries) = fs::read_dir(from.join(KEYS)) {
+        let keys = into.join(KEYS);
+        DirBuilder::new().mode(0o700).create(&keys).map_err(io_at(&keys))?;
+        for entry in entries {
+            let entry = entry.map_err(io_at(&from.join(KEYS)))?;
+            files.push(Path::new(KEYS).join(entry.file_name()));
+        }
+    }
+    for file in files {
+        let (old, new) = (from.join(&file), into.join(&file));
+        let content = match fs::read(&old) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_at(&old)(error)),
+        };
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+        let written = written.and_then(|mut to| io::Write::write_all(&mut to, &content).and(to.sync_all()));
+        written.map_err(io_at(&new))?;
+        let parent = new.parent().unwrap_or(into);
+        meta::sync_dir(parent).map_err(io_at(parent))?;
+    }
+    Ok(())
+}
+
+/// Compares the new database with the blobs, counts its usage and checks all of it.
+fn finish(
+    workshop: &Path,
+    blob_dir: &Path,
+    hear: &mut dyn FnMut(Progress),
+) -> Result<(Differences, Report), RebuildError> {
+    let files = FileBlobs::open(blob_dir).map_err(|error| open::layout(blob_dir, error))?;
+    let blobs: Arc<dyn BlobStore> = Arc::new(files);
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
+    let runtime = runtime.map_err(io_at(workshop))?;
+    let meta = open::open_meta(workshop, CACHE_BYTES, &blobs, runtime.handle().clone(), None)?;
+    let failed = |error| OpenError::from_store(&workshop.join(FILE_NAME), error);
+    let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear).map_err(failed)?;
+    let mode = fsck::Mode { deep: false, others_write: false };
+    let checked = fsck::check(&meta, blobs.as_ref(), mode, &mut |step| {
+        hear(step);
+        ControlFlow::Continue(())
+    });
+    let check = match checked {
+        Ok(check) => check,
+        Err(CheckError::Store(error)) => return Err(failed(error).into()),
+        Err(CheckError::Ended) => return Err(io_at(workshop)(io::ErrorKind::Interrupted.into()).into()),
+    };
+    meta.close();
+    Ok((differences, check))
+}
+
+/// Gives the database its name, and with it the new data directory its store.
+fn put_in_place(workshop: &Path, into: &Path) -> Result<(), OpenError> {
+    let database = into.join(FILE_NAME);
+    fs::rename(workshop.join(FILE_NAME), &database).map_err(io_at(&database))?;
+    fs::remove_dir(workshop).map_err(io_at(workshop))?;
+    meta::sync_dir(into).map_err(io_at(into))
+}

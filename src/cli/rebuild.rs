@@ -1,0 +1,173 @@
+//! `stowage rebuild`: the store again, from a dump of its metadata and its blobs.
+
+mod failures;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::errors::{Exit, Failure};
+use super::fsck;
+use super::fsck::report::Report;
+use super::output;
+use super::program::Global;
+use super::progress::Display;
+use super::settings;
+use crate::app;
+use crate::app::{Rebuild, Rebuilt};
+use crate::config::Environment;
+use crate::config::Flags;
+
+pub(super) const NAME: &str = "rebuild";
+/// Blobs that people are shown; `--json` has more of them.
+const SHOWN: usize = 20;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The server must not run. Nothing in the old data directory is changed. Blobs get a second name in the \
+                  new one, which has to be on the same file system, unless storage.blob_dir says that they are \
+                  elsewhere: then they stay there. What came after the dump is lost, and is listed as far as it has \
+                  left files.\n\n\
+                  Exit codes: 0 made, and all is well, 7 made, but something is missing, or there is no good dump, \
+                  9 another process has the data, 3 dumps of an unknown version\n\n\
+                  Examples:\n  stowage rebuild --into /srv/stowage.new\n  \
+                  stowage rebuild --from /backup/dumps/rows-00000042.dump --into /srv/stowage.new --json"
+)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) form: output::Form,
+    /// The new data directory: empty, or not there yet
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// Use this dump instead of the newest good one; the files with bodies are beside it
+    #[arg(long, value_name = "DUMP")]
+    from: Option<PathBuf>,
+    /// The data directory whose database is lost
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Do not say how far it is
+    #[arg(long)]
+    no_progress: bool,
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    let format = options.form.format();
+    let flags = Flags { data_dir: options.data_dir.clone(), ..Flags::default() };
+    let loaded = settings::load(global, environment, flags)?;
+    let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
+    let owner = std::fs::metadata(&data_dir).map_err(|error| Failure::unusable(&data_dir, &error))?.uid();
+    fsck::refuse_stranger(NAME, &data_dir, owner, rustix::process::geteuid().as_raw())?;
+    let into =
+        std::path::absolute(&options.into).map_err(|error| Failure::unusable(&options.into, &error))?;
+    // A directory that is set stays what it is, whatever else is in it.
+    let link_blobs = loaded.config.storage.blob_dir.as_os_str().is_empty();
+    let request = Rebuild { from: options.from.clone(), data_dir, blob_dir, link_blobs, into };
+    let mut display = Display::new(format, options.no_progress);
+    let rebuilt = app::rebuild(&request, &mut |step| {
+        display.show(step.stage, step.done, step.total, step.bytes);
+    });
+    drop(display);
+    let rebuilt = rebuilt.map_err(|error| failures::failure(error, &request))?;
+    let check = serde_json::to_value(&rebuilt.check).unwrap_or(Value::Null);
+    let report = Report::from(check);
+    let data = data(&rebuilt, &report);
+    output::result(format, NAME, report.is_clean(), &data, || text(&rebuilt, &report, &request))?;
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
+}
+
+fn data(rebuilt: &Rebuilt, report: &Report) -> Value {
+    let differences = &rebuilt.differences;
+    let later: Vec<Value> = differences
+        .later_blobs
+        .iter()
+        .map(|blob| json!({"digest": blob.digest, "size": blob.size, "modified": time(blob.modified_ms)}))
+        .collect();
+    json!({
+        "dump": {
+            "path": rebuilt.dump,
+            "made": time(rebuilt.dump_ms),
+            "sequence": rebuilt.sequence,
+            "rows": rebuilt.rows,
+            "manifests": rebuilt.manifests,
+            "damaged": rebuilt.damaged,
+        },
+        "refused": rebuilt.refused,
+        "database": rebuilt.database,
+        "blob_dir": rebuilt.blob_dir,
+        "linked": rebuilt.linked,
+        "missing": {"count": differences.missing, "blobs": differences.missing_blobs},
+        "later": {"count": differences.later, "bytes": differences.later_bytes, "blobs": later},
+        "check": report.data(),
+    })
+}
+
+fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
+    let made = time(rebuilt.dump_ms);
+    let mut lines: Vec<String> =
+        rebuilt.refused.iter().map(|dump| format!("not used: {}", dump.reason)).collect();
+    lines.push(format!("made {} from {}", rebuilt.database.display(), rebuilt.dump.display()));
+    lines.push(format!(
+        "the dump is from {made}: pushes, deletions, users, tokens and rights are those of that moment; \
+         what was revoked later is valid again"
+    ));
+    if rebuilt.damaged > 0 {
+        lines.push(format!(
+            "{} rows were damaged when the dump was made; the last one without damage is kept: --from DUMP",
+            rebuilt.damaged
+        ));
+    }
+    lines.push(match rebuilt.linked {
+        0 => format!("the blobs are in {}", rebuilt.blob_dir.display()),
+        linked => format!("{linked} blobs have a second name in {}", rebuilt.blob_dir.display()),
+    });
+    let differences = &rebuilt.differences;
+    if differences.later > 0 {
+        let size = output::size(differences.later_bytes);
+        lines.push(format!(
+            "{} files of blobs ({size}) came after the dump or belong to no push that ended; \
+             push again what they were part of:",
+            differences.later
+        ));
+        let rows = differences
+            .later_blobs
+            .iter()
+            .take(SHOWN)
+            .map(|blob| vec![blob.digest.clone(), output::size(blob.size), time(blob.modified_ms)]);
+        lines.push(output::table(&["DIGEST", "SIZE", "WRITTEN"], &rows.collect::<Vec<_>>()));
+        lines.extend(more(differences.later));
+    }
+    if differences.missing > 0 {
+        lines.push(format!("{} blobs are missing, until they are pushed again:", differences.missing));
+        let rows = differences.missing_blobs.iter().take(SHOWN).map(|blob| {
+            vec![
+                blob.digest.clone(),
+                output::size(blob.size),
+                blob.found.clone(),
+                blob.repositories.join(", "),
+            ]
+        });
+        lines.push(output::table(&["DIGEST", "SIZE", "FOUND", "REPOSITORIES"], &rows.collect::<Vec<_>>()));
+        lines.extend(more(differences.missing));
+    }
+    lines.push(report.text());
+    lines.push(format!(
+        "next: stowage serve --data-dir {}, or give it the place of {}, which can go when all is well",
+        request.into.display(),
+        request.data_dir.display()
+    ));
+    lines.join("\n")
+}
+
+/// What is said instead of the rest of a list.
+fn more(count: u64) -> Option<String> {
+    let rest = count.saturating_sub(SHOWN as u64);
+    (rest > 0).then(|| format!("... and {rest} more: --json lists them"))
+}
+
+/// A time as people and programs read it (RFC 3339).
+fn time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
+}

@@ -1,0 +1,211 @@
+//! A database that was made of a dump, and the blobs as they are now: what is missing, what came later, and the
+//! figures that a dump does not have.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::fsck::Progress;
+use super::usage::recompute::Tally;
+use crate::model::digest::Digest;
+use crate::store::blob::{BlobStore, Entry};
+use crate::store::meta::rows::{Blob, BlobState, Usage};
+use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, tables};
+
+/// Blobs that are listed of each kind.
+const LISTED: usize = 10_000;
+/// Rows that are written at once.
+const BATCH: usize = 5_000;
+/// Rows or files between two words about the progress.
+const SPEAK_EVERY: u64 = 1_000;
+
+/// A blob whose file is not there, or has another size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingBlob {
+    /// The blob.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// What is there.
+    pub found: String,
+    /// Who holds it.
+    pub repositories: Vec<String>,
+}
+
+/// A file that no row speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaterBlob {
+    /// The blob.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When the file was written last, in Unix milliseconds.
+    pub modified_ms: u64,
+}
+
+/// What the dump and the blobs do not have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Differences {
+    /// How many blobs have no file, or one of another size.
+    pub missing: u64,
+    /// The first of these.
+    pub missing_blobs: Vec<MissingBlob>,
+    /// How many files have no row: they came after the dump, or belong to pushes that did not end.
+    pub later: u64,
+    /// The bytes of these.
+    pub later_bytes: u64,
+    /// The first of these.
+    pub later_blobs: Vec<LaterBlob>,
+}
+
+/// Compares a database that was just made with the blobs, and counts its usage. A blob without its file is marked as
+/// damaged: it answers as if it were absent until a push brings it back. `hear` is told how far it is.
+pub fn settle(
+    meta: &Meta,
+    blobs: &dyn BlobStore,
+    runtime: &Handle,
+    hear: &mut dyn FnMut(Progress),
+) -> Result<Differences, StoreError> {
+    let mut differences = Differences::default();
+    missing(meta, blobs, runtime, &mut differences, hear)?;
+    later(meta, blobs, &mut differences, hear)?;
+    count_usage(meta, runtime)?;
+    Ok(differences)
+}
+
+/// Says how far a stage is, now and then.
+fn tick(hear: &mut dyn FnMut(Progress), stage: &'static str, done: u64, total: u64) {
+    if done.is_multiple_of(SPEAK_EVERY) {
+        hear(Progress { stage, done, total, bytes: 0 });
+    }
+}
+
+fn missing(
+    meta: &Meta,
+    blobs: &dyn BlobStore,
+    runtime: &Handle,
+    differences: &mut Differences,
+    hear: &mut dyn FnMut(Progress),
+) -> Result<(), StoreError> {
+    let total = meta.read_blocking(|tx| tx.count(&tables::BLOB))?;
+    let (mut done, mut gone) = (0, Vec::new());
+    meta.sweep(&tables::BLOB, Pages::all(), |tx, key, row| {
+        done += 1;
+        tick(hear, "blobs", done, total);
+        let (Some(row), Some(digest)) = (row, Digest::from_key(key)) else { return Ok(()) };
+        if row.state != BlobState::Present {
+            return Ok(());
+        }
+        let found = match blobs.open(&digest) {
+            Ok(Some(file)) if file.size() == row.size => return Ok(()),
+            Ok(Some(file)) => format!("{} bytes", file.size()),
+            Ok(None) => "no file".to_owned(),
+            // It is still there, and may be read another time.
+            Err(_) => return Ok(()),
+        };
+        differences.missing += 1;
+        if differences.missing_blobs.len() < LISTED {
+            let repositories = holders(tx, key)?;
+            let blob = MissingBlob { digest: digest.to_string(), size: row.size, found, repositories };
+            differences.missing_blobs.push(blob);
+        }
+        gone.push((key.to_vec(), Blob { state: BlobState::Corrupt, ..row }));
+        Ok::<_, StoreError>(())
+    })?;
+    for part in gone.chunks(BATCH) {
+        let part = part.to_vec();
+        runtime.block_on(meta.write(move |tx| {
+            part.iter().try_for_each(|(key, row)| tx.put(&tables::BLOB, key.as_slice(), row))
+        }))?;
+    }
+    Ok(())
+}
+
+/// The names of the repositories that hold a blob.
+fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<String>, StoreError> {
+    let mut ids = Vec::new();
+    let (from, to) = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
+    tx.scan(&tables::BLOB_LINK.raw(), from, to, |(_, id), _| {
+        ids.push(id);
+        ControlFlow::Continue(())
+    })?;
+    let name = |id: u64| {
+        let row = tx.get(&tables::REPOSITORY, id)?;
+        Ok(row.map_or_else(|| format!("number {id}"), |row| row.name))
+    };
+    ids.into_iter().map(name).collect()
+}
+
+fn later(
+    meta: &Meta,
+    blobs: &dyn BlobStore,
+    differences: &mut Differences,
+    hear: &mut dyn FnMut(Progress),
+) -> Result<(), StoreError> {
+    let (mut done, mut failure) = (0, None);
+    let walked = blobs.walk(&mut |entry| {
+        done += 1;
+        tick(hear, "files", done, 0);
+        let Entry::Blob { digest, size, modified } = entry else { return ControlFlow::Continue(()) };
+        match meta.get(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
+            Ok(true) => {}
+            Ok(false) => {
+                differences.later += 1;
+                differences.later_bytes += size;
+                if differences.later_blobs.len() < LISTED {
+                    let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                    let modified_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+                    let digest = digest.to_string();
+                    differences.later_blobs.push(LaterBlob { digest, size, modified_ms });
+                }
+            }
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match (failure, walked) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(StoreError::Io(error.to_string())),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// Writes what repositories and projects hold. There is nothing of it yet.
+fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
+    let mut counts = Vec::new();
+    let Tally { repositories, projects, .. } = Tally::of_store(meta.reader(), &mut |_, key, projects| {
+        counts.extend(projects.iter().map(|(project, count)| (key.to_vec(), *project, *count)));
+        Ok(())
+    })?;
+    for part in counts.chunks(BATCH) {
+        let part = part.to_vec();
+        runtime.block_on(meta.write(move |tx| {
+            let mut rows = part.iter();
+            rows.try_for_each(|(key, project, count)| tx.put(&tables::PROJECT_BLOB, (key, *project), count))
+        }))?;
+    }
+    for (table, figures) in [(&tables::USAGE_REPOSITORY, repositories), (&tables::USAGE_PROJECT, projects)] {
+        runtime.block_on(put_all(meta, table, figures))?;
+    }
+    Ok(())
+}
+
+async fn put_all(
+    meta: &Meta,
+    table: &'static crate::store::meta::Table<u64, Usage>,
+    figures: BTreeMap<u64, Usage>,
+) -> Result<(), StoreError> {
+    let figures: Vec<(u64, Usage)> = figures.into_iter().collect();
+    for part in figures.chunks(BATCH) {
+        let part = part.to_vec();
+        meta.write(move |tx| part.iter().try_for_each(|(id, usage)| tx.put(table, *id, usage))).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What can go wrong with dumps.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::meta::StoreError;
+
+/// Why a dump could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    /// The database could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bytes are not those that were written.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// It was made by a version that this one does not know.
+    #[error("{} has {found}, which this version does not know", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// There is too little room for another dump.
+    #[error("{} has {available} bytes of free space; another dump may need {needed}", path.display())]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// Free bytes.
+        available: u64,
+        /// Bytes that should be free.
+        needed: u64,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DumpError {
+    pub(super) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), detail: detail.into() }
+    }
+}
+
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
+    let path = path.to_owned();
+    move |source| DumpError::Io { path, source }
+}
+
+/// An error of reading a file that should be whole: its end in the wrong place is damage.
+pub(super) fn reading(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
+    let path = path.to_owned();
+    move |source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => DumpError::Damaged { path, detail: "it was cut off".to_owned() },
+        io::ErrorKind::NotFound => DumpError::Damaged { path, detail: "it is missing".to_owned() },
+        _ => DumpError::Io { path, source },
+    }
+}

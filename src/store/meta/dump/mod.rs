@@ -1,0 +1,102 @@
+//! Dumps: all rows of one moment in a file of their own, from which the database can be made again.
+//!
+//! ```text
+//! <data>/dumps/rows-<number>.dump    the rows of one snapshot and where the bodies of manifests are
+//! <data>/dumps/bodies-<number>.seg   bodies of manifests, appended in the order in which dumps met them
+//! ```
+//!
+//! A body never changes, so it is written once and later dumps refer to it. What the other rows tell is written anew
+//! each time, but for the figures of usage, which are counted again. Everything has a BLAKE3 checksum. A file of rows
+//! has its name only when all that it needs is durable; segments are only appended to, and never behind a torn end.
+
+mod bodies;
+mod directory;
+mod error;
+mod frames;
+mod read;
+mod restore;
+mod write;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use directory::{DIR_NAME, DumpFile, list, newest};
+pub use error::DumpError;
+pub use read::{check, inspect};
+pub use restore::{Restored, restore};
+pub use write::Written;
+
+use super::tables;
+
+/// The number of the layout of dumps.
+const FORMAT: u32 = 1;
+
+/// Tables whose rows are counted again from the others.
+const COUNTED: [&str; 3] =
+    [tables::USAGE_REPOSITORY.name(), tables::USAGE_PROJECT.name(), tables::PROJECT_BLOB.name()];
+
+/// What a dump says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The layout of the dump.
+    pub format: u32,
+    /// The layout of the tables.
+    pub schema: u32,
+    /// The store.
+    pub store_id: Uuid,
+    /// The number of the dump, which its name repeats.
+    pub number: u64,
+    /// The last sequence number that the store had given out.
+    pub sequence: u64,
+    /// When it was made, in Unix milliseconds.
+    pub wall_ms: u64,
+    /// The version of the program that made it.
+    pub written_by: String,
+}
+
+/// What stands at the end of a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Rows, those of manifest bodies apart.
+    pub rows: u64,
+    /// Bodies of manifests.
+    pub bodies: u64,
+    /// Rows and bodies that were damaged when the dump was made: it has them as they were.
+    pub damaged: u64,
+    /// The segments that the dump needs.
+    segments: Vec<Segment>,
+}
+
+/// What a dump needs of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Segment {
+    number: u64,
+    /// Bytes up to the end of its last record.
+    length: u64,
+    /// Bytes of the records that the dump refers to.
+    live: u64,
+}
+
+/// Where the body of a manifest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    segment: u64,
+    offset: u64,
+    /// Bytes of the record.
+    length: u64,
+}
+
+/// One piece of a file of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Frame<'a> {
+    /// The first.
+    Header(Header),
+    /// The rows that follow are of this table. `manifest_body` comes first, in the order of its keys.
+    Table(&'a str),
+    /// A row.
+    Row { key: &'a [u8], value: &'a [u8] },
+    /// A row of `manifest_body` whose value is in a segment.
+    Body { key: &'a [u8], place: Place },
+    /// The last.
+    End(Totals),
+}

@@ -1,0 +1,103 @@
+//! Reading a dump: whether it is whole, what it says, and where its bodies are.
+
+use std::path::Path;
+
+use super::bodies::Bodies;
+use super::error::DumpError;
+use super::frames::Reader;
+use super::{FORMAT, Frame, Header, Place, Totals};
+use crate::store::meta::SCHEMA;
+use crate::store::meta::tables;
+
+/// What a dump says of itself, of which only the layout is checked.
+pub(super) fn header(path: &Path) -> Result<Header, DumpError> {
+    begin(&mut Reader::open(path)?)
+}
+
+/// The totals of a dump, as far as they can be trusted without the rest.
+pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
+    super::frames::totals(path)
+}
+
+/// Reads the first frame.
+pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
+    let path = reader.path().to_owned();
+    match reader.next()? {
+        Frame::Header(header) if header.format == FORMAT && header.schema == SCHEMA => Ok(header),
+        Frame::Header(Header { format, schema, written_by, .. }) => {
+            let found = format!("dump format {format} of format {schema} (written by Stowage {written_by})");
+            Err(DumpError::UnknownFormat { path, found })
+        }
+        _ => Err(DumpError::damaged(&path, "it does not begin with a header")),
+    }
+}
+
+/// Reads a dump from its beginning to its end. The bodies in its segments are not looked at.
+pub fn inspect(path: &Path) -> Result<(Header, Totals), DumpError> {
+    read(path, |_, _| Ok(()))
+}
+
+/// Reads a dump and every body that it refers to.
+pub fn check(path: &Path) -> Result<(Header, Totals), DumpError> {
+    // Nothing but the right checksum says that the places of bodies mean anything.
+    let (header, totals) = inspect(path)?;
+    let mut bodies = Bodies::new(path.parent().unwrap_or(path));
+    read(path, |key, place| bodies.read(key, place).map(drop))?;
+    Ok((header, totals))
+}
+
+fn read(
+    path: &Path,
+    mut body: impl FnMut(&[u8], Place) -> Result<(), DumpError>,
+) -> Result<(Header, Totals), DumpError> {
+    let mut reader = Reader::open(path)?;
+    let header = begin(&mut reader)?;
+    loop {
+        match reader.next()? {
+            Frame::Body { key, place } => body(key, place)?,
+            Frame::Table(_) | Frame::Row { .. } => {}
+            Frame::End(totals) => return Ok((header, totals)),
+            Frame::Header(_) => return Err(DumpError::damaged(path, "it has two headers")),
+        }
+    }
+}
+
+/// The bodies that an earlier dump refers to, asked for in the order of their keys.
+pub(super) struct Known {
+    reader: Reader,
+    next: Option<(Vec<u8>, Place)>,
+}
+
+impl Known {
+    /// The bodies of a dump that was inspected.
+    pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
+        let mut reader = Reader::open(path)?;
+        begin(&mut reader)?;
+        let mut known = Self { reader, next: None };
+        known.advance()?;
+        Ok(known)
+    }
+
+    fn advance(&mut self) -> Result<(), DumpError> {
+        self.next = loop {
+            match self.reader.next()? {
+                Frame::Body { key, place } => break Some((key.to_vec(), place)),
+                Frame::Table(name) if name != tables::MANIFEST_BODY.name() => break None,
+                Frame::End(_) => break None,
+                _ => {}
+            }
+        };
+        Ok(())
+    }
+
+    /// Where the body of `key` is. Each call must ask for a later key than the one before.
+    pub(super) fn find(&mut self, key: &[u8]) -> Result<Option<Place>, DumpError> {
+        while let Some((found, place)) = &self.next {
+            if found.as_slice() >= key {
+                return Ok((found == key).then_some(*place));
+            }
+            self.advance()?;
+        }
+        Ok(None)
+    }
+}

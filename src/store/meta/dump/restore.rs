@@ -1,0 +1,152 @@
+//! Making a database of a dump.
+
+use std::path::Path;
+
+use redb::{Builder, Database, Key};
+
+use super::bodies::Bodies;
+use super::error::{DumpError, at};
+use super::frames::Reader;
+use super::{Frame, Header, read};
+use crate::model::time::Now;
+use crate::store::meta::error::{self, guarded};
+use crate::store::meta::format;
+use crate::store::meta::rows::Clock;
+use crate::store::meta::{FILE_NAME, Row, StoreError, Table, Tx as _, WriteTx, sync_dir, tables};
+
+/// Rows and bytes of one transaction at most.
+const BATCH_ROWS: usize = 10_000;
+const BATCH_BYTES: usize = 16 << 20;
+/// Numbers that may have been given out after the dump are not given out again.
+const GAP: u64 = 1 << 20;
+
+/// A database that was made of a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What the dump says of itself.
+    pub header: Header,
+    /// Rows that were written.
+    pub rows: u64,
+}
+
+/// Makes the database of `dir`, which has none, from a dump. The figures of usage are still to be counted. `progress`
+/// hears how many rows are there.
+pub fn restore(dump: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
+    let path = dir.join(FILE_NAME);
+    let file = super::directory::options().read(true).create_new(true).open(&path).map_err(at(&path))?;
+    let database = Builder::new().set_cache_size(BATCH_BYTES * 4).create_file(file);
+    let database = database.map_err(|error| StoreError::Io(error.to_string()))?;
+    let restored = fill(&database, dump, progress)?;
+    guarded(|| drop(database))?;
+    sync_dir(dir).map_err(at(dir))?;
+    Ok(restored)
+}
+
+fn fill(database: &Database, dump: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
+    in_transaction(database, format::make_tables)?;
+    let mut reader = Reader::open(dump)?;
+    let header = read::begin(&mut reader)?;
+    let mut bodies = Bodies::new(dump.parent().unwrap_or(dump));
+    let mut batch = Batch::default();
+    let mut rows = 0;
+    loop {
+        match reader.next()? {
+            Frame::Table(name) => {
+                batch.write(database)?;
+                name.clone_into(&mut batch.table);
+            }
+            Frame::Row { key, value } => batch.add(key.to_vec(), value.to_vec()),
+            Frame::Body { key, place } => batch.add(key.to_vec(), bodies.read(key, place)?),
+            Frame::End(_) => break,
+            Frame::Header(_) => return Err(DumpError::damaged(dump, "it has two headers")),
+        }
+        rows += 1;
+        if batch.is_full() {
+            batch.write(database)?;
+            progress(rows);
+        }
+    }
+    batch.write(database)?;
+    in_transaction(database, leave_a_gap)?;
+    Ok(Restored { header, rows })
+}
+
+fn in_transaction(
+    database: &Database,
+    work: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(error::transaction)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    work(&transaction)?;
+    transaction.commit().map_err(|error| match error {
+        redb::CommitError::Storage(source) => error::storage(source),
+        other => StoreError::Io(other.to_string()),
+    })
+}
+
+/// Sets the counters beyond everything that was given out after the dump.
+fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
+    let tx = WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default());
+    let missing = |table| StoreError::Corrupt { table };
+    let mut clock = tx.get(&tables::CLOCK, ())?.ok_or(missing(tables::CLOCK.name()))?;
+    clock.sequence += GAP;
+    clock.last_id += GAP;
+    tx.put(&tables::CLOCK, (), &clock)?;
+    let epoch = tx.get(&tables::AUTH_EPOCH, ())?.ok_or(missing(tables::AUTH_EPOCH.name()))?;
+    tx.put(&tables::AUTH_EPOCH, (), &(epoch + GAP))
+}
+
+/// Rows of one table that wait for their transaction.
+#[derive(Default)]
+struct Batch {
+    table: String,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes += key.len() + value.len();
+        self.rows.push((key, value));
+    }
+
+    const fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    fn write(&mut self, database: &Database) -> Result<(), StoreError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        in_transaction(database, |inner| insert(inner, &self.table, &rows))
+    }
+}
+
+fn insert(inner: &redb::WriteTransaction, name: &str, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+    macro_rules! find {
+        ($($table:ident)*) => { $(
+            if name == tables::$table.name() {
+                return insert_into(inner, &tables::$table, rows);
+            }
+        )* };
+    }
+    tables::every_table!(find);
+    Err(StoreError::Io(format!("there is no table `{name}`")))
+}
+
+fn insert_into<K: Key, R: Row>(
+    inner: &redb::WriteTransaction,
+    table: &Table<K, R>,
+    rows: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(), StoreError> {
+    let mut open = inner.open_table(table.definition()).map_err(error::table)?;
+    for (key, value) in rows {
+        // A key that is none would be a panic; the checksum says that it is one.
+        let inserted = guarded(|| open.insert(K::from_bytes(key), value.as_slice()).map(drop))?;
+        inserted.map_err(error::storage)?;
+    }
+    Ok(())
+}

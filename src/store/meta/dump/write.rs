@@ -1,0 +1,292 @@
+//! Making a dump.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use redb::Key;
+
+use super::bodies::{self, Appender};
+use super::directory;
+use super::error::{DumpError, at};
+use super::frames::Writer;
+use super::read::{self, Known};
+use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals};
+use crate::model::digest::Digest;
+use crate::store::meta::{Meta, Pages, Raw, Reader, SCHEMA, StoreError, Table, Tx as _, sync_dir, tables};
+
+/// Bytes that must be free beside room for two dumps like the last one.
+const SPARE: u64 = 16 << 20;
+
+/// A dump that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its file of rows.
+    pub path: PathBuf,
+    /// What it says of itself.
+    pub header: Header,
+    /// What is in it.
+    pub totals: Totals,
+    /// Bytes that were written for it.
+    pub bytes: u64,
+}
+
+impl Meta {
+    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep` and the newest
+    /// without a damaged row. It runs on the calling thread, which may block; changes go on meanwhile. An error leaves the dumps that are there.
+    pub fn dump(&self, dir: &Path, keep: usize) -> Result<Written, DumpError> {
+        directory::prepare(dir)?;
+        let earlier = self.earlier(dir)?;
+        check_room(dir, earlier.as_ref())?;
+        let number = directory::list(dir)?.first().map_or(1, |newest| newest.number + 1);
+        let new = directory::new_rows(dir, number);
+        let written = self.write_and_verify(dir, &new, number, earlier);
+        if written.is_err() {
+            // The next dump removes what is left of it, too.
+            let _ = fs::remove_file(&new);
+        }
+        let written = written?;
+        directory::prune(dir, keep)?;
+        Ok(written)
+    }
+
+    fn write_and_verify(
+        &self,
+        dir: &Path,
+        new: &Path,
+        number: u64,
+        earlier: Option<Earlier>,
+    ) -> Result<Written, DumpError> {
+        let (header, totals, bytes, appender) =
+            self.hold(|meta| Dump::begin(dir, new, earlier)?.write(meta, number))?;
+        if appender.is_some() {
+            sync_dir(dir).map_err(at(dir))?;
+        }
+        if read::inspect(new)? != (header.clone(), totals.clone()) {
+            return Err(DumpError::damaged(new, "it is not what was written"));
+        }
+        if let Some(appender) = &appender {
+            appender.verify(dir)?;
+        }
+        let path = directory::rows(dir, number);
+        fs::rename(new, &path).map_err(at(&path))?;
+        if let Some(mut appender) = appender {
+            appender.keep();
+        }
+        sync_dir(dir).map_err(at(dir))?;
+        Ok(Written { path, header, totals, bytes })
+    }
+
+    /// The newest whole dump of this store.
+    fn earlier(&self, dir: &Path) -> Result<Option<Earlier>, DumpError> {
+        for file in directory::list(dir)? {
+            match read::inspect(&file.path) {
+                Ok((header, totals)) if header.store_id == self.store_id() => {
+                    return Ok(Some(Earlier { path: file.path, totals, number: header.number }));
+                }
+                Ok(_) => tracing::warn!(dump = %file.path.display(), "this dump is of another store"),
+                Err(error) => tracing::warn!(%error, "a dump is no good; the next one does without it"),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A dump that a new one builds on.
+struct Earlier {
+    path: PathBuf,
+    totals: Totals,
+    number: u64,
+}
+
+impl Earlier {
+    /// The segments that are left behind: bodies in them are written again. That is so where something is damaged
+    /// (each dump looks through one segment), and where most of what is in it is not needed any more.
+    fn left_behind(&self, dir: &Path) -> BTreeSet<u64> {
+        let segments = &self.totals.segments;
+        let mut left: BTreeSet<u64> = segments
+            .iter()
+            .filter(|segment| segment.live < segment.length / 2)
+            .map(|segment| segment.number)
+            .collect();
+        let turn = usize::try_from(self.number).unwrap_or(0).checked_rem(segments.len());
+        if let Some(segment) = turn.and_then(|turn| segments.get(turn))
+            && let Err(error) = bodies::walk(dir, segment.number, 0, segment.length)
+        {
+            tracing::warn!(%error, "manifests in it are written again");
+            left.insert(segment.number);
+        }
+        left.extend(segments.iter().filter(|segment| !exists(dir, segment)).map(|segment| segment.number));
+        left
+    }
+}
+
+fn exists(dir: &Path, segment: &Segment) -> bool {
+    let found = fs::metadata(directory::segment(dir, segment.number));
+    found.is_ok_and(|found| found.len() >= segment.length)
+}
+
+fn check_room(dir: &Path, earlier: Option<&Earlier>) -> Result<(), DumpError> {
+    let last = earlier.and_then(|earlier| fs::metadata(&earlier.path).ok()).map_or(0, |found| found.len());
+    let needed = SPARE + 2 * last;
+    let found = rustix::fs::statvfs(dir).map_err(std::io::Error::from).map_err(at(dir))?;
+    let available = found.f_bavail.saturating_mul(found.f_frsize);
+    if available < needed {
+        return Err(DumpError::NoRoom { path: dir.to_owned(), available, needed });
+    }
+    Ok(())
+}
+
+/// A dump that is being written.
+struct Dump {
+    dir: PathBuf,
+    file: Writer,
+    known: Option<Known>,
+    left_behind: BTreeSet<u64>,
+    /// The segment that may be appended to.
+    last: Option<Segment>,
+    appender: Option<Appender>,
+    /// Lengths of the segments of the earlier dump.
+    lengths: BTreeMap<u64, u64>,
+    /// Bytes of records that this dump refers to.
+    live: BTreeMap<u64, u64>,
+    rows: u64,
+    bodies: u64,
+    damaged: u64,
+    appended: u64,
+}
+
+impl Dump {
+    fn begin(dir: &Path, new: &Path, earlier: Option<Earlier>) -> Result<Self, DumpError> {
+        let left_behind = earlier.as_ref().map(|earlier| earlier.left_behind(dir)).unwrap_or_default();
+        let segments = earlier.as_ref().map(|earlier| &earlier.totals.segments[..]).unwrap_or_default();
+        let last = segments.iter().max_by_key(|segment| segment.number).copied().filter(|last| {
+            let whole = bodies::has_length(dir, last.number, last.length);
+            whole && last.length < bodies::FULL && !left_behind.contains(&last.number)
+        });
+        Ok(Self {
+            dir: dir.to_owned(),
+            file: Writer::create(new)?,
+            lengths: segments.iter().map(|segment| (segment.number, segment.length)).collect(),
+            known: earlier.map(|earlier| Known::open(&earlier.path)).transpose()?,
+            left_behind,
+            last,
+            appender: None,
+            live: BTreeMap::new(),
+            rows: 0,
+            bodies: 0,
+            damaged: 0,
+            appended: 0,
+        })
+    }
+
+    fn write(
+        mut self,
+        meta: Reader<'_>,
+        number: u64,
+    ) -> Result<(Header, Totals, u64, Option<Appender>), DumpError> {
+        let clock = meta.read(|tx| tx.get(&tables::CLOCK, ()))?;
+        let header = Header {
+            format: FORMAT,
+            schema: SCHEMA,
+            store_id: meta.meta().store_id(),
+            number,
+            sequence: clock.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?.sequence,
+            wall_ms: meta.meta().clock().now().wall_ms,
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.file.frame(&Frame::Header(header.clone()))?;
+        self.bodies(meta)?;
+        macro_rules! write {
+            ($($table:ident)*) => { $( self.table(meta, &tables::$table)?; )* };
+        }
+        tables::every_table!(write);
+        if let Some(appender) = &mut self.appender {
+            appender.finish()?;
+        }
+        let segments = self.live.iter().map(|(number, live)| {
+            let appended = self.appender.as_ref().filter(|appender| appender.number == *number);
+            let length = appended.map(|appender| appender.end).or(self.lengths.get(number).copied());
+            Segment { number: *number, length: length.unwrap_or(*live), live: *live }
+        });
+        let totals = Totals {
+            rows: self.rows,
+            bodies: self.bodies,
+            damaged: self.damaged,
+            segments: segments.collect(),
+        };
+        self.file.frame(&Frame::End(totals.clone()))?;
+        let bytes = self.file.finish()? + self.appended;
+        Ok((header, totals, bytes, self.appender))
+    }
+
+    /// The bodies of all manifests that a repository holds, those that no earlier dump has with their bytes.
+    fn bodies(&mut self, meta: Reader<'_>) -> Result<(), DumpError> {
+        self.file.frame(&Frame::Table(tables::MANIFEST_BODY.name()))?;
+        let mut last = Vec::new();
+        meta.sweep(&tables::MANIFEST_REPO.raw(), Pages::all(), |tx, (key, _), _| {
+            if last == key {
+                return Ok(());
+            }
+            last = key.to_vec();
+            let known = match &mut self.known {
+                Some(known) => known.find(key)?,
+                None => None,
+            };
+            if let Some(place) = known.filter(|place| !self.left_behind.contains(&place.segment)) {
+                return self.refer(key, place);
+            }
+            match tx.get(&tables::MANIFEST_BODY, key)? {
+                Some(Raw(body)) => self.body(key, &body),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn body(&mut self, key: &[u8], body: &[u8]) -> Result<(), DumpError> {
+        let whole =
+            Digest::from_key(key).is_some_and(|digest| Digest::of(digest.algorithm(), body) == digest);
+        if !whole {
+            // A push heals it, and then it is another body under the same digest.
+            self.rows += 1;
+            self.damaged += 1;
+            return self.file.frame(&Frame::Row { key, value: body });
+        }
+        let appender = match &mut self.appender {
+            Some(appender) => appender,
+            none => {
+                let opened = match self.last {
+                    Some(last) => Appender::open(&self.dir, last.number, last.length)?,
+                    None => Appender::open(&self.dir, directory::next_segment(&self.dir)?, 0)?,
+                };
+                none.insert(opened)
+            }
+        };
+        let place = appender.append(key, body)?;
+        self.appended += place.length;
+        self.refer(key, place)
+    }
+
+    fn refer(&mut self, key: &[u8], place: Place) -> Result<(), DumpError> {
+        self.bodies += 1;
+        *self.live.entry(place.segment).or_default() += place.length;
+        self.file.frame(&Frame::Body { key, place })
+    }
+
+    fn table<K: Key, R: crate::store::meta::Row>(
+        &mut self,
+        meta: Reader<'_>,
+        table: &Table<K, R>,
+    ) -> Result<(), DumpError> {
+        if COUNTED.contains(&table.name()) || table.name() == tables::MANIFEST_BODY.name() {
+            return Ok(());
+        }
+        self.file.frame(&Frame::Table(table.name()))?;
+        meta.sweep(&table.raw(), Pages::all(), |_, key, row| {
+            let Some(Raw(value)) = row else { return Ok(()) };
+            self.rows += 1;
+            self.damaged += u64::from(R::decode(&value).is_none());
+            self.file.frame(&Frame::Row { key: K::as_bytes(&key).as_ref(), value: &value })
+        })
+    }
+}
