@@ -12,6 +12,7 @@ mod man;
 mod offline;
 mod openapi;
 mod output;
+mod private_dir;
 mod probe;
 mod process;
 mod program;

@@ -1,15 +1,16 @@
 //! The store, opened by a command because no server runs. It answers through the same admin API, at a socket that only
 //! this process can reach, so that a command does the same with a server and without.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use super::errors::{Exit, Failure};
+use super::private_dir::PrivateDir;
 use super::probe;
 use super::settings;
 use crate::app::{App, FirstAdmin, Hooks, Start};
@@ -21,7 +22,7 @@ pub(super) struct Offline {
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
-    _directory: Private,
+    _directory: PrivateDir,
 }
 
 impl Offline {
@@ -29,8 +30,8 @@ impl Offline {
     pub(super) fn open(config: Config, data_dir: &Path) -> Result<Self, Failure> {
         refuse_stranger(data_dir)?;
         probe::after_unclean_stop(data_dir)?;
-        let directory = Private::create()?;
-        let socket = directory.0.join("admin.sock");
+        let directory = PrivateDir::create()?;
+        let socket = directory.path().join("admin.sock");
         let app = App::open(Start {
             config,
             data_dir: data_dir.to_owned(),
@@ -89,25 +90,4 @@ fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Failed, "NOT_OWNER", what)
         .because(format!("its owner has the id {owner}, you have {caller}"))
         .fix(format!("sudo -u '#{owner}' stowage ... --data-dir {}", data_dir.display())))
-}
-
-/// A directory that nobody else may enter; it goes with its content.
-struct Private(PathBuf);
-
-impl Private {
-    fn create() -> Result<Self, Failure> {
-        let parent = std::env::temp_dir();
-        let mut random = [0; 8];
-        getrandom::fill(&mut random)
-            .map_err(|error| Failure::unusable(&parent, &io::Error::other(error.to_string())))?;
-        let path = parent.join(format!("stowage-{:016x}", u64::from_ne_bytes(random)));
-        DirBuilder::new().mode(0o700).create(&path).map_err(|error| Failure::unusable(&path, &error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -2,7 +2,6 @@
 
 mod admin_socket;
 mod banner;
-mod ephemeral;
 mod first_admin;
 mod open_door;
 mod reload;
@@ -14,10 +13,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::banner::Banner;
-use self::ephemeral::Ephemeral;
 use self::reload::{Reload, Sources};
 use super::errors::{Exit, Failure};
 use super::output;
+use super::private_dir::PrivateDir;
 use super::probe;
 use super::program::Global;
 use super::settings;
@@ -60,7 +59,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let ephemeral = options.ephemeral.then(Ephemeral::create).transpose()?;
+    let ephemeral = options.ephemeral.then(PrivateDir::create).transpose()?;
     let sources = Sources {
         global: global.clone(),
         environment: environment.clone(),
@@ -86,7 +85,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
 }
 
 impl Options {
-    fn flags(&self, ephemeral: Option<&Ephemeral>) -> Flags {
+    fn flags(&self, ephemeral: Option<&PrivateDir>) -> Flags {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listen =
             if ephemeral.is_some() && self.listen.is_empty() { vec![any_port] } else { self.listen.clone() };

@@ -1,4 +1,4 @@
-//! A data directory for one run.
+//! A directory for one run: the data of a throw-away server, the socket of a command that opens the store itself.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::errors::Failure;
 
 /// A new directory that nobody else may enter; removed, with all in it, when dropped.
-pub(super) struct Ephemeral(PathBuf);
+pub(super) struct PrivateDir(PathBuf);
 
-impl Ephemeral {
+impl PrivateDir {
     pub(super) fn create() -> Result<Self, Failure> {
         let parent = std::env::temp_dir();
         let mut random = [0; 8];
@@ -26,10 +26,10 @@ impl Ephemeral {
     }
 }
 
-impl Drop for Ephemeral {
+impl Drop for PrivateDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove the temporary data directory");
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove the temporary directory");
         }
     }
 }
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn the_directory_is_private_and_goes_with_its_content() {
-        let ephemeral = Ephemeral::create().unwrap();
-        let path = ephemeral.path().to_owned();
+        let directory = PrivateDir::create().unwrap();
+        let path = directory.path().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::create_dir(path.join("blobs")).unwrap();
         fs::write(path.join("blobs/blob"), "x").unwrap();
-        drop(ephemeral);
+        drop(directory);
         assert!(!path.exists());
     }
 }
