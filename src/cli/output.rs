@@ -149,6 +149,18 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// A list of the API, each entry a row below the headings, or `none` for an empty one.
+pub(super) fn list<const N: usize>(
+    entries: &Value,
+    headings: [&str; N],
+    row: impl Fn(&Value) -> [String; N],
+    none: &str,
+) -> String {
+    let rows: Vec<Vec<String>> =
+        entries.as_array().into_iter().flatten().map(|entry| row(entry).to_vec()).collect();
+    if rows.is_empty() { none.to_owned() } else { table(&headings, &rows) }
+}
+
 /// Rows under their headings, in columns.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();

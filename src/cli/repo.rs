@@ -92,13 +92,8 @@ pub(super) fn path(name: &str) -> String {
 
 fn list(api: &Api) -> Result<(Value, String), Failure> {
     let repositories = api.list("/api/v1/repositories", "")?;
-    let rows: Vec<Vec<String>> =
-        repositories.as_array().into_iter().flatten().map(|one| row(one).to_vec()).collect();
-    let text = if rows.is_empty() {
-        "no repository yet; a push makes one".to_owned()
-    } else {
-        output::table(&["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "OWN"], &rows)
-    };
+    let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "OWN"];
+    let text = output::list(&repositories, headings, row, "no repository yet; a push makes one");
     Ok((json!({"repositories": repositories}), text))
 }
 

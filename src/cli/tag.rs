@@ -105,19 +105,9 @@ fn path(text: &str) -> Result<String, Failure> {
 }
 
 fn table(tags: &Value) -> String {
-    let rows: Vec<Vec<String>> = tags
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|tag| {
-            ["name", "digest", "pushed_at", "pushed_by"]
-                .map(|key| tag[key].as_str().unwrap_or_default().to_owned())
-                .to_vec()
-        })
-        .collect();
-    if rows.is_empty() {
-        "no tag".to_owned()
-    } else {
-        output::table(&["TAG", "DIGEST", "PUSHED", "BY"], &rows)
-    }
+    let row = |tag: &Value| {
+        ["name", "digest", "pushed_at", "pushed_by"]
+            .map(|key| tag[key].as_str().unwrap_or_default().to_owned())
+    };
+    output::list(tags, ["TAG", "DIGEST", "PUSHED", "BY"], row, "no tag")
 }

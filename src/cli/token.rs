@@ -129,13 +129,9 @@ fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Lifetim
 fn list(api: &Api, user: Option<&str>) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
     let tokens = api.list("/api/v1/tokens", &query)?;
-    let rows: Vec<Vec<String>> =
-        tokens.as_array().into_iter().flatten().map(|token| fields(token).to_vec()).collect();
-    let text = if rows.is_empty() {
-        "no token yet; make one: stowage token create USER --name NAME --scopes read_registry".to_owned()
-    } else {
-        output::table(&["ID", "USER", "NAME", "SCOPES", "EXPIRES", "LAST USED"], &rows)
-    };
+    let headings = ["ID", "USER", "NAME", "SCOPES", "EXPIRES", "LAST USED"];
+    let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
+    let text = output::list(&tokens, headings, fields, none);
     Ok((json!({"tokens": tokens}), text))
 }
 

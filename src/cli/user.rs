@@ -139,13 +139,8 @@ fn path(name: &str) -> String {
 
 fn list(api: &Api) -> Result<(Value, String), Failure> {
     let users = api.list("/api/v1/users", "")?;
-    let rows: Vec<Vec<String>> =
-        users.as_array().into_iter().flatten().map(|user| row(user).to_vec()).collect();
-    let text = if rows.is_empty() {
-        "no user yet; make one: stowage user add NAME --admin".to_owned()
-    } else {
-        output::table(&["NAME", "ROLE", "STATE", "CREATED"], &rows)
-    };
+    let headings = ["NAME", "ROLE", "STATE", "CREATED"];
+    let text = output::list(&users, headings, row, "no user yet; make one: stowage user add NAME --admin");
     Ok((json!({"users": users}), text))
 }
 
