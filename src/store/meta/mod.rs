@@ -8,6 +8,7 @@ mod error;
 pub mod faulty;
 mod format;
 mod handle;
+mod open_tables;
 mod outbox;
 mod overlay;
 mod pages;

@@ -12,6 +12,7 @@ use redb::ReadableTableMetadata as _;
 
 use super::error;
 use super::error::StoreError;
+use super::open_tables::{OpenTables, stored};
 use super::rows::Clock;
 use super::table::{Row, Table};
 use crate::model::time::Now;
@@ -51,15 +52,17 @@ pub trait Tx {
     }
 }
 
+fn decoded<K: Key, R: Row>(table: &Table<K, R>, bytes: &[u8]) -> Result<R, StoreError> {
+    R::decode(bytes).ok_or(StoreError::Corrupt { table: table.name() })
+}
+
 fn get_in<K: Key + 'static, R: Row>(
     open: &impl ReadableTable<K, &'static [u8]>,
     table: &Table<K, R>,
     key: &K::SelfType<'_>,
 ) -> Result<Option<R>, StoreError> {
-    match open.get(key).map_err(error::storage)? {
-        None => Ok(None),
-        Some(row) => R::decode(row.value()).map(Some).ok_or(StoreError::Corrupt { table: table.name() }),
-    }
+    let row = open.get(key).map_err(error::storage)?;
+    row.map(|row| decoded(table, row.value())).transpose()
 }
 
 fn has_in<K: Key + 'static>(
@@ -77,8 +80,7 @@ fn scan_in<'k, K: Key + 'static, R: Row>(
 ) -> Result<(), StoreError> {
     for entry in open.range::<K::SelfType<'k>>(range).map_err(error::storage)? {
         let (key, row) = entry.map_err(error::storage)?;
-        let row = R::decode(row.value()).ok_or(StoreError::Corrupt { table: table.name() })?;
-        if visit(key.value(), row).is_break() {
+        if visit(key.value(), decoded(table, row.value())?).is_break() {
             break;
         }
     }
@@ -149,6 +151,7 @@ impl Tx for ReadTx {
 /// One write transaction, shared by the jobs of a batch one after the other.
 pub struct WriteTx<'t> {
     inner: &'t redb::WriteTransaction,
+    tables: OpenTables<'t>,
     now: Now,
     clock: Cell<Clock>,
     changes: Cell<u64>,
@@ -161,7 +164,14 @@ pub struct WriteTx<'t> {
 )]
 impl<'t> WriteTx<'t> {
     pub(super) fn new(inner: &'t redb::WriteTransaction, now: Now, clock: Clock) -> Self {
-        Self { inner, now, clock: Cell::new(clock), changes: Cell::new(0), failure: RefCell::new(None) }
+        Self {
+            inner,
+            tables: OpenTables::default(),
+            now,
+            clock: Cell::new(clock),
+            changes: Cell::new(0),
+            failure: RefCell::new(None),
+        }
     }
 
     /// The time of the transaction.
@@ -197,9 +207,8 @@ impl<'t> WriteTx<'t> {
         row: &R,
     ) -> Result<(), StoreError> {
         self.changes.set(self.changes.get() + 1);
-        let result = self.open(table).and_then(|mut open| {
-            open.insert(&key, row.encode().as_slice()).map(drop).map_err(error::storage)
-        });
+        let open = self.tables.open(self.inner, table);
+        let result = open.and_then(|open| open.borrow_mut().put(&stored::<K>(&key), &row.encode()));
         self.note(result)
     }
 
@@ -210,9 +219,8 @@ impl<'t> WriteTx<'t> {
         key: K::SelfType<'_>,
     ) -> Result<bool, StoreError> {
         self.changes.set(self.changes.get() + 1);
-        let result = self
-            .open(table)
-            .and_then(|mut open| open.remove(&key).map(|old| old.is_some()).map_err(error::storage));
+        let open = self.tables.open(self.inner, table);
+        let result = open.and_then(|open| open.borrow_mut().delete(&stored::<K>(&key)));
         self.note(result)
     }
 
@@ -230,13 +238,6 @@ impl<'t> WriteTx<'t> {
         self.clock.get()
     }
 
-    fn open<K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-    ) -> Result<redb::Table<'_, K, &'static [u8]>, StoreError> {
-        self.inner.open_table(table.definition()).map_err(error::table)
-    }
-
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &result {
             *self.failure.borrow_mut() = Some(error.clone());
@@ -251,13 +252,18 @@ impl Tx for WriteTx<'_> {
         table: &Table<K, R>,
         key: K::SelfType<'_>,
     ) -> Result<Option<R>, StoreError> {
-        let result = self.open(table).and_then(|open| get_in(&open, table, &key));
-        self.note(result)
+        let read = || {
+            let mut row = None;
+            let open = self.tables.open(self.inner, table)?;
+            open.borrow().get(&stored::<K>(&key), &mut |bytes| row = Some(decoded(table, bytes)))?;
+            row.transpose()
+        };
+        self.note(read())
     }
 
     fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
-        let result = self.open(table).and_then(|open| has_in(&open, &key));
-        self.note(result)
+        let open = self.tables.open(self.inner, table);
+        self.note(open.and_then(|open| open.borrow().get(&stored::<K>(&key), &mut |_| ())))
     }
 
     fn scan<'k, K: Key, R: Row>(
@@ -265,9 +271,22 @@ impl Tx for WriteTx<'_> {
         table: &Table<K, R>,
         from: Bound<K::SelfType<'k>>,
         to: Bound<K::SelfType<'k>>,
-        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+        mut visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let result = self.open(table).and_then(|open| scan_in(&open, table, (from, to), visit));
-        self.note(result)
+        let (from, to) = (from.map(|key| stored::<K>(&key)), to.map(|key| stored::<K>(&key)));
+        let mut read = || {
+            let mut damaged = None;
+            let open = self.tables.open(self.inner, table)?;
+            let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+            open.borrow().scan(range, &mut |key, bytes| match decoded(table, bytes) {
+                Ok(row) => visit(K::from_bytes(key), row),
+                Err(error) => {
+                    damaged = Some(error);
+                    ControlFlow::Break(())
+                }
+            })?;
+            damaged.map_or(Ok(()), Err)
+        };
+        self.note(read())
     }
 }
