@@ -172,6 +172,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let blob_dir = config::blob_dir(&config, &data_dir);
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
     let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
+    meta.keep_reserve();
     let handle = runtime.handle().clone();
     let policy = if open_registry {
         Policy::Open

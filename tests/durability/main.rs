@@ -5,6 +5,7 @@ mod behind;
 mod damaged_content;
 mod damaged_database;
 mod dice;
+mod disk_end;
 mod exchange;
 mod faults;
 mod first_start;
