@@ -14,6 +14,7 @@ mod kills;
 mod memory;
 mod process;
 mod read_only_disk;
+mod read_only_load;
 mod rehearsal;
 mod repair;
 mod rounds;
