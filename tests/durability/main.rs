@@ -20,6 +20,7 @@ mod repair;
 mod rounds;
 mod second_server;
 mod shared_uploads;
+mod slow_disk;
 mod stops;
 #[path = "../support/mod.rs"]
 mod support;
