@@ -7,6 +7,7 @@ mod cut;
 #[path = "../durability/dice.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod dice;
+mod dumps;
 #[path = "../durability/exchange.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod exchange;
