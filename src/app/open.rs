@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::dumps::Dumps;
 use super::jobs::Jobs;
+use super::rebuild;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
 use crate::config;
@@ -102,6 +103,12 @@ pub enum OpenError {
         path: PathBuf,
         /// The kind of file system.
         kind: String,
+    },
+    /// A rebuild into this directory did not come to its end.
+    #[error("the rebuild into {} was cut off", path.display())]
+    CutOffRebuild {
+        /// The data directory.
+        path: PathBuf,
     },
     /// The blobs belong to another store.
     #[error("{} holds the blobs of another store", path.display())]
@@ -237,6 +244,9 @@ fn open_store(
     hooks: Hooks,
     create: bool,
 ) -> Result<Store, OpenError> {
+    if rebuild::was_cut_off(data_dir) {
+        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
+    }
     let mut locks = Vec::new();
     for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
         if create {
@@ -256,6 +266,7 @@ fn open_store(
     if !there {
         FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
     }
+    rebuild::clear(data_dir);
     let files = FileBlobs::open(blob_dir).map_err(|error| layout(blob_dir, error))?;
     let blobs: Arc<dyn BlobStore> = match hooks.blobs {
         Some(layer) => layer(files),

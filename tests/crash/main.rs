@@ -18,6 +18,7 @@ mod oracle;
 #[path = "../durability/process.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod process;
+mod rebuild;
 mod rounds;
 mod start_up;
 #[path = "../support/mod.rs"]
