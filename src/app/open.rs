@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::dumps::Dumps;
 use super::jobs::Jobs;
+use super::rebuild;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, Policy, Settings, UserError};
 use crate::config;
@@ -103,6 +104,12 @@ pub enum OpenError {
         /// The kind of file system.
         kind: String,
     },
+    /// A rebuild into this directory did not come to its end.
+    #[error("the rebuild into {} was cut off", path.display())]
+    CutOffRebuild {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The blobs belong to another store.
     #[error("{} holds the blobs of another store", path.display())]
     ForeignBlobs {
@@ -172,6 +179,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let blob_dir = config::blob_dir(&config, &data_dir);
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
     let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
+    meta.keep_reserve();
     let handle = runtime.handle().clone();
     let policy = if open_registry {
         Policy::Open
@@ -236,6 +244,9 @@ fn open_store(
     hooks: Hooks,
     create: bool,
 ) -> Result<Store, OpenError> {
+    if rebuild::was_cut_off(data_dir) {
+        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
+    }
     let mut locks = Vec::new();
     for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
         if create {
@@ -255,6 +266,7 @@ fn open_store(
     if !there {
         FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
     }
+    rebuild::clear(data_dir);
     let files = FileBlobs::open(blob_dir).map_err(|error| layout(blob_dir, error))?;
     let blobs: Arc<dyn BlobStore> = match hooks.blobs {
         Some(layer) => layer(files),

@@ -21,7 +21,8 @@ use crate::store::meta::dump;
 use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
 use crate::store::meta::{self, FILE_NAME};
 
-/// Where the database is made. It gets its place when it is whole.
+/// Where the database is made. It gets its place when it is whole; while this is there and the database is not, there is
+/// no store.
 const WORKSHOP: &str = "rebuild.new";
 /// What else belongs to a store, beside database and blobs.
 const KEYS: &str = "keys";
@@ -90,6 +91,9 @@ pub enum RebuildError {
     /// There is something where the new data directory is to be.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// An earlier run that was cut off has left something where the new data directory is to be.
+    #[error("{} is what a rebuild that was cut off has left", .0.display())]
+    CutOff(PathBuf),
     /// No dump is good for it.
     #[error("there is no good dump in {}", dir.display())]
     NoDump {
@@ -108,7 +112,7 @@ pub enum RebuildError {
 /// Makes a store from a dump and the blobs. `hear` is told how far it is.
 pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
     let Rebuild { data_dir, blob_dir, into, .. } = request;
-    make_empty(into)?;
+    make_empty(into, data_dir)?;
     if request.link_blobs && device(into)? != device(blob_dir)? {
         return Err(RebuildError::OtherFileSystem(into.clone()));
     }
@@ -119,11 +123,9 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
     let known: Vec<Uuid> = old.iter().filter_map(DirLock::store_id).collect();
     let Chosen { path, header, totals, refused } = choose(request, &known, hear)?;
     open::judge(into)?;
+    let workshop = begin(into)?;
     let mut new = open::lock(into)?;
-    // A server that is started here before the end finds a store without its database, not an empty directory.
     new.set_store_id(header.store_id).map_err(io_at(into))?;
-    let workshop = into.join(WORKSHOP);
-    DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
     let total = totals.rows + totals.bodies;
     dump::restore(&path, &workshop, &mut |done| hear(Progress { stage: "rows", done, total, bytes: 0 }))
         .map_err(|error| dump_failed(&path, error))?;
@@ -159,8 +161,12 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
 }
 
 /// Makes the new data directory, which must have nothing in it.
-fn make_empty(into: &Path) -> Result<(), RebuildError> {
+fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     DirBuilder::new().recursive(true).mode(0o750).create(into).map_err(io_at(into))?;
+    // The directory of the old store is never one to be removed.
+    if was_cut_off(into) && into != data_dir {
+        return Err(RebuildError::CutOff(into.to_owned()));
+    }
     for entry in fs::read_dir(into).map_err(io_at(into))? {
         // Every new ext4 has this.
         if entry.map_err(io_at(into))?.file_name() != "lost+found" {
@@ -168,6 +174,28 @@ fn make_empty(into: &Path) -> Result<(), RebuildError> {
         }
     }
     Ok(())
+}
+
+/// Makes the workshop, before anything that could be taken for part of a store.
+fn begin(into: &Path) -> Result<PathBuf, OpenError> {
+    let workshop = into.join(WORKSHOP);
+    DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
+    meta::sync_dir(into).map_err(io_at(into))?;
+    if let Some(parent) = into.parent() {
+        meta::sync_dir(parent).map_err(io_at(parent))?;
+    }
+    Ok(workshop)
+}
+
+/// Whether a directory has what a rebuild has left that did not come to its end.
+pub(super) fn was_cut_off(dir: &Path) -> bool {
+    dir.join(WORKSHOP).exists() && !dir.join(FILE_NAME).exists()
+}
+
+/// Removes the empty workshop that a rebuild leaves when it is cut off behind its last step.
+pub(super) fn clear(dir: &Path) {
+    // Mostly there is none; one that stays hinders nobody.
+    let _ = fs::remove_dir(dir.join(WORKSHOP));
 }
 
 fn device(dir: &Path) -> Result<u64, OpenError> {
@@ -296,6 +324,8 @@ fn finish(
 fn put_in_place(workshop: &Path, into: &Path) -> Result<(), OpenError> {
     let database = into.join(FILE_NAME);
     fs::rename(workshop.join(FILE_NAME), &database).map_err(io_at(&database))?;
+    // Without the workshop, and without the database, it would be told as a store whose database is lost.
+    meta::sync_dir(into).map_err(io_at(into))?;
     fs::remove_dir(workshop).map_err(io_at(workshop))?;
     meta::sync_dir(into).map_err(io_at(into))
 }

@@ -178,7 +178,7 @@ impl Auth {
     /// Ends a token from the next request on, with everything that was signed in with it.
     pub async fn revoke_token(&self, grant: &Grant<Manage>, id: u64) -> Result<TokenView, TokenError> {
         let grant = grant.carry();
-        let view = self.meta.write(move |tx| {
+        let view = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
             let token = tx.get(&tables::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
             let user = tx.get(&tables::USER, token.user.0)?.map(|user| user.name).unwrap_or_default();

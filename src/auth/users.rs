@@ -200,7 +200,7 @@ impl Auth {
             UserChange::Enable => (None, "user.enable"),
         };
         let (grant, name) = (grant.carry(), name.to_owned());
-        let view = self.meta.write(move |tx| {
+        let view = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
             let (id, mut user) = find_at(tx, &name, expected.as_deref())?;
             match &password_hash {
@@ -232,7 +232,7 @@ impl Auth {
         expected: Option<String>,
     ) -> Result<(), UserError> {
         let (grant, name) = (grant.carry(), name.to_owned());
-        let deleted = self.meta.write(move |tx| {
+        let deleted = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
             let (id, user) = find_at(tx, &name, expected.as_deref())?;
             if user.admin && !another_admin(tx, id)? {

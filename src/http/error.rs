@@ -233,7 +233,10 @@ impl From<RegistryError> for ApiError {
             }
             RegistryError::DiskFull => Self::new(Code::Denied, message)
                 .status(StatusCode::INSUFFICIENT_STORAGE)
-                .reason("the registry's disk is full: free some space or ask its admin to")
+                // Of 5xx docker repeats each, five times in 50 s, but for those with the system's words in them.
+                .reason(
+                    "the registry's disk is full (no space left on device): free some space or ask its admin to",
+                )
                 .retry_after("60"),
             RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
             RegistryError::Busy => Self::new(Code::Unavailable, message)

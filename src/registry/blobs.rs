@@ -120,7 +120,7 @@ impl Registry {
     /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the collector.
     pub async fn delete_blob(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
         let (grant, digest) = (grant.carry(), *digest);
-        self.meta.write(move |tx| delete(tx, &grant, &digest)).await
+        self.meta.write_from_reserve(move |tx| delete(tx, &grant, &digest)).await
     }
 
     /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if absent,

@@ -113,6 +113,9 @@ impl Registry {
 
     /// Refuses with [`RegistryError::DiskFull`] when too little of the disk is free.
     fn check_space(&self) -> Result<(), RegistryError> {
+        if self.meta.reserve_is_lacking() {
+            return Err(RegistryError::DiskFull);
+        }
         self.space.check(self.limits.load().min_free)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::dice::Dice;
+use crate::dumps::OFTEN;
 use crate::image::{Image, Journal};
 use crate::process::Stowage;
 use crate::trace;
@@ -80,7 +81,7 @@ impl Cut {
         image.mount_again();
         image.make_room();
         if self == Self::PowerTwice {
-            let server = Stowage::launch(&image.data(), &[]);
+            let server = Stowage::launch(&image.data(), OFTEN);
             std::thread::sleep(Duration::from_micros(dice.below(200_000)));
             image.cut_power(Journal::Lost);
             server.kill();

@@ -74,6 +74,11 @@ impl Image {
         self.mount_point().join("data")
     }
 
+    /// Where a store may be made again: the blobs are on the same file system.
+    pub(crate) fn rebuilt(&self) -> PathBuf {
+        self.mount_point().join("rebuilt")
+    }
+
     fn mount(&self) -> io::Result<()> {
         let (file, mount_point) = (self.file(), self.mount_point());
         command("mount", &["-t", self.kind(), "-o", "loop", text(&file), text(&mount_point)]).map(drop)

@@ -7,6 +7,7 @@ mod cut;
 #[path = "../durability/dice.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod dice;
+mod dumps;
 #[path = "../durability/exchange.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod exchange;
@@ -17,6 +18,7 @@ mod oracle;
 #[path = "../durability/process.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod process;
+mod rebuild;
 mod rounds;
 mod start_up;
 #[path = "../support/mod.rs"]

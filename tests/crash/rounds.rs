@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cut::Cut;
 use crate::dice::{Dice, told_or_new};
+use crate::dumps::{self, Dumps, OFTEN};
 use crate::image::{FileSystem, Image, Journal, SMALL, count};
 use crate::ledger::Ledger;
 use crate::oracle::judge;
@@ -24,6 +25,10 @@ const ROUNDS_PER_IMAGE: u64 = 10;
 const LOAD_US: u64 = 700_000;
 /// In which the clients come to an end with what they do.
 const REST: Duration = Duration::from_millis(60);
+/// Of so many rounds, one is cut off at a dump.
+const AIMED: u64 = 3;
+/// After so many rounds the store is made again of its dumps.
+const REBUILT_EVERY: u64 = 4;
 /// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it is
 /// waiting.
 const START: Duration = Duration::from_secs(10);
@@ -56,6 +61,7 @@ fn tell(text: &str) {
 struct Site {
     server: Option<Stowage>,
     ledger: Ledger,
+    dumps: Dumps,
     image: Image,
 }
 
@@ -65,6 +71,8 @@ struct Total {
     cuts: u64,
     acknowledged: u64,
     caught: u64,
+    aimed: u64,
+    rebuilt: u64,
     longest_start: Duration,
 }
 
@@ -109,13 +117,17 @@ fn rounds(file_system: FileSystem) {
         assert!(mutant(), "{told}");
         note(&told);
     }
-    let Total { cuts, acknowledged, caught, longest_start } = total;
+    let Total { cuts, acknowledged, caught, aimed, rebuilt, longest_start } = total;
     tell(&format!(
         "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes, {caught} rounds with something wrong, \
-         longest start {} ms, {} s",
+         {aimed} cut off at a dump, {rebuilt} made again of their dumps, longest start {} ms, {} s",
         longest_start.as_millis(),
         begun.elapsed().as_secs()
     ));
+    assert!(
+        rounds < ROUNDS || (aimed > 0 && rebuilt > 0),
+        "no cut came at a dump, or no store was made again"
+    );
     assert!(!mutant() || caught > 0, "the planted fault was not noticed");
 }
 
@@ -123,20 +135,20 @@ impl Site {
     /// A new file system with a server on it, whose first start was cut off once before.
     fn new(file_system: FileSystem, dice: &mut Dice) -> Option<Self> {
         let image = Image::new(file_system, SMALL)?;
-        let server = Stowage::launch(&image.data(), &[]);
+        let server = Stowage::launch(&image.data(), OFTEN);
         std::thread::sleep(Duration::from_micros(dice.below(600_000)));
         image.cut_power(Journal::Lost);
         server.kill();
         image.mount_again();
-        let server = Stowage::start(&image.data());
-        Some(Self { server: Some(server), ledger: Ledger::default(), image })
+        let server = Stowage::start_with(&image.data(), OFTEN);
+        Some(Self { server: Some(server), ledger: Ledger::default(), dumps: Dumps::default(), image })
     }
 
     /// One load and its cut. Returns what is wrong afterwards.
     fn round(&mut self, cut: Cut, thorough: bool, dice: &mut Dice, total: &mut Total) -> Vec<String> {
         let server = self.server.take().expect("it was started");
         let (since, acknowledged) = (self.ledger.now(), self.ledger.acknowledged);
-        self.load(server, cut, dice);
+        total.aimed += u64::from(self.load(server, cut, dice));
         total.acknowledged += self.ledger.acknowledged - acknowledged;
         cut.recover(&self.image, dice);
 
@@ -147,8 +159,12 @@ impl Site {
         if checked.code != Some(0) || report["ok"] != true {
             wrong.push(format!("fsck: {checked:?}"));
         }
+        let into = (total.cuts % REBUILT_EVERY == REBUILT_EVERY - 1).then(|| self.image.rebuilt());
+        let rebuilt = self.dumps.rebuilt;
+        wrong.extend(self.dumps.judge(&data, into.as_deref()));
+        total.rebuilt += self.dumps.rebuilt - rebuilt;
         let begun = Instant::now();
-        let server = match Stowage::launch(&data, &[]).wait_for_answer() {
+        let server = match Stowage::launch(&data, OFTEN).wait_for_answer() {
             Ok(server) => server,
             Err(ended) => {
                 wrong.push(format!("the start: {ended:?}"));
@@ -171,14 +187,14 @@ impl Site {
         wrong
     }
 
-    /// Clients at work until the cut.
-    fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) {
+    /// Clients at work until the cut; whether it was aimed at a dump.
+    fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> bool {
         let ledger = Mutex::new(std::mem::take(&mut self.ledger));
         let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
         let load =
             Load { address: server.address, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
         let image = &self.image;
-        std::thread::scope(|scope| {
+        let aimed = std::thread::scope(|scope| {
             for number in 0..CLIENTS {
                 let client = Client::new(&load, number, Dice::new(dice.below(u64::MAX)));
                 scope.spawn(move || client.work());
@@ -189,6 +205,7 @@ impl Site {
                 std::thread::sleep(REST);
                 Client::new(&load, CLIENTS, Dice::new(dice.below(u64::MAX))).last_words();
             }
+            let aimed = dice.below(AIMED) == 0 && dumps::wait_for_one(&image.data(), dice);
             trouble.store(true, Ordering::SeqCst);
             let cut = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
             // Whatever became of the cut, the clients come to their end.
@@ -196,7 +213,9 @@ impl Site {
             if let Err(panic) = cut {
                 std::panic::resume_unwind(panic);
             }
+            aimed
         });
         self.ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        aimed
     }
 }

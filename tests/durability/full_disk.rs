@@ -13,11 +13,12 @@ use crate::support::eventually;
 use crate::volume::Volume;
 use stowage::model::media_type::OCI_MANIFEST;
 
-const MIB: usize = 1 << 20;
-const REASON: &str = "HTTP/1.1 507 the registry's disk is full: free some space or ask its admin to";
+pub(crate) const MIB: usize = 1 << 20;
+pub(crate) const REASON: &str =
+    "HTTP/1.1 507 the registry's disk is full (no space left on device): free some space or ask its admin to";
 
 /// Fills the disk with something that is not the registry's, up to `left` bytes.
-fn fill(path: &Path, left: usize) {
+pub(crate) fn fill(path: &Path, left: usize) {
     let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the filler opens");
     let block = [1; 4096];
     while file.write_all(&block).is_ok() {}
@@ -25,7 +26,7 @@ fn fill(path: &Path, left: usize) {
     file.set_len(size.saturating_sub(left as u64)).expect("it can be cut off");
 }
 
-fn push(server: &Stowage, content: &[u8]) -> Answer {
+pub(crate) fn push(server: &Stowage, content: &[u8]) -> Answer {
     let path = format!("/v2/team/app/blobs/uploads/?digest={}", sha256(content));
     exchange(server.address, "POST", &path, &[], content).expect("an answer")
 }
@@ -48,7 +49,7 @@ fn push_until_full(server: &Stowage) -> Vec<Vec<u8>> {
     acknowledged
 }
 
-fn assert_there(server: &Stowage, contents: &[Vec<u8>]) {
+pub(crate) fn assert_there(server: &Stowage, contents: &[Vec<u8>]) {
     for content in contents {
         let path = format!("/v2/team/app/blobs/{}", sha256(content));
         assert!(server.client().get(&path).expect(200).body == *content, "{path}");

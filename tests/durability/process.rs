@@ -233,7 +233,7 @@ pub(crate) fn note(text: &str) {
 }
 
 /// A command of the binary, with nothing of this machine's settings.
-fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
     // A packaged configuration would lead to the machine's own registry.
     command.args([name, "--config", "/dev/null"]).env_clear().env("STOWAGE__STORAGE__MIN_FREE", "0");

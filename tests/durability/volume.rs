@@ -2,51 +2,70 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use tempfile::TempDir;
 
-use crate::process::note;
+use crate::process::{directory_in_memory, note};
+
+/// A kind of file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In memory.
+    Tmpfs,
+    /// On a loop device.
+    Ext4,
+}
 
 /// A mounted file system. It goes when it is dropped; drop every server on it first.
 pub(crate) struct Volume {
     mount_point: PathBuf,
     device: Option<String>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Volume {
     /// A file system in memory. None, with a word about it, where this process may not mount one.
     pub(crate) fn in_memory(mib: u64) -> Option<Self> {
-        let directory = TempDir::new().expect("a temporary directory");
-        let mount_point = directory.path().join("volume");
-        let mounted = fs::create_dir(&mount_point).and_then(|()| {
-            let size = format!("size={mib}m");
-            command("mount", &["-t", "tmpfs", "-o", &size, "none", text(&mount_point)])
-        });
-        match mounted {
-            Ok(_) => Some(Self { mount_point, device: None, _directory: directory }),
-            Err(error) => left_out(&error),
-        }
+        Self::tmpfs(&format!("size={mib}m"))
     }
 
     /// A file system with a device under it, which turns read-only when the device has an error.
     pub(crate) fn on_device(mib: u64) -> Option<Self> {
+        Self::ext4(mib, &[])
+    }
+
+    /// A file system for so many files, without anything kept back for root.
+    pub(crate) fn small(kind: Kind, mib: u64, inodes: u64) -> Option<Self> {
+        let inodes = inodes.to_string();
+        match kind {
+            Kind::Tmpfs => Self::tmpfs(&format!("size={mib}m,nr_inodes={inodes}")),
+            Kind::Ext4 => Self::ext4(mib, &["-b", "4096", "-m", "0", "-N", &inodes]),
+        }
+    }
+
+    fn tmpfs(options: &str) -> Option<Self> {
         let directory = TempDir::new().expect("a temporary directory");
+        let mount_point = directory.path().join("volume");
+        let mounted = fs::create_dir(&mount_point)
+            .and_then(|()| command("mount", &["-t", "tmpfs", "-o", options, "none", text(&mount_point)]));
+        match mounted {
+            Ok(_) => Some(Self { mount_point, device: None, directory }),
+            Err(error) => left_out(&error),
+        }
+    }
+
+    fn ext4(mib: u64, options: &[&str]) -> Option<Self> {
+        let directory = directory_in_memory();
         let (image, mount_point) = (directory.path().join("image"), directory.path().join("volume"));
         let mounted = fs::File::create(&image)
             .and_then(|file| file.set_len(mib << 20))
             .and_then(|()| fs::create_dir(&mount_point))
-            .and_then(|()| command("mkfs.ext4", &["-q", text(&image)]))
-            .and_then(|_| {
-                command("mount", &["-o", "loop,errors=remount-ro", text(&image), text(&mount_point)])
-            })
-            .and_then(|_| command("losetup", &["-n", "-O", "NAME", "-j", text(&image)]));
+            .and_then(|()| command("mkfs.ext4", &[&["-q"], options, &[text(&image)]].concat()))
+            .and_then(|_| mount(&image, &mount_point));
         match mounted {
-            Ok(output) => {
-                let device = String::from_utf8_lossy(&output.stdout).trim().replace("/dev/", "");
-                Some(Self { mount_point, device: Some(device), _directory: directory })
-            }
+            Ok(device) => Some(Self { mount_point, device: Some(device), directory }),
             Err(error) => left_out(&error),
         }
     }
@@ -66,11 +85,56 @@ impl Volume {
         let device = self.device.as_ref().expect("a device");
         fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("the kernel takes it");
     }
+
+    /// Lets its device take no more than so many bytes a second until the value is dropped. None, with a word about it,
+    /// where the kernel has no such brake.
+    pub(crate) fn slow_down(&self, bytes_per_second: u64) -> Option<Brake> {
+        let name = self.device.as_ref().expect("a device");
+        let limited = fs::read_to_string(format!("/sys/block/{name}/dev")).and_then(|number| {
+            let brake = Brake { device: number.trim().to_owned() };
+            brake.set(bytes_per_second).map(|()| brake)
+        });
+        match limited {
+            Ok(brake) => Some(brake),
+            Err(error) => left_out(&error),
+        }
+    }
+
+    /// Unmounts the file system and mounts it again, as a machine does that is started anew. No server may be on it.
+    pub(crate) fn mount_again(&mut self) {
+        let started = Instant::now();
+        while let Err(error) = command("umount", &[text(&self.mount_point)]) {
+            assert!(started.elapsed() < Duration::from_secs(10), "somebody still uses it: {error}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let image = self.directory.path().join("image");
+        self.device = Some(mount(&image, &self.mount_point).expect("it can be mounted again"));
+    }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
         unmount(&self.mount_point);
+    }
+}
+
+/// A limit of cgroup v1 on what a device is sent by anybody, the kernel's own threads among them.
+pub(crate) struct Brake {
+    device: String,
+}
+
+impl Brake {
+    fn set(&self, bytes_per_second: u64) -> io::Result<()> {
+        let rule = format!("{} {bytes_per_second}", self.device);
+        fs::write("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device", rule)
+    }
+}
+
+impl Drop for Brake {
+    fn drop(&mut self) {
+        if let Err(error) = self.set(0) {
+            note(&format!("{}: {error}", self.device));
+        }
     }
 }
 
@@ -92,6 +156,13 @@ impl Drop for ReadOnlyFile {
     fn drop(&mut self) {
         unmount(&self.0);
     }
+}
+
+/// Mounts an image; the name of its device.
+fn mount(image: &Path, mount_point: &Path) -> io::Result<String> {
+    command("mount", &["-o", "loop,errors=remount-ro", text(image), text(mount_point)])?;
+    let found = command("losetup", &["-n", "-O", "NAME", "-j", text(image)])?;
+    Ok(String::from_utf8_lossy(&found.stdout).trim().replace("/dev/", ""))
 }
 
 fn unmount(path: &Path) {

@@ -7,59 +7,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 big_mib=${BIG_MIB:-300}
-need docker dockerd jq curl
 log_level=info
-((EUID == 0)) || fail "only root can start a docker engine"
-
-unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
-export DOCKER_HOST=unix://$tmp/docker.sock DOCKER_CONFIG=$tmp/docker-config
-engine_pid=
-
-start_engine() {
-    dockerd --data-root "$tmp/engine" --exec-root "$tmp/exec" --host "$DOCKER_HOST" --pidfile "$tmp/engine.pid" \
-        --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs </dev/null >"$tmp/engine.log" 2>&1 &
-    engine_pid=$!
-    local deadline=$((SECONDS + 60))
-    until docker version >"$tmp/said" 2>&1; do
-        if ! kill -0 "$engine_pid" 2>/dev/null || ((SECONDS >= deadline)); then
-            tail -n 20 "$tmp/engine.log" >&2
-            fail "dockerd did not start"
-        fi
-        sleep 0.2
-    done
-    docker version --format '  client {{.Client.Version}}, engine {{.Server.Version}}'
-}
-
-stop_more() {
-    [[ -n $engine_pid ]] || return 0
-    kill -TERM "$engine_pid" 2>/dev/null
-    for _ in {1..100}; do
-        kill -0 "$engine_pid" 2>/dev/null || return 0
-        sleep 0.1
-    done
-    kill -KILL "$engine_pid"
-    [[ ! -s $tmp/exec/containerd/containerd.pid ]] || kill -KILL "$(<"$tmp/exec/containerd/containerd.pid")"
-}
-
-image_id() { docker image inspect --format '{{.Id}}' "$1"; }
-
-# What `docker save` writes for an image: every file with its hash.
-saved() {
-    rm -rf "$tmp/saved"
-    mkdir "$tmp/saved"
-    docker save "$(image_id "$1")" | tar -x -C "$tmp/saved"
-    (cd "$tmp/saved" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
-}
-
-# Removes an image by id, and so all its tags and layers.
-forget() {
-    show docker image rm --force "$1" | tail -n 1
-    if docker image inspect "$1" >/dev/null 2>&1; then fail "the local image $1 is still there"; fi
-}
 
 stored_mib() { du -sm --apparent-size "$data" 2>/dev/null | cut -f1; }
 
-login() { ok docker login --username "$1" --password-stdin "$2" <<<"$3"; }
 no_login() {
     refused docker login --username "$1" --password-stdin "$registry" <<<"$2"
     said 'unauthorized|incorrect|denied'
@@ -93,7 +44,7 @@ no_login admin "not-$password"
 no_login hanna "not-$hanna_password"
 
 step "a login with the right password"
-login hanna "$registry" "$hanna_password"
+docker_login hanna "$registry" "$hanna_password"
 said 'Login Succeeded'
 
 step "push"
@@ -134,7 +85,7 @@ same "number of layers that exist already" 2 "$(grep -c 'Layer already exists' "
 said "^2: digest: $pushed "
 
 step "another repository gets the layers mounted, by token"
-login hanna "$registry" "$token"
+docker_login hanna "$registry" "$token"
 ok docker tag "$app:2" "$registry/other/copy:1"
 ok docker push "$registry/other/copy:1"
 same "number of mounted layers" 2 "$(grep -c 'Mounted from team/app' "$tmp/said")"
@@ -145,7 +96,7 @@ same "image id" "$app_id" "$(image_id "$registry/other/copy:1")"
 step "a pull that is cut is resumed"
 forget "$app_id"
 start_cutter 4000000 1
-login hanna "$cut_registry" "$token"
+docker_login hanna "$cut_registry" "$token"
 ok docker pull "$cut_registry/team/app:1"
 stop_cutter 1
 same "image id" "$app_id" "$(image_id "$cut_registry/team/app:1")"
@@ -153,16 +104,16 @@ same "number of resumptions" 1 "$(requests '^GET /v2/team/app/blobs/.* 206 hanna
 same "docker save" "$app_saved" "$(saved "$cut_registry/team/app:1")"
 
 step "a token to pull alone does that, and a revoked token nothing, even where it is signed in"
-login hanna "$registry" "$reader"
+docker_login hanna "$registry" "$reader"
 ok docker pull "$app:1"
 refused docker push "$base:1"
 said 'unauthorized|denied|authentication required|does not cover'
-login hanna "$registry" "$token"
+docker_login hanna "$registry" "$token"
 revoke_token
 refused docker push "$base:1"
 said 'unauthorized|denied|authentication required'
 no_login hanna "$token"
-login admin "$registry" "$password"
+docker_login admin "$registry" "$password"
 
 step "a tag that does not exist"
 refused docker pull "$app:absent"
@@ -208,7 +159,7 @@ step "over TLS"
 stop_server
 use_tls
 start_server
-login hanna "$registry" "$hanna_password"
+docker_login hanna "$registry" "$hanna_password"
 forget "$app_id"
 ok docker pull "$app:1"
 same "image id" "$app_id" "$(image_id "$app:1")"

@@ -12,6 +12,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/stowage-interop.XXXXXX")
 data=$tmp/data
 server_pid=
 cutter_pid=
+engine_pid=
 scheme=http
 log_level=warn # with info, `requests` has something to count
 
@@ -217,6 +218,55 @@ own_containers() {
     printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\ntmp_dir = "%s"\n' "$tmp/libpod" >"$CONTAINERS_CONF"
 }
 
+# A docker engine of the test's own.
+start_engine() {
+    need docker dockerd jq curl
+    ((EUID == 0)) || fail "only root can start a docker engine"
+    unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
+    export DOCKER_HOST=unix://$tmp/docker.sock DOCKER_CONFIG=$tmp/docker-config
+    dockerd --data-root "$tmp/engine" --exec-root "$tmp/exec" --host "$DOCKER_HOST" --pidfile "$tmp/engine.pid" \
+        --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs </dev/null >"$tmp/engine.log" 2>&1 &
+    engine_pid=$!
+    local deadline=$((SECONDS + 60))
+    until docker version >"$tmp/said" 2>&1; do
+        if ! kill -0 "$engine_pid" 2>/dev/null || ((SECONDS >= deadline)); then
+            tail -n 20 "$tmp/engine.log" >&2
+            fail "dockerd did not start"
+        fi
+        sleep 0.2
+    done
+    docker version --format '  client {{.Client.Version}}, engine {{.Server.Version}}'
+}
+
+stop_engine() {
+    [[ -n $engine_pid ]] || return 0
+    kill -TERM "$engine_pid" 2>/dev/null
+    for _ in {1..100}; do
+        kill -0 "$engine_pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$engine_pid"
+    [[ ! -s $tmp/exec/containerd/containerd.pid ]] || kill -KILL "$(<"$tmp/exec/containerd/containerd.pid")"
+}
+
+image_id() { docker image inspect --format '{{.Id}}' "$1"; }
+
+# What `docker save` writes for an image: every file with its hash.
+saved() {
+    rm -rf "$tmp/saved"
+    mkdir "$tmp/saved"
+    docker save "$(image_id "$1")" | tar -x -C "$tmp/saved"
+    (cd "$tmp/saved" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+# Removes an image by id, and so all its tags and layers.
+forget() {
+    show docker image rm --force "$1" | tail -n 1
+    if docker image inspect "$1" >/dev/null 2>&1; then fail "the local image $1 is still there"; fi
+}
+
+docker_login() { ok docker login --username "$1" --password-stdin "$2" <<<"$3"; }
+
 # An OCI layout, made by hand: what goes in is known to the byte.
 layout=$tmp/layout
 
@@ -269,6 +319,7 @@ finish() {
     fi
     [[ -z $server_pid ]] || kill -KILL "$server_pid" 2>/dev/null
     [[ -z $cutter_pid ]] || kill -KILL "$cutter_pid" 2>/dev/null
+    stop_engine
     stop_more
     rm -rf "$tmp"
     ((code)) || printf '\npassed: %s\n' "$(basename "$0")"

@@ -42,6 +42,7 @@ impl From<OpenError> for Failure {
             .line("path", path.display().to_string())
             .because("locks, renames or syncs do not hold there")
             .fix("use a directory on a local disk (ext4, XFS, Btrfs, ZFS): --data-dir DIR"),
+            OpenError::CutOffRebuild { path } => Self::cut_off_rebuild(Exit::Integrity, &path),
             OpenError::ForeignBlobs { path } => {
                 Self::new(Exit::Configuration, "FOREIGN_BLOBS", "these blobs belong to another database")
                     .line("path", path.display().to_string())
@@ -61,6 +62,16 @@ impl Failure {
             .fix("see what is affected: stowage fsck")
             .fix("then make it again from a dump: stowage rebuild --into NEW-DIR")
             .fix("or put a copy of the directory from a backup in its place; nothing was changed")
+    }
+
+    /// What is at `path` is no store.
+    pub(in crate::cli) fn cut_off_rebuild(exit: Exit, path: &Path) -> Self {
+        let dir = path.display();
+        Self::new(exit, "REBUILD_CUT_OFF", "a rebuild into this directory was cut off: it is not a whole store")
+            .line("path", dir.to_string())
+            .because("the old directory has everything; here are only second names of its blobs and part of the metadata")
+            .fix(format!("remove it: rm -r {dir}"))
+            .fix(format!("then begin again: stowage rebuild --into {dir} --data-dir OLD-DIR"))
     }
 
     /// The file or directory at `path` cannot be used.

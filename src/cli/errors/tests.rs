@@ -135,6 +135,7 @@ fn every_reason_not_to_open_the_store_has_its_code() {
         ),
         (OpenError::Damaged { path: path.clone(), detail: "a page".into() }, Exit::Integrity),
         (OpenError::FileSystem { path: path.clone(), kind: "NFS".into() }, Exit::Configuration),
+        (OpenError::CutOffRebuild { path: path.clone() }, Exit::Integrity),
         (OpenError::ForeignBlobs { path: path.clone() }, Exit::Configuration),
         (io(io::ErrorKind::NotFound), Exit::NotFound),
         (io(io::ErrorKind::PermissionDenied), Exit::Failed),

@@ -11,9 +11,9 @@ pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
         RebuildError::NotEmpty(path) => {
             return Failure::new(Exit::Refused, "NOT_EMPTY", format!("{} is not empty", path.display()))
                 .because("a store is only made where nothing else can be")
-                .fix("name a directory that is not there yet: --into DIR")
-                .fix("or remove what a rebuild that was cut off has left there");
+                .fix("name a directory that is not there yet: --into DIR");
         }
+        RebuildError::CutOff(path) => return Failure::cut_off_rebuild(Exit::Refused, &path),
         RebuildError::NoDump { dir, refused, unknown_format } => {
             let exit = if unknown_format { Exit::Configuration } else { Exit::Integrity };
             let what = format!("there is no dump to make it from in {}", dir.display());

@@ -34,7 +34,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let grant = grant.carry();
         self.meta
-            .write(move |tx| match &reference {
+            .write_from_reserve(move |tx| match &reference {
                 Reference::Tag(tag) => {
                     let repository = repositories::existing(tx, &grant)?;
                     tags::delete(tx, repository, tag, grant.caller())?
@@ -54,7 +54,7 @@ impl Registry {
         self.detached(async move {
             loop {
                 let slice = Arc::clone(&grant);
-                if registry.meta.write(move |tx| delete_slice(tx, &slice)).await?.is_break() {
+                if registry.meta.write_from_reserve(move |tx| delete_slice(tx, &slice)).await?.is_break() {
                     return Ok(());
                 }
             }

@@ -159,7 +159,7 @@ impl Registry {
         if row || (last && self.is_bare(repository)?) {
             let id = session.id.bytes();
             self.meta
-                .write(move |tx| {
+                .write_from_reserve(move |tx| {
                     let row = tx.get(&tables::UPLOAD, &id[..])?;
                     tx.delete(&tables::UPLOAD, &id[..])?;
                     if last {

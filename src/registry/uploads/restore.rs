@@ -84,7 +84,7 @@ impl Registry {
             let remove = move |tx: &WriteTx<'_>| {
                 bare.iter().try_for_each(|repository| repositories::remove_if_empty(tx, *repository))
             };
-            self.meta.write(remove).await.map_err(RegistryError::Store)?;
+            self.meta.write_from_reserve(remove).await.map_err(RegistryError::Store)?;
         }
         let rows: HashSet<UploadId> =
             self.meta.scan(upload_rows).await?.into_iter().map(|(id, _)| id).collect();
@@ -108,7 +108,7 @@ impl Registry {
         let (id, repository) = (id.bytes(), *repository);
         let last = !self.sessions.any_in(repository);
         self.meta
-            .write(move |tx| {
+            .write_from_reserve(move |tx| {
                 tx.delete(&tables::UPLOAD, &id[..])?;
                 if last {
                     repositories::remove_if_empty(tx, repository)?;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::layout::{self, BLOBS, QUARANTINE, UPLOADS};
 use super::reader::OpenBlob;
 use super::staged::StagedFile;
+use super::writeback::Window;
 use super::{BlobFile, BlobStore, Entry, LayoutError, Shard, Space, Staged, StagedEntry, walk};
 use crate::model::digest::Digest;
 use crate::model::names::UploadId;
@@ -31,8 +32,8 @@ pub struct FileBlobs {
     quarantine: Mutex<OwnedFd>,
     /// Whether the file system can tell what is in the page cache.
     cached_reads: Arc<AtomicBool>,
-    /// Whether writeback can be started early.
-    early_writeback: Arc<AtomicBool>,
+    /// How far uploads are ahead of the disk.
+    window: Arc<Window>,
 }
 
 impl FileBlobs {
@@ -60,7 +61,7 @@ impl FileBlobs {
             quarantine: Mutex::new(open(QUARANTINE)?),
             root: root.to_owned(),
             cached_reads: Arc::new(AtomicBool::new(true)),
-            early_writeback: Arc::new(AtomicBool::new(true)),
+            window: Arc::default(),
         })
     }
 
@@ -77,7 +78,7 @@ impl FileBlobs {
 impl BlobStore for FileBlobs {
     fn create(&self, id: UploadId) -> io::Result<Box<dyn Staged>> {
         let file = self.staged(id, OFlags::CREATE | OFlags::EXCL)?;
-        Ok(Box::new(StagedFile::new(file, 0, Arc::clone(&self.early_writeback))))
+        Ok(Box::new(StagedFile::new(file, 0, Arc::clone(&self.window))))
     }
 
     fn resume(&self, id: UploadId, offset: u64) -> io::Result<Box<dyn Staged>> {
@@ -90,7 +91,7 @@ impl BlobStore for FileBlobs {
         if size > offset {
             file.set_len(offset)?;
         }
-        Ok(Box::new(StagedFile::new(file, offset, Arc::clone(&self.early_writeback))))
+        Ok(Box::new(StagedFile::new(file, offset, Arc::clone(&self.window))))
     }
 
     fn discard(&self, id: UploadId) -> io::Result<()> {

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rustix::io::pwritev;
 
 use super::health::Health;
-use super::writeback::Writeback;
+use super::writeback::{Window, Writeback};
 use super::{Staged, Syncer};
 
 /// The most slices that one `writev` takes (`UIO_MAXIOV`).
@@ -25,8 +25,8 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    pub(super) fn new(file: File, len: u64, early_writeback: Arc<AtomicBool>) -> Self {
-        let writeback = Writeback::new(len, early_writeback);
+    pub(super) fn new(file: File, len: u64, window: Arc<Window>) -> Self {
+        let writeback = Writeback::new(len, window);
         Self { file: Arc::new(file), len, writeback, health: Arc::default() }
     }
 }

@@ -60,6 +60,10 @@ impl OpenError {
         Self::Io { path: path.to_owned(), source }
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(StoreError::from_io(source), StoreError::Full))
+    }
+
     fn store(path: &Path, error: &StoreError) -> Self {
         Self::Damaged { path: path.to_owned(), detail: error.to_string() }
     }

@@ -24,6 +24,7 @@ use super::faulty::{Faults, FaultyBackend};
 use super::format;
 use super::format::OpenError;
 use super::overlay::Overlay;
+use super::reserve::Reserve;
 use super::rows::Clock;
 
 /// The name of the database file in the data directory.
@@ -184,13 +185,19 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 pub(super) struct Handle {
     opener: Opener,
     current: ArcSwapOption<Database>,
+    reserve: Reserve,
     /// Why the database can only be read, while that is so.
     refusal: Mutex<Option<StoreError>>,
 }
 
 impl Handle {
-    pub(super) fn new(opener: Opener, database: Database) -> Self {
-        Self { opener, current: ArcSwapOption::from_pointee(database), refusal: Mutex::new(None) }
+    pub(super) fn new(opener: Opener, database: Database, reserve: Reserve) -> Self {
+        Self { opener, current: ArcSwapOption::from_pointee(database), reserve, refusal: Mutex::new(None) }
+    }
+
+    /// The room that is kept back for deletions.
+    pub(super) const fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     pub(super) fn database(&self) -> Result<Arc<Database>, StoreError> {
@@ -234,8 +241,10 @@ impl Handle {
                 }
                 Err(error) => last = failure(error),
             }
-            if matches!(last, StoreError::ReadOnly) {
-                break;
+            match last {
+                StoreError::ReadOnly => break,
+                StoreError::Full if self.reserve.give_up() => continue,
+                _ => {}
             }
             std::thread::sleep(pause);
             pause *= 4;

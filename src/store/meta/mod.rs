@@ -8,10 +8,12 @@ mod error;
 pub mod faulty;
 mod format;
 mod handle;
+mod job;
 mod open_tables;
 mod outbox;
 mod overlay;
 mod pages;
+mod reserve;
 pub mod rows;
 mod table;
 pub mod tables;
@@ -45,7 +47,9 @@ pub use writer::SyncShard;
 
 use crate::store::blob::Shard;
 use handle::{Handle, Opener};
-use writer::{Job, Message, Step, Writer};
+use job::{Message, TypedJob};
+use reserve::Reserve;
+use writer::Writer;
 
 /// How the metadata is opened.
 pub struct Options {
@@ -86,9 +90,13 @@ impl Meta {
             on_repair: options.on_repair,
         };
         let path = options.data_dir.join(FILE_NAME);
-        let (database, created) = opener.open_or_create()?;
+        let reserve = Reserve::new(&options.data_dir);
+        let (database, created) = match opener.open_or_create() {
+            Err(error) if error.is_full() && reserve.give_up() => opener.open_or_create()?,
+            first => first?,
+        };
         let stored = format::check(&database, &path)?;
-        let handle = Arc::new(Handle::new(opener, database));
+        let handle = Arc::new(Handle::new(opener, database, reserve));
         let clock = StoreClock::start(options.wall, stored.clock.running_s);
         let writer = Writer {
             handle: Arc::clone(&handle),
@@ -130,6 +138,17 @@ impl Meta {
     /// The clock that all ages in the store are measured with.
     pub const fn clock(&self) -> StoreClock {
         self.clock
+    }
+
+    /// From now on some room on the disk is kept back for changes that take things away
+    /// ([`Meta::write_from_reserve`]).
+    pub fn keep_reserve(&self) {
+        self.handle.reserve().keep();
+    }
+
+    /// Whether that room is used up: then nothing that is not needed may be written.
+    pub fn reserve_is_lacking(&self) -> bool {
+        self.handle.reserve().is_lacking()
     }
 
     /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows, which
@@ -174,6 +193,17 @@ impl Meta {
         self.write_after(Vec::new(), 0, change).await
     }
 
+    /// Like [`Meta::write`], for a change that takes something away: when the disk is full, it may use the room that is
+    /// kept back for such changes.
+    pub async fn write_from_reserve<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.send(Vec::new(), 0, true, change).await
+    }
+
     /// Like [`Meta::write`], after the shard directories `shards` were synced. `bytes` tells how much the change
     /// stores. What `change` owns (a lock, say) lives until the commit has returned, even if the caller has gone.
     pub async fn write_after<T, E, F>(&self, shards: Vec<Shard>, bytes: usize, change: F) -> Result<T, E>
@@ -182,8 +212,23 @@ impl Meta {
         E: From<StoreError> + Send + 'static,
         F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
     {
+        self.send(shards, bytes, false, change).await
+    }
+
+    async fn send<T, E, F>(
+        &self,
+        shards: Vec<Shard>,
+        bytes: usize,
+        may_use_reserve: bool,
+        change: F,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = TypedJob { shards, bytes, change, result: None, reply };
+        let job = TypedJob { shards, bytes, may_use_reserve, change, result: None, reply };
         if self.queue.send(Message::Job(Box::new(job))).is_err() {
             return Err(StoreError::Unavailable.into());
         }
@@ -228,47 +273,5 @@ fn read_in<T>(
 impl Drop for Meta {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-struct TypedJob<T, E, F> {
-    shards: Vec<Shard>,
-    bytes: usize,
-    change: F,
-    result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-}
-
-impl<T, E, F> Job for TypedJob<T, E, F>
-where
-    T: Send,
-    E: From<StoreError> + Send,
-    F: Fn(&WriteTx<'_>) -> Result<T, E> + Send,
-{
-    fn shards(&self) -> &[Shard] {
-        &self.shards
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn run(&mut self, tx: &WriteTx<'_>) -> Step {
-        let result = (self.change)(tx);
-        let step = if result.is_ok() { Step::Done } else { Step::Refused };
-        self.result = Some(result);
-        step
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Self { change, result, reply, .. } = *self;
-        let answer = match outcome {
-            Ok(()) => result.unwrap_or_else(|| Err(StoreError::Failed.into())),
-            Err(error) => Err(error.into()),
-        };
-        // The lock that `change` may own ends here, after the commit and before anybody acts on the answer.
-        drop(change);
-        // Nobody waits when the client has gone; the change stands all the same.
-        let _ = reply.send(answer);
     }
 }

@@ -18,6 +18,7 @@ use super::clock::StoreClock;
 use super::error;
 use super::error::StoreError;
 use super::handle::Handle;
+use super::job::{Job, Message, Step};
 use super::rows::Clock;
 use super::tables;
 use super::tx::WriteTx;
@@ -36,30 +37,6 @@ const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
 
 /// Syncs one shard directory: the blob store's part in a commit.
 pub type SyncShard = Arc<dyn Fn(Shard) -> io::Result<()> + Send + Sync>;
-
-/// What became of a job's own part, before the commit.
-pub(super) enum Step {
-    /// It did what it wanted.
-    Done,
-    /// It refused, with an answer of its own.
-    Refused,
-}
-
-/// A change that waits for the writer. It may run more than once; only the last run counts.
-pub(super) trait Job: Send {
-    fn shards(&self) -> &[Shard];
-    fn bytes(&self) -> usize;
-    fn run(&mut self, tx: &WriteTx<'_>) -> Step;
-    /// Hands over the result of the last run, or the store's error.
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
-}
-
-pub(super) enum Message {
-    Job(Box<dyn Job>),
-    /// A reader met an I/O error in this database.
-    Broken(Weak<Database>),
-    Stop,
-}
 
 pub(super) struct Writer {
     pub(super) handle: Arc<Handle>,
@@ -159,6 +136,7 @@ impl Writer {
     /// Saves the running time and what a quick start needs, when there is something to save, and tries again to open a
     /// database that could not be reopened.
     fn idle(&mut self) {
+        self.handle.reserve().restore();
         if let Some(broken) = self.broken.take() {
             self.replace(broken);
         }
@@ -206,11 +184,13 @@ impl Writer {
     }
 
     fn commit_all(&mut self, jobs: Vec<Box<dyn Job>>) {
+        self.handle.reserve().restore();
         if let Some(refusal) = self.refusal() {
             return refuse(jobs, &refusal);
         }
         let mut jobs = self.sync_shards(jobs);
         let mut reopened = false;
+        let mut drawn = false;
         while !jobs.is_empty() {
             if let Some(refusal) = self.handle.refusal() {
                 return refuse(jobs, &refusal);
@@ -232,9 +212,13 @@ impl Writer {
                     }
                 }
                 Err(Trouble::Store(error)) => {
-                    let again = error.breaks_handle() && self.reopen() && !reopened;
+                    let again_open = error.breaks_handle() && self.reopen();
+                    let again = again_open && !reopened;
                     reopened = true;
-                    if !again || matches!(error, StoreError::Full | StoreError::ReadOnly) {
+                    if matches!(error, StoreError::Full) && again_open && !drawn {
+                        drawn = true;
+                        self.draw_on_reserve(&mut jobs, &error);
+                    } else if !again || matches!(error, StoreError::Full | StoreError::ReadOnly) {
                         tracing::error!(%error, jobs = jobs.len(), "a batch of changes was not committed");
                         refuse(std::mem::take(&mut jobs), &error);
                     }
@@ -244,11 +228,27 @@ impl Writer {
                     // A commit that is there after a failed sync may still be lost with the power: it is never
                     // reported as done. One that is not there is known to have changed nothing.
                     let gone = self.reopen() && self.counters.commits < commits;
-                    let answer = if gone { error } else { StoreError::OutcomeUnknown };
-                    refuse(std::mem::take(&mut jobs), &answer);
+                    if gone && matches!(error, StoreError::Full) && !drawn {
+                        drawn = true;
+                        self.draw_on_reserve(&mut jobs, &error);
+                    } else {
+                        let answer = if gone { error } else { StoreError::OutcomeUnknown };
+                        refuse(std::mem::take(&mut jobs), &answer);
+                    }
                 }
             }
         }
+    }
+
+    /// On a full disk: leaves the jobs that take something away, for which there is room now, and refuses the rest.
+    fn draw_on_reserve(&self, jobs: &mut Vec<Box<dyn Job>>, error: &StoreError) {
+        let (may, may_not): (Vec<_>, Vec<_>) =
+            std::mem::take(jobs).into_iter().partition(|job| job.may_use_reserve());
+        if !may.is_empty() {
+            self.handle.reserve().give_up();
+        }
+        refuse(may_not, error);
+        *jobs = may;
     }
 
     fn reopen(&mut self) -> bool {

@@ -1,0 +1,178 @@
+//! Room on the disk that is kept back, so that what takes things away can be committed when nothing is free: even a
+//! deletion writes new pages before it frees old ones.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::error::StoreError;
+
+/// The name of its file in the data directory.
+const FILE_NAME: &str = "reserve";
+const LARGEST: u64 = 64 << 20;
+/// How often it is tried at most to have it back.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// A file that takes up room until that is needed.
+pub(super) struct Reserve {
+    dir: PathBuf,
+    state: Mutex<State>,
+    lacking: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// There is to be one.
+    kept: bool,
+    tried: Option<Instant>,
+}
+
+impl Reserve {
+    /// What an earlier run has left in this directory; nothing is made yet.
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), state: Mutex::default(), lacking: AtomicBool::new(false) }
+    }
+
+    /// From now on there is one whenever the disk has room for it.
+    pub(super) fn keep(&self) {
+        self.state().kept = true;
+        self.make();
+    }
+
+    /// Whether it was given up, and there is no room yet to have it back.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.lacking.load(Ordering::Acquire)
+    }
+
+    /// Gives its room to the file system; false when there was none.
+    pub(super) fn give_up(&self) -> bool {
+        let state = self.state();
+        let freed = OpenOptions::new().write(true).open(self.path()).and_then(|file| {
+            let held = file.metadata()?.len() > 0;
+            file.set_len(0)?;
+            // Some file systems give freed blocks out again only when their journal is written.
+            file.sync_all()?;
+            Ok(held)
+        });
+        if state.kept {
+            self.lacking.store(true, Ordering::Release);
+        }
+        match freed {
+            Ok(true) => {
+                tracing::warn!("the disk is full; what was kept back for deletions is used now");
+                true
+            }
+            Ok(false) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                tracing::warn!(%error, "what was kept back for deletions could not be used");
+                false
+            }
+        }
+    }
+
+    /// Takes it back when it was given up, as soon as there is room.
+    pub(super) fn restore(&self) {
+        let due = self.state().tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
+        if self.is_lacking() && due && self.make() {
+            tracing::warn!("the disk has room again; pushes are taken");
+        }
+    }
+
+    fn make(&self) -> bool {
+        let mut state = self.state();
+        state.tried = Some(Instant::now());
+        let made = self.try_make();
+        match made {
+            Ok(()) => self.lacking.store(false, Ordering::Release),
+            Err(error) if matches!(StoreError::from_io(&error), StoreError::Full) => {
+                self.lacking.store(true, Ordering::Release);
+                return false;
+            }
+            Err(error) => {
+                // Not every file system can keep room. Whatever else is wrong with the disk shows elsewhere.
+                tracing::debug!(%error, "no room is kept back for deletions");
+                self.lacking.store(false, Ordering::Release);
+            }
+        }
+        true
+    }
+
+    fn try_make(&self) -> io::Result<()> {
+        let space = statvfs(&self.dir)?;
+        let size = (space.f_blocks.saturating_mul(space.f_frsize) / 100).min(LARGEST);
+        let available = space.f_bavail.saturating_mul(space.f_frsize);
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(self.path())?;
+        if file.metadata()?.blocks().saturating_mul(512) >= size {
+            return file.set_len(size);
+        }
+        // It must not be what fills the disk.
+        if available < size.saturating_mul(2) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = fallocate(&file, FallocateFlags::empty(), 0, size);
+        if taken.is_err() {
+            file.set_len(0)?;
+        }
+        Ok(taken?)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn held(dir: &Path) -> u64 {
+        fs::metadata(dir.join(FILE_NAME)).map_or(0, |found| found.blocks() * 512)
+    }
+
+    #[test]
+    fn room_is_kept_given_up_once_and_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let reserve = Reserve::new(dir.path());
+        assert!(!reserve.give_up());
+        assert!(!reserve.is_lacking(), "nobody has asked for one");
+        reserve.keep();
+        let size = held(dir.path());
+        assert!(size > 0 && size <= LARGEST, "{size}");
+        assert!(!reserve.is_lacking());
+        assert!(reserve.give_up());
+        assert!(reserve.is_lacking());
+        assert_eq!(held(dir.path()), 0);
+        assert!(!reserve.give_up());
+        reserve.restore();
+        assert!(reserve.is_lacking(), "not tried more than once a second");
+        reserve.state().tried = None;
+        reserve.restore();
+        assert!(!reserve.is_lacking());
+        assert_eq!(held(dir.path()), size);
+    }
+
+    #[test]
+    fn what_an_earlier_run_kept_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        Reserve::new(dir.path()).keep();
+        let before = held(dir.path());
+        let reserve = Reserve::new(dir.path());
+        reserve.keep();
+        assert_eq!(held(dir.path()), before);
+        assert!(reserve.give_up());
+    }
+}

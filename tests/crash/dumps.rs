@@ -1,0 +1,106 @@
+//! Dumps of the metadata under the cuts: the newest is whole, and the store can be made again of it.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::dice::Dice;
+use crate::process::{Ended, run};
+use stowage::store::meta::dump;
+
+/// What servers are told about dumps.
+pub(crate) const OFTEN: &[(&str, &str)] =
+    &[("STOWAGE__STORAGE__DUMPS__EVERY", "1s"), ("STOWAGE__STORAGE__DUMPS__KEEP", "2")];
+/// How long a dump is waited for.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long one takes here, roughly, in microseconds.
+const TAKES_US: u64 = 40_000;
+
+/// Waits until a server writes a dump, and a little longer: up to its end, or beyond it when the old ones go. Whether it
+/// came to that.
+pub(crate) fn wait_for_one(data: &Path, dice: &mut Dice) -> bool {
+    let begun = Instant::now();
+    let begins = until(|| is_being_written(data), begun);
+    if dice.below(3) == 0 {
+        let written = until(|| !is_being_written(data), begun);
+        std::thread::sleep(Duration::from_micros(dice.below(5_000)));
+        return begins && written;
+    }
+    std::thread::sleep(Duration::from_micros(dice.below(TAKES_US)));
+    begins
+}
+
+fn until(holds: impl Fn() -> bool, begun: Instant) -> bool {
+    while begun.elapsed() < PATIENCE {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    false
+}
+
+fn is_being_written(data: &Path) -> bool {
+    let entries = fs::read_dir(data.join(dump::DIR_NAME)).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "new"))
+}
+
+/// What was found of the dumps of one store so far.
+#[derive(Default)]
+pub(crate) struct Dumps {
+    newest: u64,
+    /// Stores that were made again.
+    pub(crate) rebuilt: u64,
+}
+
+impl Dumps {
+    /// What is wrong with the dumps of a store that no server has open. With a directory to do it in, the store is made
+    /// again of them.
+    pub(crate) fn judge(&mut self, data: &Path, into: Option<&Path>) -> Vec<String> {
+        let found = match dump::list(&data.join(dump::DIR_NAME)) {
+            Ok(found) => found,
+            Err(error) => return vec![format!("the dumps: {error}")],
+        };
+        let newest = found.first().map_or(0, |dump| dump.number);
+        let mut wrong = Vec::new();
+        // Nobody takes a dump away but for a newer one.
+        if newest < self.newest {
+            wrong.push(format!("the newest dump was {} and is {newest}", self.newest));
+        }
+        self.newest = newest;
+        for dump in &found {
+            if let Err(error) = dump::check(&dump.path) {
+                wrong.push(format!("a dump has its name and is no good: {error}"));
+            }
+        }
+        if let (Some(into), Some(newest)) = (into, found.first()) {
+            wrong.extend(rebuild(data, &newest.path, into));
+            self.rebuilt += 1;
+            fs::remove_dir_all(into).expect("the new store can be removed");
+        }
+        wrong
+    }
+}
+
+fn rebuild(data: &Path, newest: &Path, into: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let path = into.display().to_string();
+    let ended = run("rebuild", &["--json", "--into", &path], data);
+    let (ok, document) = outcome(&ended);
+    let used = document["data"]["dump"]["path"].as_str();
+    if !ok || used != newest.to_str() || document["data"]["missing"]["count"] != 0 {
+        wrong.push(format!("rebuild: {ended:?}"));
+    }
+    let ended = run("fsck", &["--deep", "--json"], into);
+    if !outcome(&ended).0 {
+        wrong.push(format!("fsck of the store that was made again: {ended:?}"));
+    }
+    wrong
+}
+
+fn outcome(ended: &Ended) -> (bool, Value) {
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+    (ended.code == Some(0) && document["ok"] == true, document)
+}

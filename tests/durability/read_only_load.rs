@@ -1,0 +1,179 @@
+//! A file system that turns read-only under clients at work: what was acknowledged stays, pulls go on, pushes are told
+//! why not, and on a file system that takes writes again all is whole.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::exchange::exchange;
+use crate::process::{Stowage, assert_whole};
+use crate::support::content::{bytes, image, push_image, sha256};
+use crate::support::eventually;
+use crate::volume::Volume;
+use stowage::model::media_type::OCI_MANIFEST;
+
+const PUSHERS: u64 = 4;
+const PULLERS: usize = 3;
+/// How long clients work on after the disk has turned read-only.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+
+/// What was acknowledged, as its path and its bytes.
+type Books = Mutex<Vec<(String, Vec<u8>)>>;
+
+/// Clients at work, and what they found.
+struct Load {
+    address: SocketAddr,
+    books: Books,
+    /// The disk has turned read-only, or is about to.
+    trouble: AtomicBool,
+    /// It has, and no commit of before is under way any more.
+    settled: AtomicBool,
+    over: AtomicBool,
+    refused: AtomicUsize,
+    pulled: AtomicUsize,
+}
+
+impl Load {
+    fn new(address: SocketAddr) -> Self {
+        let [trouble, settled, over] = [const { AtomicBool::new(false) }; 3];
+        let [refused, pulled] = [const { AtomicUsize::new(0) }; 2];
+        Self { address, books: Mutex::default(), trouble, settled, over, refused, pulled }
+    }
+
+    fn books(&self) -> std::sync::MutexGuard<'_, Vec<(String, Vec<u8>)>> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends something that may be refused once the disk is in trouble; whether it was acknowledged.
+    fn push(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> bool {
+        let settled = self.settled.load(Ordering::SeqCst);
+        let answer = exchange(self.address, method, path, headers, body).expect("a whole answer");
+        if answer.status == 201 {
+            assert!(!settled, "{path} was taken by a disk that takes nothing");
+            return true;
+        }
+        assert!(self.trouble.load(Ordering::SeqCst), "{path}: {answer:?}");
+        let body = String::from_utf8_lossy(&answer.body);
+        // What was being committed at that moment has an end of its own.
+        let clear = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
+        assert!(clear || (!settled && answer.status >= 500), "{path}: {answer:?}");
+        self.refused.fetch_add(usize::from(clear), Ordering::SeqCst);
+        false
+    }
+
+    fn pushes(&self, pusher: u64) {
+        let name = format!("team/app{pusher}");
+        for number in 0.. {
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            let layer = bytes(1 + number * PUSHERS + pusher, 50_000);
+            let mut blobs = [b"{}".to_vec(), layer.clone()].into_iter().map(|content| {
+                let path = format!("/v2/{name}/blobs/uploads/?digest={}", sha256(&content));
+                let taken = self.push("POST", &path, &[], &content);
+                if taken {
+                    let path = format!("/v2/{name}/blobs/{}", sha256(&content));
+                    self.books().push((path, content));
+                }
+                taken
+            });
+            if blobs.all(|taken| taken) {
+                let path = format!("/v2/{name}/manifests/v{number}");
+                let manifest = image(&[&layer]);
+                if self.push("PUT", &path, &[("Content-Type", OCI_MANIFEST)], &manifest) {
+                    self.books().push((path, manifest));
+                }
+            }
+        }
+    }
+
+    fn pulls(&self, puller: usize) {
+        for number in 0.. {
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            let found = {
+                let books = self.books();
+                let place = (number * 31 + puller * 7) % books.len().max(1);
+                books.get(place).cloned()
+            };
+            let Some((path, content)) = found else { continue };
+            self.pull(&path, &content);
+            self.pulled.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn pull(&self, path: &str, content: &[u8]) {
+        // While the database is opened again, a pull may be asked to come back.
+        for _ in 0..100 {
+            let answer = exchange(self.address, "GET", path, &[], b"").expect("a whole answer");
+            if answer.status == 503 && !self.settled.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            assert!(answer.status == 200 && answer.body == content, "{path}: {}", answer.head);
+            return;
+        }
+        panic!("{path} is not to be had");
+    }
+
+    /// Everybody works, and in the middle of it comes what happens to the disk.
+    fn run(&self, trouble: impl FnOnce()) {
+        thread::scope(|scope| {
+            let over = End(&self.over);
+            for pusher in 0..PUSHERS {
+                scope.spawn(move || self.pushes(pusher));
+            }
+            for puller in 0..PULLERS {
+                scope.spawn(move || self.pulls(puller));
+            }
+            eventually("some pushes", || self.books().len() > 100);
+            self.trouble.store(true, Ordering::SeqCst);
+            trouble();
+            eventually("a clear refusal", || self.refused.load(Ordering::SeqCst) > 0);
+            thread::sleep(AFTERWARDS / 2);
+            self.settled.store(true, Ordering::SeqCst);
+            let pulled = self.pulled.load(Ordering::SeqCst);
+            thread::sleep(AFTERWARDS / 2);
+            assert!(self.pulled.load(Ordering::SeqCst) > pulled + 10, "pulls stand still");
+            drop(over);
+        });
+    }
+}
+
+/// Ends the load, even when the test has failed.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_disk_that_turns_read_only_under_load_keeps_what_was_acknowledged() {
+    let Some(mut volume) = Volume::on_device(256) else { return };
+    let data = volume.path().join("data");
+    for _ in 0..3 {
+        let server = Stowage::start(&data);
+        let load = Load::new(server.address);
+        load.run(|| volume.break_down());
+        for (path, content) in load.books().iter() {
+            load.pull(path, content);
+        }
+        server.stop();
+
+        volume.mount_again();
+        assert_whole(&data);
+        let server = Stowage::start(&data);
+        let load = Load { address: server.address, ..load };
+        for (path, content) in load.books().iter() {
+            load.pull(path, content);
+        }
+        push_image(&server.client(), "team/after", "latest", b"layer");
+        server.stop();
+        assert_whole(&data);
+    }
+}

@@ -1,0 +1,121 @@
+//! A disk that takes 10 MB/s: the answer to an upload comes soon after its last byte, however much was sent and however
+//! many are at it, because nobody may get far ahead of the disk.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use stowage::model::digest::{Algorithm, Hasher};
+
+use crate::process::{Stowage, assert_whole, note};
+use crate::support::content::{bytes, open_upload};
+use crate::volume::Volume;
+
+const DISK: u64 = 10_000_000;
+/// From the last byte of an upload to the answer.
+const SOON: Duration = Duration::from_secs(8);
+const MIB: usize = 1 << 20;
+
+/// Some content that is made while it is sent, and its digest.
+struct Content {
+    seed: u64,
+    mib: usize,
+}
+
+impl Content {
+    fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        let seed = self.seed << 32;
+        (0..self.mib as u64).map(move |number| bytes(seed + number + 1, MIB))
+    }
+
+    fn digest(&self) -> String {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        self.pieces().for_each(|piece| hasher.update(&piece));
+        hasher.finish().to_string()
+    }
+
+    /// Sends it as one body; how long the answer took from the last byte on.
+    fn send(&self, address: SocketAddr, method: &str, path: &str, expected: u16) -> Duration {
+        let mut stream = TcpStream::connect(address).expect("the server is there");
+        // What the client's own kernel still holds is not sent.
+        set_socket_send_buffer_size(&stream, 64 << 10).expect("the kernel takes it");
+        let length = self.mib * MIB;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("it is sent");
+        for piece in self.pieces() {
+            stream.write_all(&piece).expect("it is sent");
+        }
+        let sent = Instant::now();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{answer}");
+        sent.elapsed()
+    }
+}
+
+/// Sends several blobs at once, as one request each or as docker does; the longest that anybody waited for an answer.
+fn longest_wait(server: &Stowage, contents: &[Content], as_docker: bool) -> Duration {
+    let digests: Vec<String> = contents.iter().map(Content::digest).collect();
+    let begun = Instant::now();
+    let waits = thread::scope(|scope| {
+        let sends = contents.iter().zip(&digests).map(|(content, digest)| {
+            scope.spawn(move || {
+                if !as_docker {
+                    let path = format!("/v2/team/app/blobs/uploads/?digest={digest}");
+                    return content.send(server.address, "POST", &path, 201);
+                }
+                let client = server.client();
+                let upload = open_upload(&client, "team/app");
+                let patched = content.send(server.address, "PATCH", &upload, 202);
+                let closing = Instant::now();
+                client.put(&format!("{upload}?digest={digest}"), b"").expect(201);
+                patched.max(closing.elapsed())
+            })
+        });
+        let sends: Vec<_> = sends.collect();
+        sends.into_iter().map(|send| send.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let mib: usize = contents.iter().map(|content| content.mib).sum();
+    note(&format!("{} uploads, {mib} MiB in {:?}, waited {waits:?}", contents.len(), begun.elapsed()));
+    let least = Duration::from_millis((mib * MIB) as u64 * 800 / DISK);
+    assert!(begun.elapsed() > least, "the disk is not slow: {:?} for {mib} MiB", begun.elapsed());
+    waits.into_iter().max().expect("one at least")
+}
+
+fn uploads_to_a_slow_disk(mib: &[usize], as_docker: bool) {
+    let room = mib.iter().sum::<usize>() as u64 + 200;
+    let Some(volume) = Volume::on_device(room) else { return };
+    let data = volume.path().join("data");
+    let server = Stowage::start(&data);
+    let contents: Vec<Content> = (1..).zip(mib).map(|(seed, &mib)| Content { seed, mib }).collect();
+    {
+        let Some(_brake) = volume.slow_down(DISK) else { return };
+        let longest = longest_wait(&server, &contents, as_docker);
+        assert!(longest < SOON, "{longest:?}");
+    }
+    server.stop();
+    assert_whole(&data);
+}
+
+#[test]
+fn four_uploads_at_once_to_a_slow_disk_are_answered_soon_after_their_last_bytes() {
+    uploads_to_a_slow_disk(&[36; 4], false);
+}
+
+#[test]
+#[ignore = "it takes five minutes and 2.2 GB of memory"]
+fn a_blob_of_2_gb_to_a_slow_disk_is_answered_soon_after_its_last_byte() {
+    uploads_to_a_slow_disk(&[2048], true);
+}
+
+#[test]
+#[ignore = "it takes four minutes"]
+fn four_long_uploads_to_a_slow_disk_are_answered_soon_after_their_last_bytes() {
+    for (mib, as_docker) in [(&[150; 4], true), (&[300, 10, 200, 40], false)] {
+        uploads_to_a_slow_disk(mib, as_docker);
+    }
+}
