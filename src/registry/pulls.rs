@@ -132,14 +132,14 @@ mod tests {
         for number in 0..MOST + 10 {
             counter.count(RepoId(1), digest(number), 1);
         }
-        let counted = counter.take();
-        assert_eq!(counted.len(), MOST);
+        let taken = counter.take();
+        assert_eq!(taken.len(), MOST);
         counter.count(RepoId(1), digest(MOST + 10), 1);
         counter.count(RepoId(1), digest(0), 3);
-        counter.give_back(&counted);
-        let counted: HashMap<_, _> = counter.take().into_iter().collect();
-        assert_eq!(counted.len(), MOST);
-        assert_eq!(counted[&(RepoId(1), digest(0))], Pulls { count: 2, last_ms: 3 });
-        assert_eq!(counted[&(RepoId(1), digest(MOST + 10))], Pulls { count: 1, last_ms: 1 });
+        counter.give_back(&taken);
+        let all: HashMap<_, _> = counter.take().into_iter().collect();
+        assert_eq!(all.len(), MOST);
+        assert_eq!(all[&(RepoId(1), digest(0))], Pulls { count: 2, last_ms: 3 });
+        assert_eq!(all[&(RepoId(1), digest(MOST + 10))], Pulls { count: 1, last_ms: 1 });
     }
 }
