@@ -12,11 +12,7 @@ const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
 const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) fn start(app: &Arc<App>) {
-    every(app, STORE_PULLS_EVERY, |app| async move {
-        if let Err(error) = app.registry.store_pulls(&app.auth.system("pulls")).await {
-            tracing::warn!(%error, "counted pulls were not stored");
-        }
-    });
+    app.registry.spawn(store_pulls(Arc::downgrade(app)));
     every(app, EXPIRE_UPLOADS_EVERY, |app| async move {
         if let Err(error) = app.registry.expire_uploads(&app.auth.system("uploads")).await {
             tracing::warn!(%error, "idle uploads could not be ended");
@@ -32,6 +28,22 @@ pub(super) fn start(app: &Arc<App>) {
             Err(error) => tracing::warn!(%error, "old refresh tokens could not be removed"),
         }
     });
+}
+
+/// Writes counted pulls every now and then, and when they are many.
+async fn store_pulls(weak: Weak<App>) {
+    loop {
+        let Some(many) = weak.upgrade().map(|app| app.registry.pulls_are_many()) else { return };
+        // Which of both it was does not matter.
+        let _ = tokio::time::timeout(STORE_PULLS_EVERY, many).await;
+        let Some(app) = weak.upgrade() else { return };
+        if let Err(error) = app.registry.store_pulls(&app.auth.system("pulls")).await {
+            tracing::warn!(%error, "counted pulls were not stored");
+            drop(app);
+            // They are many as long as they cannot be written.
+            tokio::time::sleep(STORE_PULLS_EVERY).await;
+        }
+    }
 }
 
 /// Repeats `step` on the app's runtime for as long as the app is there. A worker holds it only while it works, so that

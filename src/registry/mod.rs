@@ -151,19 +151,23 @@ impl Registry {
         }
     }
 
-    /// Writes the pulls that were counted since the last call.
+    /// Ends when so many pulls were counted that [`Registry::store_pulls`] should be called.
+    pub fn pulls_are_many(&self) -> impl Future<Output = ()> + use<> {
+        self.pulls.are_many()
+    }
+
+    /// Writes the pulls that were counted since the last call, some at a time: pushes get in between.
     pub async fn store_pulls(&self, _grant: &Grant<System>) -> Result<(), RegistryError> {
         let counted = self.pulls.take();
-        if counted.is_empty() {
-            return Ok(());
+        for (index, part) in counted.chunks(pulls::AT_ONCE).enumerate() {
+            let part = part.to_vec();
+            let result = self.meta.write(move |tx| pulls::store(tx, &part)).await;
+            if let Err(error) = result {
+                self.pulls.give_back(&counted[index * pulls::AT_ONCE..]);
+                return Err(error.into());
+            }
         }
-        let counted = Arc::new(counted);
-        let stored = Arc::clone(&counted);
-        let result = self.meta.write(move |tx| pulls::store(tx, &stored)).await;
-        if result.is_err() {
-            self.pulls.give_back(&counted);
-        }
-        Ok(result?)
+        Ok(())
     }
 
     /// Ends what is under way: uploads are brought to a checkpoint. Call it when no request runs any more.

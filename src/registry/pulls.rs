@@ -1,8 +1,13 @@
-//! Pulls are counted in memory and written every half minute: a pull never waits for the disk.
+//! Pulls are counted in memory and written every half minute, or when there are many: a pull never waits for the disk.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::future::Future;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+
+use tokio::sync::Notify;
 
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
@@ -12,37 +17,73 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Pulls;
 use crate::store::meta::tables;
 
+/// Pulled manifests at which it is time to write.
+const MANY: usize = 20_000;
+/// Pulled manifests that are remembered at most, some 12 MiB: while nothing can be written, or not as fast, pulls of
+/// further ones are not counted.
+const MOST: usize = 100_000;
+/// Manifests whose pulls are written in one change: whoever pushes meanwhile waits for one of these at most.
+pub(super) const AT_ONCE: usize = 1_000;
+
+/// A manifest in a repository, and its pulls.
+pub(super) type Counted = ((RepoId, Digest), Pulls);
+
 /// Pulls since the last time they were written.
 #[derive(Default)]
 pub(super) struct PullCounter {
     counts: Mutex<HashMap<(RepoId, Digest), Pulls>>,
+    many: Arc<Notify>,
 }
 
 impl PullCounter {
     pub(super) fn count(&self, repository: RepoId, digest: Digest, wall_ms: u64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let pulls = counts.entry((repository, digest)).or_default();
-        pulls.count += 1;
-        pulls.last_ms = wall_ms;
-    }
-
-    /// Counts what could not be written once more.
-    pub(super) fn give_back(&self, counted: &[((RepoId, Digest), Pulls)]) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, pulls) in counted {
-            let sum = counts.entry(*key).or_default();
-            sum.count += pulls.count;
-            sum.last_ms = sum.last_ms.max(pulls.last_ms);
+        add(&mut counts, (repository, digest), Pulls { count: 1, last_ms: wall_ms });
+        if counts.len() == MANY {
+            self.many.notify_one();
         }
     }
 
-    pub(super) fn take(&self) -> Vec<((RepoId, Digest), Pulls)> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    /// Ends when it is time to write what was counted.
+    pub(super) fn are_many(&self) -> impl Future<Output = ()> + use<> {
+        let many = Arc::clone(&self.many);
+        async move { many.notified().await }
+    }
+
+    /// Counts what could not be written once more.
+    pub(super) fn give_back(&self, counted: &[Counted]) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, pulls) in counted {
+            add(&mut counts, *key, *pulls);
+        }
+    }
+
+    /// What was counted, in the order in which it is stored.
+    pub(super) fn take(&self) -> Vec<Counted> {
+        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut counted: Vec<_> = counts.into_iter().collect();
+        counted.sort_unstable_by_key(|((repository, digest), _)| (repository.0, *digest));
+        counted
+    }
+}
+
+fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pulls: Pulls) {
+    let remembered = counts.len();
+    match counts.entry(key) {
+        Entry::Occupied(mut sum) => {
+            let sum = sum.get_mut();
+            sum.count += pulls.count;
+            sum.last_ms = sum.last_ms.max(pulls.last_ms);
+        }
+        Entry::Vacant(place) if remembered < MOST => {
+            place.insert(pulls);
+        }
+        Entry::Vacant(_) => {}
     }
 }
 
 /// Adds counted pulls to the stored ones; those of manifests that are gone are dropped.
-pub(super) fn store(tx: &WriteTx<'_>, counted: &[((RepoId, Digest), Pulls)]) -> Result<(), StoreError> {
+pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
         let key = digest.key();
         if tx.get(&tables::MANIFEST, (repository.0, &key[..]))?.is_none() {
@@ -53,4 +94,52 @@ pub(super) fn store(tx: &WriteTx<'_>, counted: &[((RepoId, Digest), Pulls)]) -> 
         tx.put(&tables::PULLS, (repository.0, &key[..]), &sum)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::digest::Algorithm;
+
+    fn digest(number: usize) -> Digest {
+        Digest::of(Algorithm::Sha256, &number.to_be_bytes())
+    }
+
+    fn is_time(counter: &PullCounter) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waited = async { tokio::time::timeout(Duration::ZERO, counter.are_many()).await };
+        runtime.block_on(waited).is_ok()
+    }
+
+    #[test]
+    fn many_pulled_manifests_are_written_before_their_time() {
+        let counter = PullCounter::default();
+        for number in 1..MANY {
+            counter.count(RepoId(1), digest(number), 1);
+            counter.count(RepoId(1), digest(number), 2);
+        }
+        assert!(!is_time(&counter));
+        counter.count(RepoId(1), digest(0), 1);
+        assert!(is_time(&counter));
+        assert!(!is_time(&counter), "once is enough");
+    }
+
+    #[test]
+    fn pulls_that_cannot_be_written_take_bounded_memory_and_known_ones_are_counted_on() {
+        let counter = PullCounter::default();
+        for number in 0..MOST + 10 {
+            counter.count(RepoId(1), digest(number), 1);
+        }
+        let taken = counter.take();
+        assert_eq!(taken.len(), MOST);
+        counter.count(RepoId(1), digest(MOST + 10), 1);
+        counter.count(RepoId(1), digest(0), 3);
+        counter.give_back(&taken);
+        let all: HashMap<_, _> = counter.take().into_iter().collect();
+        assert_eq!(all.len(), MOST);
+        assert_eq!(all[&(RepoId(1), digest(0))], Pulls { count: 2, last_ms: 3 });
+        assert_eq!(all[&(RepoId(1), digest(MOST + 10))], Pulls { count: 1, last_ms: 1 });
+    }
 }

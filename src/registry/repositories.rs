@@ -11,11 +11,15 @@ use crate::model::names::ProjectId;
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
 use crate::store::meta::ROOT_PROJECT;
+use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Repository;
 use crate::store::meta::tables;
+
+/// Numbers of repositories that are looked at together.
+const LOOKED_AT_ONCE: u64 = 1_000;
 
 /// Checks the grant again in the transaction and returns the number of its repository, which is made if need be.
 pub(super) fn ensure<A>(tx: &WriteTx<'_>, grant: &Grant<A>) -> Result<RepoId, RegistryError>
@@ -79,18 +83,32 @@ pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
     Ok(!uploads)
 }
 
-/// The repositories in which nothing is.
-pub(super) fn bare(tx: &impl Tx) -> Result<Vec<RepoId>, StoreError> {
-    let mut ids = Vec::new();
-    tx.scan(&tables::REPOSITORY, Bound::Unbounded, Bound::Unbounded, |id, _| {
-        ids.push(RepoId(id));
-        ControlFlow::Continue(())
-    })?;
+/// The repositories in which nothing is. Every other one but those of uploads has a row of usage, so the numbers of rows
+/// tell how many are to be looked for. They were made last, so the newest are looked at first: the work does not grow
+/// with the repositories that are there.
+pub(super) fn bare(tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
+    let all = tx.count(&tables::REPOSITORY)?;
+    let mut wanted = all.saturating_sub(tx.count(&tables::USAGE_REPOSITORY)?);
+    let clock = tx.get(&tables::CLOCK, ())?.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?;
+    let mut end = clock.last_id;
     let mut bare = Vec::new();
-    for id in ids {
-        if is_bare(tx, id)? {
-            bare.push(id);
+    while wanted > 0 && end > 0 {
+        let start = end.saturating_sub(LOOKED_AT_ONCE);
+        let mut ids = Vec::new();
+        tx.scan(&tables::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(end), |id, _| {
+            ids.push(id);
+            ControlFlow::Continue(())
+        })?;
+        for id in ids.into_iter().rev() {
+            if wanted == 0 || tx.has(&tables::USAGE_REPOSITORY, id)? {
+                continue;
+            }
+            wanted -= 1;
+            if is_bare(tx, RepoId(id))? {
+                bare.push(RepoId(id));
+            }
         }
+        end = start;
     }
     Ok(bare)
 }

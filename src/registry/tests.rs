@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod healing;
 mod histories;
+mod leftovers;
 mod model;
 mod rebuilding;
 mod samples;

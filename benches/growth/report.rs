@@ -1,0 +1,240 @@
+//! What was found, within which bounds it has to be, and how it is told.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::dumps::Dumped;
+use crate::requests::Request;
+use crate::round::Round;
+use crate::server::Ran;
+use crate::starts::{Before, StartUp};
+
+/// How much slower a request may be in the grown store.
+const SLOWER: f64 = 1.5;
+/// How long a start may take.
+const START: Duration = Duration::from_secs(1);
+/// How much memory the server may use.
+const MEMORY: u64 = 150 << 20;
+
+/// A request, measured in both stores in turns.
+pub(crate) struct Row {
+    pub(crate) request: Request,
+    /// The rounds of the small store and of the grown one; only the grown one where the small one has too little.
+    pub(crate) rounds: [Vec<Round>; 2],
+    pub(crate) failure: Option<String>,
+}
+
+/// Everything that was found.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) setting: Value,
+    pub(crate) rows: Vec<Row>,
+    /// For each kind of start those of the small store and of the grown one.
+    pub(crate) starts: Vec<(Before, [Vec<StartUp>; 2])>,
+    /// The memory of both servers at its highest under load, in bytes.
+    pub(crate) peaks: Option<[u64; 2]>,
+    pub(crate) dumps: Option<[Dumped; 2]>,
+    pub(crate) rebuild: Option<Ran>,
+    pub(crate) fsck: Option<Ran>,
+}
+
+impl Row {
+    fn median(&self, store: usize, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
+        median(self.rounds[store].iter().filter_map(figure).collect())
+    }
+
+    /// How much slower the grown store is: the median of the rounds, each compared within itself.
+    fn slower(&self) -> Option<f64> {
+        let [small, grown] = &self.rounds;
+        median(small.iter().zip(grown).map(|(small, grown)| small.rate / grown.rate).collect())
+    }
+
+    fn dearer(&self) -> Option<f64> {
+        let cpu = |store| self.median(store, |round| round.cpu_per_operation);
+        Some(cpu(1)? / cpu(0)?)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn took(starts: &[StartUp]) -> Duration {
+    let mut times: Vec<_> = starts.iter().map(|start| start.took).collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn peak(starts: &[StartUp]) -> u64 {
+    starts.iter().map(|start| start.peak).max().unwrap_or(0)
+}
+
+impl Report {
+    /// What is not as it has to be.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        for row in &self.rows {
+            if let Some(failure) = &row.failure {
+                missed.push(format!("VOID {}: {failure}", row.request.name()));
+            } else if let Some(slower) = row.slower().filter(|slower| *slower > SLOWER) {
+                missed.push(format!("{}: {slower:.2} times slower, more than {SLOWER}", row.request.name()));
+            }
+        }
+        for (before, [_, grown]) in &self.starts {
+            let took = took(grown);
+            if took > START {
+                missed.push(format!("start-up {}: {took:.2?}, more than {START:?}", before.name()));
+            }
+        }
+        for (when, bytes) in self.memory() {
+            if bytes > MEMORY {
+                missed.push(format!("memory {when}: {} MiB, more than {} MiB", bytes >> 20, MEMORY >> 20));
+            }
+        }
+        missed
+    }
+
+    /// The server's memory on the grown store at its highest, and when.
+    fn memory(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for (before, [_, grown]) in &self.starts {
+            all.push((format!("at the start {}", before.name()), peak(grown)));
+        }
+        all.extend(self.peaks.map(|[_, grown]| ("under load".to_owned(), grown)));
+        for (name, dump) in
+            ["in the first dump", "in the next dump"].into_iter().zip(self.dumps.iter().flatten())
+        {
+            all.push((name.to_owned(), dump.peak));
+        }
+        all
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.rows.is_empty() {
+            text += "| request | small | grown | slower | server CPU | CPU | p99 ms |\n|---|--:|--:|--:|--:|--:|--:|\n";
+        }
+        for row in &self.rows {
+            let rate =
+                |store| figure(row.median(store, |round| Some(round.rate)), |rate| format!("{rate:.0}/s"));
+            let cpu = |store| {
+                figure(row.median(store, |round| round.cpu_per_operation), |cpu| format!("{:.0}", cpu * 1e6))
+            };
+            let p99 = |store| {
+                let late = row.median(store, |round| Some(round.p99.as_secs_f64()));
+                figure(late, |late| format!("{:.1}", late * 1e3))
+            };
+            let times = |ratio: Option<f64>| figure(ratio, |ratio| format!("{ratio:.2}x"));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | **{}** | {} / {} µs | {} | {} / {} |",
+                row.request.name(),
+                rate(0),
+                rate(1),
+                times(row.slower()),
+                cpu(0),
+                cpu(1),
+                times(row.dearer()),
+                p99(0),
+                p99(1),
+            );
+        }
+        if !self.starts.is_empty() {
+            text += "\n| start-up | small | grown | memory MiB |\n|---|--:|--:|--:|\n";
+        }
+        for (before, [small, grown]) in &self.starts {
+            let _ = writeln!(
+                text,
+                "| {} | {} ms | {} ms | {} / {} |",
+                before.name(),
+                took(small).as_millis(),
+                took(grown).as_millis(),
+                peak(small) >> 20,
+                peak(grown) >> 20
+            );
+        }
+        if let Some([small, grown]) = self.peaks {
+            let _ = writeln!(text, "\nmemory under load: {} / {} MiB", small >> 20, grown >> 20);
+        }
+        for (name, dump) in ["first dump", "next dump"].into_iter().zip(self.dumps.iter().flatten()) {
+            let _ = writeln!(
+                text,
+                "{name}: {:.1} s, {} MB written, {} MiB of memory; p99 of manifest GETs {:.1} ms before, {:.1} ms meanwhile, {:.1} ms at its worst",
+                dump.took.as_secs_f64(),
+                dump.bytes / 1_000_000,
+                dump.peak >> 20,
+                dump.before.as_secs_f64() * 1e3,
+                dump.during.as_secs_f64() * 1e3,
+                dump.worst.as_secs_f64() * 1e3,
+            );
+        }
+        if let Some(ran) = &self.rebuild {
+            let (seconds, peak) = (ran.took.as_secs_f64(), ran.peak >> 20);
+            let _ = writeln!(text, "rebuild: {seconds:.1} s, {peak} MiB of memory");
+        }
+        // A process of its own looks at the store, whose memory is not seen.
+        if let Some(ran) = &self.fsck {
+            let _ = writeln!(text, "fsck: {:.1} s", ran.took.as_secs_f64());
+        }
+        for missed in self.missed() {
+            let _ = writeln!(text, "\nMISSED {missed}");
+        }
+        text
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let store = |row: &Row, store: usize| {
+            json!({
+                "rates": row.rounds[store].iter().map(|round| round.rate).collect::<Vec<_>>(),
+                "rate": row.median(store, |round| Some(round.rate)),
+                "cpu_us": row.median(store, |round| Some(round.cpu_per_operation? * 1e6)),
+                "p50_ms": row.median(store, |round| Some(round.p50.as_secs_f64() * 1e3)),
+                "p99_ms": row.median(store, |round| Some(round.p99.as_secs_f64() * 1e3)),
+            })
+        };
+        let starts = |starts: &[StartUp]| {
+            json!({
+                "ms": starts.iter().map(|start| start.took.as_millis()).collect::<Vec<_>>(),
+                "peak_bytes": peak(starts),
+            })
+        };
+        let ran = |ran: &Option<Ran>| {
+            ran.as_ref().map(|ran| json!({ "seconds": ran.took.as_secs_f64(), "peak_bytes": ran.peak }))
+        };
+        json!({
+            "setting": self.setting,
+            "requests": self.rows.iter().map(|row| json!({
+                "request": row.request.name(),
+                "small": store(row, 0),
+                "grown": store(row, 1),
+                "slower": row.slower(),
+                "cpu_ratio": row.dearer(),
+                "failure": row.failure,
+            })).collect::<Vec<_>>(),
+            "starts": self.starts.iter().map(|(before, [small, grown])| json!({
+                "before": before.name(),
+                "small": starts(small),
+                "grown": starts(grown),
+            })).collect::<Vec<_>>(),
+            "peaks_under_load": self.peaks,
+            "dumps": self.dumps.iter().flatten().map(|dump| json!({
+                "seconds": dump.took.as_secs_f64(),
+                "bytes": dump.bytes,
+                "peak_bytes": dump.peak,
+                "p99_before_ms": dump.before.as_secs_f64() * 1e3,
+                "p99_during_ms": dump.during.as_secs_f64() * 1e3,
+                "p99_worst_ms": dump.worst.as_secs_f64() * 1e3,
+            })).collect::<Vec<_>>(),
+            "rebuild": ran(&self.rebuild),
+            "fsck_seconds": self.fsck.as_ref().map(|ran| ran.took.as_secs_f64()),
+            "missed": self.missed(),
+        })
+    }
+}
+
+fn figure(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), text)
+}

@@ -1,0 +1,251 @@
+//! Fills a store with a layout: the rows and the files that as many pushes leave, many of them in one transaction.
+//!
+//! A push at a time costs a third of a millisecond of the one writer, a quarter of an hour for a million. So the rows are
+//! made here, with the types of `store::meta`; the test of this seeding is that `stowage fsck` finds every count and every
+//! link as it should be (`tests/growth`). There are no events: consumers have seen them.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::config::Config;
+use stowage::model::digest::{AnyDigest, Digest};
+use stowage::model::names::{ProjectId, UploadId};
+use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
+use stowage::store::meta::faulty::Faults;
+use stowage::store::meta::rows::{
+    Blob, BlobState, Link, Manifest, Referrer, Repository, Tag, TagChange, Usage,
+};
+use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, tables};
+
+use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, layer, tag_name};
+
+/// Manifests of one transaction, more or less.
+const AT_ONCE: usize = 20_000;
+/// Who has pushed, and when.
+const BY: &str = "anonymous";
+const AT_MS: u64 = 1_750_000_000_000;
+
+/// Opens a store, or makes it, as a server does. `calls` counts those to the database's file.
+pub(crate) fn open(dir: &Path, cache: &str, calls: Option<Arc<Faults>>) -> Result<Arc<App>, String> {
+    let mut config = Config::default();
+    config.storage.metadata_cache = cache.parse().map_err(|_| "no size")?;
+    config.storage.dumps.every = "0s".parse().map_err(|_| "no duration")?;
+    config.storage.min_free = "0".parse().map_err(|_| "no size")?;
+    let start = Start {
+        config,
+        data_dir: dir.to_owned(),
+        open_registry: true,
+        first_admin: FirstAdmin::No,
+        hooks: Hooks { meta_faults: calls, ..Hooks::default() },
+    };
+    App::open(start).map_err(|error| error.to_string())
+}
+
+/// Opens the metadata alone.
+pub(crate) fn open_meta(
+    dir: &Path,
+    cache_bytes: usize,
+    runtime: &tokio::runtime::Handle,
+    calls: Option<Arc<Faults>>,
+) -> Result<Meta, String> {
+    let options = Options {
+        data_dir: dir.to_owned(),
+        cache_bytes,
+        wall: || AT_MS,
+        sync_shard: Arc::new(|_| Ok(())),
+        runtime: runtime.clone(),
+        faults: calls,
+        on_repair: log_repair,
+    };
+    Meta::open(options).map_err(|error| error.to_string())
+}
+
+/// Makes a store and fills it. `hear` is told how many manifests there are, now and then.
+pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, hear: &dyn Fn(usize)) -> Result<(), String> {
+    open(dir, "64MiB", None)?.close();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let stamps = blobs(dir, layout)?;
+    hear(0);
+    let meta = open_meta(dir, 1 << 30, runtime.handle(), None)?;
+    let mut first = 0;
+    while first < layout.repositories.len() {
+        let enough = layout.repositories[first].manifests.start + AT_ONCE;
+        let many = layout.repositories[first..].partition_point(|row| row.manifests.start < enough);
+        let range = first..first + many;
+        let (part, here, stamps) = (range.clone(), Arc::clone(layout), Arc::clone(&stamps));
+        let written = runtime.block_on(
+            meta.write(move |tx| Seeding { tx, layout: &here, stamps: &stamps }.repositories(part.clone())),
+        );
+        written.map_err(|error: StoreError| error.to_string())?;
+        first = range.end;
+        hear(layout.repositories[first - 1].manifests.end);
+    }
+    meta.close();
+    Ok(())
+}
+
+/// Writes the files of all layers and of the config, which comes last, and tells what they look like.
+fn blobs(dir: &Path, layout: &Layout) -> Result<Arc<Vec<Stamp>>, String> {
+    let files = FileBlobs::open(dir).map_err(|error| error.to_string())?;
+    let contents = (0..layout.repositories.len()).map(layer).chain([config().to_vec()]);
+    let stamps = contents.map(|content| {
+        let (id, digest) = (UploadId::random(), digest_of(&content));
+        files.create(id)?.append(&[Bytes::from(content)])?;
+        files.publish(id, &digest)?;
+        Ok(files.open(&digest)?.map(|file| file.stamp()).unwrap_or_default())
+    });
+    let stamps: std::io::Result<Vec<_>> = stamps.collect();
+    stamps.map(Arc::new).map_err(|error| error.to_string())
+}
+
+struct Seeding<'a, 't> {
+    tx: &'a WriteTx<'t>,
+    layout: &'a Layout,
+    stamps: &'a [Stamp],
+}
+
+impl Seeding<'_, '_> {
+    fn repositories(&self, range: Range<usize>) -> Result<(), StoreError> {
+        let is_last = range.end == self.layout.repositories.len();
+        // Rows whose keys begin with a digest are written in the order of their keys: neighbours share a page.
+        let mut bodies = Vec::new();
+        for number in range {
+            self.repository(number, &mut bodies)?;
+        }
+        bodies.sort_unstable_by_key(|(digest, ..)| *digest);
+        for (digest, id, body) in bodies {
+            self.tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(body.into_bytes()))?;
+            self.tx.put(&tables::MANIFEST_REPO, (&digest.key()[..], id), &())?;
+        }
+        if is_last { self.totals() } else { Ok(()) }
+    }
+
+    fn repository(&self, number: usize, bodies: &mut Vec<(Digest, u64, String)>) -> Result<(), StoreError> {
+        let repository = &self.layout.repositories[number];
+        let (tx, id) = (self.tx, self.tx.next_id());
+        let row =
+            Repository { name: repository.name.clone(), project: ProjectId(ROOT_PROJECT), created_ms: AT_MS };
+        tx.put(&tables::REPOSITORY, id, &row)?;
+        tx.put(&tables::REPOSITORY_NAME, repository.name.as_str(), &id)?;
+        tx.put(&tables::CATALOG, repository.name.as_str(), &())?;
+        let layer = layer(number);
+        self.blob(&layer, self.stamps[number], 1)?;
+        let held = [digest_of(config()), digest_of(&layer)];
+        for digest in held {
+            let references = repository.manifests.len() as u64;
+            let link = Link { present: true, references, ..Link::default() };
+            tx.put(&tables::LINK, (id, &digest.key()[..]), &link)?;
+            tx.put(&tables::BLOB_LINK, (&digest.key()[..], id), &())?;
+        }
+        let mut digests = Vec::new();
+        let mut manifest_bytes = 0;
+        for manifest in 0..repository.manifests.len() {
+            let body = self.layout.manifest(number, manifest);
+            let digest = digest_of(body.as_bytes());
+            manifest_bytes += body.len() as u64;
+            let is_tagged = manifest < repository.tags.len();
+            let subject = self.layout.subject(number, manifest).then(|| digests[0]);
+            self.manifest(id, digest, body.len() as u64, &held, subject, is_tagged)?;
+            digests.push(digest);
+            bodies.push((digest, id, body));
+        }
+        for tag in 0..repository.tags.len() {
+            self.tag(id, &tag_name(tag), digests[self.layout.tagged(number, tag)])?;
+        }
+        let usage = Usage {
+            blobs: 2,
+            bytes: (layer.len() + config().len()) as u64,
+            unique_bytes: layer.len() as u64,
+            manifests: repository.manifests.len() as u64,
+            manifest_bytes,
+            tags: repository.tags.len() as u64,
+        };
+        tx.put(&tables::USAGE_REPOSITORY, id, &usage)?;
+        tx.put(&tables::DIRTY_REPOSITORY, id, &tx.next_sequence())
+    }
+
+    fn blob(&self, content: &[u8], verified: Stamp, holders: u64) -> Result<(), StoreError> {
+        let blob = Blob {
+            size: content.len() as u64,
+            state: BlobState::Present,
+            generation: 1,
+            verified,
+            stored_ms: AT_MS,
+            free_since: None,
+        };
+        let key = digest_of(content).key();
+        self.tx.put(&tables::BLOB, &key[..], &blob)?;
+        self.tx.put(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT), &holders)
+    }
+
+    fn manifest(
+        &self,
+        id: u64,
+        digest: Digest,
+        size: u64,
+        held: &[Digest],
+        subject: Option<Digest>,
+        is_tagged: bool,
+    ) -> Result<(), StoreError> {
+        let row = Manifest {
+            media_type: MANIFEST_TYPE.to_owned(),
+            size,
+            depth: 0,
+            blobs: held.iter().map(|digest| AnyDigest::from(*digest)).collect(),
+            children: Vec::new(),
+            subject: subject.map(AnyDigest::from),
+            sequence: self.tx.next_sequence(),
+            pushed_ms: AT_MS,
+            untagged_since: (!is_tagged).then_some(0),
+            corrupt: false,
+        };
+        self.tx.put(&tables::MANIFEST, (id, &digest.key()[..]), &row)?;
+        let Some(subject) = subject else { return Ok(()) };
+        let referrer = Referrer {
+            media_type: MANIFEST_TYPE.to_owned(),
+            size,
+            artifact_type: Some(ARTIFACT_TYPE.to_owned()),
+            annotated: true,
+        };
+        self.tx.put(&tables::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
+    }
+
+    fn tag(&self, id: u64, name: &str, digest: Digest) -> Result<(), StoreError> {
+        let (tx, sequence) = (self.tx, self.tx.next_sequence());
+        tx.put(&tables::TAG, (id, name), &Tag { digest, sequence, pushed_ms: AT_MS, by: BY.to_owned() })?;
+        tx.put(&tables::TAG_BY_DIGEST, (id, &digest.key()[..], name), &())?;
+        tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &name.to_owned())?;
+        let change = TagChange {
+            old: None,
+            new: Some(digest),
+            by: BY.to_owned(),
+            address: String::new(),
+            at_ms: AT_MS,
+        };
+        tx.put(&tables::TAG_HISTORY, (id, name, sequence), &change)
+    }
+
+    /// What all repositories come to, and the config that all hold.
+    fn totals(&self) -> Result<(), StoreError> {
+        let all = self.layout.repositories.len();
+        self.blob(config(), self.stamps[all], all as u64)?;
+        let bodies = |number: usize| {
+            let count = self.layout.repositories[number].manifests.len();
+            (0..count).map(move |manifest| self.layout.manifest(number, manifest).len() as u64)
+        };
+        let bytes = (0..all).map(|number| layer(number).len() as u64).sum::<u64>() + config().len() as u64;
+        let usage = Usage {
+            blobs: all as u64 + 1,
+            bytes,
+            unique_bytes: bytes,
+            manifests: self.layout.sizes.manifests as u64,
+            manifest_bytes: (0..all).flat_map(bodies).sum(),
+            tags: self.layout.sizes.tags as u64,
+        };
+        self.tx.put(&tables::USAGE_PROJECT, ROOT_PROJECT, &usage)
+    }
+}

@@ -1,0 +1,48 @@
+//! What uploads leave that came to nothing is found at the next start, however much came after it.
+
+use super::*;
+use crate::auth::Push;
+use crate::model::digest::Algorithm;
+use crate::model::names::ProjectId;
+use crate::store::meta::rows::{Repository as Row, Usage};
+use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
+
+/// More than are looked at together.
+const LATER: u64 = 2_500;
+
+fn repositories(server: &Server<'_>) -> u64 {
+    server.meta.get(|tx| tx.count(&tables::REPOSITORY)).unwrap()
+}
+
+fn id(server: &Server<'_>, name: &str) -> Option<u64> {
+    server.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, name)).unwrap()
+}
+
+#[test]
+fn an_empty_repository_is_found_behind_thousands_that_came_later() {
+    let place = Place::new();
+    let server = place.open(true);
+    for name in ["left", "left/too"] {
+        let grant = server.grant::<Push>(name);
+        server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
+    }
+    let content = b"content";
+    server.push_blob("kept", content, Digest::of(Algorithm::Sha256, content)).unwrap();
+    server.forge(|tx| {
+        for number in 0..LATER {
+            let (id, name) = (tx.next_id(), format!("later{number}"));
+            tx.put(&tables::REPOSITORY_NAME, name.as_str(), &id)?;
+            tx.put(&tables::REPOSITORY, id, &Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 })?;
+            tx.put(&tables::USAGE_REPOSITORY, id, &Usage { tags: 1, ..Usage::default() })?;
+        }
+        Ok(())
+    });
+    server.stop();
+
+    let server = place.open(true);
+    assert_eq!(repositories(&server), LATER + 3);
+    server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    assert_eq!(repositories(&server), LATER + 1);
+    assert_eq!((id(&server, "left"), id(&server, "left/too")), (None, None));
+    assert!(id(&server, "kept").is_some());
+}
