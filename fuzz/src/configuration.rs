@@ -47,7 +47,7 @@ fn write(file: &mut String, key: &str, value: &Value) {
                 write(file, &key, value);
             }
         }
-        value => file.push_str(&format!("{key} = {value}\n").replace('\u{7f}', "\\u007f")),
+        value => file.extend([key, " = ", &value.to_string().replace('\u{7f}', "\\u007f"), "\n"]),
     }
 }
 

@@ -196,6 +196,6 @@ fn written(manifest: &Manifest) -> Vec<u8> {
     // Not through a map of the library's, which would sort the keys.
     let annotations = serde_json::to_string(&manifest.annotations).expect("strings are JSON");
     text.truncate(text.len() - 1);
-    text.push_str(&format!(",\"annotations\":{annotations}}}"));
+    text.extend([",\"annotations\":", &annotations, "}"]);
     text.into_bytes()
 }

@@ -102,7 +102,8 @@ fn decoded(path: &str) -> Option<String> {
 
 /// The path of a route with every letter of its variable parts escaped.
 fn written(route: &Route) -> String {
-    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let escaped =
+        |text: &str| text.bytes().fold(String::new(), |escaped, byte| format!("{escaped}%{byte:02x}"));
     let (name, tail) = (escaped(&route.name), escaped(&route.tail));
     match route.shape {
         Shape::Base => "/v2/".to_owned(),
@@ -139,7 +140,7 @@ fn check_query(text: &str) {
     names.dedup();
     for name in &names {
         for value in query.all(name) {
-            again.push_str(&format!("&{}={}", escape(name), escape(value)));
+            again.extend(["&", &escape(name), "=", &escape(value)]);
         }
     }
     let link = Query::parse(again.trim_start_matches('&'));

@@ -15,8 +15,9 @@ fn fuzz(part: &str) -> PathBuf {
 /// The names of what is in a directory, which must have something in it.
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let names: BTreeSet<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().expect("a name in UTF-8")).collect();
+    let names: BTreeSet<String> = entries
+        .map(|entry| entry.expect("a readable entry").file_name().into_string().expect("a name in UTF-8"))
+        .collect();
     assert!(!names.is_empty(), "{} is empty", directory.display());
     names
 }
