@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub enum Json {
     List(Vec<Json>),
     /// An object, with all its keys in their order.
     Object(Vec<(String, Json)>),
+    /// A value under a key that follows the grammar and that no type can hold, such as half of a surrogate pair.
+    Unreadable,
 }
 
 impl Json {
@@ -120,8 +123,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut pairs = Vec::new();
-        while let Some(pair) = map.next_entry()? {
-            pairs.push(pair);
+        while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            pairs.push((key, Json::parse(value.get().as_bytes()).unwrap_or(Json::Unreadable)));
         }
         Ok(Json::Object(pairs))
     }
