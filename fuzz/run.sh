@@ -49,7 +49,7 @@ search() {
 # line TARGET: what the log of a target says at its end.
 line() {
     local log=$logs/$1.log last
-    last=$(grep -E '^#[0-9]+\s.* cov: ' "$log" | tail -1)
+    last=$({ grep -E '^#[0-9]+\s.* cov: ' "$log" || true; } | tail -1)
     figure() { sed -nE "s/.* $1: ([0-9]+).*/\1/p" <<<"$last"; }
     printf '| %s | %s | %s | %s | %s | %s |\n' "$1" \
         "$(sed -nE 's/^stat::number_of_executed_units: +([0-9]+)/\1/p' "$log" | tail -1)" \
