@@ -15,8 +15,8 @@ const CAPACITY: usize = 10_000;
 /// Bytes of a token that is looked at; ours are far below.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// What a header holds.
-pub(super) enum Header<'h> {
+/// What an `Authorization` header holds.
+pub enum Header<'h> {
     /// A name and a password (RFC 7617).
     Basic(Basic),
     /// A registry token (RFC 6750).
@@ -24,13 +24,16 @@ pub(super) enum Header<'h> {
 }
 
 /// A name and a password.
-pub(super) struct Basic {
-    pub(super) name: String,
-    pub(super) password: String,
+pub struct Basic {
+    /// What comes before the first colon.
+    pub name: String,
+    /// All that follows it.
+    pub password: String,
 }
 
 impl<'h> Header<'h> {
-    pub(super) fn parse(header: &'h str) -> Option<Self> {
+    /// Reads the value of the header; `None` when it is neither of them.
+    pub fn parse(header: &'h str) -> Option<Self> {
         let (scheme, rest) = header.split_once(' ')?;
         let rest = rest.trim();
         if scheme.eq_ignore_ascii_case("bearer") {

@@ -102,8 +102,11 @@ impl Signer {
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> Option<String> {
-        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).ok()?);
-        let message = format!("{}.{payload}", self.header);
+        self.seal(&serde_json::to_vec(claims).ok()?)
+    }
+
+    fn seal(&self, payload: &[u8]) -> Option<String> {
+        let message = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(payload));
         let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).ok()?;
         Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
@@ -120,7 +123,12 @@ impl Signer {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
             .verify(message.as_bytes(), &signature)
             .ok()?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+        // RFC 7519 section 7.2 wants an object; the type would take a list of the same values, too.
+        if !payload.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
+        let claims: Claims = serde_json::from_slice(&payload).ok()?;
         let timely = now_s <= claims.exp.saturating_add(LEEWAY_S.max(late_s))
             && claims.nbf <= now_s.saturating_add(LEEWAY_S);
         (timely && claims.iss == audience && claims.aud == audience).then_some(claims)
@@ -131,4 +139,32 @@ impl Signer {
 fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
     let point = pair.public_key().as_ref();
     [&point[1..33], &point[33..65]].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_an_object_and_no_list_of_the_same_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::open(dir.path()).unwrap();
+        let claims = Claims {
+            iss: "stowage".into(),
+            sub: String::new(),
+            aud: "stowage".into(),
+            exp: 1300,
+            nbf: 940,
+            iat: 1000,
+            jti: "x".into(),
+            access: Vec::new(),
+            uid: 0,
+            tid: 0,
+            pwv: 0,
+        };
+        let verify = |token: &str| signer.verify(token, "stowage", 1000, 0);
+        assert_eq!(verify(&signer.sign(&claims).unwrap()), Some(claims));
+        let list = br#"["stowage","","stowage",1300,940,1000,"x",[],0,0,0]"#;
+        assert_eq!(verify(&signer.seal(list).unwrap()), None);
+    }
 }

@@ -26,6 +26,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 
 pub use access::{AccessEntry, ScopeRequest};
+pub use credentials::{Basic, Header};
 pub use grant::{
     Action, Catalog, Delete, Grant, Inspect, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
 };

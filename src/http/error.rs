@@ -69,7 +69,7 @@ struct Item {
 
 /// An answer that is not what was asked for.
 #[derive(Debug)]
-pub(crate) struct ApiError {
+pub struct ApiError {
     status: StatusCode,
     items: Vec<Item>,
     headers: Vec<(HeaderName, HeaderValue)>,

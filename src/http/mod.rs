@@ -11,9 +11,9 @@ mod manifest_body;
 mod observe;
 mod origin;
 mod permit;
-mod query;
-mod range;
-mod route;
+pub mod query;
+pub mod range;
+pub mod route;
 
 use actix_web::HttpResponse;
 use actix_web::web;

@@ -15,7 +15,7 @@ const MAX_PAGE: usize = 10_000;
 
 /// The pairs of a query.
 #[derive(Clone, Debug)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// The query of a request.
@@ -24,7 +24,7 @@ impl Query {
     }
 
     /// Form-encoded pairs. What is not form-encoded at all names no parameter that is known.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         if text.is_empty() {
             return Self(Vec::new());
         }
@@ -32,22 +32,22 @@ impl Query {
     }
 
     /// The first value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The name of every parameter.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// Every value of a parameter.
-    pub(crate) fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+    pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// `n`: how many entries a page has at most.
-    pub(crate) fn page_size(&self) -> Result<usize, ApiError> {
+    pub fn page_size(&self) -> Result<usize, ApiError> {
         let Some(text) = self.get("n").filter(|text| !text.is_empty()) else { return Ok(MAX_PAGE) };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             let message = "n must be a number of entries from 0 on, such as n=100";
@@ -57,7 +57,7 @@ impl Query {
     }
 
     /// `last`: the entry after which the page starts.
-    pub(crate) fn last(&self) -> Option<String> {
+    pub fn last(&self) -> Option<String> {
         self.get("last").filter(|last| !last.is_empty()).map(str::to_owned)
     }
 }
@@ -72,7 +72,7 @@ impl FromRequest for Query {
 }
 
 /// Escapes a value for the query of a `Link`.
-pub(crate) fn escape(value: &str) -> String {
+pub fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {

@@ -1,4 +1,6 @@
-//! The `Range` header (RFC 9110 section 14).
+//! The headers `Range` (RFC 9110 section 14) and `Content-Range` (distribution-spec, end-5).
+
+use crate::registry::ContentRange;
 
 /// Ranges in one request; more are answered with 400, which makes containers/image ask for fewer at once.
 const MAX_RANGES: usize = 1000;
@@ -7,23 +9,23 @@ const MAX_HEADER: usize = 8 << 10;
 
 /// A part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     /// The first byte.
-    pub(crate) start: u64,
+    pub start: u64,
     /// Bytes; at least one.
-    pub(crate) len: u64,
+    pub len: u64,
 }
 
 impl Span {
     /// The value of `Content-Range` for this part of `size` bytes.
-    pub(crate) fn content_range(self, size: u64) -> String {
+    pub fn content_range(self, size: u64) -> String {
         format!("bytes {}-{}/{size}", self.start, self.start + self.len - 1)
     }
 }
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// Everything: there is no range, or none that is understood.
     Whole,
     /// These parts, in this order.
@@ -36,7 +38,7 @@ pub(crate) enum Asked {
 
 /// Reads a `Range` header for a body of `size` bytes. Parts keep their order and are not merged: containers/image
 /// counts them.
-pub(crate) fn parse(header: &str, size: u64) -> Asked {
+pub fn parse(header: &str, size: u64) -> Asked {
     let Some(specs) = header.strip_prefix("bytes=") else { return Asked::Whole };
     if header.len() > MAX_HEADER {
         return Asked::TooMany;
@@ -89,6 +91,16 @@ fn number(text: &str) -> Option<u64> {
         return None;
     }
     Some(text.parse().unwrap_or(u64::MAX))
+}
+
+/// Reads the `Content-Range` of a chunk: `<start>-<end>`, both in it.
+pub fn content_range(text: &str) -> Option<ContentRange> {
+    let (start, end) = text.split_once('-')?;
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (start, end) = (number(start)?, number(end)?);
+    (start <= end).then_some(ContentRange { start, end })
 }
 
 #[cfg(test)]

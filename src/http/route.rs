@@ -14,7 +14,7 @@ use crate::model::names::RepoName;
 
 /// The kinds of path below `/v2/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// `/v2/`
     Base,
     /// `/v2/_catalog`
@@ -37,7 +37,7 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// The methods that a path of this kind understands.
-    pub(crate) const fn allow(self) -> &'static str {
+    pub const fn allow(self) -> &'static str {
         match self {
             Self::Base | Self::Catalog | Self::Tags | Self::Referrers => "GET, HEAD, OPTIONS",
             Self::Blob => "GET, HEAD, DELETE, OPTIONS",
@@ -51,18 +51,18 @@ impl Shape {
 
 /// A path, decoded once and taken apart.
 #[derive(Clone, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     /// Its kind.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// What stands where a repository's name belongs.
-    pub(crate) name: String,
+    pub name: String,
     /// The digest, reference or upload id at the end.
-    pub(crate) tail: String,
+    pub tail: String,
 }
 
 impl Route {
     /// Takes a raw path apart. Percent escapes are decoded once, before anything is matched.
-    pub(crate) fn parse(path: &str) -> Self {
+    pub fn parse(path: &str) -> Self {
         let unknown = Self { shape: Shape::Unknown, name: String::new(), tail: String::new() };
         let Some(decoded) = decode(path) else { return unknown };
         let Some(rest) = decoded.strip_prefix("/v2") else { return unknown };

@@ -16,6 +16,7 @@ use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
 use crate::http::permit::Permit;
 use crate::http::query::Query;
+use crate::http::range;
 use crate::http::route::Route;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::RepoName;
@@ -175,7 +176,7 @@ async fn place(
         let follows = |length: u64| ContentRange { start: offset, end: offset.saturating_add(length - 1) };
         return Ok(length.filter(|length| *length > 0).map(follows));
     };
-    let Some(range) = value.to_str().ok().and_then(parse_content_range) else {
+    let Some(range) = value.to_str().ok().and_then(range::content_range) else {
         return Err(with_standing(RegistryError::RangeInvalid { offset }, permit, id));
     };
     match length {
@@ -188,15 +189,6 @@ async fn place(
         }
         _ => Ok(Some(range)),
     }
-}
-
-fn parse_content_range(text: &str) -> Option<ContentRange> {
-    let (start, end) = text.split_once('-')?;
-    let number = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
-    };
-    let (start, end) = (number(start)?, number(end)?);
-    (start <= end).then_some(ContentRange { start, end })
 }
 
 fn blob_created(permit: &Permit<Push>, digest: &Digest) -> HttpResponse {

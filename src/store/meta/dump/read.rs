@@ -9,6 +9,9 @@ use super::{FORMAT, Frame, Header, Place, Totals};
 use crate::store::meta::SCHEMA;
 use crate::store::meta::tables;
 
+/// Characters of a version that are shown.
+const VERSION: usize = 40;
+
 /// What a dump says of itself, of which only the layout is checked.
 pub(super) fn header(path: &Path) -> Result<Header, DumpError> {
     begin(&mut Reader::open(path)?)
@@ -25,6 +28,8 @@ pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
     match reader.next()? {
         Frame::Header(header) if header.format == FORMAT && header.schema == SCHEMA => Ok(header),
         Frame::Header(Header { format, schema, written_by, .. }) => {
+            // No checksum has said yet that this is a version.
+            let written_by: String = written_by.chars().take(VERSION).flat_map(char::escape_debug).collect();
             let found = format!("dump format {format} of format {schema} (written by Stowage {written_by})");
             Err(DumpError::UnknownFormat { path, found })
         }
@@ -99,5 +104,38 @@ impl Known {
             self.advance()?;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::meta::dump::frames::Writer;
+
+    #[test]
+    fn the_refusal_of_another_format_can_be_shown_on_a_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows-00000001.dump");
+        let header = Header {
+            format: FORMAT + 1,
+            schema: SCHEMA,
+            store_id: Uuid::nil(),
+            number: 1,
+            sequence: 1,
+            wall_ms: 1,
+            written_by: format!("\u{1b}[31m{}", "9".repeat(100_000)),
+        };
+        let mut file = Writer::create(&path).unwrap();
+        file.frame(&Frame::Header(header)).unwrap();
+        file.finish().unwrap();
+        let DumpError::UnknownFormat { found, .. } = inspect(&path).unwrap_err() else {
+            panic!("another error")
+        };
+        assert!(
+            found.contains("9999") && found.len() < 200 && !found.chars().any(char::is_control),
+            "{found}"
+        );
     }
 }

@@ -1,0 +1,3 @@
+//! The target `configuration`: see the module of that name.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| stowage_fuzz::configuration::check(input));

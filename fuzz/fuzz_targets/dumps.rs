@@ -1,0 +1,3 @@
+//! The target `dumps`: see the module of that name.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| stowage_fuzz::dumps::check(input));

@@ -1,0 +1,3 @@
+//! The target `paths`: see the module of that name.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| stowage_fuzz::paths::check(input));

@@ -1,0 +1,96 @@
+//! A gate with one user, one personal token, one refresh token and one registry token, on a store in memory whose clock
+//! stands still.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock};
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use stowage::auth::{
+    Applicant, Auth, Caller, Lateness, NewToken, Policy, Principal, ScopeRequest, Scopes, Settings,
+};
+use stowage::store::meta::{self, Meta};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+/// What the clock shows, in seconds.
+pub const NOW_S: u64 = 1_800_000_000;
+
+/// The gate and what is good at it.
+pub struct Gate {
+    /// The gate.
+    pub auth: Auth,
+    /// Where its work is done.
+    pub runtime: Runtime,
+    /// The key that it signs with.
+    pub key: EcdsaKeyPair,
+    /// The number of the user.
+    pub user: u64,
+    /// The registry token, for `repository:team/app:pull,push`.
+    pub token: String,
+    /// The personal token.
+    pub personal: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+/// The gate of this process.
+pub static GATE: LazyLock<Gate> = LazyLock::new(Gate::new);
+
+/// A directory that costs no disk any syncs.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a temporary directory")
+}
+
+impl Gate {
+    /// Its files have no name any more when it is there: the process may end at any time.
+    fn new() -> Self {
+        let directory = scratch();
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let options = meta::Options {
+            data_dir: directory.path().to_owned(),
+            cache_bytes: 4 << 20,
+            wall: || NOW_S * 1000,
+            sync_shard: Arc::new(|_| Ok(())),
+            runtime: runtime.handle().clone(),
+            faults: None,
+            on_repair: meta::log_repair,
+        };
+        let settings = Settings {
+            data_dir: directory.path().to_owned(),
+            initial_admin: "admin".to_owned(),
+            token_ttl_s: AtomicU64::new(300),
+            upload_idle_s: AtomicU64::new(3600),
+        };
+        let policy = Policy::SignIn { anonymous_pull: true };
+        let meta = Arc::new(Meta::open(options).expect("a store"));
+        let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).expect("a gate");
+        let pkcs8 = fs::read(directory.path().join("keys/registry-token.p8")).expect("the key");
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new());
+        let [token, personal, refresh] = runtime.block_on(credentials(&auth, directory.path()));
+        let bearer = format!("Bearer {personal}");
+        let owner = runtime.block_on(auth.authenticate(Some(&bearer), None, Lateness::Never));
+        let Ok(Principal::User { id, .. }) = owner else { panic!("{owner:?}") };
+        Self { auth, runtime, key: key.expect("a key of this kind"), user: id.0, token, personal, refresh }
+    }
+}
+
+async fn credentials(auth: &Auth, directory: &Path) -> [String; 3] {
+    let admin = auth.ensure_admin("admin", None, directory).await.expect("a user").expect("the first");
+    let local = Caller { principal: Principal::Local { name: "root".into() }, address: None };
+    let grant = auth.manage(&local).expect("the admin socket may do everything");
+    let new = NewToken {
+        user: "admin".to_owned(),
+        name: "of the gate".to_owned(),
+        scopes: Scopes::READ_REGISTRY,
+        lifetime_s: None,
+    };
+    let (_, personal) = auth.create_token(&grant, new).await.expect("a token");
+    let applicant = Applicant::Password(admin.name, admin.password.expose().clone());
+    let scope: ScopeRequest = "repository:team/app:pull,push".parse().expect("a scope");
+    let issued = auth.issue(applicant, None, &[scope], true).await.expect("a registry token");
+    [issued.token, personal.expose().clone(), issued.refresh.expect("a refresh token")]
+}

@@ -1,0 +1,115 @@
+//! Tokens. Two forms of input:
+//!
+//! * `sign`, a line with a header, and the payload: both are signed with the gate's own key, to get behind the signature;
+//! * anything else is sent as a token, with `{token}` and its parts `{header}`, `{payload}`, `{signature}`, `{personal}`
+//!   and `{refresh}` replaced by good ones.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use stowage::auth::{Applicant, Credential, Lateness, Principal};
+
+use super::gate::{GATE, Gate, NOW_S};
+use super::json::Json;
+use super::text::{first_line, header_value};
+
+/// How far clocks may differ, in seconds.
+const LEEWAY_S: u64 = 60;
+
+/// A token is accepted only if it is one that was made here: the registry token by its signed text, the others by every
+/// byte, each of them at its own door.
+pub fn check(input: &[u8]) {
+    let gate = &*GATE;
+    let (first, rest) = first_line(input);
+    if first == b"sign" {
+        let (header, payload) = first_line(rest);
+        return check_signed(gate, header, payload);
+    }
+    if let Some(text) = header_value(input) {
+        check_sent(gate, &filled(gate, text));
+    }
+}
+
+fn header_of(token: &str) -> &str {
+    token.split('.').next().unwrap_or_default()
+}
+
+/// The text with the good parts that it asks for.
+fn filled(gate: &Gate, text: &str) -> String {
+    let parts: Vec<&str> = gate.token.split('.').collect();
+    let good = [
+        ("{token}", gate.token.as_str()),
+        ("{header}", parts[0]),
+        ("{payload}", parts[1]),
+        ("{signature}", parts[2]),
+        ("{personal}", &gate.personal),
+        ("{refresh}", &gate.refresh),
+    ];
+    good.iter().fold(text.to_owned(), |text, (name, part)| text.replace(name, part))
+}
+
+fn check_sent(gate: &Gate, text: &str) {
+    let text = text.trim();
+    let bearer = format!("Bearer {text}");
+    let accepted = gate.runtime.block_on(gate.auth.authenticate(Some(&bearer), None, Lateness::Never));
+    let signed = gate.token.rsplit_once('.').map(|(message, _)| message);
+    let is_ours = text.rsplit_once('.').map(|(message, _)| message) == signed;
+    match &accepted {
+        Ok(Principal::User { id, credential: Credential::Token(_), access: None, .. }) => {
+            assert!(text == gate.personal && id.0 == gate.user, "{text:?}");
+        }
+        Ok(Principal::User { id, credential: Credential::Password(_), access: Some(access), .. }) => {
+            assert!(is_ours && id.0 == gate.user, "{text:?}");
+            assert_eq!(access.0.len(), 1);
+            assert_eq!(
+                (access.0[0].name.as_str(), access.0[0].actions.join(",")),
+                ("team/app", "pull,push".to_owned())
+            );
+        }
+        Ok(principal) => panic!("{text:?} is {principal:?}"),
+        Err(_) => assert!(text != gate.token && text != gate.personal, "{text:?} is refused"),
+    }
+    let redeemed =
+        gate.runtime.block_on(gate.auth.issue(Applicant::Refresh(text.to_owned()), None, &[], false));
+    assert_eq!(redeemed.is_ok(), text == gate.refresh, "{text:?} as a refresh token");
+}
+
+/// Signs what the input says and presents it. `{header}` stands for the header that the server writes.
+fn check_signed(gate: &Gate, header: &[u8], payload: &[u8]) {
+    let ours = URL_SAFE_NO_PAD.decode(header_of(&gate.token)).expect("base64url");
+    let header = if header == b"{header}" { &ours[..] } else { header };
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let signature = gate.key.sign(&SystemRandom::new(), message.as_bytes()).expect("a signature");
+    let bearer = format!("Bearer {message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let accepted = |late| gate.runtime.block_on(gate.auth.authenticate(Some(&bearer), None, late)).ok();
+    for (lateness, late_s) in [(Lateness::Never, LEEWAY_S), (Lateness::Upload, 3600)] {
+        if let Some(principal) = accepted(lateness) {
+            assert!(header == ours, "another header is accepted: {}", String::from_utf8_lossy(header));
+            assert_claims(payload, late_s, &principal);
+        }
+    }
+}
+
+/// Every claim is there once and has its type, the token is for this service and this time, and the principal is the
+/// one that it names.
+fn assert_claims(payload: &[u8], late_s: u64, principal: &Principal) {
+    let claims = Json::parse(payload).expect("claims are JSON");
+    let text = |name: &str| claims.get(name).and_then(Json::text).expect("a string");
+    let number = |name: &str| claims.get(name).and_then(Json::whole).expect("a whole number");
+    assert_eq!((text("iss"), text("aud")), ("stowage", "stowage"));
+    assert!(NOW_S <= number("exp").saturating_add(late_s) && number("nbf") <= NOW_S + LEEWAY_S);
+    let _ = (text("sub"), text("jti"), number("iat"));
+    let entries = claims.get("access").map(Json::entries).expect("a list");
+    assert_eq!(principal.access().map(|access| access.0.len()), Some(entries.len()));
+    let good = match principal {
+        Principal::Anonymous { .. } => number("uid") == 0,
+        Principal::User { id, credential: Credential::Password(version), .. } => {
+            number("uid") == id.0 && number("tid") == 0 && number("pwv") == *version
+        }
+        Principal::User { id, credential: Credential::Token(token), .. } => {
+            number("uid") == id.0 && number("tid") == *token
+        }
+        _ => false,
+    };
+    assert!(good, "{principal:?}");
+}
