@@ -73,13 +73,6 @@ impl Hasher {
         }
     }
 
-    /// Takes in the next pieces of content.
-    pub fn update_all<P: AsRef<[u8]>>(&mut self, pieces: &[P]) {
-        for piece in pieces {
-            self.update(piece.as_ref());
-        }
-    }
-
     /// The digest of all that was taken in.
     pub fn finish(self) -> Digest {
         let algorithm = self.algorithm();

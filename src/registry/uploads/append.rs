@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures_util::future::OptionFuture;
 use tokio::task::JoinHandle;
 
 use super::Standing;
@@ -21,8 +20,6 @@ use crate::store::meta::tables;
 
 /// Bytes between two checkpoints of a long request.
 const CHECKPOINT_EVERY: u64 = 32 << 20;
-/// A batch of this size is hashed on one thread while another writes it.
-const ABREAST: u64 = 128 << 10;
 
 impl Ending {
     /// The answer to a request that only appended.
@@ -148,37 +145,21 @@ impl Registry {
         Ok(ending)
     }
 
-    /// Hashes and writes one batch on blocking threads; the file and the hash go there and come back.
+    /// Hashes and writes one batch on a blocking thread; the file and the hash go there and come back.
     async fn append(
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
         chunks: Vec<Bytes>,
     ) -> Result<(), RegistryError> {
-        let mut work = state.lend();
-        let hashing = (total(&chunks) >= ABREAST).then(|| {
-            let (mut hasher, chunks) = (work.hasher.clone(), chunks.clone());
-            self.blocking(move || {
-                hasher.update_all(&chunks);
-                hasher
-            })
-        });
         let (registry, id) = (Arc::clone(self), session.id);
-        let hashed_elsewhere = hashing.is_some();
-        let writing = self.blocking(move || {
-            let blobs = registry.blobs.as_ref();
-            let result = if hashed_elsewhere {
-                work.write(blobs, id, &chunks)
-            } else {
-                work.append(blobs, id, &chunks)
-            };
-            (work, result)
-        });
-        let (hashed, written) = tokio::join!(OptionFuture::from(hashing), writing);
-        let (mut work, result) = written?;
-        if let (Some(hashed), Ok(())) = (hashed, &result) {
-            work.hasher = hashed?;
-        }
+        let mut work = state.lend();
+        let (work, result) = self
+            .blocking(move || {
+                let result = work.append(registry.blobs.as_ref(), id, &chunks);
+                (work, result)
+            })
+            .await?;
         state.take_back(work);
         session.received.store(state.offset, Ordering::Release);
         Ok(result?)

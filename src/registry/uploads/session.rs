@@ -90,14 +90,10 @@ impl State {
 impl Work {
     /// Writes and hashes a batch. After an error the hash and the offset are as before.
     pub(super) fn append(&mut self, blobs: &dyn BlobStore, id: UploadId, chunks: &[Bytes]) -> io::Result<()> {
-        self.write(blobs, id, chunks)?;
-        self.hasher.update_all(chunks);
-        Ok(())
-    }
-
-    /// Writes a batch that somebody else hashes. After an error the offset is as before.
-    pub(super) fn write(&mut self, blobs: &dyn BlobStore, id: UploadId, chunks: &[Bytes]) -> io::Result<()> {
         self.open(blobs, id)?.append(chunks)?;
+        for chunk in chunks {
+            self.hasher.update(chunk);
+        }
         self.offset += total(chunks);
         Ok(())
     }
