@@ -1,4 +1,4 @@
-//! The requests that are measured: each on targets picked at random over the whole store.
+//! The requests that are measured.
 
 use std::sync::Arc;
 
@@ -18,22 +18,33 @@ use crate::target::Target;
 
 /// Dumps have a stage of their own.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[("STOWAGE__STORAGE__DUMPS__EVERY", "0s")];
-/// Targets of one round.
+/// Targets of one round that are any of all.
 const TARGETS: usize = 20_000;
 /// Pages and lists of one round, which are dearer to prepare.
 const PAGES: usize = 1_000;
+/// Manifests, or blobs, of the reads that stay with the same few.
+const SAME: usize = 100;
 /// Names on a page of the catalogue that stores of every size have.
 const CATALOG: usize = 20;
 /// Names on the long page of the catalogue.
 const LONG_CATALOG: usize = 500;
 
+/// Which of the manifests or blobs a read is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// As many as the small store has, always the same: what most registries are asked for.
+    Same,
+    /// Any of all, each as likely as the others: the pages that a read needs are hardly ever in the cache.
+    Any,
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    ManifestByTag,
-    ManifestByDigest,
-    ManifestHead,
-    BlobSmall,
+    ManifestByTag(Reach),
+    ManifestByDigest(Reach),
+    ManifestHead(Reach),
+    BlobSmall(Reach),
     /// So many tags of the repository with 1,000.
     Tags(usize),
     /// So many tags of the repository with the long list, at a random place; where there is none, of the other.
@@ -45,12 +56,39 @@ pub(crate) enum Request {
     PushTag,
 }
 
+impl Reach {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Same => ", the same 100",
+            Self::Any => ", any of all",
+        }
+    }
+
+    /// The numbers that targets are picked from, of `count`.
+    fn numbers(self, count: usize) -> Vec<usize> {
+        match self {
+            Self::Same => {
+                let step = (count / SAME).max(1);
+                (0..SAME.min(count)).map(|number| number * step).collect()
+            }
+            Self::Any => {
+                let mut random = Random::unique();
+                (0..TARGETS).map(|_| random.below(count)).collect()
+            }
+        }
+    }
+}
+
 impl Request {
-    pub(crate) const ALL: [Self; 12] = [
-        Self::ManifestByTag,
-        Self::ManifestByDigest,
-        Self::ManifestHead,
-        Self::BlobSmall,
+    pub(crate) const ALL: [Self; 16] = [
+        Self::ManifestByTag(Reach::Same),
+        Self::ManifestByTag(Reach::Any),
+        Self::ManifestByDigest(Reach::Same),
+        Self::ManifestByDigest(Reach::Any),
+        Self::ManifestHead(Reach::Same),
+        Self::ManifestHead(Reach::Any),
+        Self::BlobSmall(Reach::Same),
+        Self::BlobSmall(Reach::Any),
         Self::Tags(50),
         Self::Tags(1_000),
         Self::LongTags(50),
@@ -63,10 +101,10 @@ impl Request {
 
     pub(crate) fn name(self) -> String {
         match self {
-            Self::ManifestByTag => "manifest GET by tag".into(),
-            Self::ManifestByDigest => "manifest GET by digest".into(),
-            Self::ManifestHead => "manifest HEAD by tag".into(),
-            Self::BlobSmall => "blob GET, 1 KiB".into(),
+            Self::ManifestByTag(reach) => format!("manifest GET by tag{}", reach.name()),
+            Self::ManifestByDigest(reach) => format!("manifest GET by digest{}", reach.name()),
+            Self::ManifestHead(reach) => format!("manifest HEAD by tag{}", reach.name()),
+            Self::BlobSmall(reach) => format!("blob GET, 1 KiB{}", reach.name()),
             Self::Tags(page) => format!("tags, page of {page}"),
             Self::LongTags(page) => format!("tags of the long list, page of {page}"),
             Self::Catalog => format!("catalog, page of {CATALOG}"),
@@ -113,7 +151,7 @@ impl Prepared {
             });
             return Ok(vec![pushes.collect()]);
         }
-        let method = if self.request == Request::ManifestHead { "HEAD" } else { "GET" };
+        let method = if matches!(self.request, Request::ManifestHead(_)) { "HEAD" } else { "GET" };
         let template = Template::new(method, "/v2/{}", &common, ACCEPT, b"");
         let fetches =
             (0..connections).map(|_| driver(Operation::Fetch(Fetch::new(template.clone(), &self.things))));
@@ -132,26 +170,25 @@ async fn things(request: Request, layout: &Layout, target: &Target) -> Result<Ar
     };
     let mut things = Vec::new();
     match request {
-        Request::ManifestByTag | Request::ManifestHead => {
-            for _ in 0..TARGETS {
-                let (repository, tag) = layout.of_tag(pick(layout.sizes.tags));
+        Request::ManifestByTag(reach) | Request::ManifestHead(reach) => {
+            for number in reach.numbers(layout.sizes.tags) {
+                let (repository, tag) = layout.of_tag(number);
                 let body = layout.manifest(repository, layout.tagged(repository, tag));
                 let name = &layout.repositories[repository].name;
                 things.push(thing(format!("{name}/manifests/{}", tag_name(tag)), body.as_bytes()));
             }
         }
-        Request::ManifestByDigest => {
-            for _ in 0..TARGETS {
-                let (repository, number) = layout.of_manifest(pick(layout.sizes.manifests));
+        Request::ManifestByDigest(reach) => {
+            for number in reach.numbers(layout.sizes.manifests) {
+                let (repository, number) = layout.of_manifest(number);
                 let body = layout.manifest(repository, number);
                 let name = &layout.repositories[repository].name;
                 let digest = digest_of(body.as_bytes());
                 things.push(thing(format!("{name}/manifests/{digest}"), body.as_bytes()));
             }
         }
-        Request::BlobSmall => {
-            for _ in 0..TARGETS {
-                let repository = pick(layout.repositories.len());
+        Request::BlobSmall(reach) => {
+            for repository in reach.numbers(layout.repositories.len()) {
                 let (name, blob) = (&layout.repositories[repository].name, layer(repository));
                 things.push(thing(format!("{name}/blobs/{}", digest_of(&blob)), &blob));
             }

@@ -17,11 +17,12 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Pulls;
 use crate::store::meta::tables;
 
-/// Pulled manifests at which it is time to write.
-const MANY: usize = 20_000;
-/// Pulled manifests that are remembered at most, some 12 MiB: while nothing can be written, or not as fast, pulls of
+/// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more of them at
+/// once cost less.
+const MANY: usize = 60_000;
+/// Pulled manifests that are remembered at most, some 15 MiB: while nothing can be written, or not as fast, pulls of
 /// further ones are not counted.
-const MOST: usize = 100_000;
+const MOST: usize = 120_000;
 /// Manifests whose pulls are written in one change: whoever pushes meanwhile waits for one of these at most.
 pub(super) const AT_ONCE: usize = 1_000;
 
