@@ -79,7 +79,9 @@ impl Report {
         for row in &self.rows {
             if let Some(failure) = &row.failure {
                 missed.push(format!("VOID {}: {failure}", row.request.name()));
-            } else if let Some(slower) = row.slower().filter(|slower| *slower > SLOWER) {
+            } else if let Some(slower) =
+                row.slower().filter(|slower| row.request.is_judged() && *slower > SLOWER)
+            {
                 missed.push(format!("{}: {slower:.2} times slower, more than {SLOWER}", row.request.name()));
             }
         }

@@ -114,6 +114,18 @@ impl Request {
         }
     }
 
+    /// Whether it has to keep within the bound: the same reads do. Of any of all no page is in the cache, which a small
+    /// store has nothing to compare with.
+    pub(crate) const fn is_judged(self) -> bool {
+        !matches!(
+            self,
+            Self::ManifestByTag(Reach::Any)
+                | Self::ManifestByDigest(Reach::Any)
+                | Self::ManifestHead(Reach::Any)
+                | Self::BlobSmall(Reach::Any)
+        )
+    }
+
     /// Whether a store is large enough to be asked for it.
     pub(crate) fn suits(self, layout: &Layout) -> bool {
         self != Self::LongCatalog || layout.ordinary().len() > LONG_CATALOG
