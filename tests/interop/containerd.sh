@@ -26,25 +26,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 END
     containerd --config "$tmp/containerd.toml" </dev/null >"$tmp/containerd.log" 2>&1 &
     containerd_pid=$!
-    local deadline=$((SECONDS + 60))
-    until ctr version >"$tmp/said" 2>&1; do
-        if ! kill -0 "$containerd_pid" 2>/dev/null || ((SECONDS >= deadline)); then
-            fail "containerd did not start: $(tail -n 5 "$tmp/containerd.log")"
-        fi
-        sleep 0.1
-    done
+    await_start "$containerd_pid" "$tmp/containerd.log" ctr version
     printf '  containerd %s\n' "$(sed -n '/Server/,$ s/.*Version: *//p' "$tmp/said")"
 }
 
-stop_more() {
-    [[ -n $containerd_pid ]] || return 0
-    kill -TERM "$containerd_pid" 2>/dev/null
-    for _ in {1..100}; do
-        kill -0 "$containerd_pid" 2>/dev/null || return 0
-        sleep 0.1
-    done
-    kill -KILL "$containerd_pid"
-}
+stop_more() { [[ -z $containerd_pid ]] || end_process "$containerd_pid" || true; }
 
 # push USER PASSWORD IMAGE [LOCAL]
 push() { ok ctr images push "${http[@]}" --user "$1:$2" "${@:3}" | grep -v '|'; } # without the progress bars

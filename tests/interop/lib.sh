@@ -218,6 +218,30 @@ own_containers() {
     printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\ntmp_dir = "%s"\n' "$tmp/libpod" >"$CONTAINERS_CONF"
 }
 
+# await_start PID LOG COMMAND...: waits until COMMAND works, as it does once the process is up; else shows its log.
+await_start() {
+    local pid=$1 log=$2 deadline=$((SECONDS + 60))
+    shift 2
+    until "$@" >"$tmp/said" 2>&1; do
+        if ! kill -0 "$pid" 2>/dev/null || ((SECONDS >= deadline)); then
+            tail -n 20 "$log" >&2
+            fail "it did not start, see above: $*"
+        fi
+        sleep 0.1
+    done
+}
+
+# end_process PID: asks it to end and waits; false when it had to be killed after ten seconds.
+end_process() {
+    kill -TERM "$1" 2>/dev/null
+    for _ in {1..100}; do
+        kill -0 "$1" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$1"
+    return 1
+}
+
 # A docker engine of the test's own.
 start_engine() {
     need docker dockerd jq curl
@@ -227,25 +251,12 @@ start_engine() {
     dockerd --data-root "$tmp/engine" --exec-root "$tmp/exec" --host "$DOCKER_HOST" --pidfile "$tmp/engine.pid" \
         --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs </dev/null >"$tmp/engine.log" 2>&1 &
     engine_pid=$!
-    local deadline=$((SECONDS + 60))
-    until docker version >"$tmp/said" 2>&1; do
-        if ! kill -0 "$engine_pid" 2>/dev/null || ((SECONDS >= deadline)); then
-            tail -n 20 "$tmp/engine.log" >&2
-            fail "dockerd did not start"
-        fi
-        sleep 0.2
-    done
+    await_start "$engine_pid" "$tmp/engine.log" docker version
     docker version --format '  client {{.Client.Version}}, engine {{.Server.Version}}'
 }
 
 stop_engine() {
-    [[ -n $engine_pid ]] || return 0
-    kill -TERM "$engine_pid" 2>/dev/null
-    for _ in {1..100}; do
-        kill -0 "$engine_pid" 2>/dev/null || return 0
-        sleep 0.1
-    done
-    kill -KILL "$engine_pid"
+    if [[ -z $engine_pid ]] || end_process "$engine_pid"; then return 0; fi
     [[ ! -s $tmp/exec/containerd/containerd.pid ]] || kill -KILL "$(<"$tmp/exec/containerd/containerd.pid")"
 }
 
