@@ -14,17 +14,16 @@ use super::error;
 use super::error::StoreError;
 use super::table::{Row, Table};
 
+/// Takes a key and its row, and says whether the scan goes on.
+type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
 /// A table with keys of any type, which are the bytes that redb stores for them.
 pub(super) trait OpenTable {
     /// Calls `visit` with the row at `key`; whether there is one.
     fn get(&self, key: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
 
     /// Calls `visit` with each key and row from `from` to `to` in the order of the keys until it breaks.
-    fn scan(
-        &self,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Sets the row at `key`.
     fn put(&mut self, key: &[u8], row: &[u8]) -> Result<(), StoreError>;
@@ -42,7 +41,7 @@ impl<K: Key + 'static> OpenTable for redb::Table<'_, K, &'static [u8]> {
     fn scan(
         &self,
         (from, to): (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         let range = (from.map(|key| K::from_bytes(key)), to.map(|key| K::from_bytes(key)));
         for entry in self.range::<K::SelfType<'_>>(range).map_err(error::storage)? {
@@ -120,11 +119,7 @@ mod tests {
             Ok(false)
         }
 
-        fn scan(
-            &self,
-            _: (Bound<&[u8]>, Bound<&[u8]>),
-            _: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-        ) -> Result<(), StoreError> {
+        fn scan(&self, _: (Bound<&[u8]>, Bound<&[u8]>), _: &mut Visit<'_>) -> Result<(), StoreError> {
             Ok(())
         }
 
