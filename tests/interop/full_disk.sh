@@ -19,6 +19,7 @@ fill_disk() {
     for _ in 1 2 3; do
         dd if=/dev/zero of="$disk/filler" bs=4k oflag=append conv=notrunc,fsync status=none 2>/dev/null || true
     done
+    sleep 1.1 # the server asks the file system at most once a second
     same "bytes free on the disk" 0 "$(stat --file-system --format %a "$disk")"
 }
 
