@@ -79,8 +79,8 @@ impl Reserve {
 
     /// Takes it back when it was given up, as soon as there is room.
     pub(super) fn restore(&self) {
-        let due = self.state().tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
-        if self.is_lacking() && due && self.make() {
+        let due = || self.state().tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
+        if self.is_lacking() && due() && self.make() {
             tracing::warn!("the disk has room again; pushes are taken");
         }
     }

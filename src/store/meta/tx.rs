@@ -208,7 +208,7 @@ impl<'t> WriteTx<'t> {
     ) -> Result<(), StoreError> {
         self.changes.set(self.changes.get() + 1);
         let open = self.tables.open(self.inner, table);
-        let result = open.and_then(|open| open.borrow_mut().put(&stored::<K>(&key), &row.encode()));
+        let result = open.and_then(|open| open.borrow_mut().put(K::as_bytes(&key).as_ref(), &row.encode()));
         self.note(result)
     }
 
@@ -220,7 +220,7 @@ impl<'t> WriteTx<'t> {
     ) -> Result<bool, StoreError> {
         self.changes.set(self.changes.get() + 1);
         let open = self.tables.open(self.inner, table);
-        let result = open.and_then(|open| open.borrow_mut().delete(&stored::<K>(&key)));
+        let result = open.and_then(|open| open.borrow_mut().delete(K::as_bytes(&key).as_ref()));
         self.note(result)
     }
 
@@ -255,7 +255,7 @@ impl Tx for WriteTx<'_> {
         let read = || {
             let mut row = None;
             let open = self.tables.open(self.inner, table)?;
-            open.borrow().get(&stored::<K>(&key), &mut |bytes| row = Some(decoded(table, bytes)))?;
+            open.borrow().get(K::as_bytes(&key).as_ref(), &mut |bytes| row = Some(decoded(table, bytes)))?;
             row.transpose()
         };
         self.note(read())
@@ -263,7 +263,7 @@ impl Tx for WriteTx<'_> {
 
     fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
         let open = self.tables.open(self.inner, table);
-        self.note(open.and_then(|open| open.borrow().get(&stored::<K>(&key), &mut |_| ())))
+        self.note(open.and_then(|open| open.borrow().get(K::as_bytes(&key).as_ref(), &mut |_| ())))
     }
 
     fn scan<'k, K: Key, R: Row>(
