@@ -1,4 +1,5 @@
-//! What runs by itself: pulls are written, idle uploads and sign-ins end, dumps are made. A worker ends with its `App`.
+//! What runs by itself: pulls are written, idle uploads and sign-ins end, dumps are made, unused memory
+//! goes back to the system. A worker ends with its `App`.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -6,9 +7,11 @@ use std::time::Duration;
 
 use super::App;
 use super::dumps;
+use crate::store::give_unused_memory_back;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
+const GIVE_MEMORY_BACK_EVERY: Duration = Duration::from_secs(10);
 const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) fn start(app: &Arc<App>) {
@@ -19,6 +22,9 @@ pub(super) fn start(app: &Arc<App>) {
         }
     });
     app.registry.spawn(dumps::run(Arc::downgrade(app)));
+    every(app, GIVE_MEMORY_BACK_EVERY, |_| async {
+        drop(tokio::task::spawn_blocking(give_unused_memory_back));
+    });
     every(app, EXPIRE_SIGN_INS_EVERY, |app| async move {
         match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {
             Ok(0) => {}

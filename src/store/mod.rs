@@ -6,4 +6,4 @@ pub mod lock;
 pub mod meta;
 mod sys;
 
-pub use sys::give_large_memory_back;
+pub use sys::{give_large_memory_back, give_unused_memory_back};

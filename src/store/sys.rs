@@ -68,3 +68,41 @@ pub fn give_large_memory_back() {
         }
     }
 }
+
+/// Gives the system back what the allocator keeps of freed memory, in all its arenas; takes about half a millisecond. By
+/// itself glibc only gives back what is behind the last piece in use, so that a burst of pushes or long lists leaves tens of MiB.
+pub fn give_unused_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "no crate wraps malloc_trim")]
+        // SAFETY: the call takes an integer only and may be made at any time, from any thread.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_env = "gnu")]
+mod tests {
+    use super::give_unused_memory_back;
+
+    fn resident_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn freed_memory_below_a_piece_in_use_goes_back_to_the_system() {
+        const PIECE: usize = 64 << 10;
+        let mut pieces: Vec<_> = (0..2_048).map(|_| vec![1u8; PIECE]).collect();
+        let in_use = pieces.pop();
+        pieces.clear();
+        let before = resident_kib();
+        give_unused_memory_back();
+        let after = resident_kib();
+        drop(in_use);
+        assert!(after + (64 << 10) < before, "{before} KiB before, {after} after");
+    }
+}
