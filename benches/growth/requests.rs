@@ -115,7 +115,7 @@ impl Request {
     }
 
     /// Whether it has to keep within the bound: the same reads do. Of any of all no page is in the cache, which a small
-    /// store has nothing to compare with.
+    /// store has nothing to compare with; and their pulls are counted and written later, at times beside the pushes.
     pub(crate) const fn is_judged(self) -> bool {
         !matches!(
             self,
@@ -123,6 +123,7 @@ impl Request {
                 | Self::ManifestByDigest(Reach::Any)
                 | Self::ManifestHead(Reach::Any)
                 | Self::BlobSmall(Reach::Any)
+                | Self::PushTag
         )
     }
 
