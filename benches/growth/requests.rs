@@ -57,10 +57,10 @@ pub(crate) enum Request {
 }
 
 impl Reach {
-    const fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Same => ", the same 100",
-            Self::Any => ", any of all",
+            Self::Same => format!(", the same {SAME}"),
+            Self::Any => ", any of all".into(),
         }
     }
 
