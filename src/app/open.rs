@@ -17,7 +17,7 @@ use super::dumps::Dumps;
 use super::jobs::Jobs;
 use super::rebuild;
 use super::{App, MANIFEST_BYTES, limits};
-use crate::auth::{Auth, Policy, Settings, UserError};
+use crate::auth::{Auth, GateError, Policy, Settings, UserError};
 use crate::config;
 use crate::config::Config;
 use crate::registry::Registry;
@@ -193,8 +193,11 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
         upload_idle_s: AtomicU64::new(config.storage.gc.upload_idle.as_secs()),
     };
-    let auth = Auth::new(Arc::clone(&meta), policy, settings, handle.clone())
-        .map_err(io_at(&data_dir.join("keys")))?;
+    let auth =
+        Auth::new(Arc::clone(&meta), policy, settings, handle.clone()).map_err(|error| match error {
+            GateError::Store(error) => OpenError::from_store(&database, error),
+            GateError::Keys(error) => io_at(&data_dir.join("keys"))(error),
+        })?;
     let auth = Arc::new(auth);
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, limits(&config));
     let swept = runtime.block_on(registry.sweep_uploads(&auth.system("start")));

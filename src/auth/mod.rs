@@ -85,6 +85,17 @@ pub struct Settings {
     pub upload_idle_s: AtomicU64,
 }
 
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys that sign tokens cannot be read or made.
+    #[error(transparent)]
+    Keys(#[from] io::Error),
+}
+
 /// Recognises callers and grants what the policy permits.
 pub struct Auth {
     meta: Arc<Meta>,
@@ -99,8 +110,13 @@ pub struct Auth {
 
 impl Auth {
     /// The gate of one store.
-    pub fn new(meta: Arc<Meta>, policy: Policy, settings: Settings, runtime: Runtime) -> io::Result<Self> {
-        let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ())).map_err(io::Error::other)?.unwrap_or(0);
+    pub fn new(
+        meta: Arc<Meta>,
+        policy: Policy,
+        settings: Settings,
+        runtime: Runtime,
+    ) -> Result<Self, GateError> {
+        let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0);
         Ok(Self {
             signer: Signer::open(&settings.data_dir)?,
             meta,

@@ -208,6 +208,21 @@ fn a_format_of_the_future_is_refused_untouched() {
 }
 
 #[test]
+fn damage_that_the_first_read_of_a_start_meets_is_refused_as_damage() {
+    const AUTH_EPOCH: TableDefinition<'_, (), &[u8]> = TableDefinition::new("auth_epoch");
+    let store = Store::new(false);
+    let database = Database::open(&store.database).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(AUTH_EPOCH).unwrap().insert((), &[0xff; 32][..]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let refused = refused_start(store.path());
+    assert_eq!(refused.code, Some(7), "{refused:?}");
+    let name = store.database.display().to_string();
+    assert!(refused.stderr.contains(&name) && refused.stderr.contains("auth_epoch"), "{refused:?}");
+}
+
+#[test]
 fn somebody_elses_database_is_refused_untouched() {
     const THEIRS: TableDefinition<'_, u64, &str> = TableDefinition::new("theirs");
     let store = Store::new(false);
