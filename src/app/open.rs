@@ -247,9 +247,6 @@ fn open_store(
     hooks: Hooks,
     create: bool,
 ) -> Result<Store, OpenError> {
-    if rebuild::was_cut_off(data_dir) {
-        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
-    }
     let mut locks = Vec::new();
     for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
         if create {
@@ -257,6 +254,9 @@ fn open_store(
         }
         judge(dir)?;
         locks.push(lock(dir)?);
+    }
+    if rebuild::was_cut_off(data_dir) {
+        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
     }
     let database = data_dir.join(meta::FILE_NAME);
     let there = database.try_exists().map_err(io_at(&database))?;

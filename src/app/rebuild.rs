@@ -91,6 +91,9 @@ pub enum RebuildError {
     /// There is something where the new data directory is to be.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// A rebuild works in a place of this name: what is made in there would be taken for something it has left.
+    #[error("{} lies in a place that rebuilds work in", .0.display())]
+    Workshop(PathBuf),
     /// An earlier run that was cut off has left something where the new data directory is to be.
     #[error("{} is what a rebuild that was cut off has left", .0.display())]
     CutOff(PathBuf),
@@ -162,9 +165,17 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
 
 /// Makes the new data directory, which must have nothing in it.
 fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
+    if into.components().any(|part| part.as_os_str() == WORKSHOP) {
+        return Err(RebuildError::Workshop(into.to_owned()));
+    }
+    let there = into.try_exists().map_err(io_at(into))?;
     DirBuilder::new().recursive(true).mode(0o750).create(into).map_err(io_at(into))?;
-    // The directory of the old store is never one to be removed.
+    if let (false, Some(parent)) = (there, into.parent()) {
+        meta::sync_dir(parent).map_err(io_at(parent))?;
+    }
+    // The directory of the old store is never one to be removed, nor is one that another run works in.
     if was_cut_off(into) && into != data_dir {
+        open::lock(into)?;
         return Err(RebuildError::CutOff(into.to_owned()));
     }
     for entry in fs::read_dir(into).map_err(io_at(into))? {
@@ -181,15 +192,13 @@ fn begin(into: &Path) -> Result<PathBuf, OpenError> {
     let workshop = into.join(WORKSHOP);
     DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
     meta::sync_dir(into).map_err(io_at(into))?;
-    if let Some(parent) = into.parent() {
-        meta::sync_dir(parent).map_err(io_at(parent))?;
-    }
     Ok(workshop)
 }
 
-/// Whether a directory has what a rebuild has left that did not come to its end.
+/// Whether a directory has what a rebuild has left that did not come to its end, or is at work on: ask with the lock of
+/// the directory. One that has dumps was a whole store once, and may be all that is left of it.
 pub(super) fn was_cut_off(dir: &Path) -> bool {
-    dir.join(WORKSHOP).exists() && !dir.join(FILE_NAME).exists()
+    dir.join(WORKSHOP).exists() && !dir.join(FILE_NAME).exists() && !dir.join(dump::DIR_NAME).exists()
 }
 
 /// Removes the empty workshop that a rebuild leaves when it is cut off behind its last step.

@@ -223,6 +223,54 @@ fn nothing_is_made_where_something_is_or_while_a_server_runs() {
 }
 
 #[test]
+fn a_store_whose_database_is_lost_is_never_told_as_one_to_remove() {
+    let store = Store::new(false);
+    fs::remove_file(store.database()).unwrap();
+    for inside in ["data/rebuild.new", "data/rebuild.new/deeper"] {
+        let before = tree(&store.data);
+        let (ended, document, _) = store.rebuild(inside, &[]);
+        let said = (ended.code, document["error"]["code"].as_str());
+        assert_eq!(said, (Some(2), Some("INVALID_DIRECTORY")), "{ended:?}");
+        assert_eq!(tree(&store.data), before);
+    }
+    fs::create_dir(store.data.join("rebuild.new")).unwrap();
+    for command in ["serve", "fsck"] {
+        let ended = run(command, &[], &store.data);
+        assert_eq!(ended.code, Some(7), "{ended:?}");
+        let said = [&*ended.stdout, &*ended.stderr].concat();
+        assert!(said.contains("the file is missing") && !said.contains("rm -r"), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_a_rebuild_is_at_work_on_is_in_use() {
+    let store = Store::new(false);
+    let into = store.parent.path().join("new");
+    fs::create_dir_all(into.join("rebuild.new")).unwrap();
+    let lock = fs::File::create(into.join("LOCK")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let (again, document, _) = store.rebuild("new", &[]);
+    assert_eq!(document["error"]["code"], "STORE_IN_USE", "{again:?}");
+    for ended in [again, run("serve", &[], &into), run("fsck", &[], &into)] {
+        assert_eq!(ended.code, Some(9), "{ended:?}");
+        let said = [&*ended.stdout, &*ended.stderr].concat();
+        assert!(!said.contains("remove") && !said.contains("rm -r"), "{ended:?}");
+    }
+    drop(lock);
+    let (again, ..) = store.rebuild("new", &[]);
+    assert_eq!(again.code, Some(6), "{again:?}");
+}
+
+#[test]
+fn a_command_that_removes_a_directory_is_quoted() {
+    let store = Store::new(false);
+    let into = store.parent.path().join("my new store");
+    fs::create_dir_all(into.join("rebuild.new")).unwrap();
+    let (ended, ..) = store.rebuild("my new store", &[]);
+    assert!(ended.stdout.contains(&format!("rm -r '{}'", into.display())), "{ended:?}");
+}
+
+#[test]
 fn dumps_are_for_their_owner_alone_and_hold_no_more_than_so_many() {
     let dir = directory_in_memory();
     let variables = [OFTEN, &[("STOWAGE__STORAGE__DUMPS__KEEP", "2")]].concat();

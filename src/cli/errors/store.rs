@@ -66,12 +66,13 @@ impl Failure {
 
     /// What is at `path` is no store.
     pub(in crate::cli) fn cut_off_rebuild(exit: Exit, path: &Path) -> Self {
-        let dir = path.display();
+        let dir = path.display().to_string();
+        let quoted = shlex::try_quote(&dir).unwrap_or_default();
         Self::new(exit, "REBUILD_CUT_OFF", "a rebuild into this directory was cut off: it is not a whole store")
-            .line("path", dir.to_string())
+            .line("path", dir.as_str())
             .because("the old directory has everything; here are only second names of its blobs and part of the metadata")
-            .fix(format!("remove it: rm -r {dir}"))
-            .fix(format!("then begin again: stowage rebuild --into {dir} --data-dir OLD-DIR"))
+            .fix(format!("remove it: rm -r {quoted}"))
+            .fix(format!("then begin again: stowage rebuild --into {quoted} --data-dir OLD-DIR"))
     }
 
     /// The file or directory at `path` cannot be used.

@@ -2,12 +2,20 @@
 
 use std::fs;
 
-use crate::app::{Rebuild, RebuildError};
+use crate::app::{OpenError, Rebuild, RebuildError};
 use crate::cli::errors::{Exit, Failure};
 
 pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
     let failure = match error {
+        // Another run may be at work in the new directory.
+        RebuildError::Open(error @ OpenError::InUse { .. }) => return Failure::from(error),
         RebuildError::Open(error) => Failure::from(error),
+        RebuildError::Workshop(path) => {
+            let what = format!("{} lies in a place that rebuilds work in", path.display());
+            return Failure::new(Exit::Usage, "INVALID_DIRECTORY", what)
+                .because("a later run or a start would take it for something that was cut off")
+                .fix("name another directory: --into DIR");
+        }
         RebuildError::NotEmpty(path) => {
             return Failure::new(Exit::Refused, "NOT_EMPTY", format!("{} is not empty", path.display()))
                 .because("a store is only made where nothing else can be")
