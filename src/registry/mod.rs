@@ -44,6 +44,7 @@ use crate::auth::{Grant, System};
 use crate::config::MinFree;
 use crate::store::blob::BlobStore;
 use crate::store::meta::Meta;
+use crate::store::meta::StoreError;
 use locks::DigestLocks;
 use places::Places;
 use pulls::PullCounter;
@@ -159,15 +160,23 @@ impl Registry {
     /// Writes the pulls that were counted since the last call, some at a time: pushes get in between.
     pub async fn store_pulls(&self, _grant: &Grant<System>) -> Result<(), RegistryError> {
         let counted = self.pulls.take();
+        let mut result = Ok(());
         for (index, part) in counted.chunks(pulls::AT_ONCE).enumerate() {
-            let part = part.to_vec();
-            let result = self.meta.write(move |tx| pulls::store(tx, &part)).await;
-            if let Err(error) = result {
-                self.pulls.give_back(&counted[index * pulls::AT_ONCE..]);
-                return Err(error.into());
+            let pulls = part.to_vec();
+            match self.meta.write(move |tx| pulls::store(tx, &pulls)).await {
+                Ok(()) => {}
+                // A damaged page must not keep what is behind it from being stored.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    self.pulls.give_back(part);
+                    result = Err(error.into());
+                }
+                Err(error) => {
+                    self.pulls.give_back(&counted[index * pulls::AT_ONCE..]);
+                    return Err(error.into());
+                }
             }
         }
-        Ok(())
+        result
     }
 
     /// Ends what is under way: uploads are brought to a checkpoint. Call it when no request runs any more.

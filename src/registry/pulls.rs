@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
+use crate::store::meta::Row as _;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
@@ -20,9 +21,9 @@ use crate::store::meta::tables;
 /// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more of them at
 /// once cost less.
 const MANY: usize = 60_000;
-/// Pulled manifests that are remembered at most, some 15 MiB: while nothing can be written, or not as fast, pulls of
+/// Pulled manifests that are remembered at most, some 12 MiB (one more table of the map would be twice that): while nothing can be written, or not as fast, pulls of
 /// further ones are not counted.
-const MOST: usize = 120_000;
+const MOST: usize = 114_000;
 /// Manifests whose pulls are written in one change: whoever pushes meanwhile waits for one of these at most.
 pub(super) const AT_ONCE: usize = 1_000;
 
@@ -83,14 +84,16 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
     }
 }
 
-/// Adds counted pulls to the stored ones; those of manifests that are gone are dropped.
+/// Adds counted pulls to the stored ones, or to none where the stored ones are damaged; those of manifests that are gone
+/// are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
         let key = digest.key();
-        if tx.get(&tables::MANIFEST, (repository.0, &key[..]))?.is_none() {
+        if !tx.has(&tables::MANIFEST, (repository.0, &key[..]))? {
             continue;
         }
-        let stored = tx.get(&tables::PULLS, (repository.0, &key[..]))?.unwrap_or_default();
+        let stored = tx.get(&tables::PULLS.raw(), (repository.0, &key[..]))?;
+        let stored = stored.and_then(|row| Pulls::decode(&row.0)).unwrap_or_default();
         let sum = Pulls { count: stored.count + pulls.count, last_ms: stored.last_ms.max(pulls.last_ms) };
         tx.put(&tables::PULLS, (repository.0, &key[..]), &sum)?;
     }

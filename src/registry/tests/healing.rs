@@ -12,7 +12,7 @@ use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
 use crate::store::blob::faulty::{Call, Fault, Plan};
-use crate::store::meta::{Raw, tables};
+use crate::store::meta::{Raw, Tx as _, WriteTx, tables};
 
 #[test]
 fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
@@ -59,6 +59,40 @@ fn a_damaged_manifest_is_healed_in_every_repository_by_a_push_to_one() {
         assert_eq!(pulled.body, manifest.body.as_bytes());
     }
     server.assert_clean("after the push");
+}
+
+#[test]
+fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
+    let place = Place::new();
+    let server = place.open(false);
+    let samples = manifests();
+    let digests: Vec<Digest> = samples.iter().map(super::samples::Manifest::digest).collect();
+    let pulled = [0, 1, 2];
+    let pull = || {
+        for sample in pulled {
+            let reference = Reference::Digest(digests[sample]);
+            server.wait(server.registry.manifest(&server.grant("one"), &reference)).unwrap();
+        }
+        server.wait(server.registry.store_pulls(&server.auth.system("test")))
+    };
+    for sample in pulled {
+        server.put("one", Reference::Digest(digests[sample]), &samples[sample].body).unwrap();
+    }
+    pull().unwrap();
+    let damaged = digests[0];
+    let id = |tx: &WriteTx<'_>| tx.get(&tables::REPOSITORY_NAME, "one").unwrap().unwrap();
+    server.forge(move |tx| tx.put(&tables::PULLS.raw(), (id(tx), &damaged.key()[..]), &Raw(vec![9])));
+    pull().unwrap();
+    let counts = pulled.map(|sample| {
+        let digest = digests[sample];
+        let found = server.meta.get(|tx| {
+            let id = tx.get(&tables::REPOSITORY_NAME, "one")?.unwrap();
+            tx.get(&tables::PULLS, (id, &digest.key()[..]))
+        });
+        found.unwrap().map(|pulls| pulls.count)
+    });
+    assert_eq!(counts, [Some(1), Some(2), Some(2)]);
+    server.assert_clean("after the second pulls");
 }
 
 /// A long upload is checkpointed while it runs; when the disk fails then, the client goes on at the checkpoint or is
