@@ -1,8 +1,10 @@
 //! One upload, two clients: one of them wins, and the bytes are exactly the winner's.
 
+use std::fs;
 use std::sync::Barrier;
 use std::thread;
 
+use crate::process::{Stowage, assert_whole, directory_in_memory};
 use crate::support::content::{bytes, close_upload, open_upload, send_chunk, sha256};
 use crate::support::{Client, Response, TestStowage};
 
@@ -66,10 +68,36 @@ fn of_two_streams_one_is_taken_or_both_follow_each_other_whole() {
     }
 }
 
+/// Uploads may rest for a day: what they keep open, others lack.
+#[test]
+fn an_upload_that_rests_has_no_file_open() {
+    let directory = directory_in_memory();
+    let server = Stowage::start(directory.path());
+    let client = server.client();
+    let content = bytes(1, SIZE);
+    let uploads: Vec<String> = (0..20).map(|_| open_upload(&client, "a")).collect();
+    for upload in &uploads {
+        send_chunk(&client, upload, 0, &content[..SIZE / 2]).expect(202);
+        client.get(upload).expect(204);
+    }
+    let open = fs::read_dir(format!("/proc/{}/fd", server.id())).expect("its open files");
+    let open = open.filter_map(|entry| fs::read_link(entry.expect("an entry").path()).ok());
+    let staged: Vec<_> =
+        open.filter(|path| path.parent().is_some_and(|dir| dir.ends_with("uploads"))).collect();
+    assert!(staged.is_empty(), "{staged:?}");
+    for upload in &uploads {
+        send_chunk(&client, upload, SIZE / 2, &content[SIZE / 2..]).expect(202);
+        close_upload(&client, upload, &sha256(&content), b"").expect(201);
+    }
+    assert!(pull(&client, &content).expect(200).body == content);
+    server.stop();
+    assert_whole(directory.path());
+}
+
 /// The beginning of an upload's file.
 fn first_bytes(server: &TestStowage, upload: &str) -> Vec<u8> {
     let id = upload.rsplit('/').next().expect("an id");
-    let content = std::fs::read(server.directory.join("uploads").join(id)).expect("the file is there");
+    let content = fs::read(server.directory.join("uploads").join(id)).expect("the file is there");
     content[..64].to_vec()
 }
 

@@ -79,9 +79,10 @@ impl Registry {
             Ok(ending) => self.checkpoint(session, state, caller).await.map(|()| ending),
             Err(error) => Err(error),
         };
+        // A session that rests has no file open, and no part in what is ahead of the disk: it may rest for a day.
+        state.staged = None;
         if result.is_err() {
             state.closed = true;
-            state.staged = None;
             if state.row {
                 self.sessions.remove(session.id);
             } else {

@@ -14,7 +14,6 @@ use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories;
 use crate::store::blob::BlobStore;
-use crate::store::blob::Staged;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -44,8 +43,8 @@ impl Registry {
         let (blobs, offset, saved) = (Arc::clone(&self.blobs), row.offset, row.hash_state);
         let resumed =
             self.blocking(move || resume(blobs.as_ref(), id, offset, algorithm, saved.as_deref())).await?;
-        let (staged, hasher) = match resumed {
-            Ok(resumed) => resumed,
+        let hasher = match resumed {
+            Ok(hasher) => hasher,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
                 tracing::warn!(upload = %id, %error, "the file of an upload is gone; the upload is given up");
                 self.drop_row(id, &row.repository).await?;
@@ -53,8 +52,7 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         };
-        let state =
-            State { staged: Some(staged), hasher, offset, checkpoint: offset, row: true, closed: false };
+        let state = State { staged: None, hasher, offset, checkpoint: offset, row: true, closed: false };
         let session = Session::with_state(id, name, row.repository, row.owner, row.active_s, state);
         Ok(Some(self.sessions.insert(session)))
     }
@@ -120,19 +118,19 @@ impl Registry {
     }
 }
 
+/// The hash over the part of a staged file that its row speaks of. Nothing behind it is left.
 fn resume(
     blobs: &dyn BlobStore,
     id: UploadId,
     offset: u64,
     algorithm: Algorithm,
     saved: Option<&[u8]>,
-) -> io::Result<(Box<dyn Staged>, Hasher)> {
+) -> io::Result<Hasher> {
     let staged = blobs.resume(id, offset)?;
-    let hasher = match saved.and_then(|saved| Hasher::restore(algorithm, saved)) {
-        Some(hasher) => hasher,
-        None => hash_of(staged.as_ref(), algorithm)?,
-    };
-    Ok((staged, hasher))
+    match saved.and_then(|saved| Hasher::restore(algorithm, saved)) {
+        Some(hasher) => Ok(hasher),
+        None => hash_of(staged.as_ref(), algorithm),
+    }
 }
 
 /// All upload rows. There are as many as uploads under way: few.
