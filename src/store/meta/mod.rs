@@ -2,6 +2,7 @@
 //!
 //! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
 
+mod batch;
 pub mod clock;
 pub mod dump;
 mod error;
@@ -29,7 +30,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
@@ -98,17 +98,7 @@ impl Meta {
         let stored = format::check(&database, &path)?;
         let handle = Arc::new(Handle::new(opener, database, reserve));
         let clock = StoreClock::start(options.wall, stored.clock.running_s);
-        let writer = Writer {
-            handle: Arc::clone(&handle),
-            clock,
-            counters: stored.clock,
-            sync_shard: options.sync_shard,
-            last_quick_repair: Instant::now(),
-            last_stored: Instant::now(),
-            repair_owed: false,
-            broken: None,
-            last_replaced: None,
-        };
+        let writer = Writer::new(Arc::clone(&handle), clock, stored.clock, options.sync_shard);
         let (queue, jobs) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("stowage-writer".to_owned())
@@ -146,7 +136,7 @@ impl Meta {
         self.handle.reserve().keep();
     }
 
-    /// Whether that room is used up: then nothing that is not needed may be written.
+    /// Whether there is no such room: then nothing that is not needed may be written.
     pub fn reserve_is_lacking(&self) -> bool {
         self.handle.reserve().is_lacking()
     }

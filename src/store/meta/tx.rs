@@ -27,7 +27,7 @@ pub trait Tx {
     fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError>;
 
     /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks.
-    /// `visit` must not touch a write transaction, whose table is open meanwhile.
+    /// In a write transaction `visit` must not change this table.
     fn scan<'k, K: Key, R: Row>(
         &self,
         table: &Table<K, R>,

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use redb::Database;
 
+use super::batch::{Trouble, refuse, run_job};
 use super::clock::StoreClock;
 use super::error;
 use super::error::StoreError;
 use super::handle::Handle;
-use super::job::{Job, Message, Step};
+use super::job::{Job, Message};
 use super::rows::Clock;
 use super::tables;
 use super::tx::WriteTx;
@@ -34,25 +34,49 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often the database is reopened at most because it could not be read.
 const REPLACE_EVERY: Duration = Duration::from_secs(1);
 const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
+/// How long no idle commit is made after one that failed: reopening takes the database away from readers for a moment.
+const IDLE_AGAIN: Duration = Duration::from_mins(1);
 
 /// Syncs one shard directory: the blob store's part in a commit.
 pub type SyncShard = Arc<dyn Fn(Shard) -> io::Result<()> + Send + Sync>;
 
 pub(super) struct Writer {
     pub(super) handle: Arc<Handle>,
-    pub(super) clock: StoreClock,
-    pub(super) counters: Clock,
-    pub(super) sync_shard: SyncShard,
-    pub(super) last_quick_repair: Instant,
-    pub(super) last_stored: Instant,
+    clock: StoreClock,
+    counters: Clock,
+    sync_shard: SyncShard,
+    last_quick_repair: Instant,
+    last_stored: Instant,
     /// Commits were made that a start after a crash would have to repair at length.
     pub(super) repair_owed: bool,
     /// A database that a reader found broken, to be replaced when the last replacement is long enough ago.
-    pub(super) broken: Option<Weak<Database>>,
-    pub(super) last_replaced: Option<Instant>,
+    broken: Option<Weak<Database>>,
+    last_replaced: Option<Instant>,
+    /// When an idle commit failed last.
+    pub(super) idle_failed: Option<Instant>,
 }
 
 impl Writer {
+    pub(super) fn new(
+        handle: Arc<Handle>,
+        clock: StoreClock,
+        counters: Clock,
+        sync_shard: SyncShard,
+    ) -> Self {
+        Self {
+            handle,
+            clock,
+            counters,
+            sync_shard,
+            last_quick_repair: Instant::now(),
+            last_stored: Instant::now(),
+            repair_owed: false,
+            broken: None,
+            last_replaced: None,
+            idle_failed: None,
+        }
+    }
+
     /// Works until it is told to stop or the last sender is gone, then closes the database.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         loop {
@@ -135,7 +159,7 @@ impl Writer {
 
     /// Saves the running time and what a quick start needs, when there is something to save, and tries again to open a
     /// database that could not be reopened.
-    fn idle(&mut self) {
+    pub(super) fn idle(&mut self) {
         self.handle.reserve().restore();
         if let Some(broken) = self.broken.take() {
             self.replace(broken);
@@ -149,9 +173,11 @@ impl Writer {
         let clock_due = self.last_stored.elapsed() >= STORE_CLOCK_EVERY
             && self.clock.now().running_s > self.counters.running_s;
         if (clock_due || self.repair_owed)
+            && self.idle_failed.is_none_or(|failed| failed.elapsed() >= IDLE_AGAIN)
             && let Err(error) = self.commit_nothing()
         {
             tracing::warn!(%error, "the idle commit failed");
+            self.idle_failed = Some(Instant::now());
             // A panic leaves locks of redb behind that nobody can take again.
             self.reopen();
         }
@@ -318,40 +344,6 @@ impl Writer {
             self.committed(counters, quick_repair);
         }
         Ok(jobs.split_off(ran))
-    }
-}
-
-/// Why a transaction was given up.
-enum Trouble {
-    /// One job failed after it had changed something (with the store's error, or with its own answer).
-    Job(usize, Option<StoreError>),
-    /// The store failed before the commit.
-    Store(StoreError),
-    /// The commit with this number failed.
-    Commit(StoreError, u64),
-}
-
-fn refuse(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
-    for job in jobs {
-        job.answer(Err(error.clone()));
-    }
-}
-
-fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<(), Trouble> {
-    let before = tx.changes();
-    let step = catch_unwind(AssertUnwindSafe(|| job.run(tx)));
-    if let Some(error) = tx.take_failure() {
-        return Err(match error {
-            StoreError::Corrupt { .. } => Trouble::Job(index, Some(error)),
-            _ => Trouble::Store(error),
-        });
-    }
-    match step {
-        Ok(Step::Done) => Ok(()),
-        // A savepoint cannot be taken once a table was opened, so a refusal after a change costs the transaction.
-        Ok(Step::Refused) if tx.changes() == before => Ok(()),
-        Ok(Step::Refused) => Err(Trouble::Job(index, None)),
-        Err(_) => Err(Trouble::Job(index, Some(StoreError::Failed))),
     }
 }
 

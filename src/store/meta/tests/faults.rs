@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::store::meta::Raw;
+use crate::store::meta::handle::{Handle, Opener};
+use crate::store::meta::reserve::Reserve;
+use crate::store::meta::writer::Writer;
+use crate::store::meta::{Raw, StoreClock};
 
 /// So much that the file has to grow more than once.
 const BODY: usize = 200 << 10;
@@ -143,4 +146,35 @@ fn a_disk_that_fails_while_a_store_is_opened_leaves_the_store_as_it_was() {
     for number in [libc::EIO, libc::ENOSPC] {
         assert!(play_opening(number, Some(7)) > 5);
     }
+}
+
+#[test]
+fn an_idle_commit_that_failed_is_not_tried_again_at_once() {
+    let store = Store::new();
+    store.open().close();
+    let faults = Arc::new(Faults::default());
+    let opener = Opener {
+        data_dir: store.dir.path().to_owned(),
+        cache_bytes: 1 << 20,
+        faults: Some(Arc::clone(&faults)),
+        on_repair: log_repair,
+    };
+    let database = opener.open().unwrap();
+    let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path())));
+    let clock = StoreClock::start(store.wall, 0);
+    let mut writer = Writer::new(handle, clock, Clock::default(), Arc::clone(&store.sync_shard));
+    writer.repair_owed = true;
+    faults.fail_after(1, libc::ENOSPC);
+    let before = faults.calls();
+    writer.idle();
+    let tried = faults.calls();
+    assert!(tried > before && writer.idle_failed.is_some(), "{before} {tried}");
+    assert!(writer.handle.database().is_ok(), "reopened");
+    for _ in 0..3 {
+        writer.idle();
+    }
+    assert_eq!(faults.calls(), tried);
+    writer.idle_failed = None;
+    writer.idle();
+    assert!(!writer.repair_owed, "saved when the disk has room again");
 }
