@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 
 use super::error::StoreError;
 
@@ -23,6 +24,9 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Reserve {
     dir: PathBuf,
     state: Mutex<State>,
+    /// It is to be made as soon as that succeeds.
+    wanted: AtomicBool,
+    /// The disk has no room for it.
     lacking: AtomicBool,
 }
 
@@ -36,16 +40,27 @@ struct State {
 impl Reserve {
     /// What an earlier run has left in this directory; nothing is made yet.
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), state: Mutex::default(), lacking: AtomicBool::new(false) }
+        Self {
+            dir: dir.to_owned(),
+            state: Mutex::default(),
+            wanted: AtomicBool::new(false),
+            lacking: AtomicBool::new(false),
+        }
     }
 
     /// From now on there is one whenever the disk has room for it.
     pub(super) fn keep(&self) {
         self.state().kept = true;
+        self.wanted.store(true, Ordering::Release);
         self.make();
+        if self.is_lacking() {
+            tracing::warn!(
+                "the disk has no room to keep some back for deletions; pushes are refused until it has"
+            );
+        }
     }
 
-    /// Whether it was given up, and there is no room yet to have it back.
+    /// Whether the disk has no room for it: it never had, or it was given up and there is none yet to have it back.
     pub(super) fn is_lacking(&self) -> bool {
         self.lacking.load(Ordering::Acquire)
     }
@@ -61,6 +76,7 @@ impl Reserve {
             Ok(held)
         });
         if state.kept {
+            self.wanted.store(true, Ordering::Release);
             self.lacking.store(true, Ordering::Release);
         }
         match freed {
@@ -77,31 +93,37 @@ impl Reserve {
         }
     }
 
-    /// Takes it back when it was given up, as soon as there is room.
+    /// Takes it back when it is not there, as soon as there is room.
     pub(super) fn restore(&self) {
         let due = || self.state().tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
-        if self.is_lacking() && due() && self.make() {
+        if !self.wanted.load(Ordering::Acquire) || !due() {
+            return;
+        }
+        let lacked = self.is_lacking();
+        self.make();
+        if lacked && !self.is_lacking() {
             tracing::warn!("the disk has room again; pushes are taken");
         }
     }
 
-    fn make(&self) -> bool {
+    fn make(&self) {
         let mut state = self.state();
         state.tried = Some(Instant::now());
-        let made = self.try_make();
-        match made {
-            Ok(()) => self.lacking.store(false, Ordering::Release),
-            Err(error) if matches!(StoreError::from_io(&error), StoreError::Full) => {
-                self.lacking.store(true, Ordering::Release);
-                return false;
+        let (wanted, lacking) = match self.try_make() {
+            Ok(()) => (false, false),
+            Err(error) if matches!(StoreError::from_io(&error), StoreError::Full) => (true, true),
+            Err(error) if is_impossible(&error) => {
+                tracing::info!(%error, "the file system cannot keep room back for deletions");
+                (false, false)
             }
             Err(error) => {
-                // Not every file system can keep room. Whatever else is wrong with the disk shows elsewhere.
-                tracing::debug!(%error, "no room is kept back for deletions");
-                self.lacking.store(false, Ordering::Release);
+                // Whether there is room is not known: nothing is refused for it, and what was goes on.
+                tracing::debug!(%error, "no room could be kept back for deletions; that is tried again");
+                (true, self.is_lacking())
             }
-        }
-        true
+        };
+        self.wanted.store(wanted, Ordering::Release);
+        self.lacking.store(lacking, Ordering::Release);
     }
 
     fn try_make(&self) -> io::Result<()> {
@@ -131,6 +153,11 @@ impl Reserve {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a file system will never keep room for a file (`fallocate(2)`).
+fn is_impossible(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
 }
 
 #[cfg(test)]
@@ -163,6 +190,19 @@ mod tests {
         reserve.restore();
         assert!(!reserve.is_lacking());
         assert_eq!(held(dir.path()), size);
+    }
+
+    #[test]
+    fn what_could_not_be_made_for_another_reason_than_room_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(FILE_NAME)).unwrap();
+        let reserve = Reserve::new(dir.path());
+        reserve.keep();
+        assert!(!reserve.is_lacking(), "nothing is known of the room");
+        fs::remove_dir(dir.path().join(FILE_NAME)).unwrap();
+        reserve.state().tried = None;
+        reserve.restore();
+        assert!(held(dir.path()) > 0);
     }
 
     #[test]
