@@ -54,6 +54,11 @@ impl Cut {
         Self::Power
     }
 
+    /// Whether it strikes the moment it is applied. The others let the server go on for a while.
+    pub(crate) const fn strikes_at_once(self) -> bool {
+        matches!(self, Self::Power | Self::PowerAfterJournal | Self::PowerTwice | Self::Kill)
+    }
+
     /// Ends a server. The clients know of trouble by now.
     pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) {
         match self {

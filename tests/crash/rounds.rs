@@ -25,7 +25,7 @@ const ROUNDS_PER_IMAGE: u64 = 10;
 const LOAD_US: u64 = 700_000;
 /// In which the clients come to an end with what they do.
 const REST: Duration = Duration::from_millis(60);
-/// Of so many rounds, one is cut off at a dump.
+/// Of so many cuts that strike at once, one is aimed at a dump.
 const AIMED: u64 = 3;
 /// After so many rounds the store is made again of its dumps.
 const REBUILT_EVERY: u64 = 4;
@@ -205,7 +205,8 @@ impl Site {
                 std::thread::sleep(REST);
                 Client::new(&load, CLIENTS, Dice::new(dice.below(u64::MAX))).last_words();
             }
-            let aimed = dice.below(AIMED) == 0 && dumps::wait_for_one(&image.data(), dice);
+            let aimed =
+                cut.strikes_at_once() && dice.below(AIMED) == 0 && dumps::wait_for_one(&image.data(), dice);
             trouble.store(true, Ordering::SeqCst);
             let cut = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
             // Whatever became of the cut, the clients come to their end.

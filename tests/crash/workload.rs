@@ -2,6 +2,7 @@
 
 mod uploads;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ pub(crate) struct Load<'a> {
     pub(crate) ledger: &'a Mutex<Ledger>,
     /// All clients rest.
     pub(crate) quiet: &'a AtomicBool,
-    /// The disk may fail from now on: any request may have any end but a wrong one.
+    /// The disk may fail from now on: requests may go unanswered, fail, or be refused as by a read-only disk.
     pub(crate) trouble: &'a AtomicBool,
     /// The server is gone.
     pub(crate) over: &'a AtomicBool,
@@ -45,6 +46,15 @@ pub(crate) struct Client<'a> {
 /// The repositories of one client.
 fn repositories(number: u64) -> [String; 2] {
     [format!("team/client-{number}"), format!("team/loose/{number}")]
+}
+
+/// Whether an answer says that the server could not do what was asked for: any 5xx, and for a change the refusal of a
+/// store that is read-only.
+fn is_failure(request: &str, answer: &Answer) -> bool {
+    let body = String::from_utf8_lossy(&answer.body);
+    let read_only = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
+    let reads = request.starts_with("GET ") || request.starts_with("HEAD ");
+    answer.status >= 500 || (read_only && !reads)
 }
 
 /// All repositories that any client uses.
@@ -108,7 +118,7 @@ impl<'a> Client<'a> {
         if count == 0 { None } else { Some(from[self.dice.size(count) - 1].clone()) }
     }
 
-    /// Sends a request whose answer should have one of the statuses `good`. `None`: it ended otherwise, in trouble.
+    /// Sends a request whose answer should have one of the statuses `good`. `None`: trouble has hindered it.
     fn request(
         &self,
         (method, path): (&str, &str),
@@ -117,11 +127,23 @@ impl<'a> Client<'a> {
         good: &[u16],
     ) -> Option<Answer> {
         let answer = exchange(self.load.address, method, path, headers, body);
+        self.sorted(&format!("{method} {path}"), answer, good)
+    }
+
+    /// An answer with one of the statuses `good`. Trouble excuses a request that fails, and nothing else: an answer
+    /// that says something is as true as ever.
+    fn sorted(&self, request: &str, answer: io::Result<Answer>, good: &[u16]) -> Option<Answer> {
         match answer {
             Ok(answer) if good.contains(&answer.status) => Some(answer),
             other => {
                 let trouble = self.load.trouble.load(Ordering::SeqCst);
-                assert!(trouble, "{method} {path}: {other:?}, with nothing to hinder it");
+                assert!(trouble, "{request}: {other:?}, with nothing to hinder it");
+                if let Ok(answer) = other {
+                    assert!(
+                        is_failure(request, &answer),
+                        "{request}: not {good:?}, even in trouble: {answer:?}"
+                    );
+                }
                 None
             }
         }
