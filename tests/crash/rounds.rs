@@ -32,6 +32,9 @@ const REBUILT_EVERY: u64 = 4;
 /// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it is
 /// waiting.
 const START: Duration = Duration::from_secs(10);
+/// Of so many cuts that wait for a certain call, one at least must come to it.
+const AWAITED: u64 = 6;
+
 #[test]
 fn nothing_acknowledged_is_lost_in_cuts_on_ext4() {
     rounds(FileSystem::Ext4);
@@ -72,6 +75,9 @@ struct Total {
     acknowledged: u64,
     caught: u64,
     aimed: u64,
+    /// Cuts that wait for a certain call, and those that it has come to.
+    awaited: u64,
+    hit: u64,
     rebuilt: u64,
     longest_start: Duration,
 }
@@ -117,10 +123,10 @@ fn rounds(file_system: FileSystem) {
         assert!(mutant(), "{told}");
         note(&told);
     }
-    let Total { cuts, acknowledged, caught, aimed, rebuilt, longest_start } = total;
+    let Total { cuts, acknowledged, caught, aimed, awaited, hit, rebuilt, longest_start } = total;
     tell(&format!(
         "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes, {caught} rounds with something wrong, \
-         {aimed} cut off at a dump, {rebuilt} made again of their dumps, longest start {} ms, {} s",
+         {aimed} cut off at a dump, {hit} of {awaited} at a certain call, {rebuilt} made again of their dumps, longest start {} ms, {} s",
         longest_start.as_millis(),
         begun.elapsed().as_secs()
     ));
@@ -128,6 +134,7 @@ fn rounds(file_system: FileSystem) {
         rounds < ROUNDS || (aimed > 0 && rebuilt > 0),
         "no cut came at a dump, or no store was made again"
     );
+    assert!(awaited < AWAITED || hit > 0, "none of {awaited} calls came that were waited for");
     assert!(!mutant() || caught > 0, "the planted fault was not noticed");
 }
 
@@ -148,7 +155,10 @@ impl Site {
     fn round(&mut self, cut: Cut, thorough: bool, dice: &mut Dice, total: &mut Total) -> Vec<String> {
         let server = self.server.take().expect("it was started");
         let (since, acknowledged) = (self.ledger.now(), self.ledger.acknowledged);
-        total.aimed += u64::from(self.load(server, cut, dice));
+        let (aimed, hit) = self.load(server, cut, dice);
+        total.aimed += u64::from(aimed);
+        total.awaited += u64::from(hit.is_some());
+        total.hit += u64::from(hit == Some(true));
         total.acknowledged += self.ledger.acknowledged - acknowledged;
         cut.recover(&self.image, dice);
 
@@ -187,20 +197,21 @@ impl Site {
         wrong
     }
 
-    /// Clients at work until the cut; whether it was aimed at a dump.
-    fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> bool {
+    /// Clients at work until the cut; whether it was aimed at a dump, and whether the call has come that it waited for.
+    fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> (bool, Option<bool>) {
         let ledger = Mutex::new(std::mem::take(&mut self.ledger));
         let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
         let load =
             Load { address: server.address, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
         let image = &self.image;
-        let aimed = std::thread::scope(|scope| {
+        let came = std::thread::scope(|scope| {
             for number in 0..CLIENTS {
                 let client = Client::new(&load, number, Dice::new(dice.below(u64::MAX)));
                 scope.spawn(move || client.work());
             }
             std::thread::sleep(Duration::from_micros(5_000 + dice.below(LOAD_US)));
-            if dice.below(2) == 0 {
+            // Where the server goes on for a while, it is to have something to do.
+            if cut.strikes_at_once() && dice.below(2) == 0 {
                 quiet.store(true, Ordering::SeqCst);
                 std::thread::sleep(REST);
                 Client::new(&load, CLIENTS, Dice::new(dice.below(u64::MAX))).last_words();
@@ -208,15 +219,12 @@ impl Site {
             let aimed =
                 cut.strikes_at_once() && dice.below(AIMED) == 0 && dumps::wait_for_one(&image.data(), dice);
             trouble.store(true, Ordering::SeqCst);
-            let cut = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
+            let hit = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
             // Whatever became of the cut, the clients come to their end.
             over.store(true, Ordering::SeqCst);
-            if let Err(panic) = cut {
-                std::panic::resume_unwind(panic);
-            }
-            aimed
+            (aimed, hit.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         self.ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
-        aimed
+        came
     }
 }
