@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::image::{FileSystem, Image, Journal, SMALL, count};
 use crate::ledger::Ledger;
 use crate::oracle::judge;
 use crate::process::{Stowage, note, run};
+use crate::tokens;
 use crate::workload::{CLIENTS, Client, Load};
 
 /// Rounds on each file system.
@@ -148,7 +150,15 @@ impl Site {
         server.kill();
         image.mount_again();
         let server = Stowage::start_with(&image.data(), OFTEN);
-        Some(Self { server: Some(server), ledger: Ledger::default(), dumps: Dumps::default(), image })
+        let (ledger, dumps) = (Ledger::default(), Dumps::default());
+        let site = Self { server: Some(server), ledger, dumps, image };
+        tokens::make_owner(&site.socket());
+        Some(site)
+    }
+
+    /// The admin socket of its server.
+    fn socket(&self) -> PathBuf {
+        self.image.data().join("admin.sock")
     }
 
     /// One load and its cut. Returns what is wrong afterwards.
@@ -192,7 +202,7 @@ impl Site {
             wrong.push(format!("{files} files of uploads for {rows} rows"));
         }
         let since = if thorough { 0 } else { since };
-        wrong.extend(judge(server.address, &mut self.ledger, since, dice));
+        wrong.extend(judge((server.address, &self.socket()), &mut self.ledger, since, dice));
         self.server = Some(server);
         wrong
     }
@@ -201,8 +211,8 @@ impl Site {
     fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> (bool, Option<bool>) {
         let ledger = Mutex::new(std::mem::take(&mut self.ledger));
         let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
-        let load =
-            Load { address: server.address, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
+        let (address, socket) = (server.address, &*self.socket());
+        let load = Load { address, socket, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
         let image = &self.image;
         let came = std::thread::scope(|scope| {
             for number in 0..CLIENTS {

@@ -1,9 +1,11 @@
 //! Clients that push, mount, retag and delete, and book what they are told.
 
+mod tokens;
 mod uploads;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,8 @@ const TAGS: u64 = 4;
 /// What the clients of one load share.
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
+    /// The admin socket.
+    pub(crate) socket: &'a Path,
     pub(crate) ledger: &'a Mutex<Ledger>,
     /// All clients rest.
     pub(crate) quiet: &'a AtomicBool,
@@ -78,16 +82,19 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A few blobs while all others rest. Nobody's syncs make durable what the server forgot to sync for the last one.
+    /// A few blobs, and sometimes a token, while all others rest. Nobody's syncs make durable what the server forgot to sync for the last one.
     pub(crate) fn last_words(mut self) {
         for _ in 0..=self.dice.below(4) {
             self.push_loose();
+        }
+        if self.dice.below(8) == 0 {
+            self.change_token();
         }
     }
 
     /// One piece of work. `None`: it was not done to its end.
     fn step(&mut self) -> Option<()> {
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=4 => self.push_image(),
             5 => self.push_index(),
             6 | 7 => self.push_referrer(),
@@ -101,6 +108,7 @@ impl<'a> Client<'a> {
             16 => self.push_loose().map(drop),
             17 => self.delete_loose(),
             18 => self.push_nonsense(),
+            19 => self.change_token(),
             _ => self.pull(),
         }
     }
@@ -159,8 +167,18 @@ impl<'a> Client<'a> {
         body: &[u8],
         good: &[u16],
     ) -> Option<Answer> {
+        self.booked(repository, changes, || self.request(request, headers, body, good))
+    }
+
+    /// Books what a request may change, sends it, and books what became of it.
+    fn booked(
+        &self,
+        repository: &str,
+        changes: Vec<(Key, Value)>,
+        send: impl FnOnce() -> Option<Answer>,
+    ) -> Option<Answer> {
         let ticket = self.ledger().begin(repository, changes);
-        let answer = self.request(request, headers, body, good);
+        let answer = send();
         let mut ledger = self.ledger();
         match &answer {
             Some(answer) if answer.status < 300 => ledger.acknowledge(&ticket),
