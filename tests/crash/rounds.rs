@@ -28,7 +28,7 @@ const LOAD_US: u64 = 700_000;
 /// In which the clients come to an end with what they do.
 const REST: Duration = Duration::from_millis(60);
 /// Of so many cuts that strike at once, one is aimed at a dump.
-const AIMED: u64 = 3;
+const AIMED: u64 = 2;
 /// After so many rounds the store is made again of its dumps.
 const REBUILT_EVERY: u64 = 4;
 /// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it is
@@ -132,10 +132,9 @@ fn rounds(file_system: FileSystem) {
         longest_start.as_millis(),
         begun.elapsed().as_secs()
     ));
-    assert!(
-        rounds < ROUNDS || (aimed > 0 && rebuilt > 0),
-        "no cut came at a dump, or no store was made again"
-    );
+    assert!(rounds < ROUNDS || rebuilt > 0, "no store was made again");
+    // Some cuts alone are never aimed.
+    assert!(rounds < ROUNDS || only.is_some() || aimed > 0, "no cut came at a dump");
     assert!(awaited < AWAITED || hit > 0, "none of {awaited} calls came that were waited for");
     assert!(!mutant() || caught > 0, "the planted fault was not noticed");
 }
