@@ -54,8 +54,14 @@ impl Cut {
         Self::Power
     }
 
-    /// Ends a server. The clients know of trouble by now.
-    pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) {
+    /// Whether it strikes the moment it is applied. The others let the server go on for a while.
+    pub(crate) const fn strikes_at_once(self) -> bool {
+        matches!(self, Self::Power | Self::PowerAfterJournal | Self::PowerTwice | Self::Kill)
+    }
+
+    /// Ends a server. The clients know of trouble by now. Of a cut that waits for a certain call: whether it has come.
+    pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) -> Option<bool> {
+        let mut hit = None;
         match self {
             Self::Power | Self::PowerTwice => image.cut_power(Journal::Lost),
             Self::PowerAfterJournal => image.cut_power(Journal::Flushed),
@@ -66,14 +72,15 @@ impl Cut {
             }
             Self::Kill => {}
             Self::PowerAfterError => {
-                trace::fail_calls(&server, dice);
+                hit = trace::fail_calls(&server, dice);
                 image.cut_power(Journal::Lost);
             }
-            Self::KillAtCall => trace::kill_at_call(&mut server, dice),
+            Self::KillAtCall => hit = trace::kill_at_call(&mut server, dice),
         }
         // A server may have time to find out that its disk is gone, or none.
         std::thread::sleep(Duration::from_micros(dice.below(3) * dice.below(10_000)));
         server.kill();
+        hit
     }
 
     /// Brings the disk back, after whatever else happens before anybody looks.

@@ -1,7 +1,5 @@
 //! A first start that is killed at any call that changes something leaves a directory that the next start can use.
 
-use std::time::{Duration, Instant};
-
 use crate::process::{Stowage, answers, assert_whole, directory_in_memory, note, serve};
 use crate::support::content::push_image;
 use crate::trace::{self, Traced};
@@ -26,17 +24,7 @@ fn killed_and_started(call: &str, n: u64) -> bool {
     let dir = directory_in_memory();
     let (command, address) = serve(dir.path());
     let mut first = Traced::start(&command, call, n);
-    let begun = Instant::now();
-    let killed = loop {
-        if first.ended().is_some() {
-            break true;
-        }
-        if answers(address) {
-            break false;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{call} {n}: it neither dies nor answers");
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let killed = first.is_killed(&format!("{call} {n}"), |ended| ended.is_none() && answers(address));
     drop(first);
     let server = Stowage::start(dir.path());
     assert!(!dir.path().join("stowage.redb.new").exists(), "{call} {n}");

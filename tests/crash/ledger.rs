@@ -12,9 +12,11 @@ pub(crate) enum Key {
     Blob(String),
     Manifest(String),
     Tag(String),
+    /// A token by its name, booked where its client works.
+    Token(String),
 }
 
-/// What a key leads to: a digest, or nothing.
+/// What a key leads to: a digest, of a token its name, or nothing.
 pub(crate) type Value = Option<String>;
 
 /// A request that changes a key.
@@ -31,7 +33,7 @@ struct Write {
 #[derive(Clone, Debug)]
 pub(crate) struct Register {
     writes: Vec<Write>,
-    /// When a request changed it last, or looked at it.
+    /// When the last request that changes it was sent.
     pub(crate) touched: u64,
 }
 
@@ -85,6 +87,14 @@ pub(crate) struct Manifest {
     pub(crate) free: bool,
 }
 
+/// What is known of a token beside its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) id: u64,
+    /// Told by the answer that acknowledged the token, and by nothing else.
+    pub(crate) secret: Option<String>,
+}
+
 /// An upload that is not closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
@@ -107,6 +117,8 @@ pub(crate) struct Ledger {
     pub(crate) manifests: BTreeMap<String, Manifest>,
     /// By their location.
     pub(crate) uploads: BTreeMap<String, Upload>,
+    /// By their names.
+    pub(crate) tokens: BTreeMap<String, Token>,
     /// Answers that acknowledged something.
     pub(crate) acknowledged: u64,
 }
@@ -183,18 +195,22 @@ impl Ledger {
 
     /// Digests of the manifests that are certainly in a repository.
     pub(crate) fn manifests_in(&self, repository: &str) -> Vec<String> {
-        self.of(repository)
-            .filter(|(key, _)| matches!(key, Key::Manifest(_)))
-            .filter_map(|(_, register)| register.certain().flatten())
-            .collect()
+        self.certain_of(repository, |key| matches!(key, Key::Manifest(_)))
     }
 
     /// Digests of the blobs that are certainly in a repository, loose ones or those that manifests may name.
     pub(crate) fn blobs_in(&self, repository: &str) -> Vec<String> {
-        self.of(repository)
-            .filter(|(key, _)| matches!(key, Key::Blob(_)))
-            .filter_map(|(_, register)| register.certain().flatten())
-            .collect()
+        self.certain_of(repository, |key| matches!(key, Key::Blob(_)))
+    }
+
+    /// Names of the tokens that certainly are valid, of a client that works in a repository.
+    pub(crate) fn tokens_in(&self, repository: &str) -> Vec<String> {
+        self.certain_of(repository, |key| matches!(key, Key::Token(_)))
+    }
+
+    fn certain_of(&self, repository: &str, wanted: impl Fn(&Key) -> bool) -> Vec<String> {
+        let found = self.of(repository).filter(|(key, _)| wanted(key));
+        found.filter_map(|(_, register)| register.certain().flatten()).collect()
     }
 
     /// The tags that point to a manifest; none when that is not certain of every one.

@@ -23,6 +23,7 @@ mod rounds;
 mod start_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod trace;
 #[path = "../durability/volume.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]

@@ -1,12 +1,14 @@
 //! What must be true of a server after a cut, by the books of its clients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::dice::Dice;
 use crate::exchange::{Answer, exchange};
-use crate::ledger::{Key, Ledger, Register, Upload, Value};
+use crate::ledger::{Key, Ledger, Register, Token, Upload, Value};
 use crate::support::content::sha256;
+use crate::tokens;
 use crate::workload::all_repositories;
 
 /// Of so many things only one is looked at that no request has touched since the last time.
@@ -15,14 +17,26 @@ const OLD: u64 = 16;
 /// The server, and what is wrong with it.
 struct Oracle<'a> {
     address: SocketAddr,
+    /// The tokens that it lists.
+    tokens: BTreeMap<String, u64>,
     wrong: Vec<String>,
     dice: &'a mut Dice,
 }
 
 /// Compares the server with the ledger, and brings the ledger to what was found. With `since` everything is looked at
 /// that a request has touched after that moment, and some of the rest. Returns what is wrong.
-pub(crate) fn judge(address: SocketAddr, ledger: &mut Ledger, since: u64, dice: &mut Dice) -> Vec<String> {
-    let mut oracle = Oracle { address, wrong: Vec::new(), dice };
+pub(crate) fn judge(
+    (address, socket): (SocketAddr, &Path),
+    ledger: &mut Ledger,
+    since: u64,
+    dice: &mut Dice,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let tokens = tokens::listed(socket).unwrap_or_else(|error| {
+        wrong.push(error);
+        BTreeMap::new()
+    });
+    let mut oracle = Oracle { address, tokens, wrong, dice };
     let registers: Vec<((String, Key), Register)> =
         ledger.registers.iter().map(|(place, register)| (place.clone(), register.clone())).collect();
     for ((repository, key), register) in registers {
@@ -47,6 +61,7 @@ pub(crate) fn judge(address: SocketAddr, ledger: &mut Ledger, since: u64, dice: 
             }
         }
     }
+    oracle.all_tokens(ledger);
     for repository in all_repositories() {
         oracle.tags(ledger, &repository);
         oracle.referrers(ledger, &repository, since);
@@ -71,6 +86,36 @@ impl Oracle<'_> {
             Key::Blob(digest) => self.blob(ledger, repository, digest),
             Key::Manifest(digest) => self.manifest(ledger, repository, digest),
             Key::Tag(tag) => self.manifest(ledger, repository, tag),
+            Key::Token(name) => self.token(ledger, name),
+        }
+    }
+
+    /// A token that is listed lets its owner in, and no other does.
+    fn token(&mut self, ledger: &Ledger, name: &str) -> Value {
+        let is_listed = self.tokens.contains_key(name);
+        if let Some(Token { secret: Some(secret), .. }) = ledger.tokens.get(name) {
+            match tokens::opens(self.address, secret) {
+                Ok(opens) if opens == is_listed => {}
+                Ok(opens) => self.wrong.push(format!("the token {name}: listed {is_listed}, opens {opens}")),
+                Err(error) => self.wrong.push(error),
+            }
+        }
+        is_listed.then(|| name.to_owned())
+    }
+
+    /// The list of tokens is that of the books, which get the numbers of those that nobody was told.
+    fn all_tokens(&mut self, ledger: &mut Ledger) {
+        let places = all_repositories();
+        let expected: BTreeSet<String> = places.iter().flat_map(|place| ledger.tokens_in(place)).collect();
+        let found: BTreeSet<String> = self.tokens.keys().cloned().collect();
+        if found != expected {
+            self.wrong.push(format!("the tokens {found:?} are listed, not {expected:?}"));
+        }
+        for (name, id) in &self.tokens {
+            let token = ledger.tokens.entry(name.clone()).or_insert(Token { id: *id, secret: None });
+            if token.id != *id {
+                self.wrong.push(format!("the token {name} has the number {id}: {token:?}"));
+            }
         }
     }
 

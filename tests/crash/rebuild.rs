@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -68,15 +67,8 @@ impl Lost {
         let into = self.parent.path().join(format!("{call}-{n}"));
         let mut rebuild = command("rebuild");
         rebuild.args(["--json", "--into"]).arg(&into).arg("--data-dir").arg(self.data());
-        let mut traced = Traced::start(&rebuild, call, n);
-        let begun = Instant::now();
-        let ended = loop {
-            if let Some(ended) = traced.ended() {
-                break ended;
-            }
-            assert!(begun.elapsed() < Duration::from_mins(1), "{case}: it neither dies nor ends");
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let mut rebuild = Traced::start(&rebuild, call, n);
+        let killed = rebuild.is_killed(&case, |ended| ended.is_some_and(|status| status.success()));
         assert!(files(&self.data()) == self.files, "{case}: the old directory was changed");
         let entries = fs::read_dir(&into).map_or(0, Iterator::count);
         if into.join("stowage.redb").exists() {
@@ -87,7 +79,7 @@ impl Lost {
         if into.exists() {
             fs::remove_dir_all(&into).expect("it can be removed");
         }
-        !ended.success()
+        killed
     }
 
     fn assert_is_no_store(&self, into: &Path, case: &str) {

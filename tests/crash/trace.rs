@@ -2,34 +2,70 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 
 use crate::dice::Dice;
 use crate::process::Stowage;
-use crate::volume::left_out;
+use crate::support::eventually;
+use crate::volume::{left_out, text};
 
 /// The calls of a push that change files and directories.
 const CALLS: [&str; 7] = ["openat", "pwritev", "fdatasync", "renameat", "fsync", "pwrite64", "unlinkat"];
 
+/// At most so many calls a thread makes before the one that counts.
+const NTH: u64 = 5;
 const KILL: &str = "signal=SIGKILL";
 
-/// strace that does something when a thread makes its `n`-th call of this name.
-fn strace(call: &str, what: &str, n: u64) -> Command {
+/// strace that does something when a thread makes its `n`-th call of this name, and writes down all of them.
+fn strace(call: &str, what: &str, n: u64, output: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-f", "-qq", "-o", text(output), "-e", &format!("trace={call}")]);
     strace.args(["-e", &format!("inject={call}:{what}:when={n}")]);
     strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     strace
 }
 
-/// strace on a server that is at work.
-fn attach(server: &Stowage, what: &str, dice: &mut Dice) -> Child {
-    let call = CALLS[dice.size(CALLS.len() as u64) - 1];
-    let n = 1 + dice.below(5);
-    strace(call, what, n).args(["-p", &server.id().to_string()]).spawn().expect("strace starts")
+/// strace on a server that is at work. It ends when it is dropped, and lets go of a server that lives.
+struct Attached {
+    strace: Child,
+    output: NamedTempFile,
+}
+
+impl Attached {
+    /// Comes back when the server is held on to.
+    fn new(server: &Stowage, what: &str, dice: &mut Dice) -> Self {
+        let call = CALLS[dice.size(CALLS.len() as u64) - 1];
+        let n = 1 + dice.below(NTH);
+        let output = NamedTempFile::new().expect("a file for what strace says");
+        let mut strace = strace(call, what, n, output.path());
+        let strace = strace.args(["-p", &server.id().to_string()]).spawn().expect("strace starts");
+        let status = format!("/proc/{}/status", server.id());
+        eventually("strace holds on to the server", || {
+            // Killed at its first call it has no tracer any more.
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            tracer.is_none_or(|tracer| tracer.trim() != "0") || status.contains("zombie")
+        });
+        Self { strace, output }
+    }
+
+    /// Whether a call has failed by it.
+    fn has_injected(&self) -> bool {
+        fs::read_to_string(self.output.path()).is_ok_and(|calls| calls.contains("(INJECTED)"))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.strace.kill();
+        let _ = self.strace.wait();
+    }
 }
 
 /// Whether there is a strace. Where there is none, with a word about it, nothing can be killed at a call.
@@ -41,32 +77,37 @@ pub(crate) fn available() -> bool {
 }
 
 /// Kills a server that is at work when one of its threads makes a certain call from now. One that does not come to it
-/// in two seconds lives on.
-pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) {
+/// in two seconds lives on. Whether it was killed; nothing is known of it where there is no strace.
+pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
-        return;
+        return None;
     }
-    let mut strace = attach(server, KILL, dice);
+    let _attached = Attached::new(server, KILL, dice);
     let begun = Instant::now();
-    while server.ended().is_none() && begun.elapsed() < Duration::from_secs(2) {
+    while begun.elapsed() < Duration::from_secs(2) {
+        if let Some(ended) = server.ended() {
+            assert!(was_killed(ended), "it ended by itself: {ended}");
+            return Some(true);
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
-    // It has nothing to hold on to once its server is dead.
-    let _ = strace.kill();
-    let _ = strace.wait();
+    Some(false)
 }
 
 /// Lets a call of each thread of a server fail that is at work, once, and leaves the server some time to live with it.
-pub(crate) fn fail_calls(server: &Stowage, dice: &mut Dice) {
+/// Whether any has failed; nothing is known of it where there is no strace.
+pub(crate) fn fail_calls(server: &Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
-        return;
+        return None;
     }
     let what = if dice.below(2) == 0 { "error=EIO" } else { "error=ENOSPC" };
-    let mut strace = attach(server, what, dice);
+    let attached = Attached::new(server, what, dice);
     std::thread::sleep(Duration::from_micros(200_000 + dice.below(500_000)));
-    // The server is let go when its tracer dies.
-    let _ = strace.kill();
-    let _ = strace.wait();
+    Some(attached.has_injected())
+}
+
+fn was_killed(ended: ExitStatus) -> bool {
+    ended.signal() == Some(Signal::KILL.as_raw())
 }
 
 /// A command under strace, which kills it when a thread makes its `n`-th call of this name. Both go when it is dropped.
@@ -74,7 +115,7 @@ pub(crate) struct Traced(Child);
 
 impl Traced {
     pub(crate) fn start(command: &Command, call: &str, n: u64) -> Self {
-        let mut strace = strace(call, KILL, n);
+        let mut strace = strace(call, KILL, n, Path::new("/dev/null"));
         strace.arg(command.get_program()).args(command.get_args()).env_clear().env("PATH", "/usr/bin:/bin");
         for (name, value) in command.get_envs() {
             strace.env(name, value.unwrap_or_default());
@@ -82,8 +123,29 @@ impl Traced {
         Self(strace.spawn().expect("strace starts"))
     }
 
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    /// Waits until it is killed, or is through, by which it can be told that it does not make so many calls. Whether it
+    /// was killed. Any other end is a failure.
+    pub(crate) fn is_killed(&mut self, case: &str, is_through: impl Fn(Option<ExitStatus>) -> bool) -> bool {
+        let begun = Instant::now();
+        loop {
+            let ended = self.ended();
+            // strace ends as what it traces has ended.
+            if ended.is_some_and(was_killed) {
+                return true;
+            }
+            if is_through(ended) {
+                return false;
+            }
+            assert!(ended.is_none(), "{case}: it was not killed, and ended with {ended:?}");
+            assert!(
+                begun.elapsed() < Duration::from_mins(1),
+                "{case}: it neither is killed nor gets through"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("the child can be asked")
     }
 }

@@ -1,8 +1,11 @@
 //! Clients that push, mount, retag and delete, and book what they are told.
 
+mod tokens;
 mod uploads;
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,10 +27,12 @@ const TAGS: u64 = 4;
 /// What the clients of one load share.
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
+    /// The admin socket.
+    pub(crate) socket: &'a Path,
     pub(crate) ledger: &'a Mutex<Ledger>,
     /// All clients rest.
     pub(crate) quiet: &'a AtomicBool,
-    /// The disk may fail from now on: any request may have any end but a wrong one.
+    /// The disk may fail from now on: requests may go unanswered, fail, or be refused as by a read-only disk.
     pub(crate) trouble: &'a AtomicBool,
     /// The server is gone.
     pub(crate) over: &'a AtomicBool,
@@ -45,6 +50,15 @@ pub(crate) struct Client<'a> {
 /// The repositories of one client.
 fn repositories(number: u64) -> [String; 2] {
     [format!("team/client-{number}"), format!("team/loose/{number}")]
+}
+
+/// Whether an answer says that the server could not do what was asked for: any 5xx, and for a change the refusal of a
+/// store that is read-only.
+fn is_failure(request: &str, answer: &Answer) -> bool {
+    let body = String::from_utf8_lossy(&answer.body);
+    let read_only = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
+    let reads = request.starts_with("GET ") || request.starts_with("HEAD ");
+    answer.status >= 500 || (read_only && !reads)
 }
 
 /// All repositories that any client uses.
@@ -68,16 +82,19 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A few blobs while all others rest. Nobody's syncs make durable what the server forgot to sync for the last one.
+    /// A few blobs, and sometimes a token, while all others rest. Nobody's syncs make durable what the server forgot to sync for the last one.
     pub(crate) fn last_words(mut self) {
         for _ in 0..=self.dice.below(4) {
             self.push_loose();
+        }
+        if self.dice.below(8) == 0 {
+            self.change_token();
         }
     }
 
     /// One piece of work. `None`: it was not done to its end.
     fn step(&mut self) -> Option<()> {
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=4 => self.push_image(),
             5 => self.push_index(),
             6 | 7 => self.push_referrer(),
@@ -91,6 +108,7 @@ impl<'a> Client<'a> {
             16 => self.push_loose().map(drop),
             17 => self.delete_loose(),
             18 => self.push_nonsense(),
+            19 => self.change_token(),
             _ => self.pull(),
         }
     }
@@ -108,7 +126,7 @@ impl<'a> Client<'a> {
         if count == 0 { None } else { Some(from[self.dice.size(count) - 1].clone()) }
     }
 
-    /// Sends a request whose answer should have one of the statuses `good`. `None`: it ended otherwise, in trouble.
+    /// Sends a request whose answer should have one of the statuses `good`. `None`: trouble has hindered it.
     fn request(
         &self,
         (method, path): (&str, &str),
@@ -117,11 +135,23 @@ impl<'a> Client<'a> {
         good: &[u16],
     ) -> Option<Answer> {
         let answer = exchange(self.load.address, method, path, headers, body);
+        self.sorted(&format!("{method} {path}"), answer, good)
+    }
+
+    /// An answer with one of the statuses `good`. Trouble excuses a request that fails, and nothing else: an answer
+    /// that says something is as true as ever.
+    fn sorted(&self, request: &str, answer: io::Result<Answer>, good: &[u16]) -> Option<Answer> {
         match answer {
             Ok(answer) if good.contains(&answer.status) => Some(answer),
             other => {
                 let trouble = self.load.trouble.load(Ordering::SeqCst);
-                assert!(trouble, "{method} {path}: {other:?}, with nothing to hinder it");
+                assert!(trouble, "{request}: {other:?}, with nothing to hinder it");
+                if let Ok(answer) = other {
+                    assert!(
+                        is_failure(request, &answer),
+                        "{request}: not {good:?}, even in trouble: {answer:?}"
+                    );
+                }
                 None
             }
         }
@@ -137,8 +167,18 @@ impl<'a> Client<'a> {
         body: &[u8],
         good: &[u16],
     ) -> Option<Answer> {
+        self.booked(repository, changes, || self.request(request, headers, body, good))
+    }
+
+    /// Books what a request may change, sends it, and books what became of it.
+    fn booked(
+        &self,
+        repository: &str,
+        changes: Vec<(Key, Value)>,
+        send: impl FnOnce() -> Option<Answer>,
+    ) -> Option<Answer> {
         let ticket = self.ledger().begin(repository, changes);
-        let answer = self.request(request, headers, body, good);
+        let answer = send();
         let mut ledger = self.ledger();
         match &answer {
             Some(answer) if answer.status < 300 => ledger.acknowledge(&ticket),

@@ -1,9 +1,12 @@
 //! One request and its answer, when the server may go away at any moment.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+/// How long an answer may pause.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A whole answer.
 #[derive(Debug)]
@@ -21,10 +24,21 @@ pub(crate) fn exchange(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
+    let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    stream.set_read_timeout(Some(PATIENCE))?;
+    exchange_on(stream, method, path, headers, body)
+}
+
+/// The same on a connection that is there, and is good for one request.
+pub(crate) fn exchange_on(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for (name, value) in headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }

@@ -22,6 +22,12 @@ fn names(directory: &Path) -> BTreeSet<String> {
     names
 }
 
+/// The text that a key has in a table of TOML; none has an escape in it.
+fn value_of<'t>(key: &str, table: &'t str) -> &'t str {
+    let value = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+    value.and_then(|value| value.strip_suffix('"')).unwrap_or_else(|| panic!("no {key} in {table}"))
+}
+
 fn replay(target: &str) {
     let (_, check) = checks::TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
     let directory = fuzz("corpus").join(target);
@@ -43,8 +49,19 @@ fn every_target_has_a_binary_a_corpus_and_a_test() {
     let files: BTreeSet<String> = targets.iter().map(|name| format!("{name}.rs")).collect();
     assert_eq!(names(&fuzz("fuzz_targets")), files);
     assert_eq!(names(&fuzz("corpus")), targets);
+    let manifest = fs::read_to_string(fuzz("Cargo.toml")).expect("a readable manifest");
+    let (_, binaries) = manifest.split_once("\n[[bin]]\n").expect("binaries");
+    let binaries: BTreeSet<(&str, &str)> = binaries
+        .split("[[bin]]\n")
+        .map(|binary| (value_of("name", binary), value_of("path", binary)))
+        .collect();
     let tests = include_str!("main.rs");
     for target in &targets {
+        let path = format!("fuzz_targets/{target}.rs");
+        assert!(binaries.contains(&(target, &path)), "{target} is not built of {path}: {binaries:?}");
+        let source = fs::read_to_string(fuzz(&path)).expect("a readable target");
+        let check = format!("stowage_fuzz::{target}::check(input)");
+        assert!(source.contains(&check), "{path} does not call {check}");
         assert!(tests.contains(&format!("replay(\"{target}\")")), "{target} is not replayed");
     }
 }
