@@ -191,7 +191,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// On somebody's laptop a test is left out that needs root or a program that is not there; where everything is to be tested it fails.
+/// On somebody's laptop a test is left out that needs root or a program that is not there; where everything is to be
+/// tested it fails.
 pub(crate) fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "the machine lacks what the test needs: {error}");
