@@ -107,13 +107,13 @@ fn four_uploads_at_once_to_a_slow_disk_are_answered_soon_after_their_last_bytes(
 }
 
 #[test]
-#[ignore = "it takes five minutes and 2.2 GB of memory"]
+#[ignore = "it takes four minutes and 2.2 GB of memory"]
 fn a_blob_of_2_gb_to_a_slow_disk_is_answered_soon_after_its_last_byte() {
     uploads_to_a_slow_disk(&[2048], true);
 }
 
 #[test]
-#[ignore = "it takes four minutes"]
+#[ignore = "it takes three minutes"]
 fn four_long_uploads_to_a_slow_disk_are_answered_soon_after_their_last_bytes() {
     for (mib, as_docker) in [(&[150; 4], true), (&[300, 10, 200, 40], false)] {
         uploads_to_a_slow_disk(mib, as_docker);
