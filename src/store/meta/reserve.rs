@@ -51,7 +51,6 @@ impl Reserve {
     /// From now on there is one whenever the disk has room for it.
     pub(super) fn keep(&self) {
         self.state().kept = true;
-        self.wanted.store(true, Ordering::Release);
         self.make();
         if self.is_lacking() {
             tracing::warn!(
