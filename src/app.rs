@@ -28,6 +28,7 @@ pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::limits::{Ledger, Limits};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::registry::Registry;
 use crate::registry::fsck;
@@ -47,6 +48,8 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// What a registry does.
     pub registry: Arc<Registry>,
+    /// What each principal holds and may hold.
+    pub ledger: Arc<Ledger>,
     idle: ArcSwap<Duration>,
     dumps: Dumps,
     meta: Arc<Meta>,
@@ -73,6 +76,7 @@ impl App {
 
     /// Puts those settings into force that can change while the server works: for what begins from now on.
     pub fn reconfigure(&self, config: &Config) {
+        self.ledger.reconfigure(Limits::of(config));
         self.registry.set_limits(limits(config));
         self.auth.reconfigure(
             config.auth.anonymous_pull,
@@ -166,7 +170,6 @@ fn limits(config: &Config) -> crate::registry::Limits {
     crate::registry::Limits {
         promise_s: config.storage.gc.promise.as_secs(),
         upload_idle_s: config.storage.gc.upload_idle.as_secs(),
-        concurrent_uploads: config.registry.max_concurrent_uploads,
         require_references: config.registry.require_references,
         min_free: config.storage.min_free,
     }

@@ -11,6 +11,7 @@
 //! | 3 | [`auth`] | who may do what |
 //! | 3 | [`registry`] | what a registry does |
 //! | 2 | [`store`] | blobs in files, metadata in one database |
+//! | 1 | [`limits`] | what each principal may hold of memory, files and time |
 //! | 1 | [`config`], [`telemetry`] | settings; logs |
 //! | 0 | [`model`] | values |
 
@@ -32,6 +33,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod limits;
 pub mod model;
 pub mod registry;
 pub mod server;

@@ -9,13 +9,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
+    ("limits", &["config"]),
     ("store", &["config", "telemetry"]),
-    ("auth", &["config", "telemetry", "store"]),
-    ("registry", &["config", "telemetry", "store", "auth"]),
-    ("app", &["config", "telemetry", "store", "auth", "registry"]),
-    ("http", &["config", "telemetry", "store", "auth", "registry", "app"]),
-    ("server", &["config", "telemetry", "store", "auth", "registry", "app", "http"]),
-    ("cli", &["config", "telemetry", "store", "auth", "registry", "app", "http", "server"]),
+    ("auth", &["config", "telemetry", "limits", "store"]),
+    ("registry", &["config", "telemetry", "limits", "store", "auth"]),
+    ("app", &["config", "telemetry", "limits", "store", "auth", "registry"]),
+    ("http", &["config", "telemetry", "limits", "store", "auth", "registry", "app"]),
+    ("server", &["config", "telemetry", "limits", "store", "auth", "registry", "app", "http"]),
+    ("cli", &["config", "telemetry", "limits", "store", "auth", "registry", "app", "http", "server"]),
 ];
 
 /// What the registry knows of `auth`: the proof of permission and who holds it, nothing that makes one.

@@ -20,6 +20,7 @@ use super::{App, MANIFEST_BYTES, limits};
 use crate::auth::{Auth, GateError, Policy, Settings, UserError};
 use crate::config;
 use crate::config::Config;
+use crate::limits::{Ledger, Limits};
 use crate::registry::Registry;
 use crate::store::blob::{BlobStore, FileBlobs, LayoutError};
 use crate::store::filesystem;
@@ -199,7 +200,8 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
             GateError::Keys(error) => io_at(&data_dir.join("keys"))(error),
         })?;
     let auth = Arc::new(auth);
-    let registry = Registry::new(Arc::clone(&meta), blobs, handle, limits(&config));
+    let ledger = Ledger::new(Limits::of(&config));
+    let registry = Registry::new(Arc::clone(&meta), blobs, handle, Arc::clone(&ledger), limits(&config));
     let swept = runtime.block_on(registry.sweep_uploads(&auth.system("start")));
     if let Err(error) = swept {
         tracing::warn!(%error, "leftovers of uploads could not be removed; the next start tries again");
@@ -224,6 +226,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     Ok(App {
         auth,
         registry,
+        ledger,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
         dumps: Dumps::new(&data_dir, config.storage.dumps),
         meta,

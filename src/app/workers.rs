@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use super::App;
 use super::dumps;
+use crate::limits::Standing;
 use crate::store::give_unused_memory_back;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
 const GIVE_MEMORY_BACK_EVERY: Duration = Duration::from_secs(10);
+const REPORT_LIMITS_EVERY: Duration = Duration::from_mins(1);
+/// Lines about limits in one report; the rest is counted.
+const LIMITS_TOLD: usize = 10;
 const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) fn start(app: &Arc<App>) {
@@ -22,6 +26,7 @@ pub(super) fn start(app: &Arc<App>) {
         }
     });
     app.registry.spawn(dumps::run(Arc::downgrade(app)));
+    every(app, REPORT_LIMITS_EVERY, |app| async move { report_limits(&app.ledger.report()) });
     every(app, GIVE_MEMORY_BACK_EVERY, |_| async {
         drop(tokio::task::spawn_blocking(give_unused_memory_back));
     });
@@ -49,6 +54,25 @@ async fn store_pulls(weak: Weak<App>) {
             // They are many as long as they cannot be written.
             tokio::time::sleep(STORE_PULLS_EVERY).await;
         }
+    }
+}
+
+/// Logs who reached which limit since the last report.
+fn report_limits(standings: &[Standing]) {
+    for standing in standings.iter().take(LIMITS_TOLD) {
+        tracing::warn!(
+            principal = standing.principal,
+            address = standing.address.map(tracing::field::display),
+            setting = standing.setting,
+            limit = standing.limit,
+            times = standing.times,
+            waiting = standing.waiting,
+            "a limit was reached: too many {}",
+            standing.resource.words(),
+        );
+    }
+    if standings.len() > LIMITS_TOLD {
+        tracing::warn!(principals = standings.len() - LIMITS_TOLD, "more principals reached a limit");
     }
 }
 

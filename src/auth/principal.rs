@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::access::Access;
 use super::scopes::Scopes;
+use crate::limits::Holder;
 use crate::model::names::UserId;
 use crate::store::meta::rows::Owner;
 
@@ -103,6 +104,15 @@ impl Caller {
             *access = None;
         }
         caller
+    }
+
+    /// Whom the limits count this caller as.
+    pub fn holder(&self) -> Holder {
+        match &self.principal {
+            Principal::Anybody | Principal::Anonymous { .. } => Holder::address(self.address),
+            Principal::User { id, name, .. } => Holder::user(*id, Arc::clone(name), self.address),
+            Principal::Local { name } => Holder::local(Arc::clone(name)),
+        }
     }
 
     /// The address for histories and events; empty when there is none.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::settings::Config;
 use super::tls::TlsMode;
+use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::units::HumanDuration;
 
 const SECOND: u64 = 1;
@@ -32,8 +33,27 @@ impl Config {
         self.check_server(&mut problems);
         self.check_storage(&mut problems);
         problems.at_least("registry.max_concurrent_uploads", self.registry.max_concurrent_uploads, 1);
+        self.check_limits(&mut problems);
         self.check_admin(&mut problems);
         problems.0
+    }
+
+    fn check_limits(&self, problems: &mut Problems) {
+        let limits = &self.limits;
+        problems.at_least("limits.upload_sessions", limits.upload_sessions, 1);
+        problems.at_least("limits.upload_sessions_total", limits.upload_sessions_total, 1);
+        problems.at_least("limits.bodies", limits.bodies, 1);
+        problems.at_least("limits.scans", limits.scans, 1);
+        problems.at_least("limits.handshakes", limits.handshakes, 1);
+        problems.at_least("limits.refresh_tokens", limits.refresh_tokens, 1);
+        if limits.manifest_memory.bytes() < 2 * MAX_MANIFEST_SIZE as u64 {
+            let message = format!("is {}", limits.manifest_memory);
+            problems.add(
+                "limits.manifest_memory",
+                &message,
+                "set it to 8MiB or more: two of the largest manifests",
+            );
+        }
     }
 
     fn check_server(&self, problems: &mut Problems) {

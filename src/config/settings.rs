@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::file_mode::FileMode;
+use super::limits::LimitsConfig;
 use super::listen;
 use super::log_filter::LogFilter;
 use super::min_free::MinFree;
@@ -26,6 +27,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// `[registry]`: what is accepted.
     pub registry: RegistryConfig,
+    /// `[limits]`: what one principal may make the server hold.
+    pub limits: LimitsConfig,
     /// `[auth]`: who may enter.
     pub auth: AuthConfig,
     /// `[log]`: what is written to stderr.

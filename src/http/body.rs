@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::error::{ApiError, Code};
 use super::route::header;
 use crate::app::{App, FREE_MANIFEST};
+use crate::limits::{Charge, Holder, LimitReached, Resource};
 use crate::registry::{Body, BodyPart, RegistryError};
 
 /// Up to this many announced bytes a body is collected before the registry sees it.
@@ -44,19 +45,21 @@ pub(crate) async fn feed<T, F>(
     request: &HttpRequest,
     payload: Payload,
     app: &App,
+    holder: &Holder,
     work: impl FnOnce(Body) -> F,
 ) -> Result<T, RegistryError>
 where
     F: Future<Output = Result<T, RegistryError>>,
 {
+    let _body = app.registry.admit(holder, Resource::Bodies, 1).await?;
     let (sender, receiver) = mpsc::channel(1);
-    let mut intake = Intake::new(payload, app);
+    let mut intake = Intake::new(payload, app, holder);
     if content_length(request).is_some_and(|length| length <= COLLECT) {
         let filled = intake.fill(usize::MAX).await;
         let chunks = intake.batch.take();
         match filled {
             Filled::Complete => return work(Body::Whole(chunks)).await,
-            Filled::Busy => return Err(RegistryError::Busy),
+            Filled::Busy(reached) => return Err(reached.into()),
             Filled::Full | Filled::Slow | Filled::Cut => {}
         }
         // What came so far is kept. After a cut the stream ends without its end.
@@ -70,38 +73,38 @@ where
     tokio::select! {
         biased;
         result = &mut work => return result,
-        busy = pump => if busy {
+        busy = pump => if let Some(reached) = busy {
             // What came so far is kept, but the client has to hear that it was not its fault.
             let _ = work.await;
-            return Err(RegistryError::Busy);
+            return Err(reached.into());
         }
     }
     work.await
 }
 
-/// Hands batches over until the body ends; true: no place came free for the rest of it.
-async fn pump(mut intake: Intake<'_>, sender: mpsc::Sender<BodyPart>) -> bool {
+/// Hands batches over until the body ends; a limit: no place came free for the rest of it.
+async fn pump(mut intake: Intake<'_>, sender: mpsc::Sender<BodyPart>) -> Option<LimitReached> {
     loop {
         let filled = intake.fill(BATCH).await;
         let batch = intake.batch.take();
         // Nobody listens any more when the work has failed; its answer says why.
         if !batch.is_empty() && sender.send(BodyPart::Data(batch)).await.is_err() {
-            return false;
+            return None;
         }
         match filled {
             Filled::Full | Filled::Slow => {}
             Filled::Complete => {
                 let _ = sender.send(BodyPart::End).await;
-                return false;
+                return None;
             }
-            Filled::Cut => return false,
-            Filled::Busy => return true,
+            Filled::Cut => return None,
+            Filled::Busy(reached) => return Some(reached),
         }
     }
 }
 
 /// How gathering ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Filled {
     /// There is as much as was wanted.
     Full,
@@ -112,7 +115,7 @@ enum Filled {
     /// The client went away, says nothing, or sends crumbs.
     Cut,
     /// There are too many bodies at once.
-    Busy,
+    Busy(LimitReached),
 }
 
 /// A body that comes in. Only while much of it comes at once it holds one of the places for bodies: slow ones keep
@@ -120,13 +123,14 @@ enum Filled {
 struct Intake<'a> {
     payload: Payload,
     app: &'a App,
+    holder: &'a Holder,
     batch: Batch,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Charge>,
 }
 
 impl<'a> Intake<'a> {
-    fn new(payload: Payload, app: &'a App) -> Self {
-        Self { payload, app, batch: Batch::default(), place: None }
+    fn new(payload: Payload, app: &'a App, holder: &'a Holder) -> Self {
+        Self { payload, app, holder, batch: Batch::default(), place: None }
     }
 
     /// Gathers `wanted` bytes, or fewer at the end and from slow clients.
@@ -134,9 +138,9 @@ impl<'a> Intake<'a> {
         let mut patience = Instant::now() + PLACE_FOR;
         while self.batch.bytes < wanted {
             if self.place.is_none() && self.batch.bytes >= FREE {
-                match self.app.registry.admit_body().await {
+                match self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await {
                     Ok(place) => self.place = Some(place),
-                    Err(_) => return Filled::Busy,
+                    Err(reached) => return Filled::Busy(reached),
                 }
                 patience = Instant::now() + PLACE_FOR;
             }

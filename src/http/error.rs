@@ -13,6 +13,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::json;
 
+use crate::limits::LimitReached;
 use crate::model::digest::DigestError;
 use crate::model::manifest::ManifestError;
 use crate::model::names::{NameError, ReferenceError, TagError};
@@ -239,9 +240,7 @@ impl From<RegistryError> for ApiError {
                 )
                 .retry_after("60"),
             RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
-            RegistryError::Busy => Self::new(Code::Unavailable, message)
-                .reason("too many uploads at once: try again in a few seconds")
-                .retry_after("5"),
+            RegistryError::Limit(reached) => Self::from(reached),
             RegistryError::Io(detail) => {
                 Self::new(Code::Unknown, "the registry's disk failed; its log says more")
                     .reason("the registry's disk failed: its log says more")
@@ -250,6 +249,13 @@ impl From<RegistryError> for ApiError {
             RegistryError::Store(error) => Self::from(error),
             RegistryError::Interrupted => Self::new(Code::Unknown, message),
         }
+    }
+}
+
+impl From<LimitReached> for ApiError {
+    /// docker prints the status line of an answer of class 5xx, not its body.
+    fn from(reached: LimitReached) -> Self {
+        Self::new(Code::Unavailable, reached.to_string()).reason(reached.resource.reason()).retry_after("5")
     }
 }
 

@@ -18,6 +18,7 @@ use super::origin::client_address;
 use super::route::{Route, Shape};
 use crate::app::App;
 use crate::auth::{Action, Caller, Catalog, Grant, Lateness, Principal, Repository, SignInError};
+use crate::limits::Holder;
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -31,6 +32,11 @@ impl<A: Action> Permit<A> {
     /// The proof for the registry.
     pub(crate) const fn grant(&self) -> &Grant<A> {
         &self.0
+    }
+
+    /// Whom the limits count the caller as.
+    pub(crate) fn holder(&self) -> Holder {
+        self.0.caller().holder()
     }
 
     /// The proof itself, for work that outlives the handler's borrow.

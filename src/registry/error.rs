@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::auth::Withdrawn;
+use crate::limits::LimitReached;
 use crate::model::digest::AnyDigest;
 use crate::model::digest::Digest;
 use crate::model::manifest::ManifestError;
@@ -106,9 +107,9 @@ pub enum RegistryError {
     /// The disk does not take writes.
     #[error("the registry's disk is read-only; pulls go on, pushes do not")]
     ReadOnly,
-    /// Too many uploads are under way.
-    #[error("too many uploads at once; try again in a few seconds")]
-    Busy,
+    /// The caller reached a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// The disk failed.
     #[error("the registry's disk failed: {0}")]
     Io(String),

@@ -11,7 +11,6 @@ mod links;
 mod locks;
 mod manifests;
 mod overview;
-mod places;
 mod pulls;
 pub mod rebuild;
 mod referrers;
@@ -29,7 +28,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
@@ -42,11 +40,11 @@ pub use uploads::{Body, BodyPart, ContentRange, Standing};
 
 use crate::auth::{Grant, System};
 use crate::config::MinFree;
+use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::store::blob::BlobStore;
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use locks::DigestLocks;
-use places::Places;
 use pulls::PullCounter;
 use space::SpaceGate;
 use uploads::Sessions;
@@ -55,8 +53,8 @@ use uploads::Sessions;
 const SYNCS_AT_ONCE: usize = 16;
 /// Manifests above what is read inline that are in memory at the same time on their way out.
 const LARGE_MANIFESTS_AT_ONCE: usize = 4;
-/// How long a body waits for its place: clients do not repeat a push that is refused (docker).
-const WAIT_FOR_PLACE: Duration = Duration::from_secs(30);
+/// How long a request waits at a limit before it is refused: docker does not repeat a push that is refused.
+const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The limits that the settings put on the registry.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +63,6 @@ pub struct Limits {
     pub promise_s: u64,
     /// After how many idle running seconds an upload is abandoned.
     pub upload_idle_s: u64,
-    /// Request bodies that are received at once.
-    pub concurrent_uploads: usize,
     /// Whether what a manifest refers to must be there.
     pub require_references: bool,
     /// What must stay free on the disk.
@@ -78,8 +74,8 @@ pub struct Registry {
     meta: Arc<Meta>,
     blobs: Arc<dyn BlobStore>,
     runtime: Runtime,
+    ledger: Arc<Ledger>,
     syncs: Arc<Semaphore>,
-    bodies: Places,
     large_manifests: Semaphore,
     locks: DigestLocks,
     sessions: Sessions,
@@ -90,15 +86,21 @@ pub struct Registry {
 
 impl Registry {
     /// The registry on a store. Its file work runs on `runtime`.
-    pub fn new(meta: Arc<Meta>, blobs: Arc<dyn BlobStore>, runtime: Runtime, limits: Limits) -> Arc<Self> {
+    pub fn new(
+        meta: Arc<Meta>,
+        blobs: Arc<dyn BlobStore>,
+        runtime: Runtime,
+        ledger: Arc<Ledger>,
+        limits: Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             space: SpaceGate::new(Arc::clone(&blobs)),
             meta,
             blobs,
             runtime,
+            ledger,
             syncs: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
             large_manifests: Semaphore::new(LARGE_MANIFESTS_AT_ONCE),
-            bodies: Places::new(limits.concurrent_uploads),
             locks: DigestLocks::new(),
             sessions: Sessions::default(),
             pulls: PullCounter::default(),
@@ -108,7 +110,6 @@ impl Registry {
 
     /// Puts other limits into force, for what begins from now on.
     pub fn set_limits(&self, limits: Limits) {
-        self.bodies.resize(limits.concurrent_uploads, &self.runtime);
         self.limits.store(Arc::new(limits));
     }
 
@@ -144,12 +145,14 @@ impl Registry {
         self.runtime.spawn_blocking(work).await.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// Waits for a place among the bodies that are received at once. Hold it as long as the body comes.
-    pub async fn admit_body(&self) -> Result<OwnedSemaphorePermit, RegistryError> {
-        match tokio::time::timeout(WAIT_FOR_PLACE, self.bodies.take()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(RegistryError::Busy),
-        }
+    /// Counts an amount of what requests hold for a principal, waiting for it as long as a client may wait.
+    pub async fn admit(
+        &self,
+        holder: &Holder,
+        resource: Resource,
+        amount: u64,
+    ) -> Result<Charge, LimitReached> {
+        self.ledger.wait(holder, resource, amount, LIMIT_PATIENCE).await
     }
 
     /// Ends when so many pulls were counted that [`Registry::store_pulls`] should be called.

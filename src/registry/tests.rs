@@ -21,6 +21,9 @@ use super::fsck;
 use super::fsck::Report;
 use super::{Body, Condition, Limits, PutManifest, Registry, RegistryError, Stored};
 use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Repository, Settings};
+use crate::config::Config;
+use crate::limits;
+use crate::limits::Ledger;
 use crate::model::digest::Digest;
 use crate::model::names::Reference;
 use crate::store::blob::faulty::FaultyBlobs;
@@ -77,12 +80,12 @@ impl Place {
         let limits = Limits {
             promise_s: 3600,
             upload_idle_s: self.upload_idle_s,
-            concurrent_uploads: 16,
             require_references: strict,
             min_free: "0".parse().unwrap(),
         };
-        let registry =
-            Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, self.runtime.handle().clone(), limits);
+        let ledger = Ledger::new(limits::Limits::of(&Config::default()));
+        let runtime = self.runtime.handle().clone();
+        let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, ledger, limits);
         Server { place: self, meta, blobs, auth, registry }
     }
 }

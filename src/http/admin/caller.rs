@@ -36,6 +36,11 @@ impl Visitor {
         self.granted(app.auth.catalog(&self.caller))
     }
 
+    /// Who calls.
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     fn granted<A: Action>(&self, answer: Result<Grant<A>, Refusal>) -> Result<Grant<A>, Problem> {
         answer.map_err(|refusal| challenge::refusal(&self.request, refusal).into())
     }

@@ -53,7 +53,7 @@ pub(super) async fn start(
             || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
         if !empty || digest == Digest::of(digest.algorithm(), b"") {
             let store = |body| app.registry.store_blob(permit.grant(), digest, body);
-            body::feed(&request, payload, &app, store).await?;
+            body::feed(&request, payload, &app, &permit.holder(), store).await?;
             return Ok(blob_created(&permit, &digest));
         }
     }
@@ -82,7 +82,7 @@ pub(super) async fn patch(
     let id = upload_id(&route)?;
     let range = place(&request, &permit, &app, id).await?;
     let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
-    let standing = body::feed(&request, payload, &app, append)
+    let standing = body::feed(&request, payload, &app, &permit.holder(), append)
         .await
         .map_err(|error| with_standing(error, &permit, id))?;
     Ok(progress(StatusCode::ACCEPTED, &permit, standing).finish())
@@ -106,7 +106,9 @@ pub(super) async fn put(
         return Err(ApiError::new(Code::DigestInvalid, message));
     };
     let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
-    body::feed(&request, payload, &app, finish).await.map_err(|error| with_standing(error, &permit, id))?;
+    body::feed(&request, payload, &app, &permit.holder(), finish)
+        .await
+        .map_err(|error| with_standing(error, &permit, id))?;
     Ok(blob_created(&permit, &digest))
 }
 

@@ -1,0 +1,249 @@
+//! The ledger: what is charged, refused, and waited for.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::holder::{Holder, HolderId};
+use super::resource::Resource;
+use super::settings::{Limit, Limits};
+use super::state::State;
+
+/// A limit was reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many {} {scope} (limit {limit}, {setting}): wait until some of them end", resource.words())]
+pub struct LimitReached {
+    /// Of what.
+    pub resource: Resource,
+    /// Whose: "for this user", or "on the server" for the limit over all principals.
+    pub scope: String,
+    /// The limit.
+    pub limit: u64,
+    /// The setting that changes it.
+    pub setting: &'static str,
+}
+
+/// A principal that was refused, or had to wait, because of a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The principal's name.
+    pub principal: String,
+    /// From where it called last.
+    pub address: Option<IpAddr>,
+    /// What it wanted.
+    pub resource: Resource,
+    /// The limit.
+    pub limit: u64,
+    /// The setting that changes it.
+    pub setting: &'static str,
+    /// What it holds now.
+    pub held: u64,
+    /// Requests that wait for more of it now.
+    pub waiting: usize,
+    /// How often it was refused or had to wait since the last report.
+    pub times: u64,
+}
+
+/// Counts and limits per principal, in memory.
+pub struct Ledger {
+    limits: ArcSwap<Limits>,
+    state: Mutex<State>,
+}
+
+/// An amount of a resource that is counted for a principal until it is dropped.
+#[must_use]
+pub struct Charge {
+    ledger: Arc<Ledger>,
+    holder: HolderId,
+    resource: Resource,
+    amount: u64,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits: ArcSwap::from_pointee(limits), state: Mutex::default() })
+    }
+
+    /// Changes the limits. What is held stays held; requests that wait are looked at again.
+    pub fn reconfigure(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+        for resource in Resource::ALL {
+            let limit = self.limit(resource);
+            self.lock().serve_waiting(resource, limit);
+        }
+    }
+
+    /// The limit of a resource.
+    pub fn limit(&self, resource: Resource) -> Limit {
+        self.limits.load().get(resource)
+    }
+
+    /// What a principal holds of a resource.
+    pub fn held(&self, holder: &Holder, resource: Resource) -> u64 {
+        self.lock().accounts.get(&holder.id()).map_or(0, |account| account.held[resource.index()])
+    }
+
+    /// What all principals hold of a resource.
+    pub fn total(&self, resource: Resource) -> u64 {
+        self.lock().totals[resource.index()]
+    }
+
+    /// Counts an amount, or says which limit stands against it.
+    pub fn charge(
+        self: &Arc<Self>,
+        holder: &Holder,
+        resource: Resource,
+        amount: u64,
+    ) -> Result<Charge, LimitReached> {
+        let limit = self.limit(resource);
+        let mut state = self.lock();
+        match state.obstacle(holder.id(), resource, amount, limit) {
+            None => {
+                state.count(holder, resource, amount);
+                Ok(self.hold(holder.id(), resource, amount))
+            }
+            Some(reached) => {
+                state.note(holder, &reached);
+                Err(reached)
+            }
+        }
+    }
+
+    /// Counts an amount as soon as the limits permit it, or says which limit still stands against it after `patience`.
+    /// An amount above a limit is refused at once. Nothing may be awaited between this call and its end that another
+    /// holder of the resource waits for.
+    pub async fn wait(
+        self: &Arc<Self>,
+        holder: &Holder,
+        resource: Resource,
+        amount: u64,
+        patience: Duration,
+    ) -> Result<Charge, LimitReached> {
+        let (number, mut granted, reached) = {
+            let limit = self.limit(resource);
+            let mut state = self.lock();
+            let Some(reached) = state.obstacle(holder.id(), resource, amount, limit) else {
+                state.count(holder, resource, amount);
+                return Ok(self.hold(holder.id(), resource, amount));
+            };
+            state.note(holder, &reached);
+            if amount > limit.each.min(limit.total) {
+                return Err(reached);
+            }
+            let (sender, receiver) = oneshot::channel();
+            (state.enqueue(holder, resource, amount, sender), receiver, reached)
+        };
+        let queued = Queued { ledger: self, holder: holder.id(), resource, amount, number, granted: false };
+        match tokio::time::timeout(patience, &mut granted).await {
+            Ok(Ok(())) => Ok(queued.into_charge()),
+            // Dropping `queued` takes the request out of the queue, or gives back what was granted at the last moment.
+            Ok(Err(_)) | Err(_) => Err(reached),
+        }
+    }
+
+    /// Principals that reached a limit since the last but one call of [`Ledger::report`].
+    pub fn standings(&self) -> Vec<Standing> {
+        let state = self.lock();
+        state.standings(|_| true)
+    }
+
+    /// Principals that reached a limit since the last call, for the log.
+    pub fn report(&self) -> Vec<Standing> {
+        let mut state = self.lock();
+        state.reached.retain(|_, reached| !reached.told);
+        let fresh = state.standings(|reached| !reached.told);
+        for reached in state.reached.values_mut() {
+            reached.told = true;
+        }
+        fresh
+    }
+
+    fn hold(self: &Arc<Self>, holder: HolderId, resource: Resource, amount: u64) -> Charge {
+        Charge { ledger: Arc::clone(self), holder, resource, amount }
+    }
+
+    fn give_back(&self, holder: HolderId, resource: Resource, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        let limit = self.limit(resource);
+        let mut state = self.lock();
+        state.uncount(holder, resource, amount);
+        state.serve_waiting(resource, limit);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Charge {
+    /// How much it is.
+    pub const fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Counts more, or says which limit stands against it; then it is as before.
+    pub fn grow(&mut self, holder: &Holder, amount: u64) -> Result<(), LimitReached> {
+        let more = self.ledger.charge(holder, self.resource, amount)?;
+        self.absorb(more);
+        Ok(())
+    }
+
+    /// Gives a part of it back.
+    pub fn shrink(&mut self, amount: u64) {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        self.ledger.give_back(self.holder, self.resource, amount);
+    }
+
+    /// Takes over what another charge of the same principal and resource counts; another one's stays apart and ends
+    /// here.
+    pub fn absorb(&mut self, mut other: Self) {
+        if (other.holder, other.resource) == (self.holder, self.resource) {
+            self.amount += std::mem::take(&mut other.amount);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.ledger.give_back(self.holder, self.resource, self.amount);
+    }
+}
+
+/// A request in a queue. However its wait ends, it leaves the queue, or gives back what nobody takes.
+struct Queued<'l> {
+    ledger: &'l Arc<Ledger>,
+    holder: HolderId,
+    resource: Resource,
+    amount: u64,
+    number: u64,
+    granted: bool,
+}
+
+impl Queued<'_> {
+    fn into_charge(mut self) -> Charge {
+        self.granted = true;
+        self.ledger.hold(self.holder, self.resource, self.amount)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        if self.granted {
+            return;
+        }
+        let limit = self.ledger.limit(self.resource);
+        let mut state = self.ledger.lock();
+        if !state.dequeue(self.holder, self.resource, self.number) {
+            state.uncount(self.holder, self.resource, self.amount);
+        }
+        // Behind a request that is gone may stand one that wants less.
+        state.serve_waiting(self.resource, limit);
+    }
+}

@@ -1,0 +1,69 @@
+//! What is counted.
+
+/// Something that requests make the server hold. [`Limits`](super::Limits) names the setting of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// Upload sessions that are open.
+    UploadSessions,
+    /// Bytes of uploads that are not yet a blob.
+    StagedBytes,
+    /// Request bodies that are received, or wait for their turn.
+    Bodies,
+    /// Request bodies that come in fast at this moment, and so hold buffers and a thread.
+    BodyPlaces,
+    /// Lists that are read from the database.
+    Scans,
+    /// Bytes of manifests that are collected in memory.
+    ManifestBytes,
+    /// Connections whose requests have not signed in.
+    Connections,
+    /// TLS handshakes under way.
+    Handshakes,
+}
+
+impl Resource {
+    /// All of them, in the order of their indexes.
+    pub const ALL: [Self; COUNT] = [
+        Self::UploadSessions,
+        Self::StagedBytes,
+        Self::Bodies,
+        Self::BodyPlaces,
+        Self::Scans,
+        Self::ManifestBytes,
+        Self::Connections,
+        Self::Handshakes,
+    ];
+
+    /// In the words of a sentence: "too many ...".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::UploadSessions => "upload sessions are open",
+            Self::StagedBytes => "bytes of unfinished uploads are stored",
+            Self::Bodies | Self::BodyPlaces => "request bodies are sent at once",
+            Self::Scans => "lists are read at once",
+            Self::ManifestBytes => "large manifests are sent at once",
+            Self::Connections => "connections are open without a sign-in",
+            Self::Handshakes => "TLS handshakes are under way",
+        }
+    }
+
+    /// A line of an HTTP answer's head for a refusal: docker prints nothing else of a 5xx.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UploadSessions => "too many upload sessions are open: finish or cancel some of them",
+            Self::StagedBytes => "too many bytes of unfinished uploads: finish or cancel some of them",
+            Self::Bodies | Self::BodyPlaces => "too many uploads at once: try again in a few seconds",
+            Self::Scans => "too many lists are read at once: try again in a few seconds",
+            Self::ManifestBytes => "too many large manifests at once: try again in a few seconds",
+            Self::Connections => "too many connections without a sign-in: try again in a few seconds",
+            Self::Handshakes => "too many TLS handshakes at once: try again in a few seconds",
+        }
+    }
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How many resources there are.
+pub(super) const COUNT: usize = 8;

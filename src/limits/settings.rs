@@ -1,0 +1,96 @@
+//! The limits, as the settings say.
+
+use super::resource::{COUNT, Resource};
+use crate::config::Config;
+
+/// The limit of one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What one principal may hold.
+    pub each: u64,
+    /// What all of them may hold together.
+    pub total: u64,
+    /// The setting of the first.
+    pub setting: &'static str,
+    /// The setting of the second.
+    pub total_setting: &'static str,
+}
+
+/// The limit of every resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits([Limit; COUNT]);
+
+impl Limits {
+    /// As the settings say.
+    pub fn of(config: &Config) -> Self {
+        Self(Resource::ALL.map(|resource| limit(config, resource)))
+    }
+
+    /// The limit of one resource.
+    pub const fn get(&self, resource: Resource) -> Limit {
+        self.0[resource.index()]
+    }
+
+    /// The same limits, but for one resource.
+    #[must_use]
+    pub const fn with(mut self, resource: Resource, limit: Limit) -> Self {
+        self.0[resource.index()] = limit;
+        self
+    }
+}
+
+fn limit(config: &Config, resource: Resource) -> Limit {
+    let limits = &config.limits;
+    let count = |number: usize| number as u64;
+    let half = |number: usize| number.div_ceil(2) as u64;
+    match resource {
+        Resource::UploadSessions => Limit {
+            each: count(limits.upload_sessions),
+            total: count(limits.upload_sessions_total),
+            setting: "limits.upload_sessions",
+            total_setting: "limits.upload_sessions_total",
+        },
+        Resource::StagedBytes => Limit {
+            each: limits.staged.bytes(),
+            total: u64::MAX,
+            setting: "limits.staged",
+            total_setting: "storage.min_free",
+        },
+        Resource::Bodies => Limit {
+            each: count(limits.bodies),
+            total: u64::MAX,
+            setting: "limits.bodies",
+            total_setting: "server.max_connections",
+        },
+        Resource::BodyPlaces => Limit {
+            each: half(config.registry.max_concurrent_uploads),
+            total: count(config.registry.max_concurrent_uploads),
+            setting: "registry.max_concurrent_uploads",
+            total_setting: "registry.max_concurrent_uploads",
+        },
+        Resource::Scans => Limit {
+            each: half(limits.scans),
+            total: count(limits.scans),
+            setting: "limits.scans",
+            total_setting: "limits.scans",
+        },
+        Resource::ManifestBytes => Limit {
+            each: limits.manifest_memory.bytes().div_ceil(2),
+            total: limits.manifest_memory.bytes(),
+            setting: "limits.manifest_memory",
+            total_setting: "limits.manifest_memory",
+        },
+        Resource::Connections => Limit {
+            each: half(config.server.max_connections),
+            total: u64::MAX,
+            setting: "server.max_connections",
+            total_setting: "server.max_connections",
+        },
+        Resource::Handshakes => Limit {
+            each: half(limits.handshakes),
+            total: count(limits.handshakes),
+            setting: "limits.handshakes",
+            total_setting: "limits.handshakes",
+        },
+    }
+}
