@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::settings::Config;
-use super::tls::TlsMode;
+use super::tls::{TlsConfig, TlsMode};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::units::HumanDuration;
 
@@ -74,10 +74,19 @@ impl Config {
         problems.at_least("server.max_connections", server.max_connections, 1);
         problems.no_shorter("server.client_header_timeout", server.client_header_timeout, SECOND);
         problems.no_shorter("server.client_idle_timeout", server.client_idle_timeout, SECOND);
-        let files =
-            [("server.tls.cert_file", &server.tls.cert_file), ("server.tls.key_file", &server.tls.key_file)];
-        for (key, _) in files.iter().filter(|(_, file)| server.tls.mode == TlsMode::Files && !file.is_set()) {
-            problems.add(key, "is empty", "name a PEM file, or set server.tls.mode = \"off\"");
+        Self::check_tls(&server.tls, problems);
+    }
+
+    // A certificate that is set and not used would send passwords in clear.
+    fn check_tls(tls: &TlsConfig, problems: &mut Problems) {
+        for (key, file) in tls.files() {
+            if tls.is_on() && !file.is_set() {
+                problems.add(key, "is empty", "name a PEM file, or set server.tls.mode = \"off\"");
+            }
+            if tls.mode == TlsMode::Off && file.is_set() {
+                let fix = format!("remove mode = \"off\" to use the certificate, or remove {key}");
+                problems.add("server.tls.mode", &format!("is \"off\", but {key} is set"), &fix);
+            }
         }
     }
 
@@ -149,6 +158,7 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretFile;
 
     #[test]
     fn the_defaults_are_safe() {
@@ -202,6 +212,13 @@ mod tests {
                 "auth.initial_admin",
             ]
         );
+        config.server.tls.mode = TlsMode::Off;
+        config.server.tls.cert_file = SecretFile::new("/cert.pem");
+        let problems = config.check();
+        let mode = problems.iter().find(|problem| problem.key == "server.tls.mode").unwrap();
+        assert_eq!(mode.message, "is \"off\", but server.tls.cert_file is set");
+        config.server.tls.mode = TlsMode::Auto;
+        assert!(config.check().iter().any(|problem| problem.key == "server.tls.key_file"), "half a pair");
         config.server.listen.clear();
         assert_eq!(config.check()[0].message, "is empty");
         config.server.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];

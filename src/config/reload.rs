@@ -69,7 +69,7 @@ impl Config {
     #[must_use]
     pub fn reloaded(&self, new: &Self) -> Reloaded {
         // The files of a certificate go with the mode that they were written for.
-        let same_mode = self.server.tls.mode == new.server.tls.mode;
+        let same_mode = self.server.tls.is_on() == new.server.tls.is_on();
         let at_once = |key: &str| takes_effect_at_once(key) && (same_mode || !key.starts_with("server.tls."));
         let (old, new) = (plain(self), plain(new));
         let mut next = old.clone();
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(reloaded.config, old);
         assert_eq!(
             lines(&reloaded.waiting),
-            [r#"server.tls.cert_file "/cert" """#, r#"server.tls.mode "files" "off""#]
+            [r#"server.tls.cert_file "/cert" """#, r#"server.tls.mode "files" "auto""#]
         );
     }
 }

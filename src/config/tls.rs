@@ -22,11 +22,29 @@ pub struct TlsConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// Plain HTTP.
+    /// From two PEM files when they are set, else plain HTTP.
     #[default]
+    Auto,
+    /// Plain HTTP.
     Off,
     /// From two PEM files.
     Files,
+}
+
+impl TlsConfig {
+    /// Whether the listeners speak TLS.
+    pub fn is_on(&self) -> bool {
+        match self.mode {
+            TlsMode::Auto => self.cert_file.is_set() || self.key_file.is_set(),
+            TlsMode::Off => false,
+            TlsMode::Files => true,
+        }
+    }
+
+    /// Both files, each with its key.
+    pub(super) fn files(&self) -> [(&'static str, &SecretFile); 2] {
+        [("server.tls.cert_file", &self.cert_file), ("server.tls.key_file", &self.key_file)]
+    }
 }
 
 /// A version of TLS.

@@ -17,7 +17,6 @@ use rustls::{InconsistentKeys, ServerConfig};
 use crate::config::Environment;
 use crate::config::SecretFileError;
 use crate::config::TlsConfig;
-use crate::config::TlsMode;
 use crate::config::TlsVersion;
 
 /// The permissions of group and others.
@@ -99,7 +98,7 @@ impl Tls {
     /// # Panics
     /// Never: both versions of TLS are built in.
     pub fn load(config: &TlsConfig, environment: &Environment) -> Result<Option<Self>, TlsError> {
-        if config.mode == TlsMode::Off {
+        if !config.is_on() {
             return Ok(None);
         }
         let provider = Arc::new(ring::default_provider());

@@ -63,11 +63,15 @@ impl Place {
 
     /// A server with these settings in its environment.
     pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
+        let data = self.data();
+        self.serve_as(&["--log-level", "trace", "--data-dir", data.to_str().unwrap()], environment)
+    }
+
+    /// A server with these flags, and these settings in its environment.
+    pub(crate) fn serve_as(&self, flags: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = self.command();
         command.envs(environment.iter().copied());
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "trace", "--data-dir"])
-            .arg(self.data());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
         command.env("STOWAGE__LOG__FORMAT", "json").stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use stowage::config::SecretFile;
-use stowage::config::TlsMode;
 use stowage::config::TlsVersion;
 use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
@@ -30,7 +29,6 @@ impl Server {
         let authority = Authority::new();
         let files = authority.issue_to(directory.path());
         let mut setup = Setup::default();
-        setup.config.server.tls.mode = TlsMode::Files;
         setup.config.server.tls.cert_file = SecretFile::new(files.cert.display().to_string());
         setup.config.server.tls.key_file = SecretFile::new(files.key.display().to_string());
         setup.config.server.tls.min_version = min_version;

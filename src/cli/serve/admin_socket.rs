@@ -18,10 +18,7 @@ pub(super) fn bind(
     let Some(path) = config::admin_socket(loaded, environment, data_dir) else { return Ok(None) };
     let settings = &loaded.config.auth.admin_socket;
     match AdminSocket::bind(&path, settings.mode.bits()) {
-        Ok(socket) => {
-            tracing::info!(socket = %socket.path().display(), "commands reach the server through its admin socket");
-            Ok(Some(socket))
-        }
+        Ok(socket) => Ok(Some(socket)),
         Err(error) if settings.path.as_os_str().is_empty() => {
             tracing::warn!(%error, "no admin socket: commands cannot reach this server; set auth.admin_socket.path");
             Ok(None)

@@ -65,6 +65,7 @@ impl Banner {
             registry = urls.join(","),
             data = %self.data_dir.display(),
             free_bytes = self.free_bytes,
+            socket = self.socket.as_ref().map(|socket| tracing::field::display(socket.display())),
             start_ms = u64::try_from(self.ready_in.as_millis()).unwrap_or(u64::MAX),
             "ready"
         );
@@ -111,7 +112,7 @@ impl Banner {
         let Some(NewAdmin { name, password, file: Some(file) }) = &self.new_admin else { return Vec::new() };
         let rows = [format!("user      {name}"), format!("password  {}", password.expose())];
         let notes =
-            ["made now, shown once".to_owned(), format!("until you change it also in {}", file.display())];
+            ["created now, shown once".to_owned(), format!("also in {} until you change it", file.display())];
         let width = rows.iter().map(|row| row.chars().count()).max().unwrap_or(0);
         let edge = "─".repeat(width + 2);
         let row = |(row, note): (&String, &String)| format!("│ {row:<width$} │   {note}");
@@ -189,9 +190,9 @@ Stowage 0.1.0  ·  no configuration file, using built-in settings
   registry http://127.0.0.1:5000               only this computer can reach it
   socket   /run/user/1000/stowage/admin.sock   for commands: stowage user add NAME
 ┌──────────────────────────────────────┐
-│ user      admin                      │   made now, shown once
-│ password  maple-otter-42-violin-quay │   until you change it also in \
-         /home/hanna/.local/share/stowage/initial-admin-password
+│ user      admin                      │   created now, shown once
+│ password  maple-otter-42-violin-quay │   also in \
+         /home/hanna/.local/share/stowage/initial-admin-password until you change it
 └──────────────────────────────────────┘
 Try:  docker login 127.0.0.1:5000 -u admin
       docker tag alpine 127.0.0.1:5000/demo/alpine && docker push 127.0.0.1:5000/demo/alpine

@@ -1,4 +1,4 @@
-//! Whether this start may make the first admin, and with which password.
+//! The first admin of a store without users: every start makes one, with a password that is given or generated.
 
 use std::io;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::config::Loaded;
 use crate::config::SecretFileError;
 use crate::telemetry::Secret;
 
-/// Made when there is no user yet, and either no configuration file is in force or a password was provided.
+/// What to do in a store without users. Without an admin nobody could sign in, whatever else is set.
 pub(super) fn choose(
     options: &Options,
     loaded: &Loaded,
     environment: &Environment,
     data_dir: &Path,
 ) -> Result<FirstAdmin, Failure> {
-    // Nobody would ever sign in.
+    // Nobody would ever sign in, and the store does not last.
     if options.ephemeral && options.anonymous {
         return Ok(FirstAdmin::No);
     }
@@ -27,17 +27,17 @@ pub(super) fn choose(
     if password_file.is_set() {
         return match password_file.read(environment) {
             Ok(password) => Ok(FirstAdmin::Password(Secret::new(password))),
-            // It served its purpose at the first start, and was rightly removed.
+            // Its users exist since the first start, and the file was rightly removed. Should there be none after all
+            // (a store that was open until now), the admin gets a generated password.
             Err(SecretFileError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && settings::has_store(data_dir) =>
             {
-                Ok(FirstAdmin::No)
+                Ok(FirstAdmin::Generate)
             }
             Err(error) => Err(error.into()),
         };
     }
-    let is_set_up_by_hand = loaded.file.is_some() && !options.ephemeral;
-    Ok(if is_set_up_by_hand { FirstAdmin::No } else { FirstAdmin::Generate })
+    Ok(FirstAdmin::Generate)
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_admin_is_made_only_where_somebody_waits_for_it() {
+    fn a_store_without_users_gets_an_admin_whatever_is_configured() {
         let data = tempfile::tempdir().unwrap();
         let password = data.path().join("password");
         std::fs::write(&password, "maple\n").unwrap();
@@ -74,7 +74,7 @@ mod tests {
         let (file, secret) = (Some("/etc/stowage/stowage.toml"), Some(password.as_path()));
 
         assert_eq!(chosen(None, None, [false, false], data.path()), "generate");
-        assert_eq!(chosen(file, None, [false, false], data.path()), "no");
+        assert_eq!(chosen(file, None, [false, false], data.path()), "generate");
         assert_eq!(chosen(file, secret, [false, false], data.path()), "password maple");
         assert_eq!(chosen(None, secret, [false, false], data.path()), "password maple");
         assert_eq!(chosen(None, None, [false, true], data.path()), "generate");
@@ -88,6 +88,6 @@ mod tests {
         let gone = data.path().join("gone");
         assert_eq!(chosen(None, Some(&gone), [false, false], data.path()), "SECRET_UNUSABLE");
         std::fs::write(data.path().join("stowage.redb"), "").unwrap();
-        assert_eq!(chosen(None, Some(&gone), [false, false], data.path()), "no");
+        assert_eq!(chosen(None, Some(&gone), [false, false], data.path()), "generate");
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use super::Options;
 use crate::cli::errors::{Exit, Failure};
 use crate::config::ServerConfig;
-use crate::config::TlsMode;
 
 /// An open registry is for this computer, unless it is thrown away anyway.
 pub(super) fn refuse_network(options: &Options, listen: &[SocketAddr]) -> Result<(), Failure> {
@@ -27,7 +26,7 @@ pub(super) fn warn(options: &Options, server: &ServerConfig) {
     if options.anonymous {
         let reach = if network.is_some() { "who reaches this computer" } else { "on this computer" };
         tracing::warn!("open registry: everybody {reach} may pull, push and delete (--anonymous)");
-    } else if let (Some(address), TlsMode::Off) = (network, server.tls.mode) {
+    } else if let Some(address) = network.filter(|_| !server.tls.is_on()) {
         tracing::warn!(
             %address,
             "listening without TLS beyond this computer: passwords can be read on the way; set [server.tls], put a proxy with TLS in front, or listen on 127.0.0.1"
