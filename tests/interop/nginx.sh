@@ -23,7 +23,7 @@ public=localhost:$public_port
 step "a certificate authority and a certificate"
 make_certificates
 
-step "nginx as in docs/configuration.md"
+step "nginx as in docs/install.md"
 user=
 [[ $(id -u) != 0 ]] || user='user root;'
 cat >"$tmp/nginx.conf" <<END
