@@ -3,6 +3,7 @@
 mod dumps;
 mod jobs;
 mod open;
+mod open_error;
 mod rebuild;
 mod workers;
 
@@ -23,7 +24,8 @@ pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
 pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
 pub use jobs::{CheckRuns, JobState, JobView};
-pub use open::{BlobLayer, FirstAdmin, Hooks, OpenError, Start};
+pub use open::{BlobLayer, FirstAdmin, Hooks, Start};
+pub use open_error::OpenError;
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 
 use crate::auth::Auth;

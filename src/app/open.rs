@@ -15,8 +15,10 @@ use tokio::sync::Semaphore;
 
 use super::dumps::Dumps;
 use super::jobs::Jobs;
+use super::open_error::OpenError;
 use super::rebuild;
 use super::{App, MANIFEST_BYTES, limits};
+use crate::auth;
 use crate::auth::{Auth, GateError, Policy, Settings, UserError};
 use crate::config;
 use crate::config::Config;
@@ -25,10 +27,9 @@ use crate::registry::Registry;
 use crate::store::blob::{BlobStore, FileBlobs, LayoutError};
 use crate::store::filesystem;
 use crate::store::filesystem::Verdict;
-use crate::store::lock::{DirLock, LockError};
+use crate::store::lock::{DirLock, LOCK_FILE, LockError};
 use crate::store::meta;
 use crate::store::meta::Meta;
-use crate::store::meta::StoreError;
 use crate::store::meta::faulty::Faults;
 use crate::telemetry::Secret;
 
@@ -66,88 +67,6 @@ pub struct Hooks {
     pub meta_faults: Option<Arc<Faults>>,
     /// A layer over the blob store.
     pub blobs: Option<BlobLayer>,
-}
-
-/// Why the store could not be opened. Nothing in it was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("{} is in use by another process", path.display())]
-    InUse {
-        /// The directory or file.
-        path: PathBuf,
-        /// Its process, where that is known.
-        pid: Option<u32>,
-    },
-    /// A format that this version does not know.
-    #[error("{} has {found}; this version knows {supported}", path.display())]
-    UnknownFormat {
-        /// The database file.
-        path: PathBuf,
-        /// What was found.
-        found: String,
-        /// What this version reads.
-        supported: String,
-    },
-    /// The database is not whole.
-    #[error("{} is damaged: {detail}", path.display())]
-    Damaged {
-        /// The database file.
-        path: PathBuf,
-        /// What does not fit.
-        detail: String,
-    },
-    /// The file system breaks the promises that the store depends on.
-    #[error("{} is on {kind}", path.display())]
-    FileSystem {
-        /// The directory.
-        path: PathBuf,
-        /// The kind of file system.
-        kind: String,
-    },
-    /// A rebuild into this directory did not come to its end.
-    #[error("the rebuild into {} was cut off", path.display())]
-    CutOffRebuild {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// The blobs belong to another store.
-    #[error("{} holds the blobs of another store", path.display())]
-    ForeignBlobs {
-        /// The blob directory.
-        path: PathBuf,
-    },
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    /// What an error of the open database means: only rows that do not fit mean damage.
-    pub(super) fn from_store(path: &Path, error: StoreError) -> Self {
-        match error {
-            StoreError::Corrupt { .. } => Self::Damaged { path: path.to_owned(), detail: error.to_string() },
-            other => Self::Io { path: path.to_owned(), source: io::Error::other(other) },
-        }
-    }
-}
-
-impl From<meta::OpenError> for OpenError {
-    fn from(error: meta::OpenError) -> Self {
-        match error {
-            meta::OpenError::InUse { path } => Self::InUse { path, pid: None },
-            meta::OpenError::UnknownFormat { path, found } => {
-                Self::UnknownFormat { path, found, supported: format!("format {}", meta::SCHEMA) }
-            }
-            meta::OpenError::Damaged { path, detail } => Self::Damaged { path, detail },
-            meta::OpenError::Io { path, source } => Self::Io { path, source },
-        }
-    }
 }
 
 pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -197,7 +116,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let auth =
         Auth::new(Arc::clone(&meta), policy, settings, handle.clone()).map_err(|error| match error {
             GateError::Store(error) => OpenError::from_store(&database, error),
-            GateError::Keys(error) => io_at(&data_dir.join("keys"))(error),
+            GateError::Keys(error) => io_at(&auth::key_file(&data_dir))(error),
         })?;
     let auth = Arc::new(auth);
     let ledger = Ledger::new(Limits::of(&config));
@@ -265,12 +184,25 @@ fn open_store(
     let there = database.try_exists().map_err(io_at(&database))?;
     if !there && (!create || locks.iter().any(|lock| lock.store_id().is_some())) {
         // Making a new database here would make every blob of the old one garbage.
-        let detail =
-            "the file is missing, but its store was here; put it back or restore a backup".to_owned();
+        let detail = match meta::saved_database(data_dir) {
+            Some(saved) => format!(
+                "the file was removed while a server ran, which saved it: mv {} {}",
+                saved.display(),
+                database.display()
+            ),
+            None => "the file is missing, but its store was here; put it back or restore a backup".to_owned(),
+        };
         return Err(OpenError::Damaged { path: database, detail });
     }
     if !there {
         FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
+    }
+    if let Some(saved) = meta::saved_database(data_dir).filter(|_| create) {
+        tracing::warn!(
+            saved = %saved.display(),
+            "an earlier run saved its database here because the file was replaced under it: changes of that run may be \
+             in the saved file alone; remove it when it is not needed"
+        );
     }
     rebuild::clear(data_dir);
     let files = FileBlobs::open(blob_dir).map_err(|error| layout(blob_dir, error))?;
@@ -346,7 +278,7 @@ pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
         LockError::HeldBy { pid } => {
             OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
         }
-        LockError::Io(source) => OpenError::Io { path: dir.to_owned(), source },
+        LockError::Io(source) => OpenError::Io { path: dir.join(LOCK_FILE), source },
     })
 }
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
-use super::open::{self, OpenError, io_at};
+use super::open::{self, io_at};
+use super::open_error::OpenError;
 use crate::registry::fsck;
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::registry::rebuild::{Differences, settle};

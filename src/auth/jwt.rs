@@ -3,11 +3,11 @@
 //! There is one algorithm, fixed here, and one key: a header is compared with the one that is written, so nothing in it
 //! can choose a key or an algorithm.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,11 +21,14 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::access::AccessEntry;
+use crate::config::open_own;
 use crate::store::meta;
 
 /// The directory of keys in the data directory.
 const DIRECTORY: &str = "keys";
 const FILE: &str = "registry-token.p8";
+/// More than any P-256 key takes.
+const MAX_KEY: u64 = 64 << 10;
 /// How far the clocks of a reader may differ, in seconds.
 const LEEWAY_S: u64 = 60;
 
@@ -49,6 +52,11 @@ pub(super) struct Claims {
     pub(super) pwv: u64,
 }
 
+/// Where the key is.
+pub fn key_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(DIRECTORY).join(FILE)
+}
+
 /// The key that signs and verifies.
 pub(super) struct Signer {
     pair: EcdsaKeyPair,
@@ -60,8 +68,8 @@ impl Signer {
     /// The key in the data directory, which is made and synced at the first start.
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let directory = data_dir.join(DIRECTORY);
-        let path = directory.join(FILE);
-        match fs::read(&path) {
+        let path = key_file(data_dir);
+        match read(&path) {
             Ok(pkcs8) => Self::from_pkcs8(&pkcs8),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let document =
@@ -69,8 +77,9 @@ impl Signer {
                         .map_err(|_| io::Error::other("no random numbers for a key"))?;
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
                 let new = path.with_extension("new");
-                let mut file =
-                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+                let mut options = OpenOptions::new();
+                options.write(true).create(true).truncate(true).mode(0o600);
+                let mut file = open_own(&new, &mut options)?;
                 file.write_all(document.as_ref())?;
                 file.sync_all()?;
                 fs::rename(&new, &path)?;
@@ -133,6 +142,12 @@ impl Signer {
             && claims.nbf <= now_s.saturating_add(LEEWAY_S);
         (timely && claims.iss == audience && claims.aud == audience).then_some(claims)
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut key = Vec::new();
+    open_own(path, OpenOptions::new().read(true))?.take(MAX_KEY).read_to_end(&mut key)?;
+    Ok(key)
 }
 
 /// The affine coordinates of the public key, which is stored as 4, x, y.

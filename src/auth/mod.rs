@@ -47,6 +47,7 @@ use crate::store::meta::tables;
 use buckets::Buckets;
 use credentials::Cache;
 use jwt::Signer;
+pub use jwt::key_file;
 use password::Passwords;
 use policy::{No, Question};
 

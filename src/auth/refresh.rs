@@ -47,7 +47,7 @@ impl Auth {
         match made.await {
             Ok(()) => Ok(Some(secret)),
             // Without a refresh token the client keeps the password, and pulls go on although the disk is full.
-            Err(StoreError::Full | StoreError::ReadOnly) => Ok(None),
+            Err(error) if error.is_refusal() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -36,6 +36,10 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         output::size(count("size_bytes")),
         output::size(count("free_bytes")),
     );
+    let text = match status["changes_refused"].as_str() {
+        Some(why) => format!("{text}\nchanges  refused: {why}"),
+        None => text,
+    };
     options.reach.say(NAME, &status, &text)?;
     Ok(Exit::Done)
 }

@@ -264,6 +264,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Full => Self::from(RegistryError::DiskFull),
             StoreError::ReadOnly => Self::from(RegistryError::ReadOnly),
+            StoreError::Displaced => Self::new(Code::Unsupported, error.to_string()),
             StoreError::Unavailable => Self::new(Code::Unavailable, error.to_string()).retry_after("2"),
             StoreError::OutcomeUnknown => Self::new(Code::Unknown, error.to_string()),
             StoreError::Corrupt { .. } | StoreError::Io(_) | StoreError::Failed => {

@@ -79,7 +79,11 @@ impl Registry {
             .await;
         match renewed {
             // Nothing can be pushed on the strength of it before the disk takes writes again.
-            Err(RegistryError::DiskFull | RegistryError::ReadOnly) => Ok(()),
+            Err(
+                RegistryError::DiskFull
+                | RegistryError::ReadOnly
+                | RegistryError::Store(StoreError::Displaced),
+            ) => Ok(()),
             renewed => renewed,
         }
     }

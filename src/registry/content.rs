@@ -45,10 +45,17 @@ impl BlobContent {
         digest: &Digest,
         row: &Blob,
     ) -> Result<Self, RegistryError> {
-        let problem = match registry.blobs.open(digest)? {
-            None => "the file is missing".to_owned(),
-            Some(file) if file.size() != row.size => format!("{} bytes instead of {}", file.size(), row.size),
-            Some(file) => {
+        let opened = match registry.blobs.open(digest) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+            other => Ok(other?),
+        };
+        let problem = match opened {
+            Err(problem) => problem,
+            Ok(None) => "the file is missing".to_owned(),
+            Ok(Some(file)) if file.size() != row.size => {
+                format!("{} bytes instead of {}", file.size(), row.size)
+            }
+            Ok(Some(file)) => {
                 return Ok(Self {
                     registry: Arc::clone(registry),
                     suspect: file.stamp() != row.verified,

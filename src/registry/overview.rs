@@ -27,12 +27,14 @@ pub struct RepositoryView {
 }
 
 /// What the whole registry holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Totals {
     /// Repositories that hold a manifest.
     pub repositories: u64,
     /// What is in them.
     pub usage: Usage,
+    /// Why every change is refused at present.
+    pub refusal: Option<String>,
     /// Bytes that are free on the disk of the blobs.
     pub free_bytes: u64,
 }
@@ -116,10 +118,11 @@ impl Registry {
     /// What everything comes to.
     pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
         let free_bytes = self.blobs.space()?.available;
+        let refusal = self.meta.refusal().map(|error| error.to_string());
         self.meta.get(|tx| {
             let repositories = tx.count(&tables::CATALOG)?;
             let usage = tx.get(&tables::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
-            Ok(Totals { repositories, usage, free_bytes })
+            Ok(Totals { repositories, usage, refusal: refusal.clone(), free_bytes })
         })
     }
 }

@@ -1,6 +1,6 @@
 //! TLS: the certificate from its files, checked before it is used, and exchanged while connections come in.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::config::Environment;
 use crate::config::SecretFileError;
 use crate::config::TlsConfig;
 use crate::config::TlsVersion;
+use crate::config::open_regular;
 
 /// The permissions of group and others.
 const NOT_THE_OWNER: u32 = 0o077;
@@ -275,7 +276,7 @@ fn private_key(path: &Path, is_credential: bool) -> Result<PrivateKeyDer<'static
 
 fn bytes(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
     let wrong = |source| TlsError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(wrong)?;
+    let file = open_regular(path, OpenOptions::new().read(true)).map_err(wrong)?;
     // Of the open file, so that no other one can take its place.
     let mode = file.metadata().map_err(wrong)?.mode() & 0o7777;
     let mut bytes = Vec::new();

@@ -9,9 +9,11 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::config::open_own;
+
 /// The name of the file in the directory that it locks. It is never unlinked: a second file of that name
 /// would be a second lock.
-const FILE: &str = "LOCK";
+pub const LOCK_FILE: &str = "LOCK";
 
 /// Why a directory could not be locked.
 #[derive(Debug, Error)]
@@ -42,7 +44,7 @@ impl DirLock {
     /// Locks `dir`, which must exist, and notes in its `LOCK` file that it is in use by this process. One
     /// directory in two roles is locked once: a second lock is refused, whoever asks.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
-        let file = lock_file(&dir.join(FILE))?;
+        let file = lock_file(&dir.join(LOCK_FILE))?;
         let text = read(&file)?;
         let record = Record::parse(&text);
         // An empty file is a new one: whoever made it died before it had the directory.
@@ -96,8 +98,9 @@ impl DirLock {
 /// between.
 fn lock_file(path: &Path) -> Result<File, LockError> {
     loop {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o640);
+        let file = open_own(path, &mut options)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -207,7 +210,7 @@ mod tests {
     fn damage_is_neither_clean_nor_a_store() {
         let dir = tempfile::tempdir().unwrap();
         let garbage = [&b"\0\xff store clean\nstate\nstore xyz\n"[..], &[0; 4096]].concat();
-        fs::write(dir.path().join(FILE), garbage).unwrap();
+        fs::write(dir.path().join(LOCK_FILE), garbage).unwrap();
         let lock = DirLock::acquire(dir.path()).unwrap();
         assert_eq!((lock.store_id(), lock.clean()), (None, false));
         assert_eq!(Record::parse(&read(&lock.file).unwrap()).pid, std::process::id());
@@ -217,7 +220,7 @@ mod tests {
     fn a_lock_file_that_was_replaced_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let old = DirLock::acquire(dir.path()).unwrap();
-        fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::remove_file(dir.path().join(LOCK_FILE)).unwrap();
         let new = DirLock::acquire(dir.path()).unwrap();
         assert_ne!(old.file.metadata().unwrap().ino(), new.file.metadata().unwrap().ino());
         assert!(matches!(DirLock::acquire(dir.path()), Err(LockError::HeldBy { .. })));

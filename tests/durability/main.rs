@@ -6,6 +6,7 @@ mod damaged_content;
 mod damaged_database;
 mod dice;
 mod disk_end;
+mod displaced;
 mod exchange;
 mod faults;
 mod first_start;
@@ -22,6 +23,7 @@ mod second_server;
 mod shared_uploads;
 mod slow_disk;
 mod stops;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod volume;

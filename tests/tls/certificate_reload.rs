@@ -149,3 +149,31 @@ fn a_start_without_a_usable_certificate_says_what_to_do() {
     std::fs::write(place.settings(), "[server.tls]\nmode = \"files\"\n").unwrap();
     refused("key:   server.tls.cert_file", "name a PEM file, or set server.tls.mode = \"off\"");
 }
+
+#[test]
+fn a_fifo_in_the_place_of_a_certificate_or_key_holds_nobody_up() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let (process, authority, files) = start();
+    let client = TlsClient::new(process.address, &authority);
+    for file in [&files.cert, &files.key] {
+        let saved = file.with_extension("saved");
+        std::fs::rename(file, &saved).unwrap();
+        mknodat(CWD, file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let place = Place::new();
+        std::fs::write(place.settings(), settings(&files)).unwrap();
+        let refused = place.command().output().unwrap();
+        assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+        let log = String::from_utf8_lossy(&refused.stderr);
+        assert!(log.contains(&file.display().to_string()) && log.contains("regular file"), "{log}");
+        let told = process.hang_up();
+        assert!(told.iter().any(|line| line.to_string().contains("regular file")), "{told:?}");
+        std::fs::rename(&saved, file).unwrap();
+    }
+    // The exchange goes on as before.
+    let old = client.connect().unwrap().certificate;
+    let (cert, key) = authority.issue();
+    files.write(&cert, &key);
+    process.wait_for("the certificate changed: the new one is in use");
+    assert_ne!(client.connect().unwrap().certificate, old);
+    assert!(process.stop().success());
+}

@@ -20,6 +20,7 @@ pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse
         "manifests": totals.usage.manifests,
         "blobs": totals.usage.blobs,
         "size_bytes": totals.usage.bytes + totals.usage.manifest_bytes,
+        "changes_refused": totals.refusal,
         "free_bytes": totals.free_bytes,
     });
     // Names and addresses of others are for those who may see users.

@@ -6,6 +6,7 @@
 //!
 //! | kind | severity | what is wrong |
 //! |---|---|---|
+//! | `database` | damage | the open database file is not at its path: the next start will not find it |
 //! | `row_unreadable`, `table_unreadable`, `key` | damage | bytes in the database that mean nothing |
 //! | `manifest_content`, `manifest_missing` | damage | a manifest's bytes are others, or gone |
 //! | `tag_target` | damage | a tag points to a manifest that its repository has not |
@@ -57,6 +58,18 @@ impl Registry {
         deep: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, CheckError> {
-        check(&self.meta, self.blobs.as_ref(), Mode { deep, others_write: true }, progress)
+        let mut report = check(&self.meta, self.blobs.as_ref(), Mode { deep, others_write: true }, progress)?;
+        if let Some(path) = self.meta.displaced() {
+            let displaced = Problem {
+                kind: "database",
+                severity: Severity::Damage,
+                repository: None,
+                digest: None,
+                expected: format!("the open database file at {}", path.display()),
+                found: "it was removed or replaced; the server's log says where it is".to_owned(),
+            };
+            report.problems.insert(0, displaced);
+        }
+        Ok(report)
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat, unli
 use rustix::io::Errno;
 
 use super::layout::{self, BLOBS, QUARANTINE, UPLOADS};
-use super::reader::OpenBlob;
+use super::reader::{self, OpenBlob};
 use super::staged::StagedFile;
 use super::writeback::Window;
 use super::{BlobFile, BlobStore, Entry, LayoutError, Shard, Space, Staged, StagedEntry, walk};
@@ -69,9 +69,18 @@ impl FileBlobs {
         &self.root
     }
 
+    /// The error with the file that it is about: the kind stays, for what is done about it.
+    fn at(&self, part: &str, name: &str, error: Errno) -> io::Error {
+        let error = io::Error::from(error);
+        let path = self.root.join(part).join(name);
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    }
+
     fn staged(&self, id: UploadId, flags: OFlags) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | flags;
-        Ok(openat(&self.uploads, id.to_string(), flags, Mode::from_raw_mode(0o640))?.into())
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | flags;
+        let name = id.to_string();
+        let opened = openat(&self.uploads, &name, flags, Mode::from_raw_mode(0o640));
+        Ok(opened.map_err(|error| self.at(UPLOADS, &name, error))?.into())
     }
 }
 
@@ -102,7 +111,9 @@ impl BlobStore for FileBlobs {
     }
 
     fn publish(&self, id: UploadId, digest: &Digest) -> io::Result<()> {
-        Ok(renameat(&self.uploads, id.to_string(), &self.blobs, layout::blob_path(digest))?)
+        let path = layout::blob_path(digest);
+        renameat(&self.uploads, id.to_string(), &self.blobs, &path)
+            .map_err(|error| self.at(BLOBS, &path, error))
     }
 
     fn sync_shard(&self, shard: Shard) -> io::Result<()> {
@@ -114,11 +125,15 @@ impl BlobStore for FileBlobs {
     }
 
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match openat(&self.blobs, layout::blob_path(digest), flags, Mode::empty()) {
+        // What is not a file, a FIFO say, must not hold the thread that opens it; `OpenBlob` refuses it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let path = layout::blob_path(digest);
+        match openat(&self.blobs, &path, flags, Mode::empty()) {
             Ok(file) => Ok(Some(Arc::new(OpenBlob::new(file.into(), Arc::clone(&self.cached_reads))?))),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
+            // A symbolic link or a socket.
+            Err(Errno::LOOP | Errno::NXIO) => Err(reader::not_a_file()),
+            Err(error) => Err(self.at(BLOBS, &path, error)),
         }
     }
 

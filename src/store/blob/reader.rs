@@ -25,10 +25,7 @@ impl OpenBlob {
     pub(super) fn new(file: File, cached_reads: Arc<AtomicBool>) -> io::Result<Self> {
         let found = file.metadata()?;
         if !found.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "what lies at a blob's path is not a file",
-            ));
+            return Err(not_a_file());
         }
         let stamp = Stamp {
             inode: found.ino(),
@@ -92,6 +89,11 @@ impl BlobFile for OpenBlob {
         buffer.truncate(len);
         Ok(buffer.into())
     }
+}
+
+/// What lies at a blob's path can never be read as one.
+pub(super) fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what lies at a blob's path is not a file")
 }
 
 fn cut_off(offset: u64) -> io::Error {

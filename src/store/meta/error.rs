@@ -18,6 +18,11 @@ pub enum StoreError {
     /// The file system does not take writes. Nothing was changed.
     #[error("the disk that holds the metadata is read-only; remount it for writing")]
     ReadOnly,
+    /// The database file was removed or replaced while it was open. Nothing was changed.
+    #[error(
+        "the registry's database file was removed or replaced: changes are refused and pulls go on; the server's log says how to get it back"
+    )]
+    Displaced,
     /// The database is being reopened after an I/O error, or the server is stopping. Nothing was changed.
     #[error("the metadata is not available at the moment; try again in a few seconds")]
     Unavailable,
@@ -39,6 +44,11 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             _ => Self::Io(error.to_string()),
         }
+    }
+
+    /// Whether the store takes no changes for now, although it can be read.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Full | Self::ReadOnly | Self::Displaced)
     }
 
     /// Whether the database handle may be unusable after this error, so that it has to be reopened.

@@ -24,8 +24,10 @@ use super::faulty::{Faults, FaultyBackend};
 use super::format;
 use super::format::OpenError;
 use super::overlay::Overlay;
+use super::place::{FileId, Place};
 use super::reserve::Reserve;
 use super::rows::Clock;
+use crate::config::{open_own, open_regular};
 
 /// The name of the database file in the data directory.
 pub const FILE_NAME: &str = "stowage.redb";
@@ -48,6 +50,8 @@ pub(super) struct Opener {
     pub(super) cache_bytes: usize,
     pub(super) faults: Option<Arc<Faults>>,
     pub(super) on_repair: OnRepair,
+    /// The file that may be opened again; none before the first time.
+    pub(super) expected: Option<FileId>,
 }
 
 impl Opener {
@@ -80,7 +84,8 @@ impl Opener {
             self.look()?;
             return Ok((self.open()?, false));
         }
-        let file = options().create_new(true).open(&new).map_err(|source| OpenError::io(&new, source))?;
+        let file =
+            open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
         let database = self.database(file).map_err(|error| self.refused(error))?;
         format::create(&database)?;
         fs::rename(&new, &path).map_err(|source| OpenError::io(&path, source))?;
@@ -93,7 +98,8 @@ impl Opener {
     fn look(&self) -> Result<(), OpenError> {
         let path = self.path();
         self.guard(
-            &File::open(&path).map_err(|source| OpenError::io(&path, source))?,
+            &open_regular(&path, OpenOptions::new().read(true))
+                .map_err(|source| OpenError::io(&path, source))?,
             |_| match Builder::new().set_cache_size(self.cache_bytes).open_read_only(&path) {
                 Ok(database) => Ok(format::check(&database, &path).map(drop)),
                 Err(DatabaseError::RepairAborted) => Ok(Ok(())),
@@ -104,15 +110,25 @@ impl Opener {
 
     /// Opens the database that is there.
     pub(super) fn open(&self) -> Result<Database, OpenError> {
-        let path = self.path();
-        let file = options().open(&path).map_err(|source| OpenError::io(&path, source))?;
+        let file = self.file(&mut options())?;
         self.guard(file, |file| self.database(file))
+    }
+
+    /// The file at the path, which must be the one that was open before: another one has other content.
+    fn file(&self, options: &mut OpenOptions) -> Result<File, OpenError> {
+        let path = self.path();
+        let wrong = |source| OpenError::io(&path, source);
+        let file = open_regular(&path, options).map_err(wrong)?;
+        let id = FileId::of(&file.metadata().map_err(wrong)?);
+        if self.expected.is_some_and(|expected| expected != id) {
+            return Err(wrong(io::Error::other("another file is in its place")));
+        }
+        Ok(file)
     }
 
     /// Opens the database that is there on a disk that takes no writes.
     fn open_for_reading(&self) -> Result<Database, OpenError> {
-        let path = self.path();
-        let file = File::open(&path).map_err(|source| OpenError::io(&path, source))?;
+        let file = self.file(OpenOptions::new().read(true))?;
         self.guard(file, |file| {
             Builder::new().set_cache_size(self.cache_bytes).create_with_backend(Overlay::new(file)?)
         })
@@ -186,18 +202,25 @@ pub(super) struct Handle {
     opener: Opener,
     current: ArcSwapOption<Database>,
     reserve: Reserve,
+    place: Place,
     /// Why the database can only be read, while that is so.
     refusal: Mutex<Option<StoreError>>,
 }
 
 impl Handle {
-    pub(super) fn new(opener: Opener, database: Database, reserve: Reserve) -> Self {
-        Self { opener, current: ArcSwapOption::from_pointee(database), reserve, refusal: Mutex::new(None) }
+    pub(super) fn new(opener: Opener, database: Database, reserve: Reserve, place: Place) -> Self {
+        let current = ArcSwapOption::from_pointee(database);
+        Self { opener, current, reserve, place, refusal: Mutex::new(None) }
     }
 
     /// The room that is kept back for deletions.
     pub(super) const fn reserve(&self) -> &Reserve {
         &self.reserve
+    }
+
+    /// Where the file is.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn database(&self) -> Result<Arc<Database>, StoreError> {
@@ -209,8 +232,12 @@ impl Handle {
         self.current.load().as_ref().is_some_and(|current| Weak::ptr_eq(database, &Arc::downgrade(current)))
     }
 
-    /// Why changes are to be refused: the disk takes none, and what redb would write stays in memory.
+    /// Why changes are to be refused: the file is not at its path, or the disk takes none, and what redb would write
+    /// stays in memory.
     pub(super) fn refusal(&self) -> Option<StoreError> {
+        if self.place.is_displaced() {
+            return Some(StoreError::Displaced);
+        }
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -221,6 +248,10 @@ impl Handle {
     /// Opens the database again: as it was, or else for reading only, which [`Handle::refusal`] tells. Only the writer
     /// calls this, with its transaction dropped.
     pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
+        if !self.place.look() {
+            // What is open can still be read; what is at the path is something else.
+            return Err(StoreError::Displaced);
+        }
         if self.refusal().is_some() {
             // Readers keep what they have until there is something better.
             let (database, clock) = self.opener.checked(Opener::open).map_err(failure)?;

@@ -14,6 +14,7 @@ mod open_tables;
 mod outbox;
 mod overlay;
 mod pages;
+mod place;
 mod reserve;
 pub mod rows;
 mod table;
@@ -24,7 +25,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -40,6 +41,7 @@ pub use error::StoreError;
 pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
 pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
 pub use pages::{Pages, Reader};
+pub use place::saved_database;
 pub use redb::Key;
 pub use table::{Raw, Row, Table};
 pub use tx::{ReadTx, Tx, WriteTx};
@@ -48,6 +50,7 @@ pub use writer::SyncShard;
 use crate::store::blob::Shard;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
+use place::Place;
 use reserve::Reserve;
 use writer::Writer;
 
@@ -83,11 +86,12 @@ pub struct Meta {
 impl Meta {
     /// Opens the database of the data directory, or makes it.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let opener = Opener {
+        let mut opener = Opener {
             data_dir: options.data_dir.clone(),
             cache_bytes: options.cache_bytes,
             faults: options.faults,
             on_repair: options.on_repair,
+            expected: None,
         };
         let path = options.data_dir.join(FILE_NAME);
         let reserve = Reserve::new(&options.data_dir);
@@ -96,7 +100,10 @@ impl Meta {
             first => first?,
         };
         let stored = format::check(&database, &path)?;
-        let handle = Arc::new(Handle::new(opener, database, reserve));
+        // The database is locked by now, so this is the file that it has open, unless it was replaced in between.
+        let place = Place::new(path.clone()).map_err(|source| OpenError::io(&path, source))?;
+        opener.expected = Some(place.id());
+        let handle = Arc::new(Handle::new(opener, database, reserve, place));
         let clock = StoreClock::start(options.wall, stored.clock.running_s);
         let writer = Writer::new(Arc::clone(&handle), clock, stored.clock, options.sync_shard);
         let (queue, jobs) = mpsc::channel();
@@ -139,6 +146,17 @@ impl Meta {
     /// Whether there is no such room: then nothing that is not needed may be written.
     pub fn reserve_is_lacking(&self) -> bool {
         self.handle.reserve().is_lacking()
+    }
+
+    /// Why every change is refused at present.
+    pub fn refusal(&self) -> Option<StoreError> {
+        self.handle.refusal()
+    }
+
+    /// The path of the database file, when that file was removed or replaced since it was opened.
+    pub fn displaced(&self) -> Option<&Path> {
+        let place = self.handle.place();
+        place.is_displaced().then(|| place.path())
     }
 
     /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows, which

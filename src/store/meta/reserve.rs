@@ -13,6 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use crate::config::open_own;
 
 /// The name of its file in the data directory.
 const FILE_NAME: &str = "reserve";
@@ -67,7 +68,7 @@ impl Reserve {
     /// Gives its room to the file system; false when there was none.
     pub(super) fn give_up(&self) -> bool {
         let state = self.state();
-        let freed = OpenOptions::new().write(true).open(self.path()).and_then(|file| {
+        let freed = open_own(&self.path(), OpenOptions::new().write(true)).and_then(|file| {
             let held = file.metadata()?.len() > 0;
             file.set_len(0)?;
             // Some file systems give freed blocks out again only when their journal is written.
@@ -130,7 +131,8 @@ impl Reserve {
         let size = (space.f_blocks.saturating_mul(space.f_frsize) / 100).min(LARGEST);
         let available = space.f_bavail.saturating_mul(space.f_frsize);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(self.path())?;
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = open_own(&self.path(), &mut options)?;
         if file.metadata()?.blocks().saturating_mul(512) >= size {
             return file.set_len(size);
         }

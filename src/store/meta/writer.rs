@@ -123,6 +123,8 @@ impl Writer {
                 job.answer(Err(StoreError::Unavailable));
             }
         }
+        // What has no name any more is saved before it is let go.
+        self.handle.place().leave();
         if self.handle.refusal().is_none()
             && let Err(error) = self.commit_nothing()
         {
@@ -149,6 +151,9 @@ impl Writer {
 
     /// Why changes are refused at present. Whether that is over is tried from time to time.
     fn refusal(&mut self) -> Option<StoreError> {
+        if !self.handle.place().look() {
+            return Some(StoreError::Displaced);
+        }
         self.handle.refusal()?;
         if self.last_replaced.is_none_or(|last| last.elapsed() >= REPLACE_EVERY) {
             self.last_replaced = Some(Instant::now());

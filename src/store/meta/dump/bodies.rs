@@ -1,6 +1,6 @@
 //! Segments: bodies of manifests, each with its digest and a checksum, one behind the other.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Place;
 use super::directory;
 use super::error::{DumpError, at, reading};
+use crate::config::open_own;
 
 const BUFFER: usize = 1 << 18;
 /// A segment that is as long as this is not appended to.
@@ -34,7 +35,7 @@ impl Appender {
         let path = directory::segment(dir, number);
         let mut options = directory::options();
         let options = if length == 0 { options.create_new(true) } else { options.append(true) };
-        let file = BufWriter::with_capacity(BUFFER, options.open(&path).map_err(at(&path))?);
+        let file = BufWriter::with_capacity(BUFFER, open_own(&path, options).map_err(at(&path))?);
         Ok(Self { path, file, number, start: length, end: length, kept: false })
     }
 
@@ -96,7 +97,10 @@ pub(super) fn has_length(dir: &Path, number: u64, length: u64) -> bool {
 pub(super) fn walk(dir: &Path, number: u64, from: u64, to: u64) -> Result<(), DumpError> {
     use std::io::{Seek as _, SeekFrom};
     let path = directory::segment(dir, number);
-    let mut file = BufReader::with_capacity(BUFFER, File::open(&path).map_err(reading(&path))?);
+    let mut file = BufReader::with_capacity(
+        BUFFER,
+        open_own(&path, OpenOptions::new().read(true)).map_err(reading(&path))?,
+    );
     file.seek(SeekFrom::Start(from)).map_err(at(&path))?;
     let mut offset = from;
     while offset < to {
@@ -127,7 +131,10 @@ impl Bodies {
     pub(super) fn read(&mut self, key: &[u8], place: Place) -> Result<Vec<u8>, DumpError> {
         let path = directory::segment(&self.dir, place.segment);
         if self.open.as_ref().is_none_or(|(number, _)| *number != place.segment) {
-            self.open = Some((place.segment, File::open(&path).map_err(reading(&path))?));
+            self.open = Some((
+                place.segment,
+                open_own(&path, OpenOptions::new().read(true)).map_err(reading(&path))?,
+            ));
         }
         let damaged = || torn(&path, place.offset);
         let Some((_, file)) = &self.open else { return Err(damaged()) };

@@ -3,7 +3,7 @@
 //! The last 36 bytes are the BLAKE3 hash of everything before them and the length of the last frame, so that the end
 //! can be read without the rest.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::Frame;
 use super::Totals;
 use super::directory;
 use super::error::{DumpError, at, reading};
+use crate::config::open_own;
 
 const MAGIC: &[u8; 8] = b"STWDUMP\n";
 const BUFFER: usize = 1 << 18;
@@ -76,7 +77,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
-        let file = File::open(path).map_err(reading(path))?;
+        let file = open_own(path, OpenOptions::new().read(true)).map_err(reading(path))?;
         let mut reader = Self {
             path: path.to_owned(),
             file: BufReader::with_capacity(BUFFER, file),
@@ -129,7 +130,7 @@ fn length_of(bytes: &[u8]) -> u32 {
 
 /// The totals at the end of a file, as far as they can be trusted without the rest.
 pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
-    let file = File::open(path).map_err(reading(path))?;
+    let file = open_own(path, OpenOptions::new().read(true)).map_err(reading(path))?;
     let strange = || DumpError::damaged(path, "it does not end like a dump");
     let size = file.metadata().map_err(at(path))?.len();
     let mut trailer = [0; 4];

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::store::meta::handle::{Handle, Opener};
+use crate::store::meta::handle::{FILE_NAME, Handle, Opener};
+use crate::store::meta::place::Place;
 use crate::store::meta::reserve::Reserve;
 use crate::store::meta::writer::Writer;
 use crate::store::meta::{Raw, StoreClock};
@@ -158,9 +159,11 @@ fn an_idle_commit_that_failed_is_not_tried_again_at_once() {
         cache_bytes: 1 << 20,
         faults: Some(Arc::clone(&faults)),
         on_repair: log_repair,
+        expected: None,
     };
     let database = opener.open().unwrap();
-    let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path())));
+    let place = Place::new(store.dir.path().join(FILE_NAME)).unwrap();
+    let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path()), place));
     let clock = StoreClock::start(store.wall, 0);
     let mut writer = Writer::new(handle, clock, Clock::default(), Arc::clone(&store.sync_shard));
     writer.repair_owed = true;

@@ -1,0 +1,89 @@
+//! Why a store could not be opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::meta;
+use crate::store::meta::StoreError;
+
+/// Why the store could not be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its process, where that is known.
+        pid: Option<u32>,
+    },
+    /// A format that this version does not know.
+    #[error("{} has {found}; this version knows {supported}", path.display())]
+    UnknownFormat {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+        /// What this version reads.
+        supported: String,
+    },
+    /// The database is not whole.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// The file system breaks the promises that the store depends on.
+    #[error("{} is on {kind}", path.display())]
+    FileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// The kind of file system.
+        kind: String,
+    },
+    /// A rebuild into this directory did not come to its end.
+    #[error("the rebuild into {} was cut off", path.display())]
+    CutOffRebuild {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The blobs belong to another store.
+    #[error("{} holds the blobs of another store", path.display())]
+    ForeignBlobs {
+        /// The blob directory.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// What an error of the open database means: only rows that do not fit mean damage.
+    pub(in crate::app) fn from_store(path: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } => Self::Damaged { path: path.to_owned(), detail: error.to_string() },
+            other => Self::Io { path: path.to_owned(), source: io::Error::other(other) },
+        }
+    }
+}
+
+impl From<meta::OpenError> for OpenError {
+    fn from(error: meta::OpenError) -> Self {
+        match error {
+            meta::OpenError::InUse { path } => Self::InUse { path, pid: None },
+            meta::OpenError::UnknownFormat { path, found } => {
+                Self::UnknownFormat { path, found, supported: format!("format {}", meta::SCHEMA) }
+            }
+            meta::OpenError::Damaged { path, detail } => Self::Damaged { path, detail },
+            meta::OpenError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Opening files that must be files: a FIFO in their place would hold the opening thread for ever.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Opens `path` with these options without waiting for anything, and refuses what is not a regular file. Symbolic links
+/// are followed.
+pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    open(path, options, libc::O_NONBLOCK)
+}
+
+/// The same for a file that the server itself has made: it is never a symbolic link, through which a file somewhere
+/// else would be written.
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    open(path, options, libc::O_NONBLOCK | libc::O_NOFOLLOW).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ELOOP) { refused("a symbolic link") } else { error }
+    })
+}
+
+fn open(path: &Path, options: &mut OpenOptions, flags: libc::c_int) -> io::Result<File> {
+    let file = match options.custom_flags(flags | libc::O_NOCTTY).open(path) {
+        // A FIFO without a reader, or a socket.
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(refused("not a regular file")),
+        other => other?,
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused("not a regular file")) }
+}
+
+fn refused(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is {what}: remove it, or put the right file there"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, file, link) = (dir.path().join("fifo"), dir.path().join("file"), dir.path().join("link"));
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        fs::write(&file, "x").unwrap();
+        symlink(&file, &link).unwrap();
+        let read = || OpenOptions::new().read(true).clone();
+        for refused in [&fifo, dir.path(), Path::new("/dev/null")] {
+            assert!(open_regular(refused, &mut read()).is_err(), "{}", refused.display());
+            assert!(open_own(refused, &mut read()).is_err());
+        }
+        assert!(open_regular(&fifo, OpenOptions::new().write(true)).is_err());
+        assert!(open_regular(&link, &mut read()).is_ok());
+        assert!(open_own(&file, &mut read()).is_ok());
+        let error = open_own(&link, &mut read()).unwrap_err();
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+    }
+}

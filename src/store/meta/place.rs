@@ -1,0 +1,284 @@
+//! Whether the open database file is still the one at its path.
+//!
+//! A file that was removed or replaced under a running server goes on taking commits that no later start will find. It
+//! is noticed, changes are refused, and the file that only this process still has gets a name again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::handle::{FILE_NAME, sync_dir};
+
+/// Saved databases are `stowage.redb.saved-<number>`.
+const SAVED: &str = "stowage.redb.saved-";
+const PIECE: usize = 1 << 20;
+
+/// Which file it is, whatever its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(found: &fs::Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino() }
+    }
+}
+
+/// Where the open file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    Here,
+    /// It has another name now.
+    Moved(PathBuf),
+    /// It has no name that is known: it ends with this process.
+    Removed,
+}
+
+/// The database file of this process and its path.
+pub(super) struct Place {
+    path: PathBuf,
+    /// Keeps the file, and so its number, for as long as the process lives. It is opened beside the database's own
+    /// descriptor, because a duplicate would share its lock.
+    file: Arc<File>,
+    id: FileId,
+    displaced: AtomicBool,
+    saving: Mutex<Saving>,
+}
+
+#[derive(Default)]
+struct Saving {
+    thread: Option<JoinHandle<()>>,
+    done: bool,
+}
+
+impl Place {
+    /// The file that is at the path now.
+    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+        let file = crate::config::open_regular(&path, OpenOptions::new().read(true))?;
+        let id = FileId::of(&file.metadata()?);
+        let (displaced, saving) = (AtomicBool::new(false), Mutex::default());
+        Ok(Self { path, file: Arc::new(file), id, displaced, saving })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Whether it was not at its path when it was looked for last.
+    pub(super) fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Acquire)
+    }
+
+    /// Looks for the file, and says whether it is at its path. Only the writer calls this, between commits: while the
+    /// file is saved nothing may be written to it.
+    pub(super) fn look(&self) -> bool {
+        let standing = self.standing();
+        if standing == Standing::Here {
+            if self.is_displaced() && self.is_not_saving() {
+                self.displaced.store(false, Ordering::Release);
+                tracing::warn!(file = %self.path.display(), "the database file is at its path again: changes are taken");
+            }
+            return !self.is_displaced();
+        }
+        if !self.displaced.swap(true, Ordering::AcqRel) {
+            self.tell(&standing);
+        }
+        if standing == Standing::Removed {
+            self.start_saving();
+        }
+        false
+    }
+
+    /// The last look, before the file is closed: what has no name is saved first.
+    pub(super) fn leave(&self) {
+        self.look();
+        let thread = self.saving().thread.take();
+        if let Some(thread) = thread {
+            // Its own line tells how it ended.
+            let _ = thread.join();
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        if self.is_at(&self.path) {
+            return Standing::Here;
+        }
+        let name = fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        match name {
+            Ok(name) if self.is_at(&name) => Standing::Moved(name),
+            _ => Standing::Removed,
+        }
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|found| FileId::of(&found) == self.id)
+    }
+
+    fn tell(&self, standing: &Standing) {
+        let file = self.path.display();
+        match standing {
+            Standing::Here => {}
+            Standing::Moved(to) => tracing::error!(
+                %file,
+                to = %to.display(),
+                "the database file was moved away while the server runs: changes are refused, pulls go on; \
+                 move it back, and put nothing else in its place"
+            ),
+            Standing::Removed => tracing::error!(
+                %file,
+                open = %format_args!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()),
+                "the database file was removed or replaced while the server runs: changes are refused, pulls go on; \
+                 it is being saved beside its path"
+            ),
+        }
+    }
+
+    fn is_not_saving(&self) -> bool {
+        self.saving().thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn start_saving(&self) {
+        let mut saving = self.saving();
+        if saving.done {
+            return;
+        }
+        saving.done = true;
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let save = move || tell_saved(&file, &path, save(&file, &path));
+        match std::thread::Builder::new().name("stowage-save".to_owned()).spawn(save) {
+            Ok(thread) => saving.thread = Some(thread),
+            Err(error) => tell_saved(&self.file, &self.path, Err(error)),
+        }
+    }
+
+    fn saving(&self) -> std::sync::MutexGuard<'_, Saving> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell_saved(file: &File, path: &Path, saved: io::Result<PathBuf>) {
+    let database = path.display();
+    match saved {
+        Ok(saved) => tracing::error!(
+            file = %database,
+            saved = %saved.display(),
+            "the removed database is saved with every acknowledged change; to go on with it, stop the server, then: \
+             mv {} {database}",
+            saved.display()
+        ),
+        Err(error) => tracing::error!(
+            %error,
+            file = %database,
+            "the removed database could not be saved, and is lost when the server stops; copy it now: \
+             cp /proc/{}/fd/{} {database}.saved",
+            std::process::id(),
+            file.as_raw_fd()
+        ),
+    }
+}
+
+/// Copies the open file to a new name beside its path, durably.
+fn save(file: &File, path: &Path) -> io::Result<PathBuf> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let number = saved_numbers(dir).into_iter().max().unwrap_or(0) + 1;
+    let target = dir.join(format!("{SAVED}{number}"));
+    let new = dir.join(format!("{SAVED}{number}.new"));
+    let copied = copy(file, &new).and_then(|()| fs::rename(&new, &target)).and_then(|()| sync_dir(dir));
+    if copied.is_err() {
+        // What is not whole must not be taken for the database.
+        let _ = fs::remove_file(&new);
+    }
+    copied.map(|()| target)
+}
+
+fn copy(file: &File, to: &Path) -> io::Result<()> {
+    let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    let mut piece = vec![0; PIECE];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut piece, offset) {
+            Ok(0) => break,
+            Ok(read) => {
+                target.write_all_at(&piece[..read], offset)?;
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    target.sync_all()
+}
+
+fn saved_numbers(dir: &Path) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let number = |name: &str| name.strip_prefix(SAVED)?.parse().ok();
+    entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect()
+}
+
+/// The newest database of this directory that an earlier run has saved because its file was removed.
+pub fn saved_database(data_dir: &Path) -> Option<PathBuf> {
+    let newest = saved_numbers(data_dir).into_iter().max()?;
+    debug_assert!(SAVED.starts_with(FILE_NAME));
+    Some(data_dir.join(format!("{SAVED}{newest}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(dir: &Path) -> Place {
+        let path = dir.join(FILE_NAME);
+        fs::write(&path, "content").unwrap();
+        Place::new(path).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_saved_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        assert!(place.look());
+        fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+        assert!(!place.look() && !place.look());
+        place.leave();
+        assert!(place.is_displaced());
+        let saved = saved_database(dir.path()).unwrap();
+        assert_eq!(fs::read(saved).unwrap(), b"content");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_second_name_does_not_count_as_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        fs::hard_link(dir.path().join(FILE_NAME), dir.path().join("other")).unwrap();
+        fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+        assert!(!place.look());
+        place.leave();
+        assert!(saved_database(dir.path()).is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_no_copy_and_may_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        fs::rename(dir.path().join(FILE_NAME), dir.path().join("other")).unwrap();
+        assert_eq!(place.standing(), Standing::Moved(dir.path().join("other")));
+        assert!(!place.look());
+        fs::write(dir.path().join(FILE_NAME), "something else").unwrap();
+        assert!(!place.look());
+        fs::rename(dir.path().join("other"), dir.path().join(FILE_NAME)).unwrap();
+        assert!(place.look());
+        assert_eq!(saved_database(dir.path()), None);
+    }
+}
