@@ -16,7 +16,7 @@ use stowage::model::names::{ProjectId, UploadId};
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
 use stowage::store::meta::faulty::Faults;
 use stowage::store::meta::rows::{
-    Blob, BlobState, Link, Manifest, Referrer, Repository, Tag, TagChange, Usage,
+    Blob, BlobState, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
 };
 use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, tables};
 
@@ -149,7 +149,7 @@ impl Seeding<'_, '_> {
             manifest_bytes += body.len() as u64;
             let is_tagged = manifest < repository.tags.len();
             let subject = self.layout.subject(number, manifest).then(|| digests[0]);
-            self.manifest(id, digest, body.len() as u64, &held, subject, is_tagged)?;
+            self.manifest(id, digest, &body, &held, subject, is_tagged)?;
             digests.push(digest);
             bodies.push((digest, id, body));
         }
@@ -186,14 +186,14 @@ impl Seeding<'_, '_> {
         &self,
         id: u64,
         digest: Digest,
-        size: u64,
+        body: &str,
         held: &[Digest],
         subject: Option<Digest>,
         is_tagged: bool,
     ) -> Result<(), StoreError> {
         let row = Manifest {
             media_type: MANIFEST_TYPE.to_owned(),
-            size,
+            size: body.len() as u64,
             depth: 0,
             blobs: held.iter().map(|digest| AnyDigest::from(*digest)).collect(),
             children: Vec::new(),
@@ -205,11 +205,14 @@ impl Seeding<'_, '_> {
         };
         self.tx.put(&tables::MANIFEST, (id, &digest.key()[..]), &row)?;
         let Some(subject) = subject else { return Ok(()) };
+        // They stand at the end of the body.
+        let (_, annotations) = body.split_once("\"annotations\":").unwrap_or_default();
+        let annotations = annotations.strip_suffix('}').unwrap_or_default();
         let referrer = Referrer {
             media_type: MANIFEST_TYPE.to_owned(),
-            size,
+            size: body.len() as u64,
             artifact_type: Some(ARTIFACT_TYPE.to_owned()),
-            annotated: true,
+            annotations: ReferrerAnnotations::Short(annotations.to_owned()),
         };
         self.tx.put(&tables::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
     }

@@ -67,7 +67,10 @@ fn accepted(content_type: Option<&str>, body: &[u8], manifest: &Manifest) {
     let expected = own.or(manifest.config.as_ref().map(|config| config.media_type.as_str()));
     assert_eq!(manifest.referrer_artifact_type(), expected);
     assert_eq!(
-        Manifest::parse(None, &written(manifest)).as_ref(),
+        Manifest::parse(None, &written(manifest))
+            // The annotations stand in another place now.
+            .map(|read| Manifest { annotations_at: manifest.annotations_at.clone(), ..read })
+            .as_ref(),
         Ok(manifest),
         "it reads differently when written anew"
     );

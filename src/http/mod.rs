@@ -7,6 +7,7 @@ mod challenge;
 mod conditional;
 pub mod distribution;
 mod error;
+mod list_body;
 mod manifest_body;
 mod observe;
 mod origin;

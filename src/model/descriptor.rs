@@ -17,6 +17,9 @@ const MAX_URLS: usize = 16;
 /// The largest size that clients can read: Go's int64.
 const MAX_SIZE: u64 = i64::MAX as u64;
 
+/// The longest media type: two names of 127 characters (RFC 6838, 4.2).
+const MAX_MEDIA_TYPE: usize = 255;
+
 /// The keys that are read; no client may read them differently.
 const KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "artifactType", "data"];
 
@@ -76,6 +79,8 @@ impl<'de> Visitor<'de> for DescriptorVisitor {
         if media_type.is_empty() {
             return Err(A::Error::custom("mediaType: the descriptor must say what it describes"));
         }
+        at("mediaType", short(&media_type))?;
+        at("artifactType", short(artifact_type.as_deref().unwrap_or_default()))?;
         let descriptor = Descriptor {
             media_type,
             digest: digest.ok_or_else(|| A::Error::missing_field("digest"))?,
@@ -89,6 +94,17 @@ impl<'de> Visitor<'de> for DescriptorVisitor {
         }
         Ok(descriptor)
     }
+}
+
+/// Refuses what is too long for a media type: rows of lists hold them.
+pub(super) fn short<E: Error>(media_type: &str) -> Result<(), E> {
+    if media_type.len() <= MAX_MEDIA_TYPE {
+        return Ok(());
+    }
+    Err(E::custom(format_args!(
+        "it has {} bytes, and a media type has at most {MAX_MEDIA_TYPE}: shorten it",
+        media_type.len()
+    )))
 }
 
 /// Refuses embedded data that is not the content described.

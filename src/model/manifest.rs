@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::annotations::Annotations;
 use super::descriptor::Descriptor;
@@ -46,6 +47,8 @@ pub struct Manifest {
     pub artifact_type: Option<String>,
     /// Its own annotations.
     pub annotations: Annotations,
+    /// The bytes of the body that are the JSON object of the annotations.
+    pub annotations_at: Option<Range<u32>>,
 }
 
 /// A blob that a manifest names.
@@ -75,7 +78,7 @@ impl Manifest {
         if nests_deeper(text, MAX_DEPTH) {
             return Err(ManifestError::TooDeep);
         }
-        let document: Document = serde_json::from_str(text).map_err(|error| {
+        let document: Document<'_> = serde_json::from_str(text).map_err(|error| {
             let reason = message(&error);
             if error.is_data() {
                 ManifestError::Invalid { reason }
@@ -83,7 +86,7 @@ impl Manifest {
                 ManifestError::NotJson { reason }
             }
         })?;
-        document.into_manifest(declared)
+        document.into_manifest(declared, text)
     }
 
     /// The blobs it names, each digest once: config, layers, and index entries that are no manifests.

@@ -14,6 +14,7 @@ use crate::auth::{Delete, Grant, Pull, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoName;
+use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -115,9 +116,9 @@ impl Registry {
         grant: &Grant<Push>,
         digest: &Digest,
     ) -> Result<Vec<RepoName>, RegistryError> {
-        grant.caller();
         let digest = *digest;
-        let names = self.meta.scan(move |tx| holders(tx, &digest, MOUNT_SOURCES)).await?;
+        let read = move |tx: &ReadTx| Ok(holders(tx, &digest, MOUNT_SOURCES)?);
+        let names = self.scan(&grant.caller().holder(), read).await?;
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 

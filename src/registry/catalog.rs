@@ -1,11 +1,13 @@
 //! The catalogue: the names of the repositories that hold a manifest.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::Registry;
 use super::error::RegistryError;
-use super::tags::Page;
+use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use crate::auth::{Catalog, Grant};
+use crate::store::meta::ReadTx;
 use crate::store::meta::Tx as _;
 use crate::store::meta::tables;
 
@@ -13,24 +15,41 @@ impl Registry {
     /// Up to `limit` names after `last` in byte order, of those that the caller may see.
     pub async fn catalog(
         &self,
-        grant: Grant<Catalog>,
+        grant: &Grant<Catalog>,
         last: Option<String>,
         limit: usize,
-    ) -> Result<Page, RegistryError> {
-        let now = self.meta.clock().now();
-        self.meta
-            .scan(move |tx| {
-                let from = match &last {
-                    Some(last) => Bound::Excluded(last.as_str()),
-                    None => Bound::Unbounded,
-                };
-                let mut page = Page { names: Vec::new(), more: false };
-                // Whoever may list the catalogue may pull everywhere, so one look at the policy covers all names.
+    ) -> Result<Listing<NamesLeft>, RegistryError> {
+        let (holder, grant, now) = (grant.caller().holder(), grant.carry(), self.meta.clock().now());
+        self.scan(&holder, move |tx| {
+            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut page = Names::new(limit);
+            // Whoever may list the catalogue may pull everywhere, so one look at the policy covers all names.
+            if grant.sees("", now, tx)? {
+                tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| page.take(name))?;
+            }
+            Ok(page.finish())
+        })
+        .await
+    }
+
+    /// More of such a page.
+    pub fn more_catalog(
+        self: &Arc<Self>,
+        grant: &Grant<Catalog>,
+        left: NamesLeft,
+    ) -> impl Future<Output = Result<Piece<NamesLeft>, RegistryError>> + use<> {
+        let (registry, grant, now) = (Arc::clone(self), grant.carry(), self.meta.clock().now());
+        let holder = grant.caller().holder();
+        async move {
+            let read = move |tx: &ReadTx| {
+                let mut more = MoreNames::new();
                 if grant.sees("", now, tx)? {
-                    tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| page.take(limit, name))?;
+                    let range = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
+                    tx.scan(&tables::CATALOG, range.0, range.1, |name, ()| more.take(name))?;
                 }
-                Ok(page)
-            })
-            .await
+                Ok(more.finish(left))
+            };
+            registry.scan(&holder, read).await
+        }
     }
 }

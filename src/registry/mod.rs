@@ -8,6 +8,7 @@ mod error;
 mod events;
 pub mod fsck;
 mod links;
+mod listing;
 mod locks;
 mod manifests;
 mod overview;
@@ -15,6 +16,7 @@ mod pulls;
 pub mod rebuild;
 mod referrers;
 mod repositories;
+mod scans;
 mod space;
 mod tags;
 #[cfg(test)]
@@ -32,10 +34,10 @@ use tokio::sync::Semaphore;
 
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
+pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
 pub use manifests::{Condition, ManifestContent, ManifestHead, PutManifest, Stored};
 pub use overview::{RepositoryView, Totals};
-pub use referrers::{ReferrerPage, ReferrerQuery};
-pub use tags::Page;
+pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
 pub use uploads::{Body, BodyPart, ContentRange, Standing};
 
 use crate::auth::{Grant, System};

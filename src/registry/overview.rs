@@ -48,29 +48,28 @@ impl Registry {
         last: Option<String>,
         limit: usize,
     ) -> Result<Vec<RepositoryView>, RegistryError> {
-        let now = self.meta.clock().now();
-        self.meta
-            .scan(move |tx| {
-                let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                let mut names = Vec::new();
-                if grant.sees("", now, tx)? {
-                    tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
-                        if names.len() == limit {
-                            return ControlFlow::Break(());
-                        }
-                        names.push(name.to_owned());
-                        ControlFlow::Continue(())
-                    })?;
-                }
-                let mut views = Vec::with_capacity(names.len());
-                for name in names {
-                    if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
-                        views.extend(view(tx, id)?);
+        let (holder, now) = (grant.caller().holder(), self.meta.clock().now());
+        self.scan(&holder, move |tx| {
+            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut names = Vec::new();
+            if grant.sees("", now, tx)? {
+                tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+                    if names.len() == limit {
+                        return ControlFlow::Break(());
                     }
+                    names.push(name.to_owned());
+                    ControlFlow::Continue(())
+                })?;
+            }
+            let mut views = Vec::with_capacity(names.len());
+            for name in names {
+                if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
+                    views.extend(view(tx, id)?);
                 }
-                Ok(views)
-            })
-            .await
+            }
+            Ok(views)
+        })
+        .await
     }
 
     /// One repository.
@@ -89,23 +88,22 @@ impl Registry {
     ) -> Result<Vec<(String, Tag)>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
         let id = grant.repository().ok_or_else(unknown)?.0;
-        self.meta
-            .scan(move |tx| {
-                let from = match &last {
-                    Some(last) => Bound::Excluded((id, last.as_str())),
-                    None => Bound::Included((id, "")),
-                };
-                let mut tags = Vec::new();
-                tx.scan(&tables::TAG, from, Bound::Excluded((id + 1, "")), |(_, name), row| {
-                    if tags.len() == limit {
-                        return ControlFlow::Break(());
-                    }
-                    tags.push((name.to_owned(), row));
-                    ControlFlow::Continue(())
-                })?;
-                Ok(tags)
-            })
-            .await
+        self.scan(&grant.caller().holder(), move |tx| {
+            let from = match &last {
+                Some(last) => Bound::Excluded((id, last.as_str())),
+                None => Bound::Included((id, "")),
+            };
+            let mut tags = Vec::new();
+            tx.scan(&tables::TAG, from, Bound::Excluded((id + 1, "")), |(_, name), row| {
+                if tags.len() == limit {
+                    return ControlFlow::Break(());
+                }
+                tags.push((name.to_owned(), row));
+                ControlFlow::Continue(())
+            })?;
+            Ok(tags)
+        })
+        .await
     }
 
     /// One tag of a repository.

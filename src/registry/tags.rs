@@ -2,16 +2,19 @@
 
 use std::ops::Bound;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::Registry;
 use super::error::RegistryError;
 use super::events;
+use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use super::usage;
 use crate::auth::{Caller, Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoId;
 use crate::model::names::Tag;
+use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -22,27 +25,6 @@ use crate::store::meta::tables;
 /// Changes that are remembered of each tag.
 const HISTORY: usize = 100;
 
-/// A part of a list in byte order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The names.
-    pub names: Vec<String>,
-    /// Whether more follow after the last one.
-    pub more: bool,
-}
-
-impl Page {
-    /// Takes a name, unless the page is full already; then it only notes that there is more.
-    pub(super) fn take(&mut self, limit: usize, name: &str) -> ControlFlow<()> {
-        if self.names.len() == limit {
-            self.more = limit > 0;
-            return ControlFlow::Break(());
-        }
-        self.names.push(name.to_owned());
-        ControlFlow::Continue(())
-    }
-}
-
 impl Registry {
     /// Up to `limit` tags of the repository after `last` (which need not exist) in byte order.
     pub async fn tags(
@@ -50,22 +32,41 @@ impl Registry {
         grant: &Grant<Pull>,
         last: Option<String>,
         limit: usize,
-    ) -> Result<Page, RegistryError> {
+    ) -> Result<Listing<NamesLeft>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
         let repository = grant.repository().ok_or_else(unknown)?.0;
-        self.meta
-            .scan(move |tx| {
-                let from = match &last {
-                    Some(last) => Bound::Excluded((repository, last.as_str())),
-                    None => Bound::Included((repository, "")),
-                };
-                let mut page = Page { names: Vec::new(), more: false };
-                tx.scan(&tables::TAG, from, Bound::Excluded((repository + 1, "")), |(_, name), _| {
-                    page.take(limit, name)
-                })?;
-                Ok(page)
-            })
-            .await
+        self.scan(&grant.caller().holder(), move |tx| {
+            let from = match &last {
+                Some(last) => Bound::Excluded((repository, last.as_str())),
+                None => Bound::Included((repository, "")),
+            };
+            let mut page = Names::new(limit);
+            tx.scan(&tables::TAG.keys(), from, Bound::Excluded((repository + 1, "")), |(_, name), _| {
+                page.take(name)
+            })?;
+            Ok(page.finish())
+        })
+        .await
+    }
+
+    /// More of such a page.
+    pub fn more_tags(
+        self: &Arc<Self>,
+        grant: &Grant<Pull>,
+        left: NamesLeft,
+    ) -> impl Future<Output = Result<Piece<NamesLeft>, RegistryError>> + use<> {
+        let (registry, holder) = (Arc::clone(self), grant.caller().holder());
+        let repository = grant.repository().map_or(0, |id| id.0);
+        async move {
+            let read = move |tx: &ReadTx| {
+                let mut more = MoreNames::new();
+                let from = Bound::Excluded((repository, left.after.as_str()));
+                let to = Bound::Included((repository, left.last.as_str()));
+                tx.scan(&tables::TAG.keys(), from, to, |(_, name), _| more.take(name))?;
+                Ok(more.finish(left))
+            };
+            registry.scan(&holder, read).await
+        }
     }
 }
 

@@ -268,6 +268,30 @@ fn unknown_fields_are_kept_and_known_ones_may_be_left_out() {
 }
 
 #[test]
+fn media_types_are_as_long_as_they_may_be_and_no_longer() {
+    let (_server, client) = with_blobs();
+    for length in [255, 256] {
+        let long = format!("application/{}", "x".repeat(length - 12));
+        let change: [&dyn Fn(&mut Value); 3] = [
+            &|manifest| manifest["artifactType"] = json!(long),
+            &|manifest| manifest["config"]["mediaType"] = json!(long),
+            &|manifest| manifest["layers"][0]["mediaType"] = json!(long),
+        ];
+        for change in change {
+            if length == 256 {
+                refused_after(&client, change, "at most 255");
+            } else {
+                let mut manifest = image_json();
+                change(&mut manifest);
+                let body = manifest.to_string();
+                put_manifest(&client, "a", &sha256(body.as_bytes()), OCI_MANIFEST, body.as_bytes())
+                    .expect(201);
+            }
+        }
+    }
+}
+
+#[test]
 fn annotations_are_strings() {
     let (_server, client) = with_blobs();
     for annotations in [json!({ "a": 1 }), json!({ "a": null }), json!({ "a": {} }), json!([]), json!("x")] {

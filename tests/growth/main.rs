@@ -14,7 +14,7 @@ use stowage::app::App;
 use stowage::auth::{Action, Caller, Grant, Principal, Repository as Target};
 use stowage::model::digest::AnyDigest;
 use stowage::model::names::Reference;
-use stowage::registry::ReferrerQuery;
+use stowage::registry::{Listing, ReferrerQuery};
 use stowage::store::meta::faulty::Faults;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -31,6 +31,11 @@ const TIMES: usize = 40;
 
 /// A read of a target with a number.
 type Read<'r> = &'r dyn Fn(&Open<'_>, usize);
+
+/// The entries of a short list.
+fn entries<Left>(page: &Listing<Left>) -> Vec<serde_json::Value> {
+    serde_json::from_slice(&[b"[", &page.first[..], b"]"].concat()).expect("a list")
+}
 
 /// A seeded store.
 struct Place {
@@ -144,16 +149,16 @@ impl Open<'_> {
         let grant = self.grant(name);
         let read = self.app.registry.tags(&grant, Some(tag_name(last)), page);
         let wanted: Vec<_> = (last + 1..=last + page).map(tag_name).collect();
-        assert_eq!(self.runtime.block_on(read).expect("the store answers").names, wanted);
+        assert_eq!(entries(&self.runtime.block_on(read).expect("the store answers")), wanted);
     }
 
     fn catalog(&self, number: usize) {
         let last = number * 7_919 % (self.layout.ordinary().len() - 20);
         let caller = Caller { principal: Principal::Anybody, address: None };
         let grant = self.app.auth.catalog(&caller).expect("the store answers");
-        let read = self.app.registry.catalog(grant, Some(repository_name(last)), 20);
+        let read = self.app.registry.catalog(&grant, Some(repository_name(last)), 20);
         let wanted: Vec<_> = (last + 1..=last + 20).map(repository_name).collect();
-        assert_eq!(self.runtime.block_on(read).expect("the store answers").names, wanted);
+        assert_eq!(entries(&self.runtime.block_on(read).expect("the store answers")), wanted);
     }
 
     fn referrers(&self, number: usize) {
@@ -163,8 +168,8 @@ impl Open<'_> {
         let subject: AnyDigest = subject.parse().expect("the store answers");
         let query = ReferrerQuery { subject, artifact_types: Vec::new(), last: None, limit: None };
         let grant = self.grant(name);
-        let read = self.app.registry.referrers(&grant, query);
-        assert_eq!(self.runtime.block_on(read).expect("the store answers").manifests.len(), 1);
+        let read = self.app.registry.referrers(&grant, Arc::new(query));
+        assert_eq!(entries(&self.runtime.block_on(read).expect("the store answers")).len(), 1);
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod connections;
 mod heads;
+mod lists;
 mod load;
 mod passwords;
 mod process;

@@ -1,13 +1,16 @@
 //! `/v2/_catalog`
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use actix_web::web::Data;
-use serde_json::json;
 
 use super::next_link;
 use crate::app::App;
 use crate::auth::Catalog;
 use crate::http::error::ApiError;
+use crate::http::list_body;
+use crate::http::list_body::Frame;
 use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 
@@ -16,12 +19,17 @@ pub(super) async fn list(
     app: Data<App>,
     permit: Permit<Catalog>,
     query: Query,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let limit = query.page_size()?;
-    let page = app.registry.catalog(permit.into_grant(), query.last(), limit).await?;
+    let page = app.registry.catalog(permit.grant(), query.last(), limit).await?;
     let mut response = HttpResponse::Ok();
-    if let (true, Some(last)) = (page.more, page.names.last()) {
+    response.insert_header(ContentType::json());
+    if let Some(last) = &page.next {
         response.insert_header(next_link("/v2/_catalog", &format!("last={}&n={limit}", escape(last))));
     }
-    Ok(response.json(json!({ "repositories": page.names })))
+    let frame = Frame { opening: "{\"repositories\":[".to_owned(), end: "]}" };
+    let grant = permit.into_grant();
+    let more = move |left| app.registry.more_catalog(&grant, left);
+    Ok(list_body::answer(&request, response, frame, page, more))
 }

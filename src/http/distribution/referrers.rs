@@ -1,15 +1,19 @@
 //! `/v2/<name>/referrers/<digest>`
 
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::http::header::HeaderName;
 use actix_web::web::Data;
-use serde_json::json;
 
 use super::next_link;
 use crate::app::App;
 use crate::auth::Pull;
 use crate::http::error::ApiError;
+use crate::http::list_body;
+use crate::http::list_body::Frame;
 use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 use crate::http::route::Route;
@@ -25,6 +29,7 @@ pub(super) async fn list(
     permit: Permit<Pull>,
     route: Route,
     query: Query,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let subject: AnyDigest = route.tail.parse()?;
     let artifact_types: Vec<String> =
@@ -37,20 +42,25 @@ pub(super) async fn list(
         Some(last) => Some(last.parse::<Digest>()?),
         None => None,
     };
-    let asked = ReferrerQuery { subject, artifact_types: artifact_types.clone(), last, limit };
-    let page = app.registry.referrers(permit.grant(), asked).await?;
+    let asked = ReferrerQuery { subject, artifact_types, last, limit };
+    let asked = Arc::new(asked);
+    let page = app.registry.referrers(permit.grant(), Arc::clone(&asked)).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, OCI_INDEX));
-    if !artifact_types.is_empty() {
+    if !asked.artifact_types.is_empty() {
         response.insert_header((FILTERS_APPLIED, "artifactType"));
     }
-    if let Some(next) = page.next {
-        let mut pairs: Vec<String> =
-            artifact_types.iter().map(|wanted| format!("artifactType={}", escape(wanted))).collect();
+    if let Some(next) = &page.next {
+        let types = asked.artifact_types.iter();
+        let mut pairs: Vec<String> = types.map(|wanted| format!("artifactType={}", escape(wanted))).collect();
         pairs.push(format!("last={next}"));
         pairs.extend(limit.map(|limit| format!("n={limit}")));
         let path = format!("/v2/{}/referrers/{}", permit.name(), escape(&route.tail));
         response.insert_header(next_link(&path, &pairs.join("&")));
     }
-    Ok(response.json(json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.manifests })))
+    let opening = format!("{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[");
+    let frame = Frame { opening, end: "]}" };
+    let grant = permit.into_grant();
+    let more = move |left| app.registry.more_referrers(&grant, Arc::clone(&asked), left);
+    Ok(list_body::answer(&request, response, frame, page, more))
 }

@@ -1,13 +1,16 @@
 //! `/v2/<name>/tags/list`
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use actix_web::web::Data;
-use serde_json::json;
 
 use super::next_link;
 use crate::app::App;
 use crate::auth::Pull;
 use crate::http::error::ApiError;
+use crate::http::list_body;
+use crate::http::list_body::Frame;
 use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 
@@ -16,13 +19,19 @@ pub(super) async fn list(
     app: Data<App>,
     permit: Permit<Pull>,
     query: Query,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let limit = query.page_size()?;
     let page = app.registry.tags(permit.grant(), query.last(), limit).await?;
     let mut response = HttpResponse::Ok();
-    if let (true, Some(last)) = (page.more, page.names.last()) {
+    response.insert_header(ContentType::json());
+    if let Some(last) = &page.next {
         let path = format!("/v2/{}/tags/list", permit.name());
         response.insert_header(next_link(&path, &format!("last={}&n={limit}", escape(last))));
     }
-    Ok(response.json(json!({ "name": permit.name(), "tags": page.names })))
+    // Names of repositories have no character that JSON escapes.
+    let frame = Frame { opening: format!("{{\"name\":\"{}\",\"tags\":[", permit.name()), end: "]}" };
+    let grant = permit.into_grant();
+    let more = move |left| app.registry.more_tags(&grant, left);
+    Ok(list_body::answer(&request, response, frame, page, more))
 }

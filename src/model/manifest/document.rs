@@ -1,13 +1,15 @@
 //! The JSON document of a manifest, before its media type is settled.
 
 use std::fmt;
+use std::ops::Range;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::{MAX_REFERENCES, Manifest, ManifestError, accept};
 use crate::model::annotations::Annotations;
-use crate::model::descriptor::Descriptor;
+use crate::model::descriptor::{Descriptor, short};
 use crate::model::json::{Fields, List, at};
 use crate::model::media_type::{ManifestKind, OCI_INDEX, OCI_MANIFEST};
 
@@ -26,7 +28,7 @@ const KEYS: &[&str] = &[
 
 /// Whatever a manifest of any type may have; null counts as absent, as it does for clients, and as an empty list where a
 /// list must be.
-pub(super) struct Document {
+pub(super) struct Document<'a> {
     fields: Fields,
     schema_version: Option<u64>,
     media_type: Option<String>,
@@ -36,11 +38,18 @@ pub(super) struct Document {
     subject: Option<Descriptor>,
     artifact_type: Option<String>,
     annotations: Option<Annotations>,
+    /// The annotations as they stand in the text.
+    annotations_text: Option<&'a str>,
 }
 
-impl Document {
-    /// Settles the type, given what the `Content-Type` declared, and holds the document to its rules.
-    pub(super) fn into_manifest(self, declared: Option<&str>) -> Result<Manifest, ManifestError> {
+impl<'a> Document<'a> {
+    /// Settles the type, given what the `Content-Type` declared, and holds the document, which was read from `text`, to
+    /// its rules.
+    pub(super) fn into_manifest(
+        self,
+        declared: Option<&str>,
+        text: &'a str,
+    ) -> Result<Manifest, ManifestError> {
         if self.schema_version == Some(1) || self.fields.saw("fsLayers") {
             return Err(ManifestError::Schema1);
         }
@@ -71,12 +80,13 @@ impl Document {
             manifests,
             subject: self.subject,
             artifact_type: self.artifact_type,
+            annotations_at: self.annotations_text.and_then(|part| place_in(text, part)),
             annotations: self.annotations.unwrap_or_default(),
         })
     }
 
     /// The one type that header, body and content agree on.
-    fn media_type<'a>(&'a self, declared: Option<&'a str>) -> Result<&'a str, ManifestError> {
+    fn media_type<'b>(&'b self, declared: Option<&'b str>) -> Result<&'b str, ManifestError> {
         match (declared, self.media_type.as_deref()) {
             (Some(header), Some(body)) if header != body => Err(ManifestError::conflict(header, body)),
             (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
@@ -100,7 +110,13 @@ impl Document {
     }
 }
 
-impl<'de> Deserialize<'de> for Document {
+/// Where `part`, which is a part of `text`, lies in it.
+fn place_in(text: &str, part: &str) -> Option<Range<u32>> {
+    let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    Some(u32::try_from(start).ok()?..u32::try_from(start + part.len()).ok()?)
+}
+
+impl<'de> Deserialize<'de> for Document<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(DocumentVisitor)
     }
@@ -109,13 +125,13 @@ impl<'de> Deserialize<'de> for Document {
 struct DocumentVisitor;
 
 impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Document;
+    type Value = Document<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a manifest object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
         let mut document = Document {
             fields: Fields::new(KEYS),
             schema_version: None,
@@ -126,6 +142,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
             subject: None,
             artifact_type: None,
             annotations: None,
+            annotations_text: None,
         };
         while let Some(name) = document.fields.next(&mut map)? {
             match name {
@@ -135,8 +152,17 @@ impl<'de> Visitor<'de> for DocumentVisitor {
                 "layers" => document.layers = map.next_value_seed(List::new(name, MAX_REFERENCES))?,
                 "manifests" => document.manifests = map.next_value_seed(List::new(name, MAX_REFERENCES))?,
                 "subject" => document.subject = at(name, map.next_value())?,
-                "artifactType" => document.artifact_type = non_empty(at(name, map.next_value())?),
-                "annotations" => document.annotations = at(name, map.next_value())?,
+                "artifactType" => {
+                    document.artifact_type = non_empty(at(name, map.next_value())?);
+                    at(name, short(document.artifact_type.as_deref().unwrap_or_default()))?;
+                }
+                "annotations" => {
+                    let text: Option<&'de RawValue> = at(name, map.next_value())?;
+                    let text = text.map(RawValue::get);
+                    let parsed = text.map(|text| serde_json::from_str(text).map_err(A::Error::custom));
+                    document.annotations = at(name, parsed.transpose())?;
+                    document.annotations_text = text;
+                }
                 _ => _ = map.next_value::<IgnoredAny>()?,
             }
         }

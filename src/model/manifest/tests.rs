@@ -67,6 +67,9 @@ fn an_image_is_read_in_full() {
     assert_eq!(manifest.layers.iter().map(|layer| layer.size).collect::<Vec<_>>(), [3, 3]);
     assert_eq!(manifest.subject.as_ref().unwrap().digest.to_string(), document["subject"]["digest"]);
     assert_eq!(manifest.annotations.get("org.opencontainers.image.title"), Some("x"));
+    let place = manifest.annotations_at.clone().expect("they stand somewhere");
+    let text = &document.to_string()[place.start as usize..place.end as usize];
+    assert_eq!(text, r#"{"org.opencontainers.image.title":"x"}"#);
     assert_eq!(manifest.referrer_artifact_type(), Some("application/x"));
     assert!(manifest.children().is_empty());
 }

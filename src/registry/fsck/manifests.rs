@@ -8,12 +8,12 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::Manifest;
+use crate::registry::referrers;
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows;
-use crate::store::meta::rows::Referrer;
 use crate::store::meta::tables;
 
 /// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
@@ -103,12 +103,7 @@ fn held(
         }
     }
     if let Some(subject) = subject {
-        let expected = Referrer {
-            media_type: manifest.media_type.clone(),
-            size: body.len() as u64,
-            artifact_type: manifest.referrer_artifact_type().map(str::to_owned),
-            annotated: !manifest.annotations.is_empty(),
-        };
+        let expected = referrers::row_of(&manifest, body);
         match tx.get(&tables::REFERRER, (repository, &subject.key()[..], key))? {
             Some(found) if found == expected => {}
             Some(_) => {

@@ -17,6 +17,7 @@ use crate::registry::blobs;
 use crate::registry::error::{MissingReference, RegistryError};
 use crate::registry::events;
 use crate::registry::links;
+use crate::registry::referrers;
 use crate::registry::repositories;
 use crate::registry::tags;
 use crate::registry::usage;
@@ -25,7 +26,6 @@ use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows;
-use crate::store::meta::rows::Referrer;
 use crate::store::meta::tables;
 
 /// How deep indexes may nest.
@@ -287,12 +287,7 @@ fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -
         tx.put(&tables::CATALOG, name.as_str(), &())?;
     }
     if let Some(subject) = &manifest.subject {
-        let referrer = Referrer {
-            media_type: manifest.media_type.clone(),
-            size: put.body.len() as u64,
-            artifact_type: manifest.referrer_artifact_type().map(str::to_owned),
-            annotated: !manifest.annotations.is_empty(),
-        };
+        let referrer = referrers::row_of(manifest, &put.body);
         tx.put(&tables::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &referrer)?;
     }
     let stored = tx.get(&tables::MANIFEST_BODY, &key[..])?;

@@ -1,16 +1,27 @@
 //! What a registry must look like after a history, kept in plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Server;
 use super::samples::{Blob, Manifest};
 use crate::auth::{Caller, Principal};
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::names::{Reference, UploadId};
-use crate::registry::{ReferrerQuery, RegistryError};
+use crate::registry::{Listing, ReferrerQuery, RegistryError};
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows::Usage;
 use crate::store::meta::tables;
+
+/// The entries of a short list.
+fn entries<Left>(page: &Listing<Left>) -> Vec<serde_json::Value> {
+    assert!(page.left.is_none() && page.next.is_none());
+    serde_json::from_slice(&[b"[", &page.first[..], b"]"].concat()).unwrap()
+}
+
+fn names<Left>(page: &Listing<Left>) -> Vec<String> {
+    entries(page).iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
 
 /// A repository.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +100,7 @@ impl Model {
         let catalog = server
             .auth
             .catalog(&Caller { principal: Principal::Anybody, address: None })
-            .map(|grant| server.wait(server.registry.catalog(grant, None, 100)).unwrap().names);
+            .map(|grant| names(&server.wait(server.registry.catalog(&grant, None, 100)).unwrap()));
         let listed =
             self.names.iter().zip(&self.repositories).filter(|(_, contents)| !contents.manifests.is_empty());
         let listed: BTreeSet<String> = listed.map(|(name, _)| (*name).to_owned()).collect();
@@ -115,7 +126,7 @@ impl Model {
             {
                 Vec::new()
             }
-            page => page.unwrap().names,
+            page => names(&page.unwrap()),
         };
         assert_eq!(tags, contents.tags.keys().cloned().collect::<Vec<_>>(), "tags of {name}");
         for (tag, digest) in &contents.tags {
@@ -166,13 +177,9 @@ impl Model {
                 last: None,
                 limit: None,
             };
-            let page = server.wait(server.registry.referrers(&server.grant(name), query)).unwrap();
-            let json = serde_json::to_value(&page.manifests).unwrap();
-            let found = json
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|entry| entry["digest"].as_str().unwrap().parse().unwrap());
+            let page = server.wait(server.registry.referrers(&server.grant(name), Arc::new(query))).unwrap();
+            let found =
+                entries(&page).into_iter().map(|entry| entry["digest"].as_str().unwrap().parse().unwrap());
             assert_eq!(found.collect::<BTreeSet<Digest>>(), expected, "referrers of {name}@{subject}");
         }
     }

@@ -43,7 +43,7 @@ pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
 pub use pages::{Pages, Reader};
 pub use place::saved_database;
 pub use redb::Key;
-pub use table::{Raw, Row, Table};
+pub use table::{Raw, Row, Table, Unread};
 pub use tx::{ReadTx, Tx, WriteTx};
 pub use writer::SyncShard;
 

@@ -157,8 +157,24 @@ pub struct Referrer {
     pub size: u64,
     /// Its artifact type, or the type of its config (distribution-spec, "Listing Referrers").
     pub artifact_type: Option<String>,
-    /// The body holds annotations, so a list has to read it.
-    pub annotated: bool,
+    /// Its annotations, or where they are.
+    pub annotations: ReferrerAnnotations,
+}
+
+/// The annotations of a referrer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReferrerAnnotations {
+    /// There are none.
+    None,
+    /// A JSON object.
+    Short(String),
+    /// Too long for a row: the JSON object is these bytes of the body.
+    Long {
+        /// The first byte.
+        start: u32,
+        /// The byte behind the last one.
+        end: u32,
+    },
 }
 
 /// A tag.

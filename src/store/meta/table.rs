@@ -57,6 +57,20 @@ impl<T: Record> Row for T {
     }
 }
 
+/// A row that is not looked at, whatever it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread;
+
+impl Row for Unread {
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        Some(Self)
+    }
+}
+
 /// One table of the database.
 pub struct Table<K: Key + 'static, R: Row> {
     definition: TableDefinition<'static, K, &'static [u8]>,
@@ -75,6 +89,11 @@ impl<K: Key + 'static, R: Row> Table<K, R> {
 
     /// The same table with its rows as bytes: for a check that goes on where a row is damaged.
     pub const fn raw(&self) -> Table<K, Raw> {
+        Table { definition: self.definition, name: self.name, row: PhantomData }
+    }
+
+    /// The same table for scans that need the keys alone.
+    pub const fn keys(&self) -> Table<K, Unread> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }
 

@@ -14,7 +14,7 @@ use super::error;
 use super::error::StoreError;
 use super::open_tables::{OpenTables, stored};
 use super::rows::Clock;
-use super::table::{Row, Table};
+use super::table::{Raw, Row, Table};
 use crate::model::time::Now;
 
 /// What can be read, in a snapshot as in a write transaction.
@@ -116,6 +116,20 @@ impl ReadTx {
             self.broken.set(true);
         }
         result
+    }
+
+    /// What `take` makes of the stored bytes at `key`, which are not copied.
+    pub fn with<K: Key, T>(
+        &self,
+        table: &Table<K, Raw>,
+        key: &K::SelfType<'_>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let read = |open: redb::ReadOnlyTable<K, &'static [u8]>| {
+            let row = open.get(key).map_err(error::storage)?;
+            Ok(row.map(|row| take(row.value())))
+        };
+        self.note(self.open(table).and_then(read))
     }
 
     /// How many rows a table has.

@@ -157,11 +157,15 @@ proptest! {
 
     #[test]
     fn unknown_fields_change_nothing(document in documents(), key in "x[a-zA-Z.]{0,8}", value in values()) {
-        let plain = Manifest::parse(None, document.as_bytes()).unwrap();
+        // Where the annotations stand is another place, of course.
+        let parse = |header: Option<&str>, text: &str| {
+            Manifest { annotations_at: None, ..Manifest::parse(header, text.as_bytes()).unwrap() }
+        };
+        let plain = parse(None, &document);
         let field = format!("{}:{value}", Value::from(key));
         let first = document.replacen("\"size\":", &format!("{field},\"size\":"), 9).replacen('{', &format!("{{{field},"), 1);
-        prop_assert_eq!(&Manifest::parse(None, first.as_bytes()).unwrap(), &plain);
+        prop_assert_eq!(&parse(None, &first), &plain);
         let last = format!("{},{field}}}", document.strip_suffix('}').unwrap());
-        prop_assert_eq!(&Manifest::parse(Some("text/plain"), last.as_bytes()).unwrap(), &plain);
+        prop_assert_eq!(&parse(Some("text/plain"), &last), &plain);
     }
 }
