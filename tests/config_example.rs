@@ -1,4 +1,5 @@
-//! `config.example.toml`, the settings of the program and `docs/configuration.md` say the same.
+//! `config.example.toml`, the settings of the program and `docs/configuration.md` say the same; what the other pages show
+//! of settings is valid, and their links lead somewhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -79,6 +80,61 @@ fn the_reference_page_follows_the_example() {
             "docs/configuration.md is old; run: UPDATE_DOCS=1 cargo test --test config_example"
         );
     }
+}
+
+/// The pages that a user reads, from the root of the repository.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root("docs")).expect("there are docs");
+    let mut files: Vec<PathBuf> = docs.map(|entry| entry.expect("an entry").path()).collect();
+    files.extend([root("README.md"), root("CHANGELOG.md")]);
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).expect("a page"))).collect()
+}
+
+#[test]
+fn settings_in_the_docs_are_valid() {
+    let mut found = 0;
+    for (file, text) in pages() {
+        let blocks = text.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
+        // Others are for other programs.
+        for block in blocks.filter(|block| block.starts_with("[server")) {
+            found += 1;
+            if let Err(error) = load(block) {
+                panic!("{}: {error:?} in\n{block}", file.display());
+            }
+        }
+    }
+    assert!(found >= 2, "the blocks of docs/install.md were not found");
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    for (file, text) in pages() {
+        let directory = file.parent().expect("a directory");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (page, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if page.is_empty() { file.clone() } else { directory.join(page) };
+            let target_text = fs::read_to_string(&target)
+                .unwrap_or_else(|error| panic!("{}: {link}: {error}", file.display()));
+            assert!(
+                anchor.is_empty() || headings(&target_text).any(|heading| heading == anchor),
+                "{}: {link}: no such heading",
+                file.display()
+            );
+        }
+    }
+}
+
+/// The anchors of a page's headings, as GitHub and GitLab make them.
+fn headings(page: &str) -> impl Iterator<Item = String> {
+    page.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
+        kept.map(|char| if char == ' ' { '-' } else { char }).collect()
+    })
 }
 
 struct Row {
