@@ -103,6 +103,15 @@ impl App {
         Arc::clone(&self.manifest_bytes).acquire_many_owned(bytes).await.ok()
     }
 
+    /// Notes in the data directory where commands reach this process.
+    pub fn note_socket(&self, socket: &Path) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first one is that of the data directory.
+        if let Some(Err(error)) = locks.first_mut().map(|lock| lock.set_socket(socket)) {
+            tracing::warn!(%error, "cannot note the admin socket in LOCK: commands look where their settings say");
+        }
+    }
+
     /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database closed,
     /// the directories marked as left cleanly. Call it when no request runs any more, from no async context.
     pub fn close(&self) {

@@ -2,12 +2,13 @@
 //! API on the store itself when no server runs.
 
 mod failures;
+pub(super) mod running;
 mod target;
 mod transport;
 
 use std::fmt::Write as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use self::failures::{no_answer, refused, unreachable};
 use self::target::Target;
 use self::transport::exchange;
-use super::errors::Failure;
+use super::errors::{Exit, Failure, Typed};
 use super::offline::Offline;
 use super::output::{self, Format};
 use super::program::Global;
@@ -24,6 +25,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
+use crate::config::Source;
 
 /// Entries that are asked for at once: as many as the API gives.
 const PART: usize = 500;
@@ -90,7 +92,9 @@ impl Reach {
         match self.find(global, environment)? {
             Found::Server(api) => Ok(api),
             Found::Store(store) => {
-                let offline = Offline::open(store.loaded.config, &store.data_dir)?;
+                let Store { loaded, data_dir, .. } = *store;
+                let opened = Offline::open(loaded.config, &data_dir);
+                let offline = opened.map_err(|failure| self.explained(failure))?;
                 Ok(Api { target: Target::Socket(offline.socket().to_owned()), offline: Some(offline) })
             }
         }
@@ -111,17 +115,86 @@ impl Reach {
         let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
         let loaded = settings::load(global, environment, flags)?;
         let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
-        if !self.offline
-            && let Some(socket) = config::admin_socket(&loaded, environment, &data_dir)
-        {
-            match UnixStream::connect(&socket) {
-                Ok(_) => return Ok(Found::Server(Api { target: Target::Socket(socket), offline: None })),
-                Err(error) if failures::nobody_there(&error) => {}
-                Err(error) => return Err(unreachable(&Target::Socket(socket), &error)),
+        if !self.offline {
+            let socket = match reachable(&loaded, environment, &data_dir)? {
+                None if names_nothing(&loaded, global, environment) => self.elsewhere(&data_dir)?,
+                socket => socket,
+            };
+            if let Some(socket) = socket {
+                return Ok(Found::Server(Api { target: Target::Socket(socket), offline: None }));
             }
         }
         Ok(Found::Store(Box::new(Store { loaded, data_dir, blob_dir })))
     }
+
+    /// The one server of this user, when no data was named and there is none where it would be.
+    fn elsewhere(&self, data_dir: &Path) -> Result<Option<PathBuf>, Failure> {
+        if settings::has_store(data_dir) {
+            return Ok(None);
+        }
+        match running::all().as_slice() {
+            [] => Ok(None),
+            [running] => {
+                if self.format() == Format::Human {
+                    output::note(&format!("using the server that runs with {}", running.shown()));
+                }
+                Ok(Some(running.socket().to_owned()))
+            }
+            several => {
+                let failure =
+                    Failure::new(Exit::Usage, "SERVER_AMBIGUOUS", "several servers run: name one of them");
+                Err(several.iter().fold(failure, |failure, running| failure.fix(running.flag())))
+            }
+        }
+    }
+
+    /// Why the store could not be opened, in the words of this command line.
+    pub(super) fn explained(&self, failure: Failure) -> Failure {
+        match failure.code.as_str() {
+            "STORE_IN_USE" if self.offline => failure.first_fix("go through the server: drop --offline"),
+            "STORE_IN_USE" => failure
+                .because("it answers at no admin socket")
+                .fix("or give a server that holds it a socket: auth.admin_socket.enabled and auth.admin_socket.path"),
+            _ => failure,
+        }
+    }
+
+    /// The flags that name the server or its data.
+    pub(super) fn typed(&self, global: &Global) -> Typed {
+        let server = self.server.as_ref().map(|server| {
+            let files = [("--token-file", &self.token_file), ("--ca-file", &self.ca_file)];
+            let files = files.into_iter().filter_map(|(name, file)| Typed::flag(name, file.as_deref()));
+            std::iter::once(format!("--server {server}")).chain(files).collect::<Vec<_>>().join(" ")
+        });
+        Typed { server, data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
+    }
+}
+
+/// The socket of the server that has the data, wherever its environment has put it; else one where the settings say.
+fn reachable(
+    loaded: &Loaded,
+    environment: &Environment,
+    data_dir: &Path,
+) -> Result<Option<PathBuf>, Failure> {
+    let cannot = |(socket, error)| unreachable(&Target::Socket(socket), &error);
+    if let Some(socket) = running::holding(data_dir).map_err(cannot)? {
+        return Ok(Some(socket));
+    }
+    let Some(socket) = config::admin_socket(loaded, environment, data_dir) else { return Ok(None) };
+    match UnixStream::connect(&socket) {
+        Ok(_) => Ok(Some(socket)),
+        Err(error) if failures::nobody_there(&error) => Ok(None),
+        Err(error) => Err(cannot((socket, error))),
+    }
+}
+
+/// Whether neither flags nor environment nor a file say where the data is.
+fn names_nothing(loaded: &Loaded, global: &Global, environment: &Environment) -> bool {
+    let is_set = |name| environment.get(name).is_some();
+    loaded.source("storage.data_dir") == Source::Default
+        && global.config.is_none()
+        && !is_set("STOWAGE_CONFIG")
+        && !is_set("STATE_DIRECTORY")
 }
 
 impl Api {

@@ -1,5 +1,6 @@
 //! What every command says when it fails: what, where, why, and what to do; and the exit code that goes with it.
 
+mod complete;
 mod config;
 mod listen;
 mod store;
@@ -9,6 +10,8 @@ mod tests;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub(super) use self::complete::Typed;
 
 /// The exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,14 @@ impl Failure {
     #[must_use]
     pub(super) fn fix(self, fix: impl Into<String>) -> Self {
         self.line(FIX, fix)
+    }
+
+    /// Adds a way to put it right before the others.
+    #[must_use]
+    pub(super) fn first_fix(mut self, fix: impl Into<String>) -> Self {
+        let at = self.lines.iter().position(|(label, _)| label == FIX).unwrap_or(self.lines.len());
+        self.lines.insert(at, (FIX.to_owned(), fix.into()));
+        self
     }
 
     /// The cause, when it is known.

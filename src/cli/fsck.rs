@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use self::report::Report;
 use super::child::{self, Event, Outcome};
+use super::client::running;
 use super::client::{Found, Reach, Store};
 use super::errors::{Exit, Failure};
 use super::output;
@@ -56,7 +57,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Found::Store(store) => {
             let Store { data_dir, blob_dir, .. } = *store;
             refuse_stranger(NAME, &data_dir, owner(&data_dir)?, rustix::process::geteuid().as_raw())?;
-            check(options.deep, &data_dir, &blob_dir, &mut display)?
+            check(options.deep, &data_dir, &blob_dir, &mut display)
+                .map_err(|failure| options.reach.explained(failure))?
         }
     };
     drop(display);
@@ -122,8 +124,9 @@ fn damaged_database(found: &str) -> Value {
 
 fn owner(data_dir: &Path) -> Result<u32, Failure> {
     let absent = || {
-        Failure::new(Exit::NotFound, "NO_DATA", format!("there is no data in {}", data_dir.display()))
-            .fix("name the directory: stowage fsck --data-dir DIR")
+        let failure =
+            Failure::new(Exit::NotFound, "NO_DATA", format!("there is no data in {}", data_dir.display()));
+        running::named(failure.fix("name the directory: stowage fsck --data-dir DIR"))
     };
     match std::fs::metadata(data_dir) {
         // A store that lost its database still has its lock; looking must not make one in any other directory.

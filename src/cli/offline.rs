@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::client::running;
 use super::errors::{Exit, Failure};
 use super::private_dir::PrivateDir;
 use super::probe;
@@ -77,9 +78,10 @@ fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
         }
         _ => {
             let what = format!("no server runs, and there is no data in {}", data_dir.display());
-            return Err(Failure::new(Exit::NotFound, "NO_DATA", what)
+            let failure = Failure::new(Exit::NotFound, "NO_DATA", what)
                 .fix("start the server: stowage serve")
-                .fix("or name its data directory: --data-dir DIR"));
+                .fix("or name its data directory: --data-dir DIR");
+            return Err(running::named(failure));
         }
     };
     let caller = rustix::process::geteuid().as_raw();

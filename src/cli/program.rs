@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use super::errors::{Exit, Failure};
+use super::errors::{Exit, Failure, Typed};
 use super::output::Format;
 use super::{
     check_config, completions, fsck, init, man, openapi, output, probe, rebuild, repo, serve, status, tag,
@@ -36,6 +36,13 @@ pub(super) struct Global {
     /// Write no colours (also: `NO_COLOR=1`)
     #[arg(long, global = true)]
     pub(super) no_color: bool,
+}
+
+impl Global {
+    /// The flag that names the configuration.
+    pub(super) fn typed(&self) -> Typed {
+        Typed { config: Typed::flag("--config", self.config.as_deref()), ..Typed::default() }
+    }
 }
 
 #[derive(Subcommand)]
@@ -90,7 +97,9 @@ pub fn main() -> ExitCode {
         }
     };
     let (format, name) = cli.command.form();
+    let typed = cli.command.typed(&cli.global);
     let exit = cli.run().unwrap_or_else(|failure| {
+        let failure = failure.completed(&typed);
         output::failure(format, name, &failure);
         failure.exit
     });
@@ -129,6 +138,21 @@ impl Cli {
 }
 
 impl Command {
+    /// The flags that name a server or its data.
+    fn typed(&self, global: &Global) -> Typed {
+        match self {
+            Self::Status(options) => options.reach.typed(global),
+            Self::Repo(options) => options.reach.typed(global),
+            Self::Tag(options) => options.reach.typed(global),
+            Self::User(options) => options.reach.typed(global),
+            Self::Token(options) => options.reach.typed(global),
+            Self::Fsck(options) => options.reach.typed(global),
+            Self::Serve(options) => options.typed(global),
+            Self::Rebuild(options) => options.typed(global),
+            _ => global.typed(),
+        }
+    }
+
     /// How it writes, and its name for programs.
     fn form(&self) -> (Format, &'static str) {
         match self {

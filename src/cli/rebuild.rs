@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::errors::{Exit, Failure};
+use super::errors::{Exit, Failure, Typed};
 use super::fsck;
 use super::fsck::report::Report;
 use super::output;
@@ -51,6 +51,13 @@ pub(super) struct Options {
     /// Do not say how far it is
     #[arg(long)]
     no_progress: bool,
+}
+
+impl Options {
+    /// The flags that name the data.
+    pub(super) fn typed(&self, global: &Global) -> Typed {
+        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
+    }
 }
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {

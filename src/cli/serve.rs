@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use self::banner::Banner;
 use self::reload::{Reload, Sources};
-use super::errors::{Exit, Failure};
+use super::errors::{Exit, Failure, Typed};
 use super::output;
 use super::private_dir::PrivateDir;
 use super::probe;
@@ -76,6 +76,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     match serve.start() {
         Ok(running) => serve.run(running, &log),
         Err(failure) if serve.logs_json() => {
+            let failure = failure.completed(&options.typed(global));
             let (why, fix) = (failure.reasons(), failure.all_fixes());
             tracing::error!(code = failure.code, why, fix, "{}", failure.what);
             Ok(failure.exit)
@@ -85,6 +86,11 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
 }
 
 impl Options {
+    /// The flags that name the data.
+    pub(super) fn typed(&self, global: &Global) -> Typed {
+        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
+    }
+
     fn flags(&self, ephemeral: Option<&PrivateDir>) -> Flags {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listen =
@@ -133,7 +139,10 @@ impl Serve<'_> {
         let server = Server::bind(config, tls, app.clone())
             .map_err(|error| Failure::cannot_listen(error.addr, &error.source))?;
         let server = match admin_socket::bind(&self.loaded, self.environment, &data_dir)? {
-            Some(socket) => server.with_admin_socket(socket),
+            Some(socket) => {
+                app.note_socket(socket.path());
+                server.with_admin_socket(socket)
+            }
             None => server,
         };
         Ok(Running { app, server, data_dir })

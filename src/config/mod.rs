@@ -35,7 +35,7 @@ pub use load::{Flags, Loaded, Request, Source, load};
 pub use log_filter::{LogFilter, LogFilterError};
 pub use min_free::{MinFree, MinFreeError};
 pub use network::{Network, NetworkError};
-pub use paths::{admin_socket, blob_dir, data_dir};
+pub use paths::{admin_socket, blob_dir, data_dir, own_socket};
 pub use public_url::{PublicUrl, PublicUrlError, Scheme, is_authority};
 pub use regular_file::{open_own, open_regular};
 pub use reload::{Change, Reloaded, takes_effect_at_once};

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -44,7 +45,7 @@ pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
 
 /// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a second server
 /// has its own; else the package's when its file is in force; else in a data directory that is set; else the user's
-/// runtime directory; else in the data directory.
+/// own runtime directory; else in the data directory.
 pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let config = &loaded.config;
     let socket = &config.auth.admin_socket;
@@ -54,7 +55,7 @@ pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path)
     if !socket.path.as_os_str().is_empty() {
         return Some(socket.path.clone());
     }
-    let own = data_dir.join(SOCKET);
+    let own = own_socket(data_dir);
     if matches!(loaded.source("storage.data_dir"), Source::Flag(_)) {
         return Some(own);
     }
@@ -64,8 +65,24 @@ pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path)
     if !config.storage.data_dir.as_os_str().is_empty() {
         return Some(own);
     }
-    let runtime = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    Some(runtime.map_or(own, |runtime| runtime.join("stowage").join(SOCKET)))
+    let runtime = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    Some(
+        runtime
+            .filter(|runtime| is_of_this_user(runtime))
+            .map_or(own, |runtime| runtime.join("stowage").join(SOCKET)),
+    )
+}
+
+/// The admin socket in the data directory itself.
+pub fn own_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join(SOCKET)
+}
+
+/// `su` and `sudo` may leave the variable of another user behind.
+fn is_of_this_user(directory: &Path) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    directory.is_absolute()
+        && std::fs::metadata(directory).is_ok_and(|found| found.is_dir() && found.uid() == user)
 }
 
 // systemd separates several directories with colons.
@@ -110,7 +127,9 @@ mod tests {
 
     #[test]
     fn the_admin_socket_follows_its_table() {
-        let runtime = ("XDG_RUNTIME_DIR", "/run/user/1000");
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().to_str().unwrap();
+        let (runtime, in_own) = (("XDG_RUNTIME_DIR", own), format!("{own}/stowage/admin.sock"));
         let (file, flag) = (Source::File { path: "x".into(), line: 1 }, Source::Flag("--data-dir"));
         for (path, set, file, environment, expected) in [
             ("/x.sock", Some(&flag), Some(PACKAGED_FILE), vec![runtime], "/x.sock"),
@@ -118,7 +137,9 @@ mod tests {
             ("", Some(&file), Some(PACKAGED_FILE), vec![runtime], "/run/stowage/admin.sock"),
             ("", None, Some(PACKAGED_FILE), vec![], "/run/stowage/admin.sock"),
             ("", Some(&file), Some("/own.toml"), vec![runtime], "/data/admin.sock"),
-            ("", None, None, vec![runtime], "/run/user/1000/stowage/admin.sock"),
+            ("", None, None, vec![runtime], in_own.as_str()),
+            ("", None, None, vec![("XDG_RUNTIME_DIR", "/run/user/nobody")], "/data/admin.sock"),
+            ("", None, None, vec![("XDG_RUNTIME_DIR", "/proc/version")], "/data/admin.sock"),
             ("", None, None, vec![("XDG_RUNTIME_DIR", "relative")], "/data/admin.sock"),
             ("", None, None, vec![], "/data/admin.sock"),
         ] {

@@ -15,6 +15,9 @@ use crate::config::open_own;
 /// would be a second lock.
 pub const LOCK_FILE: &str = "LOCK";
 
+/// Bytes of the path of a Unix socket at most (Linux).
+const SOCKET: usize = 107;
+
 /// Why a directory could not be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
@@ -38,6 +41,25 @@ pub struct DirLock {
     dir: PathBuf,
     store: Option<Uuid>,
     clean: bool,
+    /// Where commands reach the holder.
+    socket: Option<String>,
+}
+
+/// The process that has a directory, as its `LOCK` file says; it may have died since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, as itself sees it.
+    pub pid: u32,
+    /// Its admin socket, when it has one.
+    pub socket: Option<PathBuf>,
+}
+
+/// Who has `dir`. The lock is not touched, so that no start meets it.
+pub fn holder(dir: &Path) -> Option<Holder> {
+    let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
+    let record = Record::parse(&read(&file).ok()?);
+    let in_use = !record.clean && record.pid != 0;
+    in_use.then(|| Holder { pid: record.pid, socket: record.socket.map(PathBuf::from) })
 }
 
 impl DirLock {
@@ -49,7 +71,7 @@ impl DirLock {
         let record = Record::parse(&text);
         // An empty file is a new one: whoever made it died before it had the directory.
         let clean = text.is_empty() || record.clean;
-        let lock = Self { file, dir: dir.to_owned(), store: record.store, clean };
+        let lock = Self { file, dir: dir.to_owned(), store: record.store, clean, socket: None };
         lock.write(false)?;
         if text.is_empty() {
             File::open(dir)?.sync_all()?;
@@ -65,6 +87,15 @@ impl DirLock {
     /// Makes the directory part of a store, durably.
     pub fn set_store_id(&mut self, id: Uuid) -> io::Result<()> {
         self.store = Some(id);
+        self.write(false)
+    }
+
+    /// Tells commands where this process answers them, whatever their environment says.
+    pub fn set_socket(&mut self, socket: &Path) -> io::Result<()> {
+        // What the record cannot hold is left out: commands then look where the settings say.
+        let fits =
+            |text: &&str| text.len() <= SOCKET && !text.contains(char::is_control) && text.trim() == *text;
+        self.socket = socket.to_str().filter(fits).map(str::to_owned);
         self.write(false)
     }
 
@@ -87,7 +118,8 @@ impl DirLock {
     /// Every record has the same length and fits one sector, so a power cut leaves the old one or the new
     /// one.
     fn write(&self, clean: bool) -> io::Result<()> {
-        let record = Record { pid: std::process::id(), store: self.store, clean }.to_string();
+        let socket = self.socket.clone().filter(|_| !clean);
+        let record = Record { pid: std::process::id(), store: self.store, clean, socket }.to_string();
         self.file.write_all_at(record.as_bytes(), 0)?;
         self.file.set_len(record.len() as u64)?;
         self.file.sync_data()
@@ -137,6 +169,7 @@ struct Record {
     pid: u32,
     store: Option<Uuid>,
     clean: bool,
+    socket: Option<String>,
 }
 
 impl Record {
@@ -150,6 +183,7 @@ impl Record {
             pid: value("pid").parse().unwrap_or(0),
             store: value("store").parse().ok(),
             clean: value("state") == "clean",
+            socket: Some(value("socket")).filter(|socket| socket.starts_with('/')).map(str::to_owned),
         }
     }
 }
@@ -158,7 +192,8 @@ impl std::fmt::Display for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let store = self.store.map(|id| id.hyphenated().to_string()).unwrap_or_default();
         let state = if self.clean { "clean" } else { "inuse" };
-        write!(f, "pid {:<10}\nstore {store:<36}\nstate {state}\n", self.pid)
+        let socket = self.socket.as_deref().unwrap_or_default();
+        write!(f, "pid {:<10}\nstore {store:<36}\nstate {state}\nsocket {socket:<SOCKET$}\n", self.pid)
     }
 }
 
@@ -207,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn the_holder_is_known_with_its_socket_until_it_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(holder(dir.path()), None);
+        let mut lock = DirLock::acquire(dir.path()).unwrap();
+        let pid = std::process::id();
+        assert_eq!(holder(dir.path()), Some(Holder { pid, socket: None }));
+        lock.set_socket(Path::new("/run/a b/admin.sock")).unwrap();
+        let socket = Some("/run/a b/admin.sock".into());
+        assert_eq!(holder(dir.path()), Some(Holder { pid, socket }));
+        for wrong in ["/a\nstate clean", "/a ", "relative", &format!("/{}", "x".repeat(107))] {
+            lock.set_socket(Path::new(wrong)).unwrap();
+            assert_eq!(holder(dir.path()), Some(Holder { pid, socket: None }), "{wrong:?}");
+        }
+        lock.set_socket(Path::new("/x")).unwrap();
+        lock.mark_clean().unwrap();
+        assert_eq!(holder(dir.path()), None);
+    }
+
+    #[test]
     fn damage_is_neither_clean_nor_a_store() {
         let dir = tempfile::tempdir().unwrap();
         let garbage = [&b"\0\xff store clean\nstate\nstore xyz\n"[..], &[0; 4096]].concat();
@@ -230,9 +284,9 @@ mod tests {
     fn every_record_has_the_same_length() {
         let id = Some(Uuid::new_v4());
         let records = [
-            Record { pid: 1, store: None, clean: true },
-            Record { pid: u32::MAX, store: id, clean: false },
-            Record { pid: 4711, store: id, clean: true },
+            Record { pid: 1, store: None, clean: true, socket: None },
+            Record { pid: u32::MAX, store: id, clean: false, socket: Some(format!("/{}", "x".repeat(106))) },
+            Record { pid: 4711, store: id, clean: false, socket: Some("/run/stowage/admin.sock".to_owned()) },
         ];
         for record in &records {
             assert_eq!(record.to_string().len(), records[0].to_string().len());

@@ -155,7 +155,7 @@ fn what_a_server_refuses_or_cannot_be_asked_has_its_exit_code() {
             9,
             "STORE_IN_USE",
             "the data is in use by another process",
-            &["path:  ", "held by: stowage serve (pid ", "fix:   go through the server: drop --offline"],
+            &["path:  ", "held by: stowage serve (pid ", "fix:   go through the server: drop --offline\n"],
         ),
         (
             "fsck --offline",

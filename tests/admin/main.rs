@@ -8,6 +8,7 @@ mod support;
 mod api;
 mod content;
 mod exits;
+mod finding;
 mod first_start;
 mod jobs;
 mod lists;

@@ -18,8 +18,7 @@ impl From<OpenError> for Failure {
                 };
                 Self::new(Exit::InUse, "STORE_IN_USE", "the data is in use by another process")
                     .line("path", place)
-                    .fix("go through the server: drop --offline, and leave auth.admin_socket.enabled at true")
-                    .fix("or stop that process first, for example: sudo systemctl stop stowage")
+                    .fix("stop that process first, for example: sudo systemctl stop stowage")
                     .fix("or use another place: --data-dir DIR")
             }
             OpenError::UnknownFormat { path, found, supported } => Self::new(

@@ -20,8 +20,18 @@ pub(super) fn bind(
     match AdminSocket::bind(&path, settings.mode.bits()) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if settings.path.as_os_str().is_empty() => {
-            tracing::warn!(%error, "no admin socket: commands cannot reach this server; set auth.admin_socket.path");
-            Ok(None)
+            // Commands find it there as well: LOCK names it.
+            let own = config::own_socket(data_dir);
+            match AdminSocket::bind(&own, settings.mode.bits()) {
+                Ok(socket) => {
+                    tracing::warn!(%error, socket = %own.display(), "the admin socket is in the data directory instead");
+                    Ok(Some(socket))
+                }
+                Err(own) => {
+                    tracing::warn!(%error, %own, "no admin socket: commands cannot reach this server; set auth.admin_socket.path");
+                    Ok(None)
+                }
+            }
         }
         Err(error) => Err(failure(&error)),
     }

@@ -1,0 +1,93 @@
+//! Servers that run on this computer: the one that has a data directory, and those of this user wherever their data is.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::net::sockopt::socket_peercred;
+
+use super::failures::nobody_there;
+use crate::cli::errors::Failure;
+use crate::store::lock;
+
+/// A server that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Running {
+    pid: u32,
+    data_dir: PathBuf,
+    socket: PathBuf,
+}
+
+impl Running {
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The flag that names it, for a command line.
+    pub(super) fn flag(&self) -> String {
+        let dir = self.data_dir.display().to_string();
+        format!("--data-dir {}", shlex::try_quote(&dir).unwrap_or_default())
+    }
+
+    /// For a note: its data directory and process.
+    pub(super) fn shown(&self) -> String {
+        format!("{} (pid {})", self.data_dir.display(), self.pid)
+    }
+}
+
+/// The server that has `data_dir`, when it answers. Its LOCK file names the socket: settings and environment of the server
+/// may have been other ones.
+pub(super) fn holding(data_dir: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
+    let Some((pid, socket)) = holder(data_dir) else { return Ok(None) };
+    match UnixStream::connect(&socket) {
+        // After a crash another server may have taken the place of the socket.
+        Ok(stream) => Ok((peer(&stream) == Some(pid)).then_some(socket)),
+        Err(error) if nobody_there(&error) => Ok(None),
+        Err(error) => Err((socket, error)),
+    }
+}
+
+/// Every server of this user that answers; for root, those of all users.
+pub(in crate::cli) fn all() -> Vec<Running> {
+    let user = rustix::process::geteuid();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let of_user = processes.filter(|process| {
+        user.is_root() || process.metadata().is_ok_and(|found| found.uid() == user.as_raw())
+    });
+    let mut found: Vec<Running> = of_user
+        .filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let files = fs::read_dir(process.path().join("fd")).ok()?;
+            let mut locked = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+            locked.find_map(|file| file.ends_with("LOCK").then(|| of_process(pid, file.parent()?)).flatten())
+        })
+        .collect();
+    found.sort_by(|one, other| one.data_dir.cmp(&other.data_dir));
+    found
+}
+
+/// Adds how to name a server that runs, where a command has found none.
+pub(in crate::cli) fn named(failure: Failure) -> Failure {
+    all().iter().fold(failure, |failure, running| {
+        failure.fix(format!("or use the server that runs: {}", running.flag()))
+    })
+}
+
+fn of_process(pid: u32, data_dir: &Path) -> Option<Running> {
+    let (holder, _) = holder(data_dir)?;
+    let socket = holding(data_dir).ok()??;
+    (holder == pid).then(|| Running { pid, data_dir: data_dir.to_owned(), socket })
+}
+
+fn holder(data_dir: &Path) -> Option<(u32, PathBuf)> {
+    let holder = lock::holder(data_dir)?;
+    Some((holder.pid, holder.socket?))
+}
+
+fn peer(stream: &UnixStream) -> Option<u32> {
+    let peer = socket_peercred(stream.as_fd()).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
