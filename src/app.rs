@@ -81,11 +81,7 @@ impl App {
     pub fn reconfigure(&self, config: &Config) {
         self.ledger.reconfigure(Limits::of(config));
         self.registry.set_limits(limits(config));
-        self.auth.reconfigure(
-            config.auth.anonymous_pull,
-            config.auth.token_ttl.as_secs(),
-            config.storage.gc.upload_idle.as_secs(),
-        );
+        self.auth.reconfigure(config);
         self.dumps.set(config.storage.dumps.clone());
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }

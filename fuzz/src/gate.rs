@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, LazyLock};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use stowage::auth::{
-    Applicant, Auth, Caller, Lateness, NewToken, Policy, Principal, ScopeRequest, Scopes, Settings,
+    Applicant, Auth, Caller, Door, NewToken, Policy, Principal, ScopeRequest, Scopes, Settings,
 };
 use stowage::store::meta::{self, Meta};
 use tempfile::TempDir;
@@ -64,6 +64,7 @@ impl Gate {
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),
             upload_idle_s: AtomicU64::new(3600),
+            refresh_tokens: AtomicUsize::new(256),
         };
         let policy = Policy::SignIn { anonymous_pull: true };
         let meta = Arc::new(Meta::open(options).expect("a store"));
@@ -72,7 +73,7 @@ impl Gate {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new());
         let [token, personal, refresh] = runtime.block_on(credentials(&auth, directory.path()));
         let bearer = format!("Bearer {personal}");
-        let owner = runtime.block_on(auth.authenticate(Some(&bearer), None, Lateness::Never));
+        let owner = runtime.block_on(auth.authenticate(Some(&bearer), None, Door::Registry));
         let Ok(Principal::User { id, .. }) = owner else { panic!("{owner:?}") };
         Self { auth, runtime, key: key.expect("a key of this kind"), user: id.0, token, personal, refresh }
     }
@@ -88,7 +89,7 @@ async fn credentials(auth: &Auth, directory: &Path) -> [String; 3] {
         scopes: Scopes::READ_REGISTRY,
         lifetime_s: None,
     };
-    let (_, personal) = auth.create_token(&grant, new).await.expect("a token");
+    let personal = auth.create_token(&grant, new).await.expect("a token").secret;
     let applicant = Applicant::Password(admin.name, admin.password.expose().clone());
     let scope: ScopeRequest = "repository:team/app:pull,push".parse().expect("a scope");
     let issued = auth.issue(applicant, None, &[scope], true).await.expect("a registry token");

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -105,6 +105,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         initial_admin: config.auth.initial_admin.clone(),
         token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
         upload_idle_s: AtomicU64::new(config.storage.gc.upload_idle.as_secs()),
+        refresh_tokens: AtomicUsize::new(config.limits.refresh_tokens),
     };
     let auth =
         Auth::new(Arc::clone(&meta), policy, settings, handle.clone()).map_err(|error| match error {

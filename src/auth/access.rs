@@ -8,7 +8,7 @@ use super::grant::Kind;
 use crate::model::names::RepoId;
 
 /// One entry: what may be done to one thing. This is also the entry of a token's `access` claim.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccessEntry {
     /// `repository` or `registry`.
     #[serde(rename = "type")]
@@ -21,6 +21,9 @@ pub struct AccessEntry {
     /// under an old name is another one.
     #[serde(default)]
     pub id: u64,
+    /// What was asked for and not granted, so that the refusal of it can say so instead of asking for another token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// What a registry token is for.
@@ -30,6 +33,31 @@ pub struct Access(pub Vec<AccessEntry>);
 impl Access {
     /// Whether the token covers `kind` on the repository, or on the catalogue where there is none.
     pub(super) fn covers(&self, kind: Kind, repository: Option<(&str, Option<RepoId>)>) -> bool {
+        self.any(kind, repository, |entry| &entry.actions)
+    }
+
+    /// Bytes that the entries take in memory, about.
+    pub(super) fn text_bytes(&self) -> usize {
+        let words =
+            |words: &[String]| words.iter().map(|word| word.len() + size_of::<String>()).sum::<usize>();
+        let entry = |entry: &AccessEntry| {
+            let lists = words(&entry.actions) + words(&entry.refused);
+            size_of::<AccessEntry>() + entry.kind.len() + entry.name.len() + lists
+        };
+        self.0.iter().map(entry).sum()
+    }
+
+    /// Whether the token was asked for with `kind` on the repository and did not get it.
+    pub(super) fn was_refused(&self, kind: Kind, repository: Option<(&str, Option<RepoId>)>) -> bool {
+        self.any(kind, repository, |entry| &entry.refused)
+    }
+
+    fn any(
+        &self,
+        kind: Kind,
+        repository: Option<(&str, Option<RepoId>)>,
+        list: impl Fn(&AccessEntry) -> &[String],
+    ) -> bool {
         let (thing, name, id, action) = match (kind, repository) {
             (Kind::Pull, Some((name, id))) => ("repository", name, id, "pull"),
             (Kind::Push, Some((name, id))) => ("repository", name, id, "push"),
@@ -40,7 +68,7 @@ impl Access {
         self.0.iter().any(|entry| {
             let same = entry.kind == thing && entry.name == name;
             let bound = entry.id == 0 || id.is_none_or(|id| id.0 == entry.id);
-            same && bound && entry.actions.iter().any(|held| held == action || held == "*")
+            same && bound && list(entry).iter().any(|held| held == action || held == "*")
         })
     }
 }
@@ -89,8 +117,13 @@ mod tests {
 
     #[test]
     fn a_token_for_a_repository_does_not_cover_another_one_made_under_its_name() {
-        let entry =
-            AccessEntry { kind: "repository".into(), name: "a".into(), actions: vec!["pull".into()], id: 7 };
+        let entry = AccessEntry {
+            kind: "repository".into(),
+            name: "a".into(),
+            actions: vec!["pull".into()],
+            id: 7,
+            ..AccessEntry::default()
+        };
         let access = Access(vec![entry]);
         assert!(access.covers(Kind::Pull, Some(("a", Some(RepoId(7))))));
         assert!(!access.covers(Kind::Pull, Some(("a", Some(RepoId(8))))));

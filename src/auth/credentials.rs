@@ -1,17 +1,10 @@
-//! The `Authorization` header, and who was recognised by it before.
-
-use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+//! The `Authorization` header.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::password;
-use super::principal::Principal;
 
-/// Credentials that are remembered. When it is full it is emptied: everybody is verified once more.
-const CAPACITY: usize = 10_000;
 /// Bytes of a token that is looked at; ours are far below.
 const MAX_TOKEN: usize = 16 << 10;
 
@@ -48,51 +41,6 @@ impl<'h> Header<'h> {
     }
 }
 
-struct Known {
-    principal: Principal,
-    /// Unix milliseconds at which the credential stops being good by itself.
-    until_ms: u64,
-}
-
-/// Credentials that were verified, by a keyed hash: no password stays in memory, and a change of anybody's rights
-/// (another epoch) makes every entry unknown.
-pub(super) struct Cache {
-    key: [u8; 32],
-    known: RwLock<HashMap<[u8; 32], Known>>,
-}
-
-impl Cache {
-    pub(super) fn new() -> Self {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).expect("the system's random source answers");
-        Self { key, known: RwLock::new(HashMap::new()) }
-    }
-
-    /// The key of a credential, given in its parts.
-    pub(super) fn key(&self, parts: &[&str], epoch: u64) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&epoch.to_le_bytes());
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        *hasher.finalize().as_bytes()
-    }
-
-    pub(super) fn get(&self, key: &[u8; 32], wall_ms: u64) -> Option<Principal> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).filter(|known| wall_ms < known.until_ms).map(|known| known.principal.clone())
-    }
-
-    pub(super) fn put(&self, key: [u8; 32], principal: Principal, until_ms: u64) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= CAPACITY {
-            known.clear();
-        }
-        known.insert(key, Known { principal, until_ms });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,14 +60,5 @@ mod tests {
             assert!(Header::parse(header).is_none(), "{header}");
         }
         assert!(Header::parse(&format!("Basic {}", STANDARD.encode("a".repeat(4000)))).is_none());
-    }
-
-    #[test]
-    fn a_remembered_header_is_unknown_in_another_epoch_and_after_its_time() {
-        let cache = Cache::new();
-        cache.put(cache.key(&["basic", "x"], 1), Principal::Anybody, 100);
-        assert!(cache.get(&cache.key(&["basic", "x"], 1), 99).is_some());
-        assert!(cache.get(&cache.key(&["basic", "x"], 1), 100).is_none());
-        assert!(cache.get(&cache.key(&["basic", "x"], 2), 99).is_none());
     }
 }

@@ -2,13 +2,15 @@
 //! checked again inside the transaction that uses it.
 
 use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::policy;
-use super::policy::{No, Policy, Question};
+use super::policy::{Policy, Question, Standing};
 use super::principal::Caller;
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
-use crate::model::time::Now;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -87,7 +89,36 @@ pub struct Grant<A: Action> {
     caller: Caller,
     target: A::Target,
     epoch: u64,
-    policy: Policy,
+    asked: Asked,
+}
+
+/// The policy that a grant was made by, and the one of the server, which a reload can change meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    at_grant: Policy,
+    present: Arc<ArcSwap<Policy>>,
+}
+
+impl Asked {
+    pub(super) fn now(present: &Arc<ArcSwap<Policy>>) -> Self {
+        Self { at_grant: **present.load(), present: Arc::clone(present) }
+    }
+
+    fn present(&self) -> Policy {
+        **self.present.load()
+    }
+}
+
+/// What the caller of a grant may see, for lists and hints that name repositories.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight(Standing);
+
+impl Sight {
+    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
+    /// bounds do not count here: its bearer could ask for one that covers it.
+    pub fn sees(self, name: &str) -> bool {
+        self.0.may(Kind::Pull, Some(name))
+    }
 }
 
 /// The permission was withdrawn between the check and its use.
@@ -95,8 +126,8 @@ pub struct Grant<A: Action> {
 pub struct Withdrawn;
 
 impl<A: Action> Grant<A> {
-    pub(super) const fn new(caller: Caller, target: A::Target, epoch: u64, policy: Policy) -> Self {
-        Self { caller, target, epoch, policy }
+    pub(super) const fn new(caller: Caller, target: A::Target, epoch: u64, asked: Asked) -> Self {
+        Self { caller, target, epoch, asked }
     }
 
     /// Who was permitted.
@@ -111,7 +142,7 @@ impl<A: Action> Grant<A> {
             caller: self.caller.clone(),
             target: self.target.clone(),
             epoch: self.epoch,
-            policy: self.policy,
+            asked: self.asked.clone(),
         }
     }
 
@@ -120,24 +151,9 @@ impl<A: Action> Grant<A> {
         &self.target
     }
 
-    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
-    /// bounds do not count here: its bearer could ask for one that covers it.
-    pub fn sees(&self, name: &str, now: Now, tx: &impl Tx) -> Result<bool, StoreError> {
-        let kind = Kind::Pull;
-        let answer = self.ask(kind, Some((name, None)), now, tx)?;
-        Ok(answer != Err(No::Right))
-    }
-
-    fn ask(
-        &self,
-        kind: Kind,
-        repository: Option<(&str, Option<RepoId>)>,
-        now: Now,
-        tx: &impl Tx,
-    ) -> Result<Result<(), No>, StoreError> {
-        let principal = &self.caller.principal;
-        let question = Question { policy: self.policy, principal, kind, repository, wall_ms: now.wall_ms };
-        policy::ask(question, tx)
+    /// What the caller may see by the present policy and the rights stored in `tx`.
+    pub fn sight(&self, now_ms: u64, tx: &impl Tx) -> Result<Sight, StoreError> {
+        Standing::of(self.asked.present(), &self.caller.principal, now_ms, tx).map(Sight)
     }
 }
 
@@ -166,27 +182,46 @@ impl Target for Repository {
 }
 
 impl<A: Action> Grant<A> {
-    /// Checks inside a transaction that the permission still holds: at once while nothing about anybody's rights
-    /// has changed, by the policy otherwise.
+    /// Checks inside a transaction that the permission still holds: at once while nothing about anybody's rights, the
+    /// policy and the repository has changed, by the present policy and the repository that has the name now otherwise.
     pub fn recheck(&self, tx: &WriteTx<'_>) -> Result<Result<(), Withdrawn>, StoreError> {
-        if A::KIND == Kind::System || tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch {
+        if A::KIND == Kind::System {
             return Ok(Ok(()));
         }
-        Ok(self.ask(A::KIND, self.target.repository(), tx.now(), tx)?.map_err(|_| Withdrawn))
+        let policy = self.asked.present();
+        let granted = self.target.repository();
+        let repository = match granted {
+            Some((name, _)) => Some((name, tx.get(&tables::REPOSITORY_NAME, name)?.map(RepoId))),
+            None => None,
+        };
+        let same_epoch = tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch;
+        if same_epoch && policy == self.asked.at_grant && repository == granted {
+            return Ok(Ok(()));
+        }
+        if let (Kind::Delete, Some((_, Some(granted))), Some((_, Some(found)))) =
+            (A::KIND, granted, repository)
+            && granted != found
+        {
+            // What was to be deleted is gone; another repository was made under its name.
+            return Ok(Err(Withdrawn));
+        }
+        let principal = &self.caller.principal;
+        let question = Question { policy, principal, kind: A::KIND, repository, now_ms: tx.latest_ms() };
+        Ok(policy::ask(question, tx)?.map_err(|_| Withdrawn))
     }
 }
 
 impl Grant<Manage> {
     /// Who may change may see.
     pub fn as_inspect(&self) -> Grant<Inspect> {
-        Grant::new(self.caller.clone(), (), self.epoch, self.policy)
+        Grant::new(self.caller.clone(), (), self.epoch, self.asked.clone())
     }
 }
 
 impl Grant<Push> {
     /// Who may push may read.
     pub fn as_pull(&self) -> Grant<Pull> {
-        Grant::new(self.caller.clone(), self.target.clone(), self.epoch, self.policy)
+        Grant::new(self.caller.clone(), self.target.clone(), self.epoch, self.asked.clone())
     }
 }
 

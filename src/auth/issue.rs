@@ -18,7 +18,7 @@ use super::jwt::Claims;
 use super::policy;
 use super::policy::Question;
 use super::principal::{Credential, Principal};
-use super::sign_in::SignInError;
+use super::sign_in_error::SignInError;
 use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -26,8 +26,8 @@ use crate::store::meta::tables;
 
 /// How long before its time a token is valid, for clocks that differ.
 const EARLY_S: u64 = 60;
-/// Scopes in one request at most.
-const MAX_SCOPES: usize = 64;
+/// Things that one token is for at most: what it covers is sent with every request, and kept in memory.
+pub const MAX_SCOPES: usize = 16;
 
 /// Who asks for a token.
 pub enum Applicant<'a> {
@@ -47,9 +47,7 @@ pub struct Issued {
     pub token: String,
     /// Seconds that it is valid.
     pub expires_in: u64,
-    /// When it was issued, in Unix milliseconds.
-    pub issued_ms: u64,
-    /// What was granted.
+    /// What was granted, and what was not.
     pub access: Vec<AccessEntry>,
     /// A refresh token, where one was wanted and somebody signed in.
     pub refresh: Option<String>,
@@ -108,18 +106,22 @@ impl Auth {
             pwv,
         };
         let token = self.signer.sign(&claims).ok_or(SignInError::Store(StoreError::Failed))?;
-        Ok(Issued { token, expires_in, issued_ms: now.wall_ms, access, refresh })
+        Ok(Issued { token, expires_in, access, refresh })
     }
 
-    /// What of the scopes the policy permits, each thing once, sorted.
+    /// What of the scopes the policy permits and what not, each thing once, sorted.
     fn permitted(
         &self,
         principal: Option<&Principal>,
         scopes: &[ScopeRequest],
     ) -> Result<Vec<AccessEntry>, StoreError> {
         let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-        for scope in scopes.iter().take(MAX_SCOPES) {
-            let actions = wanted.entry((scope.kind.as_str(), scope.name.as_str())).or_default();
+        for scope in scopes {
+            let thing = (scope.kind.as_str(), scope.name.as_str());
+            if wanted.len() == MAX_SCOPES && !wanted.contains_key(&thing) {
+                continue;
+            }
+            let actions = wanted.entry(thing).or_default();
             actions.extend(scope.actions.iter().map(String::as_str));
         }
         let mut access = Vec::new();
@@ -143,11 +145,12 @@ impl Auth {
         let Ok(name) = name.parse::<RepoName>() else { return Ok(None) };
         let id = self.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, name.as_str()))?;
         let repository = Some((name.as_str(), id.map(RepoId)));
-        let mut granted = Vec::new();
+        let (mut granted, mut refused) = (Vec::new(), Vec::new());
         for (action, kind) in [("delete", Kind::Delete), ("pull", Kind::Pull), ("push", Kind::Push)] {
             let asked = actions.contains(action) || actions.contains("*");
-            if asked && self.would_permit(principal, kind, repository)? {
-                granted.push(action.to_owned());
+            if asked {
+                let permitted = self.would_permit(principal, kind, repository)?;
+                if permitted { &mut granted } else { &mut refused }.push(action.to_owned());
             }
         }
         let entry = AccessEntry {
@@ -155,8 +158,9 @@ impl Auth {
             name: name.to_string(),
             actions: granted,
             id: id.unwrap_or(0),
+            refused,
         };
-        Ok((!entry.actions.is_empty()).then_some(entry))
+        Ok((!entry.actions.is_empty() || !entry.refused.is_empty()).then_some(entry))
     }
 
     fn on_catalog(
@@ -170,6 +174,7 @@ impl Auth {
             name: "catalog".to_owned(),
             actions: vec!["*".to_owned()],
             id: 0,
+            refused: Vec::new(),
         }))
     }
 
@@ -181,10 +186,10 @@ impl Auth {
         repository: Option<(&str, Option<RepoId>)>,
     ) -> Result<bool, StoreError> {
         let anonymous = Principal::Anonymous { access: Arc::default() };
-        let wall_ms = self.meta.clock().now().wall_ms;
+        let now_ms = self.meta.latest_ms();
         self.meta.get(|tx| {
             let principal = principal.unwrap_or(&anonymous);
-            policy::allows(Question { policy: self.policy(), principal, kind, repository, wall_ms }, tx)
+            policy::allows(Question { policy: self.policy(), principal, kind, repository, now_ms }, tx)
         })
     }
 

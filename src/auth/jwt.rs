@@ -57,6 +57,15 @@ pub fn key_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DIRECTORY).join(FILE)
 }
 
+/// Why a token is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unverified {
+    /// This key has not signed it.
+    Foreign,
+    /// It is ours, and not valid now.
+    Untimely,
+}
+
 /// The key that signs and verifies.
 pub(super) struct Signer {
     pair: EcdsaKeyPair,
@@ -122,7 +131,24 @@ impl Signer {
 
     /// The claims of a token that this key has signed for `audience` and that is valid at `now_s`, or expired no longer
     /// ago than `late_s`.
-    pub(super) fn verify(&self, token: &str, audience: &str, now_s: u64, late_s: u64) -> Option<Claims> {
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        audience: &str,
+        now_s: u64,
+        late_s: u64,
+    ) -> Result<Claims, Unverified> {
+        let claims = self.signed(token).ok_or(Unverified::Foreign)?;
+        if claims.iss != audience || claims.aud != audience {
+            return Err(Unverified::Foreign);
+        }
+        let timely = now_s <= claims.exp.saturating_add(LEEWAY_S.max(late_s))
+            && claims.nbf <= now_s.saturating_add(LEEWAY_S);
+        if timely { Ok(claims) } else { Err(Unverified::Untimely) }
+    }
+
+    /// The claims of a token that this key has signed.
+    fn signed(&self, token: &str) -> Option<Claims> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
         if header != self.header {
@@ -137,10 +163,7 @@ impl Signer {
         if !payload.trim_ascii_start().starts_with(b"{") {
             return None;
         }
-        let claims: Claims = serde_json::from_slice(&payload).ok()?;
-        let timely = now_s <= claims.exp.saturating_add(LEEWAY_S.max(late_s))
-            && claims.nbf <= now_s.saturating_add(LEEWAY_S);
-        (timely && claims.iss == audience && claims.aud == audience).then_some(claims)
+        serde_json::from_slice(&payload).ok()
     }
 }
 
@@ -178,8 +201,8 @@ mod tests {
             pwv: 0,
         };
         let verify = |token: &str| signer.verify(token, "stowage", 1000, 0);
-        assert_eq!(verify(&signer.sign(&claims).unwrap()), Some(claims));
+        assert_eq!(verify(&signer.sign(&claims).unwrap()), Ok(claims));
         let list = br#"["stowage","","stowage",1300,940,1000,"x",[],0,0,0]"#;
-        assert_eq!(verify(&signer.seal(list).unwrap()), None);
+        assert_eq!(verify(&signer.seal(list).unwrap()), Err(Unverified::Foreign));
     }
 }

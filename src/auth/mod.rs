@@ -3,6 +3,7 @@
 mod access;
 mod buckets;
 mod credentials;
+mod first_admin;
 mod grant;
 mod issue;
 mod jwt;
@@ -10,69 +11,57 @@ mod password;
 mod policy;
 mod principal;
 mod refresh;
+mod refusal;
+mod remembered;
 mod scopes;
 mod secret;
 mod sign_in;
+mod sign_in_error;
 mod tokens;
 mod users;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 
 pub use access::{AccessEntry, ScopeRequest};
 pub use credentials::{Basic, Header};
+pub use first_admin::NewAdmin;
 pub use grant::{
-    Action, Catalog, Delete, Grant, Inspect, Kind, Manage, Pull, Push, Repository, System, Target, Withdrawn,
+    Action, Catalog, Delete, Grant, Inspect, Kind, Manage, Pull, Push, Repository, Sight, System, Target,
+    Withdrawn,
 };
-pub use issue::{Applicant, Issued};
+pub use issue::{Applicant, Issued, MAX_SCOPES};
 pub use policy::Policy;
 pub use principal::{Caller, Credential, Principal};
+pub use refusal::Refusal;
+pub use remembered::{LONGEST_REMEMBERED, MOST_REMEMBERED};
 pub use scopes::{ScopeError, Scopes};
-pub use sign_in::{Lateness, SignInError};
-pub use tokens::{NewToken, TokenError, TokenView};
-pub use users::{NewAdmin, UserChange, UserError, UserView};
+pub use sign_in::Door;
+pub use sign_in_error::SignInError;
+pub use tokens::{MadeToken, NewToken, TokenError, TokenView};
+pub use users::{UserChange, UserError, UserView};
 
-use crate::model::names::RepoId;
-use crate::model::names::RepoName;
+use crate::config::Config;
+use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::tables;
 use buckets::Buckets;
-use credentials::Cache;
+use grant::Asked;
 use jwt::Signer;
 pub use jwt::key_file;
 use password::Passwords;
 use policy::{No, Question};
+use remembered::Remembered;
 
 /// The name of this service in challenges and tokens.
 pub const SERVICE: &str = "stowage";
-
-/// Why something was not permitted.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// A registry token is not for this; another one may be.
-    #[error("this needs a sign-in or a token that covers it: docker login, as somebody who may")]
-    Scope,
-    /// The caller may not know of the repository.
-    #[error("the repository is not known to the registry, or you may not see it")]
-    Hidden,
-    /// The caller may not do this, whatever it is about.
-    #[error("{0}")]
-    Forbidden(&'static str),
-    /// The caller may read it, but not do this.
-    #[error("you may pull from the repository, but {0}")]
-    Denied(&'static str),
-    /// The store could not tell.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// What the gate is set to.
 pub struct Settings {
@@ -84,6 +73,8 @@ pub struct Settings {
     pub token_ttl_s: AtomicU64,
     /// How late a registry token may be on an upload that it began, in seconds.
     pub upload_idle_s: AtomicU64,
+    /// Refresh tokens of one user at most.
+    pub refresh_tokens: AtomicUsize,
 }
 
 /// Why there is no gate.
@@ -100,10 +91,9 @@ pub enum GateError {
 /// Recognises callers and grants what the policy permits.
 pub struct Auth {
     meta: Arc<Meta>,
-    policy: ArcSwap<Policy>,
+    policy: Arc<ArcSwap<Policy>>,
     settings: Settings,
-    epoch: AtomicU64,
-    cache: Cache,
+    remembered: Remembered,
     passwords: Passwords,
     buckets: Buckets,
     signer: Signer,
@@ -117,14 +107,13 @@ impl Auth {
         settings: Settings,
         runtime: Runtime,
     ) -> Result<Self, GateError> {
-        let epoch = meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0);
+        meta.know_epoch(meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0));
         Ok(Self {
             signer: Signer::open(&settings.data_dir)?,
             meta,
-            policy: ArcSwap::from_pointee(policy),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
             settings,
-            epoch: AtomicU64::new(epoch),
-            cache: Cache::new(),
+            remembered: Remembered::new(),
             passwords: Passwords::new(runtime),
             buckets: Buckets::default(),
         })
@@ -136,12 +125,14 @@ impl Auth {
     }
 
     /// Puts other settings into force, from the next request on. An open registry stays open.
-    pub fn reconfigure(&self, anonymous_pull: bool, token_ttl_s: u64, upload_idle_s: u64) {
+    pub fn reconfigure(&self, config: &Config) {
+        let anonymous_pull = config.auth.anonymous_pull;
         if self.policy() != Policy::Open {
             self.policy.store(Arc::new(Policy::SignIn { anonymous_pull }));
         }
-        self.settings.token_ttl_s.store(token_ttl_s, Ordering::Release);
-        self.settings.upload_idle_s.store(upload_idle_s, Ordering::Release);
+        self.settings.token_ttl_s.store(config.auth.token_ttl.as_secs(), Ordering::Release);
+        self.settings.upload_idle_s.store(config.storage.gc.upload_idle.as_secs(), Ordering::Release);
+        self.settings.refresh_tokens.store(config.limits.refresh_tokens, Ordering::Release);
     }
 
     /// Permits `A` on the repository `name`, or says why not.
@@ -149,31 +140,41 @@ impl Auth {
     where
         A: Action<Target = Repository>,
     {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let (answer, sees, id) = self.meta.get(|tx| {
+        let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
+        let now_ms = self.meta.latest_ms();
+        let (answer, sees, refused, id) = self.meta.get(|tx| {
             let id = tx.get(&tables::REPOSITORY_NAME, name.as_str())?.map(RepoId);
             let question = Question {
                 policy: self.policy(),
                 principal: &caller.principal,
                 kind: A::KIND,
                 repository: Some((name.as_str(), id)),
-                wall_ms,
+                now_ms,
             };
             let answer = policy::ask(question, tx)?;
-            let sees = answer.is_ok() || policy::ask(Question { kind: Kind::Pull, ..question }, tx)?.is_ok();
-            Ok::<_, StoreError>((answer, sees, id))
+            let pull = Question { kind: Kind::Pull, ..question };
+            let (sees, refused) = match (&answer, caller.principal.access()) {
+                (Ok(()), _) => (true, false),
+                (Err(_), Some(access)) if access.was_refused(A::KIND, question.repository) => {
+                    (policy::allows(pull, tx)?, true)
+                }
+                (Err(_), _) => (policy::ask(pull, tx)?.is_ok(), false),
+            };
+            Ok::<_, StoreError>((answer, sees, refused, id))
         })?;
         match (answer, sees) {
             (Ok(()), _) => {
-                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, self.policy()))
+                Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, asked))
+            }
+            // Whoever asked the token endpoint for this and may pull here has nothing to gain from another token.
+            (Err(_), _) if refused && sees => {
+                Err(Refusal::Denied(policy::missing_here(&caller.principal, A::KIND)))
             }
             // A token that covers too little and one for what does not exist are answered alike.
-            (Err(_), _) if caller.principal.access().is_some() => Err(Refusal::Scope),
-            (Err(No::Scope | No::Right), true) => Err(Refusal::Denied(match A::KIND {
-                Kind::Delete => "deleting is for admins with a credential that may delete",
-                _ => "this credential may not change it",
-            })),
+            (Err(_), _) if caller.principal.access().is_some() => Err(Refusal::Scope(A::KIND)),
+            (Err(No::Scope | No::Right), true) => {
+                Err(Refusal::Denied(policy::missing_here(&caller.principal, A::KIND)))
+            }
             (Err(No::Scope | No::Right), false) => Err(Refusal::Hidden),
         }
     }
@@ -194,14 +195,13 @@ impl Auth {
     }
 
     fn plain<A: Action<Target = ()>>(&self, caller: &Caller) -> Result<Grant<A>, Refusal> {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let wall_ms = self.meta.clock().now().wall_ms;
+        let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
+        let now_ms = self.meta.latest_ms();
         let principal = &caller.principal;
-        let question =
-            Question { policy: self.policy(), principal, kind: A::KIND, repository: None, wall_ms };
+        let question = Question { policy: self.policy(), principal, kind: A::KIND, repository: None, now_ms };
         match self.meta.get(|tx| policy::ask(question, tx))? {
-            Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, self.policy())),
-            Err(_) if principal.access().is_some() => Err(Refusal::Scope),
+            Ok(()) => Ok(Grant::new(caller.clone(), (), epoch, asked)),
+            Err(_) if principal.access().is_some() => Err(Refusal::Scope(A::KIND)),
             Err(_) => Err(Refusal::Forbidden(policy::missing(principal, A::KIND))),
         }
     }
@@ -209,14 +209,7 @@ impl Auth {
     /// Permits a background worker of the server to do its work.
     pub fn system(&self, worker: &'static str) -> Grant<System> {
         let caller = Caller { principal: Principal::Local { name: worker.into() }, address: None };
-        Grant::new(caller, worker, self.epoch.load(Ordering::Acquire), self.policy())
-    }
-
-    /// Takes over the epoch after a change, so that it counts from the next request on.
-    fn done<T, E: From<StoreError>>(&self, result: Result<T, E>) -> Result<T, E> {
-        let epoch = self.meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()).map_err(E::from))?.unwrap_or(0);
-        self.epoch.store(epoch, Ordering::Release);
-        result
+        Grant::new(caller, worker, self.meta.auth_epoch(), Asked::now(&self.policy))
     }
 }
 

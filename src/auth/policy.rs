@@ -34,7 +34,8 @@ pub(super) struct Question<'q> {
     pub(super) kind: Kind,
     /// The repository's name, and its number if there is one.
     pub(super) repository: Option<(&'q str, Option<RepoId>)>,
-    pub(super) wall_ms: u64,
+    /// By which tokens expire: [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
+    pub(super) now_ms: u64,
 }
 
 /// Why the policy says no.
@@ -44,6 +45,61 @@ pub(super) enum No {
     Scope,
     /// Nobody with this identity may.
     Right,
+}
+
+/// What an identity may do, read from the store once: a list asks it for each name without reading the rows again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing: nobody who is known, or a credential that has ended.
+    Nothing,
+    /// Everything that the registry itself holds, in an open registry.
+    Open,
+    /// Everything but what the server does by itself.
+    Local,
+    /// Pulls alone.
+    Puller,
+    /// What a user may do who is an admin or is not, within the scopes of the credential.
+    User {
+        /// May do everything.
+        admin: bool,
+        /// What the credential may be used for.
+        scopes: Scopes,
+    },
+}
+
+impl Standing {
+    /// Of a principal, whatever registry token it comes with.
+    pub(super) fn of(
+        policy: Policy,
+        principal: &Principal,
+        now_ms: u64,
+        tx: &impl Tx,
+    ) -> Result<Self, StoreError> {
+        Ok(match (policy, principal) {
+            (_, Principal::Local { .. }) => Self::Local,
+            (Policy::Open, Principal::Anybody) => Self::Open,
+            (Policy::SignIn { anonymous_pull: true }, Principal::Anonymous { .. }) => Self::Puller,
+            (_, Principal::User { id, credential, scopes, .. }) => {
+                match user(tx, *id, *credential, now_ms)? {
+                    Some(user) => Self::User { admin: user.admin, scopes: *scopes },
+                    None => Self::Nothing,
+                }
+            }
+            (_, Principal::Anybody | Principal::Anonymous { .. }) => Self::Nothing,
+        })
+    }
+
+    /// Whether it may do this. Until projects exist every repository is alike, so the name decides nothing yet; all who
+    /// ask tell it.
+    pub(super) fn may(self, kind: Kind, _repository: Option<&str>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Open => !matches!(kind, Kind::System | Kind::Inspect | Kind::Manage),
+            Self::Local => kind != Kind::System,
+            Self::Puller => kind == Kind::Pull,
+            Self::User { admin, scopes } => in_scope(scopes, kind) && may(admin, kind),
+        }
+    }
 }
 
 /// Asks by what is stored now, within what the caller's token covers.
@@ -59,19 +115,9 @@ pub(super) fn ask(question: Question<'_>, tx: &impl Tx) -> Result<Result<(), No>
 
 /// Whether the identity may do this, whatever token it comes with.
 pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
-    let Question { policy, principal, kind, .. } = question;
-    Ok(match (policy, principal) {
-        (_, Principal::Local { .. }) => kind != Kind::System,
-        (Policy::Open, Principal::Anybody) => !matches!(kind, Kind::System | Kind::Inspect | Kind::Manage),
-        (Policy::SignIn { anonymous_pull }, Principal::Anonymous { .. }) => {
-            anonymous_pull && kind == Kind::Pull
-        }
-        (_, Principal::User { id, credential, scopes, .. }) => {
-            let user = user(tx, *id, *credential, question.wall_ms)?;
-            user.is_some_and(|user| in_scope(*scopes, kind) && may(&user, kind))
-        }
-        (Policy::Open, Principal::Anonymous { .. }) | (Policy::SignIn { .. }, Principal::Anybody) => false,
-    })
+    let Question { policy, principal, kind, repository, now_ms } = question;
+    let standing = Standing::of(policy, principal, now_ms, tx)?;
+    Ok(standing.may(kind, repository.map(|(name, _)| name)))
 }
 
 /// The user, if the credential is still good.
@@ -79,14 +125,14 @@ pub(super) fn user(
     tx: &impl Tx,
     id: UserId,
     credential: Credential,
-    wall_ms: u64,
+    now_ms: u64,
 ) -> Result<Option<User>, StoreError> {
     let Some(user) = tx.get(&tables::USER, id.0)?.filter(|user| !user.disabled) else { return Ok(None) };
     let good = match credential {
         Credential::Password(version) => user.password_version == version,
-        Credential::Token(token) => tx.get(&tables::TOKEN, token)?.is_some_and(|token| {
-            token.user == id && token.expires_ms.is_none_or(|expires| wall_ms < expires)
-        }),
+        Credential::Token(token) => tx
+            .get(&tables::TOKEN, token)?
+            .is_some_and(|token| token.user == id && token.expires_ms.is_none_or(|expires| now_ms < expires)),
     };
     Ok(good.then_some(user))
 }
@@ -104,10 +150,30 @@ pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     }
 }
 
-const fn may(user: &User, kind: Kind) -> bool {
+/// What somebody lacks who may pull from a repository but not do this there, in words for that person.
+pub(super) const fn missing_here(principal: &Principal, kind: Kind) -> &'static str {
+    match (principal, kind) {
+        (Principal::User { scopes, .. }, Kind::Push) if !in_scope(*scopes, kind) => {
+            "this token may pull, but not push: that needs the scope write_registry"
+        }
+        (Principal::User { scopes, .. }, Kind::Delete) if !in_scope(*scopes, kind) => {
+            "this token may pull, but not delete: that needs the scope delete_registry"
+        }
+        (Principal::User { .. }, Kind::Delete) => "you may pull, but only admins may delete",
+        (Principal::Anonymous { .. }, Kind::Push) => {
+            "you may pull without signing in; to push, sign in with docker login"
+        }
+        (Principal::Anonymous { .. }, Kind::Delete) => {
+            "you may pull without signing in; to delete, sign in as an admin with docker login"
+        }
+        _ => "this credential may not change it",
+    }
+}
+
+const fn may(admin: bool, kind: Kind) -> bool {
     match kind {
         Kind::Pull | Kind::Push | Kind::Catalog => true,
-        Kind::Delete | Kind::Inspect | Kind::Manage => user.admin,
+        Kind::Delete | Kind::Inspect | Kind::Manage => admin,
         Kind::System => false,
     }
 }

@@ -57,6 +57,15 @@ impl Principal {
         }
     }
 
+    /// Bytes of the text in it, for what keeps it to count.
+    pub(super) fn text_bytes(&self) -> usize {
+        let name = match self {
+            Self::User { name, .. } | Self::Local { name } => name.len(),
+            Self::Anybody | Self::Anonymous { .. } => 0,
+        };
+        name + self.access().map_or(0, Access::text_bytes)
+    }
+
     /// Whose the upload sessions are that this caller opens.
     pub const fn owner(&self) -> Owner {
         match self {

@@ -2,6 +2,7 @@
 //! long as the credential is that they stand for.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::Ordering;
 
 use super::Auth;
 use super::grant::{Grant, System};
@@ -9,19 +10,20 @@ use super::policy;
 use super::principal::{Credential, Principal};
 use super::secret;
 use super::secret::SecretKind;
-use super::sign_in::SignInError;
+use super::sign_in_error::SignInError;
+use crate::store::meta::Raw;
 use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
+use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Refresh;
 use crate::store::meta::tables;
 
-/// A refresh token that nobody used for so long is gone.
+/// A refresh token that was not used for so long is gone.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
 /// How exactly the last use of a refresh token is kept.
 const NOTED_MS: u64 = 24 * 3600 * 1000;
-/// Refresh tokens that one transaction removes at most.
-const SLICE: usize = 10_000;
+/// Refresh tokens that one snapshot looks at, and one transaction removes, at most.
+const SLICE: usize = 1_000;
 
 const fn credential(row: &Refresh) -> Credential {
     match row.token {
@@ -31,7 +33,8 @@ const fn credential(row: &Refresh) -> Credential {
 }
 
 impl Auth {
-    /// Makes a refresh token for somebody who signed in with a password or a personal token.
+    /// Makes a refresh token for somebody who signed in with a password or a personal token. A user who has as many as
+    /// are permitted loses the one that was not used for the longest time.
     pub(super) async fn new_refresh(&self, principal: &Principal) -> Result<Option<String>, StoreError> {
         let Principal::User { id, credential, .. } = principal else { return Ok(None) };
         let (token, password_version) = match credential {
@@ -40,9 +43,11 @@ impl Auth {
         };
         let secret = SecretKind::Refresh.generate();
         let (hash, user) = (secret::hash(&secret), *id);
+        let permitted = self.settings.refresh_tokens.load(Ordering::Acquire);
         let made = self.meta.write(move |tx| {
-            let row = Refresh { user, token, password_version, used_ms: tx.now().wall_ms };
-            tx.put(&tables::REFRESH, &hash[..], &row)
+            make_room(tx, user.0, permitted)?;
+            let (used_ms, sequence) = (tx.latest_ms(), tx.next_sequence());
+            put(tx, &hash, &Refresh { user, token, password_version, used_ms, sequence })
         });
         match made.await {
             Ok(()) => Ok(Some(secret)),
@@ -55,62 +60,107 @@ impl Auth {
     /// Recognises the holder of a refresh token.
     pub(super) async fn redeem(&self, token: &str) -> Result<Principal, SignInError> {
         if !SecretKind::Refresh.recognises(token) {
-            return Err(SignInError::Token);
+            return Err(SignInError::Stale);
         }
         let hash = secret::hash(token);
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let row = self.meta.get(|tx| tx.get(&tables::REFRESH, &hash[..]))?.ok_or(SignInError::Token)?;
-        let idle = wall_ms.saturating_sub(row.used_ms);
-        let principal = if idle <= IDLE_MS {
-            self.user_principal(row.user, credential(&row), wall_ms, None)?
-        } else {
-            None
-        };
+        let now_ms = self.meta.latest_ms();
+        let row = self.meta.get(|tx| tx.get(&tables::REFRESH, &hash[..]))?.ok_or(SignInError::Stale)?;
+        let idle = now_ms.saturating_sub(row.used_ms);
+        let principal =
+            if idle <= IDLE_MS { self.user_principal(row.user, credential(&row), None)? } else { None };
         let stale = principal.is_none();
         if stale || idle >= NOTED_MS {
             let noted = self.meta.write(move |tx| {
+                // Another request may have noted the use, or removed it, meanwhile.
+                let Some(row) = remove(tx, &hash)? else { return Ok(()) };
                 if stale {
-                    return tx.delete(&tables::REFRESH, &hash[..]).map(drop);
+                    return Ok(());
                 }
-                tx.put(&tables::REFRESH, &hash[..], &Refresh { used_ms: wall_ms, ..row.clone() })
+                put(tx, &hash, &Refresh { used_ms: tx.latest_ms(), sequence: tx.next_sequence(), ..row })
             });
             if let Err(error) = noted.await {
+                let error: StoreError = error;
                 tracing::warn!(%error, "the use of a refresh token was not noted");
             }
         }
-        principal.ok_or(SignInError::Token)
+        principal.ok_or(SignInError::Stale)
     }
 
     /// Removes the refresh tokens that are good for nothing any more: unused for 90 days, or of a password, a token or
     /// a user that is gone.
     pub async fn expire_refresh_tokens(&self, _: &Grant<System>) -> Result<usize, StoreError> {
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let ended = self.meta.scan(move |tx| {
-            let mut ended = Vec::new();
-            let mut result = Ok(());
-            tx.scan(&tables::REFRESH, Bound::Unbounded, Bound::Unbounded, |hash, row| {
-                let idle = wall_ms.saturating_sub(row.used_ms) > IDLE_MS;
-                match policy::user(tx, row.user, credential(&row), wall_ms) {
-                    Ok(user) if idle || user.is_none() => ended.push(hash.to_vec()),
-                    Ok(_) => {}
-                    Err(error) => result = Err(error),
-                }
-                if result.is_ok() && ended.len() < SLICE {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
-            result.map(|()| ended)
-        });
-        let ended = ended.await?;
-        let removed = ended.len();
-        if removed > 0 {
-            let remove = move |tx: &WriteTx<'_>| {
-                ended.iter().try_for_each(|hash| tx.delete(&tables::REFRESH, &hash[..]).map(drop))
-            };
-            self.meta.write(remove).await?;
+        let now_ms = self.meta.latest_ms();
+        let (mut last, mut removed): (Option<Vec<u8>>, usize) = (None, 0);
+        loop {
+            let from = last.take();
+            let Slice { next, ended } =
+                self.meta.scan(move |tx| Slice::read(tx, from.as_deref(), now_ms)).await?;
+            removed += ended.len();
+            if !ended.is_empty() {
+                let gone =
+                    move |tx: &WriteTx<'_>| ended.iter().try_for_each(|hash| remove(tx, hash).map(drop));
+                self.meta.write(gone).await?;
+            }
+            match next {
+                Some(next) => last = Some(next),
+                None => return Ok(removed),
+            }
         }
-        Ok(removed)
     }
+}
+
+/// A part of the table of refresh tokens.
+struct Slice {
+    /// The last one that was looked at, unless it is the last of all.
+    next: Option<Vec<u8>>,
+    /// Those that are good for nothing any more.
+    ended: Vec<Vec<u8>>,
+}
+
+impl Slice {
+    fn read(tx: &impl Tx, after: Option<&[u8]>, now_ms: u64) -> Result<Self, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = Vec::new();
+        tx.scan(&tables::REFRESH, from, Bound::Unbounded, |hash, row| {
+            rows.push((hash.to_vec(), row));
+            if rows.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let next = rows.last().filter(|_| rows.len() == SLICE).map(|(hash, _)| hash.clone());
+        let mut ended = Vec::new();
+        for (hash, row) in rows {
+            let idle = now_ms.saturating_sub(row.used_ms) > IDLE_MS;
+            if idle || policy::user(tx, row.user, credential(&row), now_ms)?.is_none() {
+                ended.push(hash);
+            }
+        }
+        Ok(Self { next, ended })
+    }
+}
+
+/// Removes those of a user that are one too many, the one that was not used for the longest time first.
+fn make_room(tx: &WriteTx<'_>, user: u64, permitted: usize) -> Result<(), StoreError> {
+    let mut held = Vec::new();
+    let all = (Bound::Included((user, 0)), Bound::Included((user, u64::MAX)));
+    tx.scan(&tables::REFRESH_BY_USER, all.0, all.1, |_, hash| {
+        held.push(hash.0);
+        ControlFlow::Continue(())
+    })?;
+    // The new one comes on top. A setting that was lowered takes its effect here as well.
+    let too_many = (held.len() + 1).saturating_sub(permitted.max(1));
+    for hash in held.iter().take(too_many) {
+        remove(tx, hash)?;
+    }
+    Ok(())
+}
+
+fn put(tx: &WriteTx<'_>, hash: &[u8], row: &Refresh) -> Result<(), StoreError> {
+    tx.put(&tables::REFRESH, hash, row)?;
+    tx.put(&tables::REFRESH_BY_USER, (row.user.0, row.sequence), &Raw(hash.to_vec()))
+}
+
+fn remove(tx: &WriteTx<'_>, hash: &[u8]) -> Result<Option<Refresh>, StoreError> {
+    let Some(row) = tx.get(&tables::REFRESH, hash)? else { return Ok(None) };
+    tx.delete(&tables::REFRESH, hash)?;
+    tx.delete(&tables::REFRESH_BY_USER, (row.user.0, row.sequence))?;
+    Ok(Some(row))
 }

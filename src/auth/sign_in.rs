@@ -8,57 +8,37 @@ use std::time::Instant;
 use super::Auth;
 use super::access::Access;
 use super::credentials::{Basic, Header};
+use super::jwt::Unverified;
 use super::policy;
 use super::policy::Policy;
 use super::principal::{Credential, Principal};
+use super::remembered::{Key, Kind, Known, LONGEST_REMEMBERED};
 use super::scopes::Scopes;
 use super::secret;
 use super::secret::SecretKind;
+use super::sign_in_error::SignInError;
+use super::users::folded;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
+use crate::store::meta::rows::Token;
 use crate::store::meta::tables;
 
-/// How long a password that was verified is believed without hashing it again.
+/// How long a credential that was verified is believed without verifying it again.
 const REMEMBER_MS: u64 = 5 * 60 * 1000;
 /// How exactly the last use of a token is kept.
 const LAST_USED_MS: u64 = 60 * 60 * 1000;
 
-/// Why somebody was not recognised.
-#[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// Nothing was sent.
-    #[error("sign in first: docker login")]
-    Missing,
-    /// The header is not one that this registry understands.
-    #[error(
-        "the Authorization header is neither `Basic` with a base64 of name:password nor `Bearer` with a token"
-    )]
-    Malformed,
-    /// The name or the password is wrong, or the user is disabled.
-    #[error("the user name or the password is wrong")]
-    Wrong,
-    /// The registry token is not ours, has expired, or its owner's rights have ended.
-    #[error("the registry token is not valid any more; get a new one from the token endpoint")]
-    Token,
-    /// The personal token is not known, has expired, or its owner may not sign in.
-    #[error("the token is unknown, has expired or was revoked")]
-    Personal,
-    /// Too many wrong tries, or too many sign-ins at once.
-    #[error("too many wrong sign-ins; try again in {0} seconds")]
-    Busy(u64),
-    /// The store could not tell.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// How late a registry token may be.
+/// Where a credential is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lateness {
-    /// Not at all.
-    Never,
-    /// As late as an upload may be idle: a push that began with a valid token finishes (decision 15).
+pub enum Door {
+    /// The registry's API.
+    Registry,
+    /// An upload session of the registry's API, where a registry token may be as late as the upload may be idle: a push
+    /// that began with a valid token finishes (decision 15).
     Upload,
+    /// The admin API, where no registry token counts: each is for what its `access` says, and none says that.
+    Admin,
 }
 
 impl Auth {
@@ -67,54 +47,73 @@ impl Auth {
         &self,
         header: Option<&str>,
         address: Option<IpAddr>,
-        lateness: Lateness,
+        door: Door,
     ) -> Result<Principal, SignInError> {
-        if self.policy() == Policy::Open {
-            return Ok(Principal::Anybody);
-        }
-        let header = header.ok_or(SignInError::Missing)?;
+        let anonymous_pull = match self.policy() {
+            Policy::Open => return Ok(Principal::Anybody),
+            Policy::SignIn { anonymous_pull } => anonymous_pull,
+        };
+        let header = header.ok_or(SignInError::Missing { anonymous_pull })?;
         match Header::parse(header).ok_or(SignInError::Malformed)? {
-            Header::Bearer(token) => {
-                let wall_ms = self.meta.clock().now().wall_ms;
-                let key = self.cache.key(&["bearer", token], self.epoch.load(Ordering::Acquire));
-                if let Some(principal) = self.cache.get(&key, wall_ms) {
-                    return Ok(principal);
-                }
-                let (principal, until_ms) = if SecretKind::Personal.recognises(token) {
-                    let found = self.personal(token, wall_ms, address).await?;
-                    let (principal, expires_ms) = found.ok_or(SignInError::Personal)?;
-                    (principal, expires_ms.min(wall_ms + REMEMBER_MS))
-                } else {
-                    self.bearer(token, wall_ms, lateness)?
-                };
-                if wall_ms < until_ms {
-                    self.cache.put(key, principal.clone(), until_ms);
-                }
-                Ok(principal)
+            Header::Bearer(token) if SecretKind::Personal.recognises(token) => {
+                self.personal(token, address).await
             }
+            Header::Bearer(token) => self.registry_token(token, door),
             Header::Basic(basic) => self.basic(basic, address).await,
         }
     }
 
-    fn bearer(&self, token: &str, wall_ms: u64, lateness: Lateness) -> Result<(Principal, u64), SignInError> {
-        let late_s = if lateness == Lateness::Upload {
-            self.settings.upload_idle_s.load(Ordering::Acquire)
-        } else {
-            0
+    /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the secret
+    /// itself is known to be right.
+    fn recall(&self, kind: Kind, key: &Key) -> Result<Option<Principal>, StoreError> {
+        let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
+        let Some(known) = self.remembered.get(kind, key, now_ms) else { return Ok(None) };
+        if known.epoch == epoch {
+            return Ok(Some(known.principal));
+        }
+        let Principal::User { id, credential, access, .. } = &known.principal else { return Ok(None) };
+        let Some(principal) = self.user_principal(*id, *credential, access.as_ref())? else {
+            self.remembered.forget(kind, key);
+            return Ok(None);
         };
-        let claims =
-            self.signer.verify(token, super::SERVICE, wall_ms / 1000, late_s).ok_or(SignInError::Token)?;
-        let expires_ms = claims.exp.saturating_mul(1000);
+        self.remembered.put(kind, *key, Known { principal: principal.clone(), epoch, ..known });
+        Ok(Some(principal))
+    }
+
+    fn registry_token(&self, token: &str, door: Door) -> Result<Principal, SignInError> {
+        let key = self.remembered.key(&[token]);
+        if door != Door::Admin
+            && let Some(principal) = self.recall(Kind::Registry, &key)?
+        {
+            return Ok(principal);
+        }
+        let epoch = self.meta.auth_epoch();
+        let now_s = self.meta.clock().now().wall_ms / 1000;
+        let late_s = match door {
+            Door::Upload => self.settings.upload_idle_s.load(Ordering::Acquire),
+            Door::Registry | Door::Admin => 0,
+        };
+        let claims = match self.signer.verify(token, super::SERVICE, now_s, late_s) {
+            Err(Unverified::Foreign) => return Err(SignInError::Foreign),
+            _ if door == Door::Admin => return Err(SignInError::RegistryToken),
+            Err(Unverified::Untimely) => return Err(SignInError::Stale),
+            Ok(claims) => claims,
+        };
         let access = Arc::new(Access(claims.access));
         if claims.uid == 0 {
-            return Ok((Principal::Anonymous { access }, expires_ms));
+            return Ok(Principal::Anonymous { access });
         }
         let credential = match claims.tid {
             0 => Credential::Password(claims.pwv),
             token => Credential::Token(token),
         };
-        let principal = self.user_principal(UserId(claims.uid), credential, wall_ms, Some(&access))?;
-        Ok((principal.ok_or(SignInError::Token)?, expires_ms))
+        let principal = self.user_principal(UserId(claims.uid), credential, Some(&access))?;
+        let principal = principal.ok_or(SignInError::Stale)?;
+        if token.len() <= LONGEST_REMEMBERED {
+            let until_ms = claims.exp.saturating_mul(1000);
+            self.remembered.put(Kind::Registry, key, Known { principal: principal.clone(), until_ms, epoch });
+        }
+        Ok(principal)
     }
 
     /// The user behind a credential, if both are still good.
@@ -122,11 +121,11 @@ impl Auth {
         &self,
         id: UserId,
         credential: Credential,
-        wall_ms: u64,
         access: Option<&Arc<Access>>,
     ) -> Result<Option<Principal>, StoreError> {
+        let now_ms = self.meta.latest_ms();
         self.meta.get(|tx| {
-            let Some(user) = policy::user(tx, id, credential, wall_ms)? else { return Ok(None) };
+            let Some(user) = policy::user(tx, id, credential, now_ms)? else { return Ok(None) };
             let scopes = match credential {
                 Credential::Password(_) => Scopes::ALL,
                 Credential::Token(token) => tx
@@ -138,74 +137,92 @@ impl Auth {
         })
     }
 
-    /// Recognises a name with a password or a personal token. Who was recognised a moment ago needs no hash, and waits
-    /// for nobody who guesses; nor does a personal token, which nobody guesses.
+    /// Recognises a name with a password or a personal token. Whoever was recognised a moment ago needs no hash, and
+    /// does not wait for those who guess; nor does a personal token, which cannot be guessed.
     pub(super) async fn basic(
         &self,
         basic: Basic,
         address: Option<IpAddr>,
     ) -> Result<Principal, SignInError> {
-        let wall_ms = self.meta.clock().now().wall_ms;
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let key = self.cache.key(&["basic", &basic.name, &basic.password], epoch);
-        if let Some(principal) = self.cache.get(&key, wall_ms) {
+        if SecretKind::Personal.recognises(&basic.password) {
+            let principal = self.personal(&basic.password, address).await?;
+            if folded(principal.name()) == folded(&basic.name) {
+                return Ok(principal);
+            }
+            return Err(SignInError::Anothers { owner: principal.name().to_owned() });
+        }
+        let name = folded(&basic.name);
+        let key = self.remembered.key(&[&name, &basic.password]);
+        if let Some(principal) = self.recall(Kind::Password, &key)? {
             return Ok(principal);
         }
-        let (principal, until_ms) = if SecretKind::Personal.recognises(&basic.password) {
-            self.personal(&basic.password, wall_ms, address).await?.ok_or(SignInError::Wrong)?
-        } else {
-            if let Some(wait) = self.buckets.wait(address, &basic.name, Instant::now()) {
-                return Err(SignInError::Busy(wait.as_secs().max(1)));
-            }
-            let Some(principal) = self.password(&basic, wall_ms).await? else {
-                self.buckets.wrong(address, &basic.name, Instant::now());
-                return Err(SignInError::Wrong);
-            };
-            (principal, u64::MAX)
+        if let Some(wait) = self.buckets.wait(address, &name, Instant::now()) {
+            return Err(SignInError::Busy(wait.as_secs().max(1)));
+        }
+        let epoch = self.meta.auth_epoch();
+        let Some(principal) = self.password(&name, basic.password).await? else {
+            self.buckets.wrong(address, &name, Instant::now());
+            return Err(SignInError::Wrong);
         };
-        self.cache.put(key, principal.clone(), until_ms.min(wall_ms + REMEMBER_MS));
+        self.buckets.right(address, &name, Instant::now());
+        let until_ms = self.meta.latest_ms() + REMEMBER_MS;
+        self.remembered.put(Kind::Password, key, Known { principal: principal.clone(), until_ms, epoch });
         Ok(principal)
     }
 
-    async fn password(&self, basic: &Basic, wall_ms: u64) -> Result<Option<Principal>, SignInError> {
+    async fn password(&self, name: &str, password: String) -> Result<Option<Principal>, SignInError> {
         let user = self.meta.get(|tx| {
-            let Some(id) = tx.get(&tables::USER_NAME, basic.name.as_str())? else { return Ok(None) };
+            let Some(id) = tx.get(&tables::USER_NAME, name)? else { return Ok(None) };
             Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
         })?;
         let stored =
             user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
-        let right =
-            self.passwords.verify(stored, basic.password.clone()).await.map_err(|_| SignInError::Busy(5))?;
+        let right = self.passwords.verify(stored, password).await.map_err(|_| SignInError::Busy(5))?;
         match user {
             Some((id, user)) if right => {
-                Ok(self.user_principal(id, Credential::Password(user.password_version), wall_ms, None)?)
+                Ok(self.user_principal(id, Credential::Password(user.password_version), None)?)
             }
             _ => Ok(None),
         }
     }
 
-    async fn personal(
-        &self,
-        secret: &str,
-        wall_ms: u64,
-        address: Option<IpAddr>,
-    ) -> Result<Option<(Principal, u64)>, SignInError> {
+    /// Recognises the holder of a personal token. Its secret is proven, so what is wrong with it may be told.
+    async fn personal(&self, secret: &str, address: Option<IpAddr>) -> Result<Principal, SignInError> {
+        let key = self.remembered.key(&[secret]);
+        if let Some(principal) = self.recall(Kind::Personal, &key)? {
+            return Ok(principal);
+        }
+        let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let hash = secret::hash(secret);
         let found = self.meta.get(|tx| {
             let Some(id) = tx.get(&tables::TOKEN_HASH, &hash[..])? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&tables::TOKEN, id)?.map(|token| (id, token)))
+            let Some(token) = tx.get(&tables::TOKEN, id)? else { return Ok(None) };
+            Ok::<_, StoreError>(tx.get(&tables::USER, token.user.0)?.map(|user| (id, token, user)))
         })?;
-        let Some((id, token)) = found else { return Ok(None) };
-        let principal = self.user_principal(token.user, Credential::Token(id), wall_ms, None)?;
-        let stale = token.last_used_ms.is_none_or(|last| wall_ms.saturating_sub(last) >= LAST_USED_MS);
-        if principal.is_some() && stale {
-            let address = address.map(|address| address.to_string()).unwrap_or_default();
-            self.note_use(id, wall_ms, address).await?;
+        let (id, token, user) = found.ok_or(SignInError::Revoked)?;
+        if user.disabled {
+            return Err(SignInError::Disabled { user: user.name });
         }
-        Ok(principal.map(|principal| (principal, token.expires_ms.unwrap_or(u64::MAX))))
+        let expires_ms = token.expires_ms.unwrap_or(u64::MAX);
+        if expires_ms <= now_ms {
+            return Err(SignInError::Expired { at_ms: expires_ms });
+        }
+        let principal = self.user_principal(token.user, Credential::Token(id), None)?;
+        let principal = principal.ok_or(SignInError::Revoked)?;
+        self.note_use(id, &token, address).await?;
+        let until_ms = expires_ms.min(now_ms + REMEMBER_MS);
+        self.remembered.put(Kind::Personal, key, Known { principal: principal.clone(), until_ms, epoch });
+        Ok(principal)
     }
 
-    async fn note_use(&self, id: u64, wall_ms: u64, address: String) -> Result<(), StoreError> {
+    /// Notes the use of a token, once an hour. A time ahead of the clock was noted while the clock was wrong.
+    async fn note_use(&self, id: u64, token: &Token, address: Option<IpAddr>) -> Result<(), StoreError> {
+        let wall_ms = self.meta.clock().now().wall_ms;
+        let noted = |last: u64| last <= wall_ms && wall_ms - last < LAST_USED_MS;
+        if token.last_used_ms.is_some_and(noted) {
+            return Ok(());
+        }
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
         let noted = self.meta.write(move |tx| {
             if let Some(mut token) = tx.get(&tables::TOKEN, id)? {
                 token.last_used_ms = Some(wall_ms);
@@ -214,13 +231,10 @@ impl Auth {
             }
             Ok::<_, StoreError>(())
         });
-        match noted.await {
-            // A full or read-only disk must not keep anybody from pulling.
-            Err(error) => {
-                tracing::warn!(%error, "the use of a token was not noted");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+        // A full or read-only disk must not keep anybody from pulling.
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the use of a token was not noted");
         }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The gate on a store of its own.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -10,6 +10,9 @@ use crate::store::meta;
 use crate::store::meta::Options;
 use crate::telemetry::Secret;
 
+/// Refresh tokens that a user may have.
+const REFRESH_TOKENS: usize = 4;
+
 fn password(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
 }
@@ -17,7 +20,7 @@ fn password(text: &str) -> Secret<String> {
 struct Gate {
     auth: Auth,
     runtime: Runtime,
-    _dir: TempDir,
+    directory: TempDir,
 }
 
 impl Gate {
@@ -39,11 +42,12 @@ impl Gate {
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),
             upload_idle_s: AtomicU64::new(3600),
+            refresh_tokens: AtomicUsize::new(REFRESH_TOKENS),
         };
         let meta = Arc::new(Meta::open(options).unwrap());
         let policy = Policy::SignIn { anonymous_pull: false };
         let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).unwrap();
-        Self { auth, runtime, _dir: dir }
+        Self { auth, runtime, directory: dir }
     }
 
     fn manager(&self) -> Grant<Manage> {
@@ -82,4 +86,171 @@ fn refresh_tokens_of_an_old_password_and_of_a_removed_user_are_swept_and_others_
     assert_eq!(gate.expire(), 2);
     assert_eq!(gate.expire(), 0);
     assert!(gate.wait(gate.auth.issue(Applicant::Refresh(kept), None, &[], false)).is_ok());
+}
+
+#[test]
+fn a_user_keeps_as_many_refresh_tokens_as_are_permitted_and_loses_the_one_unused_for_longest() {
+    let gate = Gate::new();
+    let manager = gate.manager();
+    for name in ["hanna", "omar"] {
+        gate.wait(gate.auth.add_user(&manager, name, password("a long password"), false)).unwrap();
+    }
+    let other = gate.refresh_token("omar", "a long password");
+    let tokens: Vec<String> =
+        (0..REFRESH_TOKENS + 2).map(|_| gate.refresh_token("hanna", "a long password")).collect();
+    for (number, token) in tokens.iter().enumerate() {
+        let redeemed = gate.wait(gate.auth.redeem(token)).is_ok();
+        assert_eq!(redeemed, number >= 2, "token {number}");
+    }
+    assert!(gate.wait(gate.auth.redeem(&other)).is_ok(), "another user's stay");
+    let rows = gate.auth.meta.read_blocking(|tx| {
+        Ok::<_, StoreError>((tx.count(&tables::REFRESH)?, tx.count(&tables::REFRESH_BY_USER)?))
+    });
+    let expected = REFRESH_TOKENS as u64 + 1;
+    assert_eq!(rows.unwrap(), (expected, expected));
+}
+
+/// A caller with the password of a user, or with a registry token that covers this.
+fn caller(gate: &Gate, name: &str, access: Option<Vec<AccessEntry>>) -> Caller {
+    let id = gate.auth.meta.get(|tx| tx.get(&tables::USER_NAME, name)).unwrap().unwrap();
+    let principal = Principal::User {
+        id: crate::model::names::UserId(id),
+        name: name.into(),
+        credential: Credential::Password(1),
+        scopes: Scopes::ALL,
+        access: access.map(|entries| Arc::new(access::Access(entries))),
+    };
+    Caller { principal, address: None }
+}
+
+fn entry(kind: &str, name: &str, action: &str) -> AccessEntry {
+    AccessEntry {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        actions: vec![action.to_owned()],
+        ..AccessEntry::default()
+    }
+}
+
+fn is_withdrawn<A: Action>(gate: &Gate, grant: &Grant<A>) -> bool {
+    let grant = grant.carry();
+    gate.wait(gate.auth.meta.write(move |tx| grant.recheck(tx))).unwrap().is_err()
+}
+
+fn rename_into(gate: &Gate, name: &'static str, id: u64) {
+    gate.wait(gate.auth.meta.write(move |tx| tx.put(&tables::REPOSITORY_NAME, name, &id))).unwrap();
+}
+
+#[test]
+fn what_a_caller_sees_goes_by_rights_and_not_by_what_the_registry_token_covers() {
+    let gate = Gate::new();
+    let manager = gate.manager();
+    gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), false)).unwrap();
+    let listing = caller(&gate, "hanna", Some(vec![entry("registry", "catalog", "*")]));
+    let grant = gate.auth.catalog(&listing).unwrap();
+    let sees = || gate.auth.meta.get(|tx| Ok::<_, StoreError>(grant.sight(0, tx)?.sees("team/app"))).unwrap();
+    assert!(sees(), "the bearer could ask for a token that covers it");
+    gate.wait(gate.auth.change_user(&manager, "hanna", None, UserChange::Disable)).unwrap();
+    assert!(!sees(), "no token would do any more");
+}
+
+#[test]
+fn an_acknowledged_change_raises_the_epoch_even_if_nobody_waits_for_its_answer() {
+    let gate = Gate::new();
+    let manager = gate.manager();
+    gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), false)).unwrap();
+    let stored = || gate.auth.meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ())).unwrap().unwrap();
+    let before = stored();
+    assert_eq!(gate.auth.meta.auth_epoch(), before);
+    gate.wait(async {
+        let change = gate.auth.change_user(&manager, "hanna", None, UserChange::Disable);
+        // The client goes away as soon as the change is on its way.
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, change).await.is_err() || stored() > before);
+    });
+    // A later commit follows all that was sent before.
+    gate.wait(gate.auth.meta.write(|_| Ok::<_, StoreError>(()))).unwrap();
+    assert_eq!((stored(), gate.auth.meta.auth_epoch()), (before + 1, before + 1));
+}
+
+#[test]
+fn a_grant_is_checked_again_by_the_present_policy() {
+    let gate = Gate::new();
+    let set = |anonymous_pull| {
+        let mut config = Config::default();
+        config.auth.anonymous_pull = anonymous_pull;
+        gate.auth.reconfigure(&config);
+    };
+    set(true);
+    let access = Arc::new(access::Access(vec![entry("repository", "team/app", "pull")]));
+    let anonymous = Caller { principal: Principal::Anonymous { access }, address: None };
+    let grant: Grant<Pull> = gate.auth.repository(&anonymous, &"team/app".parse().unwrap()).unwrap();
+    assert!(!is_withdrawn(&gate, &grant));
+    set(false);
+    assert!(is_withdrawn(&gate, &grant));
+}
+
+#[test]
+fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
+    let gate = Gate::new();
+    let manager = gate.manager();
+    gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), true)).unwrap();
+    let name: RepoName = "team/app".parse().unwrap();
+    let by_password = caller(&gate, "hanna", None);
+    let early: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
+    rename_into(&gate, "team/app", 71);
+    assert!(!is_withdrawn(&gate, &early), "it was made by another push of the same image meanwhile");
+    let delete: Grant<Delete> = gate.auth.repository(&by_password, &name).unwrap();
+    let push: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
+    let bound = AccessEntry { id: 71, ..entry("repository", "team/app", "push") };
+    let by_token: Grant<Push> =
+        gate.auth.repository(&caller(&gate, "hanna", Some(vec![bound])), &name).unwrap();
+    assert!(!is_withdrawn(&gate, &delete) && !is_withdrawn(&gate, &by_token));
+    rename_into(&gate, "team/app", 72);
+    assert!(is_withdrawn(&gate, &delete), "what was to be deleted is gone");
+    assert!(is_withdrawn(&gate, &by_token), "the token is for another repository");
+    assert!(!is_withdrawn(&gate, &push), "the user may push to this one as well");
+}
+
+#[test]
+fn the_version_of_a_user_never_comes_back() {
+    let gate = Gate::new();
+    let manager = gate.manager();
+    let made = gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), false)).unwrap();
+    for change in [UserChange::Disable, UserChange::Enable] {
+        gate.wait(gate.auth.change_user(&manager, "hanna", None, change)).unwrap();
+    }
+    let deleted = gate.wait(gate.auth.delete_user(&manager, "hanna", Some(made.version)));
+    assert!(matches!(deleted, Err(UserError::Changed(_))), "{deleted:?}");
+    let now = gate.auth.user(&gate.auth.inspect(&local()).unwrap(), "hanna").unwrap();
+    gate.wait(gate.auth.delete_user(&manager, "hanna", Some(now.version))).unwrap();
+}
+
+fn local() -> Caller {
+    Caller { principal: Principal::Local { name: "root".into() }, address: None }
+}
+
+#[test]
+fn the_file_of_the_first_password_goes_when_its_admin_can_not_sign_in_with_it_any_more() {
+    for end in ["password", "disable", "delete"] {
+        let gate = Gate::new();
+        let file = gate.directory.path().join("initial-admin-password");
+        gate.wait(gate.auth.ensure_admin("admin", None, gate.directory.path())).unwrap();
+        let manager = gate.manager();
+        gate.wait(gate.auth.add_user(&manager, "omar", password("a long password"), true)).unwrap();
+        gate.wait(gate.auth.change_user(&manager, "omar", None, UserChange::Disable)).unwrap();
+        gate.wait(gate.auth.change_user(&manager, "omar", None, UserChange::Enable)).unwrap();
+        assert!(file.exists(), "another admin's changes leave it");
+        match end {
+            "password" => {
+                let change = UserChange::Password(password("another password"));
+                gate.wait(gate.auth.change_user(&manager, "Admin", None, change)).map(drop)
+            }
+            "disable" => {
+                gate.wait(gate.auth.change_user(&manager, "admin", None, UserChange::Disable)).map(drop)
+            }
+            _ => gate.wait(gate.auth.delete_user(&manager, "admin", None)),
+        }
+        .unwrap();
+        assert!(!file.exists(), "{end}");
+    }
 }

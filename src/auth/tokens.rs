@@ -13,9 +13,12 @@ use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Token;
+use crate::store::meta::rows::{Token, User};
 use crate::store::meta::tables;
 use crate::telemetry::Secret;
+
+/// Characters of a token's name at most.
+const LONGEST_NAME: usize = 128;
 
 /// Why a token was not made or revoked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +29,21 @@ pub enum TokenError {
     /// There is no such token.
     #[error("there is no token {0}")]
     Unknown(u64),
-    /// The name is empty or too long.
-    #[error("a token's name has 1 to 128 characters")]
+    /// The name is empty, too long, or would write to the terminals of those who list it.
+    #[error("a token's name has 1 to 128 characters, none of them a control character")]
     Name,
+    /// The user has a token of this name.
+    #[error(
+        "{user} has a token {name:?} already: revoke it first (stowage token revoke {id}), or choose another name"
+    )]
+    Exists {
+        /// Whose.
+        user: String,
+        /// What it is called.
+        name: String,
+        /// Its number.
+        id: u64,
+    },
     /// A token without a scope could do nothing.
     #[error("a token needs a scope, such as read_registry")]
     NoScope,
@@ -57,6 +72,8 @@ pub struct TokenView {
     pub name: String,
     /// What it may be used for.
     pub scopes: Vec<&'static str>,
+    /// Whether it can be used: `active`, `expired`, or `user_disabled`.
+    pub state: &'static str,
     /// When it was made, in Unix milliseconds.
     pub created_ms: u64,
     /// From when on it is not valid, in Unix milliseconds.
@@ -68,10 +85,16 @@ pub struct TokenView {
 }
 
 impl TokenView {
-    fn new(id: u64, user: &str, token: &Token) -> Self {
+    fn new(id: u64, user: &User, token: &Token, now_ms: u64) -> Self {
+        let state = match token.expires_ms {
+            Some(expires) if expires <= now_ms => "expired",
+            _ if user.disabled => "user_disabled",
+            _ => "active",
+        };
         Self {
             id,
-            user: user.to_owned(),
+            state,
+            user: user.name.clone(),
             name: token.name.clone(),
             scopes: Scopes::from_bits(token.scopes).names().collect(),
             created_ms: token.created_ms,
@@ -95,14 +118,20 @@ pub struct NewToken {
     pub lifetime_s: Option<u64>,
 }
 
+/// A token that was made.
+pub struct MadeToken {
+    /// What is told of it from now on.
+    pub view: TokenView,
+    /// Its secret, which cannot be shown again.
+    pub secret: Secret<String>,
+    /// What of its scopes gives its user nothing, in sentences.
+    pub warnings: Vec<String>,
+}
+
 impl Auth {
-    /// Makes a token and returns it with its secret, which cannot be shown again.
-    pub async fn create_token(
-        &self,
-        grant: &Grant<Manage>,
-        new: NewToken,
-    ) -> Result<(TokenView, Secret<String>), TokenError> {
-        if new.name.is_empty() || new.name.len() > 128 {
+    /// Makes a token.
+    pub async fn create_token(&self, grant: &Grant<Manage>, new: NewToken) -> Result<MadeToken, TokenError> {
+        if new.name.is_empty() || new.name.chars().count() > LONGEST_NAME || !is_printable(&new.name) {
             return Err(TokenError::Name);
         }
         if new.scopes.is_empty() {
@@ -110,18 +139,22 @@ impl Auth {
         }
         let secret = Secret::new(SecretKind::Personal.generate());
         let (grant, hash) = (grant.carry(), secret::hash(secret.expose()));
-        let view = self.meta.write(move |tx| {
+        let made = self.meta.write(move |tx| {
             grant.recheck(tx)??;
             let (user_id, user) = users::find(tx, &new.user)?;
-            let id = tx.next_id();
-            let now = tx.now().wall_ms;
+            if let Some(id) = named(tx, user_id, &new.name)? {
+                return Err(TokenError::Exists { user: user.name, name: new.name.clone(), id });
+            }
+            let id = tx.next_token();
+            // Expiry goes by the latest time known, so that a clock that was ahead once ends no new token at once.
+            let expires = |lifetime: u64| tx.latest_ms().saturating_add(lifetime.saturating_mul(1000));
             let token = Token {
                 user: UserId(user_id),
                 name: new.name.clone(),
                 hash,
                 scopes: new.scopes.bits(),
-                created_ms: now,
-                expires_ms: new.lifetime_s.map(|lifetime| now.saturating_add(lifetime.saturating_mul(1000))),
+                created_ms: tx.now().wall_ms,
+                expires_ms: new.lifetime_s.map(expires),
                 last_used_ms: None,
                 last_address: String::new(),
             };
@@ -129,9 +162,11 @@ impl Auth {
             tx.put(&tables::TOKEN_HASH, &hash[..], &id)?;
             tx.put(&tables::TOKEN_BY_USER, (user_id, id), &())?;
             users::changed(tx, &grant, "token.create", &format!("{}/{id}", user.name))?;
-            Ok::<_, TokenError>(TokenView::new(id, &user.name, &token))
+            let warnings = idle_scopes(new.scopes, &user);
+            Ok::<_, TokenError>((TokenView::new(id, &user, &token, tx.latest_ms()), warnings))
         });
-        Ok((self.done(view.await)?, secret))
+        let (view, warnings) = made.await?;
+        Ok(MadeToken { view, secret, warnings })
     }
 
     /// Up to `limit` tokens of a user, or of everybody, with numbers above `last`.
@@ -142,6 +177,7 @@ impl Auth {
         last: Option<u64>,
         limit: usize,
     ) -> Result<Vec<TokenView>, TokenError> {
+        let now_ms = self.meta.latest_ms();
         self.meta
             .scan(move |tx| {
                 let mut ids = Vec::new();
@@ -163,7 +199,7 @@ impl Auth {
                 }
                 let mut views = Vec::with_capacity(ids.len());
                 for id in ids {
-                    views.extend(view(tx, id)?);
+                    views.extend(view(tx, id, now_ms)?);
                 }
                 Ok(views)
             })
@@ -172,7 +208,8 @@ impl Auth {
 
     /// One token.
     pub fn token(&self, _grant: &Grant<Inspect>, id: u64) -> Result<TokenView, TokenError> {
-        self.meta.get(|tx| view(tx, id))?.ok_or(TokenError::Unknown(id))
+        let now_ms = self.meta.latest_ms();
+        self.meta.get(|tx| view(tx, id, now_ms))?.ok_or(TokenError::Unknown(id))
     }
 
     /// Ends a token from the next request on, with everything that was signed in with it.
@@ -181,19 +218,59 @@ impl Auth {
         let view = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
             let token = tx.get(&tables::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
-            let user = tx.get(&tables::USER, token.user.0)?.map(|user| user.name).unwrap_or_default();
+            let user = tx.get(&tables::USER, token.user.0)?.ok_or(TokenError::Unknown(id))?;
             delete(tx, id, &token)?;
-            users::changed(tx, &grant, "token.revoke", &format!("{user}/{id}"))?;
-            Ok(TokenView::new(id, &user, &token))
+            users::changed(tx, &grant, "token.revoke", &format!("{}/{id}", user.name))?;
+            Ok(TokenView::new(id, &user, &token, tx.latest_ms()))
         });
-        self.done(view.await)
+        view.await
     }
 }
 
-fn view(tx: &impl Tx, id: u64) -> Result<Option<TokenView>, StoreError> {
+/// Whether a text can be shown on a terminal as it is: nothing in it moves the cursor, or turns the order of what
+/// follows around.
+fn is_printable(text: &str) -> bool {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.chars().any(|c| c.is_control() || turns(c))
+}
+
+/// What of the scopes gives this user nothing.
+fn idle_scopes(scopes: Scopes, user: &User) -> Vec<String> {
+    let mut idle = Vec::new();
+    if scopes.any(Scopes::DELETE_REGISTRY) && !user.admin {
+        idle.push(format!("delete_registry gives nothing: only admins delete, and {} is not one", user.name));
+    }
+    if scopes.any(Scopes::API) && !user.admin {
+        idle.push(format!("api changes nothing: only admins do, and {} is not one", user.name));
+    }
+    idle
+}
+
+fn view(tx: &impl Tx, id: u64, now_ms: u64) -> Result<Option<TokenView>, StoreError> {
     let Some(token) = tx.get(&tables::TOKEN, id)? else { return Ok(None) };
-    let name = tx.get(&tables::USER, token.user.0)?.map(|user| user.name).unwrap_or_default();
-    Ok(Some(TokenView::new(id, &name, &token)))
+    let user = tx.get(&tables::USER, token.user.0)?;
+    Ok(user.map(|user| TokenView::new(id, &user, &token, now_ms)))
+}
+
+/// The token of a user that has this name.
+fn named(tx: &impl Tx, user: u64, name: &str) -> Result<Option<u64>, StoreError> {
+    for id in of_user(tx, user)? {
+        if tx.get(&tables::TOKEN, id)?.is_some_and(|token| token.name == name) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+fn of_user(tx: &impl Tx, user: u64) -> Result<Vec<u64>, StoreError> {
+    let mut ids = Vec::new();
+    let range = (Bound::Included((user, 0)), Bound::Included((user, u64::MAX)));
+    tx.scan(&tables::TOKEN_BY_USER, range.0, range.1, |(_, id), ()| {
+        ids.push(id);
+        ControlFlow::Continue(())
+    })?;
+    Ok(ids)
 }
 
 fn delete(tx: &WriteTx<'_>, id: u64, token: &Token) -> Result<(), StoreError> {
@@ -204,13 +281,7 @@ fn delete(tx: &WriteTx<'_>, id: u64, token: &Token) -> Result<(), StoreError> {
 
 /// Deletes every token of a user who goes.
 pub(super) fn delete_all_of(tx: &WriteTx<'_>, user: u64) -> Result<(), StoreError> {
-    let mut ids = Vec::new();
-    let range = (Bound::Included((user, 0)), Bound::Included((user, u64::MAX)));
-    tx.scan(&tables::TOKEN_BY_USER, range.0, range.1, |(_, id), ()| {
-        ids.push(id);
-        ControlFlow::Continue(())
-    })?;
-    for id in ids {
+    for id in of_user(tx, user)? {
         if let Some(token) = tx.get(&tables::TOKEN, id)? {
             delete(tx, id, &token)?;
         }

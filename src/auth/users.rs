@@ -1,18 +1,14 @@
 //! The users: made, changed and removed by whoever may manage. Every change raises the epoch, so that it counts from
 //! the next request on.
 
-use std::fs;
 use std::io;
-use std::io::Write as _;
 use std::ops::{Bound, ControlFlow};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Auth;
 use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
-use crate::store::meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -20,8 +16,6 @@ use crate::store::meta::rows::{AuditEntry, User};
 use crate::store::meta::tables;
 use crate::telemetry::Secret;
 
-/// The file in the data directory that holds a generated password until it is changed.
-const PASSWORD_FILE: &str = "initial-admin-password";
 /// Characters of a password at least.
 const SHORTEST: usize = 12;
 /// Characters of a user's name at most.
@@ -72,16 +66,6 @@ impl From<Withdrawn> for UserError {
     }
 }
 
-/// The admin that was made at this start.
-pub struct NewAdmin {
-    /// The name to sign in with.
-    pub name: String,
-    /// The password, to be shown once.
-    pub password: Secret<String>,
-    /// Where the password lies, readable by the owner only; `None` when the admin gave it.
-    pub file: Option<PathBuf>,
-}
-
 /// What is told of a user.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct UserView {
@@ -95,20 +79,20 @@ pub struct UserView {
     pub disabled: bool,
     /// When the user was made, in Unix milliseconds.
     pub created_ms: u64,
-    /// Another after every change.
+    /// Another after every change, and never the same again.
     pub version: String,
 }
 
 impl UserView {
     fn new(id: u64, user: &User) -> Self {
-        let User { name, admin, disabled, created_ms, password_version, .. } = user;
+        let User { name, admin, disabled, created_ms, changed, .. } = user;
         Self {
             id,
             name: name.clone(),
             admin: *admin,
             disabled: *disabled,
             created_ms: *created_ms,
-            version: format!("{id}.{password_version}.{}{}", u8::from(*admin), u8::from(*disabled)),
+            version: format!("{id}.{changed}"),
         }
     }
 }
@@ -133,6 +117,7 @@ impl Auth {
     ) -> Result<Vec<UserView>, UserError> {
         self.meta
             .scan(move |tx| {
+                let last = last.as_deref().map(folded);
                 let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut ids = Vec::new();
                 tx.scan(&tables::USER_NAME, from, Bound::Unbounded, |_, id| {
@@ -170,17 +155,17 @@ impl Auth {
         let password_hash = self.passwords.hash(new_password).await;
         let view = self.meta.write(move |tx| {
             grant.recheck(tx)??;
-            if tx.get(&tables::USER_NAME, name.as_str())?.is_some() {
-                return Err(UserError::Exists(name.clone()));
+            if let Ok((_, other)) = find(tx, &name) {
+                return Err(UserError::Exists(other.name));
             }
             let id = tx.next_id();
             let user = new_user(tx, &name, &password_hash, admin);
             tx.put(&tables::USER, id, &user)?;
-            tx.put(&tables::USER_NAME, name.as_str(), &id)?;
+            tx.put(&tables::USER_NAME, folded(&name).as_str(), &id)?;
             changed(tx, &grant, "user.create", &name)?;
             Ok(UserView::new(id, &user))
         });
-        self.done(view.await)
+        view.await
     }
 
     /// Changes a user, who must be at the version `expected` if one is given.
@@ -211,14 +196,15 @@ impl Auth {
                 None => user.disabled = action == "user.disable",
             }
             if user.disabled && user.admin && !another_admin(tx, id)? {
-                return Err(UserError::LastAdmin(name.clone()));
+                return Err(UserError::LastAdmin(user.name));
             }
+            user.changed = tx.next_sequence();
             tx.put(&tables::USER, id, &user)?;
-            changed(tx, &grant, action, &name)?;
+            changed(tx, &grant, action, &user.name)?;
             Ok(UserView::new(id, &user))
         });
-        let view = self.done(view.await)?;
-        if action == "user.password" {
+        let view = view.await?;
+        if action != "user.enable" {
             self.forget_password_file(&view.name);
         }
         Ok(view)
@@ -236,67 +222,20 @@ impl Auth {
             grant.recheck(tx)??;
             let (id, user) = find_at(tx, &name, expected.as_deref())?;
             if user.admin && !another_admin(tx, id)? {
-                return Err(UserError::LastAdmin(name.clone()));
+                return Err(UserError::LastAdmin(user.name));
             }
             tokens::delete_all_of(tx, id)?;
             tx.delete(&tables::USER, id)?;
-            tx.delete(&tables::USER_NAME, name.as_str())?;
-            Ok(changed(tx, &grant, "user.delete", &name)?)
+            tx.delete(&tables::USER_NAME, folded(&user.name).as_str())?;
+            changed(tx, &grant, "user.delete", &user.name)?;
+            Ok::<_, UserError>(user.name)
         });
-        self.done(deleted.await)
-    }
-
-    /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
-    /// written and synced to its file before the user exists, so that a crash never leaves an admin nobody can be.
-    pub async fn ensure_admin(
-        &self,
-        name: &str,
-        given: Option<Secret<String>>,
-        data_dir: &Path,
-    ) -> Result<Option<NewAdmin>, UserError> {
-        if self.meta.scan(any_user).await? {
-            return Ok(None);
-        }
-        check_name(name)?;
-        let (new_password, file) = if let Some(given) = given {
-            (given, None)
-        } else {
-            let generated = Secret::new(password::generate());
-            let path = data_dir.join(PASSWORD_FILE);
-            write_secret(&path, generated.expose())
-                .map_err(|source| UserError::File { path: path.clone(), source })?;
-            (generated, Some(path))
-        };
-        let user_name = name.to_owned();
-        let password_hash = password::hash(new_password.expose());
-        let made = self.meta.write(move |tx| {
-            if any_user(tx)? {
-                return Ok(false);
-            }
-            let id = tx.next_id();
-            tx.put(&tables::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
-            tx.put(&tables::USER_NAME, user_name.as_str(), &id)?;
-            raise_epoch(tx)?;
-            note(tx, "system", "", "user.create", &user_name)?;
-            Ok::<_, UserError>(true)
-        });
-        let made = self.done(made.await)?;
-        Ok(made.then(|| NewAdmin { name: name.to_owned(), password: new_password, file }))
-    }
-
-    /// The generated password is no secret of anybody's any more once it is changed.
-    fn forget_password_file(&self, name: &str) {
-        let path = self.settings.data_dir.join(PASSWORD_FILE);
-        if name == self.settings.initial_admin
-            && let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(file = %path.display(), %error, "the file of the old password could not be removed");
-        }
+        self.forget_password_file(&deleted.await?);
+        Ok(())
     }
 }
 
-fn new_user(tx: &WriteTx<'_>, name: &str, password_hash: &str, admin: bool) -> User {
+pub(super) fn new_user(tx: &WriteTx<'_>, name: &str, password_hash: &str, admin: bool) -> User {
     User {
         name: name.to_owned(),
         password_hash: password_hash.to_owned(),
@@ -304,10 +243,16 @@ fn new_user(tx: &WriteTx<'_>, name: &str, password_hash: &str, admin: bool) -> U
         disabled: false,
         created_ms: tx.now().wall_ms,
         password_version: 1,
+        changed: tx.next_sequence(),
     }
 }
 
-fn check_name(name: &str) -> Result<(), UserError> {
+/// A name as it is found: two names that differ in their case alone are one.
+pub(super) fn folded(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), UserError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
     let fits = name.len() <= LONGEST_NAME
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -322,7 +267,7 @@ fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
 
 pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {
     let unknown = || UserError::Unknown(name.to_owned());
-    let id = tx.get(&tables::USER_NAME, name)?.ok_or_else(unknown)?;
+    let id = tx.get(&tables::USER_NAME, folded(name).as_str())?.ok_or_else(unknown)?;
     Ok((id, tx.get(&tables::USER, id)?.ok_or_else(unknown)?))
 }
 
@@ -337,7 +282,7 @@ fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(u64, Use
     }
 }
 
-fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {
+pub(super) fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {
     tx.any(&tables::USER, Bound::Unbounded, Bound::Unbounded)
 }
 
@@ -357,17 +302,18 @@ pub(super) fn changed(
     action: &str,
     target: &str,
 ) -> Result<(), StoreError> {
-    raise_epoch(tx)?;
+    tx.raise_epoch()?;
     let caller = grant.caller();
     note(tx, caller.principal.name(), &caller.address_text(), action, target)
 }
 
-fn raise_epoch(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    let epoch = tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0);
-    tx.put(&tables::AUTH_EPOCH, (), &(epoch + 1))
-}
-
-fn note(tx: &WriteTx<'_>, actor: &str, address: &str, action: &str, target: &str) -> Result<(), StoreError> {
+pub(super) fn note(
+    tx: &WriteTx<'_>,
+    actor: &str,
+    address: &str,
+    action: &str,
+    target: &str,
+) -> Result<(), StoreError> {
     let entry = AuditEntry {
         at_ms: tx.now().wall_ms,
         actor: actor.to_owned(),
@@ -376,15 +322,4 @@ fn note(tx: &WriteTx<'_>, actor: &str, address: &str, action: &str, target: &str
         target: target.to_owned(),
     };
     tx.put(&tables::AUDIT, tx.next_sequence(), &entry)
-}
-
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    meta::sync_dir(path.parent().unwrap_or(Path::new(".")))
 }

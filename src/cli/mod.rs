@@ -5,6 +5,7 @@ mod child;
 mod client;
 mod completions;
 mod errors;
+mod expiry;
 mod fsck;
 mod init;
 mod interrupt;

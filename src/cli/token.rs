@@ -1,19 +1,20 @@
 //! `stowage token`: what users sign in with instead of a password.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
+use super::expiry::Expiry;
 use super::output::{self, Format};
 use super::program::Global;
 use crate::config::Environment;
-use crate::model::units::HumanDuration;
-use crate::model::units::UnitError;
 
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage token create hanna --name laptop --scopes read_registry,write_registry --expires 90d\n  \
-                  stowage token list hanna\n  stowage token revoke 7"
+                  stowage token list hanna\n  stowage token revoke hanna/laptop"
 )]
 pub(super) struct Options {
     #[command(flatten)]
@@ -39,9 +40,9 @@ enum Verb {
         /// What it may be used for, separated by commas
         #[arg(long, value_delimiter = ',', required = true)]
         scopes: Vec<String>,
-        /// How long it is valid, such as 12h or 90d, or `never`
-        #[arg(long, value_name = "TIME", default_value = "never")]
-        expires: Lifetime,
+        /// How long it is valid, such as 12h or 90d, or until which day, such as 2027-01-31, or `never`
+        #[arg(long, value_name = "TIME", default_value = "90d")]
+        expires: Expiry,
     },
     /// List the tokens of a user, or of everybody
     #[command(after_help = "Examples:\n  stowage token list\n  stowage token list hanna --json")]
@@ -50,29 +51,17 @@ enum Verb {
         user: Option<String>,
     },
     /// Show one token; never its secret
-    #[command(after_help = "Examples:\n  stowage token show 7\n  stowage token show 7 --json")]
+    #[command(after_help = "Examples:\n  stowage token show 7\n  stowage token show hanna/laptop --json")]
     Show {
-        /// Its number
-        id: u64,
+        /// Its number, its name, or USER/NAME
+        token: String,
     },
     /// End a token, from the next request on
-    #[command(after_help = "Examples:\n  stowage token revoke 7\n  stowage token revoke 7 --json")]
+    #[command(after_help = "Examples:\n  stowage token revoke 7\n  stowage token revoke hanna/laptop --json")]
     Revoke {
-        /// Its number
-        id: u64,
+        /// Its number, its name, or USER/NAME
+        token: String,
     },
-}
-
-/// How long a token is valid.
-#[derive(Clone, Copy)]
-struct Lifetime(Option<HumanDuration>);
-
-impl std::str::FromStr for Lifetime {
-    type Err = UnitError;
-
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        if text == "never" { Ok(Self(None)) } else { text.parse().map(|duration| Self(Some(duration))) }
-    }
 }
 
 impl Options {
@@ -94,18 +83,22 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let token = create(&api, user, name, scopes, *expires)?;
             let secret = text(&token, "secret");
             if options.reach.format() == Format::Human {
+                for warning in token["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    output::note(&format!("warning: {warning}"));
+                }
                 output::note(&format!("{}\nthe secret is shown once:", card(&token)));
             }
             (token, secret)
         }
         Verb::List { user } => list(&api, user.as_deref())?,
-        Verb::Show { id } => {
-            let token = api.get(&path(*id))?;
+        Verb::Show { token } => {
+            let token = api.get(&path(number(&api, token)?))?;
             let text = card(&token);
             (token, text)
         }
-        Verb::Revoke { id } => {
-            let token = api.delete(&path(*id))?;
+        Verb::Revoke { token } => {
+            let id = number(&api, token)?;
+            let token = api.delete(&path(id))?;
             let (name, user) = (text(&token, "name"), text(&token, "user"));
             (token, format!("revoked the token {id} ({name}) of {user}"))
         }
@@ -118,18 +111,52 @@ fn path(id: u64) -> String {
     format!("/api/v1/tokens/{id}")
 }
 
-fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Lifetime) -> Result<Value, Failure> {
+fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Expiry) -> Result<Value, Failure> {
     let mut body = json!({"user": user, "name": name, "scopes": scopes});
-    if let Some(duration) = expires.0 {
-        body["lifetime_s"] = Value::from(duration.as_secs());
+    #[expect(clippy::disallowed_methods, reason = "a day means a lifetime from now on")]
+    let now = SystemTime::now();
+    if let Some(lifetime_s) = expires.lifetime_s(now)? {
+        body["lifetime_s"] = Value::from(lifetime_s);
     }
     api.post("/api/v1/tokens", &body)
+}
+
+/// The number of the token that is named by it, by a name that only one token has, or by `USER/NAME`.
+fn number(api: &Api, named: &str) -> Result<u64, Failure> {
+    if let Ok(number) = named.parse() {
+        return Ok(number);
+    }
+    if named.starts_with("stw_") {
+        let what = "a token is named by its number or its name, not by its secret";
+        return Err(Failure::new(Exit::Usage, "TOKEN_UNKNOWN", what).fix("stowage token list"));
+    }
+    let (user, name) = match named.split_once('/') {
+        Some((user, name)) => (Some(user), name),
+        None => (None, named),
+    };
+    let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
+    let tokens = api.list("/api/v1/tokens", &query)?;
+    let named: Vec<&Value> =
+        tokens.as_array().into_iter().flatten().filter(|token| token["name"] == name).collect();
+    let found = |token: &Value| format!("{}/{name} (number {})", text(token, "user"), token["id"]);
+    match named[..] {
+        [token] => Ok(token["id"].as_u64().unwrap_or_default()),
+        [] => Err(Failure::new(Exit::NotFound, "TOKEN_UNKNOWN", format!("there is no token {name:?}"))
+            .fix("stowage token list")),
+        [first, ..] => {
+            let what = format!("{} tokens have the name {name:?}", named.len());
+            let all: Vec<String> = named.iter().map(|token| found(token)).collect();
+            Err(Failure::new(Exit::Usage, "TOKEN_AMBIGUOUS", what)
+                .line("found", all.join(", "))
+                .fix(format!("say whose it is: {}/{name}", text(first, "user"))))
+        }
+    }
 }
 
 fn list(api: &Api, user: Option<&str>) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
     let tokens = api.list("/api/v1/tokens", &query)?;
-    let headings = ["ID", "USER", "NAME", "SCOPES", "EXPIRES", "LAST USED"];
+    let headings = ["ID", "USER", "NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED"];
     let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
     let text = output::list(&tokens, headings, fields, none);
     Ok((json!({"tokens": tokens}), text))
@@ -139,7 +166,7 @@ fn text(token: &Value, key: &str) -> String {
     token[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn fields(token: &Value) -> [String; 6] {
+fn fields(token: &Value) -> [String; 7] {
     let or = |key: &str, other: &str| token[key].as_str().unwrap_or(other).to_owned();
     let scopes: Vec<&str> =
         token["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -149,11 +176,12 @@ fn fields(token: &Value) -> [String; 6] {
         (None, _) => "never".to_owned(),
     };
     let id = token["id"].to_string();
-    [id, or("user", ""), or("name", ""), scopes.join(","), or("expires_at", "never"), used]
+    let state = or("state", "").replace('_', " ");
+    [id, or("user", ""), or("name", ""), state, scopes.join(","), or("expires_at", "never"), used]
 }
 
 fn card(token: &Value) -> String {
-    let labels = ["id", "user", "name", "scopes", "expires", "last used"];
+    let labels = ["id", "user", "name", "state", "scopes", "expires", "last used"];
     let lines: Vec<String> =
         labels.iter().zip(fields(token)).map(|(label, value)| format!("{label:<9}  {value}")).collect();
     lines.join("\n")

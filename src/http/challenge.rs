@@ -16,10 +16,16 @@ use crate::model::names::RepoName;
 
 /// The answer to somebody who was not recognised.
 pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
-    let message = error.to_string();
+    let message = told(request, &error);
     let problem = match error {
-        SignInError::Missing | SignInError::Malformed | SignInError::Wrong => None,
-        SignInError::Token | SignInError::Personal => Some("invalid_token"),
+        SignInError::Missing { .. } | SignInError::Malformed | SignInError::Wrong => None,
+        SignInError::Stale
+        | SignInError::Foreign
+        | SignInError::RegistryToken
+        | SignInError::Revoked
+        | SignInError::Expired { .. }
+        | SignInError::Disabled { .. }
+        | SignInError::Anothers { .. } => Some("invalid_token"),
         SignInError::Busy(seconds) => {
             return ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string());
         }
@@ -28,12 +34,18 @@ pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
     unauthorized(request, &message, problem)
 }
 
+/// Why somebody was not recognised, with the address under which that client knows the server.
+pub(crate) fn told(request: &HttpRequest, error: &SignInError) -> String {
+    let origin = origin::origin(request);
+    error.told(&origin.host, &origin.url("/token"))
+}
+
 /// The answer to somebody who may not do this. A registry token that covers too little is answered with the scope that
 /// would do, whether the repository exists or not: that is how clients learn what to ask for.
 pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
-        Refusal::Scope => unauthorized(request, &message, Some("insufficient_scope")),
+        Refusal::Scope(_) => unauthorized(request, &message, Some("insufficient_scope")),
         Refusal::Hidden => ApiError::new(Code::NameUnknown, message),
         Refusal::Denied(_) | Refusal::Forbidden(_) => ApiError::new(Code::Denied, message),
         Refusal::Store(error) => ApiError::from(error),

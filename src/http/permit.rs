@@ -17,7 +17,7 @@ use super::observe::Seen;
 use super::origin::client_address;
 use super::route::{Route, Shape};
 use crate::app::App;
-use crate::auth::{Action, Caller, Catalog, Grant, Lateness, Principal, Repository, SignInError};
+use crate::auth::{Action, Caller, Catalog, Door, Grant, Principal, Repository, SignInError};
 use crate::limits::Holder;
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -57,8 +57,17 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, ApiError> {
     request.app_data::<Data<App>>().ok_or_else(|| ApiError::new(Code::Unknown, "the server is not set up"))
 }
 
+/// Finds out who has sent a request to the registry's API.
+async fn recognise_at_registry(request: &HttpRequest) -> Result<Caller, ApiError> {
+    let door = match shape(request) {
+        Shape::Upload => Door::Upload,
+        _ => Door::Registry,
+    };
+    recognise(request, door).await
+}
+
 /// Finds out who has sent a request.
-pub(crate) async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError> {
+pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Caller, ApiError> {
     if let Some(caller) = local_caller(request) {
         note_principal(request, &caller.principal);
         return Ok(caller);
@@ -71,12 +80,8 @@ pub(crate) async fn recognise(request: &HttpRequest) -> Result<Caller, ApiError>
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (Some(_), Some(_)) => Some(""),
     };
-    let lateness = match shape(request) {
-        Shape::Upload => Lateness::Upload,
-        _ => Lateness::Never,
-    };
     let address = client_address(request);
-    let principal = app(request)?.auth.authenticate(header, address, lateness).await.map_err(challenged)?;
+    let principal = app(request)?.auth.authenticate(header, address, door).await.map_err(challenged)?;
     note_principal(request, &principal);
     Ok(Caller { principal, address })
 }
@@ -97,7 +102,7 @@ impl FromRequest for Known {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { recognise(&request).await.map(|_| Self) })
+        Box::pin(async move { recognise_at_registry(&request).await.map(|_| Self) })
     }
 }
 
@@ -138,7 +143,7 @@ impl<A: Sought> FromRequest for Permit<A> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let caller = recognise(&request).await?;
+            let caller = recognise_at_registry(&request).await?;
             A::seek(&request, &caller).map(Self)
         })
     }

@@ -1,6 +1,6 @@
 //! The catalogue: the names of the repositories that hold a manifest.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use super::Registry;
@@ -19,14 +19,14 @@ impl Registry {
         last: Option<String>,
         limit: usize,
     ) -> Result<Listing<NamesLeft>, RegistryError> {
-        let (holder, grant, now) = (grant.caller().holder(), grant.carry(), self.meta.clock().now());
+        let (holder, grant, now_ms) = (grant.caller().holder(), grant.carry(), self.meta.latest_ms());
         self.scan(&holder, move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
-            // Whoever may list the catalogue may pull everywhere, so one look at the policy covers all names.
-            if grant.sees("", now, tx)? {
-                tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| page.take(name))?;
-            }
+            let sight = grant.sight(now_ms, tx)?;
+            tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+                if sight.sees(name) { page.take(name) } else { ControlFlow::Continue(()) }
+            })?;
             Ok(page.finish())
         })
         .await
@@ -38,15 +38,16 @@ impl Registry {
         grant: &Grant<Catalog>,
         left: NamesLeft,
     ) -> impl Future<Output = Result<Piece<NamesLeft>, RegistryError>> + use<> {
-        let (registry, grant, now) = (Arc::clone(self), grant.carry(), self.meta.clock().now());
+        let (registry, grant, now_ms) = (Arc::clone(self), grant.carry(), self.meta.latest_ms());
         let holder = grant.caller().holder();
         async move {
             let read = move |tx: &ReadTx| {
                 let mut more = MoreNames::new();
-                if grant.sees("", now, tx)? {
-                    let range = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
-                    tx.scan(&tables::CATALOG, range.0, range.1, |name, ()| more.take(name))?;
-                }
+                let sight = grant.sight(now_ms, tx)?;
+                let range = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
+                tx.scan(&tables::CATALOG, range.0, range.1, |name, ()| {
+                    if sight.sees(name) { more.take(name) } else { ControlFlow::Continue(()) }
+                })?;
                 Ok(more.finish(left))
             };
             registry.scan(&holder, read).await

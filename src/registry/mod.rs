@@ -123,6 +123,11 @@ impl Registry {
         self.space.check(self.limits.load().min_free)
     }
 
+    /// Whether as much of the disk is free as pushes need.
+    pub fn has_space(&self) -> bool {
+        self.check_space().is_ok()
+    }
+
     /// Runs a background worker on the registry's runtime.
     pub fn spawn(&self, worker: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(worker);

@@ -48,19 +48,20 @@ impl Registry {
         last: Option<String>,
         limit: usize,
     ) -> Result<Vec<RepositoryView>, RegistryError> {
-        let (holder, now) = (grant.caller().holder(), self.meta.clock().now());
+        let (holder, now_ms) = (grant.caller().holder(), self.meta.latest_ms());
         self.scan(&holder, move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut names = Vec::new();
-            if grant.sees("", now, tx)? {
-                tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
-                    if names.len() == limit {
-                        return ControlFlow::Break(());
-                    }
+            let sight = grant.sight(now_ms, tx)?;
+            tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+                if names.len() == limit {
+                    return ControlFlow::Break(());
+                }
+                if sight.sees(name) {
                     names.push(name.to_owned());
-                    ControlFlow::Continue(())
-                })?;
-            }
+                }
+                ControlFlow::Continue(())
+            })?;
             let mut views = Vec::with_capacity(names.len());
             for name in names {
                 if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {

@@ -11,7 +11,7 @@ mod samples;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -70,6 +70,7 @@ impl Place {
         };
         let meta = Arc::new(Meta::open(options).unwrap());
         let settings = Settings {
+            refresh_tokens: AtomicUsize::new(256),
             data_dir: self.dir.path().to_owned(),
             initial_admin: "admin".to_owned(),
             token_ttl_s: AtomicU64::new(300),

@@ -155,7 +155,7 @@ fn checks_are_for_admins_and_their_tokens() {
     start(&hanna, false).expect(403);
     hanna.get("/api/v1/jobs").expect(403);
     let token = |scopes: &str| {
-        let made = ["token", "create", "admin", "--name", "t", "--scopes", scopes];
+        let made = ["token", "create", "admin", "--name", scopes, "--scopes", scopes];
         let secret = place.run(&made).expect(0).stdout;
         server.client().authorization(&format!("Bearer {}", secret.trim()))
     };

@@ -44,8 +44,8 @@ fn every_list_comes_in_parts_without_a_gap_or_a_repetition() {
         content::push_manifest(&admin, "b", tag, OCI_MANIFEST, &manifest);
     }
     let mut tokens = Vec::new();
-    for user in ["bob", "carl", "bob", "bob", "dora@x.y"] {
-        let made = ["token", "create", user, "--name", "n", "--scopes", "api", "--json"];
+    for (number, user) in ["bob", "carl", "bob", "bob", "dora@x.y"].into_iter().enumerate() {
+        let made = ["token", "create", user, "--name", &number.to_string(), "--scopes", "api", "--json"];
         tokens.push((user, place.run(&made).expect(0).json()["data"]["id"].to_string()));
     }
     let sorted = |names: &[&str]| {

@@ -17,8 +17,10 @@ fn private(place: &Place, name: &str, content: &str) -> PathBuf {
     path
 }
 
+/// The secret of a new token; the one of the same user and scopes goes.
 fn token(place: &Place, user: &str, scopes: &str) -> String {
-    let made = ["token", "create", user, "--name", "n", "--scopes", scopes];
+    place.run(&["token", "revoke", &format!("{user}/{scopes}")]);
+    let made = ["token", "create", user, "--name", scopes, "--scopes", scopes];
     place.run(&made).expect(0).stdout.trim().to_owned()
 }
 

@@ -79,7 +79,7 @@ fn mistakes_with_tokens_are_told_in_one_sentence() {
             "read_registry",
             "soon",
             2,
-            "error: invalid value 'soon' for '--expires <TIME>': `soon` is not a duration",
+            "error: invalid value 'soon' for '--expires <TIME>': `soon` is neither a duration",
         ),
         ("read_registry", "0s", 2, "error: a token is valid for 1 second to 49710 days, or for ever"),
     ] {
@@ -89,7 +89,10 @@ fn mistakes_with_tokens_are_told_in_one_sentence() {
     let ran = place.run(&["token", "create", "omar", "--name", "x", "--scopes", "api"]).expect(5);
     assert_eq!(ran.error(), "error: there is no user \"omar\"");
     let ran = place.run(&["token", "create", "hanna", "--name", "", "--scopes", "api"]).expect(2);
-    assert_eq!(ran.error(), "error: a token's name has 1 to 128 characters");
+    assert_eq!(
+        ran.error(),
+        "error: a token's name has 1 to 128 characters, none of them a control character"
+    );
     let ran = place.run(&["token", "list", "omar", "--json"]).expect(5);
     assert_eq!(ran.json()["error"]["code"], "USER_UNKNOWN");
     // Without a server the same, and tokens made there work.
@@ -97,10 +100,74 @@ fn mistakes_with_tokens_are_told_in_one_sentence() {
     let ran = create(&place, "read_registry", "0s").expect(2);
     assert_eq!(ran.error(), "error: a token is valid for 1 second to 49710 days, or for ever");
     let made = place
-        .run(&["token", "create", "hanna", "--name", "n", "--scopes", "read_registry", "--json"])
+        .run(&[
+            "token",
+            "create",
+            "hanna",
+            "--name",
+            "n",
+            "--scopes",
+            "read_registry",
+            "--expires",
+            "never",
+            "--json",
+        ])
         .expect(0);
     let made = &made.json()["data"];
     assert_eq!(made["expires_at"], Value::Null);
     let server = place.serve();
     server.client().basic("hanna", made["secret"].as_str().unwrap()).get("/v2/").expect(200);
+}
+
+#[test]
+fn a_token_is_named_by_its_number_its_name_or_its_user_and_name() {
+    let place = Place::new();
+    let (_server, _) = place.serve_with_admin();
+    place.add("hanna");
+    create(&place, "read_registry", "90d").expect(0);
+    place.run(&["token", "create", "admin", "--name", "laptop", "--scopes", "api"]).expect(0);
+    let ran = place.run(&["token", "revoke", "laptop"]).expect(2);
+    assert_eq!(ran.error(), "error: 2 tokens have the name \"laptop\"");
+    assert!(ran.stderr.contains("hanna/laptop (number 1), admin/laptop (number 2)"), "{ran:?}");
+    assert!(ran.stderr.contains("fix:   say whose it is: hanna/laptop"), "{ran:?}");
+    let ran = place.run(&["token", "revoke", "hanna/laptop"]).expect(0);
+    assert_eq!(ran.stdout, "revoked the token 1 (laptop) of hanna\n");
+    place.run(&["token", "show", "laptop"]).expect(0);
+    place.run(&["token", "revoke", "2"]).expect(0);
+    let ran = place.run(&["token", "revoke", "ci"]).expect(5);
+    assert_eq!(ran.error(), "error: there is no token \"ci\"");
+    let ran = place.run(&["token", "revoke", "stw_pat_secret"]).expect(2);
+    assert!(!ran.stderr.contains("stw_pat_secret"), "{ran:?}");
+}
+
+#[test]
+fn a_token_ends_after_ninety_days_unless_another_time_is_named() {
+    let place = Place::new();
+    let (_server, _) = place.serve_with_admin();
+    place.add("hanna");
+    let made = ["token", "create", "hanna", "--name", "usual", "--scopes", "read_registry", "--json"];
+    let made = place.run(&made).expect(0).json();
+    let time = |key: &str| made["data"][key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let lifetime = (time("expires_at") - time("created_at")).get_seconds();
+    assert!((90 * 86_400..90 * 86_400 + 60).contains(&lifetime), "{lifetime}");
+    let ran = create(&place, "read_registry,delete_registry", "2099-01-31").expect(0);
+    assert!(ran.stderr.starts_with("warning: delete_registry gives nothing: only admins delete"), "{ran:?}");
+    let listed = place.run(&["token", "list", "hanna"]).expect(0).stdout;
+    assert!(listed.contains("STATE"), "{listed}");
+    let laptop = listed.lines().find(|line| line.contains("laptop")).unwrap();
+    assert!(laptop.contains("active") && laptop.contains("2099-01-31T00:00:0"), "{laptop}");
+    let ran = place.run(&[
+        "token",
+        "create",
+        "hanna",
+        "--name",
+        "past",
+        "--scopes",
+        "api",
+        "--expires",
+        "2020-01-01",
+    ]);
+    assert_eq!(ran.expect(2).error(), "error: 2020-01-01T00:00:00Z is in the past");
+    place.run(&["user", "disable", "hanna"]).expect(0);
+    assert!(place.run(&["token", "list"]).expect(0).stdout.contains("user disabled"));
 }

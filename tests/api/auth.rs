@@ -96,7 +96,7 @@ fn wrong_credentials_of_every_kind_are_401() {
         ("admin", &format!("{password} ")),
         ("admin", &password.to_uppercase()),
         ("nobody", &password),
-        ("Admin", &password),
+        ("Admin ", &password),
         ("", &password),
         ("", ""),
     ] {

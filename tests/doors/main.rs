@@ -6,6 +6,8 @@ mod support;
 
 mod challenges;
 mod mounts;
+mod people;
+mod refusals;
 mod scopes;
 mod sign_ins;
 mod tokens;

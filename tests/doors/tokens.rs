@@ -39,8 +39,7 @@ fn the_answer_has_every_field_that_clients_read() {
     assert_eq!(answer["token"], answer["access_token"]);
     assert_eq!(answer["expires_in"], 300);
     assert_eq!(answer["scope"], "repository:a:pull,push");
-    let issued = answer["issued_at"].as_str().unwrap();
-    assert!(issued.len() == 20 && issued.ends_with('Z'), "{issued}");
+    assert!(answer.get("issued_at").is_none(), "clients with another clock would not renew it in time");
     assert!(answer.get("refresh_token").is_none());
     let claims = claims(answer["token"].as_str().unwrap());
     assert_eq!(

@@ -15,4 +15,5 @@ mod load;
 mod passwords;
 mod process;
 mod secrets;
+mod sign_ins;
 mod smuggling;

@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 
 use super::problem::Problem;
 use crate::app::App;
-use crate::auth::{Action, Auth, Caller, Catalog, Grant, Inspect, Manage, Refusal, Repository};
+use crate::auth::{Action, Auth, Caller, Catalog, Door, Grant, Inspect, Manage, Refusal, Repository};
 use crate::http::challenge;
 use crate::http::permit::{app, recognise};
 
@@ -53,7 +53,7 @@ impl FromRequest for Visitor {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let Caller { principal, address } = recognise(&request).await?;
+            let Caller { principal, address } = recognise(&request, Door::Admin).await?;
             Ok(Self { caller: Caller { principal: principal.through_api(), address }, request })
         })
     }

@@ -64,6 +64,7 @@ codes! {
     ScopeInvalid "SCOPE_INVALID" BAD_REQUEST "The scopes are not valid" "";
     TagNameInvalid "TAG_NAME_INVALID" BAD_REQUEST "The tag is not valid" "";
     TagUnknown "TAG_UNKNOWN" NOT_FOUND "The tag is unknown" "stowage tag list REPOSITORY";
+    TokenExists "TOKEN_EXISTS" CONFLICT "The user has a token of this name" "";
     TokenNameInvalid "TOKEN_NAME_INVALID" BAD_REQUEST "The name is not valid" "";
     TokenUnknown "TOKEN_UNKNOWN" NOT_FOUND "The token is unknown" "stowage token list";
     Unknown "UNKNOWN" INTERNAL_SERVER_ERROR "The server failed" "";
@@ -185,6 +186,7 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::User(error) => Self::from(error),
             TokenError::Unknown(_) => Self::new(Code::TokenUnknown, detail),
+            TokenError::Exists { .. } => Self::new(Code::TokenExists, detail),
             TokenError::Name => Self::new(Code::TokenNameInvalid, detail),
             TokenError::NoScope => Self::new(Code::ScopeInvalid, detail),
         }

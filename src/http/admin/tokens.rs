@@ -11,7 +11,7 @@ use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::{json, time};
 use crate::app::App;
-use crate::auth::{NewToken, TokenView};
+use crate::auth::{MadeToken, NewToken, TokenView};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
@@ -22,6 +22,7 @@ struct Token {
     user: String,
     name: String,
     scopes: Vec<&'static str>,
+    state: &'static str,
     created_at: String,
     expires_at: Option<String>,
     last_used_at: Option<String>,
@@ -30,12 +31,14 @@ struct Token {
 
 impl From<TokenView> for Token {
     fn from(view: TokenView) -> Self {
-        let TokenView { id, user, name, scopes, created_ms, expires_ms, last_used_ms, last_address } = view;
+        let TokenView { id, user, name, scopes, state, created_ms, expires_ms, last_used_ms, last_address } =
+            view;
         Self {
             id,
             user,
             name,
             scopes,
+            state,
             created_at: time(created_ms),
             expires_at: expires_ms.map(time),
             last_used_at: last_used_ms.map(time),
@@ -50,6 +53,8 @@ struct Created {
     #[serde(flatten)]
     token: Token,
     secret: String,
+    /// Scopes that give the user nothing.
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,9 +92,9 @@ pub(super) async fn create(
     }
     let scopes = new.scopes.join(",").parse()?;
     let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s: new.lifetime_s };
-    let (view, secret) = app.auth.create_token(manager.grant(), new).await?;
+    let MadeToken { view, secret, warnings } = app.auth.create_token(manager.grant(), new).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
-    let created = Created { token: Token::from(view), secret: secret.into_inner() };
+    let created = Created { token: Token::from(view), secret: secret.into_inner(), warnings };
     let mut response = json(StatusCode::CREATED, &created);
     if let Ok(place) = place {
         response.headers_mut().insert(LOCATION, place);

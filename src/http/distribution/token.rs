@@ -7,12 +7,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use actix_web::web::Data;
 use actix_web::web::Payload;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest, SignInError};
 use crate::http::body;
+use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
 use crate::http::origin::client_address;
 use crate::http::query::Query;
@@ -34,9 +34,7 @@ pub(super) async fn get(
         None => Applicant::Anonymous,
     };
     let scopes = scopes(&query);
-    let issued =
-        app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
-    Ok(answer(&issued))
+    issue(&app, &request, applicant, &scopes, offline).await
 }
 
 /// `POST /token`: the same as a form, with a password or a refresh token in it.
@@ -56,9 +54,20 @@ pub(super) async fn post(
     };
     let offline = form.get("access_type") == Some("offline");
     let scopes = scopes(&form);
-    let issued =
-        app.auth.issue(applicant, client_address(&request), &scopes, offline).await.map_err(refused)?;
-    Ok(answer(&issued))
+    issue(&app, &request, applicant, &scopes, offline).await
+}
+
+async fn issue(
+    app: &App,
+    request: &HttpRequest,
+    applicant: Applicant<'_>,
+    scopes: &[ScopeRequest],
+    offline: bool,
+) -> Result<HttpResponse, ApiError> {
+    // A refresh token is kept for months. While the disk is nearly full the client keeps its password instead.
+    let offline = offline && app.registry.has_space();
+    let issued = app.auth.issue(applicant, client_address(request), scopes, offline).await;
+    Ok(answer(&issued.map_err(|error| refused(request, error))?))
 }
 
 /// `GET /v2/_stowage/keys`: the public key of our tokens, for registries that trust this one (RFC 7517).
@@ -82,20 +91,14 @@ fn scopes(query: &Query) -> Vec<ScopeRequest> {
     query.all("scope").flat_map(str::split_whitespace).filter_map(|scope| scope.parse().ok()).collect()
 }
 
-fn refused(error: SignInError) -> ApiError {
-    let message = error.to_string();
+fn refused(request: &HttpRequest, error: SignInError) -> ApiError {
+    let message = challenge::told(request, &error);
     match error {
-        SignInError::Missing
-        | SignInError::Malformed
-        | SignInError::Wrong
-        | SignInError::Token
-        | SignInError::Personal => {
-            ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\"")
-        }
         SignInError::Busy(seconds) => {
             ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string())
         }
         SignInError::Store(error) => ApiError::from(error),
+        _ => ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\""),
     }
 }
 
@@ -103,14 +106,15 @@ fn answer(issued: &Issued) -> HttpResponse {
     let scope: Vec<String> = issued
         .access
         .iter()
+        .filter(|entry| !entry.actions.is_empty())
         .map(|entry| format!("{}:{}:{}", entry.kind, entry.name, entry.actions.join(",")))
         .collect();
-    let issued_at = i64::try_from(issued.issued_ms / 1000).ok().and_then(|s| Timestamp::from_second(s).ok());
+    // No `issued_at`: clients would take the end of the token from it and their own clock, and where the clocks differ not
+    // renew it in time. Without it they count `expires_in` from the answer.
     let mut answer = json!({
         "token": issued.token,
         "access_token": issued.token,
         "expires_in": issued.expires_in,
-        "issued_at": issued_at.unwrap_or_default().to_string(),
         "scope": scope.join(" "),
     });
     if let Some(refresh) = &issued.refresh {

@@ -135,7 +135,7 @@ async fn mount(
     let Ok(source) = from.parse::<RepoName>() else { return Ok(false) };
     match app.auth.repository::<Pull>(caller, &source) {
         Ok(from) => Ok(app.registry.mount(permit.grant(), digest, &from).await?),
-        Err(refusal @ Refusal::Scope) => match app.auth.repository::<Pull>(&caller.by_right(), &source) {
+        Err(refusal @ Refusal::Scope(_)) => match app.auth.repository::<Pull>(&caller.by_right(), &source) {
             Ok(from) if app.registry.blob_size(&from, digest).await.is_ok() => {
                 Err(challenge::refusal(request, refusal))
             }

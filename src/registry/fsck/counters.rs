@@ -26,6 +26,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     check.rows(&tables::AUTH_EPOCH, |_, _, (), _| Ok(()))?;
     users(check)?;
+    let last_token = tokens(check)?;
     let mut clock = Clock::default();
     let mut events = 0;
     check.rows(&tables::CLOCK, |_, tx, (), row| {
@@ -44,6 +45,10 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
             clock.last_id,
         );
     }
+    if clock.last_token < last_token {
+        let expected = format!("a last token number of at least {last_token}");
+        check.damage("clock", Place::STORE, expected, clock.last_token);
+    }
     if clock.outbox_rows != events {
         check.inconsistency(
             "outbox",
@@ -55,17 +60,22 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// As a user's name is found, whatever its case.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
 fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&tables::USER, |check, tx, id, row| {
         check.last_id = check.last_id.max(id);
-        if tx.get(&tables::USER_NAME, row.name.as_str())? != Some(id) {
+        if tx.get(&tables::USER_NAME, folded(&row.name).as_str())? != Some(id) {
             let expected = format!("the name `{}` leads to user {id}", row.name);
             check.inconsistency("user_name", Place::STORE, expected, "it does not");
         }
         Ok(())
     })?;
     check.rows(&tables::USER_NAME, |check, tx, name, id| {
-        if tx.get(&tables::USER, id)?.is_none_or(|row| row.name != name) {
+        if tx.get(&tables::USER, id)?.is_none_or(|row| folded(&row.name) != name) {
             check.inconsistency(
                 "user_name",
                 Place::STORE,
@@ -75,4 +85,66 @@ fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })
+}
+
+/// Every personal token is found by its secret and by its user, every refresh token by its user, and no index leads
+/// elsewhere. Returns the highest number of a token.
+fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
+    let mut last = 0;
+    check.rows(&tables::TOKEN, |check, tx, id, row| {
+        last = last.max(id);
+        if tx.get(&tables::TOKEN_HASH, &row.hash[..])? != Some(id) {
+            check.inconsistency(
+                "token_hash",
+                Place::STORE,
+                format!("the secret of token {id} leads to it"),
+                "it does not",
+            );
+        }
+        if !tx.has(&tables::TOKEN_BY_USER, (row.user.0, id))? || !tx.has(&tables::USER, row.user.0)? {
+            let expected = format!("token {id} is listed with its user {}", row.user.0);
+            check.inconsistency("token_by_user", Place::STORE, expected, "it is not");
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::TOKEN_HASH, |check, tx, hash, id| {
+        if tx.get(&tables::TOKEN, id)?.is_none_or(|row| row.hash[..] != *hash) {
+            check.inconsistency(
+                "token_hash",
+                Place::STORE,
+                format!("token {id} has this secret"),
+                "it has not",
+            );
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::TOKEN_BY_USER, |check, tx, (user, id), ()| {
+        if tx.get(&tables::TOKEN, id)?.is_none_or(|row| row.user.0 != user) {
+            check.inconsistency(
+                "token_by_user",
+                Place::STORE,
+                format!("token {id} is of user {user}"),
+                "it is not",
+            );
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::REFRESH, |check, tx, hash, row| {
+        let listed = tx.get(&tables::REFRESH_BY_USER, (row.user.0, row.sequence))?;
+        check.last_sequence = check.last_sequence.max(row.sequence);
+        if listed.is_none_or(|listed| listed.0 != *hash) {
+            let expected = format!("a refresh token of user {} is listed", row.user.0);
+            check.inconsistency("refresh_by_user", Place::STORE, expected, "it is not");
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::REFRESH_BY_USER, |check, tx, (user, sequence), hash| {
+        let row = tx.get(&tables::REFRESH, &hash.0[..])?;
+        if row.is_none_or(|row| row.user.0 != user || row.sequence != sequence) {
+            let expected = format!("a refresh token of user {user} that was used at {sequence}");
+            check.inconsistency("refresh_by_user", Place::STORE, expected, "there is none");
+        }
+        Ok(())
+    })?;
+    Ok(last)
 }

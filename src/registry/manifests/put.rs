@@ -231,8 +231,9 @@ fn missing_blob(
 ) -> Result<MissingReference, RegistryError> {
     let mut elsewhere = None;
     if let Some(known) = digest.known() {
+        let sight = grant.sight(tx.latest_ms(), tx)?;
         for name in blobs::holders(tx, &known, ELSEWHERE)? {
-            if name != grant.name().as_str() && grant.sees(&name, tx.now(), tx)? {
+            if name != grant.name().as_str() && sight.sees(&name) {
                 elsewhere = Some(name);
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::marks::Marks;
 use crate::model::time::Now;
 
 /// Where the wall time comes from, in Unix milliseconds: the machine in a server, a test's number in a test.
@@ -23,5 +24,11 @@ impl StoreClock {
     /// The time now.
     pub fn now(&self) -> Now {
         Now { wall_ms: (self.wall)(), running_s: self.running_base_s + self.started.elapsed().as_secs() }
+    }
+
+    /// The latest time that is known to have passed, in Unix milliseconds, however the wall was set.
+    pub(super) fn latest_ms(&self, marks: &Marks) -> u64 {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        marks.latest_ms(elapsed, (self.wall)())
     }
 }

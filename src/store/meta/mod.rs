@@ -10,6 +10,7 @@ pub mod faulty;
 mod format;
 mod handle;
 mod job;
+mod marks;
 mod open_tables;
 mod outbox;
 mod overlay;
@@ -50,6 +51,7 @@ pub use writer::SyncShard;
 use crate::store::blob::Shard;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
+use marks::Marks;
 use place::Place;
 use reserve::Reserve;
 use writer::Writer;
@@ -76,6 +78,7 @@ pub struct Options {
 pub struct Meta {
     handle: Arc<Handle>,
     clock: StoreClock,
+    marks: Arc<Marks>,
     runtime: Runtime,
     store_id: Uuid,
     created: bool,
@@ -105,7 +108,9 @@ impl Meta {
         opener.expected = Some(place.id());
         let handle = Arc::new(Handle::new(opener, database, reserve, place));
         let clock = StoreClock::start(options.wall, stored.clock.running_s);
-        let writer = Writer::new(Arc::clone(&handle), clock, stored.clock, options.sync_shard);
+        let marks = Arc::new(Marks::new(stored.clock.wall_high_ms));
+        let shared = (Arc::clone(&handle), Arc::clone(&marks));
+        let writer = Writer::new(shared, clock, stored.clock, options.sync_shard);
         let (queue, jobs) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("stowage-writer".to_owned())
@@ -114,6 +119,7 @@ impl Meta {
         Ok(Self {
             handle,
             clock,
+            marks,
             runtime: options.runtime,
             store_id: stored.format.store_id,
             created,
@@ -135,6 +141,23 @@ impl Meta {
     /// The clock that all ages in the store are measured with.
     pub const fn clock(&self) -> StoreClock {
         self.clock
+    }
+
+    /// The latest time that is known to have passed, in Unix milliseconds: what expires goes by it, so that a clock that
+    /// is set back makes nothing valid again, and one that was ahead for a while leaves nothing that never ends.
+    pub fn latest_ms(&self) -> u64 {
+        self.clock.latest_ms(&self.marks)
+    }
+
+    /// The `auth_epoch` of the last commit since [`Meta::know_epoch`]. The writer sets it after its commit and before
+    /// anybody is answered, so a change of rights that was acknowledged counts for every later request.
+    pub fn auth_epoch(&self) -> u64 {
+        self.marks.epoch()
+    }
+
+    /// Tells the epoch that was read when the store was opened.
+    pub fn know_epoch(&self, stored: u64) {
+        self.marks.raise_epoch(stored);
     }
 
     /// From now on some room on the disk is kept back for changes that take things away

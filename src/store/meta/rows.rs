@@ -44,6 +44,8 @@ pub struct Clock {
     pub last_id: u64,
     /// Rows of the outbox.
     pub outbox_rows: u64,
+    /// The last number given to a personal token.
+    pub last_token: u64,
     /// Commits so far: tells after a failed commit whether it is there all the same.
     pub commits: u64,
 }
@@ -265,6 +267,8 @@ pub struct User {
     pub created_ms: u64,
     /// Raised with every new password: what was signed in with an older one is not valid any more.
     pub password_version: u64,
+    /// Sequence of the last change. It never comes back, so a change that was meant for an older state is noticed.
+    pub changed: u64,
 }
 
 /// A personal token: a user's right to sign in without the password, within scopes.
@@ -297,8 +301,10 @@ pub struct Refresh {
     pub token: Option<u64>,
     /// The user's `password_version` at that time.
     pub password_version: u64,
-    /// When it was used last, in Unix milliseconds.
+    /// When it was used last, to the day, by the latest time known then.
     pub used_ms: u64,
+    /// Sequence of that use: its place in `refresh_by_user`.
+    pub sequence: u64,
 }
 
 /// An event that waits for its consumers.

@@ -80,7 +80,7 @@ pub const UPLOAD: Table<&'static [u8], Upload> = Table::new("upload");
 
 /// user id -> user.
 pub const USER: Table<u64, User> = Table::new("user");
-/// user name -> user id.
+/// user name in lower case -> user id.
 pub const USER_NAME: Table<&'static str, u64> = Table::new("user_name");
 /// token id -> personal token.
 pub const TOKEN: Table<u64, Token> = Table::new("token");
@@ -90,6 +90,9 @@ pub const TOKEN_HASH: Table<&'static [u8], u64> = Table::new("token_hash");
 pub const TOKEN_BY_USER: Table<(u64, u64), ()> = Table::new("token_by_user");
 /// SHA-256 of a refresh token -> who signed in.
 pub const REFRESH: Table<&'static [u8], Refresh> = Table::new("refresh");
+/// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the one that was not used for
+/// the longest time first.
+pub const REFRESH_BY_USER: Table<(u64, u64), Raw> = Table::new("refresh_by_user");
 
 /// sequence -> an event that waits for its consumers.
 pub const OUTBOX: Table<u64, OutboxEntry> = Table::new("outbox");
@@ -105,7 +108,7 @@ macro_rules! every_table {
             FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
             BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
             TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
-            USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH OUTBOX OUTBOX_CURSOR AUDIT
+            USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX OUTBOX_CURSOR AUDIT
         }
     };
 }

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::open_tables::{OpenTables, stored};
 use super::rows::Clock;
 use super::table::{Raw, Row, Table};
+use super::tables;
 use crate::model::time::Now;
 
 /// What can be read, in a snapshot as in a write transaction.
@@ -169,6 +170,7 @@ pub struct WriteTx<'t> {
     now: Now,
     clock: Cell<Clock>,
     changes: Cell<u64>,
+    epoch: Cell<Option<u64>>,
     failure: RefCell<Option<StoreError>>,
 }
 
@@ -184,6 +186,7 @@ impl<'t> WriteTx<'t> {
             now,
             clock: Cell::new(clock),
             changes: Cell::new(0),
+            epoch: Cell::new(None),
             failure: RefCell::new(None),
         }
     }
@@ -191,6 +194,11 @@ impl<'t> WriteTx<'t> {
     /// The time of the transaction.
     pub const fn now(&self) -> Now {
         self.now
+    }
+
+    /// The latest time that is known to have passed: [`Meta::latest_ms`](super::Meta::latest_ms).
+    pub const fn latest_ms(&self) -> u64 {
+        self.clock.get().wall_high_ms
     }
 
     /// The next number of the store's one order of changes.
@@ -207,6 +215,27 @@ impl<'t> WriteTx<'t> {
         clock.last_id += 1;
         self.clock.set(clock);
         clock.last_id
+    }
+
+    /// Raises the `auth_epoch`: every permission that was granted before is checked again at its use.
+    pub fn raise_epoch(&self) -> Result<(), StoreError> {
+        let raised = self.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) + 1;
+        self.put(&tables::AUTH_EPOCH, (), &raised)?;
+        self.epoch.set(Some(raised));
+        Ok(())
+    }
+
+    /// The epoch that a job of this transaction has set.
+    pub(super) const fn raised_epoch(&self) -> Option<u64> {
+        self.epoch.get()
+    }
+
+    /// A number for a new personal token, never given before.
+    pub fn next_token(&self) -> u64 {
+        let mut clock = self.clock.get();
+        clock.last_token += 1;
+        self.clock.set(clock);
+        clock.last_token
     }
 
     pub(super) fn set_outbox_rows(&self, rows: u64) {

@@ -19,9 +19,10 @@ use super::error;
 use super::error::StoreError;
 use super::handle::Handle;
 use super::job::{Job, Message};
+use super::marks::Marks;
 use super::rows::Clock;
 use super::tables;
-use super::tx::WriteTx;
+use super::tx::{ReadTx, Tx as _, WriteTx};
 use crate::store::blob::Shard;
 
 const MAX_JOBS: usize = 1024;
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     pub(super) handle: Arc<Handle>,
     clock: StoreClock,
     counters: Clock,
+    marks: Arc<Marks>,
     sync_shard: SyncShard,
     last_quick_repair: Instant,
     last_stored: Instant,
@@ -58,7 +60,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        handle: Arc<Handle>,
+        (handle, marks): (Arc<Handle>, Arc<Marks>),
         clock: StoreClock,
         counters: Clock,
         sync_shard: SyncShard,
@@ -67,6 +69,7 @@ impl Writer {
             handle,
             clock,
             counters,
+            marks,
             sync_shard,
             last_quick_repair: Instant::now(),
             last_stored: Instant::now(),
@@ -197,12 +200,16 @@ impl Writer {
         let mut inner = database.begin_write().map_err(error::transaction)?;
         inner.set_quick_repair(true);
         let counters = {
-            let tx = WriteTx::new(&inner, self.clock.now(), self.counters);
+            let tx = WriteTx::new(&inner, self.clock.now(), self.present_counters());
             store_clock(&tx)?
         };
         commit(inner)?;
         self.committed(counters, true);
         Ok(())
+    }
+
+    fn present_counters(&self) -> Clock {
+        Clock { wall_high_ms: self.clock.latest_ms(&self.marks), ..self.counters }
     }
 
     fn committed(&mut self, counters: Clock, quick_repair: bool) {
@@ -286,6 +293,7 @@ impl Writer {
         match self.handle.reopen() {
             Ok(counters) => {
                 self.counters = counters;
+                self.know_epoch();
                 true
             }
             Err(error) if self.handle.refusal().is_some() => {
@@ -296,6 +304,15 @@ impl Writer {
                 tracing::error!(%error, "the metadata database could not be reopened; it is tried again soon");
                 false
             }
+        }
+    }
+
+    /// A commit whose outcome was unknown may have raised the epoch.
+    fn know_epoch(&self) {
+        let read = || ReadTx::begin(&*self.handle.database()?)?.get(&tables::AUTH_EPOCH, ());
+        match error::guarded(read).unwrap_or_else(Err) {
+            Ok(stored) => self.marks.raise_epoch(stored.unwrap_or(0)),
+            Err(error) => tracing::error!(%error, "the epoch of permissions cannot be read"),
         }
     }
 
@@ -331,8 +348,8 @@ impl Writer {
             || self.last_quick_repair.elapsed() >= QUICK_REPAIR_EVERY;
         inner.set_quick_repair(quick_repair);
         let mut ran = 0;
-        let counters = {
-            let tx = WriteTx::new(&inner, self.clock.now(), self.counters);
+        let (counters, epoch) = {
+            let tx = WriteTx::new(&inner, self.clock.now(), self.present_counters());
             for (index, job) in jobs.iter_mut().enumerate() {
                 run_job(&tx, index, job.as_mut())?;
                 ran = index + 1;
@@ -340,7 +357,11 @@ impl Writer {
                     break;
                 }
             }
-            if tx.changes() == 0 { None } else { Some(store_clock(&tx).map_err(Trouble::Store)?) }
+            let stored = match tx.changes() {
+                0 => None,
+                _ => Some(store_clock(&tx).map_err(Trouble::Store)?),
+            };
+            (stored, tx.raised_epoch())
         };
         // Crash order: every file and directory that these rows speak of is durable by now (`sync_shards`), so a
         // crash on either side of this commit leaves at most a file without a row.
@@ -348,18 +369,16 @@ impl Writer {
             commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;
             self.committed(counters, quick_repair);
         }
+        if let Some(epoch) = epoch {
+            self.marks.raise_epoch(epoch);
+        }
         Ok(jobs.split_off(ran))
     }
 }
 
 fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
     let counters = tx.clock();
-    let counters = Clock {
-        running_s: tx.now().running_s,
-        wall_high_ms: counters.wall_high_ms.max(tx.now().wall_ms),
-        commits: counters.commits + 1,
-        ..counters
-    };
+    let counters = Clock { running_s: tx.now().running_s, commits: counters.commits + 1, ..counters };
     tx.put(&tables::CLOCK, (), &counters)?;
     Ok(counters)
 }

@@ -341,6 +341,7 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
                 disabled: false,
                 created_ms: 0,
                 password_version: 1,
+                changed: 1,
             };
             tx.put(&tables::USER, 5, &row)
         }),

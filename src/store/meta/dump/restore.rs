@@ -92,6 +92,7 @@ fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     let mut clock = tx.get(&tables::CLOCK, ())?.ok_or(missing(tables::CLOCK.name()))?;
     clock.sequence += GAP;
     clock.last_id += GAP;
+    clock.last_token += GAP;
     tx.put(&tables::CLOCK, (), &clock)?;
     let epoch = tx.get(&tables::AUTH_EPOCH, ())?.ok_or(missing(tables::AUTH_EPOCH.name()))?;
     tx.put(&tables::AUTH_EPOCH, (), &(epoch + GAP))

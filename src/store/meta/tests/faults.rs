@@ -165,7 +165,8 @@ fn an_idle_commit_that_failed_is_not_tried_again_at_once() {
     let place = Place::new(store.dir.path().join(FILE_NAME)).unwrap();
     let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path()), place));
     let clock = StoreClock::start(store.wall, 0);
-    let mut writer = Writer::new(handle, clock, Clock::default(), Arc::clone(&store.sync_shard));
+    let mut writer =
+        Writer::new((handle, Arc::default()), clock, Clock::default(), Arc::clone(&store.sync_shard));
     writer.repair_owed = true;
     faults.fail_after(1, libc::ENOSPC);
     let before = faults.calls();

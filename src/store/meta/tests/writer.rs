@@ -189,6 +189,7 @@ fn user(id: u64) -> crate::store::meta::rows::User {
         disabled: false,
         created_ms: 0,
         password_version: 1,
+        changed: 0,
     }
 }
 

@@ -1,0 +1,89 @@
+//! The first admin, and the file that holds a generated password until it opens nothing any more.
+
+use std::fs;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Auth;
+use super::password;
+use super::users::{UserError, any_user, check_name, folded, new_user, note};
+use crate::store::meta;
+use crate::store::meta::tables;
+use crate::telemetry::Secret;
+
+/// The file in the data directory that holds a generated password until it is changed.
+const PASSWORD_FILE: &str = "initial-admin-password";
+
+/// The admin that was made at this start.
+pub struct NewAdmin {
+    /// The name to sign in with.
+    pub name: String,
+    /// The password, to be shown once.
+    pub password: Secret<String>,
+    /// Where the password lies, readable by the owner only; `None` when the admin gave it.
+    pub file: Option<PathBuf>,
+}
+
+impl Auth {
+    /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
+    /// written and synced to its file before the user exists, so that a crash never leaves an admin nobody can be.
+    pub async fn ensure_admin(
+        &self,
+        name: &str,
+        given: Option<Secret<String>>,
+        data_dir: &Path,
+    ) -> Result<Option<NewAdmin>, UserError> {
+        if self.meta.scan(any_user).await? {
+            return Ok(None);
+        }
+        check_name(name)?;
+        let (new_password, file) = if let Some(given) = given {
+            (given, None)
+        } else {
+            let generated = Secret::new(password::generate());
+            let path = data_dir.join(PASSWORD_FILE);
+            write_secret(&path, generated.expose())
+                .map_err(|source| UserError::File { path: path.clone(), source })?;
+            (generated, Some(path))
+        };
+        let user_name = name.to_owned();
+        let password_hash = password::hash(new_password.expose());
+        let made = self.meta.write(move |tx| {
+            if any_user(tx)? {
+                return Ok(false);
+            }
+            let id = tx.next_id();
+            tx.put(&tables::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
+            tx.put(&tables::USER_NAME, folded(&user_name).as_str(), &id)?;
+            tx.raise_epoch()?;
+            note(tx, "system", "", "user.create", &user_name)?;
+            Ok::<_, UserError>(true)
+        });
+        let made = made.await?;
+        Ok(made.then(|| NewAdmin { name: name.to_owned(), password: new_password, file }))
+    }
+
+    /// The generated password opens nothing once it was changed, or its admin was disabled or removed.
+    pub(super) fn forget_password_file(&self, name: &str) {
+        let path = self.settings.data_dir.join(PASSWORD_FILE);
+        if folded(name) == folded(&self.settings.initial_admin)
+            && let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %path.display(), %error, "the file of the old password could not be removed");
+        }
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    meta::sync_dir(path.parent().unwrap_or(Path::new(".")))
+}

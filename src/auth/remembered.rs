@@ -1,0 +1,264 @@
+//! Credentials that were verified a moment ago, so that a password is not hashed and a signature not checked for each
+//! request.
+//!
+//! What is remembered is that the secret is right, not what its owner may do: after any change of rights the rows are
+//! read again. Anonymous callers are never kept, since anybody can get any number of their tokens. Each kind of credential
+//! has its own bounded memory, and the user who takes the most of it loses the oldest entry first, so that nobody can make
+//! the server forget another user's password.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+use super::principal::Principal;
+
+/// Bytes of all entries of one kind at most, their bookkeeping included.
+const KIND_BYTES: usize = 4 << 20;
+/// What an entry takes beside the text in its principal: keys, numbers and the three indexes.
+const ENTRY_BYTES: usize = 400;
+/// Entries of one kind at most.
+pub const MOST_REMEMBERED: usize = KIND_BYTES / ENTRY_BYTES;
+/// Bytes of a registry token that is remembered. A longer one is verified each time it comes: it costs its sender as much
+/// as the server.
+pub const LONGEST_REMEMBERED: usize = 2 << 10;
+
+/// The kinds of credential, each with a memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A name and its password.
+    Password,
+    /// A personal token.
+    Personal,
+    /// A registry token.
+    Registry,
+}
+
+/// The keyed hash of a credential: no secret stays in memory.
+pub(super) type Key = [u8; 32];
+
+/// What is known of a credential that was verified.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) principal: Principal,
+    /// When the secret is to be verified again, by [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
+    pub(super) until_ms: u64,
+    /// The `auth_epoch` at which the rows of its owner were read last.
+    pub(super) epoch: u64,
+}
+
+/// The memories of all kinds.
+pub(super) struct Remembered {
+    key: [u8; 32],
+    passwords: RwLock<Memory>,
+    personal: RwLock<Memory>,
+    registry: RwLock<Memory>,
+}
+
+impl Remembered {
+    pub(super) fn new() -> Self {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).expect("the system's random source answers");
+        let memory = || RwLock::new(Memory::new(KIND_BYTES));
+        Self { key, passwords: memory(), personal: memory(), registry: memory() }
+    }
+
+    /// The key of a credential, given in its parts.
+    pub(super) fn key(&self, parts: &[&str]) -> Key {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    pub(super) fn get(&self, kind: Kind, key: &Key, now_ms: u64) -> Option<Known> {
+        let memory = self.memory(kind).read().unwrap_or_else(PoisonError::into_inner);
+        memory.get(key).filter(|known| now_ms < known.until_ms).cloned()
+    }
+
+    /// Keeps a credential of a user, in place of what was known of it.
+    pub(super) fn put(&self, kind: Kind, key: Key, known: Known) {
+        self.memory(kind).write().unwrap_or_else(PoisonError::into_inner).put(key, known);
+    }
+
+    pub(super) fn forget(&self, kind: Kind, key: &Key) {
+        self.memory(kind).write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    const fn memory(&self, kind: Kind) -> &RwLock<Memory> {
+        match kind {
+            Kind::Password => &self.passwords,
+            Kind::Personal => &self.personal,
+            Kind::Registry => &self.registry,
+        }
+    }
+}
+
+struct Entry {
+    known: Known,
+    user: u64,
+    age: u64,
+    bytes: usize,
+}
+
+/// The entries of one kind, by key, by age, and by user.
+struct Memory {
+    capacity: usize,
+    bytes: usize,
+    next_age: u64,
+    entries: HashMap<Key, Entry>,
+    ages: BTreeMap<u64, Key>,
+    users: HashMap<u64, BTreeSet<u64>>,
+    /// (entries, user): the last one has the most.
+    ranks: BTreeSet<(usize, u64)>,
+}
+
+impl Memory {
+    fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            bytes: 0,
+            next_age: 0,
+            entries: HashMap::new(),
+            ages: BTreeMap::new(),
+            users: HashMap::new(),
+            ranks: BTreeSet::new(),
+        }
+    }
+
+    fn get(&self, key: &Key) -> Option<&Known> {
+        self.entries.get(key).map(|entry| &entry.known)
+    }
+
+    fn put(&mut self, key: Key, known: Known) {
+        let Principal::User { id, .. } = &known.principal else { return };
+        let user = id.0;
+        self.remove(&key);
+        let bytes = ENTRY_BYTES + known.principal.text_bytes();
+        while self.bytes + bytes > self.capacity {
+            let Some(victim) = self.victim() else { return };
+            self.remove(&victim);
+        }
+        self.next_age += 1;
+        let age = self.next_age;
+        self.bytes += bytes;
+        self.ages.insert(age, key);
+        self.change(user, |ages| ages.insert(age));
+        self.entries.insert(key, Entry { known, user, age, bytes });
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        self.bytes -= entry.bytes;
+        self.ages.remove(&entry.age);
+        self.change(entry.user, |ages| ages.remove(&entry.age));
+    }
+
+    /// The oldest entry of the user who has the most; where nobody has two, the oldest of all.
+    fn victim(&self) -> Option<Key> {
+        let oldest = match self.ranks.last() {
+            Some((entries, user)) if *entries > 1 => self.users.get(user)?.first()?,
+            _ => self.ages.keys().next()?,
+        };
+        self.ages.get(oldest).copied()
+    }
+
+    /// Changes the entries of a user, and its rank with them.
+    fn change(&mut self, user: u64, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
+        let ages = self.users.entry(user).or_default();
+        self.ranks.remove(&(ages.len(), user));
+        change(ages);
+        if ages.is_empty() {
+            self.users.remove(&user);
+        } else {
+            self.ranks.insert((ages.len(), user));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::access::{Access, AccessEntry};
+    use crate::auth::principal::Credential;
+    use crate::auth::scopes::Scopes;
+    use crate::model::names::UserId;
+
+    fn known(user: u64) -> Known {
+        let principal = Principal::User {
+            id: UserId(user),
+            name: Arc::from("hanna"),
+            credential: Credential::Password(1),
+            scopes: Scopes::ALL,
+            access: None,
+        };
+        Known { principal, until_ms: 100, epoch: 1 }
+    }
+
+    fn key(number: usize) -> Key {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        key
+    }
+
+    #[test]
+    fn what_was_verified_is_known_until_its_time() {
+        let remembered = Remembered::new();
+        let key = remembered.key(&["hanna", "x"]);
+        remembered.put(Kind::Password, key, known(7));
+        assert!(remembered.get(Kind::Password, &key, 99).is_some());
+        assert!(remembered.get(Kind::Password, &key, 100).is_none());
+        assert!(remembered.get(Kind::Personal, &key, 99).is_none());
+        remembered.forget(Kind::Password, &key);
+        assert!(remembered.get(Kind::Password, &key, 99).is_none());
+        assert_ne!(remembered.key(&["a", "bc"]), remembered.key(&["ab", "c"]));
+    }
+
+    #[test]
+    fn nobody_unnamed_is_kept() {
+        let remembered = Remembered::new();
+        for principal in [Principal::Anybody, Principal::Anonymous { access: Arc::default() }] {
+            remembered.put(Kind::Registry, key(1), Known { principal, ..known(1) });
+            assert!(remembered.get(Kind::Registry, &key(1), 0).is_none());
+        }
+    }
+
+    #[test]
+    fn a_full_memory_forgets_the_oldest_of_the_user_who_takes_the_most() {
+        let mut memory = Memory::new(KIND_BYTES);
+        memory.put(key(0), known(1));
+        let fits = MOST_REMEMBERED;
+        for number in 1..=2 * fits {
+            memory.put(key(number), known(2));
+            assert!(memory.bytes <= KIND_BYTES);
+        }
+        assert!(memory.get(&key(0)).is_some(), "the other user's only entry is older, and stays");
+        assert!(memory.get(&key(1)).is_none() && memory.get(&key(2 * fits)).is_some());
+        assert_eq!(memory.entries.len(), memory.ages.len());
+        assert_eq!(memory.users.values().map(BTreeSet::len).sum::<usize>(), memory.entries.len());
+        assert_eq!(memory.ranks.len(), 2);
+    }
+
+    #[test]
+    fn where_everybody_has_one_entry_the_oldest_goes() {
+        let mut memory = Memory::new(3 * (ENTRY_BYTES + 5));
+        for user in 1..=4 {
+            memory.put(key(user), known(user as u64));
+        }
+        assert!(memory.get(&key(1)).is_none());
+        assert!((2..=4).all(|user| memory.get(&key(user)).is_some()));
+        memory.put(key(4), known(4));
+        assert_eq!(memory.entries.len(), 3, "an entry that is put again is not counted twice");
+    }
+
+    #[test]
+    fn what_a_token_covers_counts() {
+        let name = "a".repeat(200);
+        let actions = vec!["pull".to_owned()];
+        let entry = AccessEntry { kind: "repository".to_owned(), name, actions, ..AccessEntry::default() };
+        let access = Arc::new(Access(vec![entry; 10]));
+        assert!(Principal::Anonymous { access }.text_bytes() > 2_000);
+    }
+}

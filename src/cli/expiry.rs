@@ -1,0 +1,87 @@
+//! Until when something is valid: `90d`, `2027-01-31`, or `never`.
+
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::errors::{Exit, Failure};
+use crate::model::units::HumanDuration;
+
+/// Until when something is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// For ever.
+    Never,
+    /// For so long.
+    After(HumanDuration),
+    /// Until a day begins, or until a time.
+    At(Timestamp),
+}
+
+/// The text is none of the three.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither a duration such as 90d, nor a day such as 2027-01-31, nor `never`")]
+pub(super) struct ExpiryError(String);
+
+impl FromStr for Expiry {
+    type Err = ExpiryError;
+
+    fn from_str(text: &str) -> Result<Self, ExpiryError> {
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        if let Ok(duration) = text.parse() {
+            return Ok(Self::After(duration));
+        }
+        let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+        let time = text.parse().ok().or_else(|| Some(day()?.timestamp()));
+        time.map(Self::At).ok_or_else(|| ExpiryError(text.to_owned()))
+    }
+}
+
+impl Expiry {
+    /// How many seconds that is from now on; `None`: for ever.
+    pub(super) fn lifetime_s(self, now: SystemTime) -> Result<Option<u64>, Failure> {
+        let at = match self {
+            Self::Never => return Ok(None),
+            Self::After(duration) => return Ok(Some(duration.as_secs())),
+            Self::At(at) => at,
+        };
+        let past = |_| {
+            Failure::new(Exit::Usage, "LIFETIME_INVALID", format!("{at} is in the past"))
+                .fix("name a day to come, such as 2027-01-31, or a duration, such as 90d")
+        };
+        // Rounded up: no earlier than the day that was named.
+        let up = |left: Duration| left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        SystemTime::from(at).duration_since(now).map(|left| Some(up(left))).map_err(past)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn durations_days_times_and_never_are_read() {
+        let lifetime = |text: &str| {
+            // The last hour of 27 November 2026.
+            let now = UNIX_EPOCH + Duration::from_hours(24 * 20_785) - Duration::from_hours(1);
+            text.parse::<Expiry>().unwrap().lifetime_s(now)
+        };
+        assert_eq!(lifetime("never").unwrap(), None);
+        assert_eq!(lifetime("90d").unwrap(), Some(90 * 86_400));
+        assert_eq!(lifetime("2026-11-28").unwrap(), Some(3600));
+        assert_eq!(lifetime("2026-11-28T00:00:30Z").unwrap(), Some(3630));
+        assert!(
+            lifetime("2026-11-27").unwrap_err().to_string().contains("2026-11-27T00:00:00Z is in the past")
+        );
+        for text in ["soon", "2026-13-01", "", "90"] {
+            assert!(text.parse::<Expiry>().is_err(), "{text}");
+        }
+    }
+}
