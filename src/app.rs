@@ -179,6 +179,7 @@ fn limits(config: &Config) -> crate::registry::Limits {
         promise_s: config.storage.gc.promise.as_secs(),
         upload_idle_s: config.storage.gc.upload_idle.as_secs(),
         require_references: config.registry.require_references,
+        tags_per_repository: config.limits.tags_per_repository as u64,
         min_free: config.storage.min_free,
     }
 }

@@ -16,7 +16,7 @@ use stowage::model::names::{ProjectId, UploadId};
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
 use stowage::store::meta::faulty::Faults;
 use stowage::store::meta::rows::{
-    Blob, BlobState, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
+    Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
 };
 use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, tables};
 
@@ -141,7 +141,7 @@ impl Seeding<'_, '_> {
             tx.put(&tables::LINK, (id, &digest.key()[..]), &link)?;
             tx.put(&tables::BLOB_LINK, (&digest.key()[..], id), &())?;
         }
-        let mut digests = Vec::new();
+        let (mut digests, mut sizes) = (Vec::new(), Vec::new());
         let mut manifest_bytes = 0;
         for manifest in 0..repository.manifests.len() {
             let body = self.layout.manifest(number, manifest);
@@ -149,12 +149,19 @@ impl Seeding<'_, '_> {
             manifest_bytes += body.len() as u64;
             let is_tagged = manifest < repository.tags.len();
             let subject = self.layout.subject(number, manifest).then(|| digests[0]);
-            self.manifest(id, digest, &body, &held, subject, is_tagged)?;
+            let content_bytes = (body.len() + config().len() + layer.len()) as u64;
+            self.manifest(id, digest, (&body, content_bytes), &held, subject, is_tagged)?;
             digests.push(digest);
+            sizes.push(content_bytes);
             bodies.push((digest, id, body));
         }
         for tag in 0..repository.tags.len() {
-            self.tag(id, &tag_name(tag), digests[self.layout.tagged(number, tag)])?;
+            self.tag(
+                id,
+                &tag_name(tag),
+                digests[self.layout.tagged(number, tag)],
+                sizes[self.layout.tagged(number, tag)],
+            )?;
         }
         let usage = Usage {
             blobs: 2,
@@ -176,6 +183,7 @@ impl Seeding<'_, '_> {
             verified,
             stored_ms: AT_MS,
             free_since: None,
+            users: holders,
         };
         let key = digest_of(content).key();
         self.tx.put(&tables::BLOB, &key[..], &blob)?;
@@ -186,7 +194,7 @@ impl Seeding<'_, '_> {
         &self,
         id: u64,
         digest: Digest,
-        body: &str,
+        (body, content_bytes): (&str, u64),
         held: &[Digest],
         subject: Option<Digest>,
         is_tagged: bool,
@@ -202,6 +210,8 @@ impl Seeding<'_, '_> {
             pushed_ms: AT_MS,
             untagged_since: (!is_tagged).then_some(0),
             corrupt: false,
+            content_bytes,
+            platform: String::new(),
         };
         self.tx.put(&tables::MANIFEST, (id, &digest.key()[..]), &row)?;
         let Some(subject) = subject else { return Ok(()) };
@@ -217,9 +227,20 @@ impl Seeding<'_, '_> {
         self.tx.put(&tables::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
     }
 
-    fn tag(&self, id: u64, name: &str, digest: Digest) -> Result<(), StoreError> {
+    fn tag(&self, id: u64, name: &str, digest: Digest, content_bytes: u64) -> Result<(), StoreError> {
         let (tx, sequence) = (self.tx, self.tx.next_sequence());
-        tx.put(&tables::TAG, (id, name), &Tag { digest, sequence, pushed_ms: AT_MS, by: BY.to_owned() })?;
+        tx.put(
+            &tables::TAG,
+            (id, name),
+            &Tag {
+                digest,
+                sequence,
+                pushed_ms: AT_MS,
+                by: BY.to_owned(),
+                content_bytes,
+                platform: String::new(),
+            },
+        )?;
         tx.put(&tables::TAG_BY_DIGEST, (id, &digest.key()[..], name), &())?;
         tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &name.to_owned())?;
         let change = TagChange {
@@ -249,6 +270,8 @@ impl Seeding<'_, '_> {
             manifest_bytes: (0..all).flat_map(bodies).sum(),
             tags: self.layout.sizes.tags as u64,
         };
+        let disk = Disk { blobs: usage.blobs, bytes, ..Disk::default() };
+        self.tx.put(&tables::DISK, (), &disk)?;
         self.tx.put(&tables::USAGE_PROJECT, ROOT_PROJECT, &usage)
     }
 }

@@ -16,6 +16,7 @@ const GIVE_MEMORY_BACK_EVERY: Duration = Duration::from_secs(10);
 const REPORT_LIMITS_EVERY: Duration = Duration::from_mins(1);
 /// Lines about limits in one report; the rest is counted.
 const LIMITS_TOLD: usize = 10;
+const TRIM_EVERY: Duration = Duration::from_mins(10);
 const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) fn start(app: &Arc<App>) {
@@ -29,6 +30,18 @@ pub(super) fn start(app: &Arc<App>) {
     every(app, REPORT_LIMITS_EVERY, |app| async move { report_limits(&app.ledger.report()) });
     every(app, GIVE_MEMORY_BACK_EVERY, |_| async {
         drop(tokio::task::spawn_blocking(give_unused_memory_back));
+    });
+    every(app, TRIM_EVERY, |app| async move {
+        match app.registry.trim(&app.auth.system("trimming")).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::debug!(
+                    removed,
+                    "removed old audit entries and the tag history of deleted repositories"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "old audit entries and tag histories could not be removed"),
+        }
     });
     every(app, EXPIRE_SIGN_INS_EVERY, |app| async move {
         match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {

@@ -27,13 +27,15 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         None => "does not run; this is what its store says".to_owned(),
     };
     let text = format!(
-        "version  {}\nserver   {server}\ncontent  {} repositories, {} tags, {} manifests, {} blobs\nsize     {}\nfree     {}",
+        "version  {}\nserver   {server}\ncontent  {} repositories, {} tags, {} manifests, {} blobs\nsize     {}\non disk  {}, of it {} that nothing uses\nfree     {}",
         status["version"].as_str().unwrap_or_default(),
         count("repositories"),
         count("tags"),
         count("manifests"),
         count("blobs"),
         output::size(count("size_bytes")),
+        output::size(count("disk_bytes")),
+        output::size(count("unused_bytes")),
         output::size(count("free_bytes")),
     );
     let text = match status["changes_refused"].as_str() {

@@ -44,6 +44,7 @@ impl Config {
         problems.at_least("limits.upload_sessions_total", limits.upload_sessions_total, 1);
         problems.at_least("limits.bodies", limits.bodies, 1);
         problems.at_least("limits.scans", limits.scans, 1);
+        problems.at_least("limits.tags_per_repository", limits.tags_per_repository, 1);
         problems.at_least("limits.handshakes", limits.handshakes, 1);
         problems.at_least("limits.refresh_tokens", limits.refresh_tokens, 1);
         if limits.manifest_memory.bytes() < 2 * MAX_MANIFEST_SIZE as u64 {

@@ -20,6 +20,8 @@ pub struct LimitsConfig {
     pub scans: usize,
     /// Memory for large manifests on their way in; one principal has half of it.
     pub manifest_memory: ByteSize,
+    /// Tags of one repository.
+    pub tags_per_repository: usize,
     /// TLS handshakes at the same time; one address has half of them.
     pub handshakes: usize,
     /// Refresh tokens of one user; the oldest one ends when there are more.
@@ -35,6 +37,7 @@ impl Default for LimitsConfig {
             bodies: 512,
             scans: 8,
             manifest_memory: ByteSize::mib(32),
+            tags_per_repository: 100_000,
             handshakes: 128,
             refresh_tokens: 256,
         }

@@ -16,6 +16,7 @@ const AT_ONCE: &[&str] = &[
     "limits.refresh_tokens",
     "limits.scans",
     "limits.staged",
+    "limits.tags_per_repository",
     "limits.upload_sessions",
     "limits.upload_sessions_total",
     "log.access",

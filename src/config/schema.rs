@@ -80,6 +80,9 @@ mod tests {
             list.join("\n"),
             "auth.admin_socket.enabled Switch\nauth.admin_socket.mode Text\nauth.admin_socket.path Text\n\
              auth.anonymous_pull Switch\nauth.initial_admin Text\nauth.initial_admin_password_file Text\nauth.token_ttl Text\n\
+             limits.bodies Number\nlimits.handshakes Number\nlimits.manifest_memory Text\nlimits.refresh_tokens Number\n\
+             limits.scans Number\nlimits.staged Text\nlimits.tags_per_repository Number\nlimits.upload_sessions Number\n\
+             limits.upload_sessions_total Number\n\
              log.access Switch\nlog.format Text\nlog.level Text\n\
              registry.max_concurrent_uploads Number\nregistry.require_references Switch\n\
              server.client_header_timeout Text\nserver.client_idle_timeout Text\nserver.keep_alive Text\n\

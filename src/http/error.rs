@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::limits::LimitReached;
-use crate::model::digest::DigestError;
+use crate::model::digest::{AnyDigest, DigestError};
 use crate::model::manifest::ManifestError;
 use crate::model::names::{NameError, ReferenceError, TagError};
 use crate::registry::MissingReference;
@@ -150,20 +150,29 @@ impl ApiError {
         }
     }
 
-    fn missing(references: Vec<MissingReference>) -> Self {
+    /// What a manifest refers to and its repository does not have. `copy` is the command that copies a manifest with all
+    /// that it refers to from another repository.
+    pub(crate) fn missing(
+        references: Vec<MissingReference>,
+        copy: impl Fn(&str, &AnyDigest) -> Option<String>,
+    ) -> Self {
         let items = references.into_iter().map(|missing| {
-            let what = if missing.manifest { "manifest" } else { "blob" };
-            let hint = match &missing.elsewhere {
+            let MissingReference { digest, manifest, elsewhere } = missing;
+            let what = if manifest { "manifest" } else { "blob" };
+            let hint = match &elsewhere {
+                Some(name) if manifest => match copy(name, &digest) {
+                    Some(command) => format!("{name} has it, copy it first: {command}"),
+                    None => format!("{name} has it, copy it first"),
+                },
                 Some(name) => format!("mount it from {name} or push it first"),
                 None => "push it first".to_owned(),
             };
             Item {
                 code: Code::ManifestBlobUnknown,
                 message: format!(
-                    "the manifest refers to the {what} {}, which the repository has not: {hint}",
-                    missing.digest
+                    "the manifest refers to the {what} {digest}, which the repository does not have: {hint}"
                 ),
-                detail: Some(json!({ "digest": missing.digest, "from": missing.elsewhere })),
+                detail: Some(json!({ "digest": digest, "from": elsewhere })),
             }
         });
         Self { items: items.collect(), ..Self::new(Code::ManifestBlobUnknown, "") }
@@ -210,7 +219,7 @@ impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         let message = error.to_string();
         match error {
-            RegistryError::Withdrawn => Self::new(Code::Denied, message),
+            RegistryError::Withdrawn | RegistryError::TooManyTags { .. } => Self::new(Code::Denied, message),
             RegistryError::RepositoryUnknown(_) => Self::new(Code::NameUnknown, message),
             RegistryError::BlobUnknown(_) => Self::new(Code::BlobUnknown, message),
             RegistryError::ManifestUnknown(_) => Self::new(Code::ManifestUnknown, message),
@@ -225,9 +234,13 @@ impl From<RegistryError> for ApiError {
                 Self::new(Code::Denied, message).status(StatusCode::METHOD_NOT_ALLOWED)
             }
             RegistryError::Manifest(error) => Self::from(error),
-            RegistryError::ReferencesMissing(references) => Self::missing(references),
-            RegistryError::ReferenceSize { .. } | RegistryError::TooDeep(_) => {
-                Self::new(Code::ManifestInvalid, message)
+            RegistryError::ReferencesMissing(references) => Self::missing(references, |_, _| None),
+            RegistryError::ReferenceSize { .. }
+            | RegistryError::ReferenceType { .. }
+            | RegistryError::ListedOtherwise { .. }
+            | RegistryError::TooDeep(_) => Self::new(Code::ManifestInvalid, message),
+            RegistryError::SaidOtherwise { .. } => {
+                Self::new(Code::SizeInvalid, message).status(StatusCode::CONFLICT)
             }
             RegistryError::PreconditionFailed { .. } => {
                 Self::new(Code::Denied, message).status(StatusCode::PRECONDITION_FAILED)

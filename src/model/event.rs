@@ -36,7 +36,7 @@ pub enum EventKind {
         /// The tags set by the same push.
         tags: Vec<Tag>,
     },
-    /// A manifest was deleted with every tag on it.
+    /// A manifest was deleted with the tags that were left on it.
     ManifestDeleted {
         /// Where.
         repository: RepoName,
@@ -91,6 +91,16 @@ pub enum EventKind {
         /// Its name.
         repository: RepoName,
     },
+    /// Some of the tags on a manifest that is being deleted were deleted. It had too many for one event; the last of them
+    /// are in the event of the manifest.
+    TagsDeleted {
+        /// Where.
+        repository: RepoName,
+        /// The tags.
+        tags: Vec<Tag>,
+        /// What they pointed to.
+        digest: Digest,
+    },
 }
 
 impl EventKind {
@@ -104,7 +114,8 @@ impl EventKind {
             | Self::BlobMounted { repository, .. }
             | Self::BlobDeleted { repository, .. }
             | Self::RepositoryCreated { repository }
-            | Self::RepositoryRemoved { repository } => repository,
+            | Self::RepositoryRemoved { repository }
+            | Self::TagsDeleted { repository, .. } => repository,
         }
     }
 }

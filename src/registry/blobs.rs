@@ -167,6 +167,7 @@ fn mount(
         return Ok(false);
     };
     let repository = repositories::ensure(tx, grant)?;
+    links::fits(tx, repository, digest, blob.size)?;
     links::attach(tx, repository, digest)?;
     let kind = EventKind::BlobMounted {
         repository: grant.name().clone(),

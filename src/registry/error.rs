@@ -9,6 +9,7 @@ use crate::model::digest::Digest;
 use crate::model::manifest::ManifestError;
 use crate::model::names::{RepoName, Tag};
 use crate::store::meta::StoreError;
+use crate::store::meta::rows::Listed;
 
 /// Something that a manifest refers to and that its repository has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,50 @@ pub enum RegistryError {
         said: u64,
         /// What is stored.
         actual: u64,
+    },
+    /// The manifest gives another one another type than it has.
+    #[error("the manifest says that {digest} is {said}, but it is {actual}; build the index again")]
+    ReferenceType {
+        /// The manifest referred to.
+        digest: AnyDigest,
+        /// What the manifest says.
+        said: String,
+        /// What is stored.
+        actual: String,
+    },
+    /// Manifests of the repository that came before the blob give it another size.
+    #[error(
+        "manifests of the repository give {digest} {said} bytes, but it has {actual}; delete them, and push them again as they should be"
+    )]
+    SaidOtherwise {
+        /// The blob.
+        digest: Digest,
+        /// What they say.
+        said: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// An index of the repository that came before the manifest says something else of it.
+    #[error(
+        "the index {index} of the repository says that {digest} is a {} of {} bytes, but it has another type or {size} bytes; delete that index, and build it again", .said.media_type, .said.size
+    )]
+    ListedOtherwise {
+        /// The manifest.
+        digest: Digest,
+        /// The index.
+        index: AnyDigest,
+        /// What the index says.
+        said: Listed,
+        /// The bytes of the manifest.
+        size: u64,
+    },
+    /// The repository has as many tags as it may have.
+    #[error(
+        "the repository has {limit} tags, as many as limits.tags_per_repository permits; delete some first"
+    )]
+    TooManyTags {
+        /// How many that is.
+        limit: u64,
     },
     /// The index nests deeper than is stored.
     #[error("the index nests {0} levels deep; this registry keeps 8")]

@@ -6,6 +6,8 @@
 
 use std::ops::Bound;
 
+use super::disk::DiskChange;
+use super::error::RegistryError;
 use super::usage;
 use crate::model::digest::AnyDigest;
 use crate::model::digest::Digest;
@@ -42,15 +44,22 @@ pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> R
     }
     link.present = true;
     link.hidden = false;
+    link.said = None;
     if link.references == 0 {
         link.zero_since = tx.now().running_s;
         tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
     }
     tx.put(&tables::LINK, (repository.0, &key[..]), &link)?;
-    if !was_present {
-        hold(tx, repository, digest)?;
+    if was_present {
+        return Ok(());
     }
-    Ok(())
+    hold(tx, repository, digest)?;
+    if link.references == 0 {
+        return Ok(());
+    }
+    let mut disk = DiskChange::default();
+    disk.gain_user(tx, digest)?;
+    disk.write(tx)
 }
 
 /// Takes the blob from `repository`. Nothing may refer to it any more.
@@ -71,12 +80,42 @@ pub(super) fn detach(
     Ok(())
 }
 
-/// Counts one more manifest of `repository` that refers to `digest`, which need not be there.
-pub(super) fn reference(tx: &WriteTx<'_>, repository: RepoId, digest: &AnyDigest) -> Result<(), StoreError> {
+/// The size that manifests of `repository` give a blob that is not there.
+pub(super) fn said(tx: &impl Tx, repository: RepoId, digest: &AnyDigest) -> Result<Option<u64>, StoreError> {
+    let link = tx.get(&tables::LINK, (repository.0, &digest.key()[..]))?;
+    Ok(link.and_then(|link| link.said))
+}
+
+/// Refuses a blob that has another size than the manifests say that came before it.
+pub(super) fn fits(
+    tx: &impl Tx,
+    repository: RepoId,
+    digest: &Digest,
+    actual: u64,
+) -> Result<(), RegistryError> {
+    match said(tx, repository, &AnyDigest::from(*digest))? {
+        Some(said) if said != actual => Err(RegistryError::SaidOtherwise { digest: *digest, said, actual }),
+        _ => Ok(()),
+    }
+}
+
+/// Counts one more manifest of `repository` that refers to `digest`, which need not be there and has this size.
+pub(super) fn reference(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    (digest, size): (&AnyDigest, u64),
+    disk: &mut DiskChange,
+) -> Result<(), StoreError> {
     let key = digest.key();
     let mut link = tx.get(&tables::LINK, (repository.0, &key[..]))?.unwrap_or_default();
     if link.present && link.references == 0 {
         tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        if let Some(digest) = digest.known() {
+            disk.gain_user(tx, &digest)?;
+        }
+    }
+    if !link.present {
+        link.said = Some(size);
     }
     link.references += 1;
     tx.put(&tables::LINK, (repository.0, &key[..]), &link)
@@ -87,6 +126,7 @@ pub(super) fn unreference(
     tx: &WriteTx<'_>,
     repository: RepoId,
     digest: &AnyDigest,
+    disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
     let key = digest.key();
     let Some(mut link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else {
@@ -99,6 +139,9 @@ pub(super) fn unreference(
         return Ok(());
     }
     if link.references == 0 && link.present {
+        if let Some(digest) = digest.known() {
+            disk.lose_user(tx, &digest)?;
+        }
         link.zero_since = tx.now().running_s;
         tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
     }

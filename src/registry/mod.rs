@@ -4,6 +4,7 @@
 mod blobs;
 mod catalog;
 mod content;
+mod disk;
 mod error;
 mod events;
 pub mod fsck;
@@ -21,6 +22,7 @@ mod space;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod uploads;
 mod usage;
 
@@ -38,6 +40,7 @@ pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
 pub use manifests::{Condition, ManifestContent, ManifestHead, PutManifest, Stored};
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
+pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Body, BodyPart, ContentRange, Standing};
 
 use crate::auth::{Grant, System};
@@ -67,6 +70,8 @@ pub struct Limits {
     pub upload_idle_s: u64,
     /// Whether what a manifest refers to must be there.
     pub require_references: bool,
+    /// Tags of one repository.
+    pub tags_per_repository: u64,
     /// What must stay free on the disk.
     pub min_free: MinFree,
 }

@@ -10,7 +10,7 @@ use crate::store::meta::ROOT_PROJECT;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Tag, Usage};
+use crate::store::meta::rows::{Disk, Tag, Usage};
 use crate::store::meta::tables;
 
 /// A repository, and what it holds.
@@ -35,6 +35,8 @@ pub struct Totals {
     pub usage: Usage,
     /// Why every change is refused at present.
     pub refusal: Option<String>,
+    /// What lies in the directory of blobs.
+    pub disk: Disk,
     /// Bytes that are free on the disk of the blobs.
     pub free_bytes: u64,
 }
@@ -121,7 +123,8 @@ impl Registry {
         self.meta.get(|tx| {
             let repositories = tx.count(&tables::CATALOG)?;
             let usage = tx.get(&tables::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
-            Ok(Totals { repositories, usage, refusal: refusal.clone(), free_bytes })
+            let disk = tx.get(&tables::DISK, ())?.unwrap_or_default();
+            Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes })
         })
     }
 }

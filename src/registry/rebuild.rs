@@ -9,11 +9,12 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::disk;
 use super::fsck::Progress;
 use super::usage::recompute::Tally;
 use crate::model::digest::Digest;
 use crate::store::blob::{BlobStore, Entry};
-use crate::store::meta::rows::{Blob, BlobState, Usage};
+use crate::store::meta::rows::{Blob, BlobState, Disk, Usage};
 use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, tables};
 
 /// Blobs that are listed of each kind.
@@ -190,6 +191,10 @@ fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
             let mut rows = part.iter();
             rows.try_for_each(|(key, project, count)| tx.put(&tables::PROJECT_BLOB, (key, *project), count))
         }))?;
+    }
+    let disk = disk::count(meta.reader())?;
+    if disk != Disk::default() {
+        runtime.block_on(meta.write(move |tx| tx.put(&tables::DISK, (), &disk)))?;
     }
     for (table, figures) in [(&tables::USAGE_REPOSITORY, repositories), (&tables::USAGE_PROJECT, projects)] {
         runtime.block_on(put_all(meta, table, figures))?;

@@ -70,12 +70,29 @@ impl Registry {
     }
 }
 
+/// Refuses more tags than a repository may have.
+pub(super) fn check_limit(
+    tx: &impl Tx,
+    repository: RepoId,
+    more: u64,
+    limit: u64,
+) -> Result<(), RegistryError> {
+    if more == 0 {
+        return Ok(());
+    }
+    let usage = tx.get(&tables::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    if usage.tags.saturating_add(more) > limit {
+        return Err(RegistryError::TooManyTags { limit });
+    }
+    Ok(())
+}
+
 /// Points a tag to a manifest of the repository that is there.
 pub(super) fn set(
     tx: &WriteTx<'_>,
     repository: RepoId,
     tag: &Tag,
-    digest: Digest,
+    (digest, manifest): (Digest, &rows::Manifest),
     caller: &Caller,
 ) -> Result<(), StoreError> {
     let old = tx.get(&tables::TAG, (repository.0, tag.as_str()))?;
@@ -85,8 +102,14 @@ pub(super) fn set(
         usage::change(tx, repository, |usage| usage.tags += 1)?;
     }
     let sequence = tx.next_sequence();
-    let row =
-        rows::Tag { digest, sequence, pushed_ms: tx.now().wall_ms, by: caller.principal.name().to_owned() };
+    let row = rows::Tag {
+        digest,
+        sequence,
+        pushed_ms: tx.now().wall_ms,
+        by: caller.principal.name().to_owned(),
+        content_bytes: manifest.content_bytes,
+        platform: manifest.platform.clone(),
+    };
     tx.put(&tables::TAG, (repository.0, tag.as_str()), &row)?;
     tx.put(&tables::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
     tx.put(&tables::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;
@@ -125,8 +148,36 @@ pub(super) fn delete(
     Ok(Some(old.digest))
 }
 
-/// The tags that point to a manifest.
-pub(super) fn of(tx: &impl Tx, repository: RepoId, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
+/// Deletes tags that all point to the manifest `digest`, which has more of them or goes with them in the same transaction.
+pub(super) fn delete_all(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    tags: &[Tag],
+    caller: &Caller,
+) -> Result<(), StoreError> {
+    let mut deleted = 0;
+    for tag in tags {
+        let Some(old) = tx.get(&tables::TAG, (repository.0, tag.as_str()))? else { continue };
+        unindex(tx, repository, tag, &old)?;
+        tx.delete(&tables::TAG, (repository.0, tag.as_str()))?;
+        remember(tx, repository, tag, tx.next_sequence(), Some(*digest), None, caller)?;
+        deleted += 1;
+    }
+    if deleted == 0 {
+        return Ok(());
+    }
+    usage::change(tx, repository, |usage| usage.tags -= deleted)?;
+    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())
+}
+
+/// Up to `limit` tags that point to a manifest.
+pub(super) fn of(
+    tx: &impl Tx,
+    repository: RepoId,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<Tag>, StoreError> {
     let key = digest.key();
     let mut tags = Vec::new();
     tx.scan(
@@ -138,7 +189,7 @@ pub(super) fn of(tx: &impl Tx, repository: RepoId, digest: &Digest) -> Result<Ve
                 return ControlFlow::Break(());
             }
             tags.extend(name.parse::<Tag>());
-            ControlFlow::Continue(())
+            if tags.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     )?;
     Ok(tags)

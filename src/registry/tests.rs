@@ -8,6 +8,7 @@ mod leftovers;
 mod model;
 mod rebuilding;
 mod samples;
+mod slices;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ impl Place {
             promise_s: 3600,
             upload_idle_s: self.upload_idle_s,
             require_references: strict,
+            tags_per_repository: 1_000,
             min_free: "0".parse().unwrap(),
         };
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));

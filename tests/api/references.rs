@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use stowage::model::media_type::{
-    DOCKER_FOREIGN_LAYER, OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, OCI_NONDISTRIBUTABLE,
-    OCI_NONDISTRIBUTABLE_GZIP, OCI_NONDISTRIBUTABLE_ZSTD,
+    DOCKER_FOREIGN_LAYER, DOCKER_MANIFEST, OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP,
+    OCI_MANIFEST, OCI_NONDISTRIBUTABLE, OCI_NONDISTRIBUTABLE_GZIP, OCI_NONDISTRIBUTABLE_ZSTD,
 };
 
 use crate::support::content::{
@@ -194,4 +194,111 @@ fn one_blob_may_be_config_and_layers_at_once() {
     client.delete(&format!("/v2/a/blobs/{blob}")).expect_error(405, "DENIED");
     client.delete(&format!("/v2/a/manifests/{digest}")).expect(202);
     client.delete(&format!("/v2/a/blobs/{blob}")).expect(202);
+}
+
+/// What is said of content that is here, as it is and as it is not.
+fn said(descriptor: &Value) -> Vec<Value> {
+    let size = descriptor["size"].as_u64().expect("a size");
+    let sizes = [0, 1, size - 1, size + 1, 50_000_000];
+    sizes.iter().map(|size| with(descriptor, "size", json!(size))).collect()
+}
+
+fn with(value: &Value, key: &str, other: Value) -> Value {
+    let mut value = value.clone();
+    value[key] = other;
+    value
+}
+
+#[test]
+fn what_is_said_of_content_that_is_here_is_true() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let child = push_image(&client, "a", "t", b"layer");
+    let right = descriptor(OCI_MANIFEST, &child);
+    let put = |document: &Value| {
+        let media_type = document["mediaType"].as_str().unwrap().to_owned();
+        put_manifest(&client, "a", "u", &media_type, document.to_string().as_bytes())
+    };
+    let index = |entry: &Value| json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] });
+    let subject = |entry: &Value| with(&index(&right), "subject", entry.clone());
+    let mut wrong = said(&right);
+    wrong.extend([OCI_INDEX, DOCKER_MANIFEST].map(|other| with(&right, "mediaType", json!(other))));
+    for entry in &wrong {
+        for document in [index(entry), subject(entry)] {
+            let message = put(&document).expect_error(400, "MANIFEST_INVALID").message();
+            assert!(message.contains(&sha256(&child)), "{message}");
+        }
+    }
+    put(&index(&right)).expect(201);
+    put(&subject(&right)).expect(201);
+    let layer = descriptor(OCI_LAYER_GZIP, b"layer");
+    for other in said(&layer) {
+        for layers in [json!([other]), json!([layer, other]), json!([other, layer])] {
+            let image = json!({
+                "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(OCI_CONFIG, b"{}"),
+                "layers": layers,
+            });
+            put(&image).expect_error(400, "MANIFEST_INVALID");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_here_is_compared_when_it_comes() {
+    let server = lenient();
+    let client = server.client();
+    let child = image(&[b"layer"]);
+    let put_index = |entry: &Value| {
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], "annotations": { "of": entry.to_string() } });
+        put_manifest(
+            &client,
+            "a",
+            &sha256(index.to_string().as_bytes()),
+            OCI_INDEX,
+            index.to_string().as_bytes(),
+        )
+    };
+    let right = descriptor(OCI_MANIFEST, &child);
+    let wrong = with(&right, "size", json!(3));
+    let index = put_index(&wrong).expect(201).location();
+    put_index(&right).expect_error(400, "MANIFEST_INVALID");
+    let refused = put_manifest(&client, "a", "t", OCI_MANIFEST, &child).expect_error(400, "MANIFEST_INVALID");
+    assert!(refused.message().contains(index.rsplit('/').next().unwrap()), "{}", refused.message());
+    client.delete(&index).expect(202);
+    put_index(&right).expect(201);
+    put_manifest(&client, "a", "t", OCI_MANIFEST, &child).expect(201);
+
+    let layer = descriptor(OCI_LAYER_GZIP, b"foreign");
+    let image_of = |layer: &Value| {
+        json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(OCI_CONFIG, b"{}"), "layers": [layer],
+        })
+    };
+    let put_image = |layer: &Value| {
+        let body = image_of(layer).to_string();
+        put_manifest(&client, "a", &sha256(body.as_bytes()), OCI_MANIFEST, body.as_bytes())
+    };
+    let image = put_image(&with(&layer, "size", json!(3))).expect(201).location();
+    put_image(&layer).expect_error(400, "MANIFEST_INVALID");
+    let path = format!("/v2/a/blobs/uploads/?digest={}", sha256(b"foreign"));
+    client.post(&path, b"foreign").expect_error(409, "SIZE_INVALID");
+    client.delete(&image).expect(202);
+    client.post(&path, b"foreign").expect(201);
+    put_image(&layer).expect(201);
+}
+
+#[test]
+fn a_missing_child_is_named_with_the_repository_that_has_it_and_the_command_that_copies_it() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let child = push_image(&client, "team/source", "t", b"layer");
+    push_blob(&client, "team/target", b"{}");
+    let index = index(&[&child]);
+    let refused = put_manifest(&client, "team/target", "multi", OCI_INDEX, &index);
+    let refused = refused.expect_error(400, "MANIFEST_BLOB_UNKNOWN");
+    assert_eq!(refused.json()["errors"][0]["detail"]["from"], "team/source");
+    let (host, digest) = (server.address, sha256(&child));
+    let places = format!("docker://{host}/team/source@{digest} docker://{host}/team/target@{digest}");
+    let message = refused.message();
+    assert!(message.contains("skopeo copy --all ") && message.ends_with(&places), "{message}");
 }

@@ -45,7 +45,7 @@ fn a_misspelt_key_is_suggested() {
     assert_eq!(fix("listen = []"), "`listen` belongs in [server]");
     assert_eq!(fix("[gc]\npromise = \"6h\""), "it is called [storage.gc]");
     assert_eq!(fix("[log]\ncolour = true"), "the keys of [log] are: access, format, level");
-    assert_eq!(fix("[webhooks]\n"), "the tables are: auth, log, registry, server, storage");
+    assert_eq!(fix("[webhooks]\n"), "the tables are: auth, limits, log, registry, server, storage");
 }
 
 #[test]

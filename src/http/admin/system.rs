@@ -21,6 +21,9 @@ pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse
         "blobs": totals.usage.blobs,
         "size_bytes": totals.usage.bytes + totals.usage.manifest_bytes,
         "changes_refused": totals.refusal,
+        "disk_bytes": totals.disk.bytes,
+        "unused_bytes": totals.disk.unused_bytes,
+        "unused_blobs": totals.disk.unused_blobs,
         "free_bytes": totals.free_bytes,
     });
     // Names and addresses of others are for those who may see users.

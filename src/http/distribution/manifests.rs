@@ -13,18 +13,20 @@ use actix_web::web::Payload;
 use super::{CONTENT_DIGEST, created};
 use crate::app::App;
 use crate::auth::{Delete, Pull, Push};
+use crate::config::Scheme;
 use crate::http::blob_body::HeadBody;
 use crate::http::body;
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
 use crate::http::error::{ApiError, Code};
 use crate::http::manifest_body::ManifestBody;
+use crate::http::origin::{Origin, origin};
 use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::route::{Route, header};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::names::{Reference, Tag};
-use crate::registry::{ManifestHead, PutManifest};
+use crate::registry::{ManifestHead, PutManifest, RegistryError};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -85,7 +87,8 @@ pub(super) async fn put(
         body,
         condition: conditional::condition(&request),
     };
-    let stored = app.registry.put_manifest(permit.grant(), put).await?;
+    let stored = app.registry.put_manifest(permit.grant(), put).await;
+    let stored = stored.map_err(|error| refusal(error, &origin(&request), permit.name()))?;
     let digest = stored.digest.to_string();
     let mut response = created(&format!("/v2/{}/manifests/{digest}", permit.name()), &digest);
     let headers = response.headers_mut();
@@ -109,6 +112,19 @@ pub(super) async fn delete(
     let reference: Reference = route.tail.parse()?;
     app.registry.delete_manifest(permit.grant(), reference).await?;
     Ok(HttpResponse::Accepted().finish())
+}
+
+/// Why a manifest was not stored, with the command that copies what another repository has.
+fn refusal(error: RegistryError, here: &Origin, repository: &str) -> ApiError {
+    let RegistryError::ReferencesMissing(missing) = error else { return error.into() };
+    let insecure = match here.scheme {
+        Scheme::Http => " --src-tls-verify=false --dest-tls-verify=false",
+        Scheme::Https => "",
+    };
+    ApiError::missing(missing, |from, digest| {
+        let place = |name: &str| format!("docker://{}/{name}@{digest}", here.host);
+        Some(format!("skopeo copy --all{insecure} {} {}", place(from), place(repository)))
+    })
 }
 
 fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, ApiError> {

@@ -1,5 +1,6 @@
 //! The JSON document of a manifest, before its media type is settled.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -10,8 +11,9 @@ use serde_json::value::RawValue;
 use super::{MAX_REFERENCES, Manifest, ManifestError, accept};
 use crate::model::annotations::Annotations;
 use crate::model::descriptor::{Descriptor, short};
+use crate::model::digest::AnyDigest;
 use crate::model::json::{Fields, List, at};
-use crate::model::media_type::{ManifestKind, OCI_INDEX, OCI_MANIFEST};
+use crate::model::media_type::{ManifestKind, OCI_INDEX, OCI_MANIFEST, manifest_kind};
 
 /// The keys that are read; `fsLayers` marks docker's schema 1.
 const KEYS: &[&str] = &[
@@ -72,6 +74,8 @@ impl<'a> Document<'a> {
             }
             ManifestKind::Index => (None, Vec::new(), list("manifests", self.manifests)?),
         };
+        let all = config.iter().chain(&layers).chain(&manifests).chain(&self.subject);
+        refuse_contradiction(all)?;
         Ok(Manifest {
             media_type,
             kind,
@@ -108,6 +112,26 @@ impl<'a> Document<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses to say two things of one content: clients believe one or the other.
+fn refuse_contradiction<'d>(descriptors: impl Iterator<Item = &'d Descriptor>) -> Result<(), ManifestError> {
+    let mut seen: HashMap<&AnyDigest, &Descriptor> = HashMap::new();
+    for descriptor in descriptors {
+        let first = *seen.entry(&descriptor.digest).or_insert(descriptor);
+        let digest = &descriptor.digest;
+        if first.size != descriptor.size {
+            let reason = format!("it gives {digest} {} bytes and {} bytes", first.size, descriptor.size);
+            return Err(ManifestError::Invalid { reason });
+        }
+        let kinds = [first, descriptor].map(|one| manifest_kind(&one.media_type));
+        if kinds.iter().all(Option::is_some) && first.media_type != descriptor.media_type {
+            let (one, other) = (&first.media_type, &descriptor.media_type);
+            let reason = format!("it says that {digest} is {one} and that it is {other}");
+            return Err(ManifestError::Invalid { reason });
+        }
+    }
+    Ok(())
 }
 
 /// Where `part`, which is a part of `text`, lies in it.

@@ -122,7 +122,7 @@ fn a_buildkit_cache_index_lists_blobs_and_an_index_its_children() {
         descriptor(OCI_LAYER_GZIP, "layer"),
         descriptor(BUILDKIT_CACHE_CONFIG, "cache"),
         descriptor(DOCKER_MANIFEST, "child"),
-        descriptor(OCI_MANIFEST, "child"),
+        descriptor(DOCKER_MANIFEST, "child"),
     ]);
     let manifest = parse(&with(index(), "manifests", entries)).unwrap();
     assert_eq!(
@@ -133,6 +133,29 @@ fn a_buildkit_cache_index_lists_blobs_and_an_index_its_children() {
         manifest.children().iter().map(|child| child.media_type.as_str()).collect::<Vec<_>>(),
         [DOCKER_MANIFEST]
     );
+}
+
+#[test]
+fn two_things_are_not_said_of_one_content() {
+    let mut longer = descriptor(OCI_LAYER_GZIP, "layer");
+    longer["size"] = json!(6);
+    let mut taller = descriptor(OCI_MANIFEST, "child");
+    taller["size"] = json!(7);
+    for document in [
+        with(image(), "layers", json!([descriptor(OCI_LAYER_GZIP, "layer"), longer])),
+        with(index(), "manifests", json!([descriptor(OCI_MANIFEST, "child"), taller])),
+        with(
+            index(),
+            "manifests",
+            json!([descriptor(OCI_MANIFEST, "child"), descriptor(OCI_INDEX, "child")]),
+        ),
+    ] {
+        let error = parse(&document).unwrap_err().to_string();
+        assert!(error.contains("sha256:"), "{error}");
+    }
+    // What is no manifest may be of two types: an empty configuration is often a layer as well.
+    let layers = json!([descriptor(OCI_LAYER_GZIP, "layer"), descriptor(OCI_EMPTY, "layer")]);
+    assert!(parse(&with(image(), "layers", layers)).is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Blobs: their rows, and the files that the rows promise.
 
 use std::ops::Bound;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -79,7 +80,32 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
         }
         _ => {}
     }
+    let users = users(tx, key)?;
+    if blob.users != users {
+        let text = |users| format!("{users} repositories with a manifest that refers to it");
+        check.inconsistency("blob_users", place, text(users), text(blob.users));
+    }
+    if users == 0 {
+        check.report.checked.unused_blobs += 1;
+        check.report.checked.unused_bytes += blob.size;
+    }
     Ok(())
+}
+
+/// How many repositories hold a blob and have a manifest that refers to it.
+fn users(tx: &ReadTx, key: &[u8]) -> Result<u64, StoreError> {
+    let mut holders = Vec::new();
+    let range = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
+    tx.scan(&tables::BLOB_LINK.keys(), range.0, range.1, |(_, repository), _| {
+        holders.push(repository);
+        ControlFlow::Continue(())
+    })?;
+    let mut users = 0;
+    for repository in holders {
+        let link = tx.get(&tables::LINK, (repository, key))?;
+        users += u64::from(link.is_some_and(|link| link.present && link.references > 0));
+    }
+    Ok(users)
 }
 
 fn free(check: &mut Check<'_>) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows;
+use crate::store::meta::rows::Listed;
 use crate::store::meta::tables;
 
 /// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
@@ -77,7 +78,17 @@ fn held(
             return Ok(());
         }
     };
-    let blobs: Vec<AnyDigest> = manifest.blobs().into_iter().map(|blob| blob.digest).collect();
+    let named = manifest.blobs();
+    let content_bytes = named.iter().fold(body.len() as u64, |sum, blob| sum.saturating_add(blob.size));
+    for blob in &named {
+        let link = tx.get(&tables::LINK, (repository, &blob.digest.key()[..]))?;
+        if let Some(said) = link.and_then(|link| link.said).filter(|said| *said != blob.size) {
+            let digest = &blob.digest;
+            let expected = format!("{} bytes of {digest}", blob.size);
+            check.inconsistency("link_said", place, expected, format!("{said} bytes"));
+        }
+    }
+    let blobs: Vec<AnyDigest> = named.into_iter().map(|blob| blob.digest).collect();
     let children: Vec<AnyDigest> =
         manifest.children().into_iter().map(|child| child.digest.clone()).collect();
     let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
@@ -87,6 +98,8 @@ fn held(
         ("list of blobs", row.blobs == blobs),
         ("list of manifests", row.children == children),
         ("subject", row.subject == subject),
+        // What an index lists may have changed since.
+        ("size of the image", !children.is_empty() || row.content_bytes == content_bytes),
     ] {
         if !same {
             check.inconsistency(
@@ -97,9 +110,12 @@ fn held(
             );
         }
     }
-    for child in &children {
-        if !tx.has(&tables::PARENT, (repository, &child.key()[..], key))? {
-            check.inconsistency("parent", place, format!("a row that it lists {child}"), "no row");
+    for child in manifest.children() {
+        let expected = Listed { media_type: child.media_type.clone(), size: child.size };
+        let row = tx.get(&tables::PARENT, (repository, &child.digest.key()[..], key))?;
+        if row.as_ref() != Some(&expected) {
+            let found = if row.is_none() { "no row" } else { "a row that says something else of it" };
+            check.inconsistency("parent", place, format!("a row that it lists {}", child.digest), found);
         }
     }
     if let Some(subject) = subject {
@@ -186,7 +202,7 @@ fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreErro
 /// That each index has its rows is known, so the others need to be looked for only where there are too many.
 fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), StoreError> {
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    check.rows(&tables::PARENT, |_, _, (repository, _, _), ()| {
+    check.rows(&tables::PARENT, |_, _, (repository, _, _), _| {
         *counts.entry(repository).or_default() += 1;
         Ok(())
     })?;
@@ -196,7 +212,7 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
         let (from, to) =
             (Bound::Included((repository, none, none)), Bound::Excluded((repository + 1, none, none)));
         let mut pages = Pages::new::<(u64, &[u8], &[u8])>(&from, &to);
-        while check.page(&tables::PARENT, &mut pages, |check, tx, (_, child, parent), ()| {
+        while check.page(&tables::PARENT, &mut pages, |check, tx, (_, child, parent), _| {
             let row = tx.get(&tables::MANIFEST, (repository, parent))?;
             if row.is_none_or(|row| row.children.iter().all(|other| other.key() != child)) {
                 let found = format!("a row that it lists {}", Place::digest_text(child));

@@ -22,9 +22,9 @@
 //! | `manifest_row`, `manifest_mark` | inconsistency | a manifest's row and its bytes |
 //! | `manifest_body`, `manifest_holder` | inconsistency | bodies and the repositories that hold them |
 //! | `parent`, `referrer`, `pulls`, `untagged_since` | inconsistency | rows about manifests |
-//! | `tag_by_digest`, `tag_by_sequence` | inconsistency | the indexes over tags |
-//! | `link_references`, `link_flags`, `link_zero` | inconsistency | a link and what refers to it |
-//! | `blob_link`, `blob_free`, `blob_deleting` | inconsistency | a blob and its holders |
+//! | `tag_row`, `tag_by_digest`, `tag_by_sequence` | inconsistency | a tag's row, and the indexes over tags |
+//! | `link_references`, `link_flags`, `link_said`, `link_zero` | inconsistency | a link and what refers to it |
+//! | `blob_link`, `blob_free`, `blob_users`, `blob_deleting` | inconsistency | a blob and its holders |
 //! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot go on |
 //! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
 //!

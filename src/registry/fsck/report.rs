@@ -58,6 +58,10 @@ pub struct Checked {
     pub files: u64,
     /// Files without a row that are too old to belong to a push under way.
     pub orphans: u64,
+    /// Blobs that no manifest refers to.
+    pub unused_blobs: u64,
+    /// Bytes of these.
+    pub unused_bytes: u64,
 }
 
 /// How bad a problem is.

@@ -22,8 +22,22 @@ pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
         if name.parse::<Tag>().is_err() {
             check.damage("tag_name", place, "a tag", format!("`{name}`"));
         }
-        if !tx.has(&tables::MANIFEST, (repository, &key[..]))? {
-            check.damage("tag_target", place, format!("a manifest that the tag {name} points to"), "none");
+        match tx.get(&tables::MANIFEST, (repository, &key[..]))? {
+            None => {
+                check.damage(
+                    "tag_target",
+                    place,
+                    format!("a manifest that the tag {name} points to"),
+                    "none",
+                );
+            }
+            Some(manifest)
+                if (row.content_bytes, &row.platform) != (manifest.content_bytes, &manifest.platform) =>
+            {
+                let expected = format!("size and platform of its manifest at the tag {name}");
+                check.inconsistency("tag_row", place, expected, "others");
+            }
+            Some(_) => {}
         }
         if !tx.has(&tables::TAG_BY_DIGEST, (repository, &key[..], name))? {
             check.inconsistency("tag_by_digest", place, format!("a row for the tag {name}"), "no row");

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
+use crate::registry::disk;
 use crate::registry::usage::recompute::Tally;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Usage;
+use crate::store::meta::rows::{Disk, Usage};
 use crate::store::meta::tables;
 
 /// The stored figures are those of a fresh count.
@@ -41,6 +42,14 @@ pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
         compare(check, Place::STORE, &format!("project {project}: "), &expected, &found);
         Ok(())
     })?;
+    let (expected, found) =
+        (disk::count(meta)?, meta.read(|tx| tx.get(&tables::DISK, ()))?.unwrap_or_default());
+    if expected != found {
+        let text = |disk: Disk| {
+            format!("{} blobs, {} bytes, of them {} unused", disk.blobs, disk.bytes, disk.unused_bytes)
+        };
+        check.inconsistency("usage", Place::STORE, text(expected), text(found));
+    }
     for (project, expected) in projects {
         compare(check, Place::STORE, &format!("project {project}: "), &expected, &Usage::default());
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::auth::{Delete, Grant};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::Reference;
 use crate::model::names::RepoId;
+use crate::model::names::{Reference, Tag};
 use crate::registry::Registry;
+use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
 use crate::registry::events;
 use crate::registry::links;
@@ -24,37 +25,64 @@ use crate::store::meta::tables;
 
 /// Manifests or blobs that one transaction takes from a repository that goes.
 const SLICE: usize = 256;
+/// Tags that go in one transaction with their manifest, and in one event: a tag is about ten rows.
+pub(in crate::registry) const TAGS_AT_ONCE: usize = 256;
 
 impl Registry {
-    /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
+    /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed. Very many tags
+    /// go first, in slices: after a stop in between the manifest has fewer tags, and deleting it again goes on.
     pub async fn delete_manifest(
-        &self,
+        self: &Arc<Self>,
         grant: &Grant<Delete>,
         reference: Reference,
     ) -> Result<(), RegistryError> {
+        let digest = match reference {
+            Reference::Tag(tag) => return self.delete_tag(grant, tag).await,
+            Reference::Digest(digest) => digest,
+        };
+        self.in_slices(grant, move |tx, grant| {
+            let repository = repositories::existing(tx, grant)?;
+            let slice = delete_from(tx, grant, repository, &digest)?;
+            if slice.is_break() {
+                repositories::remove_if_empty(tx, repository)?;
+            }
+            Ok(slice)
+        })
+        .await
+    }
+
+    async fn delete_tag(&self, grant: &Grant<Delete>, tag: Tag) -> Result<(), RegistryError> {
         let grant = grant.carry();
-        self.meta
-            .write_from_reserve(move |tx| match &reference {
-                Reference::Tag(tag) => {
-                    let repository = repositories::existing(tx, &grant)?;
-                    tags::delete(tx, repository, tag, grant.caller())?
-                        .ok_or_else(|| RegistryError::ManifestUnknown(tag.to_string()))?;
-                    events::audit(tx, grant.caller(), "tag.delete", format!("{}:{tag}", grant.name()))?;
-                    Ok(())
-                }
-                Reference::Digest(digest) => delete(tx, &grant, digest),
-            })
-            .await
+        let delete = move |tx: &WriteTx<'_>| {
+            let repository = repositories::existing(tx, &grant)?;
+            tags::delete(tx, repository, &tag, grant.caller())?
+                .ok_or_else(|| RegistryError::ManifestUnknown(tag.to_string()))?;
+            events::audit(tx, grant.caller(), "tag.delete", format!("{}:{tag}", grant.name()))?;
+            Ok(())
+        };
+        self.meta.write_from_reserve(delete).await
     }
 
     /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then its hold
     /// on blobs. A stop in between leaves a smaller repository; deleting it again goes on.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
-        let (registry, grant) = (Arc::clone(self), Arc::new(grant.carry()));
+        self.in_slices(grant, delete_slice).await
+    }
+
+    /// Runs transactions until one breaks, whether or not the client waits for it.
+    async fn in_slices(
+        self: &Arc<Self>,
+        grant: &Grant<Delete>,
+        slice: impl Fn(&WriteTx<'_>, &Grant<Delete>) -> Result<ControlFlow<()>, RegistryError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<(), RegistryError> {
+        let (registry, slice) = (Arc::clone(self), Arc::new((grant.carry(), slice)));
         self.detached(async move {
             loop {
-                let slice = Arc::clone(&grant);
-                if registry.meta.write_from_reserve(move |tx| delete_slice(tx, &slice)).await?.is_break() {
+                let job = Arc::clone(&slice);
+                if registry.meta.write_from_reserve(move |tx| (job.1)(tx, &job.0)).await?.is_break() {
                     return Ok(());
                 }
             }
@@ -68,12 +96,15 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
     let (from, to) = (Bound::Included((repository.0, first)), Bound::Included((repository.0, last)));
     let mut manifests = Vec::new();
-    tx.scan(&tables::MANIFEST, from, to, |(_, key), _| {
+    tx.scan(&tables::MANIFEST.keys(), from, to, |(_, key), _| {
         manifests.extend(Digest::from_key(key));
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for digest in &manifests {
-        delete_from(tx, grant, repository, digest)?;
+        // One that has tags left, and those behind it, are for the next transaction.
+        if delete_from(tx, grant, repository, digest)?.is_continue() || tx.is_full() {
+            break;
+        }
     }
     if !manifests.is_empty() {
         return Ok(ControlFlow::Continue(()));
@@ -94,33 +125,35 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     Ok(ControlFlow::Break(()))
 }
 
-fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
-    let repository = repositories::existing(tx, grant)?;
-    delete_from(tx, grant, repository, digest)?;
-    repositories::remove_if_empty(tx, repository)?;
-    Ok(())
-}
-
-fn delete_from(
+/// Deletes a manifest with its tags, or the first of very many tags.
+pub(in crate::registry) fn delete_from(
     tx: &WriteTx<'_>,
     grant: &Grant<Delete>,
     repository: RepoId,
     digest: &Digest,
-) -> Result<(), RegistryError> {
+) -> Result<ControlFlow<()>, RegistryError> {
     let key = digest.key();
     let row = tx
         .get(&tables::MANIFEST, (repository.0, &key[..]))?
         .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
-    let removed_tags = tags::of(tx, repository, digest)?;
-    for tag in &removed_tags {
-        tags::delete(tx, repository, tag, grant.caller())?;
+    let mut tags = tags::of(tx, repository, digest, TAGS_AT_ONCE + 1)?;
+    let is_last = tags.len() <= TAGS_AT_ONCE;
+    tags.truncate(TAGS_AT_ONCE);
+    tags::delete_all(tx, repository, digest, &tags, grant.caller())?;
+    let name = grant.name().clone();
+    if !is_last {
+        events::record(
+            tx,
+            grant.caller(),
+            EventKind::TagsDeleted { repository: name, tags, digest: *digest },
+        )?;
+        return Ok(ControlFlow::Continue(()));
     }
     drop_rows(tx, repository, digest, &row)?;
-    let kind =
-        EventKind::ManifestDeleted { repository: grant.name().clone(), digest: *digest, tags: removed_tags };
+    let kind = EventKind::ManifestDeleted { repository: name, digest: *digest, tags };
     events::record(tx, grant.caller(), kind)?;
     events::audit(tx, grant.caller(), "manifest.delete", format!("{}@{digest}", grant.name()))?;
-    Ok(())
+    Ok(ControlFlow::Break(()))
 }
 
 /// Removes a manifest's own rows and what it counted. Its tags are gone already.
@@ -131,9 +164,11 @@ fn drop_rows(
     row: &Manifest,
 ) -> Result<(), StoreError> {
     let key = digest.key();
+    let mut disk = DiskChange::default();
     for blob in &row.blobs {
-        links::unreference(tx, repository, blob)?;
+        links::unreference(tx, repository, blob, &mut disk)?;
     }
+    disk.write(tx)?;
     for child in &row.children {
         tx.delete(&tables::PARENT, (repository.0, &child.key()[..], &key[..]))?;
     }

@@ -2,7 +2,11 @@
 
 mod delete;
 mod get;
+mod platform;
 mod put;
+mod references;
 
+#[cfg(test)]
+pub(super) use delete::{TAGS_AT_ONCE, delete_from};
 pub use get::{ManifestContent, ManifestHead};
 pub use put::{Condition, PutManifest, Stored};

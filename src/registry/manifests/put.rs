@@ -6,15 +6,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::platform;
+use super::references;
+use super::references::Referred;
 use crate::auth::{Grant, Push};
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::event::EventKind;
 use crate::model::manifest::Manifest;
+use crate::model::media_type::ManifestKind;
 use crate::model::names::RepoId;
 use crate::model::names::{Reference, Tag};
+use crate::registry::Limits;
 use crate::registry::Registry;
-use crate::registry::blobs;
-use crate::registry::error::{MissingReference, RegistryError};
+use crate::registry::disk::DiskChange;
+use crate::registry::error::RegistryError;
 use crate::registry::events;
 use crate::registry::links;
 use crate::registry::referrers;
@@ -26,12 +31,8 @@ use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
 use crate::store::meta::rows;
+use crate::store::meta::rows::Listed;
 use crate::store::meta::tables;
-
-/// How deep indexes may nest.
-const MAX_NESTING: u8 = 8;
-/// Repositories that are looked at to say where a missing blob is.
-const ELSEWHERE: usize = 16;
 
 /// What a client wants of the tag that it sets (RFC 9110 section 13.1).
 #[derive(Clone, Debug, Default)]
@@ -88,21 +89,53 @@ impl Registry {
         self.check_space()?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
-            let parse = move || prepare(put).map(Arc::new);
+            let (reader, repository) = (Arc::clone(&registry), grant.repository());
+            let parse = move || {
+                let mut prepared = prepare(put)?;
+                prepared.platform = reader.platform(repository, &prepared)?;
+                Ok::<_, RegistryError>(Arc::new(prepared))
+            };
             let prepared = registry.blocking(parse).await??;
             let stored = Stored {
                 digest: prepared.digest,
                 subject: prepared.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             };
             let bytes = prepared.put.body.len();
-            let strict = registry.limits.load().require_references;
+            let limits = **registry.limits.load();
             registry
                 .meta
-                .write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, strict))
+                .write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, &limits))
                 .await?;
             Ok(stored)
         })
         .await
+    }
+}
+
+impl Registry {
+    /// The platform of a manifest that is new in its repository; it may block.
+    fn platform(&self, repository: Option<RepoId>, prepared: &Prepared) -> Result<String, RegistryError> {
+        let Prepared { manifest, digest, put, .. } = prepared;
+        if manifest.kind == ManifestKind::Index {
+            return Ok(platform::of_index(&put.body));
+        }
+        let config = manifest.config.as_ref().filter(|_| platform::is_in_config(manifest));
+        let (Some(config), Some(repository)) = (config.and_then(|config| config.digest.known()), repository)
+        else {
+            return Ok(String::new());
+        };
+        let is_there = self.meta.read_blocking(|tx| {
+            // One that is there keeps its platform.
+            let is_new = !tx.has(&tables::MANIFEST, (repository.0, &digest.key()[..]))?;
+            Ok::<_, StoreError>(is_new && links::visible(tx, repository, &config)?.is_some())
+        })?;
+        let file = if is_there { self.blobs.open(&config).ok().flatten() } else { None };
+        let read = file.filter(|file| file.size() <= platform::MAX_CONFIG).map(|file| {
+            let len = usize::try_from(file.size()).unwrap_or_default();
+            file.read(0, len)
+        });
+        // What cannot be read is for the pull to report.
+        Ok(read.and_then(Result::ok).map(|bytes| platform::of_config(&bytes)).unwrap_or_default())
     }
 }
 
@@ -111,6 +144,7 @@ struct Prepared {
     manifest: Manifest,
     digest: Digest,
     tags: Vec<Tag>,
+    platform: String,
 }
 
 fn prepare(put: PutManifest) -> Result<Prepared, RegistryError> {
@@ -130,17 +164,18 @@ fn prepare(put: PutManifest) -> Result<Prepared, RegistryError> {
     tags.sort();
     tags.dedup();
     let manifest = Manifest::parse(put.content_type.as_deref(), &put.body)?;
-    Ok(Prepared { put, manifest, digest, tags })
+    Ok(Prepared { put, manifest, digest, tags, platform: String::new() })
 }
 
 fn store(
     tx: &WriteTx<'_>,
     grant: &Grant<Push>,
     prepared: &Prepared,
-    strict: bool,
+    limits: &Limits,
 ) -> Result<(), RegistryError> {
     grant.recheck(tx)??;
     let known = tx.get(&tables::REPOSITORY_NAME, grant.name().as_str())?.map(RepoId);
+    let mut new_tags = 0;
     for tag in &prepared.tags {
         let actual = match known {
             Some(repository) => super::get::tagged(tx, repository, tag)?,
@@ -149,12 +184,18 @@ fn store(
         if !prepared.put.condition.holds(actual) {
             return Err(RegistryError::PreconditionFailed { tag: tag.clone(), actual });
         }
+        new_tags += u64::from(actual.is_none());
     }
-    let depth = check_references(tx, grant, known, &prepared.manifest, strict)?;
+    if let Some(repository) = known {
+        tags::check_limit(tx, repository, new_tags, limits.tags_per_repository)?;
+        let (media_type, size) = (&prepared.manifest.media_type, prepared.put.body.len() as u64);
+        references::fits_indexes(tx, repository, &prepared.digest, media_type, size)?;
+    }
+    let referred = references::check(tx, grant, known, &prepared.manifest, limits.require_references)?;
     let repository = repositories::ensure(tx, grant)?;
-    write(tx, repository, prepared, depth)?;
+    let row = write(tx, repository, prepared, referred)?;
     for tag in &prepared.tags {
-        tags::set(tx, repository, tag, prepared.digest, grant.caller())?;
+        tags::set(tx, repository, tag, (prepared.digest, &row), grant.caller())?;
     }
     let kind = EventKind::ManifestPushed {
         repository: grant.name().clone(),
@@ -164,82 +205,6 @@ fn store(
         tags: prepared.tags.clone(),
     };
     Ok(events::record(tx, grant.caller(), kind)?)
-}
-
-/// Checks what the manifest refers to and returns how deep it nests. Nothing is written before this has passed.
-fn check_references(
-    tx: &WriteTx<'_>,
-    grant: &Grant<Push>,
-    repository: Option<RepoId>,
-    manifest: &Manifest,
-    strict: bool,
-) -> Result<u8, RegistryError> {
-    let mut missing = Vec::new();
-    for blob in manifest.blobs() {
-        let held = match (repository, blob.digest.known()) {
-            (Some(repository), Some(digest)) => links::visible(tx, repository, &digest)?,
-            _ => None,
-        };
-        match held {
-            Some((_, row)) if row.size != blob.size => {
-                return Err(RegistryError::ReferenceSize {
-                    digest: blob.digest,
-                    said: blob.size,
-                    actual: row.size,
-                });
-            }
-            None if strict && blob.required => {
-                missing.push(missing_blob(tx, grant, blob.digest)?);
-            }
-            Some(_) | None => {}
-        }
-    }
-    let mut depth = 0;
-    for child in manifest.children() {
-        let key = child.digest.key();
-        let row = match repository {
-            Some(repository) => {
-                tx.get(&tables::MANIFEST, (repository.0, &key[..]))?.filter(|row| !row.corrupt)
-            }
-            None => None,
-        };
-        match row {
-            Some(row) => depth = depth.max(row.depth + 1),
-            None if strict => {
-                missing.push(MissingReference {
-                    digest: child.digest.clone(),
-                    manifest: true,
-                    elsewhere: None,
-                });
-            }
-            None => depth = depth.max(1),
-        }
-    }
-    if !missing.is_empty() {
-        return Err(RegistryError::ReferencesMissing(missing));
-    }
-    if depth > MAX_NESTING {
-        return Err(RegistryError::TooDeep(depth));
-    }
-    Ok(depth)
-}
-
-fn missing_blob(
-    tx: &WriteTx<'_>,
-    grant: &Grant<Push>,
-    digest: AnyDigest,
-) -> Result<MissingReference, RegistryError> {
-    let mut elsewhere = None;
-    if let Some(known) = digest.known() {
-        let sight = grant.sight(tx.latest_ms(), tx)?;
-        for name in blobs::holders(tx, &known, ELSEWHERE)? {
-            if name != grant.name().as_str() && sight.sees(&name) {
-                elsewhere = Some(name);
-                break;
-            }
-        }
-    }
-    Ok(MissingReference { digest, manifest: false, elsewhere })
 }
 
 /// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are whole again.
@@ -261,19 +226,25 @@ fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
 
 /// Writes the manifest's rows. A manifest that is there already keeps its counts; its body is written again where the
 /// stored bytes differ, which heals damage.
-fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -> Result<(), StoreError> {
+fn write(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    prepared: &Prepared,
+    referred: Referred,
+) -> Result<rows::Manifest, StoreError> {
     let Prepared { put, manifest, digest, .. } = prepared;
     let key = digest.key();
     let old = tx.get(&tables::MANIFEST, (repository.0, &key[..]))?;
-    let blobs: Vec<AnyDigest> = manifest.blobs().into_iter().map(|blob| blob.digest).collect();
-    let children: Vec<AnyDigest> =
-        manifest.children().into_iter().map(|child| child.digest.clone()).collect();
+    let (blobs, children) = (manifest.blobs(), manifest.children());
     if old.is_none() {
+        let mut disk = DiskChange::default();
         for blob in &blobs {
-            links::reference(tx, repository, blob)?;
+            links::reference(tx, repository, (&blob.digest, blob.size), &mut disk)?;
         }
+        disk.write(tx)?;
         for child in &children {
-            tx.put(&tables::PARENT, (repository.0, &child.key()[..], &key[..]), &())?;
+            let listed = Listed { media_type: child.media_type.clone(), size: child.size };
+            tx.put(&tables::PARENT, (repository.0, &child.digest.key()[..], &key[..]), &listed)?;
         }
         tx.put(&tables::MANIFEST_REPO, (&key[..], repository.0), &())?;
         let size = put.body.len() as u64;
@@ -288,8 +259,8 @@ fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -
         tx.put(&tables::CATALOG, name.as_str(), &())?;
     }
     if let Some(subject) = &manifest.subject {
-        let referrer = referrers::row_of(manifest, &put.body);
-        tx.put(&tables::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &referrer)?;
+        let row = referrers::row_of(manifest, &put.body);
+        tx.put(&tables::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &row)?;
     }
     let stored = tx.get(&tables::MANIFEST_BODY, &key[..])?;
     if stored.is_none_or(|stored| stored.0 != put.body) {
@@ -297,18 +268,27 @@ fn write(tx: &WriteTx<'_>, repository: RepoId, prepared: &Prepared, depth: u8) -
         clear_marks(tx, digest)?;
     }
     let sequence = tx.next_sequence();
+    let size = put.body.len() as u64;
+    // Tags repeat them, so they stay as they were first.
+    let (content_bytes, platform) = match &old {
+        Some(old) => (old.content_bytes, old.platform.clone()),
+        None => (size.saturating_add(referred.bytes), prepared.platform.clone()),
+    };
     let row = rows::Manifest {
         media_type: manifest.media_type.clone(),
-        size: put.body.len() as u64,
-        depth,
-        blobs,
-        children,
+        size,
+        depth: referred.depth,
+        blobs: blobs.into_iter().map(|blob| blob.digest).collect(),
+        children: children.into_iter().map(|child| child.digest.clone()).collect(),
         subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
         sequence,
         pushed_ms: tx.now().wall_ms,
         untagged_since: old.map_or(Some(tx.now().running_s), |old| old.untagged_since),
         corrupt: false,
+        content_bytes,
+        platform,
     };
     tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)?;
-    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &sequence)
+    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &sequence)?;
+    Ok(row)
 }

@@ -9,6 +9,7 @@ use crate::model::event::EventKind;
 use crate::model::names::RepoName;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
+use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
 use crate::registry::events;
 use crate::registry::links;
@@ -58,6 +59,7 @@ impl Registry {
 
 fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), RegistryError> {
     let repository = repositories::ensure(tx, grant)?;
+    links::fits(tx, repository, &sealed.digest, sealed.size)?;
     let key = sealed.digest.key();
     let old = tx.get(&tables::BLOB, &key[..])?;
     let blob = Blob {
@@ -66,9 +68,15 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
         generation: old.as_ref().map_or(1, |old| old.generation + 1),
         verified: sealed.stamp,
         stored_ms: tx.now().wall_ms,
-        free_since: old.and_then(|old| old.free_since),
+        free_since: old.as_ref().and_then(|old| old.free_since),
+        users: old.as_ref().map_or(0, |old| old.users),
     };
     tx.put(&tables::BLOB, &key[..], &blob)?;
+    if old.is_none() {
+        let mut disk = DiskChange::default();
+        disk.stored(sealed.size);
+        disk.write(tx)?;
+    }
     links::attach(tx, repository, &sealed.digest)?;
     if sealed.row {
         tx.delete(&tables::UPLOAD, &sealed.id.bytes()[..])?;

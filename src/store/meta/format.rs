@@ -16,7 +16,7 @@ use super::tx::{ReadTx, Tx as _, WriteTx};
 use crate::model::time::Now;
 
 /// The number of the layout that this program writes.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 /// The id of the root project, which has the path "".
 pub const ROOT_PROJECT: u64 = 1;
 

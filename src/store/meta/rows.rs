@@ -98,6 +98,21 @@ pub struct Blob {
     pub stored_ms: u64,
     /// Running second since which no repository holds it; `None` while one does.
     pub free_since: Option<u64>,
+    /// Repositories that hold it and have a manifest that refers to it.
+    pub users: u64,
+}
+
+/// What lies in the directory of blobs, as the rows of blobs have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes of these blobs.
+    pub bytes: u64,
+    /// Blobs that no manifest refers to.
+    pub unused_blobs: u64,
+    /// Bytes of these blobs.
+    pub unused_bytes: u64,
 }
 
 /// What binds a blob to a repository.
@@ -114,6 +129,17 @@ pub struct Link {
     /// Running second at which `references` fell to 0, or at which its existence was promised last;
     /// only meaningful while `references` is 0.
     pub zero_since: u64,
+    /// While it is not present: the size that the manifests give it.
+    pub said: Option<u64>,
+}
+
+/// What an index says of a manifest that it lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its type.
+    pub media_type: String,
+    /// Its bytes.
+    pub size: u64,
 }
 
 /// A manifest in a repository.
@@ -139,6 +165,10 @@ pub struct Manifest {
     pub untagged_since: Option<u64>,
     /// The stored bytes did not hash to the digest. It answers as if absent until a push heals it.
     pub corrupt: bool,
+    /// Bytes of the image: those of the body and of all that it refers to, as its first push found them.
+    pub content_bytes: u64,
+    /// For people: `linux/amd64`, several of an index; empty where nothing tells.
+    pub platform: String,
 }
 
 /// How often a manifest was pulled.
@@ -190,6 +220,10 @@ pub struct Tag {
     pub pushed_ms: u64,
     /// Who set it.
     pub by: String,
+    /// `content_bytes` of the manifest: a list of tags reads no manifests.
+    pub content_bytes: u64,
+    /// `platform` of the manifest.
+    pub platform: String,
 }
 
 /// One change of a tag.
@@ -331,7 +365,9 @@ impl Record for Clock {}
 impl Record for Project {}
 impl Record for Repository {}
 impl Record for Blob {}
+impl Record for Disk {}
 impl Record for Link {}
+impl Record for Listed {}
 impl Record for Manifest {}
 impl Record for Pulls {}
 impl Record for Referrer {}

@@ -5,8 +5,8 @@
 //! [`model::names`](crate::model::names). `docs/storage.md` explains how the tables belong together.
 
 use super::rows::{
-    AuditEntry, Blob, Clock, Format, Link, Manifest, OutboxEntry, Project, Pulls, Referrer, Refresh,
-    Repository, Tag, TagChange, Token, Upload, Usage, User,
+    AuditEntry, Blob, Clock, Disk, Format, Link, Listed, Manifest, OutboxEntry, Project, Pulls, Referrer,
+    Refresh, Repository, Tag, TagChange, Token, Upload, Usage, User,
 };
 use super::table::{Raw, Table};
 
@@ -52,8 +52,8 @@ pub const MANIFEST_BODY: Table<DigestKey, Raw> = Table::new("manifest_body");
 pub const MANIFEST_REPO: Table<(DigestKey, RepoKey), ()> = Table::new("manifest_repo");
 /// (repository, digest) -> how often and when a manifest was pulled last.
 pub const PULLS: Table<(RepoKey, DigestKey), Pulls> = Table::new("pulls");
-/// (repository, child, parent) -> (): an index and the manifests it lists.
-pub const PARENT: Table<(RepoKey, DigestKey, DigestKey), ()> = Table::new("parent");
+/// (repository, child, parent) -> what an index says of a manifest that it lists.
+pub const PARENT: Table<(RepoKey, DigestKey, DigestKey), Listed> = Table::new("parent");
 /// (repository, subject, referrer) -> what a list of referrers needs beside the body.
 pub const REFERRER: Table<(RepoKey, DigestKey, DigestKey), Referrer> = Table::new("referrer");
 /// repository -> sequence of its last change: work for the collector.
@@ -72,6 +72,8 @@ pub const TAG_HISTORY: Table<(RepoKey, &'static str, u64), TagChange> = Table::n
 pub const USAGE_REPOSITORY: Table<RepoKey, Usage> = Table::new("usage_repository");
 /// project -> what it and the projects below it hold.
 pub const USAGE_PROJECT: Table<u64, Usage> = Table::new("usage_project");
+/// `()` -> what lies in the directory of blobs, and what of it nothing uses.
+pub const DISK: Table<(), Disk> = Table::new("disk");
 /// (digest, project) -> in how many repositories of the project a blob is.
 pub const PROJECT_BLOB: Table<(DigestKey, u64), u64> = Table::new("project_blob");
 
@@ -107,7 +109,7 @@ macro_rules! every_table {
         $each! {
             FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
             BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
-            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT PROJECT_BLOB UPLOAD USER
+            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD USER
             USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX OUTBOX_CURSOR AUDIT
         }
     };

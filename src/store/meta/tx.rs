@@ -18,6 +18,9 @@ use super::table::{Raw, Row, Table};
 use super::tables;
 use crate::model::time::Now;
 
+/// Rows that a transaction writes before it is committed.
+pub(super) const MAX_ROWS: u64 = 10_000;
+
 /// What can be read, in a snapshot as in a write transaction.
 pub trait Tx {
     /// The row at `key`.
@@ -265,6 +268,11 @@ impl<'t> WriteTx<'t> {
         let open = self.tables.open(self.inner, table);
         let result = open.and_then(|open| open.borrow_mut().delete(K::as_bytes(&key).as_ref()));
         self.note(result)
+    }
+
+    /// Whether the transaction has as many rows as one should have: who has more to do goes on in the next one.
+    pub const fn is_full(&self) -> bool {
+        self.changes.get() >= MAX_ROWS
     }
 
     /// How many rows the batch has written so far.

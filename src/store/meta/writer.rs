@@ -27,7 +27,6 @@ use crate::store::blob::Shard;
 
 const MAX_JOBS: usize = 1024;
 const MAX_BYTES: usize = 16 << 20;
-const MAX_ROWS: u64 = 10_000;
 /// Up to this size of the file every commit saves what a quick start after a crash needs.
 const ALWAYS_QUICK_REPAIR: u64 = 256 << 20;
 const QUICK_REPAIR_EVERY: Duration = Duration::from_secs(5);
@@ -353,7 +352,7 @@ impl Writer {
             for (index, job) in jobs.iter_mut().enumerate() {
                 run_job(&tx, index, job.as_mut())?;
                 ran = index + 1;
-                if tx.changes() >= MAX_ROWS {
+                if tx.is_full() {
                     break;
                 }
             }

@@ -4,8 +4,8 @@ use super::*;
 use crate::model::digest::AnyDigest;
 use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::rows::{
-    AuditEntry, Blob, BlobState, Link, Manifest, Project, Pulls, Referrer, Repository, Tag, Upload, Usage,
-    User,
+    AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Referrer, Repository, Tag, Upload,
+    Usage, User,
 };
 use crate::store::meta::{Raw, StoreError};
 
@@ -132,6 +132,10 @@ fn damage_to_blobs_is_found() {
     ]);
 }
 
+fn listed() -> Listed {
+    Listed { media_type: crate::model::media_type::OCI_MANIFEST.to_owned(), size: 1 }
+}
+
 #[test]
 fn damage_to_links_is_found() {
     assert_found(&[
@@ -144,6 +148,7 @@ fn damage_to_links_is_found() {
         }),
         ("blob_link", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.present = false)),
         ("link_flags", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.hidden = true)),
+        ("link_said", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.said = Some(1_000_000))),
         ("link_flags", |tx, sample, id| {
             tx.put(&tables::LINK, (id, &sample.absent.key()[..]), &Link::default())
         }),
@@ -223,10 +228,13 @@ fn damage_to_manifests_is_found() {
             delete(tx.delete(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..])))
         }),
         ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &())
+            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..]), &listed())
         }),
         ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &())
+            tx.put(&tables::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &listed())
+        }),
+        ("parent", |tx, sample, id| {
+            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &listed())
         }),
         ("referrer", |tx, sample, id| {
             delete(tx.delete(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..])))

@@ -32,8 +32,12 @@ use super::tables;
 const FORMAT: u32 = 1;
 
 /// Tables whose rows are counted again from the others.
-const COUNTED: [&str; 3] =
-    [tables::USAGE_REPOSITORY.name(), tables::USAGE_PROJECT.name(), tables::PROJECT_BLOB.name()];
+const COUNTED: [&str; 4] = [
+    tables::USAGE_REPOSITORY.name(),
+    tables::USAGE_PROJECT.name(),
+    tables::PROJECT_BLOB.name(),
+    tables::DISK.name(),
+];
 
 /// What a dump says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,6 +49,8 @@ fn a_damaged_row_is_told_from_a_whole_one_and_does_not_end_the_reading() {
         sequence: 1,
         pushed_ms: 0,
         by: "somebody".to_owned(),
+        content_bytes: 0,
+        platform: String::new(),
     };
     let written = store.runtime.block_on(meta.write(move |tx| {
         tx.put(&tables::TAG, (1, "a"), &row)?;

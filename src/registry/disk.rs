@@ -1,0 +1,90 @@
+//! What lies in the directory of blobs, and what of it nothing uses: kept with every change and never found by a scan.
+
+use crate::model::digest::Digest;
+use crate::store::meta::Reader;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::Disk;
+use crate::store::meta::{Pages, tables};
+
+/// What one change adds to the figures and takes from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct DiskChange {
+    blobs: i64,
+    bytes: i64,
+    unused_blobs: i64,
+    unused_bytes: i64,
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+impl DiskChange {
+    /// A blob that was not there before; nothing uses it yet.
+    pub(super) fn stored(&mut self, bytes: u64) {
+        self.blobs += 1;
+        self.bytes += signed(bytes);
+        self.unused_blobs += 1;
+        self.unused_bytes += signed(bytes);
+    }
+
+    /// A manifest of one more repository refers to the blob.
+    pub(super) fn gain_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
+        let key = digest.key();
+        let mut blob =
+            tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+        if blob.users == 0 {
+            self.unused_blobs -= 1;
+            self.unused_bytes -= signed(blob.size);
+        }
+        blob.users += 1;
+        tx.put(&tables::BLOB, &key[..], &blob)
+    }
+
+    /// No manifest of one of these repositories refers to it any more.
+    pub(super) fn lose_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
+        let key = digest.key();
+        let mut blob =
+            tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+        blob.users = blob.users.checked_sub(1).ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+        if blob.users == 0 {
+            self.unused_blobs += 1;
+            self.unused_bytes += signed(blob.size);
+        }
+        tx.put(&tables::BLOB, &key[..], &blob)
+    }
+
+    /// Writes the figures.
+    pub(super) fn write(self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+        if self == Self::default() {
+            return Ok(());
+        }
+        let disk = tx.get(&tables::DISK, ())?.unwrap_or_default();
+        let disk = Disk {
+            blobs: disk.blobs.saturating_add_signed(self.blobs),
+            bytes: disk.bytes.saturating_add_signed(self.bytes),
+            unused_blobs: disk.unused_blobs.saturating_add_signed(self.unused_blobs),
+            unused_bytes: disk.unused_bytes.saturating_add_signed(self.unused_bytes),
+        };
+        tx.put(&tables::DISK, (), &disk)
+    }
+}
+
+/// The figures from scratch, as the rows of blobs have them: for checks and rebuilds.
+pub(super) fn count(meta: Reader<'_>) -> Result<Disk, StoreError> {
+    let mut disk = Disk::default();
+    meta.sweep(&tables::BLOB, Pages::all(), |_, _, row| {
+        // A damaged row is reported with its table.
+        let Some(row) = row else { return Ok(()) };
+        disk.blobs += 1;
+        disk.bytes += row.size;
+        if row.users == 0 {
+            disk.unused_blobs += 1;
+            disk.unused_bytes += row.size;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(disk)
+}

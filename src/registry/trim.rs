@@ -1,0 +1,108 @@
+//! Rows that only tell of the past: those that are too many or tell of what is gone are removed, some at a time.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use super::Registry;
+use super::error::RegistryError;
+use crate::auth::{Grant, System};
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::WriteTx;
+use crate::store::meta::tables;
+
+/// Entries of the audit log that are kept.
+pub const AUDIT_ENTRIES: u64 = 100_000;
+/// Rows that one transaction removes.
+const SLICE: usize = 1_000;
+/// Repositories with a history of tags that are looked at in one snapshot.
+const LOOKED_AT_ONCE: usize = 500;
+
+impl Registry {
+    /// Removes the oldest entries of the audit log beyond [`AUDIT_ENTRIES`], and the history of the tags of repositories
+    /// that are gone. How many rows that were.
+    pub async fn trim(&self, _grant: &Grant<System>) -> Result<u64, RegistryError> {
+        Ok(self.trim_audit(AUDIT_ENTRIES).await? + self.trim_histories().await?)
+    }
+
+    /// Removes the oldest entries of the audit log until `kept` are left.
+    pub(super) async fn trim_audit(&self, kept: u64) -> Result<u64, RegistryError> {
+        let mut removed = 0;
+        loop {
+            let more = self.meta.get(|tx| tx.count(&tables::AUDIT))?.saturating_sub(kept);
+            if more == 0 {
+                return Ok(removed);
+            }
+            let slice = usize::try_from(more).unwrap_or(usize::MAX).min(SLICE);
+            removed += self.meta.write_from_reserve(move |tx| oldest_audit(tx, slice)).await?;
+        }
+    }
+
+    async fn trim_histories(&self) -> Result<u64, RegistryError> {
+        let (mut removed, mut from) = (0, Some(0));
+        while let Some(first) = from {
+            let gone;
+            (gone, from) = self.meta.scan(move |tx| gone_repositories(tx, first)).await?;
+            for repository in gone {
+                loop {
+                    let slice = self.meta.write_from_reserve(move |tx| history(tx, repository)).await?;
+                    removed += slice;
+                    if slice < SLICE as u64 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
+    let mut oldest = Vec::new();
+    tx.scan(&tables::AUDIT.keys(), Bound::Unbounded, Bound::Unbounded, |sequence, _| {
+        oldest.push(sequence);
+        if oldest.len() < slice { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for sequence in &oldest {
+        tx.delete(&tables::AUDIT, *sequence)?;
+    }
+    Ok(oldest.len() as u64)
+}
+
+/// Repositories from this number on that are gone but for the history of their tags, found by a jump from each history
+/// to the next, and where to go on.
+fn gone_repositories(tx: &ReadTx, first: u64) -> Result<(BTreeSet<u64>, Option<u64>), StoreError> {
+    let (mut gone, mut from) = (BTreeSet::new(), Some(first));
+    for _ in 0..LOOKED_AT_ONCE {
+        let Some(first) = from else { break };
+        from = None;
+        let mut found = None;
+        let range = (Bound::Included((first, "", 0)), Bound::Unbounded);
+        tx.scan(&tables::TAG_HISTORY.keys(), range.0, range.1, |(repository, ..), _| {
+            found = Some(repository);
+            ControlFlow::Break(())
+        })?;
+        if let Some(repository) = found {
+            from = repository.checked_add(1);
+            if !tx.has(&tables::REPOSITORY, repository)? {
+                gone.insert(repository);
+            }
+        }
+    }
+    Ok((gone, from))
+}
+
+fn history(tx: &WriteTx<'_>, repository: u64) -> Result<u64, StoreError> {
+    let mut changes = Vec::new();
+    let range = (Bound::Included((repository, "", 0)), Bound::Excluded((repository + 1, "", 0)));
+    tx.scan(&tables::TAG_HISTORY.keys(), range.0, range.1, |(_, tag, sequence), _| {
+        changes.push((tag.to_owned(), sequence));
+        if changes.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for (tag, sequence) in &changes {
+        tx.delete(&tables::TAG_HISTORY, (repository, tag.as_str(), *sequence))?;
+    }
+    Ok(changes.len() as u64)
+}
