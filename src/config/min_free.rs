@@ -18,10 +18,16 @@ enum Amount {
     Percent(u8),
 }
 
-/// The text is neither a size nor a percentage.
+/// The text says no share of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither a size like `10GiB` nor a percentage from `0%` to `99%`")]
-pub struct MinFreeError(String);
+pub enum MinFreeError {
+    /// Neither a size nor a percentage.
+    #[error("`{0}` is neither a size like `10GiB` nor a percentage from `0%` to `99%`")]
+    Malformed(String),
+    /// A number, which may be meant as either: few want to keep five bytes free.
+    #[error("`{0}` has no unit: write `{0}%` or `{0}GiB`")]
+    NoUnit(String),
+}
 
 impl MinFree {
     /// Bytes that must stay free on a disk of `total` bytes.
@@ -43,12 +49,17 @@ impl FromStr for MinFree {
     type Err = MinFreeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || MinFreeError(text.to_owned());
+        let error = || MinFreeError::Malformed(text.to_owned());
         match text.strip_suffix('%') {
             Some(number) if number.len() <= 2 && number.bytes().all(|byte| byte.is_ascii_digit()) => {
                 number.parse().map(Self::percent).map_err(|_| error())
             }
             Some(_) => Err(error()),
+            None if text.trim().bytes().all(|byte| byte.is_ascii_digit())
+                && text.contains(|c: char| c > '0') =>
+            {
+                Err(MinFreeError::NoUnit(text.trim().to_owned()))
+            }
             None => text.parse().map(|size| Self(Amount::Size(size))).map_err(|_| error()),
         }
     }
@@ -95,6 +106,17 @@ mod tests {
             let error = text.parse::<MinFree>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{text}` is neither")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_number_needs_a_unit_but_for_nothing() {
+        for text in ["5", " 5", "05", "1073741824"] {
+            let error = text.parse::<MinFree>().unwrap_err().to_string();
+            let number = text.trim();
+            assert_eq!(error, format!("`{number}` has no unit: write `{number}%` or `{number}GiB`"));
+        }
+        assert_eq!("0".parse::<MinFree>().unwrap().of(1 << 40), 0);
+        assert_eq!("5B".parse::<MinFree>().unwrap().of(1 << 40), 5);
     }
 
     #[test]
