@@ -1,12 +1,12 @@
 //! The admin socket: a Unix socket that serves the admin API to whoever may open its file.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix_web::App as WebApp;
 use actix_web::HttpServer;
@@ -26,6 +26,8 @@ use crate::http::admin::LocalPeer;
 const BACKLOG: i32 = 64;
 /// Where the names of local users are.
 const PASSWD: &str = "/etc/passwd";
+/// How long the name of a local user is taken as it was.
+const NAME_FOR: Duration = Duration::from_mins(1);
 
 /// Why the admin socket could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +144,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         return Ok(());
     }
-    match connect_socket(path) {
+    match UnixStream::connect(path) {
         Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(at(path))
@@ -151,32 +153,8 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Connects to the socket at `path`, however long that is.
-pub fn connect_socket(path: &Path) -> io::Result<UnixStream> {
-    let (_directory, address) = address(path)?;
-    let flags = SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &address)?;
-    Ok(UnixStream::from(socket))
-}
-
-/// The address of a socket. The kernel takes 107 bytes: a longer path is named through its directory, which has to stay
-/// open meanwhile.
-fn address(path: &Path) -> io::Result<(Option<File>, SocketAddrUnix)> {
-    if let Ok(address) = SocketAddrUnix::new(path) {
-        return Ok((None, address));
-    }
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let directory = File::open(directory)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
-    let address = SocketAddrUnix::new(&short)?;
-    Ok((Some(directory), address))
-}
-
 fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
-    let (_directory, address) = address(path)?;
+    let address = SocketAddrUnix::new(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::bind(&socket, &address)?;
@@ -190,11 +168,24 @@ fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<Connection>() else { return };
     match stream.peer_cred() {
         Ok(peer) => {
-            extensions.insert(LocalPeer::new(&user_name(peer.uid())));
+            extensions.insert(LocalPeer::new(&known_user_name(peer.uid())));
         }
         // Without a name the connection has no rights.
         Err(error) => tracing::warn!(%error, "the user at the admin socket is not known"),
     }
+}
+
+/// The same as [`user_name`], which reads a file, asked at most once in a while for each user.
+fn known_user_name(uid: u32) -> String {
+    static NAMES: Mutex<Vec<(u32, Instant, String)>> = Mutex::new(Vec::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    names.retain(|(_, asked, _)| asked.elapsed() < NAME_FOR);
+    if let Some((_, _, name)) = names.iter().find(|(known, _, _)| *known == uid) {
+        return name.clone();
+    }
+    let name = user_name(uid);
+    names.push((uid, Instant::now(), name.clone()));
+    name
 }
 
 /// The name of a local user, or the number where the system's list has none.
@@ -244,5 +235,11 @@ mod tests {
     fn local_users_are_named() {
         assert_eq!(user_name(0), "root");
         assert_eq!(user_name(4_000_000_001), "4000000001");
+        for _ in 0..2 {
+            assert_eq!(
+                (known_user_name(0).as_str(), known_user_name(4_000_000_001).as_str()),
+                ("root", "4000000001")
+            );
+        }
     }
 }
