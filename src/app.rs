@@ -1,6 +1,5 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
-mod directories;
 mod dumps;
 mod jobs;
 mod open;
@@ -84,6 +83,17 @@ impl App {
         self.auth.reconfigure(config);
         self.dumps.set(config.storage.dumps.clone());
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
+    }
+
+    /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a change that
+    /// took somebody's sign-in away.
+    pub fn end_uploads_without_owner(&self) {
+        let (registry, grant) = (Arc::clone(&self.registry), self.auth.system("uploads"));
+        self.registry.spawn(async move {
+            if let Err(error) = registry.end_uploads_without_owner(&grant).await {
+                tracing::warn!(%error, "uploads of a user or token that may not sign in any more could not be ended");
+            }
+        });
     }
 
     /// The admin that was made at this start, told once.
@@ -170,7 +180,7 @@ pub fn probe(data_dir: &Path, on_repair: OnRepair) -> Result<(), OpenError> {
 
 /// Whether the last server left the data directory in order.
 pub fn was_clean(data_dir: &Path) -> bool {
-    directories::was_clean(data_dir)
+    open::was_clean(data_dir)
 }
 
 /// The settings of the registry as its limits.

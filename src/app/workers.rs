@@ -12,6 +12,7 @@ use crate::store::give_unused_memory_back;
 
 const STORE_PULLS_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_UPLOADS_EVERY: Duration = Duration::from_mins(1);
+const SAMPLE_SPACE_EVERY: Duration = Duration::from_secs(1);
 const GIVE_MEMORY_BACK_EVERY: Duration = Duration::from_secs(10);
 const REPORT_LIMITS_EVERY: Duration = Duration::from_mins(1);
 /// Lines about limits in one report; the rest is counted.
@@ -22,9 +23,18 @@ const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 pub(super) fn start(app: &Arc<App>) {
     app.registry.spawn(store_pulls(Arc::downgrade(app)));
     every(app, EXPIRE_UPLOADS_EVERY, |app| async move {
-        if let Err(error) = app.registry.expire_uploads(&app.auth.system("uploads")).await {
-            tracing::warn!(%error, "idle uploads could not be ended");
+        let grant = app.auth.system("uploads");
+        let ended = match app.registry.expire_uploads(&grant).await {
+            Ok(_) => app.registry.end_uploads_without_owner(&grant).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "uploads that nobody goes on with could not be ended");
         }
+    });
+    app.registry.spawn(sweep_uploads(Arc::downgrade(app)));
+    every(app, SAMPLE_SPACE_EVERY, |app| async move {
+        app.registry.sample_space(&app.auth.system("space")).await;
     });
     app.registry.spawn(dumps::run(Arc::downgrade(app)));
     every(app, REPORT_LIMITS_EVERY, |app| async move { report_limits(&app.ledger.report()) });
@@ -67,6 +77,19 @@ async fn store_pulls(weak: Weak<App>) {
             // They are many as long as they cannot be written.
             tokio::time::sleep(STORE_PULLS_EVERY).await;
         }
+    }
+}
+
+/// Removes what the uploads of the last run left, once. It holds the registry and not the app, which may be closed
+/// meanwhile.
+async fn sweep_uploads(weak: Weak<App>) {
+    let Some((registry, grant)) =
+        weak.upgrade().map(|app| (Arc::clone(&app.registry), app.auth.system("start")))
+    else {
+        return;
+    };
+    if let Err(error) = registry.sweep_uploads(&grant).await {
+        tracing::warn!(%error, "leftovers of uploads could not be removed; the next start tries again");
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
+use crate::model::units::human_size;
 
 /// The version of the documents that `--json` prints; fields are added, never renamed.
 const SCHEMA: &str = "stowage.cli/v1";
@@ -131,22 +132,7 @@ fn failure_document(command: &str, failure: &Failure) -> Value {
 
 /// A size as people read it: `412 GiB`.
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    // Tenths of the unit; the last step is done in them, so that small numbers keep a digit.
-    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
-    while tenths >= 10_240 {
-        tenths /= 1024;
-        unit += 1;
-    }
-    let (whole, tenth) = (tenths / 10, tenths % 10);
-    if whole >= 10 || tenth == 0 {
-        format!("{whole} {}", UNITS[unit])
-    } else {
-        format!("{whole}.{tenth} {}", UNITS[unit])
-    }
+    human_size(bytes)
 }
 
 /// A list of the API, each entry a row below the headings, or `none` for an empty one.

@@ -13,6 +13,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::json;
 
+use super::reason;
 use crate::limits::LimitReached;
 use crate::model::digest::{AnyDigest, DigestError};
 use crate::model::manifest::ManifestError;
@@ -20,6 +21,11 @@ use crate::model::names::{NameError, ReferenceError, TagError};
 use crate::registry::MissingReference;
 use crate::registry::RegistryError;
 use crate::store::meta::StoreError;
+
+/// The system's own words: docker repeats every 5xx five times in 50 s, but for those that hold them.
+const NO_SPACE: &str = "(no space left on device)";
+const DISK_FULL: &str =
+    "the registry's disk is full (no space left on device): free some space or ask its admin to";
 
 macro_rules! codes {
     ($($name:ident $text:literal $status:ident;)*) => {
@@ -224,7 +230,9 @@ impl From<RegistryError> for ApiError {
             RegistryError::BlobUnknown(_) => Self::new(Code::BlobUnknown, message),
             RegistryError::ManifestUnknown(_) => Self::new(Code::ManifestUnknown, message),
             RegistryError::UploadUnknown => Self::new(Code::BlobUploadUnknown, message),
-            RegistryError::RangeInvalid { .. } => Self::new(Code::RangeInvalid, message),
+            RegistryError::RangeInvalid { .. } | RegistryError::UploadInUse { .. } => {
+                Self::new(Code::RangeInvalid, message)
+            }
             RegistryError::SizeInvalid { .. } | RegistryError::Cut { .. } => {
                 Self::new(Code::SizeInvalid, message)
             }
@@ -245,12 +253,13 @@ impl From<RegistryError> for ApiError {
             RegistryError::PreconditionFailed { .. } => {
                 Self::new(Code::Denied, message).status(StatusCode::PRECONDITION_FAILED)
             }
+            RegistryError::LittleSpace(shortage) => Self::new(Code::Denied, message)
+                .status(StatusCode::INSUFFICIENT_STORAGE)
+                .reason(reason::kept(format!("{shortage} {NO_SPACE}"), DISK_FULL))
+                .retry_after("60"),
             RegistryError::DiskFull => Self::new(Code::Denied, message)
                 .status(StatusCode::INSUFFICIENT_STORAGE)
-                // Of 5xx docker repeats each, five times in 50 s, but for those with the system's words in them.
-                .reason(
-                    "the registry's disk is full (no space left on device): free some space or ask its admin to",
-                )
+                .reason(DISK_FULL)
                 .retry_after("60"),
             RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
             RegistryError::Limit(reached) => Self::from(reached),

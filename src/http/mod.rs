@@ -2,7 +2,7 @@
 
 pub mod admin;
 mod blob_body;
-pub mod body;
+mod body;
 mod challenge;
 mod conditional;
 pub mod distribution;
@@ -14,6 +14,7 @@ mod origin;
 mod permit;
 pub mod query;
 pub mod range;
+mod reason;
 pub mod route;
 
 use actix_web::HttpResponse;

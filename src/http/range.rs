@@ -93,14 +93,23 @@ fn number(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// Reads the `Content-Range` of a chunk: `<start>-<end>`, both in it.
+/// Reads the `Content-Range` of a chunk: `<start>-<end>` (distribution-spec, end-5), both in it. HTTP libraries write the
+/// form of RFC 9110 section 14.4, `bytes <start>-<end>/<total>`, which says the same; the total may be `*`.
 pub fn content_range(text: &str) -> Option<ContentRange> {
-    let (start, end) = text.split_once('-')?;
-    let number = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    let text = text.trim();
+    let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));
+    let (span, total) = match text.split_once('/') {
+        Some((span, "*")) => (span, None),
+        Some((span, total)) => (span, Some(digits(total)?)),
+        None => (text, None),
     };
-    let (start, end) = (number(start)?, number(end)?);
-    (start <= end).then_some(ContentRange { start, end })
+    let (start, end) = span.split_once('-')?;
+    let (start, end) = (digits(start)?, digits(end)?);
+    (start <= end && total.is_none_or(|total| end < total)).then_some(ContentRange { start, end })
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -149,6 +158,31 @@ mod tests {
         assert!(matches!(parse(&header, 10), Asked::Parts(parts) if parts.len() == 1000));
         assert_eq!(parse(&format!("{header},0-0"), 10), Asked::TooMany);
         assert_eq!(parse(&format!("bytes={}", "9".repeat(9000)), 10), Asked::TooMany);
+    }
+
+    #[test]
+    fn a_content_range_may_have_the_form_of_the_specification_or_that_of_http() {
+        let range = Some(ContentRange { start: 5, end: 9 });
+        for text in
+            ["5-9", "bytes 5-9", "bytes 5-9/10", "bytes 5-9/99", "bytes 5-9/*", "5-9/*", "bytes=5-9", " 5-9 "]
+        {
+            assert_eq!(content_range(text), range, "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "5-",
+            "-9",
+            "9-5",
+            "*",
+            "bytes */10",
+            "bytes 5-9/9",
+            "bytes 5-9/",
+            "items 5-9/10",
+            "5-9-1",
+        ] {
+            assert_eq!(content_range(text), None, "{text}");
+        }
     }
 
     proptest! {

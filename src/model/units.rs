@@ -110,6 +110,26 @@ impl FromStr for ByteSize {
     }
 }
 
+/// A number of bytes as people read it: `412 GiB`.
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit; the last step is done in them, so that small numbers keep a digit.
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
+    while tenths >= 10_240 {
+        tenths /= 1024;
+        unit += 1;
+    }
+    let (whole, tenth) = (tenths / 10, tenths % 10);
+    if whole >= 10 || tenth == 0 {
+        format!("{whole} {}", UNITS[unit])
+    } else {
+        format!("{whole}.{tenth} {}", UNITS[unit])
+    }
+}
+
 /// A length of time in whole seconds, such as `30s`, `15m`, `12h`, `7d` or `4w`, shown as it was written.
 #[derive(Debug, Clone, Copy)]
 pub struct HumanDuration {

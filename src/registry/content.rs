@@ -2,9 +2,9 @@
 //! their file is not what it was when its content was hashed last. Wrong bytes are never completed to a client.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -24,10 +24,31 @@ pub const SMALL: u64 = 64 << 10;
 const CHUNK: usize = 512 << 10;
 /// Bytes read at once while many large blobs are sent, so that their buffers stay within bounds.
 const CROWDED_CHUNK: usize = 128 << 10;
-/// Readers from which on it is crowded.
+/// Requests from which on it is crowded.
 const CROWD: usize = 64;
 
-static READERS: AtomicUsize = AtomicUsize::new(0);
+/// Requests that read a large blob at this moment.
+#[derive(Default)]
+pub(super) struct Readers(Arc<AtomicUsize>);
+
+impl Readers {
+    fn begin(&self) -> Arc<Reading> {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Reading { readers: Arc::clone(&self.0), crowded: before >= CROWD })
+    }
+}
+
+/// One of them, however many parts of the blob it reads.
+struct Reading {
+    readers: Arc<AtomicUsize>,
+    crowded: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A blob that may be read.
 pub struct BlobContent {
@@ -37,6 +58,7 @@ pub struct BlobContent {
     generation: u32,
     size: u64,
     suspect: bool,
+    reading: OnceLock<Arc<Reading>>,
 }
 
 impl BlobContent {
@@ -63,6 +85,7 @@ impl BlobContent {
                     digest: *digest,
                     generation: row.generation,
                     size: row.size,
+                    reading: OnceLock::new(),
                 });
             }
         };
@@ -105,6 +128,7 @@ impl BlobContent {
     /// Reads `len` bytes from `start` on, piece by piece.
     pub fn reader(&self, start: u64, len: u64) -> BlobReader {
         let whole = start == 0 && len == self.size;
+        let reading = self.reading.get_or_init(|| self.registry.readers.begin());
         BlobReader {
             verify: (whole && self.suspect)
                 .then(|| Verify { hasher: Hasher::new(self.digest.algorithm()), stamp: self.file.stamp() }),
@@ -114,7 +138,8 @@ impl BlobContent {
             generation: self.generation,
             position: start,
             end: start + len,
-            chunk: if READERS.fetch_add(1, Ordering::Relaxed) >= CROWD { CROWDED_CHUNK } else { CHUNK },
+            chunk: if reading.crowded { CROWDED_CHUNK } else { CHUNK },
+            _reading: Arc::clone(reading),
         }
     }
 }
@@ -144,6 +169,7 @@ pub struct BlobReader {
     end: u64,
     chunk: usize,
     verify: Option<Verify>,
+    _reading: Arc<Reading>,
 }
 
 impl BlobReader {
@@ -214,8 +240,9 @@ impl BlobReader {
     }
 }
 
-impl Drop for BlobReader {
-    fn drop(&mut self) {
-        READERS.fetch_sub(1, Ordering::Relaxed);
+#[cfg(test)]
+impl Readers {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }

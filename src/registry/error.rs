@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::space::LittleSpace;
 use crate::auth::Withdrawn;
 use crate::limits::LimitReached;
 use crate::model::digest::AnyDigest;
@@ -45,6 +46,14 @@ pub enum RegistryError {
         "the upload stands at byte {offset}: send the bytes from there on, or ask for its state with GET"
     )]
     RangeInvalid {
+        /// Bytes received so far.
+        offset: u64,
+    },
+    /// Another request is sending bytes to the upload.
+    #[error(
+        "another request is sending to this upload, which has {offset} bytes: let it end, or ask for the upload's state with GET"
+    )]
+    UploadInUse {
         /// Bytes received so far.
         offset: u64,
     },
@@ -146,6 +155,9 @@ pub enum RegistryError {
         /// Where it points.
         actual: Option<Digest>,
     },
+    /// Too little of the disk would be left.
+    #[error("{0}; free some space or ask the registry's admin to; pulls and deletes go on")]
+    LittleSpace(LittleSpace),
     /// The disk has no room.
     #[error("the registry's disk is full: free some space or ask its admin to; pulls and deletes go on")]
     DiskFull,

@@ -40,8 +40,9 @@ pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
 pub use manifests::{Condition, ManifestContent, ManifestHead, PutManifest, Stored};
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
+pub use space::LittleSpace;
 pub use trim::AUDIT_ENTRIES;
-pub use uploads::{Body, BodyPart, ContentRange, Standing};
+pub use uploads::{Announced, Body, BodyPart, ContentRange, Standing, UploadWriter};
 
 use crate::auth::{Grant, System};
 use crate::config::MinFree;
@@ -49,6 +50,7 @@ use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::store::blob::BlobStore;
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
+use content::Readers;
 use locks::DigestLocks;
 use pulls::PullCounter;
 use space::SpaceGate;
@@ -56,6 +58,8 @@ use uploads::Sessions;
 
 /// Files that may be synced at once: more only make each other slow (measured on ext4 over virtio).
 const SYNCS_AT_ONCE: usize = 16;
+/// Staged files that may be hashed from their start at once: each keeps a thread, and a core while the disk is fast.
+const REHASHES_AT_ONCE: usize = 2;
 /// Manifests above what is read inline that are in memory at the same time on their way out.
 const LARGE_MANIFESTS_AT_ONCE: usize = 4;
 /// How long a request waits at a limit before it is refused: docker does not repeat a push that is refused.
@@ -83,11 +87,13 @@ pub struct Registry {
     runtime: Runtime,
     ledger: Arc<Ledger>,
     syncs: Arc<Semaphore>,
+    rehashes: Arc<Semaphore>,
     large_manifests: Semaphore,
     locks: DigestLocks,
     sessions: Sessions,
     pulls: PullCounter,
     space: SpaceGate,
+    readers: Readers,
     limits: ArcSwap<Limits>,
 }
 
@@ -107,10 +113,12 @@ impl Registry {
             runtime,
             ledger,
             syncs: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
+            rehashes: Arc::new(Semaphore::new(REHASHES_AT_ONCE)),
             large_manifests: Semaphore::new(LARGE_MANIFESTS_AT_ONCE),
             locks: DigestLocks::new(),
             sessions: Sessions::default(),
             pulls: PullCounter::default(),
+            readers: Readers::default(),
             limits: ArcSwap::from_pointee(limits),
         })
     }
@@ -120,17 +128,33 @@ impl Registry {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Refuses with [`RegistryError::DiskFull`] when too little of the disk is free.
-    fn check_space(&self) -> Result<(), RegistryError> {
+    /// Refuses a push when too little of the disk would be free after `more` bytes.
+    fn check_space(&self, more: u64) -> Result<(), RegistryError> {
         if self.meta.reserve_is_lacking() {
             return Err(RegistryError::DiskFull);
         }
-        self.space.check(self.limits.load().min_free)
+        self.space.check(self.limits.load().min_free, more)
+    }
+
+    /// Asks the file system how full it is, on a blocking thread. A worker does this once a second.
+    pub async fn sample_space(self: &Arc<Self>, _grant: &Grant<System>) {
+        let registry = Arc::clone(self);
+        // It ends early only with the process.
+        let _ = self.blocking(move || registry.space.sample(registry.limits.load().min_free)).await;
+    }
+
+    /// Why pushes are refused at present, if they are.
+    pub fn pushes_refused(&self) -> Option<String> {
+        match self.check_space(0) {
+            Err(RegistryError::LittleSpace(shortage)) => Some(shortage.to_string()),
+            Err(error) => Some(error.to_string()),
+            Ok(()) => None,
+        }
     }
 
     /// Whether as much of the disk is free as pushes need.
     pub fn has_space(&self) -> bool {
-        self.check_space().is_ok()
+        self.check_space(0).is_ok()
     }
 
     /// Runs a background worker on the registry's runtime.

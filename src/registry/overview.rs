@@ -118,7 +118,7 @@ impl Registry {
 
     /// What everything comes to.
     pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
-        let free_bytes = self.blobs.space()?.available;
+        let free_bytes = self.space.space().available;
         let refusal = self.meta.refusal().map(|error| error.to_string());
         self.meta.get(|tx| {
             let repositories = tx.count(&tables::CATALOG)?;

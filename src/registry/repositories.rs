@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::error::RegistryError;
 use super::events;
+use super::uploads;
 use crate::auth::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
 use crate::model::names::ProjectId;
@@ -18,7 +19,7 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::rows::Repository;
 use crate::store::meta::tables;
 
-/// Numbers of repositories that are looked at together.
+/// Numbers of repositories in a slice of a [`BareSearch`].
 const LOOKED_AT_ONCE: u64 = 1_000;
 
 /// Checks the grant again in the transaction and returns the number of its repository, which is made if need be.
@@ -30,8 +31,8 @@ where
     Ok(find_or_make(tx, grant.name(), grant.caller())?)
 }
 
-/// The number of the repository `name`, which is made if need be.
-pub(super) fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
+/// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked again.
+fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
     if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
         return Ok(RepoId(id));
     }
@@ -68,49 +69,57 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     Ok(ProjectId(ROOT_PROJECT))
 }
 
-/// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row.
+/// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row. Three point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
     let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
     let (from, to) = (Bound::Included((id.0, first)), Bound::Included((id.0, last)));
-    if tx.any(&tables::MANIFEST, from, to)? || tx.any(&tables::LINK, from, to)? {
-        return Ok(false);
-    }
-    let mut uploads = false;
-    tx.scan(&tables::UPLOAD, Bound::Unbounded, Bound::Unbounded, |_, row| {
-        uploads |= row.repository == id;
-        if uploads { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(!uploads)
+    Ok(!tx.any(&tables::MANIFEST, from, to)?
+        && !tx.any(&tables::LINK, from, to)?
+        && !uploads::any_in(tx, id)?)
 }
 
-/// The repositories in which nothing is. Every other one but those of uploads has a row of usage, so the numbers of rows
-/// tell how many are to be looked for. They were made last, so the newest are looked at first: the work does not grow
-/// with the repositories that are there.
-pub(super) fn bare(tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
-    let all = tx.count(&tables::REPOSITORY)?;
-    let mut wanted = all.saturating_sub(tx.count(&tables::USAGE_REPOSITORY)?);
-    let clock = tx.get(&tables::CLOCK, ())?.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?;
-    let mut end = clock.last_id;
-    let mut bare = Vec::new();
-    while wanted > 0 && end > 0 {
-        let start = end.saturating_sub(LOOKED_AT_ONCE);
+/// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads has a row of
+/// usage, so the numbers of rows tell how many there can be. They were made last, so the newest are looked at first:
+/// the work does not grow with the repositories that hold something.
+pub(super) struct BareSearch {
+    wanted: u64,
+    /// Only numbers up to this one are left.
+    end: u64,
+}
+
+impl BareSearch {
+    pub(super) fn start(tx: &ReadTx) -> Result<Self, StoreError> {
+        let all = tx.count(&tables::REPOSITORY)?;
+        let wanted = all.saturating_sub(tx.count(&tables::USAGE_REPOSITORY)?);
+        let clock = tx.get(&tables::CLOCK, ())?.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?;
+        Ok(Self { wanted, end: clock.last_id })
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        self.wanted == 0 || self.end == 0
+    }
+
+    /// The bare repositories of the next slice.
+    pub(super) fn next(&mut self, tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
+        let start = self.end.saturating_sub(LOOKED_AT_ONCE);
         let mut ids = Vec::new();
-        tx.scan(&tables::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(end), |id, _| {
+        tx.scan(&tables::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(self.end), |id, _| {
             ids.push(id);
             ControlFlow::Continue(())
         })?;
+        let mut bare = Vec::new();
         for id in ids.into_iter().rev() {
-            if wanted == 0 || tx.has(&tables::USAGE_REPOSITORY, id)? {
+            if self.wanted == 0 || tx.has(&tables::USAGE_REPOSITORY, id)? {
                 continue;
             }
-            wanted -= 1;
+            self.wanted -= 1;
             if is_bare(tx, RepoId(id))? {
                 bare.push(RepoId(id));
             }
         }
-        end = start;
+        self.end = start;
+        Ok(bare)
     }
-    Ok(bare)
 }
 
 /// Removes a repository in which nothing is left.

@@ -1,44 +1,143 @@
 //! The gate that refuses pushes before the disk is full, so that pulls, deletes and the metadata go on.
+//!
+//! The file system is asked once a second by a worker, never by a request: a disk that hangs must not hang requests
+//! that do not need it.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
 
 use super::error::RegistryError;
 use crate::config::MinFree;
+use crate::model::units::human_size;
 use crate::store::blob::{BlobStore, Space};
 
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Asks the file system at most once a second.
+/// What the last question to the file system has brought, and what was written since.
 pub(super) struct SpaceGate {
     blobs: Arc<dyn BlobStore>,
-    last: Mutex<Option<(Instant, Space)>>,
+    space: ArcSwap<Space>,
+    /// Bytes of uploads since the file system was asked.
+    taken: AtomicU64,
+    /// The last sample was one that refuses pushes: for the log.
+    refusing: AtomicBool,
+    /// The last question failed: for the log.
+    failing: AtomicBool,
+}
+
+/// Why a push is refused before the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LittleSpace {
+    /// What must stay free.
+    pub min_free: MinFree,
+    /// Bytes that are free.
+    pub available: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that were announced; 0 where even the first one is too many.
+    pub announced: u64,
+    /// There are too few inodes: bytes do not matter.
+    pub inodes: bool,
+}
+
+impl fmt::Display for LittleSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min_free, available, total, announced, inodes } = *self;
+        let (available, total) = (human_size(available), human_size(total));
+        if inodes {
+            write!(f, "less than 1% of the files (inodes) of the disk are left")
+        } else if announced > 0 {
+            let announced = human_size(announced);
+            write!(
+                f,
+                "a body of {announced} would leave less than storage.min_free ({min_free}): {available} of {total} free"
+            )
+        } else {
+            write!(f, "less than storage.min_free ({min_free}) is left: {available} of {total} free")
+        }
+    }
 }
 
 impl SpaceGate {
     pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Self {
-        Self { blobs, last: Mutex::new(None) }
-    }
-
-    /// Refuses with [`RegistryError::DiskFull`] when less than `min_free` is free.
-    pub(super) fn check(&self, min_free: MinFree) -> Result<(), RegistryError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = match *last {
-            Some((asked, space)) if asked.elapsed() < ASK_AGAIN => space,
-            _ => {
-                let space = self.blobs.space()?;
-                *last = Some((Instant::now(), space));
-                space
-            }
+        let unlimited = Space { total: 0, available: u64::MAX, inodes_total: 0, inodes_available: 0 };
+        let gate = Self {
+            blobs,
+            space: ArcSwap::from_pointee(unlimited),
+            taken: AtomicU64::new(0),
+            refusing: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
         };
-        if is_left(min_free, space) { Ok(()) } else { Err(RegistryError::DiskFull) }
+        gate.ask();
+        gate
     }
-}
 
-fn is_left(min_free: MinFree, space: Space) -> bool {
-    // A file system that runs out of inodes takes no files although it has room for bytes.
-    let inodes = space.inodes_total == 0 || space.inodes_available >= space.inodes_total / 100;
-    inodes && space.available >= min_free.of(space.total)
+    /// Asks the file system, which may block. What it cannot tell stays as it was.
+    fn ask(&self) {
+        match self.blobs.space() {
+            Ok(space) => {
+                self.space.store(Arc::new(space));
+                self.taken.store(0, Ordering::Release);
+                self.failing.store(false, Ordering::Release);
+            }
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    fn note_failure(&self, error: &io::Error) {
+        if !self.failing.swap(true, Ordering::AcqRel) {
+            tracing::warn!(%error, "how full the disk is cannot be told; the last answer counts");
+        }
+    }
+
+    /// Asks the file system again, and logs when pushes begin or cease to be refused.
+    pub(super) fn sample(&self, min_free: MinFree) {
+        self.ask();
+        match (self.shortage(min_free, 0), self.refusing.load(Ordering::Acquire)) {
+            (Some(shortage), false) => {
+                self.refusing.store(true, Ordering::Release);
+                tracing::warn!("pushes are refused: {shortage}; free some space, or lower storage.min_free");
+            }
+            (None, true) => {
+                self.refusing.store(false, Ordering::Release);
+                tracing::info!("pushes are accepted again: there is enough free space");
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes bytes that were written since the file system was asked.
+    pub(super) fn took(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// How full the file system is.
+    pub(super) fn space(&self) -> Space {
+        let space = **self.space.load();
+        Space { available: space.available.saturating_sub(self.taken.load(Ordering::Acquire)), ..space }
+    }
+
+    /// Refuses with [`RegistryError::LittleSpace`] when less than `min_free` would be left after `more` bytes. Nothing is
+    /// set apart for a body that was announced: a client that sends nothing would keep the others out.
+    pub(super) fn check(&self, min_free: MinFree, more: u64) -> Result<(), RegistryError> {
+        self.shortage(min_free, more).map_or(Ok(()), |shortage| Err(RegistryError::LittleSpace(shortage)))
+    }
+
+    /// What is lacking for `more` bytes.
+    pub(super) fn shortage(&self, min_free: MinFree, more: u64) -> Option<LittleSpace> {
+        let space = self.space();
+        // A file system that runs out of inodes takes no files although it has room for bytes.
+        let inodes = space.inodes_total != 0 && space.inodes_available < space.inodes_total / 100;
+        let wanted = min_free.of(space.total);
+        let (lacking, too_large) = (space.available < wanted, space.available.saturating_sub(wanted) < more);
+        (inodes || lacking || too_large).then_some(LittleSpace {
+            min_free,
+            available: space.available,
+            total: space.total,
+            announced: if lacking { 0 } else { more },
+            inodes,
+        })
+    }
 }

@@ -9,6 +9,7 @@ mod model;
 mod rebuilding;
 mod samples;
 mod slices;
+mod uploads;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,13 +21,15 @@ use tokio::runtime::Runtime;
 
 use super::fsck;
 use super::fsck::Report;
-use super::{Body, Condition, Limits, PutManifest, Registry, RegistryError, Stored};
-use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Repository, Settings};
+use super::{
+    Announced, Body, Condition, ContentRange, Limits, PutManifest, Registry, RegistryError, Standing, Stored,
+};
+use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Push, Repository, Settings};
 use crate::config::Config;
 use crate::limits;
 use crate::limits::Ledger;
 use crate::model::digest::Digest;
-use crate::model::names::Reference;
+use crate::model::names::{Reference, UploadId};
 use crate::store::blob::faulty::FaultyBlobs;
 use crate::store::blob::{BlobStore as _, FileBlobs};
 use crate::store::meta;
@@ -87,9 +90,9 @@ impl Place {
             min_free: "0".parse().unwrap(),
         };
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));
-        let runtime = self.runtime.handle().clone();
-        let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, ledger, limits);
-        Server { place: self, meta, blobs, auth, registry }
+        let (runtime, counted) = (self.runtime.handle().clone(), Arc::clone(&ledger));
+        let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, counted, limits);
+        Server { place: self, meta, blobs, auth, registry, ledger }
     }
 }
 
@@ -100,6 +103,7 @@ struct Server<'p> {
     blobs: Arc<FaultyBlobs<FileBlobs>>,
     auth: Auth,
     registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
 }
 
 impl Server<'_> {
@@ -108,7 +112,7 @@ impl Server<'_> {
     }
 
     fn grant<A: Action<Target = Repository>>(&self, repository: &str) -> Grant<A> {
-        let caller = Caller { principal: Principal::Anybody, address: None };
+        let caller = Caller { principal: Principal::Anybody, address: Some([192, 0, 2, 1].into()) };
         self.auth.repository(&caller, &repository.parse().unwrap()).unwrap()
     }
 
@@ -119,7 +123,30 @@ impl Server<'_> {
 
     fn push_blob(&self, repository: &str, content: &[u8], digest: Digest) -> Result<(), RegistryError> {
         let body = Body::Whole(vec![Bytes::copy_from_slice(content)]);
-        self.wait(self.registry.store_blob(&self.grant(repository), digest, body))
+        let length = Some(content.len() as u64);
+        self.wait(self.registry.store_blob(&self.grant(repository), digest, length, body))
+    }
+
+    async fn append(
+        &self,
+        grant: &Grant<Push>,
+        id: UploadId,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<Standing, RegistryError> {
+        let announced = Announced { range, length: None };
+        self.registry.write_upload(grant, id, announced).await?.append(body).await
+    }
+
+    async fn finish(
+        &self,
+        grant: &Grant<Push>,
+        id: UploadId,
+        digest: Digest,
+        body: Body,
+    ) -> Result<(), RegistryError> {
+        let writer = self.registry.write_upload(grant, id, Announced::default()).await?;
+        writer.finish(vec![digest], body).await
     }
 
     fn put(&self, repository: &str, reference: Reference, body: &str) -> Result<Stored, RegistryError> {

@@ -121,10 +121,11 @@ fn a_malformed_content_range_is_416() {
     let upload = open_upload(&client, "a");
     client.patch(&upload, b"abc").expect(202);
     for range in [
-        "bytes 3-5/6",
-        "bytes=3-5",
-        "3-5/6",
-        "3-5/*",
+        "bytes 3-5/5",
+        "bytes 3-5/",
+        "items 3-5/6",
+        "bytes */6",
+        "*",
         "3",
         "3-",
         "-3",
@@ -144,6 +145,39 @@ fn a_malformed_content_range_is_416() {
         refused_at(client.send("PUT", &path, &[("Content-Range", range)], b"def"), &upload, "0-2");
     }
     close_upload(&client, &upload, &sha256(b"abc"), b"").expect(201);
+}
+
+#[test]
+fn a_content_range_may_be_written_as_http_libraries_write_it() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for range in ["bytes 3-5/6", "bytes 3-5/*", "bytes 3-5", "bytes=3-5", "3-5/6", "3-5"] {
+        let upload = open_upload(&client, "a");
+        client.patch(&upload, b"abc").expect(202);
+        let path = format!("{upload}?digest={}", sha256(b"abcdef"));
+        client.send("PUT", &path, &[("Content-Range", range)], b"def").expect(201);
+        let upload = open_upload(&client, "a");
+        client.patch(&upload, b"abc").expect(202);
+        let answer = client.send("PATCH", &upload, &[("Content-Range", range)], b"def").expect(202);
+        assert_eq!(answer.header("range"), Some("0-5"), "{range}");
+        // What is said must agree with what comes.
+        client
+            .send("PATCH", &upload, &[("Content-Range", "bytes 6-9/10")], b"x")
+            .expect_error(400, "SIZE_INVALID");
+        let elsewhere = client.send("PATCH", &upload, &[("Content-Range", "bytes 3-5/6")], b"def");
+        refused_at(elsewhere, &upload, "0-5");
+    }
+}
+
+#[test]
+fn a_malformed_content_range_is_told_the_right_form() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let upload = open_upload(&client, "a");
+    let refused =
+        client.send("PATCH", &upload, &[("Content-Range", "0-")], b"abc").expect_error(416, "RANGE_INVALID");
+    let message = refused.message();
+    assert!(message.contains("malformed") && message.contains("Content-Range: 0-1023"), "{message}");
 }
 
 #[test]

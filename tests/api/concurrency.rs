@@ -3,7 +3,6 @@
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Barrier;
-use std::thread::JoinHandle;
 
 use stowage::model::media_type::OCI_MANIFEST;
 
@@ -117,63 +116,68 @@ fn of_two_streams_into_one_upload_the_second_gets_416_and_adds_nothing() {
     write!(first.get_mut(), "{:x}\r\n", body.len()).unwrap();
     first.get_mut().write_all(&body).unwrap();
     eventually("the first has the upload", || client.get(&upload).header("range") != Some("0-0"));
-    let mut second = begin(&client, &upload, CHUNKED);
+    let refused = client.send_chunked("PATCH", &upload, b"zzz", 3).expect_error(416, "RANGE_INVALID");
+    assert!(refused.message().contains("another request is sending"), "{}", refused.message());
     first.get_mut().write_all(b"\r\n1\r\ny\r\n0\r\n\r\n").unwrap();
     read_response(&mut first, false).expect(202);
-    second.get_mut().write_all(b"3\r\nzzz\r\n0\r\n\r\n").unwrap();
-    let refused = read_response(&mut second, false).expect_error(416, "RANGE_INVALID");
-    assert_eq!(refused.header("range"), Some("0-300000"));
     let content = [body.as_slice(), b"y"].concat();
     close_upload(&client, &upload, &sha256(&content), b"").expect(201);
 }
 
 #[test]
-fn of_two_bodies_of_known_length_the_one_that_comes_second_gets_416_and_adds_nothing() {
+fn of_two_bodies_of_known_length_the_one_that_begins_second_gets_416_and_adds_nothing() {
     let server = TestStowage::start();
     let client = server.client();
     let upload = open_upload(&client, "a");
     let mut late = begin(&client, &upload, ("Content-Length", "4"));
-    client.patch(&upload, b"abc").expect(202);
+    let refused = client.patch(&upload, b"abc").expect_error(416, "RANGE_INVALID");
+    assert_eq!(refused.header("range"), Some("0-0"));
     late.get_mut().write_all(b"late").unwrap();
-    let refused = read_response(&mut late, false).expect_error(416, "RANGE_INVALID");
-    assert_eq!(refused.header("range"), Some("0-2"));
-    close_upload(&client, &upload, &sha256(b"abc"), b"").expect(201);
-}
-
-/// An upload of `abc`, a request with four more bytes that has not sent its body, and another that closes the upload.
-fn close_under_a_late_body(
-    client: &Client,
-    framing: (&str, &str),
-) -> (BufReader<TcpStream>, JoinHandle<Response>) {
-    let upload = open_upload(client, "a");
-    client.patch(&upload, b"abc").expect(202);
-    let late = begin(client, &upload, framing);
-    let client = client.clone();
-    (late, std::thread::spawn(move || close_upload(&client, &upload, &sha256(b"abc"), b"")))
+    read_response(&mut late, false).expect(202);
+    close_upload(&client, &upload, &sha256(b"late"), b"").expect(201);
 }
 
 #[test]
-fn a_body_of_known_length_that_comes_after_its_upload_was_closed_gets_404_and_leaves_the_blob_alone() {
+fn of_a_body_under_way_and_the_close_of_its_upload_the_second_is_refused() {
     let server = TestStowage::start();
     let client = server.client();
-    let (mut late, closing) = close_under_a_late_body(&client, ("Content-Length", "4"));
-    let blob = closing.join().unwrap().expect(201).location();
-    late.get_mut().write_all(b"late").unwrap();
-    read_response(&mut late, false).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
-    assert_eq!(client.get(&blob).expect(200).body, b"abc");
+    for framing in [("Content-Length", "4"), CHUNKED] {
+        let upload = open_upload(&client, "a");
+        client.patch(&upload, b"abc").expect(202);
+        let mut late = begin(&client, &upload, framing);
+        close_upload(&client, &upload, &sha256(b"abc"), b"").expect_error(416, "RANGE_INVALID");
+        let body = if framing == CHUNKED { &b"4\r\nlate\r\n0\r\n\r\n"[..] } else { b"late" };
+        late.get_mut().write_all(body).unwrap();
+        read_response(&mut late, false).expect(202);
+        client.get(&format!("/v2/a/blobs/{}", sha256(b"abc"))).expect(404);
+        close_upload(&client, &upload, &sha256(b"abclate"), b"").expect(201);
+    }
 }
 
 #[test]
-fn of_a_stream_and_the_close_of_its_upload_the_first_wins_and_the_second_is_refused() {
+fn a_body_that_is_silent_gives_way_to_the_next_one() {
     let server = TestStowage::start();
     let client = server.client();
-    let (mut late, closing) = close_under_a_late_body(&client, CHUNKED);
-    late.get_mut().write_all(b"4\r\nlate\r\n0\r\n\r\n").unwrap();
-    let streamed = read_response(&mut late, false).status;
-    let closed = closing.join().unwrap().status;
-    assert!(matches!((streamed, closed), (202, 400) | (404, 201)), "{streamed} {closed}");
-    let blob = client.get(&format!("/v2/a/blobs/{}", sha256(b"abc")));
-    assert!(if closed == 201 { blob.body == b"abc" } else { blob.status == 404 }, "{blob:?}");
+    // A small body is collected before any of it is written, a large one is written as it comes.
+    for length in ["4", "3000000"] {
+        let upload = open_upload(&client, "a");
+        let _silent = begin(&client, &upload, ("Content-Length", length));
+        eventually("the silent one gives way", || client.patch(&upload, b"abc").status == 202);
+        close_upload(&client, &upload, &sha256(b"abc"), b"").expect(201);
+    }
+}
+
+#[test]
+fn a_cancelled_upload_ends_its_body_at_once() {
+    let server = TestStowage::start();
+    let client = server.client();
+    push_blob(&client, "a", b"keeps the repository");
+    for framing in [("Content-Length", "4"), ("Content-Length", "3000000"), CHUNKED] {
+        let upload = open_upload(&client, "a");
+        let _under_way = begin(&client, &upload, framing);
+        client.delete(&upload).expect(204);
+        client.get(&upload).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The grammar of digests, and the algorithms.
 
 use crate::support::TestStowage;
-use crate::support::content::{blake3, close_upload, open_upload, push_image, sha256, sha512};
+use crate::support::content::{blake3, bytes, close_upload, open_upload, push_image, sha256, sha512};
 
 #[test]
 fn malformed_digests_are_refused_with_digest_invalid() {
@@ -81,7 +81,7 @@ fn blobs_answer_in_the_algorithm_that_was_asked_for() {
 fn an_upload_that_was_opened_plain_closes_with_any_algorithm() {
     let server = TestStowage::start();
     let client = server.client();
-    let content = crate::support::content::bytes(1, 3000);
+    let content = bytes(1, 3000);
     for digest in [sha256(&content), sha512(&content), blake3(&content)] {
         let upload = open_upload(&client, "whole");
         let closed = close_upload(&client, &upload, &digest, &content).expect(201);
@@ -141,4 +141,67 @@ fn of_several_digests_every_one_is_verified() {
     let upload = open_upload(&client, "b");
     let unknown = format!("{upload}?digest={first}&digest=md5:d41d8cd98f00b204e9800998ecf8427e");
     client.put(&unknown, b"x").expect_error(400, "DIGEST_INVALID");
+}
+
+/// The path of the `PUT` that closes an upload with these digests.
+fn closing(upload: &str, digests: &[&str]) -> String {
+    let query: Vec<String> = digests.iter().map(|digest| format!("digest={digest}")).collect();
+    format!("{upload}?{}", query.join("&"))
+}
+
+#[test]
+fn a_closing_put_may_name_one_digest_of_each_algorithm_however_often() {
+    let server = TestStowage::start();
+    let client = server.client();
+    for content in [bytes(1, 100), bytes(2, 3_000_000)] {
+        let digests = [sha256(&content), sha512(&content), blake3(&content)];
+        for first in 0..digests.len() {
+            let mut named: Vec<&str> = digests.iter().map(String::as_str).collect();
+            named.rotate_left(first);
+            let repeated: Vec<&str> = named.iter().cycle().take(30).copied().collect();
+            for sent in [&content[..], b""] {
+                let upload = open_upload(&client, "a");
+                if sent.is_empty() {
+                    client.patch(&upload, &content).expect(202);
+                }
+                let created = client.put(&closing(&upload, &repeated), sent).expect(201);
+                assert_eq!(created.header("docker-content-digest"), Some(named[0]));
+                assert!(client.get(&created.location()).expect(200).body == content);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_different_digests_of_one_algorithm_are_refused_and_the_upload_is_still_open() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let upload = open_upload(&client, "a");
+    client.patch(&upload, b"abc").expect(202);
+    let (right, wrong) = (sha512(b"abc"), sha512(b"other"));
+    for digests in [[&right, &wrong], [&wrong, &right]] {
+        let digests = [&sha256(b"abc"), digests[0].as_str(), digests[1].as_str()];
+        let refused = client.put(&closing(&upload, &digests), b"").expect_error(400, "DIGEST_INVALID");
+        assert!(refused.message().contains("two different sha512"), "{}", refused.message());
+        client.get(&upload).expect(204);
+    }
+    client.put(&closing(&upload, &[&sha256(b"abc"), &right]), b"").expect(201);
+}
+
+#[test]
+fn one_wrong_digest_of_several_drops_the_upload() {
+    let server = TestStowage::start();
+    let client = server.client();
+    let content = bytes(1, 100_000);
+    for wrong in [
+        [&sha256(&content), &sha512(b"x")],
+        [&sha512(&content), &blake3(b"x")],
+        [&sha256(b"x"), &sha512(&content)],
+    ] {
+        let upload = open_upload(&client, "a");
+        client.patch(&upload, &content).expect(202);
+        client.put(&closing(&upload, &[wrong[0], wrong[1]]), b"").expect_error(400, "DIGEST_INVALID");
+        client.get(&upload).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        client.head(&format!("/v2/a/blobs/{}", wrong[0])).expect(404);
+    }
 }

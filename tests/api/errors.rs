@@ -129,9 +129,11 @@ fn a_full_disk_refuses_pushes_in_words_that_docker_shows_and_lets_everything_els
     server.client().patch(&upload, b"abc").expect(202);
     server.stop();
     let mut setup = Setup { directory: Some(directory.path().to_owned()), ..Setup::default() };
-    setup.config.storage.min_free = "1000000GiB".parse().unwrap();
+    let min_free = "1000000GiB";
+    setup.config.storage.min_free = min_free.parse().unwrap();
     let server = TestStowage::with(setup);
     let client = server.client();
+    let why = format!("less than storage.min_free ({min_free}) is left: ");
     for refused in [
         client.post("/v2/a/blobs/uploads/", b""),
         client.post(&format!("/v2/a/blobs/uploads/?digest={}", sha256(b"x")), b"x"),
@@ -139,8 +141,11 @@ fn a_full_disk_refuses_pushes_in_words_that_docker_shows_and_lets_everything_els
         put_manifest(&client, "a", "u", OCI_MANIFEST, &manifest),
     ] {
         let refused = refused.expect_error(507, "DENIED");
-        assert!(refused.reason.contains("disk is full"), "{}", refused.reason);
-        assert!(refused.message().contains("disk is full"));
+        for text in [&refused.reason, &refused.message()] {
+            assert!(text.starts_with(&why) && text.contains(" free"), "{text}");
+        }
+        // docker repeats a push that is refused without these words.
+        assert!(refused.reason.contains("(no space left on device)"), "{}", refused.reason);
         assert!(refused.header("retry-after").is_some());
     }
     client.get("/v2/a/manifests/t").expect(200);

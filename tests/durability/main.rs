@@ -5,7 +5,6 @@ mod behind;
 mod damaged_content;
 mod damaged_database;
 mod dice;
-mod directories;
 mod disk_end;
 mod displaced;
 mod exchange;

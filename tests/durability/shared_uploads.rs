@@ -42,7 +42,8 @@ fn of_two_chunks_for_the_same_place_one_is_taken() {
             other => panic!("{other:?}"),
         };
         assert_eq!(loser.code(), "RANGE_INVALID");
-        assert_eq!(loser.header("range"), Some(format!("0-{}", SIZE - 1).as_str()));
+        // Wherever the winner was at that moment.
+        assert!(loser.header("range").is_some_and(|range| range.starts_with("0-")), "{loser:?}");
         close_upload(&client, &upload, &sha256(winner), b"").expect(201);
         assert!(pull(&client, winner).expect(200).body == *winner);
     }

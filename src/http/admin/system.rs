@@ -25,6 +25,7 @@ pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse
         "unused_bytes": totals.disk.unused_bytes,
         "unused_blobs": totals.disk.unused_blobs,
         "free_bytes": totals.free_bytes,
+        "pushes_refused": app.registry.pushes_refused(),
     });
     // Names and addresses of others are for those who may see users.
     if app.auth.inspect(visitor.caller()).is_ok() {

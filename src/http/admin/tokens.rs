@@ -119,6 +119,7 @@ pub(super) async fn revoke(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let view = app.auth.revoke_token(manager.grant(), number(&id)?).await?;
+    app.end_uploads_without_owner();
     Ok(json(StatusCode::OK, &Token::from(view)))
 }
 

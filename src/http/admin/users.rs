@@ -104,6 +104,9 @@ pub(super) async fn change(
         }
     };
     let view = app.auth.change_user(manager.grant(), &name, expected(&request)?, change).await?;
+    if view.disabled {
+        app.end_uploads_without_owner();
+    }
     Ok(answer(StatusCode::OK, view))
 }
 
@@ -115,5 +118,6 @@ pub(super) async fn delete(
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     app.auth.delete_user(manager.grant(), &name, expected(&request)?).await?;
+    app.end_uploads_without_owner();
     Ok(HttpResponse::NoContent().finish())
 }

@@ -4,7 +4,9 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use actix_web::http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE, TRANSFER_ENCODING,
+};
 use actix_web::web::Data;
 use actix_web::web::Payload;
 
@@ -21,7 +23,9 @@ use crate::http::route::Route;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::RepoName;
 use crate::model::names::UploadId;
-use crate::registry::{Body, ContentRange, RegistryError, Standing};
+use crate::registry::{Announced, Body, RegistryError, Standing};
+
+const MALFORMED_RANGE: &str = "the Content-Range is malformed: write the first and the last byte of the chunk, as in \"Content-Range: 0-1023\"; the answer's Range says where the upload stands";
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -48,11 +52,9 @@ pub(super) async fn start(
     };
     if let Some(digest) = query.get("digest") {
         let digest: Digest = digest.parse()?;
-        let announced = body::content_length(&request);
-        let empty = announced == Some(0)
-            || (announced.is_none() && !request.headers().contains_key("transfer-encoding"));
-        if !empty || digest == Digest::of(digest.algorithm(), b"") {
-            let store = |body| app.registry.store_blob(permit.grant(), digest, body);
+        let length = length(&request);
+        if length != Some(0) || digest == Digest::of(digest.algorithm(), b"") {
+            let store = |body| app.registry.store_blob(permit.grant(), digest, length, body);
             body::feed(&request, payload, &app, &permit.holder(), store).await?;
             return Ok(blob_created(&permit, &digest));
         }
@@ -80,11 +82,11 @@ pub(super) async fn patch(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let id = upload_id(&route)?;
-    let range = place(&request, &permit, &app, id).await?;
-    let append = |body| app.registry.append_upload(permit.grant(), id, range, body);
-    let standing = body::feed(&request, payload, &app, &permit.holder(), append)
-        .await
-        .map_err(|error| with_standing(error, &permit, id))?;
+    let told = |error| with_standing(error, &permit, id);
+    let announced = announced(&request, &permit, &app, id).await?;
+    let writer = app.registry.write_upload(permit.grant(), id, announced).await.map_err(told)?;
+    let append = |body| writer.append(body);
+    let standing = body::feed(&request, payload, &app, &permit.holder(), append).await.map_err(told)?;
     Ok(progress(StatusCode::ACCEPTED, &permit, standing).finish())
 }
 
@@ -98,18 +100,40 @@ pub(super) async fn put(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let id = upload_id(&route)?;
-    let range = place(&request, &permit, &app, id).await?;
-    let digests = query.all("digest").map(str::parse).collect::<Result<Vec<Digest>, _>>()?;
-    let Some(digest) = digests.first().copied() else {
+    let told = |error| with_standing(error, &permit, id);
+    let announced = announced(&request, &permit, &app, id).await?;
+    let writer = app.registry.write_upload(permit.grant(), id, announced).await.map_err(told)?;
+    let digests = digests(&query)?;
+    let digest = digests[0];
+    let finish = |body: Body| writer.finish(digests, body);
+    body::feed(&request, payload, &app, &permit.holder(), finish).await.map_err(told)?;
+    Ok(blob_created(&permit, &digest))
+}
+
+/// The digests that a closing PUT names: one at least, and one at most of each algorithm. Each costs a hash over the
+/// whole upload.
+fn digests(query: &Query) -> Result<Vec<Digest>, ApiError> {
+    let mut digests: Vec<Digest> = Vec::new();
+    for text in query.all("digest") {
+        let digest: Digest = text.parse()?;
+        match digests.iter().find(|known| known.algorithm() == digest.algorithm()) {
+            Some(known) if *known != digest => {
+                let message = format!(
+                    "two different {} digests for one blob: name one; the upload is still open",
+                    digest.algorithm()
+                );
+                return Err(ApiError::new(Code::DigestInvalid, message));
+            }
+            Some(_) => {}
+            None => digests.push(digest),
+        }
+    }
+    if digests.is_empty() {
         let message =
             "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
         return Err(ApiError::new(Code::DigestInvalid, message));
-    };
-    let finish = |body: Body| app.registry.finish_upload(permit.grant(), id, digests, range, body);
-    body::feed(&request, payload, &app, &permit.holder(), finish)
-        .await
-        .map_err(|error| with_standing(error, &permit, id))?;
-    Ok(blob_created(&permit, &digest))
+    }
+    Ok(digests)
 }
 
 /// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): whoever may push may give up.
@@ -163,34 +187,38 @@ fn upload_id(route: &Route) -> Result<UploadId, ApiError> {
     route.tail.parse().map_err(|_| ApiError::from(RegistryError::UploadUnknown))
 }
 
-/// Where a body belongs in its upload, which must be there. `Content-Range: <start>-<end>` says so; a malformed one is
-/// answered like a wrong one, with the upload's state. Without it a body of known length belongs where the upload stands
-/// as its request comes: it must not follow bytes that another request adds meanwhile.
-async fn place(
+/// Bytes of the body that a request announces; `None` where it comes in chunks of any number.
+fn length(request: &HttpRequest) -> Option<u64> {
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    if chunked { None } else { Some(body::content_length(request).unwrap_or(0)) }
+}
+
+/// What the request says of its body. `Content-Range` says where it belongs; a malformed one is answered like a wrong
+/// one, with the upload's state.
+async fn announced(
     request: &HttpRequest,
     permit: &Permit<Push>,
-    app: &Data<App>,
+    app: &App,
     id: UploadId,
-) -> Result<Option<ContentRange>, ApiError> {
-    let offset = app.registry.upload_standing(permit.grant(), id).await?.offset;
-    let length = body::content_length(request);
+) -> Result<Announced, ApiError> {
+    let length = length(request);
     let Some(value) = request.headers().get(CONTENT_RANGE) else {
-        let follows = |length: u64| ContentRange { start: offset, end: offset.saturating_add(length - 1) };
-        return Ok(length.filter(|length| *length > 0).map(follows));
+        return Ok(Announced { range: None, length });
     };
-    let Some(range) = value.to_str().ok().and_then(range::content_range) else {
-        return Err(with_standing(RegistryError::RangeInvalid { offset }, permit, id));
-    };
-    match length {
-        Some(length) if length != range.len() => {
+    let range = value.to_str().ok().and_then(range::content_range);
+    let error = match (range, length) {
+        (Some(range), Some(length)) if length != range.len() => {
             let message = format!(
                 "Content-Range announces {} bytes and Content-Length {length}; send both for the same chunk",
                 range.len()
             );
-            Err(ApiError::new(Code::SizeInvalid, message))
+            ApiError::new(Code::SizeInvalid, message)
         }
-        _ => Ok(Some(range)),
-    }
+        (Some(_), _) => return Ok(Announced { range, length }),
+        (None, _) => ApiError::new(Code::RangeInvalid, MALFORMED_RANGE),
+    };
+    let standing = app.registry.upload_standing(permit.grant(), id).await?;
+    Err(tell_standing(error, permit, standing))
 }
 
 fn blob_created(permit: &Permit<Push>, digest: &Digest) -> HttpResponse {
@@ -223,11 +251,17 @@ fn progress(status: StatusCode, permit: &Permit<Push>, standing: Standing) -> Ht
 fn with_standing(error: RegistryError, permit: &Permit<Push>, id: UploadId) -> ApiError {
     let offset = match &error {
         RegistryError::RangeInvalid { offset }
+        | RegistryError::UploadInUse { offset }
         | RegistryError::SizeInvalid { offset }
         | RegistryError::Cut { offset } => *offset,
         _ => return ApiError::from(error),
     };
-    ApiError::from(error)
+    tell_standing(ApiError::from(error), permit, Standing { id, offset })
+}
+
+fn tell_standing(error: ApiError, permit: &Permit<Push>, standing: Standing) -> ApiError {
+    let Standing { id, offset } = standing;
+    error
         .header(LOCATION, &location(permit, id))
         .header(RANGE, &received(offset))
         .header(UPLOAD_ID, &id.to_string())

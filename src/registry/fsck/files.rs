@@ -97,6 +97,7 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
 /// Every upload has its repository and the bytes that its row promises.
 pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&tables::UPLOAD)?;
+    check.expect(&tables::UPLOAD_BY_REPOSITORY)?;
     let mut staged = HashMap::new();
     let mut gone = 0_u64;
     match check.blobs.uploads() {
@@ -118,6 +119,10 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
                 "none",
             );
         }
+        if !tx.has(&tables::UPLOAD_BY_REPOSITORY, (repository, key))? {
+            let place = Place::repository(repository);
+            check.inconsistency("upload_index", place, "a row for an upload", "no row");
+        }
         match staged.remove(&id) {
             // The rename that makes a blob of an upload comes before the commit that removes its row.
             None => gone += 1,
@@ -131,6 +136,18 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
                 );
             }
             Some(_) => {}
+        }
+        Ok(())
+    })?;
+    check.rows(&tables::UPLOAD_BY_REPOSITORY, |check, tx, (repository, id), ()| {
+        if tx.get(&tables::UPLOAD, id)?.is_none_or(|row| row.repository.0 != repository) {
+            // Ids are not told: see below.
+            check.inconsistency(
+                "upload_index",
+                Place::repository(repository),
+                "no row",
+                "a row for an upload",
+            );
         }
         Ok(())
     })?;

@@ -26,6 +26,7 @@
 //! | `link_references`, `link_flags`, `link_said`, `link_zero` | inconsistency | a link and what refers to it |
 //! | `blob_link`, `blob_free`, `blob_users`, `blob_deleting` | inconsistency | a blob and its holders |
 //! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot go on |
+//! | `upload_index` | inconsistency | the index over uploads |
 //! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
 //!
 //! Files without a row are no problem: a push that was cut off leaves them, and the collector takes them.

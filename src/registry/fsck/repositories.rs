@@ -152,6 +152,7 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
         TAG_BY_DIGEST: id => (id, none, ""), (id, _, _) => id;
         TAG_BY_SEQUENCE: id => (id, 0), (id, _) => id;
         USAGE_REPOSITORY: id => id, id => id;
+        UPLOAD_BY_REPOSITORY: id => (id, none), (id, _) => id;
     }
     let mut remembered = BTreeSet::new();
     ids(check, &tables::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;

@@ -86,7 +86,7 @@ impl Registry {
         grant: &Grant<Push>,
         put: PutManifest,
     ) -> Result<Stored, RegistryError> {
-        self.check_space()?;
+        self.check_space(0)?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
             let (reader, repository) = (Arc::clone(&registry), grant.repository());

@@ -117,7 +117,7 @@ fn fill(server: &Server<'_>) -> Sample {
     let grant = server.grant::<Push>(NAME);
     let upload = server.wait(server.registry.start_upload(&grant, free.algorithm())).unwrap();
     let body = Body::Whole(vec![Bytes::from_static(b"half of something")]);
-    server.wait(server.registry.append_upload(&grant, upload, None, body)).unwrap();
+    server.wait(server.append(&grant, upload, None, body)).unwrap();
     Sample {
         image: manifests[0].digest(),
         other: manifests[1].digest(),

@@ -89,7 +89,7 @@ fn in_pieces(server: &Server<'_>, name: &str, blob: &Blob, stream: bool) -> Resu
     let registry = &server.registry;
     server.wait(async {
         let id = registry.start_upload(&grant, blob.digest.algorithm()).await?;
-        registry.append_upload(&grant, id, None, Body::Whole(vec![first])).await?;
+        server.append(&grant, id, None, Body::Whole(vec![first])).await?;
         let body = if stream {
             let (sender, receiver) = tokio::sync::mpsc::channel(2);
             sender.send(BodyPart::Data(vec![second])).await.unwrap();
@@ -98,7 +98,7 @@ fn in_pieces(server: &Server<'_>, name: &str, blob: &Blob, stream: bool) -> Resu
         } else {
             Body::Whole(vec![second])
         };
-        registry.finish_upload(&grant, id, vec![blob.digest], None, body).await
+        server.finish(&grant, id, blob.digest, body).await
     })
 }
 
@@ -215,9 +215,9 @@ fn a_failed_push_leaves_no_repository_behind() {
 fn a_file_that_cannot_be_removed_stops_no_later_expiry() {
     let place = Place { upload_idle_s: 0, ..Place::new() };
     let server = place.open(true);
-    // The calls of a push in one piece are create, append and discard, after one about the space.
+    // The calls of a push in one piece are create, append and discard.
     let absent = Digest::of(Algorithm::Sha256, b"absent");
-    server.blobs.set_plan(Some(Plan { fail_at: 4, kind: Fault::Errno(libc::EIO) }));
+    server.blobs.set_plan(Some(Plan { fail_at: 3, kind: Fault::Errno(libc::EIO) }));
     let pushed = server.push_blob(NAME, b"other bytes", absent);
     assert!(matches!(pushed, Err(RegistryError::DigestMismatch { .. })), "{pushed:?}");
     assert!(server.blobs.fired());

@@ -108,7 +108,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     let (id, appended) = server.wait(async {
         let id = registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        let append = registry.append_upload(&grant, id, None, Body::Stream(receiver));
+        let append = server.append(&grant, id, None, Body::Stream(receiver));
         let send = async {
             for (n, chunk) in content.chunks(CHUNK).enumerate() {
                 if n == 9 {
@@ -136,7 +136,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
             let rest = content[usize::try_from(standing.unwrap().offset).unwrap()..].to_vec();
             let digest = Digest::of(Algorithm::Sha256, &content);
             let body = Body::Whole(vec![rest.into()]);
-            server.wait(server.registry.finish_upload(&grant, id, vec![digest], None, body)).unwrap();
+            server.wait(server.finish(&grant, id, digest, body)).unwrap();
             server.assert_clean("after the resumed upload");
         }
     }

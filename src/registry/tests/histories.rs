@@ -144,24 +144,21 @@ impl History<'_> {
                     let start = received as u64;
                     ContentRange { start, end: start + part.len() as u64 - 1 }
                 });
-                let standing =
-                    server.wait(server.registry.append_upload(&grant, id, range, body(part))).unwrap();
+                let standing = server.wait(server.append(&grant, id, range, body(part))).unwrap();
                 assert_eq!(standing.offset, (received + part.len()) as u64);
                 self.model.sessions[chosen].received += part.len();
             }
             Act::AppendAtWrongPlace { .. } => {
                 let start = received as u64 + 1;
                 let range = Some(ContentRange { start, end: start });
-                let appended = server.wait(server.registry.append_upload(&grant, id, range, body(b"x")));
+                let appended = server.wait(server.append(&grant, id, range, body(b"x")));
                 assert!(
                     matches!(appended, Err(RegistryError::RangeInvalid { offset }) if offset == received as u64)
                 );
             }
             Act::Finish { .. } => {
                 let digest = self.model.blobs[blob].digest;
-                server
-                    .wait(server.registry.finish_upload(&grant, id, vec![digest], None, body(rest)))
-                    .unwrap();
+                server.wait(server.finish(&grant, id, digest, body(rest))).unwrap();
                 self.model.sessions.remove(chosen);
                 self.hold_blob(repository, blob);
             }

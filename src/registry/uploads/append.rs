@@ -1,5 +1,6 @@
 //! Receiving bytes: PATCH, and the body of a PUT.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,15 +9,16 @@ use tokio::task::JoinHandle;
 
 use super::Standing;
 use super::body::{Body, BodyPart, ContentRange, total};
+use super::rows as upload_rows;
 use super::session::{Session, State, Writer};
-use crate::auth::{Caller, Grant, Push};
+use super::writer::UploadWriter;
+use crate::auth::{Grant, Push};
 use crate::model::digest::Hasher;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories;
 use crate::store::meta::rows;
-use crate::store::meta::tables;
 
 /// Bytes between two checkpoints of a long request.
 const CHECKPOINT_EVERY: u64 = 32 << 20;
@@ -28,12 +30,13 @@ impl Ending {
             Self::Complete => Ok(Standing { id, offset }),
             Self::Cut => Err(RegistryError::Cut { offset }),
             Self::WrongLength => Err(RegistryError::SizeInvalid { offset }),
+            Self::Refused(error) => Err(error),
         }
     }
 }
 
 /// How a body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Ending {
     /// All of it is in the file.
     Complete,
@@ -41,31 +44,28 @@ pub(super) enum Ending {
     Cut,
     /// It did not have the length that was announced; the file is as before.
     WrongLength,
+    /// There was no room for the rest of it. What came before is in the file.
+    Refused(RegistryError),
+}
+
+impl UploadWriter {
+    /// Appends a body to the upload.
+    pub async fn append(mut self, body: Body) -> Result<Standing, RegistryError> {
+        let (mut state, range) = (self.begin()?, self.range);
+        let (registry, session, grant) = self.into_parts();
+        let id = session.id;
+        let work = Arc::clone(&registry);
+        registry
+            .detached(async move {
+                let ending = work.receive(&session, &mut state, range, body, Some(&grant)).await;
+                let kept = work.keep(&session, &mut state, ending, &grant).await?;
+                kept.standing(id, state.offset)
+            })
+            .await
+    }
 }
 
 impl Registry {
-    /// Appends a body to an upload. `range` is where the client believes the upload to stand.
-    pub async fn append_upload(
-        self: &Arc<Self>,
-        grant: &Grant<Push>,
-        id: UploadId,
-        range: Option<ContentRange>,
-        body: Body,
-    ) -> Result<Standing, RegistryError> {
-        let session = self.session(grant, id).await?;
-        let start = start_of(&session, range, &body);
-        let (registry, caller) = (Arc::clone(self), grant.caller().clone());
-        self.detached(async move {
-            let mut state = session.take_over(registry.meta.clock()).await?;
-            check_start(&state, start)?;
-            registry.check_space()?;
-            let ending = registry.receive(&session, &mut state, range, body, Some(&caller)).await;
-            let kept = registry.keep(&session, &mut state, ending, &caller).await?;
-            kept.standing(id, state.offset)
-        })
-        .await
-    }
-
     /// Brings a session to a checkpoint after a body. A session whose disk failed leaves the memory: the next request
     /// finds what its row promises, which is durable, or nothing.
     pub(super) async fn keep(
@@ -73,46 +73,60 @@ impl Registry {
         session: &Arc<Session>,
         state: &mut Writer,
         ending: Result<Ending, RegistryError>,
-        caller: &Caller,
+        grant: &Grant<Push>,
     ) -> Result<Ending, RegistryError> {
         let result = match ending {
-            Ok(ending) => self.checkpoint(session, state, caller).await.map(|()| ending),
+            Ok(ending) => self.checkpoint(session, state, grant).await.map(|()| ending),
             Err(error) => Err(error),
         };
         // A session that rests has no file open, and no part in what is ahead of the disk: it may rest for a day.
         state.staged = None;
-        if result.is_err() {
+        state.settle_bytes();
+        if let Err(error) = &result {
             state.closed = true;
-            if state.row {
+            // Where the right was withdrawn nobody may go on with it.
+            if state.row && !matches!(error, RegistryError::Withdrawn) {
                 self.sessions.remove(session.id);
             } else {
-                self.give_up(session, false).await;
+                self.give_up(session, state.row).await;
             }
         }
         result
     }
 
     /// Moves a body into the staged file, one batch being hashed and written while the next one comes. With the
-    /// caller for `checkpoints` a long body is made durable bit by bit.
+    /// grant for `checkpoints` a long body is made durable bit by bit.
     pub(super) async fn receive(
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut Writer,
         range: Option<ContentRange>,
+        body: Body,
+        checkpoints: Option<&Grant<Push>>,
+    ) -> Result<Ending, RegistryError> {
+        let ending = self.receive_all(session, state, range, body, checkpoints).await;
+        session.received_all();
+        ending
+    }
+
+    async fn receive_all(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        state: &mut Writer,
+        range: Option<ContentRange>,
         mut body: Body,
-        checkpoints: Option<&Caller>,
+        checkpoints: Option<&Grant<Push>>,
     ) -> Result<Ending, RegistryError> {
         let start = state.offset;
         let start_hasher = range.map(|_| state.hasher.clone());
         let announced = range.map(|range| range.len());
         let mut checkpoint: Option<JoinHandle<Result<u64, RegistryError>>> = None;
         let ending = loop {
-            let part = tokio::select! {
-                biased;
-                () = session.evict.notified() => None,
-                part = body.next() => part,
-            };
-            let chunks = match part {
+            let chunks = match next_part(session, &mut body).await {
+                None if session.is_withdrawn() => {
+                    let _ = self.note_checkpoint(state, checkpoint).await;
+                    return Err(RegistryError::Withdrawn);
+                }
                 None => break Ending::Cut,
                 Some(BodyPart::End) => break Ending::Complete,
                 Some(BodyPart::Data(chunks)) => chunks,
@@ -120,6 +134,9 @@ impl Registry {
             session.touch(self.meta.clock().now().running_s);
             if announced.is_some_and(|announced| state.offset - start + total(&chunks) > announced) {
                 break Ending::WrongLength;
+            }
+            if let Err(error) = self.admit_batch(session, state, total(&chunks)) {
+                break Ending::Refused(error);
             }
             if let Err(error) = self.append(session, state, chunks).await {
                 // What is durable by then is kept, and its row does not come after the file is given up.
@@ -129,21 +146,42 @@ impl Registry {
             if checkpoint.as_ref().is_some_and(JoinHandle::is_finished) {
                 self.note_checkpoint(state, checkpoint.take()).await?;
             }
-            if let Some(caller) = checkpoints
+            if let Some(grant) = checkpoints
                 && checkpoint.is_none()
                 && state.offset - state.checkpoint >= CHECKPOINT_EVERY
             {
-                checkpoint = Some(self.begin_checkpoint(session, state, caller)?);
+                checkpoint = Some(self.begin_checkpoint(session, state, grant)?);
             }
         };
         self.note_checkpoint(state, checkpoint).await?;
         let short = announced.is_some_and(|announced| state.offset - start < announced);
-        let wrong = ending == Ending::WrongLength || (ending == Ending::Complete && short);
+        let wrong = match ending {
+            Ending::WrongLength => true,
+            Ending::Complete => short,
+            Ending::Cut | Ending::Refused(_) => false,
+        };
         if let (true, Some(hasher)) = (wrong, start_hasher) {
             self.cut_back(session, state, start, hasher).await?;
             return Ok(Ending::WrongLength);
         }
         Ok(ending)
+    }
+
+    /// Whether the disk and the limit of unfinished bytes have room for more bytes of an upload, which then are counted.
+    pub(super) fn admit_batch(
+        &self,
+        session: &Session,
+        state: &mut State,
+        bytes: u64,
+    ) -> Result<(), RegistryError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.check_space(bytes)?;
+        state.count_bytes(&self.ledger, &session.holder, state.offset + bytes)?;
+        self.sessions.begun(session);
+        self.space.took(bytes);
+        Ok(())
     }
 
     /// Hashes and writes one batch on a blocking thread; the file and the hash go there and come back.
@@ -172,7 +210,7 @@ impl Registry {
         session: &Arc<Session>,
         state: &mut State,
         start: u64,
-        hasher: Hasher,
+        hasher: Option<Hasher>,
     ) -> Result<(), RegistryError> {
         if let Some(mut staged) = state.staged.take() {
             let (staged, result) = self
@@ -195,21 +233,23 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
-        caller: &Caller,
+        grant: &Grant<Push>,
     ) -> Result<(), RegistryError> {
         session.touch(self.meta.clock().now().running_s);
         if state.staged.is_none() || (state.row && state.checkpoint == state.offset) {
             return Ok(());
         }
-        let task = self.begin_checkpoint(session, state, caller)?;
+        let task = self.begin_checkpoint(session, state, grant)?;
         self.note_checkpoint(state, Some(task)).await
     }
 
+    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again there: nobody
+    /// whose right was withdrawn goes on, or makes a deleted repository again.
     fn begin_checkpoint(
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &State,
-        caller: &Caller,
+        grant: &Grant<Push>,
     ) -> Result<JoinHandle<Result<u64, RegistryError>>, RegistryError> {
         let staged = state.staged.as_ref().ok_or(RegistryError::Interrupted)?;
         let sync = staged.syncer()?;
@@ -217,20 +257,20 @@ impl Registry {
             repository: session.repository,
             owner: session.owner.clone(),
             offset: state.offset,
-            algorithm: state.hasher.algorithm().byte(),
-            hash_state: state.hasher.save(),
+            algorithm: state.algorithm.byte(),
+            hash_state: state.hasher.as_ref().and_then(Hasher::save),
             active_s: self.meta.clock().now().running_s,
         };
-        let (registry, session, caller) = (Arc::clone(self), Arc::clone(session), caller.clone());
+        let (registry, id, grant) = (Arc::clone(self), session.id, grant.carry());
         Ok(self.runtime.spawn(async move {
             let _permit = Arc::clone(&registry.syncs).acquire_owned().await;
             registry.blocking(sync).await??;
             let offset = row.offset;
             let put = registry.meta.write(move |tx| {
                 // Until this row is there, nothing keeps the repository from going with the last thing in it.
-                let repository = repositories::find_or_make(tx, &session.name, &caller)?;
+                let repository = repositories::ensure(tx, &grant)?;
                 let row = rows::Upload { repository, ..row.clone() };
-                tx.put(&tables::UPLOAD, &session.id.bytes()[..], &row).map_err(RegistryError::from)
+                upload_rows::put(tx, id, &row).map_err(RegistryError::from)
             });
             put.await?;
             Ok(offset)
@@ -250,20 +290,17 @@ impl Registry {
     }
 }
 
-/// Where a body belongs: where its range says, or where the upload stands while the body is still on its way. `None`
-/// for one that is there already and says nothing.
-pub(super) fn start_of(session: &Session, range: Option<ContentRange>, body: &Body) -> Option<u64> {
-    match (range, body) {
-        (Some(range), _) => Some(range.start),
-        (None, Body::Stream(_)) => Some(session.received.load(Ordering::Acquire)),
-        (None, Body::Whole(_)) => None,
+/// The next part of a body; `None` when the client is gone, or when the writer is sent away.
+async fn next_part(session: &Session, body: &mut Body) -> Option<BodyPart> {
+    let mut evicted = pin!(session.evict.notified());
+    // Registered before the flag is looked at: a withdrawal in between is heard of.
+    evicted.as_mut().enable();
+    if session.is_withdrawn() {
+        return None;
     }
-}
-
-/// Refuses bytes that do not go on where the upload stands: of two writers at once, the second.
-pub(super) fn check_start(state: &State, start: Option<u64>) -> Result<(), RegistryError> {
-    match start {
-        Some(start) if start != state.offset => Err(RegistryError::RangeInvalid { offset: state.offset }),
-        _ => Ok(()),
+    tokio::select! {
+        biased;
+        () = evicted => None,
+        part = body.next() => part,
     }
 }

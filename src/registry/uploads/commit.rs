@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::finish::publish;
+use super::rows;
 use crate::auth::{Grant, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
@@ -79,7 +80,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
     }
     links::attach(tx, repository, &sealed.digest)?;
     if sealed.row {
-        tx.delete(&tables::UPLOAD, &sealed.id.bytes()[..])?;
+        rows::delete(tx, sealed.id)?;
     }
     let kind =
         EventKind::BlobPushed { repository: sealed.name.clone(), digest: sealed.digest, size: sealed.size };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::append::{Ending, check_start, start_of};
-use super::body::{Body, ContentRange};
+use super::append::Ending;
+use super::body::{Body, ContentRange, total};
 use super::commit::Sealed;
-use super::session::{Session, State, Work};
+use super::session::{Session, State};
+use super::writer::{Announced, UploadWriter};
 use crate::auth::{Grant, Push};
 use crate::model::digest::{Algorithm, Digest, Hasher};
 use crate::model::names::UploadId;
@@ -19,79 +20,82 @@ use crate::store::blob::{BlobStore, Staged, Stamp};
 /// Bytes read at once when a staged file is hashed again.
 const REHASH_CHUNK: usize = 1 << 20;
 
-impl Registry {
-    /// Appends a last body to an upload and makes a blob of it, which must have every one of `digests`. It is stored
+impl UploadWriter {
+    /// Appends a last body to the upload and makes a blob of it, which must have every one of `digests`. It is stored
     /// under the first.
-    pub async fn finish_upload(
-        self: &Arc<Self>,
-        grant: &Grant<Push>,
-        id: UploadId,
-        digests: Vec<Digest>,
-        range: Option<ContentRange>,
-        mut body: Body,
-    ) -> Result<(), RegistryError> {
-        let session = self.session(grant, id).await?;
-        let start = start_of(&session, range, &body);
-        let (registry, grant) = (Arc::clone(self), grant.carry());
-        self.detached(async move {
-            let mut state = session.take_over(registry.meta.clock()).await?;
-            check_start(&state, start)?;
+    pub async fn finish(mut self, digests: Vec<Digest>, mut body: Body) -> Result<(), RegistryError> {
+        let (mut state, range) = (self.begin()?, self.range);
+        let (registry, session, grant) = self.into_parts();
+        let work = Arc::clone(&registry);
+        let finish = async move {
             choose_hash(&mut state, &digests);
             // All of a small blob goes to one blocking thread once. With a row, what cannot be written must leave the
             // upload as the row says, so there the bytes are received first.
             let last = match &mut body {
-                Body::Whole(chunks) if range.is_none() && !state.row => std::mem::take(chunks),
+                Body::Whole(chunks) if is_all(chunks, range) && !state.row => std::mem::take(chunks),
                 _ => Vec::new(),
             };
-            let ending = registry.receive(&session, &mut state, range, body, None).await;
-            match ending {
-                Ok(Ending::Complete) => {}
-                other => {
-                    return match registry.keep(&session, &mut state, other, grant.caller()).await? {
-                        Ending::WrongLength => Err(RegistryError::SizeInvalid { offset: state.offset }),
-                        _ => Err(RegistryError::Cut { offset: state.offset }),
-                    };
+            let ending = match work.admit_batch(&session, &mut state, total(&last)) {
+                Ok(()) if last.is_empty() => work.receive(&session, &mut state, range, body, None).await,
+                Ok(()) => {
+                    session.received_all();
+                    Ok(Ending::Complete)
                 }
+                Err(error) => Ok(Ending::Refused(error)),
+            };
+            if !matches!(ending, Ok(Ending::Complete)) {
+                return match work.keep(&session, &mut state, ending, &grant).await? {
+                    Ending::WrongLength => Err(RegistryError::SizeInvalid { offset: state.offset }),
+                    Ending::Refused(error) => Err(error),
+                    Ending::Complete | Ending::Cut => Err(RegistryError::Cut { offset: state.offset }),
+                };
             }
             state.closed = true;
-            let sealed = registry.seal(&session, &mut state, last, &digests).await;
             let row = state.row;
-            match sealed {
+            match work.seal(&session, &mut state, last, &digests).await {
                 Ok(published) => {
                     // The closed session stays in memory until the file has left `uploads/`: were it gone earlier, a
                     // late PATCH would find the row, open the file and write into a blob.
                     let committed = match published {
-                        Ok(sealed) => registry.commit(&grant, sealed).await,
+                        Ok(sealed) => work.commit(&grant, sealed).await,
                         Err(error) => Err(error),
                     };
-                    registry.sessions.remove(session.id);
-                    if committed.is_err() && !row {
-                        registry.give_up(&session, row).await;
+                    work.sessions.remove(session.id);
+                    match &committed {
+                        Err(RegistryError::Withdrawn) => work.give_up(&session, row).await,
+                        Err(_) if !row => work.give_up(&session, row).await,
+                        _ => {}
                     }
                     committed
                 }
                 Err(error) => {
-                    registry.give_up(&session, row).await;
+                    work.give_up(&session, row).await;
                     Err(error)
                 }
             }
-        })
-        .await
+        };
+        registry.detached(finish).await
     }
+}
 
-    /// Stores a blob that comes in one piece with its digest.
+impl Registry {
+    /// Stores a blob that comes in one piece with its digest. `length` is that of the body, where it is known.
     pub async fn store_blob(
         self: &Arc<Self>,
         grant: &Grant<Push>,
         digest: Digest,
+        length: Option<u64>,
         body: Body,
     ) -> Result<(), RegistryError> {
         let id = self.start_upload(grant, digest.algorithm()).await?;
-        let result = self.finish_upload(grant, id, vec![digest], None, body).await;
+        let result = match self.write_upload(grant, id, Announced { range: None, length }).await {
+            Ok(writer) => writer.finish(vec![digest], body).await,
+            Err(error) => Err(error),
+        };
         if result.is_err()
             && let Ok(session) = self.session(grant, id).await
         {
-            // Nobody was told of this session, so nobody can go on with it.
+            // No client was told of this session, so none can go on with it.
             self.abandon(&session).await?;
         }
         result
@@ -104,20 +108,28 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
-        last: Vec<Bytes>,
+        mut last: Vec<Bytes>,
         digests: &[Digest],
     ) -> Result<Result<Sealed, RegistryError>, RegistryError> {
         let digest = *digests.first().ok_or(RegistryError::Interrupted)?;
+        if digests.iter().any(|digest| digest.algorithm() != state.algorithm) {
+            self.hash_again(session, state, std::mem::take(&mut last), digests).await?;
+        }
+        let streamed: Vec<_> =
+            digests.iter().filter(|digest| digest.algorithm() == state.algorithm).copied().collect();
         let lock = self.locks.lock(&digest).await;
         let permit = Arc::clone(&self.syncs).acquire_owned().await;
-        let (blobs, id, digests) = (Arc::clone(&self.blobs), session.id, digests.to_vec());
+        let (blobs, id) = (Arc::clone(&self.blobs), session.id);
         let mut work = state.lend();
         let sealing = move || {
             let _permit = permit;
             if !last.is_empty() {
                 work.append(blobs.as_ref(), id, &last)?;
             }
-            verify_and_sync(&mut work, blobs.as_ref(), id, &digests)?;
+            work.open(blobs.as_ref(), id)?;
+            let actual = work.hasher.take().unwrap_or_else(|| Hasher::new(work.algorithm)).finish();
+            compare(&streamed, &[actual])?;
+            work.staged.as_mut().ok_or(RegistryError::Interrupted)?.sync()?;
             work.staged = None;
             let published = if cfg!(feature = "mutant-commit-first") {
                 Ok(Stamp::default())
@@ -130,36 +142,64 @@ impl Registry {
         let (row, name) = (state.row, session.name.clone());
         Ok(published.map(|stamp| Sealed { id, digest, size, row, name, stamp, lock }))
     }
+
+    /// Checks the digests of algorithms that did not run along: the file is read once for all of them. That takes as
+    /// long as the file is large, so it holds neither the digest's lock nor a place among the syncs.
+    async fn hash_again(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        state: &mut State,
+        last: Vec<Bytes>,
+        digests: &[Digest],
+    ) -> Result<(), RegistryError> {
+        let permit = Arc::clone(&self.rehashes).acquire_owned().await;
+        let (blobs, id, digests) = (Arc::clone(&self.blobs), session.id, digests.to_vec());
+        let algorithms: Vec<_> = Algorithm::ALL
+            .into_iter()
+            .filter(|algorithm| *algorithm != state.algorithm)
+            .filter(|algorithm| digests.iter().any(|digest| digest.algorithm() == *algorithm))
+            .collect();
+        let mut work = state.lend();
+        let work = self
+            .blocking(move || {
+                let _permit = permit;
+                if !last.is_empty() {
+                    work.append(blobs.as_ref(), id, &last)?;
+                }
+                let staged = work.open(blobs.as_ref(), id)?;
+                let actual = hashes_of(staged.as_ref(), &algorithms)?;
+                let actual: Vec<_> = actual.into_iter().map(Hasher::finish).collect();
+                compare(&digests, &actual)?;
+                Ok::<_, RegistryError>(work)
+            })
+            .await??;
+        state.take_back(work);
+        Ok(())
+    }
+}
+
+/// Whether the chunks are the whole body, as far as its length was announced.
+fn is_all(chunks: &[Bytes], range: Option<ContentRange>) -> bool {
+    range.is_none_or(|range| range.len() == total(chunks))
 }
 
 /// An upload without a byte yet takes the algorithm that it will be closed with.
 fn choose_hash(state: &mut State, digests: &[Digest]) {
     if let (0, Some(digest)) = (state.offset, digests.first()) {
-        state.hasher = Hasher::new(digest.algorithm());
+        state.algorithm = digest.algorithm();
+        state.hasher = None;
     }
 }
 
-fn verify_and_sync(
-    work: &mut Work,
-    blobs: &dyn BlobStore,
-    id: UploadId,
-    digests: &[Digest],
-) -> Result<(), RegistryError> {
-    work.open(blobs, id)?;
-    let running = std::mem::replace(&mut work.hasher, Hasher::new(Algorithm::Sha256));
-    let streamed = running.finish();
-    let staged = work.staged.as_mut().ok_or(RegistryError::Interrupted)?;
-    for expected in digests {
-        let actual = if expected.algorithm() == streamed.algorithm() {
-            streamed
-        } else {
-            hash_of(staged.as_ref(), expected.algorithm())?.finish()
-        };
-        if actual != *expected {
-            return Err(RegistryError::DigestMismatch { expected: *expected, actual });
+/// Refuses content that has not every expected digest of those whose algorithm was computed.
+fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> {
+    for expected in expected {
+        let same = actual.iter().find(|actual| actual.algorithm() == expected.algorithm());
+        if let Some(actual) = same.filter(|actual| *actual != expected) {
+            return Err(RegistryError::DigestMismatch { expected: *expected, actual: *actual });
         }
     }
-    Ok(staged.sync()?)
+    Ok(())
 }
 
 /// Renames a durable file to its place, and says what it looks like there. From here on it is never written again.
@@ -169,9 +209,9 @@ pub(super) fn publish(blobs: &dyn BlobStore, id: UploadId, digest: &Digest) -> R
     Ok(blobs.open(digest)?.map(|file| file.stamp()).unwrap_or_default())
 }
 
-/// Reads a staged file from its start and hashes it.
-pub(super) fn hash_of(staged: &dyn Staged, algorithm: Algorithm) -> io::Result<Hasher> {
-    let mut hasher = Hasher::new(algorithm);
+/// Reads a staged file from its start, once, and hashes it with each of the algorithms.
+pub(super) fn hashes_of(staged: &dyn Staged, algorithms: &[Algorithm]) -> io::Result<Vec<Hasher>> {
+    let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
     let mut buffer = vec![0; REHASH_CHUNK];
     let mut offset = 0;
     while offset < staged.len() {
@@ -179,8 +219,10 @@ pub(super) fn hash_of(staged: &dyn Staged, algorithm: Algorithm) -> io::Result<H
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        hasher.update(&buffer[..read]);
+        for hasher in &mut hashers {
+            hasher.update(&buffer[..read]);
+        }
         offset += read as u64;
     }
-    Ok(hasher)
+    Ok(hashers)
 }

@@ -9,25 +9,32 @@ mod body;
 mod commit;
 mod finish;
 mod restore;
+mod rows;
 mod session;
+mod sessions;
+mod sweep;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use body::{Body, BodyPart, ContentRange};
-pub(super) use session::Sessions;
+pub(super) use rows::any_in;
+#[cfg(test)]
+pub(super) use rows::put as put_row;
+pub(super) use sessions::Sessions;
+pub use writer::{Announced, UploadWriter};
 
 use super::Registry;
 use super::error::RegistryError;
 use super::repositories;
-use crate::auth::{Action, Grant, Push, Repository, System};
+use crate::auth::{Action, Grant, Push, Repository};
+use crate::limits::{Charge, Holder, Resource};
 use crate::model::digest::Algorithm;
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
-use session::Session;
+use session::{Origin, Session, State};
 
 /// Where an upload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +52,38 @@ impl Registry {
         grant: &Grant<Push>,
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
-        self.check_space()?;
+        self.check_space(0)?;
+        let holder = grant.caller().holder();
+        let place = self.session_place(&holder).await?;
         let repository = if let Some(repository) = grant.repository() {
             repository
         } else {
             let grant = grant.carry();
             self.meta.write(move |tx| repositories::ensure(tx, &grant)).await?
         };
-        let session = Session::new(
-            UploadId::random(),
-            grant.name().clone(),
-            repository,
-            grant.caller().principal.owner(),
-            algorithm,
-            self.meta.clock().now().running_s,
-        );
+        let owner = grant.caller().principal.owner();
+        let origin = Origin { name: grant.name().clone(), repository, owner, holder };
+        let running_s = self.meta.clock().now().running_s;
+        let session = Session::new(UploadId::random(), origin, place, running_s, State::empty(algorithm));
         let id = session.id;
         self.sessions.insert(session);
         Ok(id)
+    }
+
+    /// A place among the open sessions of a principal. At a limit the oldest session that never got a byte ends first:
+    /// there are clients that open thousands and use none.
+    async fn session_place(self: &Arc<Self>, holder: &Holder) -> Result<Charge, RegistryError> {
+        loop {
+            let limit = self.ledger.limit(Resource::UploadSessions);
+            let own = self.ledger.held(holder, Resource::UploadSessions) >= limit.each;
+            if !own && self.ledger.total(Resource::UploadSessions) < limit.total {
+                return Ok(self.ledger.charge(holder, Resource::UploadSessions, 1)?);
+            }
+            let Some(session) = self.sessions.close_oldest_empty(own.then(|| holder.id())) else {
+                return Ok(self.ledger.charge(holder, Resource::UploadSessions, 1)?);
+            };
+            self.forget(&session, false).await?;
+        }
     }
 
     /// Where an upload stands.
@@ -86,28 +107,6 @@ impl Registry {
         self.detached(async move { registry.abandon(&session).await }).await
     }
 
-    /// Ends the sessions that nothing was sent to for too long, counted in running time; how many there were.
-    pub async fn expire_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
-        let mut ended = self.expire_rows().await?;
-        let now = self.meta.clock().now().running_s;
-        let idle_s = self.limits.load().upload_idle_s;
-        let idle = self
-            .sessions
-            .all(|session| now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s);
-        for session in &idle {
-            match self.abandon(session).await {
-                Ok(()) => ended += 1,
-                // It came to its end by itself while its turn was waited for.
-                Err(RegistryError::UploadUnknown) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if ended > 0 {
-            tracing::info!(uploads = ended, "idle uploads were ended");
-        }
-        Ok(ended)
-    }
-
     /// The session of this caller in this repository; anybody else's is unknown.
     async fn session<A>(
         self: &Arc<Self>,
@@ -117,21 +116,23 @@ impl Registry {
     where
         A: Action<Target = Repository>,
     {
-        let session = match self.sessions.get(id) {
-            Some(session) => session,
-            None => self.load_session(id).await?.ok_or(RegistryError::UploadUnknown)?,
-        };
         let owner = grant.caller().principal.owner();
+        let session = if let Some(session) = self.sessions.get(id) {
+            session
+        } else {
+            let holder = grant.caller().holder();
+            self.load_session(id, &owner, holder).await?.ok_or(RegistryError::UploadUnknown)?
+        };
         if session.name != *grant.name() || session.owner != owner {
             return Err(RegistryError::UploadUnknown);
         }
         Ok(session)
     }
 
-    /// Waits for the session's writer, then removes the session with its row, its file and, if nothing else is in it,
+    /// Sends the session's writer away, then removes the session with its row, its file and, if nothing else is in it,
     /// its repository.
     async fn abandon(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), RegistryError> {
-        let mut state = session.take_over(self.meta.clock()).await?;
+        let mut state = session.take_away().await?;
         state.closed = true;
         state.staged = None;
         self.forget(session, state.row).await?;
@@ -157,11 +158,10 @@ impl Registry {
         self.sessions.remove(session.id);
         let last = !self.sessions.any_in(repository);
         if row || (last && self.is_bare(repository)?) {
-            let id = session.id.bytes();
+            let id = session.id;
             self.meta
                 .write_from_reserve(move |tx| {
-                    let row = tx.get(&tables::UPLOAD, &id[..])?;
-                    tx.delete(&tables::UPLOAD, &id[..])?;
+                    let row = rows::delete(tx, id)?;
                     if last {
                         repositories::remove_if_empty(tx, row.map_or(repository, |row| row.repository))?;
                     }

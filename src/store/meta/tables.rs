@@ -79,6 +79,8 @@ pub const PROJECT_BLOB: Table<(DigestKey, u64), u64> = Table::new("project_blob"
 
 /// upload id -> the committed state of an upload session.
 pub const UPLOAD: Table<&'static [u8], Upload> = Table::new("upload");
+/// (repository, upload id) -> (): the upload sessions of a repository that have a row.
+pub const UPLOAD_BY_REPOSITORY: Table<(RepoKey, &'static [u8]), ()> = Table::new("upload_by_repository");
 
 /// user id -> user.
 pub const USER: Table<u64, User> = Table::new("user");
@@ -109,8 +111,9 @@ macro_rules! every_table {
         $each! {
             FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
             BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
-            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD USER
-            USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX OUTBOX_CURSOR AUDIT
+            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD
+            UPLOAD_BY_REPOSITORY USER USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX
+            OUTBOX_CURSOR AUDIT
         }
     };
 }

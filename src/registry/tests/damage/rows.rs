@@ -336,6 +336,13 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
             let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
             tx.put(&tables::UPLOAD, &sample.upload.bytes()[..], &Upload { repository: RepoId(77), ..row })
         }),
+        ("upload_index", |tx, sample, id| {
+            delete(tx.delete(&tables::UPLOAD_BY_REPOSITORY, (id, &sample.upload.bytes()[..])))
+        }),
+        ("upload_index", |tx, _, id| tx.put(&tables::UPLOAD_BY_REPOSITORY, (id, &[7; 16][..]), &())),
+        ("repository_unknown", |tx, sample, _| {
+            tx.put(&tables::UPLOAD_BY_REPOSITORY, (77, &sample.upload.bytes()[..]), &())
+        }),
         ("key", |tx, sample, _| {
             let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
             tx.put(&tables::UPLOAD, &[1, 2, 3][..], &row)

@@ -1,0 +1,185 @@
+//! What upload sessions and downloads cost others: memory, places, and the time of the next start.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::auth::Push;
+use crate::limits::Resource;
+use crate::model::digest::Algorithm;
+use crate::model::names::{ProjectId, RepoId};
+use crate::registry::uploads;
+use crate::store::blob::faulty::Call;
+use crate::store::meta::rows::{Owner, Repository as Row, Upload};
+use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
+
+const NAME: &str = "team/app";
+
+fn begin(server: &Server<'_>) -> UploadId {
+    let grant = server.grant::<Push>(NAME);
+    server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap()
+}
+
+fn length(bytes: u64) -> Announced {
+    Announced { range: None, length: Some(bytes) }
+}
+
+fn exists(server: &Server<'_>, id: UploadId) -> bool {
+    server.wait(server.registry.upload_standing(&server.grant::<Push>(NAME), id)).is_ok()
+}
+
+#[test]
+fn at_the_limit_the_oldest_session_without_a_byte_makes_room_and_no_other() {
+    let place = Place::new();
+    let server = place.open(true);
+    let limit = server.ledger.limit(Resource::UploadSessions);
+    let holder = server.grant::<Push>(NAME).caller().holder();
+    // The admin socket has no limit of its own, so this caller needs an address.
+    assert!(limit.each < limit.total && holder.from().is_some());
+    let kept = begin(&server);
+    let grant = server.grant::<Push>(NAME);
+    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    server.wait(server.append(&grant, kept, None, body)).unwrap();
+    let ids: Vec<_> = (0..limit.each + 10).map(|_| begin(&server)).collect();
+    assert_eq!(server.ledger.held(&holder, Resource::UploadSessions), limit.each);
+    assert!(exists(&server, kept), "one with bytes makes no room");
+    let (gone, left) = ids.split_at(11);
+    assert!(gone.iter().all(|id| !exists(&server, *id)));
+    assert!(left.iter().all(|id| exists(&server, *id)));
+    assert_eq!(server.ledger.report(), [], "nobody was refused");
+}
+
+#[test]
+fn a_session_whose_writer_waits_for_its_first_byte_makes_no_room() {
+    let place = Place::new();
+    let server = place.open(true);
+    let first = begin(&server);
+    let grant = server.grant::<Push>(NAME);
+    let writer = server.wait(server.registry.write_upload(&grant, first, length(1))).unwrap();
+    let second = begin(&server);
+    for _ in 0..server.ledger.limit(Resource::UploadSessions).each {
+        begin(&server);
+    }
+    assert!(exists(&server, first) && !exists(&server, second));
+    server.wait(writer.append(Body::Whole(vec![Bytes::from_static(b"x")]))).unwrap();
+}
+
+#[test]
+fn sessions_that_end_give_their_places_and_bytes_back() {
+    let place = Place::new();
+    let server = place.open(true);
+    let grant = server.grant::<Push>(NAME);
+    let holder = grant.caller().holder();
+    let held = |resource| server.ledger.held(&holder, resource);
+    let content = b"content";
+    let digest = Digest::of(Algorithm::Sha256, content);
+    let cancelled = begin(&server);
+    let (finished, body) = (begin(&server), || Body::Whole(vec![Bytes::from_static(content)]));
+    server.wait(server.append(&grant, cancelled, None, body())).unwrap();
+    server.wait(server.append(&grant, finished, None, body())).unwrap();
+    assert_eq!((held(Resource::UploadSessions), held(Resource::StagedBytes)), (2, 2 * content.len() as u64));
+    server.wait(server.registry.cancel_upload(&grant, cancelled)).unwrap();
+    server.wait(server.finish(&grant, finished, digest, Body::empty())).unwrap();
+    assert_eq!((held(Resource::UploadSessions), held(Resource::StagedBytes)), (0, 0));
+}
+
+#[test]
+fn bytes_that_were_announced_count_until_their_request_ends() {
+    let place = Place::new();
+    let server = place.open(true);
+    let grant = server.grant::<Push>(NAME);
+    let holder = grant.caller().holder();
+    let id = begin(&server);
+    let limit = server.ledger.limit(Resource::StagedBytes).each;
+    let writer = server.wait(server.registry.write_upload(&grant, id, length(1 << 20))).unwrap();
+    assert_eq!(server.ledger.held(&holder, Resource::StagedBytes), 1 << 20);
+    drop(writer);
+    assert_eq!(server.ledger.held(&holder, Resource::StagedBytes), 0);
+    let refused = server.wait(server.registry.write_upload(&grant, id, length(limit + 1))).err();
+    assert!(matches!(refused, Some(RegistryError::Limit(_) | RegistryError::LittleSpace(_))), "{refused:?}");
+    assert!(exists(&server, id));
+}
+
+/// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes minutes.
+const MANY: u64 = 6_000;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[test]
+fn the_sweep_of_a_start_grows_with_what_is_left_and_not_with_its_square() {
+    let place = Place::new();
+    let server = place.open(true);
+    server.push_blob("full", b"content", Digest::of(Algorithm::Sha256, b"content")).unwrap();
+    let full = server.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, "full")).unwrap().unwrap();
+    for part in 0..MANY / 1_000 {
+        server.forge(move |tx| {
+            for number in part * 1_000..(part + 1) * 1_000 {
+                let row = Upload {
+                    repository: RepoId(full),
+                    owner: Owner::Anonymous,
+                    offset: 1,
+                    algorithm: Algorithm::Sha256.byte(),
+                    hash_state: None,
+                    active_s: 0,
+                };
+                uploads::put_row(tx, UploadId::from_bytes(u128::from(number).to_be_bytes()), &row)?;
+                let (id, name) = (tx.next_id(), format!("bare{number}"));
+                tx.put(&tables::REPOSITORY_NAME, name.as_str(), &id)?;
+                let row = Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 };
+                tx.put(&tables::REPOSITORY, id, &row)?;
+            }
+            Ok(())
+        });
+    }
+    let begun = Instant::now();
+    server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    assert_eq!(server.meta.get(|tx| tx.count(&tables::REPOSITORY)).unwrap(), 1);
+    assert_eq!(server.meta.get(|tx| tx.count(&tables::UPLOAD)).unwrap(), MANY);
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_sweep_leaves_alone_what_began_after_the_start() {
+    let place = Place::new();
+    let server = place.open(true);
+    let (empty, begun) = (begin(&server), begin(&server));
+    let grant = server.grant::<Push>(NAME);
+    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    server.wait(server.append(&grant, begun, None, body)).unwrap();
+    let removed = server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    assert_eq!(removed, 0);
+    assert!(exists(&server, empty) && exists(&server, begun));
+    server.assert_clean("after the sweep");
+}
+
+#[test]
+fn a_request_with_many_ranges_counts_as_one_reader() {
+    let place = Place::new();
+    let server = place.open(true);
+    let content = vec![7; 100_000];
+    let digest = Digest::of(Algorithm::Sha256, &content);
+    server.push_blob(NAME, &content, digest).unwrap();
+    let open = || server.wait(server.registry.open_blob(&server.grant(NAME), &digest)).unwrap();
+    let (first, second) = (open(), open());
+    assert_eq!(server.registry.readers.count(), 0);
+    let readers: Vec<_> = (0..1_000).map(|start| first.reader(start, 10)).collect();
+    assert_eq!(server.registry.readers.count(), 1);
+    let other = second.reader(0, 10);
+    assert_eq!(server.registry.readers.count(), 2);
+    drop((readers, first));
+    assert_eq!(server.registry.readers.count(), 1);
+    drop((other, second));
+    assert_eq!(server.registry.readers.count(), 0);
+}
+
+#[test]
+fn no_request_asks_the_file_system_how_full_it_is() {
+    let place = Place::new();
+    let server = place.open(true);
+    server.blobs.set_plan(None);
+    let before = server.blobs.trace().len();
+    server.push_blob(NAME, b"content", Digest::of(Algorithm::Sha256, b"content")).unwrap();
+    begin(&server);
+    let calls = server.blobs.trace();
+    assert!(!calls[before.min(calls.len())..].contains(&Call::Space), "{calls:?}");
+    server.wait(server.registry.sample_space(&server.auth.system("test")));
+    assert!(server.blobs.trace().contains(&Call::Space));
+}

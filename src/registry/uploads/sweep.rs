@@ -1,0 +1,213 @@
+//! The end of uploads that nobody goes on with: idle sessions, sessions whose owner may not sign in any more, and what
+//! a killed server left. All of it works in slices, so that pushes get in between.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::rows;
+use super::session::Session;
+use crate::auth::{Grant, System};
+use crate::model::names::UploadId;
+use crate::registry::Registry;
+use crate::registry::error::RegistryError;
+use crate::registry::repositories;
+use crate::registry::repositories::BareSearch;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx;
+use crate::store::meta::rows::{Owner, Upload};
+use crate::store::meta::tables;
+
+/// Rows that one transaction reads or removes. Each removal changes up to five rows.
+const SLICE: usize = 1_000;
+
+impl Registry {
+    /// Ends the sessions that nothing was sent to for too long, counted in running time; how many there were.
+    pub async fn expire_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
+        let now = self.meta.clock().now().running_s;
+        let idle_s = self.limits.load().upload_idle_s;
+        let mut ended = self.drop_rows(move |_, row| Ok(now.saturating_sub(row.active_s) >= idle_s)).await?;
+        let idle = self
+            .sessions
+            .all(|session| now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s);
+        ended += self.abandon_all(&idle).await?;
+        if ended > 0 {
+            tracing::info!(uploads = ended, "idle uploads were ended");
+        }
+        Ok(ended)
+    }
+
+    /// Ends the sessions of users who were disabled or deleted and of tokens that were revoked, with what they sent;
+    /// how many there were. A body that is being received is cut off.
+    pub async fn end_uploads_without_owner(
+        self: &Arc<Self>,
+        _grant: &Grant<System>,
+    ) -> Result<usize, RegistryError> {
+        let mut ended = self.drop_rows(|tx, row| Ok(!may_sign_in(tx, &row.owner)?)).await?;
+        let owners = self.sessions.owners();
+        let gone = self.meta.get(|tx| {
+            let mut gone = HashSet::new();
+            for owner in &owners {
+                if !may_sign_in(tx, owner)? {
+                    gone.insert(owner.clone());
+                }
+            }
+            Ok::<_, StoreError>(gone)
+        })?;
+        let orphans = self.sessions.all(|session| gone.contains(&session.owner));
+        for session in &orphans {
+            session.withdraw();
+        }
+        ended += self.abandon_all(&orphans).await?;
+        if ended > 0 {
+            tracing::info!(
+                uploads = ended,
+                "uploads of users or tokens that may not sign in any more were ended"
+            );
+        }
+        Ok(ended)
+    }
+
+    async fn abandon_all(self: &Arc<Self>, sessions: &[Arc<Session>]) -> Result<usize, RegistryError> {
+        let mut ended = 0;
+        for session in sessions {
+            match self.abandon(session).await {
+                Ok(()) => ended += 1,
+                // It came to its end by itself while its turn was waited for.
+                Err(RegistryError::UploadUnknown) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Removes the rows and files of sessions that are not in memory, where `ends` says so; how many there were.
+    async fn drop_rows<F>(self: &Arc<Self>, ends: F) -> Result<usize, RegistryError>
+    where
+        F: Fn(&ReadTx, &Upload) -> Result<bool, StoreError> + Clone + Send + 'static,
+    {
+        let (mut after, mut ended) = (None, 0);
+        loop {
+            let ends = ends.clone();
+            let (last, ending) = self
+                .meta
+                .scan(move |tx| {
+                    let page = rows::page(tx, after, SLICE)?;
+                    let last = (page.len() == SLICE).then(|| page.last().map(|(id, _)| *id)).flatten();
+                    let mut ending = Vec::new();
+                    for (id, row) in page {
+                        if ends(tx, &row)? {
+                            ending.push(id);
+                        }
+                    }
+                    Ok::<_, StoreError>((last, ending))
+                })
+                .await?;
+            ended += self.drop_slice(ending).await?;
+            let Some(last) = last else { return Ok(ended) };
+            after = Some(last);
+        }
+    }
+
+    async fn drop_slice(self: &Arc<Self>, ids: Vec<UploadId>) -> Result<usize, RegistryError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let registry = Arc::clone(self);
+        let dropped = self
+            .meta
+            .write_from_reserve(move |tx| {
+                let mut dropped = Vec::new();
+                for id in &ids {
+                    // One that was brought into memory meanwhile has somebody who goes on with it.
+                    if registry.sessions.get(*id).is_some() {
+                        continue;
+                    }
+                    let Some(row) = rows::delete(tx, *id)? else { continue };
+                    dropped.push(*id);
+                    if !registry.sessions.any_in(row.repository) {
+                        repositories::remove_if_empty(tx, row.repository)?;
+                    }
+                }
+                Ok::<_, StoreError>(dropped)
+            })
+            .await?;
+        let (blobs, count) = (Arc::clone(&self.blobs), dropped.len());
+        self.blocking(move || dropped.into_iter().try_for_each(|id| blobs.discard(id))).await??;
+        Ok(count)
+    }
+
+    /// Removes what uploads left that had no checkpoint when the last server stopped: staged files that no row speaks
+    /// of, and repositories that were made for them. Uploads may begin meanwhile.
+    pub async fn sweep_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
+        let mut search = self.meta.scan(BareSearch::start).await?;
+        while !search.is_done() {
+            let (rest, bare) = self
+                .meta
+                .scan(move |tx| {
+                    let bare = search.next(tx)?;
+                    Ok::<_, StoreError>((search, bare))
+                })
+                .await?;
+            search = rest;
+            if bare.is_empty() {
+                continue;
+            }
+            let registry = Arc::clone(self);
+            self.meta
+                .write_from_reserve(move |tx| {
+                    let unused = bare.iter().filter(|repository| !registry.sessions.any_in(**repository));
+                    unused
+                        .into_iter()
+                        .try_for_each(|repository| repositories::remove_if_empty(tx, *repository))
+                })
+                .await
+                .map_err(RegistryError::Store)?;
+        }
+        self.sweep_files().await
+    }
+
+    async fn sweep_files(self: &Arc<Self>) -> Result<usize, RegistryError> {
+        let blobs = Arc::clone(&self.blobs);
+        let files = self.blocking(move || blobs.uploads()).await??;
+        let mut removed = 0;
+        for files in files.chunks(SLICE) {
+            let (registry, ids) = (Arc::clone(self), files.iter().map(|file| file.id).collect::<Vec<_>>());
+            removed += self.blocking(move || registry.remove_orphans(&ids)).await??;
+        }
+        Ok(removed)
+    }
+
+    /// Removes those of the files that belong to no session. A session is in memory before its file is made, and leaves
+    /// the memory with its row in place or with its file gone: so the memory is asked first.
+    fn remove_orphans(&self, files: &[UploadId]) -> Result<usize, RegistryError> {
+        let unclaimed: Vec<_> = files.iter().filter(|id| self.sessions.get(**id).is_none()).collect();
+        let orphans = self.meta.read_blocking(|tx| {
+            let mut orphans = Vec::new();
+            for id in unclaimed {
+                if !tx.has(&tables::UPLOAD, &id.bytes()[..])? {
+                    orphans.push(*id);
+                }
+            }
+            Ok::<_, StoreError>(orphans)
+        })?;
+        for id in &orphans {
+            self.blobs.discard(*id)?;
+        }
+        Ok(orphans.len())
+    }
+}
+
+/// Whether the owner of a session may still sign in. An expired token is good for the session that it began.
+fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
+    let user = match owner {
+        Owner::Anonymous => return Ok(true),
+        Owner::User(user) => *user,
+        Owner::Token(token) => match tx.get(&tables::TOKEN, *token)? {
+            Some(token) => token.user,
+            None => return Ok(false),
+        },
+    };
+    Ok(tx.get(&tables::USER, user.0)?.is_some_and(|user| !user.disabled))
+}
