@@ -1,5 +1,6 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
+mod directories;
 mod dumps;
 mod jobs;
 mod open;
@@ -180,7 +181,7 @@ pub fn probe(data_dir: &Path, on_repair: OnRepair) -> Result<(), OpenError> {
 
 /// Whether the last server left the data directory in order.
 pub fn was_clean(data_dir: &Path) -> bool {
-    open::was_clean(data_dir)
+    directories::was_clean(data_dir)
 }
 
 /// The settings of the registry as its limits.

@@ -1,8 +1,6 @@
 //! Opening a store: lock, layout, database, and whether they belong together.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -13,9 +11,11 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::directories;
+use super::directories::Locked;
 use super::dumps::Dumps;
 use super::jobs::Jobs;
-use super::open_error::OpenError;
+use super::open_error::{OpenError, io_at};
 use super::rebuild;
 use super::{App, MANIFEST_BYTES, limits};
 use crate::auth;
@@ -24,10 +24,8 @@ use crate::config;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
 use crate::registry::Registry;
-use crate::store::blob::{BlobStore, FileBlobs, LayoutError};
-use crate::store::filesystem;
-use crate::store::filesystem::Verdict;
-use crate::store::lock::{DirLock, LOCK_FILE, LockError};
+use crate::store::blob::{BlobStore, FileBlobs};
+use crate::store::lock::DirLock;
 use crate::store::meta;
 use crate::store::meta::Meta;
 use crate::store::meta::faulty::Faults;
@@ -67,11 +65,6 @@ pub struct Hooks {
     pub meta_faults: Option<Arc<Faults>>,
     /// A layer over the blob store.
     pub blobs: Option<BlobLayer>,
-}
-
-pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io { path, source }
 }
 
 /// A locked store.
@@ -164,37 +157,14 @@ fn open_store(
     blob_dir: &Path,
     cache_bytes: usize,
     hooks: Hooks,
-    create: bool,
+    serve: bool,
 ) -> Result<Store, OpenError> {
-    let mut locks = Vec::new();
-    for dir in if data_dir == blob_dir { vec![data_dir] } else { vec![data_dir, blob_dir] } {
-        if create {
-            fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io_at(dir))?;
-        }
-        judge(dir)?;
-        locks.push(lock(dir)?);
-    }
-    if rebuild::was_cut_off(data_dir) {
-        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
-    }
-    let database = data_dir.join(meta::FILE_NAME);
-    let there = database.try_exists().map_err(io_at(&database))?;
-    if !there && (!create || locks.iter().any(|lock| lock.store_id().is_some())) {
-        // Making a new database here would make every blob of the old one garbage.
-        let detail = match meta::saved_database(data_dir) {
-            Some(saved) => format!(
-                "the file was removed while a server ran, which saved it: mv {} {}",
-                saved.display(),
-                database.display()
-            ),
-            None => "the file is missing, but its store was here; put it back or restore a backup".to_owned(),
-        };
-        return Err(OpenError::Damaged { path: database, detail });
-    }
-    if !there {
-        FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
-    }
-    if let Some(saved) = meta::saved_database(data_dir).filter(|_| create) {
+    let Locked { mut locks, new } = if serve {
+        directories::for_server(data_dir, blob_dir)?
+    } else {
+        directories::locked(data_dir, blob_dir)?
+    };
+    if let Some(saved) = meta::saved_database(data_dir).filter(|_| serve && !new) {
         tracing::warn!(
             saved = %saved.display(),
             "an earlier run saved its database here because the file was replaced under it: changes of that run may be \
@@ -202,7 +172,7 @@ fn open_store(
         );
     }
     rebuild::clear(data_dir);
-    let files = FileBlobs::open(blob_dir).map_err(|error| layout(blob_dir, error))?;
+    let files = FileBlobs::open(blob_dir).map_err(|error| directories::layout(blob_dir, error))?;
     let blobs: Arc<dyn BlobStore> = match hooks.blobs {
         Some(layer) => layer(files),
         None => Arc::new(files),
@@ -215,19 +185,7 @@ fn open_store(
         .build()
         .map_err(io_at(data_dir))?;
     let meta = open_meta(data_dir, cache_bytes, &blobs, runtime.handle().clone(), hooks.meta_faults)?;
-    for lock in &mut locks {
-        match lock.store_id() {
-            Some(id) if id != meta.store_id() => {
-                return Err(OpenError::ForeignBlobs { path: lock.dir().to_owned() });
-            }
-            Some(_) => {}
-            None => {
-                // The start that made the database may not have come to this.
-                meta::sync_dir(data_dir).map_err(io_at(data_dir))?;
-                lock.set_store_id(meta.store_id()).map_err(io_at(data_dir))?;
-            }
-        }
-    }
+    directories::match_ids(&mut locks, data_dir, &meta, blobs.as_ref())?;
     Ok(Store { meta, blobs, locks, runtime })
 }
 
@@ -259,33 +217,6 @@ fn wall_ms() -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
-    match filesystem::check(dir).map_err(io_at(dir))? {
-        Verdict::Fine => Ok(()),
-        Verdict::Warn(kind) => {
-            tracing::warn!(dir = %dir.display(), kind, "the data is on a file system that may not last");
-            Ok(())
-        }
-        Verdict::Refuse(kind) => Err(OpenError::FileSystem { path: dir.to_owned(), kind: kind.to_owned() }),
-    }
-}
-
-pub(super) fn lock(dir: &Path) -> Result<DirLock, OpenError> {
-    DirLock::acquire(dir).map_err(|error| match error {
-        LockError::HeldBy { pid } => {
-            OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
-        }
-        LockError::Io(source) => OpenError::Io { path: dir.join(LOCK_FILE), source },
-    })
-}
-
-pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
-    match error {
-        LayoutError::Io { path, source } => OpenError::Io { path, source },
-        other => OpenError::Io { path: dir.to_owned(), source: other.into() },
-    }
-}
-
 pub(super) fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), OpenError> {
     let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(io_at(data_dir))?;
     let options = meta::Options {
@@ -302,15 +233,4 @@ pub(super) fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), Op
         Meta::open(options)?.close();
     }
     Ok(())
-}
-
-pub(super) fn was_clean(data_dir: &Path) -> bool {
-    // A directory that cannot be locked is judged by the start itself.
-    DirLock::acquire(data_dir).map_or(true, |lock| {
-        let clean = lock.clean();
-        if clean {
-            let _ = lock.mark_clean();
-        }
-        clean
-    })
 }

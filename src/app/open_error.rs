@@ -55,6 +55,38 @@ pub enum OpenError {
         /// The blob directory.
         path: PathBuf,
     },
+    /// The blobs of a store do not say that they are its own.
+    #[error("{} holds blobs and no id of a store", path.display())]
+    NamelessBlobs {
+        /// The blob directory.
+        path: PathBuf,
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// The blobs of the store are not there.
+    #[error("{} holds no blobs: is its disk mounted?", path.display())]
+    BlobsMissing {
+        /// The blob directory.
+        path: PathBuf,
+    },
+    /// Another user's store.
+    #[error("the store in {} belongs to the user with the id {owner}, this is the user {caller}", path.display())]
+    OtherOwner {
+        /// The directory.
+        path: PathBuf,
+        /// Who owns the files in it.
+        owner: u32,
+        /// Who would run the server.
+        caller: u32,
+    },
+    /// Every user of this computer could replace files of the store.
+    #[error("{} can be written to by every user of this computer (mode {mode:04o})", path.display())]
+    OthersWrite {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -86,4 +118,9 @@ impl From<meta::OpenError> for OpenError {
             meta::OpenError::Io { path, source } => Self::Io { path, source },
         }
     }
+}
+
+pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, source }
 }

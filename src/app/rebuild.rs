@@ -11,8 +11,9 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
-use super::open::{self, io_at};
-use super::open_error::OpenError;
+use super::directories;
+use super::open;
+use super::open_error::{OpenError, io_at};
 use crate::registry::fsck;
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::registry::rebuild::{Differences, settle};
@@ -126,9 +127,9 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
     }
     let known: Vec<Uuid> = old.iter().filter_map(DirLock::store_id).collect();
     let Chosen { path, header, totals, refused } = choose(request, &known, hear)?;
-    open::judge(into)?;
+    directories::judge(into)?;
     let workshop = begin(into)?;
-    let mut new = open::lock(into)?;
+    let mut new = directories::acquire(into)?;
     new.set_store_id(header.store_id).map_err(io_at(into))?;
     let total = totals.rows + totals.bodies;
     dump::restore(&path, &workshop, &mut |done| hear(Progress { stage: "rows", done, total, bytes: 0 }))
@@ -176,7 +177,7 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     }
     // The directory of the old store is never one to be removed, nor is one that another run works in.
     if was_cut_off(into) && into != data_dir {
-        open::lock(into)?;
+        directories::acquire(into)?;
         return Err(RebuildError::CutOff(into.to_owned()));
     }
     for entry in fs::read_dir(into).map_err(io_at(into))? {
@@ -214,7 +215,7 @@ fn device(dir: &Path) -> Result<u64, OpenError> {
 
 /// Keeps servers from a directory of the old store. No server works where nothing can be written.
 fn lock_old(dir: &Path) -> Result<Option<DirLock>, OpenError> {
-    match open::lock(dir) {
+    match directories::acquire(dir) {
         Ok(lock) => Ok(Some(lock)),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
         Err(error) => Err(error),
@@ -265,8 +266,8 @@ fn dump_failed(path: &Path, error: DumpError) -> OpenError {
 }
 
 fn link(from: &Path, into: &Path, hear: &mut dyn FnMut(Progress)) -> Result<u64, RebuildError> {
-    FileBlobs::create_layout(into).map_err(|error| open::layout(into, error))?;
-    let blobs = FileBlobs::open(from).map_err(|error| open::layout(from, error))?;
+    FileBlobs::create_layout(into).map_err(|error| directories::layout(into, error))?;
+    let blobs = FileBlobs::open(from).map_err(|error| directories::layout(from, error))?;
     let linked = blobs.link_into(into, &mut |done| {
         hear(Progress { stage: "links", done, total: 0, bytes: 0 });
     });
@@ -309,7 +310,7 @@ fn finish(
     blob_dir: &Path,
     hear: &mut dyn FnMut(Progress),
 ) -> Result<(Differences, Report), RebuildError> {
-    let files = FileBlobs::open(blob_dir).map_err(|error| open::layout(blob_dir, error))?;
+    let files = FileBlobs::open(blob_dir).map_err(|error| directories::layout(blob_dir, error))?;
     let blobs: Arc<dyn BlobStore> = Arc::new(files);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.map_err(io_at(workshop))?;

@@ -7,7 +7,6 @@ mod target;
 mod transport;
 
 use std::fmt::Write as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -26,6 +25,7 @@ use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
 use crate::config::Source;
+use crate::server::connect_socket;
 
 /// Entries that are asked for at once: as many as the API gives.
 const PART: usize = 500;
@@ -181,7 +181,7 @@ fn reachable(
         return Ok(Some(socket));
     }
     let Some(socket) = config::admin_socket(loaded, environment, data_dir) else { return Ok(None) };
-    match UnixStream::connect(&socket) {
+    match connect_socket(&socket) {
         Ok(_) => Ok(Some(socket)),
         Err(error) if failures::nobody_there(&error) => Ok(None),
         Err(error) => Err(cannot((socket, error))),

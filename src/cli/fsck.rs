@@ -56,7 +56,12 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Found::Server(api) => online::check(&api, options.deep, &mut display)?,
         Found::Store(store) => {
             let Store { data_dir, blob_dir, .. } = *store;
-            refuse_stranger(NAME, &data_dir, owner(&data_dir)?, rustix::process::geteuid().as_raw())?;
+            refuse_stranger(
+                &format!("{NAME} --data-dir {}", data_dir.display()),
+                &data_dir,
+                owner(&data_dir)?,
+                rustix::process::geteuid().as_raw(),
+            )?;
             check(options.deep, &data_dir, &blob_dir, &mut display)
                 .map_err(|failure| options.reach.explained(failure))?
         }
@@ -96,7 +101,9 @@ fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) ->
     match outcome {
         Ok(Outcome::Finished(report)) => Ok(report),
         // That the database is damaged is what a check is for, not a failure of it.
-        Ok(Outcome::Failed(failure)) if failure.exit == Exit::Integrity => {
+        Ok(Outcome::Failed(failure))
+            if failure.exit == Exit::Integrity && failure.code != "BLOBS_MISSING" =>
+        {
             Ok(damaged_database(failure.why().unwrap_or(&failure.what)))
         }
         Ok(Outcome::Failed(failure)) => Err(failure),
@@ -150,7 +157,7 @@ pub(super) fn refuse_stranger(
     let failure =
         Failure::new(Exit::Failed, "NOT_OWNER", format!("{} belongs to another user", data_dir.display()));
     let failure = failure.because(format!("its owner has the id {owner}, you have {caller}"));
-    Err(failure.fix(format!("sudo -u '#{owner}' stowage {command} --data-dir {}", data_dir.display())))
+    Err(failure.fix(format!("sudo -u '#{owner}' stowage {command}")))
 }
 
 #[cfg(test)]
@@ -166,9 +173,10 @@ mod tests {
 
     #[test]
     fn only_the_owner_may_check() {
-        assert_eq!(refuse_stranger(NAME, Path::new("/data"), 7, 7), Ok(()));
+        let command = "fsck --data-dir /data";
+        assert_eq!(refuse_stranger(command, Path::new("/data"), 7, 7), Ok(()));
         assert_eq!(
-            refuse_stranger(NAME, Path::new("/data"), 106, 0).unwrap_err().to_string(),
+            refuse_stranger(command, Path::new("/data"), 106, 0).unwrap_err().to_string(),
             "error: /data belongs to another user\n  \
                why:   its owner has the id 106, you have 0\n  \
                fix:   sudo -u '#106' stowage fsck --data-dir /data"

@@ -66,7 +66,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let loaded = settings::load(global, environment, flags)?;
     let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
     let owner = std::fs::metadata(&data_dir).map_err(|error| Failure::unusable(&data_dir, &error))?.uid();
-    fsck::refuse_stranger(NAME, &data_dir, owner, rustix::process::geteuid().as_raw())?;
+    let again = format!("{NAME} --into {} --data-dir {}", options.into.display(), data_dir.display());
+    fsck::refuse_stranger(&again, &data_dir, owner, rustix::process::geteuid().as_raw())?;
     let into =
         std::path::absolute(&options.into).map_err(|error| Failure::unusable(&options.into, &error))?;
     // A directory that is set stays what it is, whatever else is in it.

@@ -21,16 +21,17 @@ use crate::registry::{Body, BodyPart, RegistryError};
 /// Up to this many announced bytes a body is collected before the registry sees it.
 const COLLECT: u64 = 1 << 20;
 /// Bytes that are handed over at once: fewer cost a change of threads each.
-const BATCH: usize = 256 << 10;
+pub const BATCH: usize = 256 << 10;
 /// Bytes that a body may have sent without a place among those that are received at once.
-const FREE: usize = 16 << 10;
+pub const FREE: usize = 16 << 10;
 /// How long a place may be held for one batch.
 const PLACE_FOR: Duration = Duration::from_secs(2);
 /// Chunks below this size are put together.
 const SMALL: usize = 4 << 10;
-/// From so many chunks on, they must have more than [`CRUMB`] bytes each on average.
-const MANY_CHUNKS: usize = 1024;
-const CRUMB: usize = 16;
+/// From so many chunks on, they must have at least [`CRUMB`] bytes each on average.
+pub const MANY_CHUNKS: usize = 1024;
+/// See [`MANY_CHUNKS`].
+pub const CRUMB: usize = 16;
 /// How long a large manifest may take to come.
 const ROOM_FOR: Duration = Duration::from_mins(1);
 

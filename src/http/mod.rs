@@ -2,7 +2,7 @@
 
 pub mod admin;
 mod blob_body;
-mod body;
+pub mod body;
 mod challenge;
 mod conditional;
 pub mod distribution;

@@ -24,8 +24,9 @@ use crate::config::Config;
 use crate::http::Reach;
 use crate::store::give_large_memory_back;
 
+pub use patience::{FREE as FREE_HEAD, LARGEST_HEAD, POOL as HEAD_POOL};
 pub use signals::Signals;
-pub use socket::{AdminSocket, SocketError};
+pub use socket::{AdminSocket, SocketError, connect_socket};
 pub use tls::{Certificate, NewCertificate, Tls, TlsError};
 
 /// How often the files of the certificate are looked at.

@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::http::Requests;
 
 /// Bytes of a head that every connection may have sent before its request begins.
-const FREE: usize = 16 << 10;
+pub const FREE: usize = 16 << 10;
 /// Bytes of heads above that, of all connections together.
-const POOL: usize = 24 << 20;
+pub const POOL: usize = 24 << 20;
 /// Bytes that are read at once while no request runs: some heads, and not too many requests that were sent ahead.
 const STEP: usize = 1 << 10;
 /// Bytes that may come before a request begins; looking for its end again and again in more of them costs much time.
-const LARGEST_HEAD: usize = 32 << 10;
+pub const LARGEST_HEAD: usize = 32 << 10;
 /// What the web framework keeps of a head at most.
 const LARGEST: usize = 128 << 10;
 

@@ -1,7 +1,8 @@
 //! The admin socket: a Unix socket that serves the admin API to whoever may open its file.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -144,7 +145,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         return Ok(());
     }
-    match UnixStream::connect(path) {
+    match connect_socket(path) {
         Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(at(path))
@@ -153,8 +154,32 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     }
 }
 
+/// Connects to the socket at `path`, however long that is.
+pub fn connect_socket(path: &Path) -> io::Result<UnixStream> {
+    let (_directory, address) = address(path)?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// The address of a socket. The kernel takes 107 bytes: a longer path is named through its directory, which has to stay
+/// open meanwhile.
+fn address(path: &Path) -> io::Result<(Option<File>, SocketAddrUnix)> {
+    if let Ok(address) = SocketAddrUnix::new(path) {
+        return Ok((None, address));
+    }
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = File::open(directory)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    let address = SocketAddrUnix::new(&short)?;
+    Ok((Some(directory), address))
+}
+
 fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
-    let address = SocketAddrUnix::new(path)?;
+    let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::bind(&socket, &address)?;

@@ -126,6 +126,12 @@ impl DirLock {
     }
 }
 
+/// The id of the store that a directory is part of, without locking it; none where nobody can tell.
+pub fn peek(dir: &Path) -> Option<Uuid> {
+    let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
+    Record::parse(&read(&file).ok()?).store
+}
+
 /// Opens and locks the file that has the name `path` when the lock is ours: someone may have replaced it in
 /// between.
 fn lock_file(path: &Path) -> Result<File, LockError> {

@@ -5,6 +5,7 @@ mod behind;
 mod damaged_content;
 mod damaged_database;
 mod dice;
+mod directories;
 mod disk_end;
 mod displaced;
 mod exchange;

@@ -97,3 +97,19 @@ fn nothing_is_written_through_a_symbolic_link() {
         assert_eq!(fs::read(&precious).unwrap(), b"abc", "{name}");
     }
 }
+
+#[test]
+fn uploads_go_on_after_their_directory_was_removed() {
+    let dir = directory_in_memory();
+    let server = Stowage::start(dir.path());
+    for made_again in [false, true] {
+        fs::remove_dir_all(dir.path().join("uploads")).unwrap();
+        if made_again {
+            fs::create_dir(dir.path().join("uploads")).unwrap();
+        }
+        push_blob(&server.client(), "team/app", &bytes(u64::from(made_again), 100_000));
+    }
+    assert!(server.log().contains("uploads"), "{}", server.log());
+    server.stop();
+    assert_whole(dir.path());
+}

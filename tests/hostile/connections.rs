@@ -1,57 +1,65 @@
 //! More connections than anybody needs.
 
-use std::io::BufReader;
 use std::time::Duration;
 
-use crate::load::{alone, assert_closed_within, connect, push_and_pull};
-use crate::process::{Setup, Stowage};
-use crate::support::client::read_response;
+use stowage::limits::Resource;
 
-const MANY: usize = 2000;
-/// Far beyond the server's own times: the machine may be busy.
-const LIMIT: Duration = Duration::from_mins(1);
+use crate::attack::{Load, Site, Who};
+use crate::load::{connect, push_and_pull};
+use crate::process::Setup;
+
+const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
-fn two_thousand_silent_connections_keep_nobody_out_and_end() {
-    let _turn = alone();
-    let settings = "[server]\nclient_header_timeout = \"6s\"";
-    let server = Stowage::start(&Setup { open: true, settings, ..Setup::default() });
-    let silent = connect(&server, MANY, |_| Vec::new());
-    push_and_pull(&server.client(), "meanwhile");
-    server.assert_small();
-    server.assert_at_rest();
-    assert_closed_within(silent, LIMIT);
-    server.assert_at_rest();
+fn silent_connections_keep_nobody_out_and_end() {
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "[server]\nclient_header_timeout = \"10s\"");
+        let connections = site.limit(Resource::Connections).min(2000);
+        let load = Load { name: "silent connections", connections, accepted: connections, ..Load::default() };
+        site.until_closed(&load).assert_held();
+        site.server.assert_at_rest();
+    }
 }
 
 #[test]
-fn two_thousand_kept_connections_keep_nobody_out_although_few_files_were_permitted_at_first() {
-    let _turn = alone();
-    let server = Stowage::start(&Setup { open: true, open_files: Some(1024), ..Setup::default() });
-    let kept = connect(&server, MANY, |_| b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
-    push_and_pull(&server.client(), "meanwhile");
-    for stream in &kept {
-        read_response(&mut BufReader::new(stream), false).expect(200);
+fn kept_connections_keep_nobody_out_although_few_files_were_permitted_at_first() {
+    for who in Who::ANYBODY {
+        let site = Site::with(who, &Setup { open_files: Some(1024), ..Setup::default() });
+        let connections = site.limit(Resource::Connections).min(2000);
+        let load = Load {
+            name: "kept connections",
+            connections,
+            accepted: connections,
+            sends: &|_| REQUEST.to_vec(),
+            refusals: &[401],
+            ..Load::default()
+        };
+        site.until_answered(&load).assert_held();
+        site.server.assert_at_rest();
     }
-    server.assert_small();
-    server.assert_at_rest();
 }
 
 #[test]
 fn connections_beyond_the_limit_wait_for_their_turn() {
-    let _turn = alone();
-    let settings = "[server]\nmax_connections = 100\nclient_header_timeout = \"4s\"";
-    let server = Stowage::start(&Setup { open: true, settings, ..Setup::default() });
-    let silent = connect(&server, 150, |_| Vec::new());
-    push_and_pull(&server.client(), "meanwhile");
-    assert_closed_within(silent, LIMIT);
-    server.assert_at_rest();
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "[server]\nmax_connections = 100\nclient_header_timeout = \"4s\"");
+        let load = Load {
+            name: "silent connections beyond the limit",
+            connections: site.config.server.max_connections * 3 / 2,
+            // One address may have half of them.
+            addresses: 3,
+            accepted: site.config.server.max_connections,
+            ..Load::default()
+        };
+        site.until_closed(&load).assert_held();
+        site.server.assert_at_rest();
+    }
 }
 
 #[test]
 fn connections_that_are_dropped_in_the_middle_leave_nothing_behind() {
-    let _turn = alone();
-    let server = Stowage::open();
+    let site = Site::start(Who::Open, "");
+    let server = &site.server;
     let requests: [&[u8]; 4] = [
         b"",
         b"GET /v2/ HTTP/1.1\r\nHost:",
@@ -59,7 +67,7 @@ fn connections_that_are_dropped_in_the_middle_leave_nothing_behind() {
         b"PUT /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ];
     for _ in 0..3 {
-        let streams = connect(&server, 400, |number| requests[number % 4].to_vec());
+        let streams = connect(server, 400, |number| requests[number % 4].to_vec());
         for (number, stream) in streams.iter().enumerate() {
             if number % 3 == 0 {
                 // Closing then resets the connection instead of ending it.

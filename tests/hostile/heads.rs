@@ -1,91 +1,95 @@
-//! Heads of requests that come slowly, never end, or are far too large.
+//! Heads of requests that come slowly, never end, or are too large.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::load::{alone, assert_closed_within, connect, push_and_pull, trickle};
-use crate::process::{Setup, Stowage};
-use crate::support::client::read_response;
+use stowage::limits::Resource;
+use stowage::server::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
 
-const SHORT: &str = "[server]\nclient_header_timeout = \"3s\"\nkeep_alive = \"3s\"";
-/// Far beyond the times in [`SHORT`]: the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(20);
+use crate::attack::{Load, Site, Then, Who};
+
+const SHORT: &str = "[server]\nclient_header_timeout = \"6s\"\nkeep_alive = \"6s\"";
+const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
 const UNFINISHED: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(300));
 
-fn short() -> Stowage {
-    Stowage::start(&Setup { open: true, settings: SHORT, ..Setup::default() })
+/// A head of this size that does not end.
+fn unfinished(size: usize) -> Vec<u8> {
+    let mut head = UNFINISHED.to_vec();
+    head.resize(size, b'x');
+    head
 }
 
 #[test]
-fn a_head_that_never_ends_is_given_up_however_it_trickles() {
-    let _turn = alone();
-    let server = short();
-    let mut slow = connect(&server, 300, |_| UNFINISHED.to_vec());
-    push_and_pull(&server.client(), "meanwhile");
-    let started = Instant::now();
-    while !slow.is_empty() {
-        assert!(started.elapsed() < LIMIT, "{} heads are still waited for", slow.len());
-        trickle(&mut slow);
-        std::thread::sleep(Duration::from_millis(300));
+fn heads_that_never_end_are_given_up_however_they_trickle() {
+    for who in Who::ANYBODY {
+        let site = Site::start(who, SHORT);
+        // On a kept connection the answers to what came before are no part of the load.
+        for (name, before) in [("slow heads", &b""[..]), ("slow heads on kept connections", REQUEST)] {
+            let load = Load {
+                name,
+                connections: 300,
+                accepted: 300,
+                sends: &|_| [before, UNFINISHED].concat(),
+                then: CRAWL,
+                refusals: &[401],
+                ..Load::default()
+            };
+            site.until_closed(&load).assert_held();
+        }
+        site.server.assert_at_rest();
     }
-    server.assert_small();
-    server.assert_at_rest();
-}
-
-#[test]
-fn a_later_head_on_a_kept_connection_is_given_up_as_well() {
-    let _turn = alone();
-    let server = short();
-    let mut slow = connect(&server, 300, |_| b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
-    for stream in &mut slow {
-        read_response(&mut std::io::BufReader::new(&*stream), false).expect(200);
-        std::io::Write::write_all(stream, UNFINISHED).unwrap();
-    }
-    push_and_pull(&server.client(), "meanwhile");
-    let started = Instant::now();
-    while !slow.is_empty() {
-        assert!(started.elapsed() < LIMIT, "{} heads are still waited for", slow.len());
-        trickle(&mut slow);
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    server.assert_at_rest();
-}
-
-#[test]
-fn two_thousand_large_heads_cost_little_memory() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let mut large = UNFINISHED.to_vec();
-    large.resize(120 << 10, b'x');
-    let streams = connect(&server, 2000, |_| large.clone());
-    push_and_pull(&server.client(), "meanwhile");
-    server.assert_small();
-    drop(streams);
-    server.assert_at_rest();
-}
-
-#[test]
-fn two_thousand_large_heads_on_kept_connections_cost_little_memory() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let mut large = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
-    large.extend_from_slice(UNFINISHED);
-    large.resize(120 << 10, b'x');
-    let streams = connect(&server, 2000, |_| large.clone());
-    push_and_pull(&server.client(), "meanwhile");
-    server.assert_small();
-    drop(streams);
-    server.assert_at_rest();
 }
 
 #[test]
 fn heads_without_an_end_are_closed_when_the_client_stops_sending() {
-    let _turn = alone();
-    let server = short();
-    let streams = connect(&server, 300, |_| UNFINISHED.to_vec());
-    for stream in &streams {
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "");
+        let load = Load {
+            name: "heads that are cut off",
+            connections: 300,
+            sends: &|_| UNFINISHED.to_vec(),
+            then: Then::End,
+            ..Load::default()
+        };
+        site.until_closed(&load).assert_held();
+        site.server.assert_at_rest();
     }
-    push_and_pull(&server.client(), "meanwhile");
-    assert_closed_within(streams, LIMIT);
-    server.assert_at_rest();
+}
+
+#[test]
+fn large_heads_cost_little_memory() {
+    for who in Who::ANYBODY {
+        for (name, before) in [("large heads", &b""[..]), ("large heads on kept connections", REQUEST)] {
+            let site = Site::start(who, "");
+            let connections = site.limit(Resource::Connections).min(2000);
+            let load = Load {
+                name,
+                connections,
+                // The others find the memory for large heads taken, and are closed.
+                accepted: connections.min(HEAD_POOL / (LARGEST_HEAD - FREE_HEAD)),
+                sends: &|_| [before, &unfinished(LARGEST_HEAD - 1)].concat(),
+                refusals: &[401],
+                ..Load::default()
+            };
+            site.under(&load).assert_held();
+            site.server.assert_at_rest();
+        }
+    }
+}
+
+#[test]
+fn heads_above_the_limit_are_refused_and_cost_little_memory() {
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "");
+        let connections = site.limit(Resource::Connections).min(2000);
+        let load = Load {
+            name: "heads above the limit",
+            connections,
+            sends: &|_| unfinished(4 * LARGEST_HEAD),
+            refusals: &[431],
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
 }

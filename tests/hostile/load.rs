@@ -1,29 +1,18 @@
-//! What the loads have in common: many connections, and a normal client beside them.
+//! For loads that are no crowd of connections: an image that is pushed and pulled beside them.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
+pub(crate) use crate::attack::alone;
 use crate::process::Stowage;
 use crate::support::Client;
 use crate::support::content::{bytes, push_image};
 
 /// How long a push or a pull may take beside a load. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Loads run one after the other: each would be the other's noise. Both ends need their files.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static LOADS: Mutex<()> = Mutex::new(());
-    let turn = LOADS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut files = getrlimit(Resource::Nofile);
-    files.current = files.maximum;
-    setrlimit(Resource::Nofile, files).expect("what is permitted may be used");
-    turn
-}
 
 /// A push and a pull as docker does them, at the usual pace.
 #[track_caller]
@@ -63,30 +52,4 @@ pub(crate) fn connect_deaf(server: &Stowage, count: usize, sent: &[u8]) -> Vec<T
         let _ = stream.write(sent);
     }
     streams
-}
-
-/// Sends a byte over each connection; those that are closed are forgotten.
-pub(crate) fn trickle(streams: &mut Vec<TcpStream>) {
-    streams.retain_mut(|stream| stream.write_all(b"x").is_ok());
-}
-
-/// Waits until the other side has closed every connection, whatever it says before.
-#[track_caller]
-pub(crate) fn assert_closed_within(streams: Vec<TcpStream>, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    let mut scratch = vec![0; 64 << 10];
-    for mut stream in streams {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            stream.set_read_timeout(Some(left)).expect("a socket option");
-            match stream.read(&mut scratch) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    panic!("a connection is still open after {limit:?}")
-                }
-                Err(_) => break,
-            }
-        }
-    }
 }

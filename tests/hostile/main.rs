@@ -1,10 +1,12 @@
 //! Hostile traffic against the real server: others are served meanwhile, its memory stays within bounds, it rests when
-//! the traffic ends, and it tells nobody's secret. How each load is measured is in docs/security.md.
+//! the traffic ends, and it tells nobody's secret. A load is a
+//! value of [`attack::Load`]; what each costs is in docs/security.md.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod answers;
+mod attack;
 mod bodies;
 mod connections;
 mod heads;

@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use crate::load::{alone, push_and_pull};
+use crate::attack::{Load, Site, Then, Who, alone};
+use crate::load::push_and_pull;
 use crate::process::{Setup, Stowage, note};
 use crate::support::Client;
 use crate::support::client::read_response;
@@ -145,4 +146,25 @@ fn a_token_of_a_user_whose_password_is_guessed_still_works() {
     server.client().basic("admin", PASSWORD).get("/v2/").expect_error(429, "TOOMANYREQUESTS");
     server.client().basic("admin", token.trim()).get("/v2/").expect(200);
     server.client().basic("admin", token.trim()).get("/token?service=stowage").expect(200);
+}
+
+#[test]
+fn tokens_that_nobody_was_given_are_refused_by_the_thousand() {
+    let site = Site::start(Who::Stranger, "");
+    let load = Load {
+        name: "made-up tokens",
+        connections: 200,
+        accepted: 200,
+        sends: &|number| {
+            let token = format!("Bearer {}", "x".repeat(100 + number));
+            site.head("GET", "/v2/team/app/tags/list", &[("Authorization", &token)])
+        },
+        then: Then::Again,
+        refusals: &[401],
+        ..Load::default()
+    };
+    let outcome = site.until_answered(&load);
+    outcome.assert_held();
+    assert_eq!(outcome.answered(401), 200);
+    site.server.assert_at_rest();
 }

@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What the kernel counts processor time in, a second.
 const TICKS: u64 = 100;
 /// The most memory that any load may cost.
-const MEMORY_MIB: u64 = 200;
+pub(crate) const MEMORY_MIB: u64 = 200;
 
 /// How a server is started.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Setup<'a> {
     /// Its settings file, beside what every test needs.
     pub(crate) settings: &'a str,
@@ -134,12 +134,34 @@ impl Stowage {
         command.output().expect("the command runs")
     }
 
+    /// Makes a user who may pull and push, and returns a token with which they do.
+    pub(crate) fn add_user(&self, name: &str) -> String {
+        let made = self.command(&["user", "add", name, "--password-stdin"], "lantern-quay-and-tide");
+        assert!(made.status.success(), "{made:?}");
+        let scopes = "read_registry,write_registry";
+        let made = self.command(&["token", "create", name, "--name", "test", "--scopes", scopes], "");
+        assert!(made.status.success(), "{made:?}");
+        String::from_utf8(made.stdout).expect("text").trim().to_owned()
+    }
+
+    /// Sockets that it has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is there");
+        let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// The most memory it ever had.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
     /// The most memory it ever had is within the bound. Tells how much it was.
     #[track_caller]
     pub(crate) fn assert_small(&self) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        let peak = peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024;
+        let peak = self.peak_mib();
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         note(&format!("{name}: peak {peak} MiB, {:.2} s of processor time", self.processor_s()));
         assert!(peak < MEMORY_MIB, "{peak} MiB");

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::Value;
 
 /// Sends requests, each on a connection of its own.
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub struct Client {
     address: SocketAddr,
     authorization: Option<String>,
+    from: Option<Ipv4Addr>,
 }
 
 /// An answer.
@@ -27,7 +29,7 @@ pub struct Response {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, authorization: None }
+        Self { address, authorization: None, from: None }
     }
 
     pub fn basic(mut self, user: &str, password: &str) -> Self {
@@ -37,6 +39,12 @@ impl Client {
 
     pub fn authorization(mut self, value: &str) -> Self {
         self.authorization = Some(value.to_owned());
+        self
+    }
+
+    /// Connects from this address of the loopback network.
+    pub fn from(mut self, address: Ipv4Addr) -> Self {
+        self.from = Some(address);
         self
     }
 
@@ -104,7 +112,15 @@ impl Client {
 
     /// A raw connection, for what no client library would send.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        let stream = match self.from {
+            None => TcpStream::connect(self.address).expect("the server accepts"),
+            Some(from) => {
+                let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+                bind(&socket, &SocketAddr::from((from, 0))).expect("every address of the network is ours");
+                connect(&socket, &self.address).expect("the server accepts");
+                TcpStream::from(socket)
+            }
+        };
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a socket option");
         stream

@@ -11,6 +11,7 @@ use rustix::net::sockopt::socket_peercred;
 
 use super::failures::nobody_there;
 use crate::cli::errors::Failure;
+use crate::server::connect_socket;
 use crate::store::lock;
 
 /// A server that runs.
@@ -42,7 +43,7 @@ impl Running {
 /// may have been other ones.
 pub(super) fn holding(data_dir: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     let Some((pid, socket)) = holder(data_dir) else { return Ok(None) };
-    match UnixStream::connect(&socket) {
+    match connect_socket(&socket) {
         // After a crash another server may have taken the place of the socket.
         Ok(stream) => Ok((peer(&stream) == Some(pid)).then_some(socket)),
         Err(error) if nobody_there(&error) => Ok(None),

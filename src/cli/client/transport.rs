@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::target::{Network, Target};
+use crate::server::connect_socket;
 
 /// How long the server may take for an answer.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -28,7 +28,7 @@ pub(super) struct Answer {
 pub(super) fn exchange(target: &Target, method: &str, path: &str, body: &str) -> io::Result<Answer> {
     match target {
         Target::Socket(socket) => {
-            let stream = UnixStream::connect(socket)?;
+            let stream = connect_socket(socket)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             talk(stream, &request("localhost", None, method, path, body))

@@ -47,6 +47,38 @@ impl From<OpenError> for Failure {
                     .line("path", path.display().to_string())
                     .fix("set storage.data_dir and storage.blob_dir to directories that belong together")
             }
+            OpenError::NamelessBlobs { path, data_dir } => Self::new(
+                Exit::Configuration,
+                "FOREIGN_BLOBS",
+                "these blobs do not say that they belong to this database",
+            )
+            .line("path", path.display().to_string())
+            .because("there are blobs, and no LOCK file with the id of the store")
+            .fix("set storage.data_dir and storage.blob_dir to directories that belong together")
+            .fix(format!(
+                "or, if you moved the blobs of this store here: cp {} {}",
+                data_dir.join("LOCK").display(),
+                path.join("LOCK").display()
+            )),
+            OpenError::BlobsMissing { path } => Self::blobs_missing(&path),
+            OpenError::OtherOwner { path, owner, caller } => Self::new(
+                Exit::Failed,
+                "NOT_OWNER",
+                format!("the store in {} belongs to another user", path.display()),
+            )
+            .because(format!(
+                "its owner has the id {owner}, you have {caller}: the owner could not use what you would write"
+            ))
+            .fix(format!("run it as the owner: sudo -u '#{owner}' stowage ..."))
+            .fix(format!("or give the whole directory to you: chown -R {caller} {}", path.display())),
+            OpenError::OthersWrite { path, mode } => Self::new(
+                Exit::Configuration,
+                "DIRECTORY_OPEN",
+                format!("every user of this computer can write to {}", path.display()),
+            )
+            .because(format!("its mode is {mode:04o}: they could replace the keys that sign tokens"))
+            .fix(format!("chmod o-w {}", path.display()))
+            .fix(format!("or use a directory below it: --data-dir {}", path.join("stowage").display())),
             OpenError::Io { path, source } => Self::unusable(&path, &source),
         }
     }
@@ -61,6 +93,17 @@ impl Failure {
             .fix("see what is affected: stowage fsck")
             .fix("then make it again from a dump: stowage rebuild --into NEW-DIR")
             .fix("or put a copy of the directory from a backup in its place; nothing was changed")
+    }
+
+    fn blobs_missing(path: &Path) -> Self {
+        let blobs = path.join("blobs");
+        Self::new(Exit::Integrity, "BLOBS_MISSING", format!("the blobs are missing: there is no {}", blobs.display()))
+            .because("the database is there; nothing was changed")
+            .fix(format!("mount the disk that holds {}, or restore it from a backup", path.display()))
+            .fix(format!(
+                "or, if the blobs are lost for good: mkdir -p {}, start again, and push the images that stowage fsck lists",
+                blobs.display()
+            ))
     }
 
     /// What is at `path` is no store.

@@ -14,6 +14,8 @@ use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderName, LINK, LOCATION}
 use actix_web::web;
 use actix_web::{Error, FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder};
 
+pub use token::MAX_FORM;
+
 use super::error::{ApiError, Code};
 use super::route::{Route, Shape};
 

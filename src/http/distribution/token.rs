@@ -19,7 +19,7 @@ use crate::http::query::Query;
 use crate::http::route::header;
 
 /// Bytes of a form at most.
-const MAX_FORM: usize = 16 << 10;
+pub const MAX_FORM: usize = 16 << 10;
 
 /// `GET /token`
 pub(super) async fn get(

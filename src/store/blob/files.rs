@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -27,7 +28,7 @@ use crate::model::names::UploadId;
 pub struct FileBlobs {
     root: PathBuf,
     blobs: OwnedFd,
-    uploads: OwnedFd,
+    uploads: ArcSwap<OwnedFd>,
     /// Held while a file moves in, so that two files never get one name.
     quarantine: Mutex<OwnedFd>,
     /// Whether the file system can tell what is in the page cache.
@@ -40,6 +41,11 @@ impl FileBlobs {
     /// Makes the directories of a new blob tree in `root`, durably; those that are there stay as they are.
     pub fn create_layout(root: &Path) -> Result<(), LayoutError> {
         layout::create(root)
+    }
+
+    /// Whether there is a blob tree in `root`.
+    pub fn is_tree(root: &Path) -> bool {
+        root.join(BLOBS).is_dir()
     }
 
     /// Opens the blob tree in `root` and makes again what is missing of its inner directories.
@@ -57,7 +63,7 @@ impl FileBlobs {
         };
         Ok(Self {
             blobs: open(BLOBS)?,
-            uploads: open(UPLOADS)?,
+            uploads: ArcSwap::from_pointee(open(UPLOADS)?),
             quarantine: Mutex::new(open(QUARANTINE)?),
             root: root.to_owned(),
             cached_reads: Arc::new(AtomicBool::new(true)),
@@ -67,6 +73,15 @@ impl FileBlobs {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Opens the directory of uploads again, after it was removed and perhaps made again under the running server.
+    fn renew_uploads(&self) -> io::Result<()> {
+        let path = self.root.join(UPLOADS);
+        layout::repair(&self.root)?;
+        self.uploads.store(Arc::new(File::open(&path)?.into()));
+        tracing::warn!(dir = %path.display(), "the directory of uploads was removed and is used anew: uploads in it are lost");
+        Ok(())
     }
 
     /// The error with the file that it is about: the kind stays, for what is done about it.
@@ -79,7 +94,15 @@ impl FileBlobs {
     fn staged(&self, id: UploadId, flags: OFlags) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | flags;
         let name = id.to_string();
-        let opened = openat(&self.uploads, &name, flags, Mode::from_raw_mode(0o640));
+        let open = || openat(&**self.uploads.load(), &name, flags, Mode::from_raw_mode(0o640));
+        let opened = match open() {
+            // No file can be made in a directory that was removed, which stays open all the same.
+            Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
+                self.renew_uploads()?;
+                open()
+            }
+            opened => opened,
+        };
         Ok(opened.map_err(|error| self.at(UPLOADS, &name, error))?.into())
     }
 }
@@ -104,7 +127,7 @@ impl BlobStore for FileBlobs {
     }
 
     fn discard(&self, id: UploadId) -> io::Result<()> {
-        match unlinkat(&self.uploads, id.to_string(), AtFlags::empty()) {
+        match unlinkat(&**self.uploads.load(), id.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -112,7 +135,7 @@ impl BlobStore for FileBlobs {
 
     fn publish(&self, id: UploadId, digest: &Digest) -> io::Result<()> {
         let path = layout::blob_path(digest);
-        renameat(&self.uploads, id.to_string(), &self.blobs, &path)
+        renameat(&**self.uploads.load(), id.to_string(), &self.blobs, &path)
             .map_err(|error| self.at(BLOBS, &path, error))
     }
 

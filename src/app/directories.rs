@@ -1,0 +1,207 @@
+//! The directories of a store before it is opened: whose they are, whether they belong together, and their locks. A start
+//! that is refused leaves nothing in them: they may be mount points whose disks are not there.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use super::open_error::{OpenError, io_at};
+use super::rebuild;
+use crate::store::blob::{BlobStore, Entry, FileBlobs, LayoutError};
+use crate::store::filesystem;
+use crate::store::filesystem::Verdict;
+use crate::store::lock;
+use crate::store::lock::{DirLock, LOCK_FILE, LockError};
+use crate::store::meta;
+
+/// Permission of every user to write.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// The locked directories of a store.
+pub(super) struct Locked {
+    pub(super) locks: Vec<DirLock>,
+    /// There was no database.
+    pub(super) new: bool,
+}
+
+/// Locks the directories for a server, which makes them if there is no store yet.
+pub(super) fn for_server(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenError> {
+    for dir in each(data_dir, blob_dir) {
+        refuse_others(dir)?;
+    }
+    let was_here = has_database(data_dir)? || each(data_dir, blob_dir).any(|dir| lock::peek(dir).is_some());
+    if was_here {
+        return locked(data_dir, blob_dir);
+    }
+    for dir in each(data_dir, blob_dir) {
+        judge(dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir))?;
+    }
+    let mut locks = Vec::new();
+    for dir in each(data_dir, blob_dir) {
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io_at(dir))?;
+        locks.push(acquire(dir)?);
+    }
+    if rebuild::was_cut_off(data_dir) {
+        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
+    }
+    // Another process may have made a store while this one waited for the lock.
+    let new = !has_database(data_dir)?;
+    if new {
+        FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
+    }
+    Ok(Locked { locks, new })
+}
+
+/// Locks the directories of a store that is there, and changes nothing else.
+pub(super) fn locked(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenError> {
+    let mut locks = Vec::new();
+    for dir in each(data_dir, blob_dir) {
+        if dir == data_dir {
+            refuse_without_database(dir)?;
+        } else if !FileBlobs::is_tree(dir) {
+            return Err(OpenError::BlobsMissing { path: dir.to_owned() });
+        }
+        judge(dir)?;
+        locks.push(acquire(dir)?);
+    }
+    if rebuild::was_cut_off(data_dir) {
+        return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
+    }
+    refuse_without_database(data_dir)?;
+    Ok(Locked { locks, new: false })
+}
+
+/// Compares the ids in the locks with that of the database, and writes it where there is none yet.
+pub(super) fn match_ids(
+    locks: &mut [DirLock],
+    data_dir: &Path,
+    meta: &meta::Meta,
+    blobs: &dyn BlobStore,
+) -> Result<(), OpenError> {
+    for lock in locks {
+        let dir = lock.dir().to_owned();
+        match lock.store_id() {
+            Some(id) if id != meta.store_id() => return Err(OpenError::ForeignBlobs { path: dir }),
+            Some(_) => {}
+            // The database itself tells whose its own directory is.
+            None if dir != data_dir && !meta.created() && has_blobs(blobs).map_err(io_at(&dir))? => {
+                return Err(OpenError::NamelessBlobs { path: dir, data_dir: data_dir.to_owned() });
+            }
+            None => {
+                // The start that made the database may not have come to this.
+                meta::sync_dir(data_dir).map_err(io_at(data_dir))?;
+                lock.set_store_id(meta.store_id()).map_err(io_at(&dir))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Each directory once.
+fn each<'a>(data_dir: &'a Path, blob_dir: &'a Path) -> impl Iterator<Item = &'a Path> {
+    std::iter::once(data_dir).chain((data_dir != blob_dir).then_some(blob_dir))
+}
+
+fn has_database(data_dir: &Path) -> Result<bool, OpenError> {
+    let database = data_dir.join(meta::FILE_NAME);
+    // A symbolic link that leads nowhere is a database that is missing, not a place for a new one.
+    match fs::symlink_metadata(&database) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_at(&database)(error)),
+    }
+}
+
+/// A new database where a store was would make every blob of it garbage.
+fn refuse_without_database(data_dir: &Path) -> Result<(), OpenError> {
+    let path = data_dir.join(meta::FILE_NAME);
+    if path.try_exists().map_err(io_at(&path))? || rebuild::was_cut_off(data_dir) {
+        return Ok(());
+    }
+    let detail = match meta::saved_database(data_dir) {
+        Some(saved) => format!(
+            "the file was removed while a server ran, which saved it: mv {} {}",
+            saved.display(),
+            path.display()
+        ),
+        None => "the file is missing, but its store was here; put it back or restore a backup".to_owned(),
+    };
+    Err(OpenError::Damaged { path, detail })
+}
+
+fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {
+    let mut found = false;
+    blobs.walk(&mut |entry| {
+        found |= matches!(entry, Entry::Blob { .. });
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
+}
+
+/// Refuses a store of another user, whose server could not use what this one would make in it, and a directory in which
+/// every user of the computer could replace files.
+fn refuse_others(dir: &Path) -> Result<(), OpenError> {
+    let caller = rustix::process::geteuid().as_raw();
+    for file in [meta::FILE_NAME, LOCK_FILE] {
+        // A directory alone may belong to anybody: a volume of a container does.
+        if let Ok(found) = fs::metadata(dir.join(file))
+            && found.uid() != caller
+        {
+            return Err(OpenError::OtherOwner { path: dir.to_owned(), owner: found.uid(), caller });
+        }
+    }
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() && found.mode() & OTHERS_WRITE != 0 => {
+            Err(OpenError::OthersWrite { path: dir.to_owned(), mode: found.mode() & 0o7777 })
+        }
+        // What is not there is made, and what cannot be looked at is refused by the lock.
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
+    match filesystem::check(dir).map_err(io_at(dir))? {
+        Verdict::Fine => Ok(()),
+        Verdict::Warn(kind) => {
+            tracing::warn!(dir = %dir.display(), kind, "the data is on a file system that may not last");
+            Ok(())
+        }
+        Verdict::Refuse(kind) => Err(OpenError::FileSystem { path: dir.to_owned(), kind: kind.to_owned() }),
+    }
+}
+
+pub(super) fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
+    DirLock::acquire(dir).map_err(|error| match error {
+        LockError::HeldBy { pid } => {
+            OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
+        }
+        LockError::Io(source) => OpenError::Io { path: dir.join(LOCK_FILE), source },
+    })
+}
+
+pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
+    match error {
+        LayoutError::Io { path, source } => OpenError::Io { path, source },
+        LayoutError::Missing(path) => OpenError::BlobsMissing { path },
+        other @ LayoutError::OtherFileSystem(_) => {
+            OpenError::Io { path: dir.to_owned(), source: other.into() }
+        }
+    }
+}
+
+/// Whether the last server left the data directory in order. Asking changes nothing where the start will be refused.
+pub(super) fn was_clean(data_dir: &Path) -> bool {
+    if !data_dir.join(LOCK_FILE).exists() || refuse_others(data_dir).is_err() {
+        return true;
+    }
+    // A directory that cannot be locked is judged by the start itself.
+    DirLock::acquire(data_dir).map_or(true, |lock| {
+        let clean = lock.clean();
+        if clean {
+            let _ = lock.mark_clean();
+        }
+        clean
+    })
+}
