@@ -23,15 +23,29 @@ struct Gate {
     directory: TempDir,
 }
 
+/// What the clock of a gate shows: each test has a thread of its own, and the writer of its store another one.
+const USUAL_MS: u64 = 4_000_000_000_000;
+
 impl Gate {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::open(tempfile::tempdir().unwrap(), || USUAL_MS)
+    }
+
+    /// Another server on the same store.
+    fn again(self, wall: fn() -> u64) -> Self {
+        let Self { auth, runtime, directory } = self;
+        auth.meta.close();
+        drop((auth, runtime));
+        Self::open(directory, wall)
+    }
+
+    fn open(dir: TempDir, wall: fn() -> u64) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let options = Options {
             data_dir: dir.path().to_owned(),
             cache_bytes: 1 << 20,
-            wall: || 4_000_000_000_000,
+            wall,
             sync_shard: Arc::new(|_| Ok(())),
             runtime: runtime.handle().clone(),
             on_repair: meta::log_repair,
@@ -253,4 +267,67 @@ fn the_file_of_the_first_password_goes_when_its_admin_can_not_sign_in_with_it_an
         .unwrap();
         assert!(!file.exists(), "{end}");
     }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+/// The end of the century after next, which a clock without a battery may show once.
+const AHEAD_MS: u64 = USUAL_MS * 2;
+
+fn personal(gate: &Gate, lifetime_s: Option<u64>) -> String {
+    let new = NewToken {
+        user: "hanna".to_owned(),
+        name: format!("for {lifetime_s:?}"),
+        scopes: Scopes::READ_REGISTRY,
+        lifetime_s,
+    };
+    gate.wait(gate.auth.create_token(&gate.manager(), new)).map(|made| made.secret.into_inner()).unwrap()
+}
+
+fn sign_in(gate: &Gate, secret: &str) -> Result<Principal, SignInError> {
+    gate.wait(gate.auth.authenticate(Some(&format!("Bearer {secret}")), None, Door::Registry))
+}
+
+fn add_hanna(gate: &Gate) {
+    gate.wait(gate.auth.add_user(&gate.manager(), "hanna", password("a long password"), false)).unwrap();
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_expired_token_valid_again() {
+    let gate = Gate::new();
+    add_hanna(&gate);
+    let secret = personal(&gate, Some(3600));
+    sign_in(&gate, &secret).unwrap();
+    let gate = gate.again(|| USUAL_MS + 2 * HOUR_MS);
+    assert!(matches!(sign_in(&gate, &secret), Err(SignInError::Expired { .. })));
+    // Something is written, as it is once a minute anyway: then the store has seen this time.
+    personal(&gate, Some(7200));
+    let gate = gate.again(|| USUAL_MS);
+    assert!(matches!(sign_in(&gate, &secret), Err(SignInError::Expired { .. })));
+}
+
+#[test]
+fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
+    let gate = Gate::new();
+    add_hanna(&gate);
+    let gate = gate.again(|| AHEAD_MS);
+    let (short, long) = (personal(&gate, Some(3600)), personal(&gate, None));
+    sign_in(&gate, &short).unwrap();
+    sign_in(&gate, &long).unwrap();
+    let refresh = gate.refresh_token("hanna", "a long password");
+    let gate = gate.again(|| USUAL_MS);
+    // The time that the store goes by did not go back with the clock, and goes on from there.
+    let row =
+        gate.auth.meta.get(|tx| tx.get(&tables::REFRESH, &secret::hash(&refresh)[..])).unwrap().unwrap();
+    let now = gate.auth.meta.latest_ms();
+    assert!(now >= AHEAD_MS && row.used_ms <= now, "{now} {}", row.used_ms);
+    sign_in(&gate, &short).unwrap();
+    // A token that is made now lives as long as it should.
+    sign_in(&gate, &personal(&gate, Some(60))).unwrap();
+    // The last use is told by the clock, though it is earlier than the one before.
+    sign_in(&gate, &long).unwrap();
+    let views = gate.wait(gate.auth.tokens(&gate.auth.inspect(&local()).unwrap(), None, None, 10)).unwrap();
+    let long = views.iter().find(|view| view.expires_ms.is_none()).unwrap();
+    assert_eq!(long.last_used_ms, Some(USUAL_MS));
+    let short = views.iter().find(|view| view.name == "for Some(3600)").unwrap();
+    assert!(short.expires_ms.unwrap() - now <= HOUR_MS, "it ends within an hour of running time");
 }

@@ -1,6 +1,8 @@
 //! The only place of the command line that writes: results to stdout, everything else to stderr.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -97,7 +99,7 @@ fn in_format(format: Format, mut document: Value) -> Value {
 /// Writes a result to stdout.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{}", visible(text)).and_then(|()| stdout.flush()) {
         // Whoever read it has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {
@@ -109,7 +111,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a note to stderr, on lines of its own.
 pub(super) fn note(text: &str) {
-    write_note(&format!("{text}\n"));
+    write_note(&format!("{}\n", visible(text)));
 }
 
 /// Writes to stderr as it is. When that fails there is nobody to tell.
@@ -117,6 +119,28 @@ pub(super) fn write_note(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
+}
+
+/// A text whose control characters are shown instead of being obeyed: what a server says is written by its users, and
+/// must not move the cursor of whoever reads it, or turn the order of letters around.
+fn visible(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || (c.is_control() && !matches!(c, '\n' | '\t'))
+    };
+    if !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if acts(c) {
+            // The same escape is valid in a JSON string.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 fn failure_document(command: &str, failure: &Failure) -> Value {
@@ -190,6 +214,18 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(
+            visible("a\u{1b}[2J\u{9b}b\rc\u{7f}\u{202e}"),
+            "a\\u001b[2J\\u009bb\\u000dc\\u007f\\u202e"
+        );
+        assert!(matches!(visible("two\nlines\tÄpp"), Cow::Borrowed(_)));
+        let document = json!({ "name": "a\u{1b}b\u{9b}c" });
+        let printed = visible(&document.to_string()).into_owned();
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), document);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Addresses that are trusted: single ones and whole networks.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `10.0.0.7`, `10.0.0.0/8` or `fd00::/8`.
@@ -17,6 +17,12 @@ pub struct Network(IpNet);
 pub struct NetworkError(String);
 
 impl Network {
+    /// The addresses of this computer alone: who sends from them is on it already.
+    pub fn loopback() -> Vec<Self> {
+        let v4 = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
+        vec![Self(v4), Self(IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)))]
+    }
+
     /// Whether the address is in it. An IPv4 address counts as itself however a socket shows it.
     pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

@@ -172,7 +172,10 @@ mod tests {
         let reloaded = old.reloaded(&new);
         assert_eq!(
             lines(&reloaded.changed),
-            [r#"log.level "info" "debug""#, r#"server.trusted_proxies [] ["127.0.0.1", "10.0.0.0/8"]"#]
+            [
+                r#"log.level "info" "debug""#,
+                r#"server.trusted_proxies ["127.0.0.0/8", "::1"] ["127.0.0.1", "10.0.0.0/8"]"#
+            ]
         );
         assert_eq!(
             lines(&reloaded.waiting),

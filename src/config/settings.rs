@@ -174,7 +174,7 @@ impl Default for ServerConfig {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5000))],
             public_url: PublicUrl::default(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Network::loopback(),
             workers: 0,
             max_connections: 4096,
             keep_alive: HumanDuration::from_secs(75),

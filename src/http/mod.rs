@@ -3,6 +3,7 @@
 pub mod admin;
 mod blob_body;
 pub mod body;
+mod browsers;
 mod challenge;
 mod conditional;
 pub mod distribution;
@@ -20,6 +21,7 @@ pub mod route;
 use actix_web::HttpResponse;
 use actix_web::web;
 
+pub use browsers::refuse_other_sites;
 pub use observe::{Requests, observe};
 pub use origin::{Connection, Reach};
 

@@ -2,6 +2,7 @@
 //! settings or a trusted proxy know better.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
@@ -19,7 +20,11 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What the settings say about the way to the server; a reload changes it.
-pub struct Reach(ArcSwap<Settings>);
+pub struct Reach {
+    settings: ArcSwap<Settings>,
+    /// What was said of proxies that are not trusted, since the settings are as they are.
+    told: [AtomicBool; 3],
+}
 
 struct Settings {
     public_url: PublicUrl,
@@ -54,12 +59,45 @@ impl Origin {
 impl Reach {
     /// As the settings say.
     pub fn new(config: &ServerConfig) -> Self {
-        Self(ArcSwap::from_pointee(Settings::of(config)))
+        Self { settings: ArcSwap::from_pointee(Settings::of(config)), told: Default::default() }
     }
 
     /// As the settings say now.
     pub fn set(&self, config: &ServerConfig) {
-        self.0.store(Settings::of(config).into());
+        self.settings.store(Settings::of(config).into());
+        for told in &self.told {
+            told.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Says once what goes wrong while a proxy is not trusted: clients are sent to a wrong scheme, and all of them count
+    /// as one address. Anybody can send these headers from outside, so what a stranger does is said apart.
+    fn note_proxy(&self, headers: &HeaderMap, peer: IpAddr, is_secure: bool) {
+        let settings = self.settings.load();
+        if settings.trusts(peer) {
+            return;
+        }
+        let first_time = |flag: usize| !self.told[flag].swap(true, Ordering::Relaxed);
+        let (peer, near) = (peer.to_canonical(), is_near(peer.to_canonical()));
+        let spoken = if is_secure { Scheme::Https } else { Scheme::Http };
+        let forwarded = first(headers, &FORWARDED_PROTO).and_then(scheme);
+        if settings.public_url.get().is_none()
+            && forwarded.is_some_and(|forwarded| forwarded != spoken)
+            && first_time(usize::from(near))
+        {
+            tracing::warn!(
+                %peer,
+                "a proxy sends X-Forwarded-Proto but is not trusted, so clients are told to use {spoken}://: add its \
+                 address to server.trusted_proxies, or set server.public_url"
+            );
+        }
+        if near && headers.contains_key(&FORWARDED_FOR) && first_time(2) {
+            tracing::warn!(
+                %peer,
+                "a proxy sends X-Forwarded-For but is not trusted, so all its clients count as one address: add it to \
+                 server.trusted_proxies"
+            );
+        }
     }
 }
 
@@ -120,9 +158,34 @@ pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     Some(with_settings(request, |settings| settings.client(request.headers(), peer)))
 }
 
+/// The host of `server.public_url`, where one is set.
+pub(crate) fn public_host(request: &HttpRequest) -> Option<String> {
+    with_settings(request, |settings| settings.public_url.get().map(|(_, host)| host.to_owned()))
+}
+
+/// Looks at what a proxy says that is not trusted: see [`Reach::note_proxy`].
+pub(crate) fn note_proxy(request: &HttpRequest) {
+    let headers = request.headers();
+    if !headers.contains_key(&FORWARDED_PROTO) && !headers.contains_key(&FORWARDED_FOR) {
+        return;
+    }
+    let is_secure = request.conn_data::<Connection>().is_some_and(|connection| connection.is_secure);
+    if let (Some(reach), Some(peer)) = (request.app_data::<Data<Reach>>(), request.peer_addr()) {
+        reach.note_proxy(headers, peer.ip(), is_secure);
+    }
+}
+
+/// Whether an address is of this computer or of a private network, where a proxy of one's own would be.
+const fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
 fn with_settings<T>(request: &HttpRequest, work: impl FnOnce(&Settings) -> T) -> T {
     match request.app_data::<Data<Reach>>() {
-        Some(reach) => work(&reach.0.load()),
+        Some(reach) => work(&reach.settings.load()),
         None => work(&Settings { public_url: PublicUrl::default(), trusted_proxies: Vec::new() }),
     }
 }

@@ -1,4 +1,5 @@
-//! What the registry refuses, in its own words; the status codes are `http`'s.
+//! What the registry refuses; the status codes are `http`'s. Where distribution has a sentence for it, ours begins with that
+//! one: scripts and test suites of clients look for it.
 
 use std::io;
 
@@ -30,16 +31,18 @@ pub enum RegistryError {
     #[error("the permission for this was withdrawn while it was under way; sign in again")]
     Withdrawn,
     /// There is no such repository.
-    #[error("the repository {0} is not known to the registry")]
+    #[error("repository name not known to registry: {0}")]
     RepositoryUnknown(RepoName),
     /// The repository has no such blob.
-    #[error("the blob {0} is not known to the repository")]
+    #[error("blob unknown to registry: {0} is not in the repository")]
     BlobUnknown(Digest),
     /// The repository has no such manifest or tag.
-    #[error("the manifest {0} is not known to the repository")]
+    #[error("manifest unknown: {0} is not in the repository")]
     ManifestUnknown(String),
     /// There is no such upload session for this caller in this repository.
-    #[error("the upload is not known: it was finished, cancelled or left alone too long; start a new one")]
+    #[error(
+        "blob upload unknown to registry: it was finished, cancelled or left alone too long; start a new one"
+    )]
     UploadUnknown,
     /// The bytes do not go on where the upload stands.
     #[error(

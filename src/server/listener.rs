@@ -127,8 +127,12 @@ impl Service {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (app, reach) = (self.app.clone(), self.reach.clone());
-        let web =
-            WebApp::new().app_data(app).app_data(reach).wrap(from_fn(http::observe)).configure(http::routes);
+        let web = WebApp::new()
+            .app_data(app)
+            .app_data(reach)
+            .wrap(from_fn(http::refuse_other_sites))
+            .wrap(from_fn(http::observe))
+            .configure(http::routes);
         let stopping = Rc::new(self.stopping.clone());
         HttpService::build()
             .keep_alive(KeepAlive::Timeout(self.keep_alive))

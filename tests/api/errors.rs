@@ -169,3 +169,28 @@ fn a_digest_that_does_not_match_is_told_with_both() {
         (sha256(b"announced").into(), sha256(b"sent").into())
     );
 }
+
+#[test]
+fn sentences_begin_as_those_of_distribution_where_it_has_one() {
+    let server = TestStowage::start();
+    let client = server.client();
+    push_blob(&client, "a", b"x");
+    let digest = sha256(b"another");
+    for (path, code, sentence) in [
+        ("/v2/b/tags/list".to_owned(), "NAME_UNKNOWN", "repository name not known to registry"),
+        ("/v2/a/manifests/1".to_owned(), "MANIFEST_UNKNOWN", "manifest unknown"),
+        (format!("/v2/a/manifests/{digest}"), "MANIFEST_UNKNOWN", "manifest unknown"),
+        (format!("/v2/a/blobs/{digest}"), "BLOB_UNKNOWN", "blob unknown to registry"),
+        (
+            "/v2/a/blobs/uploads/9d3a4bb2-3a0f-4d43-8b3a-6d2b7d6d6c4e".to_owned(),
+            "BLOB_UPLOAD_UNKNOWN",
+            "blob upload unknown to registry",
+        ),
+    ] {
+        let message = client.get(&path).expect_error(404, code).message();
+        assert!(message.starts_with(&format!("{sentence}: ")), "{path}: {message}");
+    }
+    let server = TestStowage::with_sign_in();
+    let message = server.client().get("/v2/").expect_error(401, "UNAUTHORIZED").message();
+    assert!(message.starts_with("authentication required: "), "{message}");
+}

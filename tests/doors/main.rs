@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browsers;
 mod challenges;
 mod mounts;
 mod people;

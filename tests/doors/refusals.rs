@@ -242,3 +242,13 @@ fn a_token_has_a_name_of_its_own_a_state_and_warnings() {
     server.admin().delete("/api/v1/tokens/1").expect(200);
     assert_eq!(token(&server, &wanted)["id"], json!(3), "a number never comes back");
 }
+
+#[test]
+fn while_the_disk_is_nearly_full_clients_keep_their_password_instead_of_a_refresh_token() {
+    let mut setup = Setup { open: false, ..Setup::default() };
+    setup.config.storage.min_free = "1000TiB".parse().expect("a size");
+    let server = TestStowage::with(setup);
+    let login = ask(&server.admin(), "offline_token=true&scope=repository:a:pull");
+    assert!(login.get("refresh_token").is_none(), "{login}");
+    with_bearer(&server, login["token"].as_str().unwrap()).get("/v2/").expect(200);
+}

@@ -3,7 +3,7 @@
 use crate::certificates::Authority;
 use crate::client::TlsClient;
 use crate::process::{Place, Process};
-use crate::support::{Client, Response};
+use crate::support::{Client, Response, eventually};
 
 const LINES: [(&str, &str); 3] = [
     ("X-Forwarded-Proto", "https"),
@@ -28,9 +28,49 @@ fn seen(process: &Process) -> (String, String) {
 
 #[test]
 fn nobody_is_believed_unless_trusted() {
-    let process = Place::new().start("");
+    let process = Place::new().start("[server]\ntrusted_proxies = []\n");
     let own = format!("http://{}/token", process.address);
     assert_eq!(seen(&process), (own, "127.0.0.1".to_owned()));
+}
+
+#[test]
+fn a_proxy_on_this_computer_is_believed_without_any_setting() {
+    let process = Place::new().start("");
+    assert_eq!(seen(&process), ("https://registry.lan/token".to_owned(), "198.51.100.7".to_owned()));
+}
+
+/// What the log says of proxies that are not trusted.
+fn warnings(process: &Process) -> Vec<String> {
+    let log = process.log();
+    let said = log.iter().filter(|line| line["level"] == "WARN").filter_map(|line| line["message"].as_str());
+    said.filter(|said| said.contains("X-Forwarded")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_proxy_that_is_not_trusted_is_named_once_with_the_settings_that_help() {
+    let process = Place::new().start("[server]\ntrusted_proxies = []\n");
+    for _ in 0..3 {
+        seen(&process);
+    }
+    eventually("both are named", || warnings(&process).len() >= 2);
+    let said = warnings(&process);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("server.trusted_proxies") && said[0].contains("server.public_url"), "{said:?}");
+    assert!(said[1].contains("X-Forwarded-For") && said[1].contains("server.trusted_proxies"), "{said:?}");
+    // With a public URL the scheme is right, and the addresses are still those of the proxy.
+    process.reload("[server]\ntrusted_proxies = []\npublic_url = \"https://registry.lan\"\n");
+    seen(&process);
+    eventually("it is named again", || warnings(&process).len() >= 3);
+    let said = warnings(&process);
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[2].contains("X-Forwarded-For"), "{said:?}");
+}
+
+#[test]
+fn a_proxy_that_is_trusted_is_not_complained_of() {
+    let process = Place::new().start("");
+    seen(&process);
+    assert_eq!(warnings(&process), Vec::<String>::new());
 }
 
 #[test]

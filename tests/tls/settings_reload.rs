@@ -27,7 +27,8 @@ fn what_can_change_changes_and_the_rest_is_named() {
             "changed a setting | log.access | true | false".to_owned(),
             "changed a setting | log.level | \"info\" | \"debug\"".to_owned(),
             "changed a setting | server.public_url | \"\" | \"https://registry.lan\"".to_owned(),
-            "changed a setting | server.trusted_proxies | [] | [\"127.0.0.1\"]".to_owned(),
+            "changed a setting | server.trusted_proxies | [\"127.0.0.0/8\", \"::1\"] | [\"127.0.0.1\"]"
+                .to_owned(),
             format!("{stays} | server.workers | 1 | 2"),
             format!("{stays} | storage.metadata_cache | \"24MiB\" | \"48MiB\""),
         ]

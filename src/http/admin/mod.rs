@@ -16,6 +16,7 @@ mod users;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::Resource;
+use actix_web::ResponseError as _;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::JsonPayloadError;
@@ -92,6 +93,11 @@ pub async fn refuse_browsers(
         return Err(Problem::new(Code::BrowserRefused, "the admin socket is not for browsers").into());
     }
     next.call(request).await
+}
+
+/// The answer to a browser that sends for a page of another site.
+pub(super) fn browser_refused(detail: String) -> HttpResponse {
+    Problem::new(Code::BrowserRefused, detail).error_response()
 }
 
 fn at(path: &str) -> Resource {
