@@ -121,6 +121,10 @@ pub(crate) struct Ledger {
     pub(crate) tokens: BTreeMap<String, Token>,
     /// Answers that acknowledged something.
     pub(crate) acknowledged: u64,
+    /// Those of them that took something away.
+    pub(crate) deleted: u64,
+    /// Blobs that came back with their own bytes.
+    pub(crate) pulled: u64,
 }
 
 impl Ledger {
@@ -146,11 +150,11 @@ impl Ledger {
         Ticket { repository: repository.to_owned(), keys, sent }
     }
 
-    fn writes(&mut self, ticket: &Ticket, change: impl Fn(&mut Write)) {
+    fn writes(&mut self, ticket: &Ticket, mut change: impl FnMut(&mut Write)) {
         for key in &ticket.keys {
             let register = self.registers.get_mut(&(ticket.repository.clone(), key.clone()));
             let writes = register.map(|register| register.writes.iter_mut()).into_iter().flatten();
-            writes.filter(|write| write.sent == ticket.sent).for_each(&change);
+            writes.filter(|write| write.sent == ticket.sent).for_each(&mut change);
         }
     }
 
@@ -158,7 +162,12 @@ impl Ledger {
     pub(crate) fn acknowledge(&mut self, ticket: &Ticket) {
         let now = self.now();
         self.acknowledged += 1;
-        self.writes(ticket, |write| (write.ended, write.acknowledged) = (now, true));
+        let mut takes_away = false;
+        self.writes(ticket, |write| {
+            (write.ended, write.acknowledged) = (now, true);
+            takes_away |= write.value.is_none();
+        });
+        self.deleted += u64::from(takes_away);
     }
 
     /// The request was answered by an error of the server: it was done or not.

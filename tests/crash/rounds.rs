@@ -75,6 +75,8 @@ struct Site {
 struct Total {
     cuts: u64,
     acknowledged: u64,
+    deleted: u64,
+    pulled: u64,
     caught: u64,
     aimed: u64,
     /// Cuts that wait for a certain call, and those that it has come to.
@@ -125,9 +127,10 @@ fn rounds(file_system: FileSystem) {
         assert!(mutant(), "{told}");
         note(&told);
     }
-    let Total { cuts, acknowledged, caught, aimed, awaited, hit, rebuilt, longest_start } = total;
+    let Total { cuts, acknowledged, deleted, pulled, caught, aimed, awaited, hit, rebuilt, longest_start } =
+        total;
     tell(&format!(
-        "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes, {caught} rounds with something wrong, \
+        "{file_system:?}: {cuts} cuts, {acknowledged} acknowledged changes ({deleted} deletions), {pulled} pulls, {caught} rounds with something wrong, \
          {aimed} cut off at a dump, {hit} of {awaited} at a certain call, {rebuilt} made again of their dumps, longest start {} ms, {} s",
         longest_start.as_millis(),
         begun.elapsed().as_secs()
@@ -163,12 +166,16 @@ impl Site {
     /// One load and its cut. Returns what is wrong afterwards.
     fn round(&mut self, cut: Cut, thorough: bool, dice: &mut Dice, total: &mut Total) -> Vec<String> {
         let server = self.server.take().expect("it was started");
-        let (since, acknowledged) = (self.ledger.now(), self.ledger.acknowledged);
+        let since = self.ledger.now();
+        let (acknowledged, deleted, pulled) =
+            (self.ledger.acknowledged, self.ledger.deleted, self.ledger.pulled);
         let (aimed, hit) = self.load(server, cut, dice);
         total.aimed += u64::from(aimed);
         total.awaited += u64::from(hit.is_some());
         total.hit += u64::from(hit == Some(true));
         total.acknowledged += self.ledger.acknowledged - acknowledged;
+        total.deleted += self.ledger.deleted - deleted;
+        total.pulled += self.ledger.pulled - pulled;
         cut.recover(&self.image, dice);
 
         let data = self.image.data();

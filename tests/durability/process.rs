@@ -123,9 +123,18 @@ impl Stowage {
 
     /// The most memory it ever had, in MiB.
     pub(crate) fn peak_memory_mib(&self) -> u64 {
+        self.status_mib("VmHWM:")
+    }
+
+    /// The memory that it has, in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        self.status_mib("VmRSS:")
+    }
+
+    fn status_mib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the server is there");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+        let found = status.lines().find_map(|line| line.strip_prefix(name)).expect("an amount of memory");
+        found.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
     /// What it has written to stderr.

@@ -4,11 +4,14 @@ use super::Client;
 use crate::ledger::{Key, Token};
 use crate::tokens;
 
+/// With more than these, one is always revoked: all clients' tokens are listed in one answer.
+const MANY: usize = 50;
+
 impl Client<'_> {
     /// Makes a token, or revokes one.
     pub(super) fn change_token(&mut self) -> Option<()> {
         let known = self.ledger().tokens_in(&self.repository);
-        match self.pick(&known).filter(|_| self.dice.below(2) == 0) {
+        match self.pick(&known).filter(|_| self.dice.below(2) == 0 || known.len() > MANY) {
             Some(name) => self.revoke_token(&name),
             None => self.make_token(),
         }

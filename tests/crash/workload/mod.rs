@@ -363,6 +363,7 @@ impl<'a> Client<'a> {
         let pulled = self.request(("GET", &path), &[], b"", &[200])?;
         let recipe = self.ledger().blobs[&digest];
         assert!(pulled.body == recipe.content(), "{path} has other bytes");
+        self.ledger().pulled += 1;
         Some(())
     }
 }
