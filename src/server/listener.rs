@@ -37,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
 /// How long a client may take for the TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first byte of every TLS connection: the content type of a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::http::Reach;
 use crate::store::give_large_memory_back;
 
+pub use listener::HANDSHAKE_TIMEOUT;
 pub use patience::{FREE as FREE_HEAD, LARGEST_HEAD, POOL as HEAD_POOL};
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError, connect_socket};

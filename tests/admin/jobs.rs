@@ -1,7 +1,7 @@
 //! `stowage fsck` while the server works, and the job that it is there.
 
 use std::fs;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::program::{PASSWORD, Place, Server};
+use crate::support::client::read_response;
 use crate::support::{Client, content};
 
 const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
@@ -136,12 +137,15 @@ fn a_check_does_not_keep_the_server_from_stopping() {
     let place = Place::new();
     let (server, admin) = with_much(&place);
     let job = start(&admin, true).expect(202).location();
-    let waiting = std::thread::spawn(move || admin.get(&format!("{job}?wait=1m")).expect(200).json());
-    std::thread::sleep(Duration::from_millis(20));
-    let begin = Instant::now();
+    let mut waiting = admin.connect();
+    waiting.write_all(admin.head_of("GET", &format!("{job}?wait=1m"), &[]).as_bytes()).unwrap();
+    // Every worker has answered something that came later, so the request is under way.
+    for _ in 0..4 * std::thread::available_parallelism().map_or(1, usize::from) {
+        admin.get("/v2/").expect(200);
+    }
     let log = server.stop();
-    assert_eq!(waiting.join().unwrap()["state"], "cancelled");
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let ended = read_response(&mut BufReader::new(waiting), false).expect(200).json();
+    assert_eq!(ended["state"], "cancelled");
     assert!(log.contains("the check was ended"), "{log}");
     place.run(&["fsck", "--deep"]).expect(0);
 }

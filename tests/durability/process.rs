@@ -123,18 +123,7 @@ impl Stowage {
 
     /// The most memory it ever had, in MiB.
     pub(crate) fn peak_memory_mib(&self) -> u64 {
-        self.status_mib("VmHWM:")
-    }
-
-    /// The memory that it has, in MiB.
-    pub(crate) fn memory_mib(&self) -> u64 {
-        self.status_mib("VmRSS:")
-    }
-
-    fn status_mib(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the server is there");
-        let found = status.lines().find_map(|line| line.strip_prefix(name)).expect("an amount of memory");
-        found.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+        memory_mib(self.id(), "VmHWM:")
     }
 
     /// What it has written to stderr.
@@ -164,6 +153,13 @@ pub(crate) fn serve(dir: &Path) -> (Command, SocketAddr) {
     command.args(["--anonymous", "--log-level", "warn", "--listen", &address.to_string()]);
     command.arg("--data-dir").arg(dir);
     (command, address)
+}
+
+/// An amount of memory of a process by its name in its status, in MiB.
+pub(crate) fn memory_mib(process: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process is there");
+    let found = status.lines().find_map(|line| line.strip_prefix(name)).expect("an amount of memory");
+    found.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
 /// Whether a server answers.

@@ -34,7 +34,7 @@ use tempfile::TempDir;
 use crate::dice::{Dice, told_or_new};
 use crate::ledger::Ledger;
 use crate::oracle::judge;
-use crate::process::{Stowage, note, run};
+use crate::process::{Stowage, memory_mib, note, run};
 use crate::workload::{Client, Load};
 
 const CLIENTS: u64 = 4;
@@ -125,7 +125,7 @@ fn load(server: Stowage, data: &Path, ledger: Ledger, length: Duration, kill: bo
         let mut least = u64::MAX;
         while begun.elapsed() < length && clients.iter().all(|client| !client.is_finished()) {
             std::thread::sleep(Duration::from_secs(1).min(length));
-            least = least.min(server.memory_mib());
+            least = least.min(memory_mib(server.id(), "VmRSS:"));
         }
         let peak = server.peak_memory_mib();
         let server = if kill {

@@ -53,6 +53,10 @@ impl TlsClient {
         Self { address, config: Arc::new(config) }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn connect(&self) -> io::Result<Shaken> {
         let mut tcp = TcpStream::connect(self.address)?;
         tcp.set_read_timeout(Some(Duration::from_secs(30)))?;
