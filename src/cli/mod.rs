@@ -28,5 +28,6 @@ mod tag;
 mod token;
 mod user;
 mod version;
+mod words;
 
 pub use program::main;
