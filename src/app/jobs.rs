@@ -54,7 +54,7 @@ pub struct JobView {
 
 /// A check is under way already.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a check is under way already, as job {id}")]
+#[error("a check is already running: job {id}")]
 pub struct CheckRuns {
     /// That job.
     pub id: Uuid,
@@ -114,15 +114,15 @@ impl Job {
         let checked = catch_unwind(AssertUnwindSafe(|| app.registry.check(grant, self.deep, &mut hear)));
         let state = match checked {
             Ok(Ok(report)) => {
-                tracing::info!(job = %self.id, problems = report.problems.len(), "the check is done");
+                tracing::info!(job = %self.id, problems = report.problems.len(), "the check is complete");
                 JobState::Done(Arc::new(report))
             }
             Ok(Err(CheckError::Ended)) => {
-                tracing::info!(job = %self.id, "the check was ended");
+                tracing::info!(job = %self.id, "the check was cancelled");
                 JobState::Cancelled
             }
             Ok(Err(CheckError::Store(error))) => {
-                tracing::error!(job = %self.id, %error, "the check could not go on");
+                tracing::error!(job = %self.id, %error, "the check failed");
                 JobState::Failed(error.to_string())
             }
             Err(_) => {
@@ -193,7 +193,7 @@ impl App {
             cancelled: AtomicBool::new(known.stopped),
             status,
         });
-        tracing::info!(job = %job.id, deep, by = job.by, "a check begins");
+        tracing::info!(job = %job.id, deep, by = job.by, "a check started");
         let (work, grant) = (Arc::clone(&job), grant.carry());
         let parts = Parts { registry: Arc::clone(&self.registry), clock };
         known.thread = Some(std::thread::spawn(move || work.run(&parts, &grant)));

@@ -18,7 +18,7 @@ pub enum OpenError {
         pid: Option<u32>,
     },
     /// A format that this version does not know.
-    #[error("{} has {found}; this version knows {supported}", path.display())]
+    #[error("{} has {found}; this version supports {supported}", path.display())]
     UnknownFormat {
         /// The database file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum OpenError {
         kind: String,
     },
     /// A rebuild into this directory did not come to its end.
-    #[error("the rebuild into {} was cut off", path.display())]
+    #[error("the rebuild into {} was interrupted", path.display())]
     CutOffRebuild {
         /// The data directory.
         path: PathBuf,

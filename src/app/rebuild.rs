@@ -94,13 +94,13 @@ pub enum RebuildError {
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
     /// A rebuild works in a place of this name: what is made in there would be taken for something it has left.
-    #[error("{} lies in a place that rebuilds work in", .0.display())]
+    #[error("{} is inside a directory that rebuilds work in", .0.display())]
     Workshop(PathBuf),
     /// An earlier run that was cut off has left something where the new data directory is to be.
-    #[error("{} is what a rebuild that was cut off has left", .0.display())]
+    #[error("{} was left by an interrupted rebuild", .0.display())]
     CutOff(PathBuf),
     /// No dump is good for it.
-    #[error("there is no good dump in {}", dir.display())]
+    #[error("there is no usable dump in {}", dir.display())]
     NoDump {
         /// Where they were looked for.
         dir: PathBuf,
@@ -110,7 +110,7 @@ pub enum RebuildError {
         unknown_format: bool,
     },
     /// Blobs cannot have names on two file systems.
-    #[error("{} is on another file system than the blobs", .0.display())]
+    #[error("{} is on a different file system than the blobs", .0.display())]
     OtherFileSystem(PathBuf),
 }
 

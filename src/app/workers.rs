@@ -29,7 +29,7 @@ pub(super) fn start(app: &Arc<App>) {
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
-            tracing::warn!(%error, "uploads that nobody goes on with could not be ended");
+            tracing::warn!(%error, "could not remove expired uploads");
         }
     });
     app.registry.spawn(sweep_uploads(Arc::downgrade(app)));
@@ -57,9 +57,9 @@ pub(super) fn start(app: &Arc<App>) {
         match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {
             Ok(0) => {}
             Ok(removed) => {
-                tracing::debug!(removed, "removed refresh tokens that are good for nothing any more");
+                tracing::debug!(removed, "removed expired refresh tokens");
             }
-            Err(error) => tracing::warn!(%error, "old refresh tokens could not be removed"),
+            Err(error) => tracing::warn!(%error, "could not remove expired refresh tokens"),
         }
     });
 }
@@ -72,7 +72,7 @@ async fn store_pulls(weak: Weak<App>) {
         let _ = tokio::time::timeout(STORE_PULLS_EVERY, many).await;
         let Some(app) = weak.upgrade() else { return };
         if let Err(error) = app.registry.store_pulls(&app.auth.system("pulls")).await {
-            tracing::warn!(%error, "counted pulls were not stored");
+            tracing::warn!(%error, "could not store the pull counts");
             drop(app);
             // They are many as long as they cannot be written.
             tokio::time::sleep(STORE_PULLS_EVERY).await;

@@ -80,7 +80,7 @@ impl Auth {
             });
             if let Err(error) = noted.await {
                 let error: StoreError = error;
-                tracing::warn!(%error, "the use of a refresh token was not noted");
+                tracing::warn!(%error, "could not record the use of a refresh token");
             }
         }
         principal.ok_or(SignInError::Stale)

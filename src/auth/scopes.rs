@@ -9,7 +9,7 @@ pub struct Scopes(u8);
 
 /// A word that names no scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no scope; use some of read_registry, write_registry, delete_registry, read_api, api")]
+#[error("{0:?} is not a scope; use some of read_registry, write_registry, delete_registry, read_api, api")]
 pub struct ScopeError(String);
 
 const NAMES: [(&str, Scopes); 5] = [

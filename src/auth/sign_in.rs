@@ -233,7 +233,7 @@ impl Auth {
         });
         // A full or read-only disk must not keep anybody from pulling.
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "the use of a token was not noted");
+            tracing::warn!(%error, "could not record the use of a token");
         }
         Ok(())
     }

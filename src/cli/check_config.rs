@@ -18,10 +18,10 @@ pub(super) const NAME: &str = "check-config";
 #[command(after_help = "Exit codes: 0 valid, 3 not valid\n\nExamples:\n  stowage check-config\n  \
                   stowage check-config --config stowage.toml --show --sources")]
 pub(super) struct Options {
-    /// Print every setting in force
+    /// Print every effective setting
     #[arg(long)]
     show: bool,
-    /// Print where each setting came from as well
+    /// Also print where each setting comes from
     #[arg(long, requires = "show")]
     sources: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -
     if !options.show {
         return match &loaded.file {
             Some(file) => format!("{} is valid", file.display()),
-            None => "there is no configuration file; the settings in force are valid".to_owned(),
+            None => "there is no configuration file; the effective settings are valid".to_owned(),
         };
     }
     // Secrets are not in the configuration, only the files that hold them.

@@ -43,10 +43,10 @@ pub(super) struct Reach {
     /// `credential:NAME` (also: the token itself in `STOWAGE_TOKEN`)
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     token_file: Option<PathBuf>,
-    /// Believe certificates of the authorities in FILE (PEM) instead of those that this computer knows
+    /// Trust the CA certificates in FILE (PEM) instead of the system's
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     ca_file: Option<PathBuf>,
-    /// Open the store itself; the server must not run
+    /// Open the store directly; no server may be running
     #[arg(long, global = true, conflicts_with = "server", help_heading = "Server")]
     offline: bool,
     /// The data directory

@@ -31,7 +31,7 @@ const SHOWN: usize = 20;
                   elsewhere: then they stay there. What came after the dump is lost, and is listed as far as it has \
                   left files.\n\n\
                   Exit codes: 0 made, and all is well, 7 made, but something is missing, or there is no good dump, \
-                  6 the new directory is not empty, or a rebuild into it was cut off, 9 another process has the data, \
+                  6 the new directory is not empty, or a rebuild into it was interrupted, 9 another process has the data, \
                   3 dumps of an unknown version\n\n\
                   Examples:\n  stowage rebuild --into /srv/stowage.new\n  \
                   stowage rebuild --from /backup/dumps/rows-00000042.dump --into /srv/stowage.new --json"

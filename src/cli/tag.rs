@@ -29,7 +29,7 @@ enum Verb {
         /// The repository
         repository: String,
     },
-    /// Delete tags; the manifests stay
+    /// Delete tags; their manifests stay
     #[command(
         after_help = "Examples:\n  stowage tag delete team/app:1.0 --dry-run\n  stowage tag delete team/app:1.0 team/app:1.1 --yes"
     )]

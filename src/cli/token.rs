@@ -25,29 +25,29 @@ pub(super) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Make a token and print its secret, once
+    /// Create a token and print its secret, once
     #[command(
         after_help = "Scopes: read_registry, write_registry, delete_registry, read_api, api. A token never does more than its \
                       user may.\n\nExamples:\n  stowage token create hanna --name laptop --scopes read_registry --expires 90d\n  \
                       stowage token create ci --name build --scopes read_registry,write_registry --expires never"
     )]
     Create {
-        /// Whose it will be
+        /// Owner of the token
         user: String,
-        /// What to call it
+        /// Name of the token
         #[arg(long)]
         name: String,
-        /// What it may be used for, separated by commas
+        /// Scopes of the token, separated by commas
         #[arg(long, value_delimiter = ',', required = true)]
         scopes: Vec<String>,
         /// How long it is valid, such as 12h or 90d, or until which day, such as 2027-01-31, or `never`
         #[arg(long, value_name = "TIME", default_value = "90d")]
         expires: Expiry,
     },
-    /// List the tokens of a user, or of everybody
+    /// List the tokens of a user, or of all users
     #[command(after_help = "Examples:\n  stowage token list\n  stowage token list hanna --json")]
     List {
-        /// Whose
+        /// Owner of the tokens
         user: Option<String>,
     },
     /// Show one token; never its secret

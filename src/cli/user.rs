@@ -32,14 +32,14 @@ enum Verb {
         /// The user's name
         name: String,
     },
-    /// Make a user, who may pull and push
+    /// Create a user, who may pull and push
     #[command(
         after_help = "Examples:\n  stowage user add hanna --admin\n  stowage user add ci --password-file /run/secrets/ci"
     )]
     Add {
-        /// The name to sign in with
+        /// User name
         name: String,
-        /// May also delete, and manage everything
+        /// Grant permission to delete and to manage everything
         #[arg(long)]
         admin: bool,
         #[command(flatten)]

@@ -264,8 +264,8 @@ impl From<RegistryError> for ApiError {
             RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
             RegistryError::Limit(reached) => Self::from(reached),
             RegistryError::Io(detail) => {
-                Self::new(Code::Unknown, "the registry's disk failed; its log says more")
-                    .reason("the registry's disk failed: its log says more")
+                Self::new(Code::Unknown, "the registry's disk failed; see its log")
+                    .reason("the registry's disk failed: see its log")
                     .cause(RegistryError::Io(detail))
             }
             RegistryError::Store(error) => Self::from(error),
@@ -290,7 +290,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable => Self::new(Code::Unavailable, error.to_string()).retry_after("2"),
             StoreError::OutcomeUnknown => Self::new(Code::Unknown, error.to_string()),
             StoreError::Corrupt { .. } | StoreError::Io(_) | StoreError::Failed => {
-                Self::new(Code::Unknown, "the registry's metadata failed; its log says more").cause(error)
+                Self::new(Code::Unknown, "the registry's database failed; see its log").cause(error)
             }
         }
     }

@@ -43,7 +43,7 @@ impl Resource {
             Self::Scans => "lists are read at once",
             Self::ManifestBytes => "large manifests are sent at once",
             Self::Connections => "connections are open without a sign-in",
-            Self::Handshakes => "TLS handshakes are under way",
+            Self::Handshakes => "TLS handshakes are in progress",
         }
     }
 

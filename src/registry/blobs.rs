@@ -132,7 +132,7 @@ impl Registry {
     /// so that clients push it again.
     /// One that was pushed again meanwhile has another `generation`, and is left alone.
     pub(super) async fn mark_corrupt(&self, digest: &Digest, generation: u32, found: &str) {
-        tracing::error!(%digest, found, "a blob is damaged; it is hidden until somebody pushes it again");
+        tracing::error!(%digest, found, "a blob is damaged; it is hidden until it is pushed again");
         let digest = *digest;
         let marked = self
             .meta

@@ -12,7 +12,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     if files.current != files.maximum {
         files.current = files.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, files) {
-            tracing::warn!(%error, "the server keeps to the files that it may have open at first");
+            tracing::warn!(%error, "cannot raise the limit on open files");
         }
     }
     let fitting = fitting(getrlimit(Resource::Nofile).current);
@@ -20,7 +20,7 @@ pub(super) fn connections(wanted: usize) -> usize {
         tracing::warn!(
             wanted,
             connections = fitting,
-            "too few open files are permitted for server.max_connections"
+            "the limit on open files is too low for server.max_connections"
         );
     }
     wanted.min(fitting)

@@ -196,7 +196,7 @@ fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
             extensions.insert(LocalPeer::new(&known_user_name(peer.uid())));
         }
         // Without a name the connection has no rights.
-        Err(error) => tracing::warn!(%error, "the user at the admin socket is not known"),
+        Err(error) => tracing::warn!(%error, "cannot determine the user at the admin socket"),
     }
 }
 

@@ -62,7 +62,7 @@ impl Filter {
     /// From now on, what these settings ask for. How lines look stays as it was.
     pub fn set(&self, log: &LogConfig) {
         if let Err(error) = self.0.reload(filter(log)) {
-            tracing::error!(%error, "what is logged cannot be changed");
+            tracing::error!(%error, "cannot change the log level");
         }
     }
 }

@@ -83,7 +83,7 @@ fn wrong_usage_is_told_with_what_is_right() {
             "",
             2,
             "SCOPE_INVALID",
-            "\"pull\" is no scope; use some of read_registry",
+            "\"pull\" is not a scope; use some of read_registry",
             &[],
         ),
         (
@@ -269,5 +269,5 @@ fn what_was_done_before_a_failure_is_told() {
     let ran = place.run_elsewhere(&delete, &[]).expect(8);
     assert!(ran.stderr.contains("done:  a:1\n  left:  a:2"), "{ran:?}");
     let ran = place.run_elsewhere(&["status", "--server", &server], &[]).expect(4);
-    assert!(ran.stderr.contains("what came is no answer of Stowage"), "{ran:?}");
+    assert!(ran.stderr.contains("the response is not from a Stowage server"), "{ran:?}");
 }

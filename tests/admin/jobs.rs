@@ -55,7 +55,7 @@ fn a_check_by_the_server_says_what_one_without_it_says() {
     assert!(text.contains("blob_file_missing") && text.ends_with("1 problem\n"), "{text}");
 
     let log = server.stop();
-    assert!(log.contains("a check begins") && log.contains("\"by\":\"unix:"), "{log}");
+    assert!(log.contains("a check started") && log.contains("\"by\":\"unix:"), "{log}");
     let offline = place.run(&["fsck", "--deep", "--json"]).expect(7).json();
     assert_eq!(online, offline);
 }
@@ -146,7 +146,7 @@ fn a_check_does_not_keep_the_server_from_stopping() {
     let log = server.stop();
     let ended = read_response(&mut BufReader::new(waiting), false).expect(200).json();
     assert_eq!(ended["state"], "cancelled");
-    assert!(log.contains("the check was ended"), "{log}");
+    assert!(log.contains("the check was cancelled"), "{log}");
     place.run(&["fsck", "--deep"]).expect(0);
 }
 

@@ -77,7 +77,7 @@ fn mistakes_with_tokens_are_told_in_one_sentence() {
     let (server, _) = place.serve_with_admin();
     place.add("hanna");
     for (scopes, expires, exit, sentence) in [
-        ("read", "never", 2, "error: \"read\" is no scope; use some of read_registry,"),
+        ("read", "never", 2, "error: \"read\" is not a scope; use some of read_registry,"),
         (
             "read_registry",
             "soon",

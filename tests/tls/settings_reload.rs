@@ -20,7 +20,7 @@ fn what_can_change_changes_and_the_rest_is_named() {
         "[server]\nworkers = 2\npublic_url = \"https://registry.lan\"\ntrusted_proxies = [\"127.0.0.1\"]\n\
          [storage]\nmetadata_cache = \"48MiB\"\n[log]\nlevel = \"debug\"\naccess = false\n",
     );
-    let stays = "a changed setting needs a restart: the old value stays in force";
+    let stays = "a changed setting needs a restart: the old value stays in effect";
     assert_eq!(
         changes(&log),
         [

@@ -59,7 +59,7 @@ pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure 
 }
 
 pub(super) fn no_answer(target: &Target) -> Failure {
-    Failure::new(Exit::Unreachable, "SERVER_ANSWER", "what came is no answer of Stowage")
+    Failure::new(Exit::Unreachable, "SERVER_ANSWER", "the response is not from a Stowage server")
         .line("tried", target.to_string())
 }
 

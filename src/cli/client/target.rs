@@ -68,7 +68,7 @@ impl Target {
         let (host, port) = parts(authority, scheme);
         let token = token(token_file, environment)?;
         if scheme == Scheme::Http && token.is_some() && !is_this_computer(&host) {
-            let what = format!("{url} is not encrypted: everybody on the way could read the token");
+            let what = format!("{url} is not encrypted: others on the network could read the token");
             return Err(Failure::new(Exit::Usage, "TOKEN_IN_CLEAR", what)
                 .fix("use https://, or run the command on the server itself"));
         }
@@ -125,7 +125,7 @@ fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     };
     let (good, _) = roots.add_parsable_certificates(found);
     if good == 0 {
-        let what = format!("there is no certificate of an authority in {place}");
+        let what = format!("there is no CA certificate in {place}");
         return Err(Failure::new(Exit::Configuration, "NO_AUTHORITY", what)
             .fix("name a PEM file with the certificate that the server's was made with: --ca-file FILE"));
     }

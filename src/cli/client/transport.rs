@@ -88,8 +88,9 @@ fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
         other => drop(other?),
     }
-    parse(&bytes)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "what came is no answer of Stowage"))
+    parse(&bytes).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "the response is not from a Stowage server")
+    })
 }
 
 /// Takes an answer apart. One that is not as long as it says was cut off.

@@ -91,7 +91,7 @@ impl Failure {
             .line("path", path.display().to_string())
             .because(detail)
             .fix("see what is affected: stowage fsck")
-            .fix("then make it again from a dump: stowage rebuild --into NEW-DIR")
+            .fix("then recover it from a dump: stowage rebuild --into NEW-DIR")
             .fix("or put a copy of the directory from a backup in its place; nothing was changed")
     }
 
@@ -110,11 +110,11 @@ impl Failure {
     pub(in crate::cli) fn cut_off_rebuild(exit: Exit, path: &Path) -> Self {
         let dir = path.display().to_string();
         let quoted = shlex::try_quote(&dir).unwrap_or_default();
-        Self::new(exit, "REBUILD_CUT_OFF", "a rebuild into this directory was cut off: it is not a whole store")
+        Self::new(exit, "REBUILD_CUT_OFF", "a rebuild into this directory was interrupted: the store is not complete")
             .line("path", dir.as_str())
             .because("the old directory has everything; here are only second names of its blobs and part of the metadata")
             .fix(format!("remove it: rm -r {quoted}"))
-            .fix(format!("then begin again: stowage rebuild --into {quoted} --data-dir OLD-DIR"))
+            .fix(format!("then start again: stowage rebuild --into {quoted} --data-dir OLD-DIR"))
     }
 
     /// The file or directory at `path` cannot be used.

@@ -28,13 +28,13 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Valu
         return Err(Failure::new(
             Exit::Interrupted,
             "INTERRUPTED",
-            "the check was ended; it changes nothing",
+            "the check was cancelled; it changes nothing",
         ));
     }
     match job["state"].as_str() {
         Some("done") => Ok(job["result"].take()),
         Some("cancelled") => Err(ended()),
-        _ => Err(Failure::new(Exit::Failed, "CHECK_FAILED", "the check could not go on")
+        _ => Err(Failure::new(Exit::Failed, "CHECK_FAILED", "the check failed")
             .because(job["error"].as_str().unwrap_or("the server does not say why"))
             .fix("stop the server and run it again")),
     }
@@ -49,7 +49,7 @@ fn ended() -> Failure {
     Failure::new(
         Exit::Failed,
         "CHECK_ENDED",
-        "the check was ended, by somebody else or because the server stopped",
+        "the check was cancelled by another user, or because the server stopped",
     )
     .fix("run it again")
 }

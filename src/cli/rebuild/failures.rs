@@ -11,7 +11,7 @@ pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
         RebuildError::Open(error @ OpenError::InUse { .. }) => return Failure::from(error),
         RebuildError::Open(error) => Failure::from(error),
         RebuildError::Workshop(path) => {
-            let what = format!("{} lies in a place that rebuilds work in", path.display());
+            let what = format!("{} is inside a directory that rebuilds work in", path.display());
             return Failure::new(Exit::Usage, "INVALID_DIRECTORY", what)
                 .because("a later run or a start would take it for something that was cut off")
                 .fix("name another directory: --into DIR");
@@ -24,7 +24,7 @@ pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
         RebuildError::CutOff(path) => return Failure::cut_off_rebuild(Exit::Refused, &path),
         RebuildError::NoDump { dir, refused, unknown_format } => {
             let exit = if unknown_format { Exit::Configuration } else { Exit::Integrity };
-            let what = format!("there is no dump to make it from in {}", dir.display());
+            let what = format!("there is no dump in {}", dir.display());
             let failure = refused.iter().fold(Failure::new(exit, "NO_DUMP", what), |failure, dump| {
                 failure.line("tried", format!("{}: {}", dump.path.display(), dump.reason))
             });
@@ -38,7 +38,7 @@ pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
         RebuildError::OtherFileSystem(path) => Failure::new(
             Exit::Failed,
             "OTHER_FILE_SYSTEM",
-            format!("{} is on another file system than the blobs", path.display()),
+            format!("{} is on a different file system than the blobs", path.display()),
         )
         .because("the blobs keep their place on the disk and only get second names")
         .fix("name a directory on the file system of the blobs: --into DIR")

@@ -14,7 +14,7 @@ pub(super) fn refuse_network(options: &Options, listen: &[SocketAddr]) -> Result
     }
     let failure = Failure::new(Exit::Usage, "OPEN_TO_NETWORK", "an open registry is refused on a network");
     Err(failure
-        .because(format!("--anonymous lets everybody who reaches {address} push and delete"))
+        .because(format!("--anonymous lets everyone who can reach {address} push and delete"))
         .fix(format!("only for this computer: --anonymous --listen 127.0.0.1:{}", address.port()))
         .fix("to be thrown away: --anonymous --ephemeral")
         .fix("with a password: leave --anonymous out"))
@@ -25,11 +25,11 @@ pub(super) fn warn(options: &Options, server: &ServerConfig) {
     let network = beyond_loopback(&server.listen);
     if options.anonymous {
         let reach = if network.is_some() { "who reaches this computer" } else { "on this computer" };
-        tracing::warn!("open registry: everybody {reach} may pull, push and delete (--anonymous)");
+        tracing::warn!("open registry: everyone {reach} may pull, push and delete (--anonymous)");
     } else if let Some(address) = network.filter(|_| !server.tls.is_on()) {
         tracing::warn!(
             %address,
-            "listening without TLS beyond this computer: passwords can be read on the way; set [server.tls], put a proxy with TLS in front, or listen on 127.0.0.1"
+            "listening without TLS beyond this computer: passwords are sent unencrypted; set [server.tls], put a proxy with TLS in front, or listen on 127.0.0.1"
         );
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "error: an open registry is refused on a network\n  \
-               why:   --anonymous lets everybody who reaches 0.0.0.0:5001 push and delete\n  \
+               why:   --anonymous lets everyone who can reach 0.0.0.0:5001 push and delete\n  \
                fix:   only for this computer: --anonymous --listen 127.0.0.1:5001\n         \
                       to be thrown away: --anonymous --ephemeral\n         \
                       with a password: leave --anonymous out"

@@ -94,7 +94,7 @@ impl Reload {
                 key = change.key,
                 old = change.old,
                 new = change.new,
-                "a changed setting needs a restart: the old value stays in force"
+                "a changed setting needs a restart: the old value stays in effect"
             );
         }
         tracing::info!(changed = changed.len(), waiting = waiting.len(), "read the configuration again");

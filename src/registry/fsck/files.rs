@@ -153,7 +153,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     if gone > 0 {
         check.note(format!(
-            "{gone} uploads have no file: they were cut off at their very end, and go by themselves"
+            "{gone} uploads have no file: they were interrupted at the very end, and are removed automatically"
         ));
     }
     let (mut young, mut old) = (Sort::default(), Sort::default());

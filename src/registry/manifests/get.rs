@@ -109,7 +109,7 @@ impl Registry {
     }
 
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
-        tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until somebody pushes it again");
+        tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until it is pushed again");
         let marked = self.meta.write(move |tx| {
             let key = digest.key();
             // Its bytes may have been pushed again since they were read.

@@ -147,7 +147,7 @@ impl Registry {
         let (blobs, id) = (Arc::clone(&self.blobs), session.id);
         let discarded = self.blocking(move || Ok(blobs.discard(id)?)).await.and_then(|discarded| discarded);
         if let Err(error) = forgotten.and(discarded) {
-            tracing::warn!(upload = %session.id, %error, "a failed upload could not be removed; the next start removes it");
+            tracing::warn!(upload = %session.id, %error, "could not remove a failed upload; the next start removes it");
         }
     }
 

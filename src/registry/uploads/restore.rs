@@ -63,7 +63,7 @@ impl Registry {
         match self.resume(id, &row, algorithm).await? {
             Ok(hasher) => state.hasher = Some(hasher),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
-                tracing::warn!(upload = %id, %error, "the file of an upload is gone; the upload is given up");
+                tracing::warn!(upload = %id, %error, "the file of an upload is missing; the upload is discarded");
                 self.drop_row(id, &row.repository).await?;
                 return Ok(None);
             }

@@ -33,7 +33,7 @@ impl Registry {
             .all(|session| now.saturating_sub(session.touched_s.load(Ordering::Acquire)) >= idle_s);
         ended += self.abandon_all(&idle).await?;
         if ended > 0 {
-            tracing::info!(uploads = ended, "idle uploads were ended");
+            tracing::info!(uploads = ended, "removed idle uploads");
         }
         Ok(ended)
     }

@@ -21,7 +21,7 @@ pub enum LayoutError {
     #[error("{} holds no blobs: is its disk mounted?", .0.display())]
     Missing(PathBuf),
     /// A rename to or from this directory would not work.
-    #[error("{} is on another file system than the blobs", .0.display())]
+    #[error("{} is on a different file system than the blobs", .0.display())]
     OtherFileSystem(PathBuf),
     /// A directory could not be made, read or synced.
     #[error("cannot prepare {}", path.display())]

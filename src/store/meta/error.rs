@@ -20,7 +20,7 @@ pub enum StoreError {
     ReadOnly,
     /// The database file was removed or replaced while it was open. Nothing was changed.
     #[error(
-        "the registry's database file was removed or replaced: changes are refused and pulls go on; the server's log says how to get it back"
+        "the registry's database file was removed or replaced: changes are refused, pulls still work; the server's log says how to recover it"
     )]
     Displaced,
     /// The database is being reopened after an I/O error, or the server is stopping. Nothing was changed.

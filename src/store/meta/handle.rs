@@ -40,7 +40,10 @@ pub type OnRepair = fn(u64);
 
 /// Writes to the log how far a repair is, in percent.
 pub fn log_repair(percent: u64) {
-    tracing::warn!(percent, "the last run was cut off; all metadata is read before the registry answers");
+    tracing::warn!(
+        percent,
+        "the last run did not stop cleanly; all metadata is read before the registry answers"
+    );
 }
 
 /// How the database file is opened.
@@ -257,7 +260,7 @@ impl Handle {
             let (database, clock) = self.opener.checked(Opener::open).map_err(failure)?;
             self.replace(database);
             self.set_refusal(None);
-            tracing::warn!("the disk takes writes again");
+            tracing::warn!("the disk accepts writes again");
             return Ok(clock);
         }
         self.close();
@@ -282,7 +285,7 @@ impl Handle {
         }
         let Ok((database, clock)) = self.opener.checked(Opener::open_for_reading) else { return Err(last) };
         self.current.store(Some(Arc::new(database)));
-        tracing::error!(error = %last, "the metadata can only be read: pulls go on, changes are refused");
+        tracing::error!(error = %last, "the database is read-only: pulls still work, changes are refused");
         self.set_refusal(Some(match last {
             StoreError::ReadOnly | StoreError::Full => last,
             _ => StoreError::Unavailable,
@@ -323,7 +326,7 @@ fn close(mut database: Arc<Database>) {
         match Arc::try_unwrap(database) {
             Ok(last) => {
                 if let Err(error) = guarded(|| drop(last)) {
-                    tracing::error!(%error, "the database was not closed in order");
+                    tracing::error!(%error, "could not close the database");
                 }
                 return;
             }

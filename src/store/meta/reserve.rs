@@ -55,7 +55,7 @@ impl Reserve {
         self.make();
         if self.is_lacking() {
             tracing::warn!(
-                "the disk has no room to keep some back for deletions; pushes are refused until it has"
+                "no space on the disk for the reserve for deletions; pushes are refused until there is"
             );
         }
     }
@@ -81,13 +81,13 @@ impl Reserve {
         }
         match freed {
             Ok(true) => {
-                tracing::warn!("the disk is full; what was kept back for deletions is used now");
+                tracing::warn!("the disk is full; using the reserve for deletions");
                 true
             }
             Ok(false) => false,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
-                tracing::warn!(%error, "what was kept back for deletions could not be used");
+                tracing::warn!(%error, "could not use the reserve for deletions");
                 false
             }
         }
@@ -102,7 +102,7 @@ impl Reserve {
         let lacked = self.is_lacking();
         self.make();
         if lacked && !self.is_lacking() {
-            tracing::warn!("the disk has room again; pushes are taken");
+            tracing::warn!("the disk has free space again; pushes are accepted");
         }
     }
 
@@ -113,12 +113,12 @@ impl Reserve {
             Ok(()) => (false, false),
             Err(error) if matches!(StoreError::from_io(&error), StoreError::Full) => (true, true),
             Err(error) if is_impossible(&error) => {
-                tracing::info!(%error, "the file system cannot keep room back for deletions");
+                tracing::info!(%error, "the file system cannot reserve space for deletions");
                 (false, false)
             }
             Err(error) => {
                 // Whether there is room is not known: nothing is refused for it, and what was goes on.
-                tracing::debug!(%error, "no room could be kept back for deletions; that is tried again");
+                tracing::debug!(%error, "could not reserve space for deletions; retrying");
                 (true, self.is_lacking())
             }
         };

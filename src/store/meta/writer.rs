@@ -300,7 +300,7 @@ impl Writer {
                 false
             }
             Err(error) => {
-                tracing::error!(%error, "the metadata database could not be reopened; it is tried again soon");
+                tracing::error!(%error, "could not reopen the database; retrying");
                 false
             }
         }

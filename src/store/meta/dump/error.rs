@@ -62,7 +62,7 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
 pub(super) fn reading(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
     let path = path.to_owned();
     move |source| match source.kind() {
-        io::ErrorKind::UnexpectedEof => DumpError::Damaged { path, detail: "it was cut off".to_owned() },
+        io::ErrorKind::UnexpectedEof => DumpError::Damaged { path, detail: "it is truncated".to_owned() },
         io::ErrorKind::NotFound => DumpError::Damaged { path, detail: "it is missing".to_owned() },
         _ => DumpError::Io { path, source },
     }

@@ -86,7 +86,7 @@ impl Reader {
         };
         reader.take(MAGIC.len())?;
         if reader.frame != MAGIC {
-            return Err(DumpError::damaged(path, "it does not begin like a dump"));
+            return Err(DumpError::damaged(path, "it does not start like a dump"));
         }
         Ok(reader)
     }

@@ -33,7 +33,7 @@ pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
             let found = format!("dump format {format} of format {schema} (written by Stowage {written_by})");
             Err(DumpError::UnknownFormat { path, found })
         }
-        _ => Err(DumpError::damaged(&path, "it does not begin with a header")),
+        _ => Err(DumpError::damaged(&path, "it does not start with a header")),
     }
 }
 

@@ -85,7 +85,7 @@ impl Meta {
                     return Ok(Some(Earlier { path: file.path, totals, number: header.number }));
                 }
                 Ok(_) => tracing::warn!(dump = %file.path.display(), "this dump is of another store"),
-                Err(error) => tracing::warn!(%error, "a dump is no good; the next one does without it"),
+                Err(error) => tracing::warn!(%error, "a dump is damaged and is ignored"),
             }
         }
         Ok(None)
