@@ -143,11 +143,14 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
         Ok((tx.get(&tables::FORMAT, ()), tx.get(&tables::CLOCK, ())))
     };
     match read().map_err(|error| OpenError::store(path, &error))? {
-        (Ok(Some(format)), Ok(Some(clock))) if format.min_writer <= SCHEMA => Ok(Stored { format, clock }),
-        (Ok(Some(format)), _) if format.min_writer > SCHEMA => Err(OpenError::UnknownFormat {
-            path: path.to_owned(),
-            found: format!("format {} (written by Stowage {})", format.schema, format.written_by),
-        }),
+        // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for damaged ones.
+        (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < SCHEMA => {
+            Err(OpenError::UnknownFormat {
+                path: path.to_owned(),
+                found: format!("format {} (written by Stowage {})", format.schema, format.written_by),
+            })
+        }
+        (Ok(Some(format)), Ok(Some(clock))) => Ok(Stored { format, clock }),
         (Err(StoreError::Corrupt { .. }), _) => Err(OpenError::UnknownFormat {
             path: path.to_owned(),
             found: "a format stamp of another kind".to_owned(),

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::model::digest::AnyDigest;
-use crate::model::names::{ProjectId, RepoId};
+use crate::model::names::{ProjectId, RepoId, UserId};
 use crate::store::meta::rows::{
-    AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Referrer, Repository, Tag, Upload,
-    Usage, User,
+    AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Referrer, Refresh, Repository, Tag,
+    Token, Upload, Usage, User,
 };
 use crate::store::meta::{Raw, StoreError};
 
@@ -396,4 +396,32 @@ fn a_list_that_nobody_would_read_is_cut_short() {
     assert!(report.notes.iter().any(|note| note == "50 more problems are not listed"), "{:?}", report.notes);
     assert_eq!(report.problems[0].repository.as_deref(), Some(NAME));
     server.stop();
+}
+
+#[test]
+fn damage_to_tokens_and_their_indexes_is_found() {
+    fn token() -> Token {
+        Token {
+            user: UserId(5),
+            name: "ci".to_owned(),
+            hash: [1; 32],
+            scopes: 1,
+            created_ms: 0,
+            expires_ms: None,
+            last_used_ms: None,
+            last_address: String::new(),
+        }
+    }
+    fn refresh() -> Refresh {
+        Refresh { user: UserId(5), token: None, password_version: 1, used_ms: 0, sequence: 1 }
+    }
+    assert_found(&[
+        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN_HASH, &[1; 32][..], &77)),
+        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN_BY_USER, (5, 77), &())),
+        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
+        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
+        ("clock", |tx, _, _| tx.put(&tables::TOKEN, 1 << 40, &token())),
+        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH, &[1; 32][..], &refresh())),
+        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH_BY_USER, (5, 1), &Raw(vec![2; 32]))),
+    ]);
 }

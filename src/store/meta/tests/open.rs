@@ -146,7 +146,15 @@ fn an_unknown_format_is_refused_and_its_file_stays_as_it_is() {
     let foreign = with_format(|tx| {
         assert!(tx.delete_table(tables::FORMAT.definition()).unwrap());
     });
-    for store in [newer, other, foreign] {
+    let older = with_format(|tx| {
+        let mut table = tx.open_table(tables::FORMAT.definition()).unwrap();
+        let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
+        (format.schema, format.min_writer) = (SCHEMA - 1, SCHEMA - 1);
+        table.insert((), format.encode().as_slice()).unwrap();
+        // Its rows have fewer fields than this version reads.
+        tx.open_table(tables::CLOCK.definition()).unwrap().insert((), &[1, 0, 0][..]).unwrap();
+    });
+    for store in [newer, older, other, foreign] {
         let before = fs::read(store.file()).unwrap();
         let error = store.try_open().err().unwrap();
         assert!(matches!(error, OpenError::UnknownFormat { .. }), "{error}");
