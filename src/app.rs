@@ -164,6 +164,10 @@ pub fn check(
         progress(step);
         ControlFlow::Continue(())
     });
+    let report = report.map(|mut report| {
+        store.runtime.block_on(fsck::record(&store.meta, &mut report));
+        report
+    });
     store.close();
     let database = data_dir.join(FILE_NAME);
     report.map_err(|error| match error {

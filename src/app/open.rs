@@ -73,7 +73,7 @@ pub(super) struct Store {
     pub(super) meta: Arc<Meta>,
     pub(super) blobs: Arc<dyn BlobStore>,
     locks: Vec<DirLock>,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
 }
 
 impl Store {

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::behind::{Damage, blob_file, change_rows};
 use crate::exchange::exchange;
 use crate::process::{Stowage, assert_whole, run};
-use crate::support::content::{bytes, image, push_blob, push_image, push_manifest, sha256};
+use crate::support::content::{bytes, image, index, push_blob, push_image, push_manifest, sha256};
 use crate::support::eventually;
 use stowage::model::digest::Digest;
-use stowage::model::media_type::OCI_MANIFEST;
+use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use stowage::store::meta::{Raw, tables};
 
 /// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
@@ -141,4 +142,53 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
 fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
     let key = digest.parse::<Digest>().expect("a digest").key();
     change_rows(dir, move |tx| tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(body.clone())));
+}
+
+/// Damage that a check proves is hidden at once, names the images to push again, and is healed by that push.
+#[test]
+fn a_deep_check_hides_damage_and_names_the_images_to_push_again() {
+    for online in [true, false] {
+        let dir = TempDir::new().unwrap();
+        let first = Stowage::start(dir.path());
+        let client = first.client();
+        let layer = bytes(1, 200_000);
+        let manifest = push_image(&client, "team/app", "one", &layer);
+        push_image(&client, "team/app", "two", &bytes(2, 1_000));
+        let untagged = push_image(&client, "team/other", "gone", &layer);
+        push_manifest(&client, "team/other", "multi", OCI_INDEX, &index(&[&untagged]));
+        client.delete("/v2/team/other/manifests/gone").expect(202);
+        let digest = sha256(&layer);
+        let path = format!("/v2/team/app/blobs/{digest}");
+        let whole = std::fs::read(blob_file(dir.path(), &digest)).unwrap();
+        Damage::LastByte.apply(&blob_file(dir.path(), &digest));
+        let running = if online {
+            Some(first)
+        } else {
+            first.stop();
+            None
+        };
+        let checked = run("fsck", &["--deep", "--json"], dir.path());
+        assert_eq!(checked.code, Some(7), "{checked:?}");
+        let report: Value = serde_json::from_str(&checked.stdout).unwrap();
+        let problems = report["data"]["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0]["images"], json!(["team/app:one", "team/other:multi"]));
+        let server = running.unwrap_or_else(|| Stowage::start(dir.path()));
+        server.client().head(&path).expect(404);
+        // A check that is not deep says the same, until it is healed.
+        let checked = run("fsck", &[], dir.path());
+        assert!(checked.code == Some(7) && checked.stdout.contains("  team/app:one\n"), "{checked:?}");
+        if online {
+            push_image(&server.client(), "team/app", "one", &layer);
+        } else {
+            // As a backup brings it back.
+            std::fs::write(blob_file(dir.path(), &digest), &whole).unwrap();
+            let checked = run("fsck", &["--deep"], dir.path());
+            assert!(checked.code == Some(0) && checked.stdout.contains("served again"), "{checked:?}");
+        }
+        assert!(server.client().get(&path).expect(200).body == layer);
+        assert!(server.client().get("/v2/team/app/manifests/one").expect(200).body == manifest);
+        server.stop();
+        assert_whole(dir.path());
+    }
 }

@@ -1,5 +1,7 @@
 //! What a check found, whoever made it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::cli::output;
@@ -53,6 +55,17 @@ impl Report {
         let row = |problem: &Value| COLUMNS.map(|column| cell(&problem[column])).to_vec();
         let rows: Vec<Vec<String>> = self.problems.iter().map(row).collect();
         lines.push(output::table(&COLUMNS.map(str::to_uppercase).each_ref().map(String::as_str), &rows));
+        let images: BTreeSet<&str> = self
+            .problems
+            .iter()
+            .filter_map(|problem| problem["images"].as_array())
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if !images.is_empty() {
+            lines.push("push these images again:".to_owned());
+            lines.extend(images.into_iter().map(|image| format!("  {image}")));
+        }
         let problems = if rows.len() == 1 { "problem" } else { "problems" };
         lines.push(format!("{} {problems}", rows.len()));
         lines.join("\n")

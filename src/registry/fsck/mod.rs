@@ -1,7 +1,8 @@
 //! Whether everything stored is there, whole, and what the rows say it is.
 //!
-//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. It
-//! changes nothing and holds nobody up, so a server that runs can do it: what it finds by comparing different moments
+//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. A deep
+//! one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing else is changed, and nobody
+//! is held up, so a server that runs can do it: what it finds by comparing different moments
 //! it looks for again in a single one. What it finds has one of these kinds:
 //!
 //! | kind | severity | what is wrong |
@@ -35,6 +36,7 @@ mod blobs;
 mod check;
 mod counters;
 mod files;
+mod images;
 mod links;
 mod manifests;
 mod place;
@@ -42,10 +44,13 @@ mod report;
 mod repositories;
 mod tags;
 mod totals;
+mod verdicts;
 
 use std::ops::ControlFlow;
 
 pub use check::check;
+pub use verdicts::{Verdict, record};
+
 pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
 
 use super::Registry;
@@ -60,12 +65,14 @@ impl Registry {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, CheckError> {
         let mut report = check(&self.meta, self.blobs.as_ref(), Mode { deep, others_write: true }, progress)?;
+        self.runtime.block_on(record(&self.meta, &mut report));
         if let Some(path) = self.meta.displaced() {
             let displaced = Problem {
                 kind: "database",
                 severity: Severity::Damage,
                 repository: None,
                 digest: None,
+                images: Vec::new(),
                 expected: format!("the open database file at {}", path.display()),
                 found: "it was removed or replaced; the server's log says where it is".to_owned(),
             };

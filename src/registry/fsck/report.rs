@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::verdicts::Verdict;
 use crate::store::meta::StoreError;
 
 /// How a check is made.
@@ -85,6 +86,8 @@ pub struct Problem {
     pub repository: Option<String>,
     /// The blob or manifest.
     pub digest: Option<String>,
+    /// The images that need it, as `repository:tag`, or with a digest where there is no tag; at most 20.
+    pub images: Vec<String>,
     /// What should be.
     pub expected: String,
     /// What is.
@@ -100,4 +103,7 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What is worth knowing and not wrong.
     pub notes: Vec<String>,
+    /// What was proven of blobs and is to be recorded.
+    #[serde(skip)]
+    pub verdicts: Vec<Verdict>,
 }

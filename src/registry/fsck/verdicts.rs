@@ -1,0 +1,82 @@
+//! What a check has proven of blobs, written down: damaged ones are hidden, so that the next push is taken, and hidden
+//! ones that are whole again are shown.
+
+use super::report::Report;
+use crate::model::digest::Digest;
+use crate::store::blob::Stamp;
+use crate::store::meta::Meta;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::WriteTx;
+use crate::store::meta::rows::{Blob, BlobState};
+use crate::store::meta::tables;
+
+/// Blobs in one transaction.
+const AT_ONCE: usize = 1_000;
+
+/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub(super) digest: Digest,
+    pub(super) generation: u32,
+    /// What its whole file looks like; none: it is damaged.
+    pub(super) whole: Option<Stamp>,
+}
+
+/// Records the verdicts of a report, and says in it what that changed. The report stands when nothing can be written.
+pub async fn record(meta: &Meta, report: &mut Report) {
+    let verdicts = std::mem::take(&mut report.verdicts);
+    let (mut hidden, mut shown) = (0, 0);
+    for part in verdicts.chunks(AT_ONCE) {
+        let part = part.to_vec();
+        match meta.write(move |tx| write(tx, &part)).await {
+            Ok((more_hidden, more_shown)) => {
+                hidden += more_hidden;
+                shown += more_shown;
+            }
+            Err(error) => {
+                tracing::error!(%error, "what the check has proven could not be recorded");
+                report.notes.push(format!("damaged blobs could not be hidden, so pushes skip them: {error}"));
+                break;
+            }
+        }
+    }
+    if hidden > 0 {
+        tracing::error!(
+            blobs = hidden,
+            "the check found damaged blobs, which are hidden until they are pushed again"
+        );
+        let what = if hidden == 1 { "1 damaged blob is" } else { &format!("{hidden} damaged blobs are") };
+        report.notes.push(format!(
+            "{what} hidden from now on, so that the next push of an image that needs it heals it"
+        ));
+    }
+    if shown > 0 {
+        tracing::warn!(blobs = shown, "blobs that were hidden as damaged are whole, and are served again");
+        let what = if shown == 1 { "1 hidden blob is" } else { &format!("{shown} hidden blobs are") };
+        report.notes.push(format!("{what} whole, and served again"));
+    }
+}
+
+fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreError> {
+    let (mut hidden, mut shown) = (0, 0);
+    for verdict in verdicts {
+        let key = verdict.digest.key();
+        let Some(blob) = tx.get(&tables::BLOB, &key[..])? else { continue };
+        if blob.generation != verdict.generation {
+            continue;
+        }
+        match (verdict.whole, blob.state) {
+            (None, BlobState::Present) => {
+                tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })?;
+                hidden += 1;
+            }
+            (Some(verified), BlobState::Corrupt) => {
+                tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Present, verified, ..blob })?;
+                shown += 1;
+            }
+            _ => {}
+        }
+    }
+    Ok((hidden, shown))
+}
