@@ -51,6 +51,8 @@ pub struct Issued {
     pub access: Vec<AccessEntry>,
     /// A refresh token, where one was wanted and somebody signed in.
     pub refresh: Option<String>,
+    /// Who signed in; empty: nobody in particular.
+    pub name: String,
 }
 
 impl Auth {
@@ -106,7 +108,7 @@ impl Auth {
             pwv,
         };
         let token = self.signer.sign(&claims).ok_or(SignInError::Store(StoreError::Failed))?;
-        Ok(Issued { token, expires_in, access, refresh })
+        Ok(Issued { token, expires_in, access, refresh, name: claims.sub })
     }
 
     /// What of the scopes the policy permits and what not, each thing once, sorted.

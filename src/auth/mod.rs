@@ -3,6 +3,7 @@
 mod access;
 mod buckets;
 mod credentials;
+mod failures;
 mod first_admin;
 mod grant;
 mod issue;
@@ -54,6 +55,7 @@ use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::tables;
 use buckets::Buckets;
+use failures::Failures;
 use grant::Asked;
 use jwt::Signer;
 pub use jwt::key_file;
@@ -97,6 +99,7 @@ pub struct Auth {
     remembered: Remembered,
     passwords: Passwords,
     buckets: Buckets,
+    failures: Failures,
     signer: Signer,
 }
 
@@ -117,6 +120,7 @@ impl Auth {
             remembered: Remembered::new(),
             passwords: Passwords::new(runtime),
             buckets: Buckets::default(),
+            failures: Failures::default(),
         })
     }
 

@@ -144,6 +144,15 @@ impl Auth {
         basic: Basic,
         address: Option<IpAddr>,
     ) -> Result<Principal, SignInError> {
+        let name = basic.name.clone();
+        let result = self.named(basic, address).await;
+        if let Err(error) = &result {
+            self.failures.tell(&name, address, error);
+        }
+        result
+    }
+
+    async fn named(&self, basic: Basic, address: Option<IpAddr>) -> Result<Principal, SignInError> {
         if SecretKind::Personal.recognises(&basic.password) {
             let principal = self.personal(&basic.password, address).await?;
             if folded(principal.name()) == folded(&basic.name) {

@@ -124,13 +124,23 @@ impl Failure {
         self.fixes().collect::<Vec<_>>().join("; ")
     }
 
-    /// Everything else, for one text.
+    /// Everything else, on one line: what is drawn for a terminal is told in words.
     pub(super) fn reasons(&self) -> String {
         let others = self.lines.iter().filter(|(label, _)| label != FIX);
         let line = |(label, text): &(String, String)| {
-            if label.is_empty() { text.clone() } else { format!("{label}: {text}") }
+            if label.is_empty() { in_words(text) } else { format!("{label}: {text}") }
         };
-        others.map(line).collect::<Vec<_>>().join("\n")
+        others.map(line).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A picture of a place in a file without its drawing: `line 12: what is wrong`.
+fn in_words(picture: &str) -> String {
+    let place = picture.lines().next().and_then(|line| line.trim().strip_prefix("--> ")?.split(',').next());
+    let message = picture.lines().last().and_then(|line| line.rsplit_once("^ ")).map(|(_, message)| message);
+    match (place, message) {
+        (Some(place), Some(message)) => format!("{place}: {message}"),
+        _ => picture.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 

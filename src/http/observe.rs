@@ -1,5 +1,6 @@
 //! What is seen of every request: one line in the access log, an id, and the header of the API's version.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -12,14 +13,16 @@ use actix_web::Error;
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Uri;
+use actix_web::error::InternalError;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 
 use super::origin::client_address;
 use super::route::Route;
 use crate::auth::Principal;
+use crate::telemetry::{ACCESS, PART};
 
 /// Parameters of queries that hold names, digests and numbers.
 const TOLD: [&str; 10] =
@@ -27,7 +30,9 @@ const TOLD: [&str; 10] =
 /// Requests that were sent ahead are answered without a pause, thousands of them while others wait: after so many it is
 /// the turn of the other connections.
 const TURN: u64 = 4;
-const TARGET: &str = "stowage::access";
+/// Characters of a path, of each value of a query and of a whole URI in the log.
+const MAX_PART: usize = 256;
+const MAX_URI: usize = 512;
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -47,7 +52,12 @@ pub(crate) struct Seen(Rc<RefCell<String>>);
 impl Seen {
     /// Notes who called.
     pub(crate) fn principal(&self, principal: &Principal) {
-        self.0.replace(principal.name().to_owned());
+        self.name(principal.name());
+    }
+
+    /// Notes the name of who called.
+    pub(crate) fn name(&self, name: &str) {
+        self.0.replace(name.to_owned());
     }
 }
 
@@ -125,12 +135,26 @@ pub async fn observe(
         tokio::task::yield_now().await;
     }
     let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
-    let logged = tracing::enabled!(target: TARGET, tracing::Level::INFO);
+    let logged = tracing::enabled!(target: ACCESS, tracing::Level::INFO);
     let seen = Seen::default();
     if logged {
         request.extensions_mut().insert(seen.clone());
     }
-    let mut response = next.call(request).await?;
+    let mut line = logged.then(|| Line {
+        method: request.method().clone(),
+        uri: what_may_be_told(request.uri()),
+        remote: client_address(request.request()).map(|client| client.to_string()).unwrap_or_default(),
+        repository: String::new(),
+        status: 0,
+        id,
+        started,
+        seen,
+    });
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match next.call(request).await {
+        Ok(response) => response,
+        Err(error) => return Err(refused(error, id, line)),
+    };
     if response.request().path().starts_with("/v2") {
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     }
@@ -138,39 +162,67 @@ pub async fn observe(
     if status.is_client_error() || status.is_server_error() {
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
     }
-    let line = logged.then(|| Line {
-        method: response.request().method().to_string(),
-        uri: what_may_be_told(response.request().uri()),
-        remote: client_address(response.request()).map(|client| client.to_string()).unwrap_or_default(),
-        repository: {
-            let extensions = response.request().extensions();
-            extensions.get::<Route>().map(|route| route.name.clone()).unwrap_or_default()
-        },
-        status: status.as_u16(),
-        id,
-        started,
-        seen,
-    });
-    Ok(response.map_body(|_, body| Observed { body: Box::pin(body), bytes: 0, line, _running: running }))
+    if let Some(line) = &mut line {
+        line.status = status.as_u16();
+        // What is too long to be a name is in the URI, as far as it is told.
+        if let Some(route) = response.request().extensions().get::<Route>()
+            && route.name.len() <= MAX_PART
+        {
+            line.repository.clone_from(&route.name);
+        }
+    }
+    Ok(response.map_body(|_, body| Observed {
+        body: Box::pin(body),
+        bytes: 0,
+        is_head,
+        line,
+        _running: running,
+    }))
+}
+
+/// The answer when a middleware has refused the request: it gets the id and the line that every other answer has.
+fn refused(error: Error, id: u64, line: Option<Line>) -> Error {
+    let mut response = error.error_response();
+    response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
+    if let Some(mut line) = line {
+        line.status = response.status().as_u16();
+        let bytes = match response.body().size() {
+            BodySize::Sized(bytes) if line.method != Method::HEAD => bytes,
+            _ => 0,
+        };
+        line.write(bytes);
+    }
+    InternalError::from_response(error, response).into()
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what
 /// stands before a host.
 fn what_may_be_told(uri: &Uri) -> String {
-    let mut told = uri.path().to_owned();
+    let mut told = cut(uri.path(), MAX_PART).into_owned();
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if TOLD.contains(&name) {
             let separator = if told.contains('?') { '&' } else { '?' };
-            let _ = write!(told, "{separator}{name}={value}");
+            let _ = write!(told, "{separator}{name}={}", cut(value, MAX_PART));
+        }
+        if told.len() > MAX_URI {
+            break;
         }
     }
-    told
+    cut(&told, MAX_URI).into_owned()
+}
+
+/// The beginning of a text that a stranger may have made long.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+    }
 }
 
 /// One line of the access log.
 struct Line {
-    method: String,
+    method: Method,
     uri: String,
     remote: String,
     repository: String,
@@ -184,6 +236,7 @@ struct Line {
 struct Observed<B> {
     body: Pin<Box<B>>,
     bytes: u64,
+    is_head: bool,
     line: Option<Line>,
     _running: Option<Running>,
 }
@@ -209,20 +262,65 @@ impl<B: MessageBody> MessageBody for Observed<B> {
 
 impl<B> Drop for Observed<B> {
     fn drop(&mut self) {
-        let Some(line) = self.line.take() else { return };
-        let seen = line.seen.0.borrow();
+        if let Some(line) = self.line.take() {
+            // The body of an answer to HEAD is made and not sent.
+            line.write(if self.is_head { 0 } else { self.bytes });
+        }
+    }
+}
+
+macro_rules! access_line {
+    ($name:expr, $line:ident, $bytes:ident) => {
         tracing::info!(
-            target: TARGET,
-            method = line.method,
-            uri = line.uri,
-            status = line.status,
-            bytes = self.bytes,
-            duration_ms = line.started.elapsed().as_secs_f64() * 1000.0,
-            remote = line.remote,
-            principal = seen.as_str(),
-            repository = line.repository,
-            request_id = line.id,
+            name: $name,
+            target: ACCESS,
+            method = $line.method.as_str(),
+            uri = $line.uri,
+            status = $line.status,
+            bytes = $bytes,
+            duration_ms = (($line.started.elapsed().as_secs_f64() * 1e6).round() / 1e3),
+            remote = $line.remote,
+            principal = $line.seen.0.borrow().as_str(),
+            repository = $line.repository,
+            request_id = $line.id,
             "request"
-        );
+        )
+    };
+}
+
+impl Line {
+    fn write(self, bytes: u64) {
+        if self.is_part() {
+            access_line!(PART, self, bytes);
+        } else {
+            access_line!("request", self, bytes);
+        }
+    }
+
+    /// Whether it is one of the many requests of which a push or pull is made, and went as usual: its manifest stands for
+    /// the whole.
+    fn is_part(&self) -> bool {
+        let usual = self.status < 400
+            || self.status == StatusCode::UNAUTHORIZED
+            || (self.method == Method::HEAD && self.status == StatusCode::NOT_FOUND);
+        let of_registry = self.uri.starts_with("/v2") || self.uri.starts_with("/token");
+        let stands_for_all = self.method != Method::HEAD && self.uri.contains("/manifests/");
+        usual && of_registry && !stands_for_all && self.method != Method::DELETE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_send_is_cut() {
+        let long = "a".repeat(30_000);
+        let uri: Uri = format!("/v2/{long}/tags/list?last={long}&last={long}&n=1").parse().unwrap();
+        let told = what_may_be_told(&uri);
+        assert!(told.len() <= MAX_URI + 3, "{}", told.len());
+        assert!(told.starts_with("/v2/aaa"));
+        let uri: Uri = "/v2/a/b/tags/list?n=1&password=x".parse().unwrap();
+        assert_eq!(what_may_be_told(&uri), "/v2/a/b/tags/list?n=1");
     }
 }

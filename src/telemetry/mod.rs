@@ -4,6 +4,7 @@ mod fields;
 mod format;
 mod json;
 mod panics;
+mod redact;
 mod secret;
 mod subscriber;
 #[cfg(test)]
@@ -13,4 +14,4 @@ mod writer;
 pub use fields::Chain;
 pub use format::Stderr;
 pub use secret::Secret;
-pub use subscriber::{ACCESS, Filter, Guard, InitError, init};
+pub use subscriber::{ACCESS, Filter, Guard, InitError, PART, init};

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -23,6 +23,9 @@ use crate::config::LogFormat;
 
 /// The target of access lines: `tracing::info!(target: telemetry::ACCESS, method, uri, status, ...)`.
 pub const ACCESS: &str = "stowage::access";
+
+/// The name of access lines that are a part of a push or pull: on a terminal one line for the whole is enough.
+pub const PART: &str = "part of a push or pull";
 
 /// Keeps the log going. When it is dropped, every line is written; what is logged after that is written at once.
 #[must_use = "the log ends when this is dropped"]
@@ -97,15 +100,25 @@ fn subscriber(
     writer: LineWriter,
 ) -> (impl Subscriber + Send + Sync + use<>, Filter) {
     let (filter, handle) = reload::Layer::new(filter(log));
-    let layer = lines(log.format, stderr, writer).with_filter(filter);
+    let is_quiet = log.format != LogFormat::Json
+        && stderr.is_terminal()
+        && log.level.default_level() <= LevelFilter::INFO;
+    let told = FilterFn::new(move |line| !(is_quiet && line.target() == ACCESS && line.name() == PART));
+    let layer = lines(log.format, stderr, writer, is_quiet).with_filter(filter.and(told));
     (tracing_subscriber::registry().with(layer), Filter(handle))
 }
 
-fn lines<S>(format: LogFormat, stderr: Stderr, writer: LineWriter) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S>(
+    format: LogFormat,
+    stderr: Stderr,
+    writer: LineWriter,
+    is_quiet: bool,
+) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let layer = fmt::layer().with_writer(writer);
+    // Where a line comes from is for those who look for a fault.
+    let layer = fmt::layer().with_writer(writer).with_target(!is_quiet);
     let text = |layer: fmt::Layer<S, _, _, _>| layer.fmt_fields(TextFields);
     match (format, stderr) {
         (LogFormat::Json, _) => layer.fmt_fields(JsonFields).event_format(JsonLine).with_ansi(false).boxed(),

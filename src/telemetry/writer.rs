@@ -1,14 +1,16 @@
 //! Log lines on their way out: handed to a thread that writes them, so that no request waits for a terminal,
 //! a pipe or the journal.
 //!
-//! Lines are never dropped. When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait; then those who
-//! log wait too.
+//! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait. Then those who log a warning or an error wait too;
+//! other lines, the access log's among them, are dropped and counted: the registry goes on, whoever reads its log.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::redact::redacted;
 use tracing::Level;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
@@ -18,6 +20,11 @@ const MAX_WAITING: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(1);
 /// How long somebody who needs the lines out waits for a stalled reader.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// Whether this is the thread that writes.
+    static IS_LOG: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Where log lines go in.
 #[derive(Clone)]
@@ -35,6 +42,8 @@ struct State {
     waiting: Vec<u8>,
     /// The thread has taken lines and not yet written them.
     writing: bool,
+    /// Lines that found no room since the last word about them.
+    dropped: u64,
     /// Somebody waits in `flush`.
     urgent: bool,
     /// Where lines go once the thread is gone.
@@ -51,7 +60,8 @@ pub(super) struct WriterThread {
 impl LineWriter {
     /// Starts the thread that writes to `out`.
     pub(super) fn start(out: Box<dyn Write + Send>) -> io::Result<(Self, WriterThread)> {
-        let state = State { waiting: Vec::new(), writing: false, urgent: false, out: None, stop: false };
+        let state =
+            State { waiting: Vec::new(), writing: false, dropped: 0, urgent: false, out: None, stop: false };
         let shared = Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
         let writer = Self(Arc::new(shared));
         let of_thread = writer.clone();
@@ -76,9 +86,14 @@ impl LineWriter {
         }
     }
 
-    fn push(&self, line: &[u8]) {
+    fn push(&self, line: &[u8], may_wait: bool) {
+        let line = &*redacted(line);
         let mut state = self.lock();
         while state.waiting.len() > MAX_WAITING && state.out.is_none() {
+            if !may_wait {
+                state.dropped += 1;
+                return;
+            }
             state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(out) = &mut state.out {
@@ -95,6 +110,7 @@ impl LineWriter {
     }
 
     fn write_until_stopped(&self, mut out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+        IS_LOG.set(true);
         let mut lines = Vec::new();
         loop {
             let mut state = self.lock();
@@ -118,8 +134,14 @@ impl LineWriter {
             let _ = out.flush();
             lines.clear();
             lines.shrink_to(MAX_WAITING / 8);
-            self.lock().writing = false;
+            let mut state = self.lock();
+            state.writing = false;
+            let dropped = std::mem::take(&mut state.dropped);
+            drop(state);
             self.0.drained.notify_all();
+            if dropped > 0 {
+                tracing::warn!(dropped, "stderr was not read in time: log lines were dropped");
+            }
         }
     }
 
@@ -157,11 +179,12 @@ impl Drop for WriterThread {
 pub(super) struct Line<'a> {
     writer: &'a LineWriter,
     flush: bool,
+    may_wait: bool,
 }
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.writer.push(line);
+        self.writer.push(line, self.may_wait);
         if self.flush {
             self.writer.flush();
         }
@@ -177,11 +200,13 @@ impl<'a> MakeWriter<'a> for LineWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { writer: self, flush: false }
+        Line { writer: self, flush: false, may_wait: false }
     }
 
     // What goes badly wrong is out before it can go worse.
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        Line { writer: self, flush: *metadata.level() == Level::ERROR }
+        // The thread that makes room cannot wait for it.
+        let may_wait = *metadata.level() <= Level::WARN && !IS_LOG.get();
+        Line { writer: self, flush: *metadata.level() == Level::ERROR && !IS_LOG.get(), may_wait }
     }
 }

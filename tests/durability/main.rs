@@ -27,4 +27,5 @@ mod stops;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread_log;
 mod volume;

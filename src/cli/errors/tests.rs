@@ -166,3 +166,11 @@ fn a_secret_that_cannot_be_used_comes_with_the_command_to_run() {
            fix:   chmod o-rwx /etc/secret"
     );
 }
+
+#[test]
+fn the_log_has_no_pictures() {
+    let picture =
+        "  --> line 120, column 9\n  120 | level = \"loud\"\n      |         ^^^^^^ `loud` is no level";
+    let failure = Failure::new(Exit::Configuration, "X", "x").line("", picture).because("y");
+    assert_eq!(failure.reasons(), "line 120: `loud` is no level; why: y");
+}

@@ -83,7 +83,12 @@ impl Reload {
         self.live.reach.set(&config.server);
         self.live.app.reconfigure(&config);
         for change in &changed {
-            tracing::info!(key = change.key, old = change.old, new = change.new, "changed a setting");
+            tracing::info!(
+                key = change.key,
+                old = bare(&change.old),
+                new = bare(&change.new),
+                "changed a setting"
+            );
         }
         self.filter.set(&config.log);
         if new_certificate {
@@ -92,13 +97,24 @@ impl Reload {
         for change in &waiting {
             tracing::warn!(
                 key = change.key,
+<<<<<<< HEAD
                 old = change.old,
                 new = change.new,
                 "a changed setting needs a restart: the old value stays in effect"
+=======
+                old = bare(&change.old),
+                new = bare(&change.new),
+                "a changed setting needs a restart: the old value stays in force"
+>>>>>>> ff06a56 (Bound the access log, keep secrets out of it, and tell failed sign-ins)
             );
         }
         tracing::info!(changed = changed.len(), waiting = waiting.len(), "read the configuration again");
         *in_force = config;
         Ok(())
     }
+}
+
+/// A text without the quotes of the file: the log has quotes of its own.
+fn bare(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }

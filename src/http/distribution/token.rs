@@ -1,6 +1,7 @@
 //! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its form for
 //! OAuth 2.0 clients).
 
+use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -14,6 +15,7 @@ use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest, SignInError};
 use crate::http::body;
 use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
+use crate::http::observe::Seen;
 use crate::http::origin::client_address;
 use crate::http::query::Query;
 use crate::http::route::header;
@@ -67,7 +69,11 @@ async fn issue(
     // A refresh token is kept for months. While the disk is nearly full the client keeps its password instead.
     let offline = offline && app.registry.has_space();
     let issued = app.auth.issue(applicant, client_address(request), scopes, offline).await;
-    Ok(answer(&issued.map_err(|error| refused(request, error))?))
+    let issued = issued.map_err(|error| refused(request, error))?;
+    if let Some(seen) = request.extensions().get::<Seen>() {
+        seen.name(&issued.name);
+    }
+    Ok(answer(&issued))
 }
 
 /// `GET /v2/_stowage/keys`: the public key of our tokens, for registries that trust this one (RFC 7517).

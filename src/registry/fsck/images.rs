@@ -95,7 +95,7 @@ fn climb(
         &tables::PARENT,
         Bound::Included((repository, key, none)),
         Bound::Unbounded,
-        |(other, child, parent), ()| {
+        |(other, child, parent), _| {
             if (other, child) != (repository, key) || parents.len() == MAX_IMAGES {
                 return ControlFlow::Break(());
             }

@@ -1,0 +1,73 @@
+//! Failed sign-ins in the log, with the name and the address: what a person looks for, and what fail2ban reads.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::sign_in_error::SignInError;
+
+/// Lines in each period: guessers must not fill the disk, nor wait for it.
+const MAX_LINES: u32 = 100;
+const PERIOD: Duration = Duration::from_secs(10);
+/// Characters of a name that a stranger chose.
+const MAX_NAME: usize = 64;
+
+/// Bounds the lines.
+#[derive(Default)]
+pub(super) struct Failures(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    since: Option<Instant>,
+    lines: u32,
+    unsaid: u64,
+}
+
+impl Failures {
+    /// Logs a sign-in that was refused for what was sent with it.
+    pub(super) fn tell(&self, name: &str, address: Option<IpAddr>, error: &SignInError) {
+        let unsaid = match error {
+            SignInError::Wrong
+            | SignInError::Revoked
+            | SignInError::Expired { .. }
+            | SignInError::Disabled { .. }
+            | SignInError::Anothers { .. } => self.admit(Instant::now()),
+            _ => None,
+        };
+        let Some(unsaid) = unsaid else { return };
+        let user: String = name.chars().take(MAX_NAME).collect();
+        let remote = address.map(|address| address.to_string()).unwrap_or_default();
+        tracing::warn!(user, remote, why = %error, unsaid, "a sign-in failed");
+    }
+
+    /// How many lines were left out since the last one; none: this one is left out, too.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            (state.since, state.lines) = (Some(now), 0);
+        }
+        if state.lines == MAX_LINES {
+            state.unsaid += 1;
+            return None;
+        }
+        state.lines += 1;
+        Some(std::mem::take(&mut state.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_bounded_and_those_left_out_are_counted() {
+        let failures = Failures::default();
+        let start = Instant::now();
+        for _ in 0..MAX_LINES {
+            assert_eq!(failures.admit(start), Some(0));
+        }
+        assert_eq!(failures.admit(start), None);
+        assert_eq!(failures.admit(start), None);
+        assert_eq!(failures.admit(start + PERIOD), Some(2));
+    }
+}
