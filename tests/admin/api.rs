@@ -121,7 +121,6 @@ fn every_answer_has_its_access_line_and_refused_ones_their_id() {
     let place = Place::new();
     let server = place.serve();
     let client = server.client();
-    const SECRET: &str = "stw_pat_0123456789abcdefghijklmnop";
     for (method, path) in [
         ("PUT", "/api/v1/users"),
         ("GET", "/api/v1/users?foo=1"),
@@ -136,8 +135,7 @@ fn every_answer_has_its_access_line_and_refused_ones_their_id() {
         );
     }
     client.basic("otto", "a-wrong-password").get("/token").expect(401);
-    let long = format!("/v2/{}/tags/list", "x".repeat(9_000));
-    server.client().get(&long);
+    server.client().get(&format!("/v2/{}/tags/list", "x".repeat(9_000)));
     let log = server.stop();
     let line = |part: &str| {
         let found = log.lines().find(|line| line.contains("stowage::access") && line.contains(part));
@@ -152,7 +150,7 @@ fn every_answer_has_its_access_line_and_refused_ones_their_id() {
     }
     assert!(line("\"method\":\"HEAD\"").contains("\"bytes\":0,"));
     assert!(line("/api/v1/tokens/stw_pat_***").contains("DELETE"));
-    assert!(!log.contains(&SECRET[8..]), "a secret in a path is logged");
+    assert!(!log.contains("0123456789abcdefghijklmnop"), "a secret in a path is logged");
     assert!(line("/v2/xxx").len() < 1_000, "what a stranger sends is cut");
     let failed = log.lines().find(|line| line.contains("a sign-in failed")).expect("it is told");
     assert!(failed.contains("WARN") && failed.contains("otto") && failed.contains("127.0.0.1"), "{failed}");

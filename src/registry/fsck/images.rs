@@ -25,7 +25,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     let mut wanted: BTreeMap<Vec<u8>, BTreeSet<Held>> = BTreeMap::new();
     for problem in check.report.problems.iter().filter(|problem| problem.severity == Severity::Damage) {
         if let Some(Ok(digest)) = problem.digest.as_deref().map(str::parse::<AnyDigest>) {
-            wanted.insert(digest.key().to_vec(), BTreeSet::new());
+            wanted.insert(digest.key(), BTreeSet::new());
         }
     }
     if wanted.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     }
     check.expect(&tables::MANIFEST)?;
     check.rows(&tables::MANIFEST, |_, _, (repository, key), row| {
-        let parts = row.blobs.iter().map(|blob| blob.key().to_vec()).chain([key.to_vec()]);
+        let parts = row.blobs.iter().map(|blob| blob.key()).chain([key.to_vec()]);
         for part in parts {
             if let Some(holders) = wanted.get_mut(&part)
                 && holders.len() < MAX_IMAGES
