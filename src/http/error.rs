@@ -263,11 +263,9 @@ impl From<RegistryError> for ApiError {
                 .retry_after("60"),
             RegistryError::ReadOnly => Self::new(Code::Unsupported, message),
             RegistryError::Limit(reached) => Self::from(reached),
-            RegistryError::Io(detail) => {
-                Self::new(Code::Unknown, "the registry's disk failed; see its log")
-                    .reason("the registry's disk failed: see its log")
-                    .cause(RegistryError::Io(detail))
-            }
+            RegistryError::Io(detail) => Self::new(Code::Unknown, "the registry's disk failed; see its log")
+                .reason("the registry's disk failed: see its log")
+                .cause(RegistryError::Io(detail)),
             RegistryError::Store(error) => Self::from(error),
             RegistryError::Interrupted => Self::new(Code::Unknown, message),
         }

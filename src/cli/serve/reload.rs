@@ -97,15 +97,9 @@ impl Reload {
         for change in &waiting {
             tracing::warn!(
                 key = change.key,
-<<<<<<< HEAD
-                old = change.old,
-                new = change.new,
-                "a changed setting needs a restart: the old value stays in effect"
-=======
                 old = bare(&change.old),
                 new = bare(&change.new),
-                "a changed setting needs a restart: the old value stays in force"
->>>>>>> ff06a56 (Bound the access log, keep secrets out of it, and tell failed sign-ins)
+                "a changed setting needs a restart: the old value stays in effect"
             );
         }
         tracing::info!(changed = changed.len(), waiting = waiting.len(), "read the configuration again");
