@@ -82,6 +82,11 @@ impl Reach {
         self.form.format()
     }
 
+    /// Whether people want everything in full.
+    pub(super) const fn is_wide(&self) -> bool {
+        self.form.is_wide()
+    }
+
     /// Writes the result of a command: `data` for programs, `text` for people.
     pub(super) fn say(&self, command: &str, data: &impl Serialize, text: &str) -> Result<(), Failure> {
         output::result(self.format(), command, true, data, || text.to_owned())

@@ -1,5 +1,6 @@
 //! The command line: one file per command, one form for every error, one place that writes to the terminal.
 
+mod age;
 mod check_config;
 mod child;
 mod client;
@@ -10,9 +11,11 @@ mod fsck;
 mod init;
 mod interrupt;
 mod man;
+mod manifest;
 mod offline;
 mod openapi;
 mod output;
+mod place;
 mod private_dir;
 mod probe;
 mod process;
@@ -28,6 +31,5 @@ mod tag;
 mod token;
 mod user;
 mod version;
-mod words;
 
 pub use program::main;

@@ -19,6 +19,8 @@ pub(super) enum Format {
     /// For people
     #[default]
     Human,
+    /// For people, with everything in full
+    Wide,
     /// One JSON document, also on failure
     Json,
     /// A JSON object a line: progress, then the result
@@ -39,7 +41,16 @@ pub(super) struct Form {
 impl Form {
     /// What the flags come to.
     pub(super) const fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output }
+        match self.output {
+            _ if self.json => Format::Json,
+            Format::Wide => Format::Human,
+            format => format,
+        }
+    }
+
+    /// Whether people want everything in full.
+    pub(super) const fn is_wide(&self) -> bool {
+        matches!(self.output, Format::Wide) && !self.json
     }
 }
 
@@ -72,7 +83,7 @@ pub(super) fn result(
 ) -> Result<(), Failure> {
     let document = || json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": []});
     match format {
-        Format::Human => print(&text()),
+        Format::Human | Format::Wide => print(&text()),
         Format::Json | Format::Ndjson => print(&in_format(format, document()).to_string()),
     }
 }
@@ -80,7 +91,7 @@ pub(super) fn result(
 /// Writes why a command failed.
 pub(super) fn failure(format: Format, command: &str, failure: &Failure) {
     match format {
-        Format::Human => note(&failure.to_string()),
+        Format::Human | Format::Wide => note(&failure.to_string()),
         // Without stdout the exit code alone has to say it.
         Format::Json | Format::Ndjson => {
             let _ = print(&in_format(format, failure_document(command, failure)).to_string());
@@ -157,6 +168,14 @@ fn failure_document(command: &str, failure: &Failure) -> Value {
 /// A size as people read it: `412 GiB`.
 pub(super) fn size(bytes: u64) -> String {
     human_size(bytes)
+}
+
+/// A digest in a list: enough of it to know it again, unless all of it is wanted.
+pub(super) fn digest(digest: &str, in_full: bool) -> String {
+    match digest.split_once(':') {
+        Some((_, hex)) if !in_full => hex.chars().take(12).collect(),
+        _ => digest.to_owned(),
+    }
 }
 
 /// A list of the API, each entry a row below the headings, or `none` for an empty one.

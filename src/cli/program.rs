@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::errors::{Exit, Failure, Typed};
 use super::output::Format;
 use super::{
-    check_config, completions, fsck, init, man, openapi, output, probe, rebuild, repo, serve, status, tag,
-    token, user, version,
+    check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo, serve,
+    status, tag, token, user, version,
 };
 use crate::config::Environment;
 
@@ -63,6 +63,8 @@ enum Command {
     Repo(repo::Options),
     /// List and delete tags
     Tag(tag::Options),
+    /// List and delete manifests, those without a tag too
+    Manifest(manifest::Options),
     /// Check that everything stored is there and whole
     Fsck(fsck::Options),
     /// Make the database again from a dump, when it is lost or damaged
@@ -100,11 +102,7 @@ pub fn main() -> ExitCode {
     let typed = cli.command.typed(&cli.global);
     let exit = cli.run().unwrap_or_else(|failure| {
         let failure = failure.completed(&typed);
-        if failure.exit == Exit::Done && format == Format::Human {
-            output::note(&failure.what);
-        } else {
-            output::failure(format, name, &failure);
-        }
+        output::failure(format, name, &failure);
         failure.exit
     });
     ExitCode::from(exit.code())
@@ -127,6 +125,7 @@ impl Cli {
             Command::CheckConfig(options) => check_config::run(&options, &self.global, &environment),
             Command::Repo(options) => repo::run(&options, &self.global, &environment),
             Command::Tag(options) => tag::run(&options, &self.global, &environment),
+            Command::Manifest(options) => manifest::run(&options, &self.global, &environment),
             Command::Completions(options) => completions::run(&options, &Self::command()),
             Command::Man(options) => man::run(&options, Self::command()),
             Command::User(options) => user::run(&options, &self.global, &environment),
@@ -148,6 +147,7 @@ impl Command {
             Self::Status(options) => options.reach.typed(global),
             Self::Repo(options) => options.reach.typed(global),
             Self::Tag(options) => options.reach.typed(global),
+            Self::Manifest(options) => options.reach.typed(global),
             Self::User(options) => options.reach.typed(global),
             Self::Token(options) => options.reach.typed(global),
             Self::Fsck(options) => options.reach.typed(global),
@@ -164,6 +164,7 @@ impl Command {
             Self::CheckConfig(options) => (options.form.format(), check_config::NAME),
             Self::Repo(options) => (options.reach.format(), options.name()),
             Self::Tag(options) => (options.reach.format(), options.name()),
+            Self::Manifest(options) => (options.reach.format(), options.name()),
             Self::User(options) => (options.reach.format(), options.name()),
             Self::Token(options) => (options.reach.format(), options.name()),
             Self::Fsck(options) => (options.reach.format(), fsck::NAME),

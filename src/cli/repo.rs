@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
+use super::place::Place;
 use super::program::Global;
 use super::prompt::Deletion;
 use crate::config::Environment;
@@ -59,12 +60,16 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let (data, text) = match &options.verb {
         Verb::List => list(&api)?,
         Verb::Show { name } => {
-            let repository = api.get(&path(name))?;
+            let place = Place::of(name);
+            let repository =
+                api.get(&path(place.repository)).map_err(|failure| explain(failure, &api, &place))?;
             let text = card(&repository);
             (repository, text)
         }
         Verb::Delete { name, deletion } => {
-            let mut repository = api.get(&path(name))?;
+            let place = whole(name)?;
+            let name = place.repository;
+            let mut repository = api.get(&path(name)).map_err(|failure| explain(failure, &api, &place))?;
             let [_, tags, manifests, _, unique] = row(&repository);
             let what =
                 format!("{name}: {tags} tags, {manifests} manifests, {unique} that no other repository has");
@@ -83,6 +88,64 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     };
     options.reach.say(options.name(), &data, &text)?;
     Ok(Exit::Done)
+}
+
+/// A whole repository: a name with a tag or a digest means less than that.
+fn whole(name: &str) -> Result<Place<'_>, Failure> {
+    let place = Place::of(name);
+    let less = match (place.tag, place.digest) {
+        (None, None) => return Ok(place),
+        (Some(tag), None) => format!("stowage tag delete {}:{tag}", place.repository),
+        (_, Some(digest)) => format!("stowage manifest delete {}@{digest}", place.repository),
+    };
+    let what = format!("{name} is not a whole repository; nothing was deleted");
+    Err(Failure::new(Exit::Usage, "REPOSITORY_NAME_INVALID", what)
+        .fix(less)
+        .fix(format!("or all of it: stowage repo delete {}", place.repository)))
+}
+
+/// Names in the explanation of a failure.
+const NAMED: usize = 5;
+
+/// Adds to a failure about an unknown repository what may have been meant.
+pub(super) fn explain(failure: Failure, api: &Api, place: &Place<'_>) -> Failure {
+    if failure.code != "REPOSITORY_UNKNOWN" {
+        return failure;
+    }
+    let prefix = format!("{}/", place.repository);
+    // The failure is what counts, whether or not more can be said of it.
+    let all = api.list("/api/v1/repositories", "").unwrap_or_default();
+    let names = all.as_array().into_iter().flatten().filter_map(|repository| repository["name"].as_str());
+    let below: Vec<&str> = names.filter(|name| name.starts_with(&prefix)).collect();
+    if let Some(first) = below.first() {
+        let more = if below.len() > NAMED { ", ..." } else { "" };
+        let listed = below.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let fix = format!("name a repository in full, such as {first}");
+        return with_fix(failure.line("below", format!("{listed}{more}")), "REPOSITORY_UNKNOWN", &fix);
+    }
+    match place.without_host() {
+        Some(name) => with_fix(failure, "REPOSITORY_UNKNOWN", &format!("without the server's name: {name}")),
+        None => failure,
+    }
+}
+
+/// The same failure with another way to put it right, if it is the one with this code.
+pub(super) fn with_fix(mut failure: Failure, code: &str, fix: &str) -> Failure {
+    if failure.code != code {
+        return failure;
+    }
+    failure.lines.retain(|(label, _)| label != "fix");
+    failure.fix(fix)
+}
+
+/// A failure when `done` of several things were deleted before.
+pub(super) fn partly(failure: Failure, label: &str, all: &[String], done: usize) -> Failure {
+    let failure = failure.line(label, &all[done]);
+    if done == 0 {
+        return failure.line("done", "nothing was deleted");
+    }
+    let failure = Failure { exit: Exit::Partly, ..failure };
+    failure.line("done", all[..done].join(", ")).line("left", all[done..].join(", "))
 }
 
 /// The path of a repository in the API.

@@ -1,10 +1,16 @@
 //! `stowage tag`: what tags a repository has.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::age::{ago, natural};
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
+use super::place::{Place, matches};
 use super::program::Global;
 use super::prompt::Deletion;
 use super::repo;
@@ -23,18 +29,23 @@ pub(super) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// List the tags of a repository
-    #[command(after_help = "Examples:\n  stowage tag list team/app\n  stowage tag list team/app --json")]
+    /// List the tags of a repository, the newest first
+    #[command(
+        after_help = "Examples:\n  stowage tag list team/app\n  stowage tag list 'team/app:v1.*' --sort name\n  stowage tag list team/app -o wide"
+    )]
     List {
-        /// The repository
+        /// The repository; with a tag or a pattern such as 'team/app:v1.*' only those tags
         repository: String,
+        /// The order of the list
+        #[arg(long, value_name = "ORDER", default_value = "time")]
+        sort: Sort,
     },
     /// Delete tags; their manifests stay
     #[command(
-        after_help = "Examples:\n  stowage tag delete team/app:1.0 --dry-run\n  stowage tag delete team/app:1.0 team/app:1.1 --yes"
+        after_help = "Examples:\n  stowage tag delete team/app:1.0 team/app:1.1 --yes\n  stowage tag delete 'team/app:v1.*' --dry-run"
     )]
     Delete {
-        /// Repository and tag, such as team/app:1.0
+        /// Repository and tag, such as team/app:1.0, or a pattern such as 'team/app:v1.*'
         #[arg(required = true)]
         tags: Vec<String>,
         #[command(flatten)]
@@ -52,44 +63,96 @@ impl Options {
     }
 }
 
+/// The order of a list of tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    /// By name; numbers in names count as numbers
+    Name,
+    /// The newest first
+    Time,
+}
+
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     match &options.verb {
-        Verb::List { repository } => {
+        Verb::List { repository, sort } => {
+            let place = Place::of(repository);
             let api = options.reach.open(global, environment)?;
-            let tags = api.list(&format!("{}/-/tags", repo::path(repository)), "")?;
-            let text = table(&tags);
+            let mut tags = list(&api, &place)?;
+            let text = |tag: &Value, key: &str| tag[key].as_str().unwrap_or_default().to_owned();
+            tags.sort_by(|one, other| natural(&text(one, "name"), &text(other, "name")));
+            if *sort == Sort::Time {
+                let time = |tag: &Value| text(tag, "pushed_at").parse::<Timestamp>().unwrap_or_default();
+                tags.sort_by_key(|tag| Reverse(time(tag)));
+            }
+            let tags = Value::Array(tags);
+            let text = table(&tags, options.reach.is_wide());
             options.reach.say(options.name(), &json!({"tags": tags}), &text)?;
             Ok(Exit::Done)
         }
         Verb::Delete { tags, deletion } => {
-            let paths = tags.iter().map(|tag| path(tag)).collect::<Result<Vec<_>, _>>()?;
+            tags.iter().try_for_each(|tag| path(tag).map(drop))?;
             let api = options.reach.open(global, environment)?;
-            // A name that is wrong is found before anything is deleted.
-            for (tag, path) in tags.iter().zip(&paths) {
-                api.get(path).map_err(|failure| failure.line("tag", tag))?;
-            }
+            let tags = named(&api, tags)?;
             let names = tags.join(", ");
             if let Some(exit) = deletion.ask(&names)? {
                 let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
                 options.reach.say(options.name(), &data, &format!("would delete {names}"))?;
                 return Ok(exit);
             }
-            delete(&api, tags, &paths)?;
+            delete(&api, &tags)?;
             options.reach.say(options.name(), &json!({"deleted": tags}), &format!("deleted {names}"))?;
             Ok(Exit::Done)
         }
     }
 }
 
-fn delete(api: &Api, tags: &[String], paths: &[String]) -> Result<(), Failure> {
-    for (done, path) in paths.iter().enumerate() {
-        if let Err(failure) = api.delete(path) {
-            let failure = failure.line("tag", &tags[done]);
-            if done == 0 {
-                return Err(failure);
-            }
-            let failure = Failure { exit: Exit::Partly, ..failure };
-            return Err(failure.line("done", tags[..done].join(", ")).line("left", tags[done..].join(", ")));
+/// The tags of a repository, or those that its place names.
+fn list(api: &Api, place: &Place<'_>) -> Result<Vec<Value>, Failure> {
+    let all = api.list(&format!("{}/-/tags", repo::path(place.repository)), "");
+    let Value::Array(mut tags) = all.map_err(|failure| repo::explain(failure, api, place))? else {
+        return Ok(Vec::new());
+    };
+    if let Some(pattern) = place.tag {
+        tags.retain(|tag| tag["name"].as_str().is_some_and(|name| matches(pattern, name)));
+    }
+    Ok(tags)
+}
+
+/// Every tag that is named, in full and each once. A name that is wrong is found before anything is deleted.
+fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    for text in wanted {
+        let place = Place::of(text);
+        let pattern = place.tag.filter(|tag| tag.contains(['*', '?']));
+        let Some(pattern) = pattern else {
+            api.get(&path(text)?).map_err(|failure| missing(api, failure, &place, text))?;
+            found.push(format!("{}:{}", place.repository, place.tag.unwrap_or_default()));
+            continue;
+        };
+        let tags = list(api, &place)?;
+        if tags.is_empty() {
+            let what = format!("no tag of {} matches {pattern}; nothing was deleted", place.repository);
+            return Err(Failure::new(Exit::NotFound, "TAG_UNKNOWN", what)
+                .fix(format!("stowage tag list {}", place.repository)));
+        }
+        let names = tags.iter().filter_map(|tag| tag["name"].as_str());
+        found.extend(names.map(|name| format!("{}:{name}", place.repository)));
+    }
+    let mut seen = HashSet::new();
+    found.retain(|tag| seen.insert(tag.clone()));
+    Ok(found)
+}
+
+fn missing(api: &Api, failure: Failure, place: &Place<'_>, text: &str) -> Failure {
+    let fix = format!("stowage tag list {}", place.repository);
+    let lines = failure.line("tag", text).line("done", "nothing was deleted");
+    repo::explain(repo::with_fix(lines, "TAG_UNKNOWN", &fix), api, place)
+}
+
+fn delete(api: &Api, tags: &[String]) -> Result<(), Failure> {
+    for (done, tag) in tags.iter().enumerate() {
+        if let Err(failure) = api.delete(&path(tag)?) {
+            return Err(repo::partly(failure, "tag", tags, done));
         }
     }
     Ok(())
@@ -97,17 +160,30 @@ fn delete(api: &Api, tags: &[String], paths: &[String]) -> Result<(), Failure> {
 
 /// The path of `repository:tag` in the API.
 fn path(text: &str) -> Result<String, Failure> {
-    let Some((repository, tag)) = text.rsplit_once(':') else {
+    let place = Place::of(text);
+    if let Some(digest) = place.digest {
+        let what = format!("{text:?} names a manifest, not a tag");
+        return Err(Failure::new(Exit::Usage, "TAG_NAME_INVALID", what)
+            .fix(format!("stowage manifest delete {}@{digest}", place.repository)));
+    }
+    let Some(tag) = place.tag else {
         return Err(Failure::new(Exit::Usage, "TAG_NAME_INVALID", format!("{text:?} names no tag"))
             .fix("write repository and tag: team/app:1.0"));
     };
-    Ok(format!("{}/-/tags/{}", repo::path(repository), segment(tag)))
+    Ok(format!("{}/-/tags/{}", repo::path(place.repository), segment(tag)))
 }
 
-fn table(tags: &Value) -> String {
+fn table(tags: &Value, is_wide: bool) -> String {
     let row = |tag: &Value| {
-        ["name", "digest", "pushed_at", "pushed_by"]
-            .map(|key| tag[key].as_str().unwrap_or_default().to_owned())
+        let text = |key: &str| tag[key].as_str().unwrap_or_default();
+        [
+            text("name").to_owned(),
+            output::digest(text("digest"), is_wide),
+            output::size(tag["size_bytes"].as_u64().unwrap_or_default()),
+            text("platform").to_owned(),
+            if is_wide { text("pushed_at").to_owned() } else { ago(text("pushed_at")) },
+            text("pushed_by").to_owned(),
+        ]
     };
-    output::list(tags, ["TAG", "DIGEST", "PUSHED", "BY"], row, "no tag")
+    output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], row, "no tag")
 }

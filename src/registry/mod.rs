@@ -37,7 +37,9 @@ use tokio::sync::Semaphore;
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
 pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
-pub use manifests::{Condition, ManifestContent, ManifestHead, PutManifest, Stored};
+pub use manifests::{
+    Condition, ManifestContent, ManifestHead, ManifestPage, ManifestView, PutManifest, Stored,
+};
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
 pub use space::LittleSpace;

@@ -84,6 +84,13 @@ fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
     let both = json!({"password": PASSWORD, "disabled": true}).to_string();
     problem(&admin.send("PATCH", "/api/v1/users/admin", JSON, both.as_bytes()), 400, "BODY_INVALID");
     problem(&admin.get("/api/v1/tokens/stw_pat_x"), 404, "TOKEN_UNKNOWN");
+    // Absent is absent, and null is nothing that is documented.
+    for nothing in [r#"{"password":null,"disabled":true}"#, r#"{"disabled":null}"#, "null", "[]"] {
+        let refused = admin.send("PATCH", "/api/v1/users/admin", JSON, nothing.as_bytes());
+        problem(&refused, 400, "BODY_INVALID");
+    }
+    let unlimited = r#"{"user":"admin","name":"n","scopes":["api"],"lifetime_s":null}"#;
+    problem(&admin.send("POST", "/api/v1/tokens", JSON, unlimited.as_bytes()), 400, "BODY_INVALID");
 }
 
 #[test]

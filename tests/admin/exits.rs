@@ -75,7 +75,7 @@ fn wrong_usage_is_told_with_what_is_right() {
             "short",
             2,
             "PASSWORD_INVALID",
-            "the password is too short (5): it needs 12 to 1,024 characters",
+            "a password has 12 to 1,024 characters",
             &[],
         ),
         (
@@ -131,7 +131,7 @@ fn what_a_server_refuses_or_cannot_be_asked_has_its_exit_code() {
             5,
             "TAG_UNKNOWN",
             "there is no tag 9 in team/app",
-            &["tag:   team/app:9", "fix:   stowage tag list REPOSITORY"],
+            &["tag:   team/app:9", "fix:   stowage tag list team/app"],
         ),
         (
             "user add hanna --password-stdin",

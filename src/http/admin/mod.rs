@@ -3,6 +3,7 @@
 
 mod caller;
 mod jobs;
+mod manifests;
 mod openapi;
 mod page;
 mod peer;
@@ -25,7 +26,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use openapi::OPENAPI;
 pub use peer::LocalPeer;
@@ -67,6 +68,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(tags::show))
                 .route(web::delete().to(tags::delete)),
         )
+        .service(at("/repositories/{name:.+}/-/manifests").route(web::get().to(manifests::list)))
+        .service(
+            at("/repositories/{name:.+}/-/manifests/{digest}")
+                .route(web::get().to(manifests::show))
+                .route(web::delete().to(manifests::delete)),
+        )
         .service(
             at("/repositories/{name:.+}")
                 .route(web::get().to(repositories::show))
@@ -100,17 +107,14 @@ pub(super) fn browser_refused(detail: String) -> HttpResponse {
     Problem::new(Code::BrowserRefused, detail).error_response()
 }
 
+/// A path of the document: methods that it does not have are refused by [`openapi::refuse_unknown`].
 fn at(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|request: HttpRequest| async move { wrong_method(&request) }))
+    web::resource(path)
 }
 
 async fn elsewhere(request: HttpRequest) -> Problem {
     let path: String = request.path().chars().take(200).collect();
     Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
-}
-
-fn wrong_method(request: &HttpRequest) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("{} is not possible here", request.method()))
 }
 
 fn wrong_body(error: &JsonPayloadError) -> Problem {
@@ -164,6 +168,11 @@ fn expected(request: &HttpRequest) -> Result<Option<String>, Problem> {
         (_, Some(tag), None) => Ok(Some(tag.to_owned())),
         _ => Err(Problem::new(Code::IfMatchInvalid, "If-Match is one ETag in quotes, or *")),
     }
+}
+
+/// A field that may be absent, but is not null when it is there.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Unix milliseconds as RFC 3339.

@@ -3,14 +3,15 @@
 
 use std::sync::LazyLock;
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::ALLOW;
 use actix_web::middleware::Next;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use super::wrong_method;
 use crate::http::query::Query;
 
 /// The document, as text.
@@ -33,7 +34,7 @@ pub(super) async fn refuse_unknown(
         && let Some(path) = DOCUMENT["paths"].get(documented(&pattern))
     {
         let Some(operation) = path.get(request.method().as_str().to_ascii_lowercase()) else {
-            return Err(wrong_method(request.request()).into());
+            return Err(wrong_method(request.request(), path).into());
         };
         if let Some(name) = Query::parse(request.query_string()).names().find(|name| !takes(operation, name))
         {
@@ -41,6 +42,14 @@ pub(super) async fn refuse_unknown(
         }
     }
     next.call(request).await
+}
+
+/// Refuses a method, with those that the path has (RFC 9110, 15.5.6).
+fn wrong_method(request: &HttpRequest, path: &Value) -> Problem {
+    let methods = path.as_object().into_iter().flatten().map(|(method, _)| method.to_ascii_uppercase());
+    let allow = methods.collect::<Vec<_>>().join(", ");
+    let message = format!("{} is not possible here; use one of {allow}", request.method());
+    Problem::new(Code::MethodNotAllowed, message).header(ALLOW, &allow)
 }
 
 /// A route as the document writes it: without the prefix, and parameters by their names alone.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::json;
 use super::problem::{Code, Problem};
 use crate::http::query::{Query, escape};
+use crate::model::digest::Digest;
 
 /// Entries of a part when the client does not say how many.
 const USUAL: usize = 50;
@@ -61,6 +62,11 @@ impl PageQuery {
         self.limit + 1
     }
 
+    /// How many entries the part has at most.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The key after which the part begins.
     pub(super) fn last(&self) -> Option<String> {
         self.last.clone()
@@ -68,6 +74,11 @@ impl PageQuery {
 
     /// The same, where keys are numbers.
     pub(super) fn last_number(&self) -> Result<Option<u64>, Problem> {
+        self.last.as_deref().map(|last| last.parse().map_err(|_| wrong_cursor())).transpose()
+    }
+
+    /// The same, where keys are digests.
+    pub(super) fn last_digest(&self) -> Result<Option<Digest>, Problem> {
         self.last.as_deref().map(|last| last.parse().map_err(|_| wrong_cursor())).transpose()
     }
 
@@ -85,7 +96,18 @@ impl PageQuery {
     ) -> HttpResponse {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
-        let next_cursor = found.last().filter(|_| more).map(|last| write(&key(last)));
+        let next = found.last().filter(|_| more).map(key);
+        self.part::<V, T>(found, filters, next.as_deref())
+    }
+
+    /// The answer with a part; `next` is the key after which the next one begins.
+    pub(super) fn part<V, T: Serialize + From<V>>(
+        &self,
+        found: Vec<V>,
+        filters: &[&str],
+        next: Option<&str>,
+    ) -> HttpResponse {
+        let next_cursor = next.map(write);
         let link = next_cursor.as_ref().map(|cursor| self.link(filters, cursor));
         let items: Vec<T> = found.into_iter().map(T::from).collect();
         let mut response = json(StatusCode::OK, &List { items, next_cursor });

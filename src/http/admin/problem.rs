@@ -50,13 +50,16 @@ codes! {
     CheckRuns "CHECK_RUNS" CONFLICT "A check is under way" "wait for it, or end it";
     ContentType "CONTENT_TYPE" UNSUPPORTED_MEDIA_TYPE "The body has a wrong type" "";
     CursorInvalid "CURSOR_INVALID" BAD_REQUEST "The cursor is not valid" "begin again without cursor";
+    DigestInvalid "DIGEST_INVALID" BAD_REQUEST "The digest is not valid" "write it as sha256:<64 hexadecimal digits>";
     IfMatchInvalid "IF_MATCH_INVALID" BAD_REQUEST "If-Match is not valid" "";
     JobUnknown "JOB_UNKNOWN" NOT_FOUND "The job is unknown" "";
     LastAdmin "LAST_ADMIN" CONFLICT "It is the last admin" "";
     LimitInvalid "LIMIT_INVALID" BAD_REQUEST "The limit is not valid" "";
     LifetimeInvalid "LIFETIME_INVALID" BAD_REQUEST "The lifetime is not valid" "";
+    ManifestUnknown "MANIFEST_UNKNOWN" NOT_FOUND "The manifest is unknown" "stowage manifest list REPOSITORY";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "The method is not possible" "";
     NotFound "NOT_FOUND" NOT_FOUND "Nothing is here" "";
+    ParameterInvalid "PARAMETER_INVALID" BAD_REQUEST "The parameter is not valid" "";
     ParameterUnknown "PARAMETER_UNKNOWN" BAD_REQUEST "The parameter is unknown" "";
     PasswordInvalid "PASSWORD_INVALID" BAD_REQUEST "The password is too short or too long" "";
     RepositoryNameInvalid "REPOSITORY_NAME_INVALID" BAD_REQUEST "The name is not valid" "";
@@ -96,6 +99,14 @@ impl Problem {
             fix: code.fix(),
             headers: Vec::new(),
         }
+    }
+
+    /// The same with a header.
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
     }
 
     fn json(&self) -> Value {
@@ -174,7 +185,7 @@ impl From<UserError> for Problem {
             UserError::Unknown(_) => Self::new(Code::UserUnknown, detail),
             UserError::Exists(_) => Self::new(Code::UserExists, detail),
             UserError::Name(_) => Self::new(Code::UserNameInvalid, detail),
-            UserError::Password(_) => Self::new(Code::PasswordInvalid, detail),
+            UserError::Password => Self::new(Code::PasswordInvalid, detail),
             UserError::LastAdmin(_) => Self::new(Code::LastAdmin, detail),
         }
     }

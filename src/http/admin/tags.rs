@@ -19,13 +19,23 @@ use crate::store::meta::rows;
 struct Tag {
     name: String,
     digest: String,
+    /// The manifest and all that it refers to.
+    size_bytes: u64,
+    platform: Option<String>,
     pushed_at: String,
     pushed_by: String,
 }
 
 impl From<(String, rows::Tag)> for Tag {
     fn from((name, row): (String, rows::Tag)) -> Self {
-        Self { name, digest: row.digest.to_string(), pushed_at: time(row.pushed_ms), pushed_by: row.by }
+        Self {
+            name,
+            digest: row.digest.to_string(),
+            size_bytes: row.content_bytes,
+            platform: Some(row.platform).filter(|platform| !platform.is_empty()),
+            pushed_at: time(row.pushed_ms),
+            pushed_by: row.by,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{json, time};
+use super::{json, present, time};
 use crate::app::App;
 use crate::auth::{MadeToken, NewToken, TokenView};
 
@@ -64,6 +64,7 @@ pub(super) struct New {
     name: String,
     scopes: Vec<String>,
     /// How long it is valid; absent: for ever.
+    #[serde(default, deserialize_with = "present")]
     lifetime_s: Option<u64>,
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{expected, json_at, time};
+use super::{expected, json_at, present, time};
 use crate::app::App;
 use crate::auth::{UserChange, UserView};
 use crate::telemetry::Secret;
@@ -43,7 +43,9 @@ pub(super) struct NewUser {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
+    #[serde(default, deserialize_with = "present")]
     password: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     disabled: Option<bool>,
 }
 

@@ -2,6 +2,7 @@
 
 mod delete;
 mod get;
+mod list;
 mod platform;
 mod put;
 mod references;
@@ -9,4 +10,5 @@ mod references;
 #[cfg(test)]
 pub(super) use delete::{TAGS_AT_ONCE, delete_from};
 pub use get::{ManifestContent, ManifestHead};
+pub use list::{ManifestPage, ManifestView};
 pub use put::{Condition, PutManifest, Stored};

@@ -1,0 +1,145 @@
+//! `stowage manifest`: images by their digests, those without a tag too.
+
+use serde_json::{Value, json};
+
+use super::age::ago;
+use super::client::{Api, Reach, segment};
+use super::errors::{Exit, Failure};
+use super::output;
+use super::place::Place;
+use super::program::Global;
+use super::prompt::Deletion;
+use super::repo;
+use crate::config::Environment;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stowage manifest list team/app --untagged\n  stowage manifest delete team/app@sha256:0a1b..."
+)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// List the manifests of a repository
+    #[command(
+        after_help = "Examples:\n  stowage manifest list team/app\n  stowage manifest list team/app --untagged -o wide"
+    )]
+    List {
+        /// The repository
+        repository: String,
+        /// Only manifests that no tag, no index and no manifest they refer to leads to
+        #[arg(long)]
+        untagged: bool,
+    },
+    /// Delete manifests by digest, with every tag that points to them
+    #[command(
+        after_help = "Examples:\n  stowage manifest delete team/app@sha256:0a1b... --dry-run\n  stowage manifest delete team/app@sha256:0a1b... --yes"
+    )]
+    Delete {
+        /// Repository and digest, such as team/app@sha256:0a1b...
+        #[arg(required = true)]
+        manifests: Vec<String>,
+        #[command(flatten)]
+        deletion: Deletion,
+    },
+}
+
+impl Options {
+    /// The name for the JSON document.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.verb {
+            Verb::List { .. } => "manifest list",
+            Verb::Delete { .. } => "manifest delete",
+        }
+    }
+}
+
+pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
+    match &options.verb {
+        Verb::List { repository, untagged } => {
+            let place = Place::of(repository);
+            let api = options.reach.open(global, environment)?;
+            let query = if *untagged { "&untagged=true" } else { "" };
+            let path = format!("{}/-/manifests", repo::path(place.repository));
+            let manifests = api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
+            let text = table(&manifests, options.reach.is_wide());
+            options.reach.say(options.name(), &json!({"manifests": manifests}), &text)?;
+            Ok(Exit::Done)
+        }
+        Verb::Delete { manifests, deletion } => {
+            let paths = manifests.iter().map(|manifest| path(manifest)).collect::<Result<Vec<_>, _>>()?;
+            let api = options.reach.open(global, environment)?;
+            let mut tags = 0;
+            // A digest that is wrong is found before anything is deleted.
+            for (manifest, path) in manifests.iter().zip(&paths) {
+                let found = api.get(path).map_err(|failure| missing(failure, manifest))?;
+                tags += found["tags"].as_array().map_or(0, Vec::len);
+            }
+            let names = manifests.join(", ");
+            let with = if tags > 0 { " with every tag that points there" } else { "" };
+            if let Some(exit) = deletion.ask(&format!("{names}{with}"))? {
+                let data = json!({"deleted": [], "would_delete": manifests, "dry_run": true});
+                options.reach.say(options.name(), &data, &format!("would delete {names}{with}"))?;
+                return Ok(exit);
+            }
+            delete(&api, manifests, &paths)?;
+            let data = json!({"deleted": manifests});
+            options.reach.say(options.name(), &data, &format!("deleted {names}"))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn delete(api: &Api, manifests: &[String], paths: &[String]) -> Result<(), Failure> {
+    for (done, path) in paths.iter().enumerate() {
+        if let Err(failure) = api.delete(path) {
+            return Err(repo::partly(failure, "digest", manifests, done));
+        }
+    }
+    Ok(())
+}
+
+/// The path of `repository@digest` in the API.
+fn path(text: &str) -> Result<String, Failure> {
+    let place = Place::of(text);
+    let Some(digest) = place.digest else {
+        let what = format!("{text:?} names no digest");
+        return Err(Failure::new(Exit::Usage, "DIGEST_INVALID", what)
+            .fix("write repository and digest: team/app@sha256:0a1b...")
+            .fix(format!("to see the digests: stowage manifest list {} -o wide", place.repository)));
+    };
+    Ok(format!("{}/-/manifests/{}", repo::path(place.repository), segment(digest)))
+}
+
+fn missing(failure: Failure, manifest: &str) -> Failure {
+    let place = Place::of(manifest);
+    let fix = format!("stowage manifest list {}", place.repository);
+    repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
+}
+
+fn table(manifests: &Value, is_wide: bool) -> String {
+    let row = |manifest: &Value| {
+        let text = |key: &str| manifest[key].as_str().unwrap_or_default();
+        let tags: Vec<&str> =
+            manifest["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let kind = text("media_type").rsplit_once("vnd.").map_or(text("media_type"), |(_, kind)| kind);
+        [
+            output::digest(text("digest"), is_wide),
+            output::size(manifest["size_bytes"].as_u64().unwrap_or_default()),
+            text("platform").to_owned(),
+            ago(text("pushed_at")),
+            if tags.is_empty() && manifest["in_index"] == true {
+                "(in an index)".to_owned()
+            } else {
+                tags.join(",")
+            },
+            if is_wide { text("media_type").to_owned() } else { kind.to_owned() },
+        ]
+    };
+    output::list(manifests, ["DIGEST", "SIZE", "PLATFORM", "PUSHED", "TAGS", "TYPE"], row, "no manifest")
+}

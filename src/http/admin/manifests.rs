@@ -1,0 +1,108 @@
+//! `/api/v1/repositories/{name}/-/manifests`
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use serde::Serialize;
+
+use super::caller::Visitor;
+use super::page::PageQuery;
+use super::problem::{Code, Problem};
+use super::{json, time};
+use crate::app::App;
+use crate::auth::Delete;
+use crate::model::digest::Digest;
+use crate::model::names::Reference;
+use crate::registry::{ManifestView, RegistryError};
+
+#[derive(Serialize)]
+struct Manifest {
+    digest: String,
+    media_type: String,
+    /// The manifest and all that it refers to.
+    size_bytes: u64,
+    platform: Option<String>,
+    pushed_at: String,
+    /// The first ten.
+    tags: Vec<String>,
+    /// The manifest that it refers to.
+    subject: Option<String>,
+    /// Whether an index of the repository lists it.
+    in_index: bool,
+    /// Whether nothing leads to it but its digest.
+    untagged: bool,
+}
+
+impl From<ManifestView> for Manifest {
+    fn from(view: ManifestView) -> Self {
+        let untagged = view.is_untagged();
+        let ManifestView { digest, row, tags, in_index, .. } = view;
+        Self {
+            digest: digest.to_string(),
+            media_type: row.media_type,
+            size_bytes: row.content_bytes,
+            platform: Some(row.platform).filter(|platform| !platform.is_empty()),
+            pushed_at: time(row.pushed_ms),
+            tags,
+            subject: row.subject.map(|subject| subject.to_string()),
+            in_index,
+            untagged,
+        }
+    }
+}
+
+/// `GET /api/v1/repositories/{name}/-/manifests[?untagged=true]`
+pub(super) async fn list(
+    app: Data<App>,
+    visitor: Visitor,
+    name: Path<String>,
+    page: PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let untagged = match page.filter("untagged").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::new(Code::ParameterInvalid, "untagged is true or false")),
+    };
+    let grant = visitor.on(&app, &name)?;
+    let found = app.registry.manifest_views(&grant, page.last_digest()?, page.limit(), untagged).await?;
+    let next = found.next.map(|digest| digest.to_string());
+    Ok(page.part::<_, Manifest>(found.manifests, &["untagged"], next.as_deref()))
+}
+
+/// `GET /api/v1/repositories/{name}/-/manifests/{digest}`
+pub(super) async fn show(
+    app: Data<App>,
+    visitor: Visitor,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (name, digest) = path.into_inner();
+    let grant = visitor.on(&app, &name)?;
+    let view = app.registry.manifest_view(&grant, &parse(&digest)?).map_err(|error| unknown(error, &name))?;
+    Ok(json(StatusCode::OK, &Manifest::from(view)))
+}
+
+/// `DELETE /api/v1/repositories/{name}/-/manifests/{digest}`: with every tag that points to it.
+pub(super) async fn delete(
+    app: Data<App>,
+    visitor: Visitor,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (name, digest) = path.into_inner();
+    let grant = visitor.on::<Delete>(&app, &name)?;
+    let deleted = app.registry.delete_manifest(&grant, Reference::Digest(parse(&digest)?)).await;
+    deleted.map_err(|error| unknown(error, &name))?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn parse(digest: &str) -> Result<Digest, Problem> {
+    digest.parse().map_err(|error| Problem::new(Code::DigestInvalid, format!("{error}")))
+}
+
+fn unknown(error: RegistryError, repository: &str) -> Problem {
+    match error {
+        RegistryError::ManifestUnknown(digest) => {
+            Problem::new(Code::ManifestUnknown, format!("there is no manifest {digest} in {repository}"))
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,135 @@
+//! Manifests as those see them who look after a repository.
+
+use std::ops::Bound;
+use std::ops::ControlFlow;
+
+use crate::auth::{Grant, Pull};
+use crate::model::digest::Digest;
+use crate::model::names::RepoId;
+use crate::registry::Registry;
+use crate::registry::error::RegistryError;
+use crate::registry::tags;
+use crate::store::meta::ReadTx;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::rows::Manifest;
+use crate::store::meta::tables;
+
+/// Tags of a manifest that are told.
+const TAGS: usize = 10;
+/// Rows that are looked at for a page, and what they may refer to together: a filter may leave out most of them.
+const MAX_ROWS: usize = 2_000;
+const MAX_REFERENCES: usize = 200_000;
+
+/// A manifest of a repository.
+#[derive(Clone, Debug)]
+pub struct ManifestView {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its row.
+    pub row: Manifest,
+    /// The first tags that point to it.
+    pub tags: Vec<String>,
+    /// Whether an index of the repository lists it.
+    pub in_index: bool,
+    /// Whether it refers to a manifest that the repository has.
+    pub refers: bool,
+}
+
+impl ManifestView {
+    /// Whether nothing leads to it but its digest: no tag, no index, no manifest that it refers to.
+    pub const fn is_untagged(&self) -> bool {
+        self.tags.is_empty() && !self.in_index && !self.refers
+    }
+}
+
+/// A part of the list of manifests.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestPage {
+    /// The manifests.
+    pub manifests: Vec<ManifestView>,
+    /// The digest after which the next part begins.
+    pub next: Option<Digest>,
+}
+
+impl Registry {
+    /// Up to `limit` manifests of a repository after a digest, in the order of their digests; with `untagged` only those
+    /// to which nothing leads.
+    pub async fn manifest_views(
+        &self,
+        grant: &Grant<Pull>,
+        last: Option<Digest>,
+        limit: usize,
+        untagged: bool,
+    ) -> Result<ManifestPage, RegistryError> {
+        let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
+        let repository = grant.repository().ok_or_else(unknown)?;
+        self.scan(&grant.caller().holder(), move |tx| Ok(page(tx, repository, last, limit, untagged)?)).await
+    }
+
+    /// One manifest of a repository.
+    pub fn manifest_view(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<ManifestView, RegistryError> {
+        let unknown = || RegistryError::ManifestUnknown(digest.to_string());
+        let repository = grant.repository().ok_or_else(unknown)?;
+        let found = self.meta.get(|tx| {
+            let row = tx.get(&tables::MANIFEST, (repository.0, &digest.key()[..]))?;
+            row.map(|row| view(tx, repository, *digest, row)).transpose()
+        });
+        found?.ok_or_else(unknown)
+    }
+}
+
+fn page(
+    tx: &ReadTx,
+    repository: RepoId,
+    last: Option<Digest>,
+    limit: usize,
+    untagged: bool,
+) -> Result<ManifestPage, StoreError> {
+    let (mut page, mut rows, mut references) = (ManifestPage::default(), 0, 0);
+    let mut result = Ok(());
+    let after = last.map(|last| last.key());
+    let from = match &after {
+        Some(after) => Bound::Excluded((repository.0, &after[..])),
+        None => Bound::Included((repository.0, &[][..])),
+    };
+    let to = Bound::Excluded((repository.0 + 1, &[][..]));
+    let mut seen = None;
+    tx.scan(&tables::MANIFEST, from, to, |(_, key), row| {
+        if page.manifests.len() == limit || rows == MAX_ROWS || references > MAX_REFERENCES {
+            page.next = seen;
+            return ControlFlow::Break(());
+        }
+        let Some(digest) = Digest::from_key(key) else { return ControlFlow::Continue(()) };
+        rows += 1;
+        references += row.blobs.len() + row.children.len();
+        seen = Some(digest);
+        // What is tagged needs no more looking at.
+        if untagged && row.untagged_since.is_none() {
+            return ControlFlow::Continue(());
+        }
+        match view(tx, repository, digest, row) {
+            Ok(view) if !untagged || view.is_untagged() => page.manifests.push(view),
+            Ok(_) => {}
+            Err(error) => result = Err(error),
+        }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    result.map(|()| page)
+}
+
+fn view(tx: &ReadTx, repository: RepoId, digest: Digest, row: Manifest) -> Result<ManifestView, StoreError> {
+    let key = digest.key();
+    let mut in_index = false;
+    let from = Bound::Included((repository.0, &key[..], &[][..]));
+    tx.scan(&tables::PARENT.keys(), from, Bound::Unbounded, |(other, child, _), _| {
+        in_index = other == repository.0 && child == &key[..];
+        ControlFlow::Break(())
+    })?;
+    let refers = match &row.subject {
+        Some(subject) => tx.has(&tables::MANIFEST, (repository.0, &subject.key()[..]))?,
+        None => false,
+    };
+    let tags = tags::of(tx, repository, &digest, TAGS)?.iter().map(ToString::to_string).collect();
+    Ok(ManifestView { digest, row, tags, in_index, refers })
+}
