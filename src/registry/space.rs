@@ -122,7 +122,14 @@ impl SpaceGate {
     /// Refuses with [`RegistryError::LittleSpace`] when less than `min_free` would be left after `more` bytes. Nothing is
     /// set apart for a body that was announced: a client that sends nothing would keep the others out.
     pub(super) fn check(&self, min_free: MinFree, more: u64) -> Result<(), RegistryError> {
-        self.shortage(min_free, more).map_or(Ok(()), |shortage| Err(RegistryError::LittleSpace(shortage)))
+        match self.shortage(min_free, more) {
+            None => Ok(()),
+            // Where nothing is kept free, the disk itself is the limit.
+            Some(shortage) if !shortage.inodes && min_free.of(shortage.total) == 0 => {
+                Err(RegistryError::DiskFull)
+            }
+            Some(shortage) => Err(RegistryError::LittleSpace(shortage)),
+        }
     }
 
     /// What is lacking for `more` bytes.

@@ -12,3 +12,4 @@ mod refusals;
 mod scopes;
 mod sign_ins;
 mod tokens;
+mod uploads;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use crate::full_disk::{MIB, REASON, assert_there, fill, push};
+use crate::full_disk::{MIB, assert_full, assert_there, fill, push};
 use crate::process::{Stowage, assert_whole};
 use crate::support::content::{bytes, push_blob, push_image, sha256};
 use crate::support::{Client, eventually};
@@ -95,7 +95,7 @@ impl Store {
     fn assert_refuses_pushes(&self) {
         for seed in 0..3 {
             let refused = push(&self.server, &bytes(5000 + seed, 100_000));
-            assert_eq!(refused.status_line(), REASON);
+            assert_full(&refused);
         }
     }
 
