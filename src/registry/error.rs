@@ -28,7 +28,7 @@ pub struct MissingReference {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The permission was withdrawn while the request was under way.
-    #[error("the permission for this was withdrawn while it was under way; sign in again")]
+    #[error("the permission for this was revoked during the request; sign in again")]
     Withdrawn,
     /// There is no such repository.
     #[error("repository name not known to registry: {0}")]
@@ -62,7 +62,7 @@ pub enum RegistryError {
     },
     /// The body had another length than announced.
     #[error(
-        "the body has another length than its Content-Range and Content-Length say; the upload stands at byte {offset}"
+        "the length of the body differs from its Content-Range or Content-Length; the upload is at byte {offset}"
     )]
     SizeInvalid {
         /// Bytes received so far.
@@ -70,14 +70,16 @@ pub enum RegistryError {
     },
     /// The client's connection broke before the whole body had come. What came is kept.
     #[error(
-        "the connection broke before the whole body had come; the upload stands at byte {offset} and can go on"
+        "the connection closed before the whole body was received; the upload is at byte {offset} and can be resumed"
     )]
     Cut {
         /// Bytes received so far.
         offset: u64,
     },
     /// What came does not hash to what was announced. The upload is dropped.
-    #[error("the content hashes to {actual}, not to {expected}: it changed on its way; push it again")]
+    #[error(
+        "the content has the digest {actual}, not {expected}: it was corrupted in transit; push it again"
+    )]
     DigestMismatch {
         /// What the client said.
         expected: Digest,
@@ -91,10 +93,10 @@ pub enum RegistryError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The manifest refers to what is not there.
-    #[error("the manifest refers to {} thing(s) that the repository has not", .0.len())]
+    #[error("the manifest refers to {} blob(s) or manifest(s) that are not in the repository", .0.len())]
     ReferencesMissing(Vec<MissingReference>),
     /// The manifest gives a blob another size than it has.
-    #[error("the manifest gives {digest} {said} bytes, but it has {actual}; build the image again")]
+    #[error("the manifest says that {digest} has {said} bytes, but it has {actual}; build the image again")]
     ReferenceSize {
         /// The blob.
         digest: AnyDigest,
@@ -148,7 +150,7 @@ pub enum RegistryError {
         limit: u64,
     },
     /// The index nests deeper than is stored.
-    #[error("the index nests {0} levels deep; this registry keeps 8")]
+    #[error("the index is nested {0} levels deep; this registry accepts 8")]
     TooDeep(u8),
     /// The tag does not point where the client's condition wants it.
     #[error("the tag {tag} points to {}; the condition of the request does not hold", .actual.map_or("nothing".to_owned(), |digest| digest.to_string()))]
@@ -159,13 +161,13 @@ pub enum RegistryError {
         actual: Option<Digest>,
     },
     /// Too little of the disk would be left.
-    #[error("{0}; free some space or ask the registry's admin to; pulls and deletes go on")]
+    #[error("{0}: free some space or ask the registry's admin to; pulls and deletions still work")]
     LittleSpace(LittleSpace),
     /// The disk has no room.
-    #[error("the registry's disk is full: free some space or ask its admin to; pulls and deletes go on")]
+    #[error("the registry's disk is full: free some space or ask its admin to; pulls and deletions still work")]
     DiskFull,
     /// The disk does not take writes.
-    #[error("the registry's disk is read-only; pulls go on, pushes do not")]
+    #[error("the registry's disk is read-only: pulls still work, pushes do not")]
     ReadOnly,
     /// The caller reached a limit.
     #[error(transparent)]
@@ -177,7 +179,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(StoreError),
     /// Work ended inside the server without an answer.
-    #[error("the registry could not finish this; try again")]
+    #[error("the registry could not finish the request; try again")]
     Interrupted,
 }
 
