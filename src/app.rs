@@ -1,5 +1,6 @@
 //! The parts of the server, built once: store, gate, registry, and the workers that run by themselves.
 
+mod condition;
 mod directories;
 mod dumps;
 mod jobs;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
 pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
+pub use condition::{CertificateEnd, Condition, LastCheck, Listening};
 pub use jobs::{CheckRuns, JobState, JobView};
 pub use open::{BlobLayer, FirstAdmin, Hooks, Start};
 pub use open_error::OpenError;
@@ -37,6 +39,7 @@ use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Meta, OnRepair};
+use condition::Run;
 use dumps::Dumps;
 use jobs::Jobs;
 
@@ -55,6 +58,7 @@ pub struct App {
     pub ledger: Arc<Ledger>,
     idle: ArcSwap<Duration>,
     dumps: Dumps,
+    run: Run,
     meta: Arc<Meta>,
     jobs: Jobs,
     manifest_bytes: Arc<Semaphore>,

@@ -34,6 +34,11 @@ impl Dumps {
         self.settings.store(Arc::new(settings));
     }
 
+    /// When the newest dump was made, in Unix milliseconds.
+    pub(super) fn newest(&self) -> Option<u64> {
+        dump::newest(&self.dir)
+    }
+
     fn pause(&self) -> Duration {
         match self.settings.load().every.duration() {
             Duration::ZERO => ASK_EVERY,

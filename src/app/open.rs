@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use super::condition::Run;
 use super::directories;
 use super::directories::Locked;
 use super::dumps::Dumps;
@@ -138,6 +139,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         ledger,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
         dumps: Dumps::new(&data_dir, config.storage.dumps),
+        run: Run::begin(data_dir),
         meta,
         jobs: Jobs::default(),
         manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),

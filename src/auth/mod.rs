@@ -37,6 +37,7 @@ pub use grant::{
     Withdrawn,
 };
 pub use issue::{Applicant, Issued, MAX_SCOPES};
+pub use password::{LENGTH as PASSWORD_LENGTH, length_problem as password_length_problem};
 pub use policy::Policy;
 pub use principal::{Caller, Credential, Principal};
 pub use refusal::Refusal;

@@ -1,5 +1,6 @@
 //! Passwords: argon2id (RFC 9106) on at most two threads at a time, and a generator of memorable ones.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use argon2::Algorithm;
@@ -23,6 +24,14 @@ const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
 /// Passwords longer than this are refused unread.
 pub(super) const MAX_LENGTH: usize = 1024;
+/// Characters of a new password.
+pub const LENGTH: RangeInclusive<usize> = 12..=MAX_LENGTH;
+
+/// What is wrong with a new password of this length.
+pub fn length_problem(length: usize) -> String {
+    let problem = if length < *LENGTH.start() { "short" } else { "long" };
+    format!("the password is too {problem} ({length}): it needs 12 to 1,024 characters")
+}
 
 /// The bounded pool that hashes and verifies passwords.
 pub(super) struct Passwords {

@@ -16,8 +16,6 @@ use crate::store::meta::rows::{AuditEntry, User};
 use crate::store::meta::tables;
 use crate::telemetry::Secret;
 
-/// Characters of a password at least.
-const SHORTEST: usize = 12;
 /// Characters of a user's name at most.
 const LONGEST_NAME: usize = 64;
 
@@ -53,8 +51,8 @@ pub enum UserError {
     )]
     Name(String),
     /// The password is too short or too long.
-    #[error("a password has 12 to 1,024 characters")]
-    Password,
+    #[error("{}", password::length_problem(*.0))]
+    Password(usize),
     /// The last admin would be gone.
     #[error("{0:?} is the last admin who can sign in; make another one first: stowage user add NAME --admin")]
     LastAdmin(String),
@@ -262,7 +260,7 @@ pub(super) fn check_name(name: &str) -> Result<(), UserError> {
 
 fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
     let length = new_password.expose().chars().count();
-    if (SHORTEST..=password::MAX_LENGTH).contains(&length) { Ok(()) } else { Err(UserError::Password) }
+    if password::LENGTH.contains(&length) { Ok(()) } else { Err(UserError::Password(length)) }
 }
 
 pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {

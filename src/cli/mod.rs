@@ -31,5 +31,6 @@ mod tag;
 mod token;
 mod user;
 mod version;
+mod words;
 
 pub use program::main;

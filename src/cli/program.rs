@@ -102,7 +102,11 @@ pub fn main() -> ExitCode {
     let typed = cli.command.typed(&cli.global);
     let exit = cli.run().unwrap_or_else(|failure| {
         let failure = failure.completed(&typed);
-        output::failure(format, name, &failure);
+        if failure.exit == Exit::Done && format == Format::Human {
+            output::note(&failure.what);
+        } else {
+            output::failure(format, name, &failure);
+        }
         failure.exit
     });
     ExitCode::from(exit.code())

@@ -1,13 +1,15 @@
 //! What a command asks a person: a password, unseen, or whether to go on. Only on a terminal.
 
+mod unseen;
+
 use std::fmt::Display;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-
+use self::unseen::Unseen;
 use super::errors::{Exit, Failure};
 use super::output;
+use crate::auth::{PASSWORD_LENGTH, password_length_problem};
 use crate::config::Environment;
 use crate::config::SecretFile;
 use crate::telemetry::Secret;
@@ -43,8 +45,11 @@ impl PasswordSource {
             )
             .fix("add --password-stdin or --password-file FILE"));
         }
-        let first = ask_unseen(&format!("New password for {user}: "))?;
-        let second = ask_unseen("The same again: ")?;
+        let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
+        let first = ask_unseen(&format!("New password for {user} ({least} to {most} characters): "))?;
+        // What the server will refuse is not asked for twice.
+        check_length(first.expose())?;
+        let second = ask_unseen("Repeat password: ")?;
         if first.expose() != second.expose() {
             return Err(Failure::new(Exit::Usage, "PASSWORDS_DIFFER", "the two passwords are not the same"));
         }
@@ -95,7 +100,16 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(Failure::new(Exit::Failed, "NOT_CONFIRMED", "nothing was changed"))
+    // A person said no, which is no error.
+    Err(Failure::new(Exit::Done, "NOT_CONFIRMED", "nothing was changed"))
+}
+
+fn check_length(password: &str) -> Result<(), Failure> {
+    let length = password.chars().count();
+    if PASSWORD_LENGTH.contains(&length) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "PASSWORD_INVALID", password_length_problem(length)))
 }
 
 fn is_terminal() -> bool {
@@ -113,8 +127,9 @@ fn from_stdin() -> Result<Secret<String>, Failure> {
 }
 
 fn ask_unseen(question: &str) -> Result<Secret<String>, Failure> {
+    // Who sees the question may type at once, so nothing is shown from before it on.
+    let unseen = Unseen::begin().map_err(unreadable)?;
     output::write_note(question);
-    let unseen = Unseen::begin()?;
     let answer = line();
     drop(unseen);
     // The newline that was typed was not seen either.
@@ -139,23 +154,4 @@ fn without_newline(mut text: String) -> String {
         }
     }
     text
-}
-
-/// The terminal shows nothing that is typed for as long as this lives.
-struct Unseen(Termios);
-
-impl Unseen {
-    fn begin() -> Result<Self, Failure> {
-        let before = tcgetattr(io::stdin()).map_err(unreadable)?;
-        let mut unseen = before.clone();
-        unseen.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &unseen).map_err(unreadable)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Unseen {
-    fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
 }

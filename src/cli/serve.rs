@@ -30,7 +30,7 @@ use crate::config::LogFilter;
 use crate::config::LogFormat;
 use crate::config::Scheme;
 use crate::config::parse_listen;
-use crate::server::{Server, Signals, Tls};
+use crate::server::{Ended, Server, Signals, Tls};
 use crate::telemetry;
 use crate::telemetry::Stderr;
 
@@ -181,7 +181,10 @@ impl Serve<'_> {
         drop(banner);
         let reload =
             Reload::new(self.sources.clone(), &self.loaded, server.live(), log.filter(), self.stderr);
-        server.run(signals, move || reload.run()).map_err(failed)?;
+        let ended = server.run(signals, move || reload.run()).map_err(failed)?;
+        if ended == Ended::AtOnce {
+            return Ok(Exit::Interrupted);
+        }
         tracing::info!("stopped");
         Ok(Exit::Done)
     }

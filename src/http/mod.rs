@@ -22,7 +22,7 @@ use actix_web::HttpResponse;
 use actix_web::web;
 
 pub use browsers::refuse_other_sites;
-pub use observe::{Requests, observe};
+pub use observe::{Requests, in_flight, observe};
 pub use origin::{Connection, Reach};
 
 /// Everything that is served.

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -37,6 +37,13 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
+/// Requests whose answer has not come to its end.
+static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+
+/// Requests of this process that are under way.
+pub fn in_flight() -> usize {
+    IN_FLIGHT.load(Ordering::Relaxed)
+}
 
 /// What handlers add to the access line of their request.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +105,7 @@ impl Requests {
         self.0.body.set(if headers.contains_key(TRANSFER_ENCODING) { None } else { announced.or(Some(0)) });
         self.0.begun.set(self.0.begun.get() + 1);
         self.0.running.set(self.0.running.get() + 1);
+        IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
         Running(self.clone())
     }
 }
@@ -107,6 +115,7 @@ struct Running(Requests);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
         let running = &self.0.0.running;
         running.set(running.get().saturating_sub(1));
         if let Some(waker) = self.0.0.after.take() {

@@ -39,6 +39,8 @@ pub struct Totals {
     pub disk: Disk,
     /// Bytes that are free on the disk of the blobs.
     pub free_bytes: u64,
+    /// Bytes of that disk in all.
+    pub total_bytes: u64,
 }
 
 impl Registry {
@@ -118,13 +120,14 @@ impl Registry {
 
     /// What everything comes to.
     pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
-        let free_bytes = self.space.space().available;
+        let space = self.space.space();
+        let (free_bytes, total_bytes) = (space.available, space.total);
         let refusal = self.meta.refusal().map(|error| error.to_string());
         self.meta.get(|tx| {
             let repositories = tx.count(&tables::CATALOG)?;
             let usage = tx.get(&tables::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
             let disk = tx.get(&tables::DISK, ())?.unwrap_or_default();
-            Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes })
+            Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes, total_bytes })
         })
     }
 }

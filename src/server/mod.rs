@@ -6,6 +6,7 @@ mod patience;
 mod signals;
 mod socket;
 mod tls;
+mod validity;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,10 +18,14 @@ use std::time::Duration;
 use actix_web::rt::task::spawn_blocking;
 use actix_web::rt::time::sleep;
 use actix_web::rt::{System, SystemRunner};
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
 
 use self::listener::Service;
 use crate::app::App;
+use crate::app::{CertificateEnd, Listening};
 use crate::config::Config;
+use crate::config::Scheme;
 use crate::http::Reach;
 use crate::store::give_large_memory_back;
 
@@ -54,6 +59,15 @@ pub struct Server {
     app: Arc<App>,
 }
 
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With its requests finished or out of time, and its store closed.
+    InOrder,
+    /// At a second signal; the process has to end now.
+    AtOnce,
+}
+
 /// What of a server can change while it runs.
 #[derive(Clone)]
 pub struct Live {
@@ -76,6 +90,13 @@ impl Server {
             addresses.push(listener.local_addr().map_err(wrong)?);
             listeners.push(listener);
         }
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let urls = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
+        let certificate = tls.as_ref().map(|tls| {
+            let certificate = Arc::clone(&tls.certificate);
+            Box::new(move || certificate.end_ms()) as CertificateEnd
+        });
+        app.set_listening(Listening { urls, certificate });
         let reach = Arc::new(Reach::new(&config.server));
         Ok(Self { listeners, addresses, config: config.clone(), tls, reach, admin: None, app })
     }
@@ -104,31 +125,46 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of the
-    /// grace), uploads to their checkpoints, the last commit, the database closed. `hangup` is called at each SIGHUP
-    /// and says whether to go on.
+    /// grace), uploads to their checkpoints, the last commit, the database closed. A second signal ends all that at
+    /// once. `hangup` is called at each SIGHUP and says whether to go on.
     pub fn run(
         self,
         signals: Signals,
         hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static,
-    ) -> io::Result<()> {
+    ) -> io::Result<Ended> {
         let Signals { system, caught } = signals;
-        self.run_on(&system, caught.stop(hangup))
+        let grace = self.config.server.shutdown_grace;
+        self.run_on(&system, caught.stop(hangup, grace))
     }
 
     /// Serves until `stop` is ready, then drains.
     pub fn run_until(self, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
-        self.run_on(&System::new(), stop)
+        self.run_on(&System::new(), stop.map(|()| std::future::pending())).map(|_| ())
     }
 
-    fn run_on(self, system: &SystemRunner, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+    fn run_on<A: Future<Output = ()> + 'static>(
+        self,
+        system: &SystemRunner,
+        stop: impl Future<Output = A> + 'static,
+    ) -> io::Result<Ended> {
         give_large_memory_back();
         let app = Arc::clone(&self.app);
         let served = system.block_on(self.serve(stop));
-        app.close();
+        if matches!(served, Ok(Ended::AtOnce)) {
+            // Requests go on until the process ends, which is soon. The store must not be closed under them; a start
+            // after this one is as after a crash.
+            std::mem::forget(app);
+        } else {
+            app.close();
+        }
         served
     }
 
-    async fn serve(self, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
+    /// `stop` ends with what ends the drain.
+    async fn serve<A: Future<Output = ()> + 'static>(
+        self,
+        stop: impl Future<Output = A> + 'static,
+    ) -> io::Result<Ended> {
         let Self { listeners, config, tls, reach, admin, app, .. } = self;
         let admin = admin.map(|socket| socket.serve(&app)).transpose()?;
         let config = &config.server;
@@ -158,17 +194,29 @@ impl Server {
         drop(service);
         let running = server.run();
         let handle = running.handle();
+        let at_once = Arc::new(Notify::new());
+        let hurry = Arc::clone(&at_once);
         actix_web::rt::spawn(async move {
-            stop.await;
+            let again = stop.await;
             ending.end_jobs();
             drop(ending);
-            handle.stop(true).await;
+            tokio::select! {
+                () = handle.stop(true) => {}
+                () = again => hurry.notify_one(),
+            }
         });
         let watch = tls.map(|tls| actix_web::rt::spawn(watch(tls.certificate)));
-        let result = running.await;
-        if let Some(admin) = admin {
-            admin.stop().await;
-        }
+        let drained = async {
+            let result = running.await;
+            if let Some(admin) = admin {
+                admin.stop().await;
+            }
+            result
+        };
+        let result = tokio::select! {
+            result = drained => result.map(|()| Ended::InOrder),
+            () = at_once.notified() => Ok(Ended::AtOnce),
+        };
         if let Some(watch) = watch {
             watch.abort();
         }

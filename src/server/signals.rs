@@ -8,6 +8,9 @@ use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::rt::task::spawn_blocking;
 use actix_web::rt::{System, SystemRunner};
 
+use crate::http;
+use crate::model::units::HumanDuration;
+
 /// SIGTERM, SIGINT and SIGHUP, caught from now on: they wait for the server to run instead of ending the process.
 pub struct Signals {
     pub(super) system: SystemRunner,
@@ -36,15 +39,33 @@ impl Signals {
 }
 
 impl Caught {
-    /// Waits for the signal to stop. `hangup` is called at each SIGHUP, and says whether to go on.
-    pub(super) async fn stop(self, hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static) {
+    /// Waits for the signal to stop, and returns what waits for the next one. `hangup` is called at each SIGHUP, and
+    /// says whether to go on.
+    pub(super) async fn stop(
+        self,
+        hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static,
+        grace: HumanDuration,
+    ) -> impl Future<Output = ()> {
         let Self { mut terminate, mut interrupt, mut hang_up } = self;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = hung_up(&mut hang_up, Arc::new(hangup)) => {}
         }
-        tracing::info!("stopping: requests under way are finished first");
+        match http::in_flight() {
+            0 => tracing::info!("stopping"),
+            requests => tracing::info!(
+                "stopping: waiting up to {grace} for {requests} {}; Ctrl-C again stops at once, uploads can be resumed",
+                if requests == 1 { "request" } else { "requests" }
+            ),
+        }
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("stopped at once: requests under way were cut off, uploads can be resumed");
+        }
     }
 }
 

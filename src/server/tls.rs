@@ -14,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use super::validity;
 use crate::config::Environment;
 use crate::config::SecretFileError;
 use crate::config::TlsConfig;
@@ -164,6 +165,11 @@ impl Certificate {
     /// Reads the certificate that these settings name, without using it.
     pub fn read(&self, config: &TlsConfig, environment: &Environment) -> Result<NewCertificate, TlsError> {
         read(Files::of(config, environment)?, &self.provider)
+    }
+
+    /// Until when it is valid, in Unix milliseconds.
+    pub fn end_ms(&self) -> Option<u64> {
+        validity::end_ms(self.current.load().cert.first()?)
     }
 
     /// Uses another certificate from the next handshake on; says whether it is another one.

@@ -59,7 +59,7 @@ fn repositories_and_tags_are_shown_and_deleted() {
     }
     server.stop();
     place.run(&["repo", "list"]).expect(0);
-    let status = place.run(&["status", "--json"]).expect(0).json();
+    let status = place.run(&["status", "--json"]).expect(4).json();
     assert_eq!(
         (&status["data"]["running"], &status["data"]["repositories"]),
         (&Value::from(false), &Value::from(2))

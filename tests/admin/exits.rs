@@ -75,7 +75,7 @@ fn wrong_usage_is_told_with_what_is_right() {
             "short",
             2,
             "PASSWORD_INVALID",
-            "a password has 12 to 1,024 characters",
+            "the password is too short (5): it needs 12 to 1,024 characters",
             &[],
         ),
         (

@@ -71,7 +71,12 @@ fn every_mistake_is_told_in_one_sentence_with_its_exit_code() {
     let cases: &[(&[&str], &str, i32, &str)] = &[
         (&["hanna", "--password-stdin"], PASSWORD, 6, "error: there is a user \"hanna\" already"),
         (&["a:b", "--password-stdin"], PASSWORD, 2, "error: \"a:b\" cannot be a user name"),
-        (&["omar", "--password-stdin"], "short", 2, "error: a password has 12 to 1,024 characters"),
+        (
+            &["omar", "--password-stdin"],
+            "short",
+            2,
+            "error: the password is too short (5): it needs 12 to 1,024 characters",
+        ),
         (&["omar"], "", 2, "error: there is no terminal to ask for the password"),
         (&["omar", "--password-file", "/nowhere/secret"], "", 3, "error: cannot read the secret file"),
     ];

@@ -185,7 +185,7 @@ impl From<UserError> for Problem {
             UserError::Unknown(_) => Self::new(Code::UserUnknown, detail),
             UserError::Exists(_) => Self::new(Code::UserExists, detail),
             UserError::Name(_) => Self::new(Code::UserNameInvalid, detail),
-            UserError::Password => Self::new(Code::PasswordInvalid, detail),
+            UserError::Password(_) => Self::new(Code::PasswordInvalid, detail),
             UserError::LastAdmin(_) => Self::new(Code::LastAdmin, detail),
         }
     }
