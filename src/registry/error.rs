@@ -164,7 +164,9 @@ pub enum RegistryError {
     #[error("{0}: free some space or ask the registry's admin to; pulls and deletions still work")]
     LittleSpace(LittleSpace),
     /// The disk has no room.
-    #[error("the registry's disk is full: free some space or ask its admin to; pulls and deletions still work")]
+    #[error(
+        "the registry's disk is full: free some space or ask its admin to; pulls and deletions still work"
+    )]
     DiskFull,
     /// The disk does not take writes.
     #[error("the registry's disk is read-only: pulls still work, pushes do not")]
