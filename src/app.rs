@@ -19,8 +19,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 
 pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
@@ -34,7 +32,6 @@ pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
-use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
@@ -43,9 +40,7 @@ use condition::Run;
 use dumps::Dumps;
 use jobs::Jobs;
 
-/// Manifest bodies that are received at once, in bytes.
-const MANIFEST_BYTES: usize = 32 << 20;
-/// Bodies up to this size need no place among them.
+/// Manifests up to this size are received without being charged for memory.
 pub const FREE_MANIFEST: u64 = 64 << 10;
 
 /// The server's parts.
@@ -61,7 +56,6 @@ pub struct App {
     run: Run,
     meta: Arc<Meta>,
     jobs: Jobs,
-    manifest_bytes: Arc<Semaphore>,
     new_admin: Mutex<Option<NewAdmin>>,
     runtime: Mutex<Option<Runtime>>,
     locks: Mutex<Vec<DirLock>>,
@@ -104,15 +98,6 @@ impl App {
     /// The admin that was made at this start, told once.
     pub fn new_admin(&self) -> Option<NewAdmin> {
         self.new_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// A place among the manifest bodies that are received at once; small ones need none.
-    pub async fn manifest_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        if bytes <= FREE_MANIFEST {
-            return None;
-        }
-        let bytes = u32::try_from(bytes.min(MAX_MANIFEST_SIZE as u64)).unwrap_or(u32::MAX);
-        Arc::clone(&self.manifest_bytes).acquire_many_owned(bytes).await.ok()
     }
 
     /// Notes in the data directory where commands reach this process.

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
 
 use super::condition::Run;
 use super::directories;
@@ -18,7 +17,7 @@ use super::dumps::Dumps;
 use super::jobs::Jobs;
 use super::open_error::{OpenError, io_at};
 use super::rebuild;
-use super::{App, MANIFEST_BYTES, limits};
+use super::{App, limits};
 use crate::auth;
 use crate::auth::{Auth, GateError, Policy, Settings, UserError};
 use crate::config;
@@ -142,7 +141,6 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         run: Run::begin(data_dir),
         meta,
         jobs: Jobs::default(),
-        manifest_bytes: Arc::new(Semaphore::new(MANIFEST_BYTES)),
         new_admin: Mutex::new(new_admin),
         runtime: Mutex::new(Some(runtime)),
         locks: Mutex::new(locks),

@@ -16,14 +16,16 @@ mod permit;
 pub mod query;
 pub mod range;
 mod reason;
+mod requests;
 pub mod route;
 
 use actix_web::HttpResponse;
 use actix_web::web;
 
 pub use browsers::refuse_other_sites;
-pub use observe::{Requests, in_flight, observe};
+pub use observe::observe;
 pub use origin::{Connection, Reach};
+pub use requests::{Requests, WINDOW, in_flight};
 
 /// Everything that is served.
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -1,12 +1,12 @@
 //! What is seen of every request: one line in the access log, an id, and the header of the API's version.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use actix_web::Error;
@@ -14,13 +14,16 @@ use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 
+use super::error::{ApiError, Code};
 use super::origin::client_address;
+use super::requests::{Requests, Running};
 use super::route::Route;
+use crate::app::App;
 use crate::auth::Principal;
 use crate::telemetry::{ACCESS, PART};
 
@@ -37,13 +40,6 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
-/// Requests whose answer has not come to its end.
-static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
-
-/// Requests of this process that are under way.
-pub fn in_flight() -> usize {
-    IN_FLIGHT.load(Ordering::Relaxed)
-}
 
 /// What handlers add to the access line of their request.
 #[derive(Clone, Debug, Default)]
@@ -61,69 +57,6 @@ impl Seen {
     }
 }
 
-/// The requests of one connection, for whoever watches over it.
-#[derive(Clone, Debug, Default)]
-pub struct Requests(Rc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    running: Cell<u32>,
-    begun: Cell<u64>,
-    /// Bytes of the present request's body, where they are announced.
-    body: Cell<Option<u64>>,
-    after: RefCell<Option<Waker>>,
-}
-
-impl Requests {
-    /// Whether one is answered now.
-    pub fn running(&self) -> bool {
-        self.0.running.get() > 0
-    }
-
-    /// How many there were so far.
-    pub fn begun(&self) -> u64 {
-        self.0.begun.get()
-    }
-
-    /// How long the body of the present request is; `None`: its end is seen when it comes.
-    pub fn body(&self) -> Option<u64> {
-        self.0.body.get()
-    }
-
-    /// Whether what comes after the last request may still be its body, which is read on when it was refused early.
-    pub fn may_drain(&self) -> bool {
-        self.begun() > 0 && self.body() != Some(0)
-    }
-
-    /// Has this task woken when the present request was answered.
-    pub fn wake_after(&self, waker: &Waker) {
-        self.0.after.replace(Some(waker.clone()));
-    }
-
-    fn begin(&self, headers: &HeaderMap) -> Running {
-        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        self.0.body.set(if headers.contains_key(TRANSFER_ENCODING) { None } else { announced.or(Some(0)) });
-        self.0.begun.set(self.0.begun.get() + 1);
-        self.0.running.set(self.0.running.get() + 1);
-        IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
-    }
-}
-
-/// A request until the end of its answer.
-struct Running(Requests);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
-        let running = &self.0.0.running;
-        running.set(running.get().saturating_sub(1));
-        if let Some(waker) = self.0.0.after.take() {
-            waker.wake();
-        }
-    }
-}
-
 /// Runs a request under observation.
 pub async fn observe(
     request: ServiceRequest,
@@ -131,7 +64,7 @@ pub async fn observe(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let running = request.conn_data::<Requests>().map(|requests| requests.begin(request.headers()));
-    if running.as_ref().is_some_and(|Running(requests)| requests.begun().is_multiple_of(TURN)) {
+    if running.as_ref().is_some_and(|running| running.requests().begun().is_multiple_of(TURN)) {
         tokio::task::yield_now().await;
     }
     let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -151,6 +84,9 @@ pub async fn observe(
         seen,
     });
     let is_head = request.method() == Method::HEAD;
+    if let Some(error) = too_many_connections(&request) {
+        return Err(refused(error.into(), id, line));
+    }
     let mut response = match next.call(request).await {
         Ok(response) => response,
         Err(error) => return Err(refused(error, id, line)),
@@ -193,6 +129,19 @@ fn refused(error: Error, id: u64, line: Option<Line>) -> Error {
         line.write(bytes);
     }
     InternalError::from_response(error, response).into()
+}
+
+/// The answer where the address has too many connections without a sign-in. The connection ends with it.
+fn too_many_connections(request: &ServiceRequest) -> Option<ApiError> {
+    let requests = request.conn_data::<Requests>()?;
+    let app = request.app_data::<Data<App>>()?;
+    let reached = requests.count_for(&app.ledger, client_address(request.request())).err()?;
+    let error = if request.path().starts_with("/v2") {
+        ApiError::from(reached)
+    } else {
+        ApiError::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
+    };
+    Some(error.header(CONNECTION, "close"))
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what

@@ -62,6 +62,11 @@ impl Reach {
         Self { settings: ArcSwap::from_pointee(Settings::of(config)), told: Default::default() }
     }
 
+    /// Whether this is a proxy whose word about its clients counts.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.settings.load().trusts(address.to_canonical())
+    }
+
     /// As the settings say now.
     pub fn set(&self, config: &ServerConfig) {
         self.settings.store(Settings::of(config).into());

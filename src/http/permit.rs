@@ -15,6 +15,7 @@ use super::challenge;
 use super::error::{ApiError, Code};
 use super::observe::Seen;
 use super::origin::client_address;
+use super::requests::Requests;
 use super::route::{Route, Shape};
 use crate::app::App;
 use crate::auth::{Action, Caller, Catalog, Door, Grant, Principal, Repository, SignInError};
@@ -83,6 +84,9 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
     let address = client_address(request);
     let principal = app(request)?.auth.authenticate(header, address, door).await.map_err(challenged)?;
     note_principal(request, &principal);
+    if let (Principal::User { .. }, Some(requests)) = (&principal, request.conn_data::<Requests>()) {
+        requests.signed_in();
+    }
     Ok(Caller { principal, address })
 }
 

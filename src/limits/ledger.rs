@@ -1,5 +1,6 @@
 //! The ledger: what is charged, refused, and waited for.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -178,6 +179,17 @@ impl Ledger {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { holder, resource, amount, .. } = self;
+        f.debug_struct("Charge")
+            .field("holder", holder)
+            .field("resource", resource)
+            .field("amount", amount)
+            .finish()
     }
 }
 

@@ -21,14 +21,15 @@ use actix_web::web::Data;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::ServerConfig as TlsServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::patience::Patient;
+use super::guard::{ConnectionGuard, Why};
+use super::handshakes::Handshakes;
 use crate::app::App;
 use crate::config::ServerConfig;
 use crate::http;
-use crate::http::{Connection, Reach};
+use crate::http::{Connection, Reach, Requests};
+use crate::limits::{Holder, LimitReached};
 
 /// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
 const WRITE_BUFFER: usize = 256 << 10;
@@ -36,8 +37,8 @@ const WRITE_BUFFER: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(10);
 /// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
-/// How long a client may take for the TLS handshake.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to begin with a TLS handshake.
+const FIRST_BYTE_FOR: Duration = Duration::from_secs(5);
 /// The first byte of every TLS connection: the content type of a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.
@@ -80,11 +81,16 @@ impl Service {
         &self,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
     {
-        let patience = self.patience();
+        let service = self.clone();
         let open = move |stream: TcpStream| {
             prepare(&stream);
             let peer = stream.peer_addr().ok();
-            std::future::ready(Ok::<_, DispatchError>((Patient::new(stream, patience), peer)))
+            let (requests, counted) = service.count(peer);
+            let mut guard = ConnectionGuard::new(stream, peer, requests, service.patience());
+            if counted.is_err() {
+                guard.refuse(Why::ManyConnections);
+            }
+            std::future::ready(Ok::<_, DispatchError>((guard, peer)))
         };
         let connection =
             |stream: &TcpStream| Connection { is_secure: false, local: stream.local_addr().ok() };
@@ -95,15 +101,29 @@ impl Service {
     pub(super) fn tls(
         &self,
         config: &Arc<TlsServerConfig>,
+        handshakes: &Arc<Handshakes>,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
     {
-        let acceptor = TlsAcceptor::from(Arc::clone(config));
-        let patience = self.patience();
+        let (config, handshakes) = (Arc::clone(config), Arc::clone(handshakes));
+        let service = self.clone();
         let open = move |stream: TcpStream| {
-            let shaken = handshake(acceptor.clone(), stream);
+            prepare(&stream);
+            let peer = stream.peer_addr().ok();
+            let (requests, counted) = service.count(peer);
+            let patience = service.patience();
+            let shaken = shake_hands(Arc::clone(&handshakes), Arc::clone(&config), stream);
             async move {
-                let (stream, peer) = shaken.await?;
-                Ok::<_, DispatchError>((Patient::new(stream, patience), peer))
+                let shaken = match counted {
+                    Ok(()) => shaken.await,
+                    Err(reached) => Err(io::Error::other(reached)),
+                };
+                match shaken {
+                    Ok(stream) => Ok((ConnectionGuard::new(stream, peer, requests, patience), peer)),
+                    Err(error) => {
+                        tracing::debug!(%error, peer = peer.map(tracing::field::display), "no TLS handshake");
+                        Err(DispatchError::Io(error))
+                    }
+                }
             }
         };
         let connection = |stream: &TlsStream<TcpStream>| {
@@ -113,11 +133,24 @@ impl Service {
         fn_service(open).and_then(self.http(connection))
     }
 
+    /// Counts a connection for the address that it comes from, until a user signs in over it. Of a trusted proxy only
+    /// the requests tell for whom it is.
+    fn count(&self, peer: Option<SocketAddr>) -> (Requests, Result<(), LimitReached>) {
+        let requests = Requests::default();
+        let counted = match peer.map(|peer| peer.ip()) {
+            Some(address) if !self.reach.trusts(address) => {
+                requests.count_for(&self.app.ledger, Some(address))
+            }
+            _ => Ok(()),
+        };
+        (requests, counted)
+    }
+
     fn http<T>(
         &self,
         connection: fn(&T) -> Connection,
     ) -> impl ServiceFactory<
-        (Patient<T>, Option<SocketAddr>),
+        (ConnectionGuard<T>, Option<SocketAddr>),
         Config = (),
         Response = (),
         Error = DispatchError,
@@ -143,7 +176,7 @@ impl Service {
                 let stopping = GracefulShutdownSignal::clone(&stopping);
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(move |stream: &Patient<T>, data| {
+            .on_connect_ext(move |stream: &ConnectionGuard<T>, data| {
                 data.insert(connection(stream.get_ref()));
                 data.insert(stream.requests());
             })
@@ -162,29 +195,20 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-async fn handshake(
-    acceptor: TlsAcceptor,
+/// The stream within TLS. A connection that is refused here is closed: a client that speaks TLS hears nothing else.
+async fn shake_hands(
+    handshakes: Arc<Handshakes>,
+    config: Arc<TlsServerConfig>,
     stream: TcpStream,
-) -> Result<(TlsStream<TcpStream>, Option<SocketAddr>), DispatchError> {
-    prepare(&stream);
-    let peer = stream.peer_addr().ok();
-    let shaken = async {
-        let mut first = [0];
-        if stream.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
-            answer_plainly(stream).await?;
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
-        }
-        acceptor.accept(stream).await
-    };
-    let shaken =
-        timeout(HANDSHAKE_TIMEOUT, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    match shaken {
-        Ok(stream) => Ok((stream, peer)),
-        Err(error) => {
-            tracing::debug!(%error, peer = peer.map(tracing::field::display), "no TLS handshake");
-            Err(DispatchError::Io(error))
-        }
+) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    let came = timeout(FIRST_BYTE_FOR, stream.peek(&mut first)).await.map_err(io::Error::from)?;
+    if came? == 1 && first != [TLS_HANDSHAKE] {
+        timeout(FIRST_BYTE_FOR, answer_plainly(stream)).await.map_err(io::Error::from)??;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
     }
+    let holder = Holder::address(stream.peer_addr().ok().map(|peer| peer.ip()));
+    handshakes.make(config, stream, &holder).await
 }
 
 /// Tells a client that speaks HTTP where TLS is spoken what to do instead.

@@ -1,8 +1,9 @@
 //! The server: its listeners, its signals, and its orderly end.
 
 mod files;
+mod guard;
+mod handshakes;
 mod listener;
-mod patience;
 mod signals;
 mod socket;
 mod tls;
@@ -21,6 +22,7 @@ use actix_web::rt::{System, SystemRunner};
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
+use self::handshakes::Handshakes;
 use self::listener::Service;
 use crate::app::App;
 use crate::app::{CertificateEnd, Listening};
@@ -29,8 +31,8 @@ use crate::config::Scheme;
 use crate::http::Reach;
 use crate::store::give_large_memory_back;
 
-pub use listener::HANDSHAKE_TIMEOUT;
-pub use patience::{FREE as FREE_HEAD, LARGEST_HEAD, POOL as HEAD_POOL};
+pub use guard::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
+pub use handshakes::HANDSHAKE_TIMEOUT;
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError, connect_socket};
 pub use tls::{Certificate, NewCertificate, Tls, TlsError};
@@ -181,12 +183,17 @@ impl Server {
             .disable_signals();
         let ending = Arc::clone(&app);
         let service = Service::new(config, app, reach, server.graceful_shutdown_signal());
+        let tls_parts = match &tls {
+            Some(tls) => {
+                Some((Arc::clone(&tls.config), Arc::new(Handshakes::new(Arc::clone(&ending.ledger))?)))
+            }
+            None => None,
+        };
         for listener in listeners {
             let service = service.clone();
-            server = match &tls {
-                Some(tls) => {
-                    let tls = Arc::clone(&tls.config);
-                    server.listen("https", listener, move || service.tls(&tls))?
+            server = match tls_parts.clone() {
+                Some((tls, handshakes)) => {
+                    server.listen("https", listener, move || service.tls(&tls, &handshakes))?
                 }
                 None => server.listen("http", listener, move || service.plain())?,
             };

@@ -73,7 +73,10 @@ fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
     let good = json!({"name": "omar", "password": PASSWORD}).to_string();
     // A page in a browser can send text, and the browser would add the password that it knows.
     problem(&post(&[("Content-Type", "text/plain")], &good), 415, "CONTENT_TYPE");
+    problem(&post(&[("Content-Type", "text/json")], &good), 415, "CONTENT_TYPE");
     problem(&post(JSON, "{"), 400, "BODY_INVALID");
+    let array = json!(["omar", PASSWORD, true]).to_string();
+    problem(&post(JSON, &array), 400, "BODY_INVALID");
     problem(&post(JSON, &" ".repeat(65 << 10)), 413, "BODY_TOO_LARGE");
     let unknown = post(JSON, &json!({"name": "x", "password": PASSWORD, "role": "admin"}).to_string());
     problem(&unknown, 400, "BODY_INVALID");

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use stowage::server::LARGEST_HEAD;
+
 use crate::support::client::read_response;
 use crate::support::content::{bytes, open_upload, push_blob, push_image, sha256};
 use crate::support::{TestStowage, once_within};
@@ -123,6 +125,75 @@ fn a_client_that_waits_for_100_gets_it_and_then_its_answer() {
     assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
     reader.get_mut().write_all(b"abc").unwrap();
     read_response(&mut reader, false).expect(202);
+}
+
+#[test]
+fn nobody_is_told_to_send_a_body_before_the_caller_is_recognised() {
+    let server = TestStowage::with_sign_in();
+    for (client, status) in [(server.client(), 401), (server.admin(), 400)] {
+        let mut reader = BufReader::new(client.connect());
+        let headers = [("Expect", "100-continue"), ("Content-Length", "3")];
+        let head = client.head_of("PUT", "/v2/a/manifests/t", &headers);
+        reader.get_mut().write_all(head.as_bytes()).unwrap();
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if status == 401 {
+            assert!(line.starts_with("HTTP/1.1 401"), "{line}");
+            continue;
+        }
+        assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+        reader.read_line(&mut line).unwrap();
+        reader.get_mut().write_all(b"{}}").unwrap();
+        read_response(&mut reader, false).expect(status);
+    }
+}
+
+#[test]
+fn a_post_of_http_1_0_without_a_length_has_no_body() {
+    let server = TestStowage::start();
+    for keep in ["", "Connection: keep-alive\r\n"] {
+        let mut reader = BufReader::new(server.client().connect());
+        for _ in 0..if keep.is_empty() { 1 } else { 3 } {
+            write!(reader.get_mut(), "POST /v2/a/b/blobs/uploads/ HTTP/1.0\r\nHost: x\r\n{keep}\r\n")
+                .unwrap();
+            read_response(&mut reader, false).expect(202);
+        }
+    }
+    let mut reader = BufReader::new(server.client().connect());
+    let upload = "POST /v2/a/b/blobs/uploads/?digest=";
+    let digest = sha256(b"abc");
+    write!(reader.get_mut(), "{upload}{digest} HTTP/1.0\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").unwrap();
+    read_response(&mut reader, false).expect(201);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_answered_with_the_limit() {
+    let server = TestStowage::start();
+    let limit = format!("{} KiB", LARGEST_HEAD >> 10);
+    let cookies = "x".repeat(LARGEST_HEAD + 5000);
+    let many = "X: y\r\n".repeat(200);
+    for (head, said) in [
+        (format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"), limit.as_str()),
+        (format!("GET /v2/{cookies} HTTP/1.1\r\nHost: x\r\n\r\n"), &limit),
+        (format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "too many header lines"),
+    ] {
+        let mut reader = BufReader::new(server.client().connect());
+        // A kept connection is answered as well as a new one.
+        reader.get_mut().write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        read_response(&mut reader, false).expect(200);
+        reader.get_mut().write_all(head.as_bytes()).unwrap();
+        let refused = read_response(&mut reader, false).expect_error(431, "UNSUPPORTED");
+        assert!(refused.message().contains(said), "{}", refused.message());
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the connection is closed");
+    }
+}
+
+#[test]
+fn what_is_no_http_is_answered_like_every_other_error() {
+    let server = TestStowage::start();
+    let mut reader = BufReader::new(server.client().connect());
+    reader.get_mut().write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n").unwrap();
+    read_response(&mut reader, false).expect_error(400, "UNSUPPORTED");
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! Heads of requests that come slowly, never end, or are too large.
 
+use std::io::{BufReader, Write as _};
 use std::time::Duration;
 
 use stowage::limits::Resource;
 use stowage::server::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
 
 use crate::attack::{Load, Site, Then, Who};
+use crate::load::alone;
+use crate::process::Stowage;
+use crate::support::client::read_response;
+use crate::support::eventually;
 
 const SHORT: &str = "[server]\nclient_header_timeout = \"6s\"\nkeep_alive = \"6s\"";
 const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -91,5 +96,20 @@ fn heads_above_the_limit_are_refused_and_cost_little_memory() {
         };
         site.under(&load).assert_held();
         site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn what_is_refused_before_it_is_a_request_leaves_a_line_in_the_log() {
+    let _turn = alone();
+    let server = Stowage::open();
+    for (sent, status) in [(b"GET / HTTP/1.1\r\n\r\n".to_vec(), 400), (unfinished(LARGEST_HEAD + 1), 431)] {
+        let mut stream = server.client().connect();
+        stream.write_all(&sent).unwrap();
+        read_response(&mut BufReader::new(&stream), false).expect(status);
+        let (peer, status) = (stream.local_addr().unwrap().to_string(), status.to_string());
+        eventually("the refusal is logged", || {
+            server.log().lines().any(|line| line.contains(&peer) && line.contains(&status))
+        });
     }
 }

@@ -19,3 +19,4 @@ mod secrets;
 mod sessions;
 mod sign_ins;
 mod smuggling;
+mod stalled;

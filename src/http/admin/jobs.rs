@@ -5,12 +5,13 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::caller::{Inspector, Manager};
 use super::problem::{Code, Problem};
+use super::sent::Sent;
 use super::{json, time};
 use crate::app::App;
 use crate::app::{JobState, JobView, Progress, Report};
@@ -80,7 +81,7 @@ pub(super) struct NewCheck {
 pub(super) async fn check(
     app: Data<App>,
     manager: Manager,
-    Json(new): Json<NewCheck>,
+    Sent(new): Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
     let job = app
         .start_check(manager.grant(), new.deep)

@@ -9,6 +9,7 @@ mod page;
 mod peer;
 mod problem;
 mod repositories;
+mod sent;
 mod system;
 mod tags;
 mod tokens;
@@ -20,7 +21,6 @@ use actix_web::Resource;
 use actix_web::ResponseError as _;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN};
 use actix_web::middleware::{Next, from_fn};
@@ -31,19 +31,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use openapi::OPENAPI;
 pub use peer::LocalPeer;
 pub(super) use peer::local_caller;
+pub use sent::MAX_BODY;
 
 use problem::{Code, Problem};
 
-/// Bytes of a body at most.
-const MAX_BODY: usize = 64 << 10;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Every route below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let scope = web::scope("/api/v1")
-        .app_data(
-            web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| wrong_body(&error).into()),
-        )
         .service(at("/users").route(web::get().to(users::list)).route(web::post().to(users::create)))
         .service(
             at("/users/{name}")
@@ -115,32 +111,6 @@ fn at(path: &str) -> Resource {
 async fn elsewhere(request: HttpRequest) -> Problem {
     let path: String = request.path().chars().take(200).collect();
     Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
-}
-
-fn wrong_body(error: &JsonPayloadError) -> Problem {
-    match error {
-        JsonPayloadError::ContentType => {
-            Problem::new(Code::ContentType, "the body must be JSON, with Content-Type: application/json")
-        }
-        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-            Problem::new(Code::BodyTooLarge, format!("the body has more than {MAX_BODY} bytes"))
-        }
-        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no password.
-        JsonPayloadError::Deserialize(error) if error.is_data() => Problem::new(
-            Code::BodyInvalid,
-            format!("the body is not what is expected here: {}", data_error(error)),
-        ),
-        _ => Problem::new(Code::BodyInvalid, "the body is not JSON"),
-    }
-}
-
-/// What is wrong with a body, without the values that it holds.
-fn data_error(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.strip_prefix("invalid ") {
-        Some(_) => format!("a value has a wrong type (column {})", error.column()),
-        None => text,
-    }
 }
 
 /// An answer that nobody may keep.

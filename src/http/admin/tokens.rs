@@ -3,12 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
+use super::sent::Sent;
 use super::{json, present, time};
 use crate::app::App;
 use crate::auth::{MadeToken, NewToken, TokenView};
@@ -83,7 +84,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     app: Data<App>,
     manager: Manager,
-    Json(new): Json<New>,
+    Sent(new): Sent<New>,
 ) -> Result<HttpResponse, Problem> {
     if new.lifetime_s.is_some_and(|lifetime| !(1..=MAX_LIFETIME_S).contains(&lifetime)) {
         return Err(Problem::new(

@@ -4,12 +4,13 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
+use super::sent::Sent;
 use super::{expected, json_at, present, time};
 use crate::app::App;
 use crate::auth::{UserChange, UserView};
@@ -69,7 +70,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     app: Data<App>,
     manager: Manager,
-    Json(new): Json<NewUser>,
+    Sent(new): Sent<NewUser>,
 ) -> Result<HttpResponse, Problem> {
     let view = app.auth.add_user(manager.grant(), &new.name, Secret::new(new.password), new.admin).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/users/{}", view.name));
@@ -95,7 +96,7 @@ pub(super) async fn change(
     manager: Manager,
     request: HttpRequest,
     name: Path<String>,
-    Json(change): Json<Change>,
+    Sent(change): Sent<Change>,
 ) -> Result<HttpResponse, Problem> {
     let change = match change {
         Change { password: Some(password), disabled: None } => UserChange::Password(Secret::new(password)),

@@ -24,7 +24,6 @@ use crate::http::origin::{Origin, origin};
 use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::route::{Route, header};
-use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::names::{Reference, Tag};
 use crate::registry::{ManifestHead, PutManifest, RegistryError};
 
@@ -79,7 +78,7 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
     let tags = extra_tags(&reference, &query)?;
-    let (body, _room) = body::whole(&request, payload, &app, MAX_MANIFEST_SIZE).await?;
+    let (body, _room) = body::manifest(&request, payload, &app, &permit.holder()).await?;
     let put = PutManifest {
         reference,
         tags: tags.clone(),

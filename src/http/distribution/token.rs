@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest, SignInError};
 use crate::http::body;
+use crate::http::body::WholeError;
 use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
 use crate::http::observe::Seen;
 use crate::http::origin::client_address;
 use crate::http::query::Query;
 use crate::http::route::header;
+use crate::limits::Holder;
 
 /// Bytes of a form at most.
 pub const MAX_FORM: usize = 16 << 10;
@@ -45,7 +47,8 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let (body, _) = body::whole(&request, payload, &app, MAX_FORM).await?;
+    let holder = Holder::address(client_address(&request));
+    let body = body::small(&request, payload, &app, &holder, MAX_FORM).await.map_err(not_whole)?;
     let form = Query::parse(str::from_utf8(&body).unwrap_or_default());
     check_service(&form)?;
     let field = |name| form.get(name).unwrap_or_default().to_owned();
@@ -85,6 +88,20 @@ fn check_service(query: &Query) -> Result<(), ApiError> {
     match query.get("service") {
         None | Some("" | SERVICE) => Ok(()),
         Some(_) => Err(bad_request("this token endpoint serves the service \"stowage\" alone")),
+    }
+}
+
+/// A client that is told 429 waits and comes again; 503 would say that the registry is down.
+fn not_whole(error: WholeError) -> ApiError {
+    match error {
+        WholeError::Limit(reached) => {
+            ApiError::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
+        }
+        WholeError::TooLarge(limit) => {
+            let message = format!("the form has more than {limit} bytes; ask for fewer scopes at once");
+            ApiError::new(Code::Unsupported, message).status(StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        error => ApiError::from(error),
     }
 }
 

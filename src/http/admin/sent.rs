@@ -1,0 +1,89 @@
+//! The JSON documents that are sent to the API.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::FromRequest;
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use crate::auth::Door;
+use crate::http::body;
+use crate::http::body::WholeError;
+use crate::http::error;
+use crate::http::error::ApiError;
+use crate::http::permit::{app, recognise};
+use crate::http::route::header;
+
+/// Bytes of a document at most.
+pub const MAX_BODY: usize = 64 << 10;
+
+/// A JSON object from a caller that was recognised before a byte of it was read.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest for Sent<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = web::Payload::from_request(&request, payload).into_inner();
+        Box::pin(async move {
+            let caller = recognise(&request, Door::Admin).await?;
+            let payload = payload.map_err(|error| Problem::new(Code::BodyInvalid, error.to_string()))?;
+            let kind = header(&request, &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
+            if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+                let message = "the body must be JSON, with Content-Type: application/json";
+                return Err(Problem::new(Code::ContentType, message));
+            }
+            let body = body::small(&request, payload, app(&request)?, &caller.holder(), MAX_BODY).await?;
+            document(&body).map(Self)
+        })
+    }
+}
+
+/// The document in a body. Arrays are refused, although serde fills structures from them, by position.
+fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(
+            Code::BodyInvalid,
+            "the body is an array; send an object: {\"field\": value}",
+        ));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no password.
+        let message = if error.is_data() {
+            format!("the body is not what is expected here: {}", data_error(&error))
+        } else {
+            "the body is not JSON".to_owned()
+        };
+        Problem::new(Code::BodyInvalid, message)
+    })
+}
+
+/// What is wrong with a body, without the values that it holds.
+fn data_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("invalid ") {
+        Some(_) => format!("a value has a wrong type (column {})", error.column()),
+        None => text,
+    }
+}
+
+impl From<WholeError> for Problem {
+    fn from(error: WholeError) -> Self {
+        match error {
+            WholeError::TooLarge(limit) => {
+                Self::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes"))
+            }
+            WholeError::Limit(reached) => {
+                ApiError::new(error::Code::TooManyRequests, reached.to_string()).retry_after("5").into()
+            }
+            error => ApiError::from(error).into(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Bodies of blobs, which are handed to the registry while they come.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use actix_web::web::{Bytes, Payload};
+use tokio::sync::mpsc;
+
+use super::batch::Batch;
+use super::content_length;
+use super::incoming::Incoming;
+use crate::app::App;
+use crate::limits::{Charge, Holder, LimitReached, Resource};
+use crate::registry::{Body, BodyPart, RegistryError};
+
+/// Up to this many announced bytes a body is collected before the registry sees it.
+const COLLECT: u64 = 1 << 20;
+/// Bytes that are handed over at once: fewer cost a change of threads each.
+pub const BATCH: usize = 256 << 10;
+/// Bytes that a body may have sent without a place among those that are received at once.
+pub const FREE: usize = 16 << 10;
+/// How long a place may be held for one batch.
+const PLACE_FOR: Duration = Duration::from_secs(2);
+
+/// Feeds the body of a request to `work`, and returns what `work` makes of it. The client may say nothing for as long as
+/// `app.idle`. Work that ends early leaves the rest of the body unread; the connection is then closed after the answer.
+///
+/// The caller holds the session that the body is for, so that a body with a place waits for nothing but the disk.
+pub(crate) async fn feed<T, F>(
+    request: &HttpRequest,
+    payload: Payload,
+    app: &App,
+    holder: &Holder,
+    work: impl FnOnce(Body) -> F,
+) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    let _body = app.registry.admit(holder, Resource::Bodies, 1).await?;
+    let length = content_length(request);
+    let mut intake = Intake::new(Incoming::new(request, payload), length, app, holder);
+    let first = match length {
+        Some(length) => {
+            let filled = intake.fill(if length <= COLLECT { usize::MAX } else { FREE }).await;
+            Some((intake.batch.take(), filled))
+        }
+        // It belongs where the upload stands now, so the registry hears of it before anything comes.
+        None => None,
+    };
+    let first = match first {
+        Some((chunks, Filled::Complete)) => return work(Body::Whole(chunks)).await,
+        Some((_, Filled::Busy(reached))) => return Err(reached.into()),
+        first => first,
+    };
+    let (sender, receiver) = mpsc::channel(1);
+    let mut work = pin!(work(Body::Stream(receiver)));
+    let pump = pin!(pump(intake, sender, first));
+    tokio::select! {
+        biased;
+        result = &mut work => return result,
+        busy = pump => if let Some(reached) = busy {
+            // What came so far is kept, but the client has to hear that it was not its fault.
+            let _ = work.await;
+            return Err(reached.into());
+        }
+    }
+    work.await
+}
+
+/// Hands over what came first, then batch after batch until the body ends; a limit: no place came free for the rest.
+/// A stream that ends without [`BodyPart::End`] was cut off.
+async fn pump(
+    mut intake: Intake<'_>,
+    sender: mpsc::Sender<BodyPart>,
+    first: Option<(Vec<Bytes>, Filled)>,
+) -> Option<LimitReached> {
+    let (mut batch, mut filled) = if let Some(first) = first {
+        first
+    } else {
+        let filled = intake.fill(FREE).await;
+        (intake.batch.take(), filled)
+    };
+    loop {
+        // The registry stops listening when its work has failed; its answer says why.
+        if !batch.is_empty() && sender.send(BodyPart::Data(batch)).await.is_err() {
+            return None;
+        }
+        match filled {
+            Filled::Full | Filled::Slow => {}
+            Filled::Complete => {
+                let _ = sender.send(BodyPart::End).await;
+                return None;
+            }
+            Filled::Cut => return None,
+            Filled::Busy(reached) => return Some(reached),
+        }
+        intake.rest();
+        if sender.reserve().await.is_err() {
+            return None;
+        }
+        intake.go_on();
+        filled = intake.fill(BATCH).await;
+        batch = intake.batch.take();
+    }
+}
+
+/// How gathering ended.
+#[derive(Clone, PartialEq, Eq)]
+enum Filled {
+    /// There is as much as was wanted.
+    Full,
+    /// The client takes its time; what came shall be handed over.
+    Slow,
+    /// The body is complete.
+    Complete,
+    /// The client went away, says nothing, or sends crumbs.
+    Cut,
+    /// There are too many bodies at once.
+    Busy(LimitReached),
+}
+
+/// A body that comes in. Only while much of it comes at once it holds one of the places for bodies: slow ones keep
+/// none away from others.
+struct Intake<'a> {
+    incoming: Incoming,
+    length: Option<u64>,
+    app: &'a App,
+    holder: &'a Holder,
+    batch: Batch,
+    place: Option<Charge>,
+}
+
+impl<'a> Intake<'a> {
+    fn new(incoming: Incoming, length: Option<u64>, app: &'a App, holder: &'a Holder) -> Self {
+        Self { incoming, length, app, holder, batch: Batch::default(), place: None }
+    }
+
+    /// The registry has not taken the last batch yet. Without a place nothing more is read.
+    fn rest(&self) {
+        if self.place.is_none() {
+            self.incoming.pause();
+        }
+    }
+
+    /// Goes on after [`Intake::rest`].
+    fn go_on(&self) {
+        if self.place.is_none() {
+            self.incoming.resume();
+        }
+    }
+
+    /// Gathers `wanted` bytes, or fewer at the end and from slow clients.
+    async fn fill(&mut self, wanted: usize) -> Filled {
+        let mut patience = Instant::now() + PLACE_FOR;
+        while self.batch.bytes() < wanted {
+            if self.place.is_none() && self.batch.bytes() >= FREE && !self.is_all() {
+                if let Err(reached) = self.take_place().await {
+                    return Filled::Busy(reached);
+                }
+                patience = Instant::now() + PLACE_FOR;
+            }
+            let wait = match self.place {
+                Some(_) => patience.saturating_duration_since(Instant::now()).min(self.app.idle()),
+                None => self.app.idle(),
+            };
+            match tokio::time::timeout(wait, self.incoming.next()).await {
+                Ok(Some(Ok(chunk))) => self.batch.push(chunk),
+                Ok(None) => return Filled::Complete,
+                Err(_) if self.place.take().is_some() => {
+                    self.incoming.resume();
+                    return Filled::Slow;
+                }
+                Ok(Some(Err(_))) | Err(_) => return Filled::Cut,
+            }
+            if self.batch.is_crumbs() {
+                return Filled::Cut;
+            }
+        }
+        Filled::Full
+    }
+
+    async fn take_place(&mut self) -> Result<(), LimitReached> {
+        self.incoming.pause();
+        self.place = Some(self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await?);
+        self.incoming.set_window(BATCH);
+        Ok(())
+    }
+
+    /// Whether every announced byte has come: then only the end of the body is still to be read.
+    fn is_all(&self) -> bool {
+        self.length.is_some_and(|length| self.batch.total() >= length)
+    }
+}

@@ -1,0 +1,22 @@
+//! Request bodies on their way to the registry.
+
+mod batch;
+mod feed;
+mod incoming;
+mod whole;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_LENGTH;
+
+pub use batch::{CRUMB, MANY_CHUNKS};
+pub(crate) use feed::feed;
+pub use feed::{BATCH, FREE};
+pub use whole::{SMALL_BODY_FOR, manifest_time};
+pub(crate) use whole::{WholeError, manifest, small};
+
+use super::route::header;
+
+/// The announced length of a body.
+pub(crate) fn content_length(request: &HttpRequest) -> Option<u64> {
+    header(request, &CONTENT_LENGTH)?.parse().ok()
+}

@@ -1,0 +1,166 @@
+//! Bodies that are collected whole before anything is done with them: forms, JSON, manifests. Each has a deadline for
+//! all of it, so that a client that sends a byte now and then holds its connection no longer than any other.
+
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, BytesMut, Payload};
+
+use super::batch::is_crumbs;
+use super::content_length;
+use super::incoming::Incoming;
+use crate::app::{App, FREE_MANIFEST};
+use crate::http::error::{ApiError, Code};
+use crate::limits::{Charge, Holder, LimitReached, Resource};
+use crate::model::manifest::MAX_MANIFEST_SIZE;
+
+/// How long a form or a JSON document may take to come.
+pub const SMALL_BODY_FOR: Duration = Duration::from_secs(30);
+/// How long a manifest may take to come, beside a second for each [`PIECE`] of it.
+const MANIFEST_FOR: Duration = Duration::from_mins(1);
+/// How long the rest of a large manifest may take beside those seconds: others wait for the memory that it has taken.
+const REST_FOR: Duration = Duration::from_secs(5);
+/// A client sends so much in a second.
+const PIECE: u64 = 64 << 10;
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub(crate) enum WholeError {
+    /// It has more bytes than these.
+    TooLarge(usize),
+    /// It took too long.
+    TooSlow,
+    /// The connection broke.
+    Broken,
+    /// It came in thousands of tiny chunks.
+    Crumbs,
+    /// The caller has too many bodies under way.
+    Limit(LimitReached),
+}
+
+impl From<LimitReached> for WholeError {
+    fn from(reached: LimitReached) -> Self {
+        Self::Limit(reached)
+    }
+}
+
+impl From<WholeError> for ApiError {
+    fn from(error: WholeError) -> Self {
+        match error {
+            WholeError::TooLarge(limit) => {
+                let message = format!(
+                    "the body is larger than {limit} bytes, the most that is read here; move data into blobs"
+                );
+                Self::new(Code::ManifestInvalid, message).status(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            WholeError::TooSlow => {
+                Self::new(Code::SizeInvalid, "the body came too slowly and was given up; send it again")
+            }
+            WholeError::Broken => Self::new(
+                Code::SizeInvalid,
+                "the connection broke before the whole body had come; send it again",
+            ),
+            WholeError::Crumbs => {
+                Self::new(Code::SizeInvalid, "the body comes in too many small chunks; send larger ones")
+            }
+            WholeError::Limit(reached) => Self::from(reached),
+        }
+    }
+}
+
+/// How long a manifest of this size may take to come.
+pub fn manifest_time(bytes: u64) -> Duration {
+    MANIFEST_FOR + seconds(bytes)
+}
+
+const fn seconds(bytes: u64) -> Duration {
+    Duration::from_secs(bytes.div_ceil(PIECE))
+}
+
+/// A form or a JSON document of at most `limit` bytes. It counts as a body of `holder` while it comes.
+pub(crate) async fn small(
+    request: &HttpRequest,
+    payload: Payload,
+    app: &App,
+    holder: &Holder,
+    limit: usize,
+) -> Result<Bytes, WholeError> {
+    let _body = app.ledger.charge(holder, Resource::Bodies, 1)?;
+    let mut whole = Whole::new(request, payload, limit, SMALL_BODY_FOR, app.idle())?;
+    while whole.next().await? {}
+    Ok(whole.body.freeze())
+}
+
+/// A manifest, with the memory that it is charged for when it is large. That is taken at once for all of it when the
+/// first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and none of two that have a part waits
+/// for the other's.
+pub(crate) async fn manifest(
+    request: &HttpRequest,
+    payload: Payload,
+    app: &App,
+    holder: &Holder,
+) -> Result<(Bytes, Option<Charge>), WholeError> {
+    let _body = app.registry.admit(holder, Resource::Bodies, 1).await?;
+    let most = content_length(request).unwrap_or(MAX_MANIFEST_SIZE as u64);
+    let mut whole = Whole::new(request, payload, MAX_MANIFEST_SIZE, manifest_time(most), app.idle())?;
+    let mut room = None;
+    while whole.next().await? {
+        let has = whole.body.len() as u64;
+        if room.is_none() && has > FREE_MANIFEST {
+            whole.incoming.pause();
+            room = Some(app.registry.admit(holder, Resource::ManifestBytes, most).await?);
+            // Grown bit by bit it would need twice the memory that was charged.
+            whole.body.reserve(usize::try_from(most.saturating_sub(has)).unwrap_or(MAX_MANIFEST_SIZE));
+            whole.incoming.resume();
+            whole.deadline = Instant::now() + REST_FOR + seconds(most.saturating_sub(has));
+        }
+    }
+    Ok((whole.body.freeze(), room))
+}
+
+/// A body that is collected.
+struct Whole {
+    incoming: Incoming,
+    body: BytesMut,
+    chunks: usize,
+    limit: usize,
+    deadline: Instant,
+    /// How long the client may say nothing.
+    idle: Duration,
+}
+
+impl Whole {
+    fn new(
+        request: &HttpRequest,
+        payload: Payload,
+        limit: usize,
+        patience: Duration,
+        idle: Duration,
+    ) -> Result<Self, WholeError> {
+        let announced = content_length(request).unwrap_or(0);
+        if announced > limit as u64 {
+            return Err(WholeError::TooLarge(limit));
+        }
+        // What is above needs room first.
+        let body = BytesMut::with_capacity(usize::try_from(announced.min(FREE_MANIFEST)).unwrap_or(limit));
+        let incoming = Incoming::new(request, payload);
+        Ok(Self { incoming, body, chunks: 0, limit, deadline: Instant::now() + patience, idle })
+    }
+
+    /// Takes what comes next; false at the end.
+    async fn next(&mut self) -> Result<bool, WholeError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.min(self.idle), self.incoming.next()).await {
+            Ok(None) => return Ok(false),
+            Ok(Some(Ok(chunk))) if self.body.len() + chunk.len() <= self.limit => {
+                self.body.extend_from_slice(&chunk);
+                self.chunks += 1;
+            }
+            Ok(Some(Ok(_))) => return Err(WholeError::TooLarge(self.limit)),
+            Ok(Some(Err(_))) => return Err(WholeError::Broken),
+            Err(_) => return Err(WholeError::TooSlow),
+        }
+        if is_crumbs(self.chunks, self.body.len() as u64) { Err(WholeError::Crumbs) } else { Ok(true) }
+    }
+}

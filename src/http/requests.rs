@@ -1,0 +1,177 @@
+//! The requests of one connection, as far as its guard (`server::guard`) has to know them: whether one runs, how much of
+//! its body may be read ahead, and whether its handler wants the body at all.
+//!
+//! The web framework reads 128 KiB into its buffer and queues as much again before a handler asks for a byte. So the
+//! bytes are counted here, outside of it: the guard reads no more than the window above what the handler has taken.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+
+use crate::limits::{Charge, Holder, HolderId, Ledger, LimitReached, Resource};
+
+/// Bytes of a body that are read before its handler asks for them.
+pub const WINDOW: usize = 16 << 10;
+
+static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+
+/// Requests of the public listeners that are answered now.
+pub fn in_flight() -> usize {
+    IN_FLIGHT.load(Ordering::Relaxed)
+}
+
+/// The requests of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Rc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    running: Cell<u32>,
+    begun: Cell<u64>,
+    /// Bytes of the present request's body, where they are announced.
+    body: Cell<Option<u64>>,
+    /// Bytes of the present body that came while its request ran.
+    read: Cell<u64>,
+    /// Those of them that came since the handler last found nothing to take.
+    untaken: Cell<usize>,
+    /// How many these may be.
+    window: Cell<usize>,
+    /// The handler has asked for the body.
+    wanted: Cell<bool>,
+    /// The guard, while it waits for one of these to change.
+    guard: RefCell<Option<Waker>>,
+    guest: RefCell<Option<Guest>>,
+}
+
+/// The address whose connection this is, until a user signs in.
+#[derive(Debug)]
+struct Guest {
+    id: HolderId,
+    /// `None` once a user has signed in: from then on nothing counts for the address.
+    charge: Option<Charge>,
+}
+
+impl Requests {
+    /// Whether one is answered now.
+    pub fn running(&self) -> bool {
+        self.0.running.get() > 0
+    }
+
+    /// How many there were so far.
+    pub fn begun(&self) -> u64 {
+        self.0.begun.get()
+    }
+
+    /// How many bytes of the present request's body may be read now.
+    pub fn readable(&self) -> usize {
+        let left = self.0.body.get().map_or(u64::MAX, |length| length.saturating_sub(self.0.read.get()));
+        let room = self.0.window.get().saturating_sub(self.0.untaken.get());
+        usize::try_from(left).unwrap_or(usize::MAX).min(room)
+    }
+
+    /// Counts bytes of the body that were read.
+    pub fn note_read(&self, bytes: usize) {
+        self.0.read.set(self.0.read.get() + bytes as u64);
+        self.0.untaken.set(self.0.untaken.get() + bytes);
+    }
+
+    /// Whether what comes after the last request may still be its body, which is read on when it was refused early.
+    pub fn may_drain(&self) -> bool {
+        self.begun() > 0 && self.0.body.get() != Some(0)
+    }
+
+    /// Whether the handler of the present request has asked for its body.
+    pub fn body_is_wanted(&self) -> bool {
+        self.0.wanted.get()
+    }
+
+    /// Has the guard woken when more may be read, when the body is wanted, or when the request was answered.
+    pub fn wake_guard(&self, waker: &Waker) {
+        self.0.guard.replace(Some(waker.clone()));
+    }
+
+    /// A request begins; it runs until what is returned is dropped.
+    pub(crate) fn begin(&self, headers: &HeaderMap) -> Running {
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = if headers.contains_key(TRANSFER_ENCODING) { None } else { announced.or(Some(0)) };
+        let counts = &self.0;
+        counts.body.set(length);
+        counts.read.set(0);
+        counts.untaken.set(0);
+        counts.window.set(WINDOW);
+        counts.wanted.set(false);
+        counts.begun.set(counts.begun.get() + 1);
+        counts.running.set(counts.running.get() + 1);
+        IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from time to time.
+    pub fn count_for(&self, ledger: &Arc<Ledger>, address: Option<IpAddr>) -> Result<(), LimitReached> {
+        let holder = Holder::address(address);
+        let mut guest = self.0.guest.borrow_mut();
+        if guest.as_ref().is_none_or(|guest| guest.id != holder.id()) {
+            *guest = None;
+            let charge = Some(ledger.charge(&holder, Resource::Connections, 1)?);
+            *guest = Some(Guest { id: holder.id(), charge });
+        }
+        Ok(())
+    }
+
+    /// A user has signed in over this connection.
+    pub(crate) fn signed_in(&self) {
+        if let Some(guest) = &mut *self.0.guest.borrow_mut() {
+            guest.charge = None;
+        }
+    }
+
+    /// The handler is about to read the body.
+    pub(crate) fn want_body(&self) {
+        if !self.0.wanted.replace(true) {
+            self.wake();
+        }
+    }
+
+    /// The handler has taken every byte that the web framework had.
+    pub(crate) fn taken(&self) {
+        self.0.untaken.set(0);
+        self.wake();
+    }
+
+    /// Reads at most this far ahead of the handler from now on.
+    pub(crate) fn set_window(&self, bytes: usize) {
+        let before = self.0.window.replace(bytes);
+        if bytes > before {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.0.guard.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A request until the end of its answer.
+pub(crate) struct Running(Requests);
+
+impl Running {
+    pub(crate) const fn requests(&self) -> &Requests {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
+        let running = &self.0.0.running;
+        running.set(running.get().saturating_sub(1));
+        self.0.wake();
+    }
+}

@@ -1,0 +1,142 @@
+//! Bodies that stop in the middle, by the hundred: what has come of them stays with the server, and must not cost much.
+
+use std::time::Duration;
+
+use stowage::app::FREE_MANIFEST;
+use stowage::http::body::BATCH;
+use stowage::http::distribution::MAX_FORM;
+use stowage::limits::Resource;
+use stowage::model::manifest::MAX_MANIFEST_SIZE;
+use stowage::model::media_type::OCI_MANIFEST;
+
+use crate::attack::{Load, Site, Then, Who};
+use crate::support::content::{open_upload, sha256};
+
+const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+/// What clients send before they stop: more than any buffer on the way keeps.
+const SENT: usize = 4 * BATCH;
+const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(500));
+
+/// A request that announces `length` bytes and sends `sent` of them.
+fn cut_short(
+    site: &Site,
+    method: &str,
+    path: &str,
+    header: (&str, &str),
+    length: usize,
+    sent: usize,
+) -> Vec<u8> {
+    let length = length.to_string();
+    let mut request = site.head(method, path, &[header, ("Content-Length", &length)]);
+    request.resize(request.len() + sent, b'x');
+    request
+}
+
+/// In an open registry the attacker comes from so many addresses, each of which is a principal.
+fn addresses(who: Who) -> usize {
+    if who == Who::Open { 2 } else { 1 }
+}
+
+#[test]
+fn uploads_that_stop_in_the_middle_cost_little_memory() {
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let most = site.limit(Resource::Bodies) * addresses(who);
+        let uploads: Vec<String> = (0..most).map(|_| open_upload(&site.attacker, "team/stalled")).collect();
+        let load = Load {
+            name: "uploads that stop in the middle",
+            connections: uploads.len(),
+            addresses: addresses(who),
+            accepted: uploads.len(),
+            sends: &|number| cut_short(&site, "PATCH", &uploads[number], ("X", "y"), 100 * SENT, SENT),
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn blobs_in_one_request_that_stop_in_the_middle_cost_little_memory() {
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let most = site.limit(Resource::Bodies) * addresses(who);
+        let path = format!("/v2/team/stalled/blobs/uploads/?digest={}", sha256(b"never"));
+        let load = Load {
+            name: "blobs in one request that stop in the middle",
+            connections: most,
+            addresses: addresses(who),
+            accepted: most,
+            sends: &|_| cut_short(&site, "POST", &path, ("X", "y"), 100 * SENT, SENT),
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn manifests_that_stop_in_the_middle_keep_no_large_manifest_out() {
+    for who in Who::PUSHERS {
+        for (name, sent) in [
+            ("large manifests that stop after a byte", 1),
+            (
+                "large manifests that stop with their memory taken",
+                usize::try_from(2 * FREE_MANIFEST).unwrap(),
+            ),
+        ] {
+            let site = Site::start(who, "");
+            let large = site.limit(Resource::ManifestBytes) / MAX_MANIFEST_SIZE;
+            let load = Load {
+                name,
+                connections: 200,
+                // Those that find no memory wait for it.
+                accepted: 200.min(site.limit(Resource::Bodies)).max(large),
+                sends: &|_| {
+                    cut_short(&site, "PUT", "/v2/team/stalled/manifests/t", MANIFEST, MAX_MANIFEST_SIZE, sent)
+                },
+                then: CRAWL,
+                // What holds memory and does not move is given up.
+                refusals: &[400],
+                ..Load::default()
+            };
+            site.under(&load).assert_held();
+            site.server.assert_at_rest();
+        }
+    }
+}
+
+#[test]
+fn forms_that_never_end_leave_half_of_the_connections_to_others() {
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "[server]\nmax_connections = 200");
+        let load = Load {
+            name: "forms that never end, on every connection",
+            connections: site.config.server.max_connections,
+            accepted: site.limit(Resource::Connections),
+            sends: &|_| cut_short(&site, "POST", "/token", FORM, MAX_FORM, MAX_FORM / 2),
+            then: CRAWL,
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_form_that_never_ends_is_given_up() {
+    let site = Site::start(Who::Stranger, "");
+    let load = Load {
+        name: "forms that are given up",
+        connections: 20,
+        accepted: 20,
+        sends: &|_| cut_short(&site, "POST", "/token", FORM, MAX_FORM, 100),
+        then: CRAWL,
+        refusals: &[400],
+        ..Load::default()
+    };
+    let outcome = site.until_answered(&load);
+    outcome.assert_held();
+    assert_eq!(outcome.answered(400), load.connections);
+}
