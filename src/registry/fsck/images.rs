@@ -33,7 +33,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     }
     check.expect(&tables::MANIFEST)?;
     check.rows(&tables::MANIFEST, |_, _, (repository, key), row| {
-        let parts = row.blobs.iter().map(|blob| blob.key()).chain([key.to_vec()]);
+        let parts = row.blobs.iter().map(AnyDigest::key).chain([key.to_vec()]);
         for part in parts {
             if let Some(holders) = wanted.get_mut(&part)
                 && holders.len() < MAX_IMAGES
