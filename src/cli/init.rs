@@ -9,13 +9,15 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 #[command(after_help = "Examples:\n  stowage init --print > stowage.toml\n  stowage init --print | less")]
 pub(super) struct Options {
     /// Write the file, with every setting at its default and commented out, to stdout
-    #[arg(long, required = true)]
+    #[arg(long)]
     print: bool,
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
-    if options.print {
-        output::print(EXAMPLE.trim_end())?;
+    if !options.print {
+        return Err(Failure::new(Exit::Usage, "USAGE", "init writes the configuration to stdout only")
+            .fix("stowage init --print > stowage.toml"));
     }
+    output::print(EXAMPLE.trim_end())?;
     Ok(Exit::Done)
 }

@@ -67,9 +67,9 @@ enum Command {
     Manifest(manifest::Options),
     /// Check that everything stored is there and whole
     Fsck(fsck::Options),
-    /// Make the database again from a dump, when it is lost or damaged
+    /// Recover a lost or corrupt database from a dump
     Rebuild(rebuild::Options),
-    /// Write what completes commands in a shell
+    /// Generate shell completions
     Completions(completions::Options),
     /// Write the manual pages
     Man(man::Options),

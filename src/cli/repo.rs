@@ -24,7 +24,7 @@ pub(super) struct Options {
 #[derive(clap::Subcommand)]
 enum Verb {
     /// List all repositories
-    #[command(after_help = "Examples:\n  stowage repo list\n  stowage repo list --json")]
+    #[command(alias = "ls", after_help = "Examples:\n  stowage repo list\n  stowage repo list --json")]
     List,
     /// Show one repository
     #[command(after_help = "Examples:\n  stowage repo show team/app\n  stowage repo show team/app --json")]
@@ -34,6 +34,7 @@ enum Verb {
     },
     /// Delete a repository with all tags and manifests
     #[command(
+        alias = "rm",
         after_help = "Examples:\n  stowage repo delete team/app --dry-run\n  stowage repo delete team/app --yes"
     )]
     Delete {

@@ -37,7 +37,7 @@ use crate::telemetry::Stderr;
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage serve\n  stowage serve --listen 127.0.0.1:5001 --data-dir /srv/stowage\n  \
-                  stowage serve --ephemeral --anonymous"
+                  stowage serve --ephemeral --open"
 )]
 pub(super) struct Options {
     /// Listen on ADDR, an IP address and a port; may be given more than once
@@ -49,8 +49,8 @@ pub(super) struct Options {
     /// Keep the data in a new directory that is removed at the end, on any free port; for tests
     #[arg(long)]
     ephemeral: bool,
-    /// Let everybody pull, push and delete
-    #[arg(long)]
+    /// Allow everyone to pull, push and delete without signing in
+    #[arg(long = "open", alias = "anonymous")]
     anonymous: bool,
     /// Log more or less: error, warn, info, debug, trace or off, or for example `info,stowage::store=debug`
     #[arg(long, value_name = "LEVEL")]

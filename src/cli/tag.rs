@@ -31,6 +31,7 @@ pub(super) struct Options {
 enum Verb {
     /// List the tags of a repository, the newest first
     #[command(
+        alias = "ls",
         after_help = "Examples:\n  stowage tag list team/app\n  stowage tag list 'team/app:v1.*' --sort name\n  stowage tag list team/app -o wide"
     )]
     List {
@@ -42,6 +43,7 @@ enum Verb {
     },
     /// Delete tags; their manifests stay
     #[command(
+        alias = "rm",
         after_help = "Examples:\n  stowage tag delete team/app:1.0 team/app:1.1 --yes\n  stowage tag delete 'team/app:v1.*' --dry-run"
     )]
     Delete {

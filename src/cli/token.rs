@@ -45,7 +45,10 @@ enum Verb {
         expires: Expiry,
     },
     /// List the tokens of a user, or of all users
-    #[command(after_help = "Examples:\n  stowage token list\n  stowage token list hanna --json")]
+    #[command(
+        alias = "ls",
+        after_help = "Examples:\n  stowage token list\n  stowage token list hanna --json"
+    )]
     List {
         /// Owner of the tokens
         user: Option<String>,

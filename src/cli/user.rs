@@ -24,7 +24,7 @@ pub(super) struct Options {
 #[derive(clap::Subcommand)]
 enum Verb {
     /// List all users
-    #[command(after_help = "Examples:\n  stowage user list\n  stowage user list --json")]
+    #[command(alias = "ls", after_help = "Examples:\n  stowage user list\n  stowage user list --json")]
     List,
     /// Show one user
     #[command(after_help = "Examples:\n  stowage user show hanna\n  stowage user show hanna --json")]
@@ -34,6 +34,7 @@ enum Verb {
     },
     /// Create a user, who may pull and push
     #[command(
+        alias = "create",
         after_help = "Examples:\n  stowage user add hanna --admin\n  stowage user add ci --password-file /run/secrets/ci"
     )]
     Add {
@@ -68,7 +69,10 @@ enum Verb {
         name: String,
     },
     /// Remove a user with all tokens; what the user pushed stays
-    #[command(after_help = "Examples:\n  stowage user delete hanna\n  stowage user delete hanna --yes")]
+    #[command(
+        alias = "rm",
+        after_help = "Examples:\n  stowage user delete hanna\n  stowage user delete hanna --yes"
+    )]
     Delete {
         /// The user's name
         name: String,

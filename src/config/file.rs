@@ -112,7 +112,16 @@ fn type_problem(text: &str, places: &[Place], error: &toml_edit::de::Error) -> F
     let place = places.iter().find(|place| place.value.start <= span.start && span.end <= place.value.end);
     let message = error.message().replace("a sequence", "a list").replace("usize", "a whole number");
     let message = place.map_or(message.clone(), |place| format!("{}: {message}", place.key));
-    problem(text, Some(span), &message, String::new())
+    let written = text.get(span.clone()).unwrap_or_default();
+    let fix = match place {
+        Some(place) if message.ends_with("expected a list") => {
+            let name = place.key.rsplit('.').next().unwrap_or_default();
+            format!("write {name} = [{written}]")
+        }
+        _ if message.ends_with("expected a boolean") => "write true or false".to_owned(),
+        _ => String::new(),
+    };
+    problem(text, Some(span), &message, fix)
 }
 
 #[cfg(test)]

@@ -13,13 +13,12 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let failure = |code| Self::new(Exit::Configuration, code, error.to_string());
         match &error {
-            ConfigError::Read { path, source } => {
+            ConfigError::Read { source, .. } => {
                 let failure = failure("CONFIG_UNREADABLE").because(source.to_string());
                 match source.kind() {
                     io::ErrorKind::NotFound => failure.fix("name another file with --config, or none at all"),
-                    io::ErrorKind::PermissionDenied => {
-                        failure.fix(format!("sudo chmod a+r {}", path.display()))
-                    }
+                    io::ErrorKind::PermissionDenied => failure
+                        .fix("run this as the user of the server or as root: sudo -u stowage stowage ..."),
                     _ => failure,
                 }
             }

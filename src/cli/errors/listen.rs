@@ -26,8 +26,10 @@ impl Failure {
             }
             io::ErrorKind::PermissionDenied => {
                 failure("PORT_FORBIDDEN", format!("you may not listen on port {port}"))
-                    .because("ports below 1024 are for root")
-                    .fix(format!("stowage serve --listen {}", SocketAddr::new(ip, 5000)))
+                    .because("ports below 1024 need a capability")
+                    .fix("with systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit")
+                    .fix("or put a proxy in front of a higher port, for example nginx")
+                    .fix(format!("or use another port: stowage serve --listen {}", SocketAddr::new(ip, 5000)))
             }
             io::ErrorKind::AddrNotAvailable => {
                 failure("ADDRESS_ABSENT", format!("this computer does not have the address {ip}"))

@@ -113,8 +113,10 @@ fn other_reasons_not_to_listen_have_their_own_words() {
     assert_eq!(
         text(io::ErrorKind::PermissionDenied),
         "error: you may not listen on port 80\n  \
-           why:   ports below 1024 are for root\n  \
-           fix:   stowage serve --listen 10.9.9.9:5000"
+           why:   ports below 1024 need a capability\n  \
+           fix:   with systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit\n         \
+                  or put a proxy in front of a higher port, for example nginx\n         \
+                  or use another port: stowage serve --listen 10.9.9.9:5000"
     );
     assert!(
         text(io::ErrorKind::AddrNotAvailable)

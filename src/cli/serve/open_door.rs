@@ -14,10 +14,10 @@ pub(super) fn refuse_network(options: &Options, listen: &[SocketAddr]) -> Result
     }
     let failure = Failure::new(Exit::Usage, "OPEN_TO_NETWORK", "an open registry is refused on a network");
     Err(failure
-        .because(format!("--anonymous lets everyone who can reach {address} push and delete"))
-        .fix(format!("only for this computer: --anonymous --listen 127.0.0.1:{}", address.port()))
-        .fix("to be thrown away: --anonymous --ephemeral")
-        .fix("with a password: leave --anonymous out"))
+        .because(format!("--open lets everyone who can reach {address} push and delete"))
+        .fix(format!("only for this computer: --open --listen 127.0.0.1:{}", address.port()))
+        .fix("to be thrown away: --open --ephemeral")
+        .fix("with a password: leave --open out"))
 }
 
 /// Says once what whoever starts this should know.
@@ -25,7 +25,7 @@ pub(super) fn warn(options: &Options, server: &ServerConfig) {
     let network = beyond_loopback(&server.listen);
     if options.anonymous {
         let reach = if network.is_some() { "who reaches this computer" } else { "on this computer" };
-        tracing::warn!("open registry: everyone {reach} may pull, push and delete (--anonymous)");
+        tracing::warn!("open registry: everyone {reach} may pull, push and delete (--open)");
     } else if let Some(address) = network.filter(|_| !server.tls.is_on()) {
         tracing::warn!(
             %address,
@@ -72,10 +72,10 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "error: an open registry is refused on a network\n  \
-               why:   --anonymous lets everyone who can reach 0.0.0.0:5001 push and delete\n  \
-               fix:   only for this computer: --anonymous --listen 127.0.0.1:5001\n         \
-                      to be thrown away: --anonymous --ephemeral\n         \
-                      with a password: leave --anonymous out"
+               why:   --open lets everyone who can reach 0.0.0.0:5001 push and delete\n  \
+               fix:   only for this computer: --open --listen 127.0.0.1:5001\n         \
+                      to be thrown away: --open --ephemeral\n         \
+                      with a password: leave --open out"
         );
     }
 }

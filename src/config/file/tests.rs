@@ -49,6 +49,16 @@ fn a_misspelt_key_is_suggested() {
 }
 
 #[test]
+fn a_value_of_the_wrong_type_is_told_what_to_write() {
+    let fix = |text: &str| one(text).rsplit_once("fix:   ").map(|(_, fix)| fix.to_owned());
+    assert_eq!(
+        fix("[server]\nlisten = \"0.0.0.0:5000\"").as_deref(),
+        Some("write listen = [\"0.0.0.0:5000\"]")
+    );
+    assert_eq!(fix("[auth]\nanonymous_pull = \"yes\"").as_deref(), Some("write true or false"));
+}
+
+#[test]
 fn every_unknown_name_is_reported_in_the_order_of_the_lines() {
     let problems =
         problems("[storage]\npath = \"/x\"\ngc.promis = \"1h\"\n\n[logs]\n\n[log]\nlevl = \"info\"");
