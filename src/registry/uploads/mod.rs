@@ -34,6 +34,7 @@ use crate::model::digest::Algorithm;
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::store::meta::StoreError;
+use crate::store::meta::WriteTx;
 use session::{Origin, Session, State};
 
 /// Where an upload stands.
@@ -152,24 +153,28 @@ impl Registry {
     }
 
     /// Removes a session from memory and its row from the store. The order matters: while the row is there, a
-    /// restart would find the session again.
-    async fn forget(&self, session: &Session, row: bool) -> Result<(), RegistryError> {
-        let repository = session.repository;
-        self.sessions.remove(session.id);
-        let last = !self.sessions.any_in(repository);
-        if row || (last && self.is_bare(repository)?) {
-            let id = session.id;
+    /// restart would find the session again. Whether it was the repository's last one is asked in the transaction: of
+    /// two that end at once, each would find the other one.
+    async fn forget(self: &Arc<Self>, session: &Session, row: bool) -> Result<(), RegistryError> {
+        let (registry, repository, id) = (Arc::clone(self), session.repository, session.id);
+        self.sessions.remove(id);
+        if row || (!self.sessions.any_in(repository) && self.is_bare(repository)?) {
             self.meta
                 .write_from_reserve(move |tx| {
-                    let row = rows::delete(tx, id)?;
-                    if last {
-                        repositories::remove_if_empty(tx, row.map_or(repository, |row| row.repository))?;
-                    }
-                    Ok::<_, StoreError>(())
+                    let repository = rows::delete(tx, id)?.map_or(repository, |row| row.repository);
+                    registry.remove_if_unused(tx, repository)
                 })
                 .await?;
         }
         Ok(())
+    }
+
+    /// Removes a repository in which nothing is and no session in memory will put anything.
+    fn remove_if_unused(&self, tx: &WriteTx<'_>, repository: RepoId) -> Result<(), StoreError> {
+        if self.sessions.any_in(repository) {
+            return Ok(());
+        }
+        repositories::remove_if_empty(tx, repository)
     }
 
     fn is_bare(&self, repository: RepoId) -> Result<bool, StoreError> {

@@ -12,7 +12,6 @@ use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::registry::repositories;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows::{Owner, Upload};
@@ -94,16 +93,12 @@ impl Registry {
         .await
     }
 
-    async fn drop_row(&self, id: UploadId, repository: &RepoId) -> Result<(), RegistryError> {
-        let repository = *repository;
-        let last = !self.sessions.any_in(repository);
+    async fn drop_row(self: &Arc<Self>, id: UploadId, repository: &RepoId) -> Result<(), RegistryError> {
+        let (registry, repository) = (Arc::clone(self), *repository);
         self.meta
             .write_from_reserve(move |tx| {
                 rows::delete(tx, id)?;
-                if last {
-                    repositories::remove_if_empty(tx, repository)?;
-                }
-                Ok::<_, StoreError>(())
+                registry.remove_if_unused(tx, repository)
             })
             .await?;
         Ok(())

@@ -11,7 +11,6 @@ use crate::auth::{Grant, System};
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::registry::repositories;
 use crate::registry::repositories::BareSearch;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
@@ -126,9 +125,7 @@ impl Registry {
                     }
                     let Some(row) = rows::delete(tx, *id)? else { continue };
                     dropped.push(*id);
-                    if !registry.sessions.any_in(row.repository) {
-                        repositories::remove_if_empty(tx, row.repository)?;
-                    }
+                    registry.remove_if_unused(tx, row.repository)?;
                 }
                 Ok::<_, StoreError>(dropped)
             })
@@ -157,10 +154,7 @@ impl Registry {
             let registry = Arc::clone(self);
             self.meta
                 .write_from_reserve(move |tx| {
-                    let unused = bare.iter().filter(|repository| !registry.sessions.any_in(**repository));
-                    unused
-                        .into_iter()
-                        .try_for_each(|repository| repositories::remove_if_empty(tx, *repository))
+                    bare.iter().try_for_each(|repository| registry.remove_if_unused(tx, *repository))
                 })
                 .await
                 .map_err(RegistryError::Store)?;
