@@ -94,14 +94,15 @@ fn json_lines_are_whole_whatever_is_in_them() {
 fn text_is_coloured_for_a_terminal_alone() {
     let line = || info!(size_bytes = 7, "stored");
     assert!(logged(&config("info", LogFormat::Auto), Stderr::ColorTerminal, line).contains("\x1b["));
-    for (format, stderr) in [
-        (LogFormat::Auto, Stderr::Terminal),
-        (LogFormat::Auto, Stderr::Other),
-        (LogFormat::Text, Stderr::ColorTerminal),
-        (LogFormat::Text, Stderr::Journal),
+    // At info the target says nothing to a person at a terminal.
+    for (format, stderr, target) in [
+        (LogFormat::Auto, Stderr::Terminal, ""),
+        (LogFormat::Auto, Stderr::Other, "stowage::telemetry::tests: "),
+        (LogFormat::Text, Stderr::ColorTerminal, ""),
+        (LogFormat::Text, Stderr::Journal, "stowage::telemetry::tests: "),
     ] {
         let text = logged(&config("info", format), stderr, line);
-        assert!(text.ends_with("Z  INFO stowage::telemetry::tests: stored size_bytes=7\n"), "{text}");
+        assert!(text.ends_with(&format!("Z  INFO {target}stored size_bytes=7\n")), "{text}");
         assert!(!text.contains('\x1b'));
     }
 }

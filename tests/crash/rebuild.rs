@@ -85,7 +85,7 @@ impl Lost {
     fn assert_is_no_store(&self, into: &Path, case: &str) {
         let Some(refused) = refused_or_started(into) else { panic!("{case}: a server has started on it") };
         assert_eq!(refused.code, Some(7), "{case}: {refused:?}");
-        for words in ["was cut off", "rm -r", "stowage rebuild --into"] {
+        for words in ["was interrupted", "rm -r", "stowage rebuild --into"] {
             assert!(refused.stderr.contains(words), "{case}: {words}: {refused:?}");
         }
         let path = into.display().to_string();

@@ -55,10 +55,12 @@ pub fn index(manifests: &[&[u8]]) -> Vec<u8> {
 
 /// An artifact manifest that refers to `subject`.
 pub fn referrer(subject: &[u8], artifact_type: &str, annotations: &Value) -> Vec<u8> {
+    let parsed: Value = serde_json::from_slice(subject).unwrap_or_default();
+    let subject_type = parsed["mediaType"].as_str().unwrap_or(OCI_MANIFEST);
     let manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type,
         "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"), "layers": [],
-        "subject": descriptor(OCI_MANIFEST, subject), "annotations": annotations,
+        "subject": descriptor(subject_type, subject), "annotations": annotations,
     });
     serde_json::to_vec(&manifest).expect("JSON")
 }
