@@ -25,12 +25,12 @@ fn what_can_change_changes_and_the_rest_is_named() {
         changes(&log),
         [
             "changed a setting | log.access | true | false".to_owned(),
-            "changed a setting | log.level | \"info\" | \"debug\"".to_owned(),
-            "changed a setting | server.public_url | \"\" | \"https://registry.lan\"".to_owned(),
+            "changed a setting | log.level | info | debug".to_owned(),
+            "changed a setting | server.public_url |  | https://registry.lan".to_owned(),
             "changed a setting | server.trusted_proxies | [\"127.0.0.0/8\", \"::1\"] | [\"127.0.0.1\"]"
                 .to_owned(),
             format!("{stays} | server.workers | 1 | 2"),
-            format!("{stays} | storage.metadata_cache | \"24MiB\" | \"48MiB\""),
+            format!("{stays} | storage.metadata_cache | 24MiB | 48MiB"),
         ]
     );
     let requests = |log: &[serde_json::Value]| log.iter().filter(|line| line["message"] == "request").count();
@@ -51,7 +51,7 @@ fn settings_that_are_not_valid_change_nothing() {
         (
             "[server]\npublic_url = \"https://registry.lan\"\nprot = 5001\n",
             "CONFIG_INVALID",
-            "line 3, column 1",
+            "line 3: ",
         ),
         ("[log]\naccess = false\nlevel = \"loud\"\n", "CONFIG_INVALID", "`loud` is not a log level"),
         ("[server]\nmax_connections = 0\n[log]\naccess = false\n", "CONFIG_UNSAFE", "it is 0"),
