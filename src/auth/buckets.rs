@@ -101,7 +101,8 @@ impl Buckets {
             let rate = key.rate();
             let bucket = buckets.entry(key).or_insert(Bucket { left: rate.burst, filled: now });
             bucket.fill(rate, now);
-            bucket.left = (bucket.left - 1.0).max(0.0);
+            // Tries that were verified at the same time are owed: else one that is free again would let all of them pass.
+            bucket.left = (bucket.left - 1.0).max(-rate.burst);
         }
     }
 
@@ -165,6 +166,19 @@ mod tests {
         assert!(buckets.wait(address("192.0.2.1"), "admin", start).is_some());
         assert_eq!(buckets.wait(address("192.0.2.7"), "other", start), None, "the address has more left");
         assert_eq!(buckets.wait(address("192.0.2.7"), "admin", start + Duration::from_secs(7)), None);
+    }
+
+    #[test]
+    fn tries_that_were_verified_at_the_same_time_are_owed() {
+        let (buckets, start) = (Buckets::default(), Instant::now());
+        for _ in 0..100 {
+            buckets.wrong(address("192.0.2.7"), "admin", start);
+        }
+        let wait = buckets.wait(address("192.0.2.1"), "admin", start).unwrap().as_secs_f64();
+        assert!(
+            (wait - (NAME.burst + 1.0) / NAME.refill).abs() < 1.0,
+            "{wait} s, a burst of debt and no more"
+        );
     }
 
     #[test]
