@@ -87,6 +87,8 @@ impl Place {
         if standing == Standing::Here {
             if self.is_displaced() && self.is_not_saving() {
                 self.displaced.store(false, Ordering::Release);
+                // A file that goes a second time has changes that the first copy does not have.
+                self.saving().done = false;
                 tracing::warn!(file = %self.path.display(), "the database file is at its path again: changes are taken");
             }
             return !self.is_displaced();
