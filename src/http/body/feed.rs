@@ -23,6 +23,8 @@ pub const BATCH: usize = 256 << 10;
 pub const FREE: usize = 16 << 10;
 /// How long a place may be held for one batch.
 const PLACE_FOR: Duration = Duration::from_secs(2);
+/// How long a body keeps its place before others that wait for one have their turn.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Feeds the body of a request to `work`, and returns what `work` makes of it. The client may say nothing for as long as
 /// `app.idle`. Work that ends early leaves the rest of the body unread; the connection is then closed after the answer.
@@ -50,7 +52,11 @@ where
         None => None,
     };
     let first = match first {
-        Some((chunks, Filled::Complete)) => return work(Body::Whole(chunks)).await,
+        Some((chunks, Filled::Complete)) => {
+            // Nothing more comes, and the work may hash all of the upload again, for minutes: others have the place.
+            drop(intake);
+            return work(Body::Whole(chunks)).await;
+        }
         Some((_, Filled::Busy(reached))) => return Err(reached.into()),
         first => first,
     };
@@ -130,15 +136,21 @@ struct Intake<'a> {
     holder: &'a Holder,
     batch: Batch,
     place: Option<Charge>,
+    /// Since when it has the place.
+    since: Instant,
 }
 
 impl<'a> Intake<'a> {
     fn new(incoming: Incoming, length: Option<u64>, app: &'a App, holder: &'a Holder) -> Self {
-        Self { incoming, length, app, holder, batch: Batch::default(), place: None }
+        Self { incoming, length, app, holder, batch: Batch::default(), place: None, since: Instant::now() }
     }
 
-    /// The registry has not taken the last batch yet. Without a place nothing more is read.
-    fn rest(&self) {
+    /// The registry has not taken the last batch yet. A place that was held for a turn goes to the next body that waits:
+    /// the ledger serves those before this body asks again. Without a place nothing more is read.
+    fn rest(&mut self) {
+        if self.since.elapsed() >= TURN {
+            self.place = None;
+        }
         if self.place.is_none() {
             self.incoming.pause();
         }
@@ -184,6 +196,7 @@ impl<'a> Intake<'a> {
     async fn take_place(&mut self) -> Result<(), LimitReached> {
         self.incoming.pause();
         self.place = Some(self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await?);
+        self.since = Instant::now();
         self.incoming.set_window(BATCH);
         Ok(())
     }
