@@ -20,8 +20,9 @@ use crate::store::meta::tables;
 
 /// A refresh token that was not used for so long is gone.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
-/// How exactly the last use of a refresh token is kept.
-const NOTED_MS: u64 = 24 * 3600 * 1000;
+/// How exactly the last use of a refresh token is kept. One that is in use must not look like the one that was unused for
+/// the longest time.
+const NOTED_MS: u64 = 3600 * 1000;
 /// Refresh tokens that one snapshot looks at, and one transaction removes, at most.
 const SLICE: usize = 1_000;
 

@@ -39,7 +39,7 @@ impl Default for LimitsConfig {
             manifest_memory: ByteSize::mib(32),
             tags_per_repository: 100_000,
             handshakes: 128,
-            refresh_tokens: 256,
+            refresh_tokens: 2048,
         }
     }
 }
