@@ -103,14 +103,15 @@ fn is_from_elsewhere(headers: &HeaderMap, host: &str) -> bool {
 }
 
 /// Whether nobody but the owner of this computer or network can make a page of this name: addresses, `localhost`, names
-/// without a dot and those below `.localhost` and `.internal`, which nobody can register.
+/// without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762, 8375, `.internal`).
 fn is_local_name(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or(host, |(name, _)| name),
     };
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let reserved = [".localhost", ".internal"].iter().any(|suffix| name.ends_with(suffix));
+    let reserved =
+        [".localhost", ".internal", ".local", ".home.arpa"].iter().any(|suffix| name.ends_with(suffix));
     name.parse::<IpAddr>().is_ok() || (!name.is_empty() && !name.contains(['.', ':'])) || reserved
 }
 
@@ -133,6 +134,9 @@ mod tests {
             "registry:5000",
             "host.docker.internal:5000",
             "app.localhost",
+            "nas.local:5000",
+            "registry.default.svc.cluster.local:5000",
+            "registry.home.arpa",
             "LOCALHOST.",
         ] {
             assert!(is_local_name(host), "{host}");
