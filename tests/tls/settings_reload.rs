@@ -48,11 +48,7 @@ fn settings_that_are_not_valid_change_nothing() {
     let process = Place::new().start("");
     let client = Client::new(process.address);
     for (settings, code, why) in [
-        (
-            "[server]\npublic_url = \"https://registry.lan\"\nprot = 5001\n",
-            "CONFIG_INVALID",
-            "line 3: ",
-        ),
+        ("[server]\npublic_url = \"https://registry.lan\"\nprot = 5001\n", "CONFIG_INVALID", "line 3: "),
         ("[log]\naccess = false\nlevel = \"loud\"\n", "CONFIG_INVALID", "`loud` is not a log level"),
         ("[server]\nmax_connections = 0\n[log]\naccess = false\n", "CONFIG_UNSAFE", "it is 0"),
         (
