@@ -23,7 +23,7 @@ use crate::registry::RegistryError;
 use crate::store::meta::StoreError;
 
 /// The system's own words: docker repeats every 5xx five times in 50 s, but for those that hold them.
-const NO_SPACE: &str = "(no space left on device)";
+const NO_SPACE: &str = "(no space left on device): free some space or ask its admin to";
 const DISK_FULL: &str =
     "the registry's disk is full (no space left on device): free some space or ask its admin to";
 

@@ -26,7 +26,7 @@ fill_disk() {
 refused_push() {
     local since=$SECONDS
     refused docker push "$1"
-    said "disk is full"
+    said "disk is full|less than storage.min_free"
     said "free some space"
     same "number of waits of docker" 0 "$(grep -c 'Retrying in' "$tmp/said" || true)"
     printf '  docker said so within %s s\n' "$((SECONDS - since))"
