@@ -113,12 +113,12 @@ impl Requests {
 
     /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from time to time.
     pub fn count_for(&self, ledger: &Arc<Ledger>, address: Option<IpAddr>) -> Result<(), LimitReached> {
-        let holder = Holder::address(address);
+        let id = HolderId::of_address(address);
         let mut guest = self.0.guest.borrow_mut();
-        if guest.as_ref().is_none_or(|guest| guest.id != holder.id()) {
+        if guest.as_ref().is_none_or(|guest| guest.id != id) {
             *guest = None;
-            let charge = Some(ledger.charge(&holder, Resource::Connections, 1)?);
-            *guest = Some(Guest { id: holder.id(), charge });
+            let charge = Some(ledger.charge(&Holder::address(address), Resource::Connections, 1)?);
+            *guest = Some(Guest { id, charge });
         }
         Ok(())
     }

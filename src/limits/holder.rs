@@ -29,8 +29,7 @@ pub struct Holder {
 impl Holder {
     /// A caller without a sign-in. Without an address it is the admin socket's.
     pub fn address(address: Option<IpAddr>) -> Self {
-        let id = address.map_or(HolderId::Local, |address| HolderId::Address(network_of(address)));
-        Self { id, name: "anonymous".into(), address }
+        Self { id: HolderId::of_address(address), name: "anonymous".into(), address }
     }
 
     /// A user, calling from `address`.
@@ -70,6 +69,13 @@ impl Eq for Holder {}
 impl Hash for Holder {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.id.hash(state);
+    }
+}
+
+impl HolderId {
+    /// A caller without a sign-in. Without an address it is the admin socket's.
+    pub fn of_address(address: Option<IpAddr>) -> Self {
+        address.map_or(Self::Local, |address| Self::Address(network_of(address)))
     }
 }
 
