@@ -5,10 +5,12 @@
 //! and a name that signed in rightly from it a while ago is not held back by what others do there.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use crate::limits::network_of;
 
 /// Wrong tries in a row that are heard of one name, and how many a second after that: ten a minute.
 const NAME: Rate = Rate { burst: 20.0, refill: 10.0 / 60.0 };
@@ -70,7 +72,7 @@ impl Buckets {
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
         let State { buckets, known } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = address.is_some_and(|address| {
-            let last = known.get(&(network(address), shortened(name)));
+            let last = known.get(&(network_of(address), shortened(name)));
             last.is_some_and(|last| now.saturating_duration_since(*last) < KNOWN_FOR)
         });
         let waits = keys(address, name)
@@ -117,15 +119,7 @@ impl Buckets {
                 known.remove(&oldest);
             }
         }
-        known.insert((network(address), shortened(name)), now);
-    }
-}
-
-/// An IPv6 network of 64 bits is one client.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
+        known.insert((network_of(address), shortened(name)), now);
     }
 }
 
@@ -137,7 +131,7 @@ fn shortened(name: &str) -> String {
 /// The buckets that a try counts in.
 fn keys(address: Option<IpAddr>, name: &str) -> impl Iterator<Item = Key> {
     let name = (!name.is_empty()).then(|| Key::Name(shortened(name)));
-    address.map(|address| Key::Address(network(address))).into_iter().chain(name)
+    address.map(|address| Key::Address(network_of(address))).into_iter().chain(name)
 }
 
 #[cfg(test)]

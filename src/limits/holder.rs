@@ -89,8 +89,9 @@ impl fmt::Display for HolderId {
     }
 }
 
-/// An IPv4 address (also one that is written as IPv6) as it is, an IPv6 address without its last 64 bits.
-fn network_of(address: IpAddr) -> IpAddr {
+/// The network that counts as one client: an IPv4 address (also one that is written as IPv6) as it is, an IPv6 address without
+/// its last 64 bits.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

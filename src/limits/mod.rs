@@ -14,7 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use holder::{Holder, HolderId};
+pub use holder::{Holder, HolderId, network_of};
 pub use ledger::{Charge, Ledger, LimitReached, Standing};
 pub use resource::Resource;
 pub use settings::{Limit, Limits};
