@@ -76,9 +76,9 @@ step "a registry: nothing without a login, nothing with a wrong password"
 start_server
 make_people
 refused ctr images push "${http[@]}" "$app:1"
-said 'unauthorized|authorization failed|401|denied'
+said 'unauthorized|authorization failed|denied'
 refused ctr images push "${http[@]}" --user "hanna:not-$hanna_password" "$app:1"
-said 'unauthorized|authorization failed|401|denied'
+said 'unauthorized|authorization failed|401 Unauthorized|denied'
 
 step "push by password"
 push hanna "$hanna_password" "$app:1"
@@ -114,10 +114,10 @@ same_blobs
 step "a token to pull alone does that, and a revoked token nothing"
 pull hanna "$reader" "$app:1"
 refused ctr images push "${http[@]}" --user "hanna:$reader" "$registry/team/refused:1" "$app:1"
-said 'unauthorized|authorization failed|401|denied|insufficient'
+said 'unexpected status: 403 Forbidden'
 revoke_token
 refused ctr images pull "${http[@]}" --user "hanna:$token" "$app:1"
-said 'unauthorized|authorization failed|401|denied'
+said 'unexpected status: 401 Unauthorized'
 
 step "over TLS, with the authority in a directory of hosts"
 stop_server

@@ -112,7 +112,7 @@ ok crane push "$tmp/layout" "$registry/other/tls-pushed:1"
 ok crane validate --remote "$registry/other/tls-pushed:1"
 ok crane delete "$registry/other/copy:1"
 refused crane digest "$registry/other/copy:1"
-said 'MANIFEST_UNKNOWN|404|not found'
+said 'MANIFEST_UNKNOWN|404 Not Found|not found'
 ok crane delete "$registry/other/tls@$index"
 refused crane digest "$registry/other/tls:1"
 same "digest in the first repository" "$index" "$(crane digest "$app:1")"

@@ -33,9 +33,9 @@ done
 
 step "nothing without a login, nothing with a wrong password"
 refused helm push "${http[@]}" "$tmp/made/app-1.0.0.tgz" "$charts"
-said 'unauthorized|401'
+said 'unauthorized'
 no_login hanna "not-$hanna_password"
-said 'unauthorized|401|invalid_grant'
+said 'unauthorized|invalid_grant'
 
 step "push and pull, by password"
 login hanna "$hanna_password"
@@ -52,7 +52,7 @@ same_chart "$tmp/got/app-1.0.0.tgz"
 step "push by token, and a version with a plus"
 ok helm registry logout "$registry"
 refused helm pull "${http[@]}" "$charts/app" --version 1.2.0 --destination "$tmp/got"
-said 'unauthorized|401'
+said 'unauthorized'
 login hanna "$token"
 for version in 2.0.0 1.2.0+build.5; do
     ok helm push "${http[@]}" "$tmp/made/app-$version.tgz" "$charts"
@@ -80,7 +80,7 @@ step "a token to pull alone does that, and a revoked token nothing"
 login hanna "$reader"
 ok helm show chart "${http[@]}" "$charts/app" --version 2.0.0
 refused helm push "${http[@]}" "$tmp/made/app-1.0.0.tgz" "oci://$registry/team/refused"
-said 'unauthorized|denied|401|403'
+said 'unauthorized|denied|403 Forbidden'
 revoke_token
 no_login hanna "$token"
 
