@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 pub use crate::auth::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
 pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
-pub use condition::{CertificateEnd, Condition, LastCheck, Listening};
+pub use condition::{CertificateState, Condition, LastCheck, Listening};
 pub use jobs::{CheckRuns, JobState, JobView};
 pub use open::{BlobLayer, FirstAdmin, Hooks, Start};
 pub use open_error::OpenError;

@@ -8,15 +8,21 @@ use super::{App, JobState};
 use crate::auth::{Grant, Inspect};
 use crate::limits::Resource;
 
-/// Until when the certificate in use is valid, in Unix milliseconds.
-pub type CertificateEnd = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+/// The certificate in use.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateState {
+    /// Until when it is valid, in Unix milliseconds.
+    pub end_ms: Option<u64>,
+    /// What the operator should know of its dates and its chain.
+    pub warnings: Vec<String>,
+}
 
 /// Where a server listens.
 pub struct Listening {
     /// Its addresses, as URLs.
     pub urls: Vec<String>,
     /// Present when it speaks TLS.
-    pub certificate: Option<CertificateEnd>,
+    pub certificate: Option<Box<dyn Fn() -> CertificateState + Send + Sync>>,
 }
 
 /// How the server is.
@@ -24,8 +30,8 @@ pub struct Listening {
 pub struct Condition {
     /// Where it listens; empty for a command that has opened the store itself.
     pub urls: Vec<String>,
-    /// Until when its certificate is valid, in Unix milliseconds; none without TLS.
-    pub certificate_end_ms: Option<u64>,
+    /// Its certificate; the default without TLS.
+    pub certificate: CertificateState,
     /// Since how many seconds it runs.
     pub uptime_s: u64,
     /// The data directory.
@@ -74,7 +80,7 @@ impl App {
         let certificate = listening.and_then(|listening| listening.certificate.as_ref());
         Condition {
             urls: listening.map(|listening| listening.urls.clone()).unwrap_or_default(),
-            certificate_end_ms: certificate.and_then(|end| end()),
+            certificate: certificate.map(|state| state()).unwrap_or_default(),
             uptime_s: self.run.started.elapsed().as_secs(),
             data_dir: self.run.data_dir.clone(),
             uploads: self.ledger.total(Resource::UploadSessions),

@@ -30,14 +30,18 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let loaded = settings::load(global, environment, Flags::default())?;
-    Tls::load(&loaded.config.server.tls, environment)?;
+    let tls = Tls::load(&loaded.config.server.tls, environment)?;
+    let warnings = tls.map(|tls| tls.warnings()).unwrap_or_default();
     let shown = if options.show { shown(&loaded)? } else { Vec::new() };
-    let mut data = json!({"file": loaded.file});
+    let mut data = json!({"file": loaded.file, "warnings": warnings});
     if options.show {
         let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
         data["settings"] = shown.iter().map(setting).collect();
     }
-    output::result(options.form.format(), NAME, true, &data, || text(options, &loaded, &shown))?;
+    output::result(options.form.format(), NAME, true, &data, || {
+        let warnings = warnings.iter().map(|warning| format!("\nwarning: {warning}"));
+        text(options, &loaded, &shown) + &warnings.collect::<String>()
+    })?;
     Ok(Exit::Done)
 }
 

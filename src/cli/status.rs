@@ -14,7 +14,8 @@ pub(super) const NAME: &str = "status";
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 the server runs, 4 it does not run or cannot be reached, 10 with --exit-code it runs and needs \
-                  attention: it refuses pushes or changes, its certificate has expired, or its last check found damage\n\n\
+                  attention: it refuses pushes or changes, its certificate has expired, expires soon or lacks a part of its chain, or its last check \
+                  found damage\n\n\
                   Examples:\n  stowage status\n  stowage status --json\n  stowage status --exit-code"
 )]
 pub(super) struct Options {
@@ -151,10 +152,8 @@ fn attention(status: &Value) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(text(status, "changes_refused").map(|why| format!("changes are refused: {why}")));
     found.extend(text(status, "pushes_refused").map(|why| format!("pushes are refused: {why}")));
-    let end = text(server, "certificate_expires_at").and_then(|end| end.parse::<jiff::Timestamp>().ok());
-    if end.is_some_and(|end| end <= jiff::Timestamp::now()) {
-        found.push("the certificate has expired".to_owned());
-    }
+    let warnings = server["certificate_warnings"].as_array().into_iter().flatten();
+    found.extend(warnings.filter_map(Value::as_str).map(str::to_owned));
     if number(&server["last_check"], "problems") > 0 {
         found.push("the last check found damage: stowage fsck".to_owned());
     }
@@ -167,14 +166,13 @@ mod tests {
 
     #[test]
     fn what_needs_attention_is_named() {
-        let well =
-            json!({"server": {"certificate_expires_at": "2999-01-01T00:00:00Z"}, "pushes_refused": null});
+        let well = json!({"server": {"certificate_warnings": []}, "pushes_refused": null});
         assert_eq!(attention(&well), Vec::<String>::new());
         let ill = json!({
             "changes_refused": "the database file is gone",
             "pushes_refused": "the disk is full",
             "server": {
-                "certificate_expires_at": "2020-01-01T00:00:00Z",
+                "certificate_warnings": ["the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it"],
                 "last_check": {"problems": 1},
             },
         });
@@ -183,7 +181,7 @@ mod tests {
             [
                 "changes are refused: the database file is gone",
                 "pushes are refused: the disk is full",
-                "the certificate has expired",
+                "the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it",
                 "the last check found damage: stowage fsck",
             ]
         );

@@ -1,20 +1,22 @@
 //! The server: its listeners, its signals, and its orderly end.
 
+mod certificate_warnings;
 mod files;
 mod guard;
 mod handshakes;
+mod key_pair;
 mod listener;
 mod signals;
 mod socket;
 mod tls;
-mod validity;
+mod x509;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::rt::task::spawn_blocking;
 use actix_web::rt::time::sleep;
@@ -22,10 +24,11 @@ use actix_web::rt::{System, SystemRunner};
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
+use self::certificate_warnings::Reminder;
 use self::handshakes::Handshakes;
 use self::listener::Service;
 use crate::app::App;
-use crate::app::{CertificateEnd, Listening};
+use crate::app::{CertificateState, Listening};
 use crate::config::Config;
 use crate::config::Scheme;
 use crate::http::Reach;
@@ -36,6 +39,7 @@ pub use handshakes::HANDSHAKE_TIMEOUT;
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError, connect_socket};
 pub use tls::{Certificate, NewCertificate, Tls, TlsError};
+pub use x509::CertificateFacts;
 
 /// How often the files of the certificate are looked at.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);
@@ -96,7 +100,9 @@ impl Server {
         let urls = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
         let certificate = tls.as_ref().map(|tls| {
             let certificate = Arc::clone(&tls.certificate);
-            Box::new(move || certificate.end_ms()) as CertificateEnd
+            let state =
+                move || CertificateState { end_ms: certificate.end_ms(), warnings: certificate.warnings() };
+            Box::new(state) as Box<_>
         });
         app.set_listening(Listening { urls, certificate });
         let reach = Arc::new(Reach::new(&config.server));
@@ -231,13 +237,25 @@ impl Server {
     }
 }
 
+/// Looks at the files of the certificate, and warns of one that has expired, will soon, or lacks a part of its chain.
 async fn watch(certificate: Arc<Certificate>) {
+    let mut reminder = Reminder::default();
     loop {
-        sleep(LOOK_AT_FILES_EVERY).await;
-        let certificate = Arc::clone(&certificate);
-        if let Err(error) = spawn_blocking(move || certificate.refresh()).await {
-            tracing::error!(%error, "the files of the certificate cannot be looked at");
+        let looked_at = Arc::clone(&certificate);
+        let warnings = spawn_blocking(move || {
+            looked_at.refresh();
+            looked_at.warnings()
+        });
+        match warnings.await {
+            Ok(warnings) if reminder.is_due(&warnings, Instant::now()) => {
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the files of the certificate cannot be looked at"),
         }
+        sleep(LOOK_AT_FILES_EVERY).await;
     }
 }
 

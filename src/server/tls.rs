@@ -1,30 +1,24 @@
 //! TLS: the certificate from its files, checked before it is used, and exchanged while connections come in.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{InconsistentKeys, ServerConfig};
 
-use super::validity;
+use super::certificate_warnings;
+use super::key_pair::{Files, Stamp};
+use super::x509::CertificateFacts;
 use crate::config::Environment;
 use crate::config::SecretFileError;
 use crate::config::TlsConfig;
 use crate::config::TlsVersion;
-use crate::config::open_regular;
-
-/// The permissions of group and others.
-const NOT_THE_OWNER: u32 = 0o077;
-const OTHERS: u32 = 0o007;
-const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,15 +34,15 @@ pub enum TlsError {
         /// Why.
         source: io::Error,
     },
-    /// Others than the owner may read the key.
+    /// Users who need not read the key may do so.
     #[error("the private key {} is open to other users (mode {mode:04o})", path.display())]
     OpenKey {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
-        /// What to take away with chmod.
-        excess: &'static str,
+        /// The mode that chmod should set.
+        chmod: &'static str,
     },
     /// A file does not hold what it should.
     #[error("{} {what}", path.display())]
@@ -79,7 +73,7 @@ impl TlsError {
                 format!("put the PEM file at {}, or name another one", path.display())
             }
             Self::Read { path, .. } => format!("make {} readable for the user that runs the server", path.display()),
-            Self::OpenKey { path, excess, .. } => format!("chmod {excess} {}", path.display()),
+            Self::OpenKey { path, chmod, .. } => format!("chmod {chmod} {}", path.display()),
             Self::Content { fix, .. } => (*fix).to_owned(),
             Self::Mismatch { .. } => {
                 "name the key that the certificate was made with; in the certificate file the server's own comes first".to_owned()
@@ -117,6 +111,11 @@ impl Tls {
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Some(Self { certificate, config: Arc::new(server) }))
     }
+
+    /// What the operator should know of the certificate: see [`Certificate::warnings`].
+    pub fn warnings(&self) -> Vec<String> {
+        self.certificate.warnings()
+    }
 }
 
 /// The certificate in use. Another one takes its place between two handshakes.
@@ -127,7 +126,7 @@ pub struct Certificate {
     source: Mutex<Source>,
 }
 
-/// A certificate that was read and found good, and is not used yet.
+/// A certificate that was read and can be used, and is not used yet.
 pub struct NewCertificate {
     key: CertifiedKey,
     source: Source,
@@ -141,16 +140,16 @@ struct Source {
     stamp: Stamp,
 }
 
-#[derive(Clone, Debug)]
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    /// systemd's own directory shows the group what only the service can reach.
-    is_credential: bool,
+/// What came of a look at the files.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refreshed {
+    /// They are as they were.
+    Unchanged,
+    /// The new certificate is in use.
+    Changed,
+    /// They changed and are not usable.
+    Unusable,
 }
-
-/// What changes when a file does: inode, size, and both times.
-type Stamp = [Option<(u64, u64, i64, i64, i64, i64)>; 2];
 
 impl Certificate {
     fn load(
@@ -169,7 +168,14 @@ impl Certificate {
 
     /// Until when it is valid, in Unix milliseconds.
     pub fn end_ms(&self) -> Option<u64> {
-        validity::end_ms(self.current.load().cert.first()?)
+        let facts = CertificateFacts::of(self.current.load().cert.first()?)?;
+        u64::try_from(facts.until_ms).ok()
+    }
+
+    /// What the operator should know of its dates and its chain; empty when all is well.
+    pub fn warnings(&self) -> Vec<String> {
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        certificate_warnings::of(&source.files.cert, &self.current.load().cert, Timestamp::now())
     }
 
     /// Uses another certificate from the next handshake on; says whether it is another one.
@@ -180,12 +186,12 @@ impl Certificate {
         old.cert != self.current.load().cert
     }
 
-    /// Reads the files again when they changed. A pair that is no good is told once, and the old one stays.
-    pub(super) fn refresh(&self) {
+    /// Reads the files again when they changed. A pair that is not usable is reported once, and the old one stays.
+    pub(super) fn refresh(&self) -> Refreshed {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = source.files.stamp();
         if stamp == source.stamp {
-            return;
+            return Refreshed::Unchanged;
         }
         source.stamp = stamp;
         match read(source.files.clone(), &self.provider) {
@@ -193,11 +199,13 @@ impl Certificate {
                 *source = new.source;
                 self.current.store(Arc::new(new.key));
                 tracing::info!(file = %source.files.cert.display(), "the certificate changed: the new one is in use");
+                Refreshed::Changed
             }
             Err(error) => {
                 let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 let fix = error.fix();
-                tracing::error!(%error, why, fix, "the certificate's files changed, and are no good: the old certificate stays in use");
+                tracing::error!(%error, why, fix, "the new certificate files are not usable: the old certificate stays in use");
+                Refreshed::Unusable
             }
         }
     }
@@ -209,83 +217,61 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-impl Files {
-    fn of(config: &TlsConfig, environment: &Environment) -> Result<Self, TlsError> {
-        let key = config.key_file.path(environment)?;
-        Ok(Self {
-            cert: config.cert_file.path(environment)?,
-            key,
-            is_credential: config.key_file.is_credential(),
-        })
-    }
-
-    fn stamp(&self) -> Stamp {
-        [&self.cert, &self.key].map(|path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
-        })
-    }
-}
-
 fn read(files: Files, provider: &CryptoProvider) -> Result<NewCertificate, TlsError> {
     // Before the content, so that a change in between is seen next time.
     let stamp = files.stamp();
-    let chain = chain(&files.cert)?;
-    let key = private_key(&files.key, files.is_credential)?;
-    let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
-        }
-        rustls::Error::InvalidCertificate(error) => TlsError::Content {
-            path: files.cert.clone(),
-            what: format!("holds no usable certificate: {error:?}"),
-            fix: "put the certificate there as PEM, the server's own first",
-        },
-        error => TlsError::Content {
-            path: files.key.clone(),
-            what: format!("holds no usable key: {error}"),
-            fix: "use an ECDSA P-256 or P-384, Ed25519, or RSA key of 2048 bits or more",
-        },
-    })?;
+    let key = files.read(provider)?;
     Ok(NewCertificate { key, source: Source { files, stamp } })
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    const FIX: &str = "put the certificate there as PEM, followed by the intermediate ones";
-    let content = |what: String| TlsError::Content { path: path.to_owned(), what, fix: FIX };
-    let (bytes, _) = bytes(path)?;
-    let chain: Result<Vec<_>, _> = rustls_pemfile::certs(&mut bytes.as_slice()).collect();
-    let chain = chain.map_err(|error| content(format!("is not valid PEM: {error}")))?;
-    if chain.is_empty() { Err(content("holds no certificate".to_owned())) } else { Ok(chain) }
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
-fn private_key(path: &Path, is_credential: bool) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let (bytes, mode) = bytes(path)?;
-    let (too_open, excess) = if is_credential { (OTHERS, "o-rwx") } else { (NOT_THE_OWNER, "600") };
-    if mode & too_open != 0 {
-        return Err(TlsError::OpenKey { path: path.to_owned(), mode, excess });
-    }
-    let content = |what: &str, fix| TlsError::Content { path: path.to_owned(), what: what.to_owned(), fix };
-    let is_encrypted = bytes.windows(10).any(|part| part == b"ENCRYPTED ")
-        || bytes.windows(10).any(|part| part == b",ENCRYPTED");
-    match rustls_pemfile::private_key(&mut bytes.as_slice()) {
-        Ok(Some(key)) => Ok(key),
-        _ if is_encrypted => Err(content(
-            "is encrypted with a passphrase",
-            "write it without one: openssl pkey -in KEY -out NEW",
-        )),
-        Ok(None) => Err(content("holds no private key", "put the private key there as PEM")),
-        // What the parser says may quote the key.
-        Err(_) => Err(content("is not valid PEM", "put the private key there as PEM")),
-    }
-}
+    use super::*;
+    use crate::config::SecretFile;
 
-fn bytes(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
-    let wrong = |source| TlsError::Read { path: path.to_owned(), source };
-    let file = open_regular(path, OpenOptions::new().read(true)).map_err(wrong)?;
-    // Of the open file, so that no other one can take its place.
-    let mode = file.metadata().map_err(wrong)?.mode() & 0o7777;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(wrong)?;
-    Ok((bytes, mode))
+    fn issue() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["registry.lan".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn put(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    #[test]
+    fn files_that_are_not_usable_are_reported_at_the_first_look_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+        let write = |(new_cert, new_key): (String, String)| {
+            put(&key, &new_key);
+            put(&cert, &new_cert);
+        };
+        write(issue());
+        let config = TlsConfig {
+            cert_file: SecretFile::new(cert.display().to_string()),
+            key_file: SecretFile::new(key.display().to_string()),
+            ..TlsConfig::default()
+        };
+        let tls = Tls::load(&config, &Environment::default()).unwrap().unwrap();
+        let in_use = || tls.certificate.current.load().cert.clone();
+        let old = in_use();
+        assert_eq!(tls.certificate.refresh(), Refreshed::Unchanged);
+        for unusable in [issue().0, "no certificate".to_owned()] {
+            put(&cert, &unusable);
+            assert_eq!(tls.certificate.refresh(), Refreshed::Unusable);
+            assert_eq!(tls.certificate.refresh(), Refreshed::Unchanged, "reported once");
+            assert_eq!(in_use(), old);
+        }
+        write(issue());
+        assert_eq!(tls.certificate.refresh(), Refreshed::Changed);
+        assert_ne!(in_use(), old);
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::CertificateDer;
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -17,7 +17,12 @@ pub struct Files {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::named("Test CA")
+    }
+
+    pub fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
@@ -27,10 +32,19 @@ impl Authority {
         self.0.as_ref().der().clone()
     }
 
+    pub fn pem(&self) -> String {
+        self.0.as_ref().pem()
+    }
+
     /// A new certificate for this computer, and its key, as PEM.
     pub fn issue(&self) -> (String, String) {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("parameters");
+        self.issue_with(|_| {})
+    }
+
+    /// The same, with changes to what is usual.
+    pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let mut params = usual();
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
@@ -43,6 +57,12 @@ impl Authority {
         files.write(&cert, &key);
         files
     }
+}
+
+/// A certificate of this computer.
+fn usual() -> CertificateParams {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    CertificateParams::new(names).expect("parameters")
 }
 
 impl Files {

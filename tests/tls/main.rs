@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod certificate_reload;
+mod certificate_warnings;
 mod certificates;
 mod client;
 mod listener;

@@ -43,7 +43,8 @@ pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse
 fn condition(condition: &Condition) -> Value {
     json!({
         "urls": condition.urls,
-        "certificate_expires_at": condition.certificate_end_ms.map(time),
+        "certificate_expires_at": condition.certificate.end_ms.map(time),
+        "certificate_warnings": condition.certificate.warnings,
         "uptime_s": condition.uptime_s,
         "data_dir": condition.data_dir.display().to_string(),
         "uploads": condition.uploads,
