@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::model::units::counted;
 use crate::store::meta::StoreError;
 
 /// Why somebody was not recognised.
@@ -82,7 +83,7 @@ fn date(unix_ms: u64) -> String {
 }
 
 fn seconds(count: u64) -> String {
-    if count == 1 { "1 second".to_owned() } else { format!("{count} seconds") }
+    counted(count, "second", "seconds")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::complete::Typed;
+use super::visible::one_line;
 
 /// The exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,11 +147,13 @@ fn in_words(picture: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        write!(f, "error: {}", one_line(&self.what))?;
         let mut last = "";
-        for (label, text) in &self.lines {
+        for (label, whole) in &self.lines {
+            let text = one_line(whole);
             match label.as_str() {
-                "" => write!(f, "\n{text}")?,
+                // The picture of a place in a file of this computer has lines of its own.
+                "" => write!(f, "\n{whole}")?,
                 // The second way to put something right stands below the first.
                 FIX if last == FIX => write!(f, "\n         {text}")?,
                 label => write!(f, "\n  {:<7}{text}", format!("{label}:"))?,

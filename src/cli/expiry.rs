@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::errors::{Exit, Failure};
+use super::words::local;
 use crate::model::units::HumanDuration;
 
 /// Until when something is valid.
@@ -17,7 +18,9 @@ pub(super) enum Expiry {
     Never,
     /// For so long.
     After(HumanDuration),
-    /// Until a day begins, or until a time.
+    /// Until a day begins in the time zone of this computer.
+    On(Date),
+    /// Until a time.
     At(Timestamp),
 }
 
@@ -36,27 +39,36 @@ impl FromStr for Expiry {
         if let Ok(duration) = text.parse() {
             return Ok(Self::After(duration));
         }
-        let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
-        let time = text.parse().ok().or_else(|| Some(day()?.timestamp()));
-        time.map(Self::At).ok_or_else(|| ExpiryError(text.to_owned()))
+        let time = text.parse().map(Self::At).or_else(|_| text.parse().map(Self::On));
+        time.map_err(|_| ExpiryError(text.to_owned()))
     }
 }
 
 impl Expiry {
     /// How many seconds that is from now on; `None`: for ever.
     pub(super) fn lifetime_s(self, now: SystemTime) -> Result<Option<u64>, Failure> {
+        self.lifetime_in(now, &TimeZone::system())
+    }
+
+    fn lifetime_in(self, now: SystemTime, zone: &TimeZone) -> Result<Option<u64>, Failure> {
+        let invalid = |what: String| {
+            Failure::new(Exit::Usage, "LIFETIME_INVALID", what)
+                .fix("name a day to come, such as 2027-01-31, or a duration, such as 90d")
+        };
         let at = match self {
             Self::Never => return Ok(None),
             Self::After(duration) => return Ok(Some(duration.as_secs())),
             Self::At(at) => at,
-        };
-        let past = |_| {
-            Failure::new(Exit::Usage, "LIFETIME_INVALID", format!("{at} is in the past"))
-                .fix("name a day to come, such as 2027-01-31, or a duration, such as 90d")
+            Self::On(day) => {
+                day.to_zoned(zone.clone()).map_err(|error| invalid(error.to_string()))?.timestamp()
+            }
         };
         // Rounded up: no earlier than the day that was named.
         let up = |left: Duration| left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        SystemTime::from(at).duration_since(now).map(|left| Some(up(left))).map_err(past)
+        SystemTime::from(at)
+            .duration_since(now)
+            .map(|left| Some(up(left)))
+            .map_err(|_| invalid(format!("{} is in the past", local(at, zone))))
     }
 }
 
@@ -71,15 +83,18 @@ mod tests {
         let lifetime = |text: &str| {
             // The last hour of 27 November 2026.
             let now = UNIX_EPOCH + Duration::from_hours(24 * 20_785) - Duration::from_hours(1);
-            text.parse::<Expiry>().unwrap().lifetime_s(now)
+            text.parse::<Expiry>().unwrap().lifetime_in(now, &TimeZone::UTC)
         };
         assert_eq!(lifetime("never").unwrap(), None);
         assert_eq!(lifetime("90d").unwrap(), Some(90 * 86_400));
         assert_eq!(lifetime("2026-11-28").unwrap(), Some(3600));
         assert_eq!(lifetime("2026-11-28T00:00:30Z").unwrap(), Some(3630));
-        assert!(
-            lifetime("2026-11-27").unwrap_err().to_string().contains("2026-11-27T00:00:00Z is in the past")
-        );
+        assert!(lifetime("2026-11-27").unwrap_err().to_string().contains("2026-11-27 00:00 is in the past"));
+        // A day begins when it does for the person who named it.
+        let east = TimeZone::fixed(jiff::tz::offset(2));
+        let day: Expiry = "2026-11-28".parse().unwrap();
+        let midnight = UNIX_EPOCH + Duration::from_hours(24 * 20_785);
+        assert_eq!(day.lifetime_in(midnight - Duration::from_hours(3), &east).unwrap(), Some(3600));
         for text in ["soon", "2026-13-01", "", "90"] {
             assert!(text.parse::<Expiry>().is_err(), "{text}");
         }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::age::ago;
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
@@ -10,6 +9,7 @@ use super::place::Place;
 use super::program::Global;
 use super::prompt::Deletion;
 use super::repo;
+use super::words::{ago, when};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -132,7 +132,7 @@ fn table(manifests: &Value, is_wide: bool) -> String {
             output::digest(text("digest"), is_wide),
             output::size(manifest["size_bytes"].as_u64().unwrap_or_default()),
             text("platform").to_owned(),
-            ago(text("pushed_at")),
+            if is_wide { when(text("pushed_at")) } else { ago(text("pushed_at")) },
             if tags.is_empty() && manifest["in_index"] == true {
                 "(in an index)".to_owned()
             } else {

@@ -1,6 +1,5 @@
 //! The command line: one file per command, one form for every error, one place that writes to the terminal.
 
-mod age;
 mod check_config;
 mod child;
 mod client;
@@ -31,6 +30,7 @@ mod tag;
 mod token;
 mod user;
 mod version;
+mod visible;
 mod words;
 
 pub use program::main;

@@ -1,13 +1,12 @@
 //! The only place of the command line that writes: results to stdout, everything else to stderr.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
+use super::visible::{one_line, visible};
 use crate::model::units::human_size;
 
 /// The version of the documents that `--json` prints; fields are added, never renamed.
@@ -111,7 +110,7 @@ fn in_format(format: Format, mut document: Value) -> Value {
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", visible(text)).and_then(|()| stdout.flush()) {
-        // Whoever read it has read enough.
+        // The reader has closed its end: it has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {
             Err(Failure::new(Exit::Failed, "OUTPUT", "cannot write to stdout").because(error.to_string()))
@@ -125,33 +124,11 @@ pub(super) fn note(text: &str) {
     write_note(&format!("{}\n", visible(text)));
 }
 
-/// Writes to stderr as it is. When that fails there is nobody to tell.
+/// Writes to stderr as it is: what comes from elsewhere has to be made visible before. A failure has no place to be told.
 pub(super) fn write_note(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
-}
-
-/// A text whose control characters are shown instead of being obeyed: what a server says is written by its users, and
-/// must not move the cursor of whoever reads it, or turn the order of letters around.
-fn visible(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        turns || (c.is_control() && !matches!(c, '\n' | '\t'))
-    };
-    if !text.chars().any(acts) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if acts(c) {
-            // The same escape is valid in a JSON string.
-            let _ = write!(shown, "\\u{:04x}", u32::from(c));
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
 }
 
 fn failure_document(command: &str, failure: &Failure) -> Value {
@@ -190,10 +167,19 @@ pub(super) fn list<const N: usize>(
     if rows.is_empty() { none.to_owned() } else { table(&headings, &rows) }
 }
 
+/// One thing, a line for each of its fields.
+pub(super) fn card(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let line = |(label, value): &(&str, String)| format!("{label:<width$}  {}", one_line(value));
+    fields.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Rows under their headings, in columns.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let lines = || std::iter::once(&headings).chain(rows);
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
+    let lines = || std::iter::once(&headings).chain(&rows);
     let width =
         |column: usize| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..headings.len()).map(|column| width(column).unwrap_or(0)).collect();
@@ -233,18 +219,6 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
-    }
-
-    #[test]
-    fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(
-            visible("a\u{1b}[2J\u{9b}b\rc\u{7f}\u{202e}"),
-            "a\\u001b[2J\\u009bb\\u000dc\\u007f\\u202e"
-        );
-        assert!(matches!(visible("two\nlines\tÄpp"), Cow::Borrowed(_)));
-        let document = json!({ "name": "a\u{1b}b\u{9b}c" });
-        let printed = visible(&document.to_string()).into_owned();
-        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), document);
     }
 
     #[test]

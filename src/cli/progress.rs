@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::output::{self, Format};
+use super::visible::one_line;
 
 const ON_TERMINAL: Duration = Duration::from_millis(100);
 const EVENTS: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ impl Display {
         if self.format == Format::Ndjson {
             let event =
                 json!({"event": "progress", "stage": stage, "done": done, "total": total, "bytes": bytes});
-            // That nobody reads it is found out with the result.
+            // A closed stdout is reported with the result.
             let _ = output::print(&event.to_string());
             return;
         }
@@ -51,7 +52,8 @@ impl Display {
             0 => format!("{stage}: {done}"),
             total => format!("{stage}: {done} of {total}"),
         };
-        let line = if bytes == 0 { line } else { format!("{line}, {} read", output::size(bytes)) };
+        let line = one_line(&if bytes == 0 { line } else { format!("{line}, {} read", output::size(bytes)) })
+            .into_owned();
         if self.is_terminal {
             // Back to the start of the line, and clear it.
             output::write_note(&format!("\r\x1b[K{line}"));

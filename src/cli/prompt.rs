@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use self::unseen::Unseen;
 use super::errors::{Exit, Failure};
 use super::output;
+use super::visible::one_line;
 use crate::auth::{PASSWORD_LENGTH, password_length_problem};
 use crate::config::Environment;
 use crate::config::SecretFile;
@@ -17,7 +18,7 @@ use crate::telemetry::Secret;
 /// Bytes of a password on stdin at most; the server says which length is right.
 const MAX_PASSWORD: u64 = 64 << 10;
 
-/// Where a new password comes from. Never from an argument: everybody on the computer can read those.
+/// Where a new password comes from. Never from an argument: every user of the computer can read those.
 #[derive(clap::Args)]
 pub(super) struct PasswordSource {
     /// Read the password from stdin
@@ -95,7 +96,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
         )
         .fix("add --yes"));
     }
-    output::write_note(&format!("{question} [y/N] "));
+    output::write_note(&format!("{} [y/N] ", one_line(question)));
     let answer = line()?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
@@ -127,9 +128,9 @@ fn from_stdin() -> Result<Secret<String>, Failure> {
 }
 
 fn ask_unseen(question: &str) -> Result<Secret<String>, Failure> {
-    // Who sees the question may type at once, so nothing is shown from before it on.
+    // A person may type as soon as the question is there, so echo is off before.
     let unseen = Unseen::begin().map_err(unreadable)?;
-    output::write_note(question);
+    output::write_note(&one_line(question));
     let answer = line();
     drop(unseen);
     // The newline that was typed was not seen either.

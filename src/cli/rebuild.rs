@@ -15,6 +15,7 @@ use super::output;
 use super::program::Global;
 use super::progress::Display;
 use super::settings;
+use super::words::{counted, when_ms};
 use crate::app;
 use crate::app::{Rebuild, Rebuilt};
 use crate::config::Environment;
@@ -113,42 +114,46 @@ fn data(rebuilt: &Rebuilt, report: &Report) -> Value {
 }
 
 fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
-    let made = time(rebuilt.dump_ms);
+    let made = when_ms(rebuilt.dump_ms);
     let mut lines: Vec<String> =
         rebuilt.refused.iter().map(|dump| format!("not used: {}", dump.reason)).collect();
     lines.push(format!("made {} from {}", rebuilt.database.display(), rebuilt.dump.display()));
     lines.push(format!(
-        "the dump is from {made}: pushes, deletions, users, tokens and rights are those of that moment; \
-         what was revoked later is valid again"
+        "the dump is of {made}: pushes, deletions, users and tokens after it are lost, and changes to permissions \
+         after it are undone: what was revoked later is valid again"
     ));
     if rebuilt.damaged > 0 {
         lines.push(format!(
-            "{} rows were damaged when the dump was made; the last one without damage is kept: --from DUMP",
-            rebuilt.damaged
+            "{} damaged when the dump was written; the last dump without damage is kept: --from DUMP",
+            counted(rebuilt.damaged, "row was", "rows were")
         ));
     }
     lines.push(match rebuilt.linked {
         0 => format!("the blobs are in {}", rebuilt.blob_dir.display()),
-        linked => format!("{linked} blobs have a second name in {}", rebuilt.blob_dir.display()),
+        linked => {
+            let blobs = counted(linked, "blob is", "blobs are");
+            format!("{blobs} hard-linked into {}", rebuilt.blob_dir.display())
+        }
     });
     let differences = &rebuilt.differences;
     if differences.later > 0 {
         let size = output::size(differences.later_bytes);
         lines.push(format!(
-            "{} files of blobs ({size}) came after the dump or belong to no push that ended; \
-             push again what they were part of:",
-            differences.later
+            "{} newer than the dump or part of an unfinished push ({size}). Push the images that used {} again:",
+            counted(differences.later, "blob is", "blobs are"),
+            if differences.later == 1 { "it" } else { "them" },
         ));
         let rows = differences
             .later_blobs
             .iter()
             .take(SHOWN)
-            .map(|blob| vec![blob.digest.clone(), output::size(blob.size), time(blob.modified_ms)]);
+            .map(|blob| vec![blob.digest.clone(), output::size(blob.size), when_ms(blob.modified_ms)]);
         lines.push(output::table(&["DIGEST", "SIZE", "WRITTEN"], &rows.collect::<Vec<_>>()));
         lines.extend(more(differences.later));
     }
     if differences.missing > 0 {
-        lines.push(format!("{} blobs are missing, until they are pushed again:", differences.missing));
+        let blobs = counted(differences.missing, "blob is", "blobs are");
+        lines.push(format!("{blobs} missing; push the images that use them again:"));
         let rows = differences.missing_blobs.iter().take(SHOWN).map(|blob| {
             vec![
                 blob.digest.clone(),
@@ -175,7 +180,7 @@ fn more(count: u64) -> Option<String> {
     (rest > 0).then(|| format!("... and {rest} more: --json lists them"))
 }
 
-/// A time as people and programs read it (RFC 3339).
+/// A time as programs read it (RFC 3339).
 fn time(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())

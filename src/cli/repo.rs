@@ -8,6 +8,7 @@ use super::output;
 use super::place::Place;
 use super::program::Global;
 use super::prompt::Deletion;
+use super::words::{counted, when};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -71,9 +72,12 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let place = whole(name)?;
             let name = place.repository;
             let mut repository = api.get(&path(name)).map_err(|failure| explain(failure, &api, &place))?;
-            let [_, tags, manifests, _, unique] = row(&repository);
-            let what =
-                format!("{name}: {tags} tags, {manifests} manifests, {unique} that no other repository has");
+            let count =
+                |key: &str, one, many| counted(repository[key].as_u64().unwrap_or_default(), one, many);
+            let (tags, manifests) =
+                (count("tags", "tag", "tags"), count("manifests", "manifest", "manifests"));
+            let [.., unique] = row(&repository);
+            let what = format!("{name}: {tags}, {manifests}, {unique} that no other repository has");
             if let Some(exit) = deletion.ask(&what)? {
                 repository["dry_run"] = Value::from(true);
                 options.reach.say(
@@ -84,7 +88,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
                 return Ok(exit);
             }
             api.delete(&path(name))?;
-            (repository, format!("deleted the repository {name}: {tags} tags, {manifests} manifests"))
+            (repository, format!("deleted the repository {name}: {tags}, {manifests}"))
         }
     };
     options.reach.say(options.name(), &data, &text)?;
@@ -174,9 +178,13 @@ fn row(repository: &Value) -> [String; 5] {
 
 fn card(repository: &Value) -> String {
     let [name, tags, manifests, size, unique] = row(repository);
-    let created = repository["created_at"].as_str().unwrap_or_default();
-    format!(
-        "name       {name}\ncreated    {created}\ntags       {tags}\nmanifests  {manifests}\n\
-         size       {size}, of it {unique} that no other repository has"
-    )
+    let created = when(repository["created_at"].as_str().unwrap_or_default());
+    let size = format!("{size}, of it {unique} that no other repository has");
+    output::card(&[
+        ("name", name),
+        ("created", created),
+        ("tags", tags),
+        ("manifests", manifests),
+        ("size", size),
+    ])
 }

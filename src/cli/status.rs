@@ -6,7 +6,8 @@ use super::client::Reach;
 use super::errors::{Exit, Failure};
 use super::output::{self, size};
 use super::program::Global;
-use super::words::{count, seconds, when};
+use super::visible::one_line;
+use super::words::{counted, seconds, when};
 use crate::config::Environment;
 
 pub(super) const NAME: &str = "status";
@@ -42,7 +43,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     rows.extend(about_server(&status, running));
     rows.extend(about_content(&status));
     rows.extend(attention.iter().map(|what| ("warning", what.clone())));
-    let lines: Vec<String> = rows.iter().map(|(label, text)| format!("{label:<8} {text}")).collect();
+    let lines: Vec<String> =
+        rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
     output::result(options.reach.format(), NAME, running, &status, || lines.join("\n"))?;
     Ok(if !running {
         Exit::Unreachable
@@ -91,7 +93,7 @@ fn about_server(status: &Value, running: bool) -> Vec<(&'static str, String)> {
         let refused = text(status, "pushes_refused").map(|why| format!("refused: {why}"));
         rows.push(("pushes", refused.unwrap_or_else(|| "accepted".to_owned())));
         let uploads = number(server, "uploads");
-        rows.push(("uploads", count(uploads, "upload session open", "upload sessions open")));
+        rows.push(("uploads", counted(uploads, "upload session open", "upload sessions open")));
     }
     rows.push(("dump", text(server, "last_dump_at").map_or_else(|| "none yet".to_owned(), when)));
     if running {
@@ -103,7 +105,7 @@ fn about_server(status: &Value, running: bool) -> Vec<(&'static str, String)> {
                 |ended| {
                     let found = match number(check, "problems") {
                         0 => "no problem".to_owned(),
-                        problems => count(problems, "problem", "problems"),
+                        problems => counted(problems, "problem", "problems"),
                     };
                     format!("{}, {found}", when(ended))
                 },
@@ -120,7 +122,7 @@ fn about_server(status: &Value, running: bool) -> Vec<(&'static str, String)> {
                 text(limit, "setting").unwrap_or_default(),
                 number(limit, "limit"),
                 number(limit, "held"),
-                count(number(limit, "waiting"), "request", "requests"),
+                counted(number(limit, "waiting"), "request", "requests"),
             ),
         ));
     }
@@ -135,7 +137,7 @@ fn about_content(status: &Value) -> Vec<(&'static str, String)> {
         ("manifests", "manifest", "manifests"),
         ("blobs", "blob", "blobs"),
     ];
-    let counts = counts.map(|(key, one, many)| count(number(status, key), one, many));
+    let counts = counts.map(|(key, one, many)| counted(number(status, key), one, many));
     vec![
         ("content", format!("{}: {}", counts.join(", "), amount("size_bytes"))),
         (

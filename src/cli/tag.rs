@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::age::{ago, natural};
 use super::client::{Api, Reach, segment};
 use super::errors::{Exit, Failure};
 use super::output;
@@ -14,6 +13,8 @@ use super::place::{Place, matches};
 use super::program::Global;
 use super::prompt::Deletion;
 use super::repo;
+use super::visible::one_line;
+use super::words::{ago, natural, when};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -95,7 +96,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             tags.iter().try_for_each(|tag| path(tag).map(drop))?;
             let api = options.reach.open(global, environment)?;
             let tags = named(&api, tags)?;
-            let names = tags.join(", ");
+            let names = one_line(&tags.join(", ")).into_owned();
             if let Some(exit) = deletion.ask(&names)? {
                 let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
                 options.reach.say(options.name(), &data, &format!("would delete {names}"))?;
@@ -183,7 +184,7 @@ fn table(tags: &Value, is_wide: bool) -> String {
             output::digest(text("digest"), is_wide),
             output::size(tag["size_bytes"].as_u64().unwrap_or_default()),
             text("platform").to_owned(),
-            if is_wide { text("pushed_at").to_owned() } else { ago(text("pushed_at")) },
+            if is_wide { when(text("pushed_at")) } else { ago(text("pushed_at")) },
             text("pushed_by").to_owned(),
         ]
     };

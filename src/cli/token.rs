@@ -9,6 +9,8 @@ use super::errors::{Exit, Failure};
 use super::expiry::Expiry;
 use super::output::{self, Format};
 use super::program::Global;
+use super::visible::one_line;
+use super::words::{ago, distance, when};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -87,13 +89,13 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let secret = text(&token, "secret");
             if options.reach.format() == Format::Human {
                 for warning in token["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                    output::note(&format!("warning: {warning}"));
+                    output::note(&format!("warning: {}", one_line(warning)));
                 }
                 output::note(&format!("{}\nthe secret is shown once:", card(&token)));
             }
-            (token, secret)
+            (token, one_line(&secret).into_owned())
         }
-        Verb::List { user } => list(&api, user.as_deref())?,
+        Verb::List { user } => list(&api, user.as_deref(), options.reach.is_wide())?,
         Verb::Show { token } => {
             let token = api.get(&path(number(&api, token)?))?;
             let text = card(&token);
@@ -103,7 +105,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let id = number(&api, token)?;
             let token = api.delete(&path(id))?;
             let (name, user) = (text(&token, "name"), text(&token, "user"));
-            (token, format!("revoked the token {id} ({name}) of {user}"))
+            (token, format!("revoked the token {id} ({}) of {}", one_line(&name), one_line(&user)))
         }
     };
     options.reach.say(options.name(), &data, &text)?;
@@ -156,12 +158,12 @@ fn number(api: &Api, named: &str) -> Result<u64, Failure> {
     }
 }
 
-fn list(api: &Api, user: Option<&str>) -> Result<(Value, String), Failure> {
+fn list(api: &Api, user: Option<&str>, is_wide: bool) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
     let tokens = api.list("/api/v1/tokens", &query)?;
     let headings = ["ID", "USER", "NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED"];
     let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
-    let text = output::list(&tokens, headings, fields, none);
+    let text = output::list(&tokens, headings, |token| fields(token, is_wide), none);
     Ok((json!({"tokens": tokens}), text))
 }
 
@@ -169,23 +171,26 @@ fn text(token: &Value, key: &str) -> String {
     token[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn fields(token: &Value) -> [String; 7] {
+/// `in_full`: times with their day, not only how far away they are.
+fn fields(token: &Value, in_full: bool) -> [String; 7] {
+    let past = if in_full { when } else { ago };
+    let due = if in_full { when } else { distance };
     let or = |key: &str, other: &str| token[key].as_str().unwrap_or(other).to_owned();
     let scopes: Vec<&str> =
         token["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let used = match (token["last_used_at"].as_str(), token["last_used_from"].as_str()) {
-        (Some(at), Some(from)) => format!("{at} from {from}"),
-        (Some(at), None) => at.to_owned(),
+        (Some(at), Some(from)) => format!("{} from {from}", past(at)),
+        (Some(at), None) => past(at),
         (None, _) => "never".to_owned(),
     };
     let id = token["id"].to_string();
     let state = or("state", "").replace('_', " ");
-    [id, or("user", ""), or("name", ""), state, scopes.join(","), or("expires_at", "never"), used]
+    let expires = token["expires_at"].as_str().map_or_else(|| "never".to_owned(), due);
+    [id, or("user", ""), or("name", ""), state, scopes.join(","), expires, used]
 }
 
 fn card(token: &Value) -> String {
     let labels = ["id", "user", "name", "state", "scopes", "expires", "last used"];
-    let lines: Vec<String> =
-        labels.iter().zip(fields(token)).map(|(label, value)| format!("{label:<9}  {value}")).collect();
-    lines.join("\n")
+    let fields: Vec<(&str, String)> = labels.into_iter().zip(fields(token, true)).collect();
+    output::card(&fields)
 }

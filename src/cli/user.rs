@@ -7,6 +7,7 @@ use super::errors::{Exit, Failure};
 use super::output;
 use super::program::Global;
 use super::prompt::{self, PasswordSource};
+use super::words::{ago, when};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -100,7 +101,7 @@ impl Options {
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let open = || options.reach.open(global, environment);
     let (data, text) = match &options.verb {
-        Verb::List => list(&open()?)?,
+        Verb::List => list(&open()?, options.reach.is_wide())?,
         Verb::Show { name } => {
             let user = open()?.get(&path(name))?;
             let text = card(&user);
@@ -141,21 +142,27 @@ fn path(name: &str) -> String {
     format!("/api/v1/users/{}", segment(name))
 }
 
-fn list(api: &Api) -> Result<(Value, String), Failure> {
+fn list(api: &Api, is_wide: bool) -> Result<(Value, String), Failure> {
     let users = api.list("/api/v1/users", "")?;
     let headings = ["NAME", "ROLE", "STATE", "CREATED"];
-    let text = output::list(&users, headings, row, "no user yet; make one: stowage user add NAME --admin");
+    let time: fn(&str) -> String = if is_wide { when } else { ago };
+    let text = output::list(
+        &users,
+        headings,
+        |user| row(user, time),
+        "no user yet; make one: stowage user add NAME --admin",
+    );
     Ok((json!({"users": users}), text))
 }
 
-fn row(user: &Value) -> [String; 4] {
+fn row(user: &Value, time: fn(&str) -> String) -> [String; 4] {
     let text = |key: &str| user[key].as_str().unwrap_or_default().to_owned();
     let role = if user["admin"] == true { "admin" } else { "user" };
     let state = if user["disabled"] == true { "disabled" } else { "active" };
-    [text("name"), role.to_owned(), state.to_owned(), text("created_at")]
+    [text("name"), role.to_owned(), state.to_owned(), time(&text("created_at"))]
 }
 
 fn card(user: &Value) -> String {
-    let [name, role, state, created] = row(user);
-    format!("name     {name}\nrole     {role}\nstate    {state}\ncreated  {created}")
+    let [name, role, state, created] = row(user, when);
+    output::card(&[("name", name), ("role", role), ("state", state), ("created", created)])
 }

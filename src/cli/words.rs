@@ -1,12 +1,11 @@
-//! Numbers and times as people read them.
+//! Numbers and times as people read them; programs get them as the API has them.
+
+use std::cmp::Ordering;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// `1 blob`, `2 blobs`.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
+pub(super) use crate::model::units::counted;
 
 /// A time of the API in the time zone of this computer, and how far away it is: `2026-11-28 20:12 (2 hours ago)`.
 pub(super) fn when(time: &str) -> String {
@@ -14,11 +13,41 @@ pub(super) fn when(time: &str) -> String {
 }
 
 fn when_at(time: &str, now: Timestamp, zone: &TimeZone) -> String {
+    let Ok(parsed) = time.parse::<Timestamp>() else { return time.to_owned() };
+    format!("{} ({})", local(parsed, zone), distance_at(time, now))
+}
+
+/// A time in milliseconds since 1970, as [`when`] shows it.
+pub(super) fn when_ms(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "an unknown time".to_owned(), |time| when(&time.to_string()))
+}
+
+/// A time in a time zone, to the minute.
+pub(super) fn local(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// `2 hours ago` or `in 2 hours`; the text itself when it is not a time.
+pub(super) fn distance(time: &str) -> String {
+    distance_at(time, Timestamp::now())
+}
+
+fn distance_at(time: &str, now: Timestamp) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
-    let local = time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M");
     let distance = now.duration_since(time);
     let far = lasting(distance.abs());
-    if distance.is_negative() { format!("{local} (in {far})") } else { format!("{local} ({far} ago)") }
+    if distance.is_negative() { format!("in {far}") } else { format!("{far} ago") }
+}
+
+/// `2 hours ago`, of a time that has passed: one that a clock a little ahead has set is not in the future.
+pub(super) fn ago(time: &str) -> String {
+    ago_at(time, Timestamp::now())
+}
+
+fn ago_at(time: &str, now: Timestamp) -> String {
+    let Ok(parsed) = time.parse::<Timestamp>() else { return time.to_owned() };
+    distance_at(time, now.max(parsed))
 }
 
 /// A number of seconds in its largest unit: `3 days`.
@@ -27,25 +56,51 @@ pub(super) fn seconds(seconds: u64) -> String {
 }
 
 fn lasting(duration: SignedDuration) -> String {
+    // How long a unit is, and from how many seconds on it is used: a token of a year is valid for 365 days.
+    const UNITS: [(&str, &str, u64, u64); 4] = [
+        ("year", "years", 31_557_600, 2 * 31_557_600),
+        ("day", "days", 86_400, 86_400),
+        ("hour", "hours", 3600, 3600),
+        ("minute", "minutes", 60, 60),
+    ];
     let seconds = duration.as_secs().unsigned_abs();
-    let units = [("day", "days", 86_400), ("hour", "hours", 3600), ("minute", "minutes", 60)];
-    let unit = units.iter().find(|(_, _, length)| seconds >= *length);
-    match unit {
-        Some((one, many, length)) => count(seconds / length, one, many),
-        None => count(seconds, "second", "seconds"),
+    match UNITS.iter().find(|(_, _, _, from)| seconds >= *from) {
+        Some((one, many, length, _)) => counted(seconds / length, one, many),
+        None => counted(seconds, "second", "seconds"),
+    }
+}
+
+/// Numbers in names count as numbers: `v1.2` comes before `v1.10`.
+pub(super) fn natural(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one, other);
+    loop {
+        let (Some(first), Some(second)) = (one.chars().next(), other.chars().next()) else {
+            return one.len().cmp(&other.len());
+        };
+        if !first.is_ascii_digit() || !second.is_ascii_digit() {
+            if first != second {
+                return first.cmp(&second);
+            }
+            (one, other) = (&one[first.len_utf8()..], &other[second.len_utf8()..]);
+            continue;
+        }
+        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, rest) = one.split_at(digits(one));
+        let (other_number, other_rest) = other.split_at(digits(other));
+        let (value, other_value) = (number.trim_start_matches('0'), other_number.trim_start_matches('0'));
+        let order = value.len().cmp(&other_value.len()).then_with(|| value.cmp(other_value));
+        // Of equal numbers the one with fewer zeros in front comes first.
+        let order = order.then_with(|| number.len().cmp(&other_number.len()));
+        if order != Ordering::Equal {
+            return order;
+        }
+        (one, other) = (rest, other_rest);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_is_singular() {
-        assert_eq!(count(1, "repository", "repositories"), "1 repository");
-        assert_eq!(count(0, "repository", "repositories"), "0 repositories");
-        assert_eq!(count(2, "blob", "blobs"), "2 blobs");
-    }
 
     #[test]
     fn times_are_local_and_relative() {
@@ -62,5 +117,32 @@ mod tests {
             assert_eq!(when_at(time, now, &zone), text);
         }
         assert_eq!(seconds(90_000), "1 day");
+        assert_eq!(when_ms(u64::MAX), "an unknown time");
+    }
+
+    #[test]
+    fn what_has_passed_is_not_in_the_future() {
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        for (time, text) in [
+            ("2026-11-28T12:00:00Z", "0 seconds ago"),
+            ("2026-11-28T11:59:59Z", "1 second ago"),
+            ("2026-11-28T11:58:30.25Z", "1 minute ago"),
+            ("2026-11-28T09:30:00Z", "2 hours ago"),
+            ("2025-11-28T12:00:00Z", "365 days ago"),
+            ("2024-11-01T12:00:00Z", "2 years ago"),
+            ("2026-11-28T12:00:05Z", "0 seconds ago"),
+            ("never", "never"),
+        ] {
+            assert_eq!(ago_at(time, now), text, "{time}");
+        }
+        assert_eq!(distance_at("2026-11-28T12:00:05Z", now), "in 5 seconds");
+    }
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let mut names = ["v1.10", "v1.2", "v1.1", "latest", "v1.11", "v1.02", "v1", "10", "9", "v1.1-rc1"];
+        names.sort_by(|one, other| natural(one, other));
+        let expected = ["9", "10", "latest", "v1", "v1.1", "v1.1-rc1", "v1.2", "v1.02", "v1.10", "v1.11"];
+        assert_eq!(names, expected);
     }
 }

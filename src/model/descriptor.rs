@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::annotations::Annotations;
 use super::digest::{AnyDigest, Digest};
 use super::json::{Fields, List, at};
+use super::units::exact_size;
 
 /// How many URLs a descriptor may have: they are only ever counted, and foreign layers have one or two.
 const MAX_URLS: usize = 16;
@@ -111,7 +112,8 @@ pub(super) fn short<E: Error>(media_type: &str) -> Result<(), E> {
 fn embeds<E: Error>(descriptor: &Descriptor, data: &[u8]) -> Result<(), E> {
     let (size, length) = (descriptor.size, data.len());
     if length as u64 != size {
-        return Err(E::custom(format_args!("the embedded content has {length} bytes, but size says {size}")));
+        let has = exact_size(length as u64);
+        return Err(E::custom(format_args!("the embedded content has {has}, but size says {size}")));
     }
     match descriptor.digest.known() {
         Some(digest) if Digest::of(digest.algorithm(), data) != digest => {

@@ -130,6 +130,16 @@ pub fn human_size(bytes: u64) -> String {
     }
 }
 
+/// A number of bytes in full: `1 byte`, `1234 bytes`.
+pub fn exact_size(bytes: u64) -> String {
+    counted(bytes, "byte", "bytes")
+}
+
+/// A number of things with the right form of the word: `1 blob`, `2 blobs`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A length of time in whole seconds, such as `30s`, `15m`, `12h`, `7d` or `4w`, shown as it was written.
 #[derive(Debug, Clone, Copy)]
 pub struct HumanDuration {

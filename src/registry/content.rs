@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::Registry;
 use super::error::RegistryError;
 use crate::model::digest::{Digest, Hasher};
+use crate::model::units::exact_size;
 use crate::store::blob::{BlobFile, Stamp};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -75,7 +76,7 @@ impl BlobContent {
             Err(problem) => problem,
             Ok(None) => "the file is missing".to_owned(),
             Ok(Some(file)) if file.size() != row.size => {
-                format!("{} bytes instead of {}", file.size(), row.size)
+                format!("{} instead of {}", exact_size(file.size()), row.size)
             }
             Ok(Some(file)) => {
                 return Ok(Self {

@@ -10,6 +10,7 @@ use crate::model::digest::AnyDigest;
 use crate::model::digest::Digest;
 use crate::model::manifest::ManifestError;
 use crate::model::names::{RepoName, Tag};
+use crate::model::units::exact_size;
 use crate::store::meta::StoreError;
 use crate::store::meta::rows::Listed;
 
@@ -54,7 +55,8 @@ pub enum RegistryError {
     },
     /// Another request is sending bytes to the upload.
     #[error(
-        "another request is sending to this upload, which has {offset} bytes: let it end, or ask for the upload's state with GET"
+        "another request is sending to this upload, which has {}: let it end, or ask for the upload's state with GET",
+        exact_size(*.offset)
     )]
     UploadInUse {
         /// Bytes received so far.
@@ -117,7 +119,8 @@ pub enum RegistryError {
     },
     /// Manifests of the repository that came before the blob give it another size.
     #[error(
-        "manifests of the repository give {digest} {said} bytes, but it has {actual}; delete them, and push them again as they should be"
+        "manifests of the repository give {digest} {}, but it has {actual}; delete them, and push them again as they should be",
+        exact_size(*.said)
     )]
     SaidOtherwise {
         /// The blob.
@@ -129,7 +132,8 @@ pub enum RegistryError {
     },
     /// An index of the repository that came before the manifest says something else of it.
     #[error(
-        "the index {index} of the repository says that {digest} is a {} of {} bytes, but it has another type or {size} bytes; delete that index, and build it again", .said.media_type, .said.size
+        "the index {index} of the repository says that {digest} is a {} of {}, but it has another type or {}; delete that index, and build it again",
+        .said.media_type, exact_size(.said.size), exact_size(*.size)
     )]
     ListedOtherwise {
         /// The manifest.

@@ -13,6 +13,7 @@ use super::disk;
 use super::fsck::Progress;
 use super::usage::recompute::Tally;
 use crate::model::digest::Digest;
+use crate::model::units::exact_size;
 use crate::store::blob::{BlobStore, Entry};
 use crate::store::meta::rows::{Blob, BlobState, Disk, Usage};
 use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, tables};
@@ -103,7 +104,7 @@ fn missing(
         }
         let found = match blobs.open(&digest) {
             Ok(Some(file)) if file.size() == row.size => return Ok(()),
-            Ok(Some(file)) => format!("{} bytes", file.size()),
+            Ok(Some(file)) => exact_size(file.size()),
             Ok(None) => "no file".to_owned(),
             // It is still there, and may be read another time.
             Err(_) => return Ok(()),

@@ -1,11 +1,10 @@
 //! Every kind of failure: its exit code, its code for programs, and what it tells a person to do.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixListener;
 
 use serde_json::Value;
 
+use crate::fake;
 use crate::program::{PASSWORD, Place, Ran};
 use crate::support::content;
 
@@ -236,35 +235,18 @@ fn every_mistake_without_a_server_has_its_exit_code_and_says_what_to_do() {
     assert_eq!(ran["error"]["code"], "STORE_DAMAGED");
 }
 
-/// A server that gives these answers, one a connection.
-fn answering(place: &Place, answers: &'static [&'static str]) -> String {
-    let path = place.directory.path().join("fake.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    std::thread::spawn(move || {
-        for answer in answers {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 4096];
-            // One read is the whole request: it is short and comes at once.
-            let _ = stream.read(&mut request).unwrap();
-            stream.write_all(answer.as_bytes()).unwrap();
-        }
-    });
-    format!("unix:{}", path.display())
-}
-
 #[test]
 fn what_was_done_before_a_failure_is_told() {
     let place = Place::new();
-    let server = answering(
-        &place,
-        &[
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-            "HTTP/1.1 204 No Content\r\n\r\n",
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\r\n{\"detail\":\"too bad\"}",
-            "SSH-2.0-OpenSSH\r\n\r\n",
-        ],
-    );
+    let mut answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\r\n{\"detail\":\"too bad\"}",
+        "SSH-2.0-OpenSSH\r\n\r\n",
+    ]
+    .into_iter();
+    let server = fake::server(&place, move |_| answers.next().unwrap().to_owned());
     let delete = ["tag", "delete", "a:1", "a:2", "--yes", "--server", &server];
     let ran = place.run_elsewhere(&delete, &[]).expect(8);
     assert!(ran.stderr.contains("done:  a:1\n  left:  a:2"), "{ran:?}");

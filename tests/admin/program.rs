@@ -105,10 +105,20 @@ impl Place {
 
     /// Runs `stowage ARGUMENTS` as on a computer that has no server.
     pub(crate) fn run_elsewhere(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
-        let home = self.directory.path().join("elsewhere");
-        let mut command = self.command();
-        command.args(arguments).env("HOME", home).envs(environment.iter().copied());
+        let mut command = self.command_elsewhere(arguments);
+        command.envs(environment.iter().copied());
         ran(command, "")
+    }
+
+    /// The same with this on its stdin.
+    pub(crate) fn run_elsewhere_with(&self, arguments: &[&str], stdin: &str) -> Ran {
+        ran(self.command_elsewhere(arguments), stdin)
+    }
+
+    fn command_elsewhere(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.args(arguments).env("HOME", self.directory.path().join("elsewhere"));
+        command
     }
 
     /// Runs `stowage ARGUMENTS --data-dir DATA` with this on its stdin.

@@ -155,10 +155,10 @@ fn a_token_ends_after_ninety_days_unless_another_time_is_named() {
     assert!((90 * 86_400..90 * 86_400 + 60).contains(&lifetime), "{lifetime}");
     let ran = create(&place, "read_registry,delete_registry", "2099-01-31").expect(0);
     assert!(ran.stderr.starts_with("warning: delete_registry gives nothing: only admins delete"), "{ran:?}");
-    let listed = place.run(&["token", "list", "hanna"]).expect(0).stdout;
+    let listed = place.run(&["token", "list", "hanna", "-o", "wide"]).expect(0).stdout;
     assert!(listed.contains("STATE"), "{listed}");
     let laptop = listed.lines().find(|line| line.contains("laptop")).unwrap();
-    assert!(laptop.contains("active") && laptop.contains("2099-01-31T00:00:0"), "{laptop}");
+    assert!(laptop.contains("active") && laptop.contains("2099-01-31 00:00 (in "), "{laptop}");
     let ran = place.run(&[
         "token",
         "create",
@@ -170,7 +170,7 @@ fn a_token_ends_after_ninety_days_unless_another_time_is_named() {
         "--expires",
         "2020-01-01",
     ]);
-    assert_eq!(ran.expect(2).error(), "error: 2020-01-01T00:00:00Z is in the past");
+    assert_eq!(ran.expect(2).error(), "error: 2020-01-01 00:00 is in the past");
     place.run(&["user", "disable", "hanna"]).expect(0);
     assert!(place.run(&["token", "list"]).expect(0).stdout.contains("user disabled"));
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::cli::output;
+use crate::cli::visible::one_line;
 
 /// What was found, whatever fields it has.
 pub(in crate::cli) struct Report {
@@ -44,10 +45,11 @@ impl Report {
         const COLUMNS: [&str; 6] = ["severity", "kind", "repository", "digest", "expected", "found"];
         let mut lines = Vec::new();
         if !self.checked.is_empty() {
-            let checked = self.checked.iter().map(|(what, count)| format!("{} {what}", cell(count)));
+            let checked =
+                self.checked.iter().map(|(what, count)| format!("{} {}", cell(count), one_line(what)));
             lines.push(format!("checked: {}", checked.collect::<Vec<_>>().join(", ")));
         }
-        lines.extend(self.notes.iter().map(|note| format!("note: {}", cell(note))));
+        lines.extend(self.notes.iter().map(|note| format!("note: {}", one_line(&cell(note)))));
         if self.problems.is_empty() {
             lines.push("all is well".to_owned());
             return lines.join("\n");
@@ -64,7 +66,7 @@ impl Report {
             .collect();
         if !images.is_empty() {
             lines.push("push these images again:".to_owned());
-            lines.extend(images.into_iter().map(|image| format!("  {image}")));
+            lines.extend(images.into_iter().map(|image| format!("  {}", one_line(image))));
         }
         let problems = if rows.len() == 1 { "problem" } else { "problems" };
         lines.push(format!("{} {problems}", rows.len()));

@@ -24,6 +24,7 @@ use crate::http::range::{Asked, Span};
 use crate::http::route::{Route, header};
 use crate::model::digest::Digest;
 use crate::model::media_type::OCTET_STREAM;
+use crate::model::units::exact_size;
 use crate::registry::BlobContent;
 
 /// `HEAD /v2/<name>/blobs/<digest>` (end-2)
@@ -64,7 +65,7 @@ pub(super) async fn get(
             parts => Ok(several_parts(&blob, &digest, parts)),
         },
         Asked::Unsatisfiable => {
-            let message = format!("the blob has {} bytes, and none in this range", blob.size());
+            let message = format!("the blob has {}, and none in this range", exact_size(blob.size()));
             let size = format!("bytes */{}", blob.size());
             Err(ApiError::new(Code::RangeInvalid, message).header(CONTENT_RANGE, &size))
         }

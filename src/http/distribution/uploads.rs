@@ -23,6 +23,7 @@ use crate::http::route::Route;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::RepoName;
 use crate::model::names::UploadId;
+use crate::model::units::exact_size;
 use crate::registry::{Announced, Body, RegistryError, Standing};
 
 const MALFORMED_RANGE: &str = "the Content-Range is malformed: write the first and the last byte of the chunk, as in \"Content-Range: 0-1023\"; the answer's Range says where the upload stands";
@@ -209,8 +210,8 @@ async fn announced(
     let error = match (range, length) {
         (Some(range), Some(length)) if length != range.len() => {
             let message = format!(
-                "Content-Range announces {} bytes and Content-Length {length}; send both for the same chunk",
-                range.len()
+                "Content-Range announces {} and Content-Length {length}; send both for the same chunk",
+                exact_size(range.len())
             );
             ApiError::new(Code::SizeInvalid, message)
         }

@@ -14,6 +14,7 @@ use crate::model::descriptor::{Descriptor, short};
 use crate::model::digest::AnyDigest;
 use crate::model::json::{Fields, List, at};
 use crate::model::media_type::{ManifestKind, OCI_INDEX, OCI_MANIFEST, manifest_kind};
+use crate::model::units::exact_size;
 
 /// The keys that are read; `fsLayers` marks docker's schema 1.
 const KEYS: &[&str] = &[
@@ -121,7 +122,8 @@ fn refuse_contradiction<'d>(descriptors: impl Iterator<Item = &'d Descriptor>) -
         let first = *seen.entry(&descriptor.digest).or_insert(descriptor);
         let digest = &descriptor.digest;
         if first.size != descriptor.size {
-            let reason = format!("it gives {digest} {} bytes and {} bytes", first.size, descriptor.size);
+            let reason =
+                format!("it gives {digest} {} and {}", exact_size(first.size), exact_size(descriptor.size));
             return Err(ManifestError::Invalid { reason });
         }
         let kinds = [first, descriptor].map(|one| manifest_kind(&one.media_type));

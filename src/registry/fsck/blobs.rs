@@ -9,6 +9,7 @@ use super::check::Check;
 use super::place::Place;
 use super::verdicts::Verdict;
 use crate::model::digest::{Digest, Hasher};
+use crate::model::units::{counted, exact_size};
 use crate::store::blob::BlobFile;
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
@@ -87,7 +88,13 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
     }
     let users = users(tx, key)?;
     if blob.users != users {
-        let text = |users| format!("{users} repositories with a manifest that refers to it");
+        let text = |users| {
+            counted(
+                users,
+                "repository with a manifest that refers to it",
+                "repositories with a manifest that refers to it",
+            )
+        };
         check.inconsistency("blob_users", place, text(users), text(blob.users));
     }
     if users == 0 {
@@ -134,15 +141,15 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
         Err(error) => {
             // What is not a file will never be read; a disk that cannot read may be able to later.
             unproven = error.kind() != ErrorKind::InvalidData;
-            ("blob_unreadable", bytes(size), error.to_string())
+            ("blob_unreadable", exact_size(size), error.to_string())
         }
-        Ok(None) => ("blob_file_missing", bytes(size), "no file".to_owned()),
-        Ok(Some(file)) if file.size() != size => ("blob_size", bytes(size), bytes(file.size())),
+        Ok(None) => ("blob_file_missing", exact_size(size), "no file".to_owned()),
+        Ok(Some(file)) if file.size() != size => ("blob_size", exact_size(size), exact_size(file.size())),
         Ok(Some(_)) if !check.mode.deep => return Ok(()),
         Ok(Some(file)) => match hash(check, &file, digest) {
             Err(error) => {
                 unproven = true;
-                ("blob_unreadable", bytes(size), error.to_string())
+                ("blob_unreadable", exact_size(size), error.to_string())
             }
             Ok(actual) if actual == *digest => return Ok(()),
             Ok(actual) => ("blob_content", digest.to_string(), actual.to_string()),
@@ -167,10 +174,6 @@ fn is_whole(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) 
         check.report.verdicts.push(Verdict { digest: *digest, generation, whole: Some(file.stamp()) });
     }
     whole
-}
-
-fn bytes(size: u64) -> String {
-    format!("{size} bytes")
 }
 
 fn hash(check: &mut Check<'_>, file: &Arc<dyn BlobFile>, digest: &Digest) -> std::io::Result<Digest> {

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::place::{Located, Place};
 use super::report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
 use super::{blobs, counters, files, images, links, manifests, repositories, tags, totals};
+use crate::model::units::counted;
 use crate::store::blob::BlobStore;
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Table};
 
@@ -49,7 +50,8 @@ pub fn check(
     }
     result?;
     if check.unlisted > 0 {
-        check.note(format!("{} more problems are not listed", check.unlisted));
+        let unlisted = counted(check.unlisted, "more problem is", "more problems are");
+        check.note(format!("{unlisted} not listed"));
     }
     Ok(check.report)
 }

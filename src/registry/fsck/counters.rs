@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::place::Place;
+use crate::model::units::counted;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::rows::Clock;
@@ -53,7 +54,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
         check.inconsistency(
             "outbox",
             Place::STORE,
-            format!("{events} events"),
+            counted(events, "event", "events"),
             format!("{} counted", clock.outbox_rows),
         );
     }

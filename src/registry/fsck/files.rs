@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::check::Check;
 use super::place::Place;
 use crate::model::names::UploadId;
+use crate::model::units::{counted, exact_size, human_size};
 use crate::store::blob::Entry;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -34,15 +35,13 @@ impl Sort {
         }
     }
 
-    fn note(&self, check: &mut Check<'_>, what: &str) {
+    fn note(&self, check: &mut Check<'_>, one: &str, many: &str) {
         if self.files > 0 {
             let more = if self.files > self.names.len() as u64 { ", ..." } else { "" };
-            check.note(format!(
-                "{} {what} ({} bytes): {}{more}",
-                self.files,
-                self.bytes,
-                self.names.join(", ")
-            ));
+            let files = counted(self.files, one, many);
+            // Of files that are not ours the size is not looked at.
+            let size = if self.bytes > 0 { format!(" ({})", human_size(self.bytes)) } else { String::new() };
+            check.note(format!("{files}{size}: {}{more}", self.names.join(", ")));
         }
     }
 }
@@ -88,9 +87,13 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
         check.damage("tree_unreadable", Place::STORE, "directories with blobs", error);
     }
     check.report.checked.orphans += old.files;
-    young.note(check, "young blob files have no row");
-    old.note(check, "old blob files have no row");
-    strangers.note(check, "files lie among the blobs that do not belong there");
+    young.note(check, "young blob file has no row", "young blob files have no row");
+    old.note(check, "old blob file has no row", "old blob files have no row");
+    strangers.note(
+        check,
+        "file among the blobs does not belong there",
+        "files among the blobs do not belong there",
+    );
     Ok(())
 }
 
@@ -127,12 +130,12 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
             // The rename that makes a blob of an upload comes before the commit that removes its row.
             None => gone += 1,
             Some(found) if found.size < row.offset => {
-                let expected = format!("an upload with {} bytes", row.offset);
+                let expected = format!("an upload with {}", exact_size(row.offset));
                 check.inconsistency(
                     "upload_file",
                     Place::repository(repository),
                     expected,
-                    format!("{} bytes", found.size),
+                    exact_size(found.size),
                 );
             }
             Some(_) => {}
@@ -153,12 +156,13 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     if gone > 0 {
         check.note(format!(
-            "{gone} uploads have no file: they were interrupted at the very end, and are removed automatically"
+            "{} no file: interrupted at the very end, and removed automatically",
+            counted(gone, "upload has", "uploads have")
         ));
     }
     let (mut young, mut old) = (Sort::default(), Sort::default());
     for entry in staged.into_values() {
-        // Whoever has an upload's id can go on with it, so ids are not told.
+        // An upload's id is the right to continue it, so ids are not told.
         let sort = if is_young(check, entry.modified) { &mut young } else { &mut old };
         sort.files += 1;
         sort.bytes += entry.size;
@@ -166,7 +170,8 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.report.checked.orphans += old.files;
     for (sort, age) in [(young, "young"), (old, "old")] {
         if sort.files > 0 {
-            check.note(format!("{} {age} uploads have no row ({} bytes)", sort.files, sort.bytes));
+            let uploads = counted(sort.files, &format!("{age} upload has"), &format!("{age} uploads have"));
+            check.note(format!("{uploads} no row ({})", human_size(sort.bytes)));
         }
     }
     Ok(())

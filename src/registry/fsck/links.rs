@@ -6,6 +6,7 @@ use std::ops::Bound;
 use super::check::Check;
 use super::place::Place;
 use crate::model::digest::AnyDigest;
+use crate::model::units::counted;
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
@@ -41,15 +42,14 @@ pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
     }
     if absent > 0 {
-        check.note(format!(
-            "{absent} blobs that manifests refer to are not there, as sparse pushes and foreign layers allow"
-        ));
+        let blobs = counted(absent, "blob that a manifest refers to is", "blobs that manifests refer to are");
+        check.note(format!("{blobs} not there, as sparse pushes and foreign layers allow"));
     }
     Ok(())
 }
 
-fn manifests(count: u64) -> String {
-    format!("{count} manifests that refer to it")
+fn manifests(manifests: u64) -> String {
+    counted(manifests, "manifest that refers to it", "manifests that refer to it")
 }
 
 fn of_repository(repository: u64) -> Pages {

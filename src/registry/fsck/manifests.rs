@@ -8,6 +8,7 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::Manifest;
+use crate::model::units::{counted, exact_size};
 use crate::registry::referrers;
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
@@ -84,8 +85,8 @@ fn held(
         let link = tx.get(&tables::LINK, (repository, &blob.digest.key()[..]))?;
         if let Some(said) = link.and_then(|link| link.said).filter(|said| *said != blob.size) {
             let digest = &blob.digest;
-            let expected = format!("{} bytes of {digest}", blob.size);
-            check.inconsistency("link_said", place, expected, format!("{said} bytes"));
+            let expected = format!("{} of {digest}", exact_size(blob.size));
+            check.inconsistency("link_said", place, expected, exact_size(said));
         }
     }
     let blobs: Vec<AnyDigest> = named.into_iter().map(|blob| blob.digest).collect();
@@ -178,9 +179,8 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     if absent > 0 {
-        check.note(format!(
-            "{absent} manifests that indexes list are not there, as a sparse push or a deletion leaves it"
-        ));
+        let manifests = counted(absent, "manifest that an index lists is", "manifests that indexes list are");
+        check.note(format!("{manifests} not there, after a sparse push or a deletion"));
     }
     parents(check, &mut pairs)
 }

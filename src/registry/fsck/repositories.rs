@@ -8,6 +8,7 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::names::RepoId;
 use crate::model::names::RepoName;
+use crate::model::units::counted;
 use crate::registry::repositories::is_bare;
 use crate::store::meta::Key;
 use crate::store::meta::ROOT_PROJECT;
@@ -100,7 +101,8 @@ pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     if bare > 0 {
-        check.note(format!("{bare} repositories hold nothing: their first upload did not end"));
+        let holding = counted(bare, "repository holds", "repositories hold");
+        check.note(format!("{holding} nothing: the first upload did not end"));
     }
     strays(check, &unreadable)
 }
@@ -158,7 +160,9 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
     ids(check, &tables::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;
     let gone = remembered.difference(listed).count();
     if gone > 0 {
-        check.note(format!("{gone} repositories are gone but for the history of their tags"));
+        let repositories =
+            counted(gone as u64, "deleted repository still has", "deleted repositories still have");
+        check.note(format!("{repositories} tag history"));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
+use crate::model::units::{counted, exact_size};
 use crate::registry::disk;
 use crate::registry::usage::recompute::Tally;
 use crate::store::meta::ReadTx;
@@ -24,7 +25,7 @@ pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     check.rows(&tables::PROJECT_BLOB, |check, tx, (key, project), count| {
         if !tx.any(&tables::BLOB_LINK.raw(), Bound::Included((key, 0)), Bound::Included((key, u64::MAX)))? {
-            let found = format!("{count} repositories of project {project}");
+            let found = repositories_of(project, count);
             check.inconsistency("project_blob", Place::digest(key), "no repositories that hold it", found);
         }
         Ok(())
@@ -46,7 +47,12 @@ pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
         (disk::count(meta)?, meta.read(|tx| tx.get(&tables::DISK, ()))?.unwrap_or_default());
     if expected != found {
         let text = |disk: Disk| {
-            format!("{} blobs, {} bytes, of them {} unused", disk.blobs, disk.bytes, disk.unused_bytes)
+            format!(
+                "{}, {}, of them {} unused",
+                counted(disk.blobs, "blob", "blobs"),
+                exact_size(disk.bytes),
+                disk.unused_bytes
+            )
         };
         check.inconsistency("usage", Place::STORE, text(expected), text(found));
     }
@@ -79,10 +85,8 @@ fn blob_counts(
     }
     if found != *counts {
         let text = |counts: &BTreeMap<u64, u64>| {
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(project, count)| format!("{count} repositories of project {project}"))
-                .collect();
+            let counts: Vec<_> =
+                counts.iter().map(|(project, count)| repositories_of(*project, *count)).collect();
             counts.join(", ")
         };
         check.inconsistency("project_blob", Place::digest(key), text(counts), text(&found));
@@ -110,4 +114,8 @@ fn compare(check: &mut Check<'_>, place: Place<'_>, whose: &str, expected: &Usag
     if !expected.is_empty() {
         check.inconsistency("usage", place, format!("{whose}{}", expected.join(", ")), found.join(", "));
     }
+}
+
+fn repositories_of(project: u64, count: u64) -> String {
+    format!("{} of project {project}", counted(count, "repository", "repositories"))
 }

@@ -59,7 +59,13 @@ fn files_without_a_row_are_noted_and_old_ones_counted() {
     assert_eq!(report.problems, []);
     assert_eq!(report.checked.orphans, 2);
     let notes = report.notes.join("\n");
-    for part in ["1 old blob files", "1 old uploads", "2 files lie among", "notes.txt", "blobs/md5"] {
+    for part in [
+        "1 old blob file has",
+        "1 old upload has",
+        "2 files among the blobs do not",
+        "notes.txt",
+        "blobs/md5",
+    ] {
         assert!(notes.contains(part), "{part}: {notes}");
     }
     assert!(notes.contains(&store.sample.absent.to_string()));
@@ -69,7 +75,7 @@ fn files_without_a_row_are_noted_and_old_ones_counted() {
     assert_eq!(report.problems, []);
     assert_eq!(report.checked.orphans, 0);
     let notes = report.notes.join("\n");
-    assert!(notes.contains("1 young blob files") && notes.contains("1 young uploads"), "{notes}");
+    assert!(notes.contains("1 young blob file has") && notes.contains("1 young upload has"), "{notes}");
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn an_upload_without_its_bytes_is_found() {
     fs::remove_file(&path).unwrap();
     let report = store.report(false);
     assert_eq!(report.problems, [], "a crash between rename and commit leaves this");
-    assert!(report.notes.iter().any(|note| note.starts_with("1 uploads have no file")), "{:?}", report.notes);
+    assert!(report.notes.iter().any(|note| note.starts_with("1 upload has no file")), "{:?}", report.notes);
 }
 
 #[test]
