@@ -10,6 +10,7 @@ mod attack;
 mod bodies;
 mod clients;
 mod connections;
+mod handshakes;
 mod heads;
 mod lists;
 mod load;

@@ -1,13 +1,16 @@
 //! A plain HTTP/1.1 client that sends exactly what a test wants and shows exactly what came back.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 /// Sends requests, each on a connection of its own.
@@ -16,7 +19,13 @@ pub struct Client {
     address: SocketAddr,
     authorization: Option<String>,
     from: Option<Ipv4Addr>,
+    tls: Option<Arc<ClientConfig>>,
 }
+
+/// A connection, in clear or within TLS.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -29,7 +38,7 @@ pub struct Response {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, authorization: None, from: None }
+        Self { address, authorization: None, from: None, tls: None }
     }
 
     pub fn basic(mut self, user: &str, password: &str) -> Self {
@@ -48,8 +57,22 @@ impl Client {
         self
     }
 
+    /// Sends its requests within TLS. Raw connections stay in clear.
+    pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn open(&self) -> Box<dyn Stream> {
+        let stream = self.connect();
+        let Some(config) = &self.tls else { return Box::new(stream) };
+        let name = ServerName::from(self.address.ip());
+        let tls = ClientConnection::new(Arc::clone(config), name).expect("a connection");
+        Box::new(StreamOwned::new(tls, stream))
     }
 
     pub fn get(&self, path: &str) -> Response {
@@ -78,7 +101,7 @@ impl Client {
 
     /// Sends a request with a `Content-Length`, unless `headers` say how long the body is.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        let mut stream = self.connect();
+        let mut stream = self.open();
         let has_length = headers.iter().any(|(name, _)| {
             name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
         });
@@ -95,7 +118,7 @@ impl Client {
 
     /// Sends a body in chunks of the given size, as docker does.
     pub fn send_chunked(&self, method: &str, path: &str, body: &[u8], chunk: usize) -> Response {
-        let mut stream = self.connect();
+        let mut stream = self.open();
         let head = self.head_of(method, path, &[("Transfer-Encoding", "chunked")]);
         stream.write_all(head.as_bytes()).expect("the head is sent");
         for piece in body.chunks(chunk.max(1)) {

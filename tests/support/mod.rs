@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the support")]
 #![allow(unreachable_pub, reason = "what the support offers is its face towards every test binary")]
 
+pub mod certificates;
 pub mod client;
 pub mod content;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::certificates::{Authority, Files, put};
 use crate::client::TlsClient;
 use crate::process::{Place, Process};
+use crate::support::certificates::{Authority, Files, put};
 use crate::support::eventually;
 
 fn settings(files: &Files) -> String {

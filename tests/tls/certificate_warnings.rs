@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use rcgen::date_time_ymd;
 
-use crate::certificates::Authority;
 use crate::process::{Place, Process};
+use crate::support::certificates::Authority;
 
 fn settings(place: &Place) -> String {
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| place.0.path().join(name));
@@ -15,12 +15,12 @@ fn settings(place: &Place) -> String {
 fn stowage(process: &Process, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
     command.env_clear().args(arguments).arg("--config").arg(process.directory.path().join("stowage.toml"));
-    command.output().unwrap()
+    command.output().expect("it runs")
 }
 
 fn status(process: &Process) -> Output {
     let data = process.directory.path().join("data");
-    stowage(process, &["status", "--exit-code", "--data-dir", data.to_str().unwrap()])
+    stowage(process, &["status", "--exit-code", "--data-dir", data.to_str().expect("UTF-8")])
 }
 
 /// The log, `check-config` and `status` say the same.

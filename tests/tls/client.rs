@@ -12,8 +12,8 @@ use rustls::{
     ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 
-use crate::certificates::Authority;
 use crate::support::Response;
+use crate::support::certificates::Authority;
 use crate::support::client::read_response;
 
 #[derive(Clone)]

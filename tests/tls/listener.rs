@@ -11,7 +11,7 @@ use stowage::config::TlsVersion;
 use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
-use crate::certificates::Authority;
+use crate::support::certificates::Authority;
 use crate::client::TlsClient;
 use crate::support::client::read_response;
 use crate::support::content;

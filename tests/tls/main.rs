@@ -4,7 +4,6 @@
 
 mod certificate_reload;
 mod certificate_warnings;
-mod certificates;
 mod client;
 mod listener;
 mod process;

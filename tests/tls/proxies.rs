@@ -1,8 +1,8 @@
 //! Where a request came from and where it went to, as a proxy in front says: believed only where it is trusted.
 
-use crate::certificates::Authority;
 use crate::client::TlsClient;
 use crate::process::{Place, Process};
+use crate::support::certificates::Authority;
 use crate::support::{Client, Response, eventually};
 
 const LINES: [(&str, &str); 3] = [

@@ -4,9 +4,9 @@ use rustix::process::Signal;
 
 use stowage::model::media_type::OCI_MANIFEST;
 
-use crate::certificates::put;
 use crate::process::{Place, changes};
 use crate::support::Client;
+use crate::support::certificates::put;
 use crate::support::content;
 
 #[test]

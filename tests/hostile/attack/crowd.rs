@@ -1,15 +1,17 @@
 //! The attacker's connections, all driven by one thread that never waits for any of them.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_recv_buffer_size;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustls::ClientConfig;
 
+use super::wire::Wire;
 use super::{Load, Then};
 
 /// How long a connection may take nothing before its first bytes count as sent as far as the server takes them.
@@ -26,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Fate {
     /// Every status that was answered, in order.
     statuses: Vec<u16>,
+    /// How often the server sent anything at all.
+    pub(super) replies: usize,
     /// The server closed it.
     closed: bool,
 }
@@ -44,7 +48,7 @@ impl Fate {
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        !self.statuses.is_empty()
+        self.replies > 0 || !self.statuses.is_empty()
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -62,6 +66,7 @@ pub(super) struct Crowd<'a> {
     connections: Mutex<Vec<Connection<'a>>>,
     stopped: AtomicBool,
     ended: AtomicUsize,
+    came_back: AtomicUsize,
 }
 
 impl<'a> Crowd<'a> {
@@ -69,9 +74,12 @@ impl<'a> Crowd<'a> {
         let made = (0..load.connections).map(|number| Connection {
             from: from(number),
             server,
+            tls: load.tls.clone(),
             first: (load.sends)(number),
             then: load.then,
             stream: None,
+            opened: 0,
+            again: None,
             sent: 0,
             moved: Instant::now(),
             answer: Answer::default(),
@@ -81,6 +89,7 @@ impl<'a> Crowd<'a> {
             connections: Mutex::new(made.collect()),
             stopped: AtomicBool::new(false),
             ended: AtomicUsize::new(0),
+            came_back: AtomicUsize::new(0),
         }
     }
 
@@ -92,20 +101,22 @@ impl<'a> Crowd<'a> {
         while !self.stopped.load(Ordering::Relaxed) {
             let mut connections = self.lock();
             let mut moved = false;
-            let mut ended = 0;
-            if opened < connections.len()
-                && (accepted() + self.ended() + AHEAD > opened || last.elapsed() > BACK_OFF)
-            {
+            let (mut ended, mut came_back) = (0, 0);
+            let arrived = accepted() + self.ended() + self.came_back.load(Ordering::Relaxed);
+            if opened < connections.len() && (arrived + AHEAD > opened || last.elapsed() > BACK_OFF) {
                 let more = (opened + AHEAD / 2).min(connections.len());
                 connections[opened..more].iter_mut().for_each(Connection::open);
                 (opened, last, moved) = (more, Instant::now(), true);
             }
             for connection in &mut connections[..opened] {
                 moved |= connection.step();
-                ended += usize::from(connection.fate.closed || !connection.fate.statuses.is_empty());
+                let has_ended = connection.fate.closed || connection.fate.is_answered();
+                ended += usize::from(has_ended);
+                came_back += usize::from(!has_ended && connection.is_closed_once());
             }
             drop(connections);
             self.ended.store(ended, Ordering::Relaxed);
+            self.came_back.store(came_back, Ordering::Relaxed);
             // The other cores' work is what is measured.
             std::thread::sleep(if moved { Duration::from_millis(1) } else { PAUSE });
         }
@@ -156,9 +167,14 @@ impl<'a> Crowd<'a> {
 struct Connection<'a> {
     from: Ipv4Addr,
     server: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     first: Vec<u8>,
     then: Then<'a>,
-    stream: Option<TcpStream>,
+    stream: Option<Wire>,
+    /// How often it was opened.
+    opened: usize,
+    /// When it is to be opened again.
+    again: Option<Instant>,
     /// Bytes of `first` that were taken.
     sent: usize,
     /// When something was last sent.
@@ -179,19 +195,36 @@ impl Connection<'_> {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => panic!("connecting from {}: {error}", self.from),
         }
-        self.stream = Some(TcpStream::from(socket));
+        if matches!(self.then, Then::Replay) {
+            // Closing then leaves no port behind that cannot be used for a minute.
+            set_socket_linger(&socket, Some(Duration::ZERO)).expect("a socket option");
+        }
+        self.stream = Some(Wire::new(TcpStream::from(socket), self.tls.as_ref()));
+        self.opened += 1;
+        self.again = None;
         self.sent = 0;
         self.moved = Instant::now();
         self.answer = Answer::default();
     }
 
+    /// The server has closed it, and it came back or will.
+    fn is_closed_once(&self) -> bool {
+        self.opened > 1 || self.again.is_some()
+    }
+
     fn is_sent(&self) -> bool {
+        if self.is_closed_once() {
+            return true;
+        }
         let opened = self.stream.is_some() || self.fate.closed;
         opened && (self.fate.closed || self.sent == self.first.len() || self.moved.elapsed() > STALLED)
     }
 
     /// Sends and reads what goes without waiting; whether anything moved.
     fn step(&mut self) -> bool {
+        if self.again.is_some_and(|again| again <= Instant::now()) {
+            self.open();
+        }
         let sent = self.send();
         let read = !matches!(self.then, Then::Deaf) && self.read();
         sent || read
@@ -211,7 +244,7 @@ impl Connection<'_> {
             Ok(written) => {
                 self.sent += if whole { 0 } else { written };
                 if matches!(self.then, Then::End) && self.sent == self.first.len() {
-                    let _ = stream.shutdown(Shutdown::Write);
+                    stream.end();
                 }
                 self.moved = Instant::now();
                 written > 0
@@ -228,6 +261,11 @@ impl Connection<'_> {
         let mut buffer = [0; 16 << 10];
         match stream.read(&mut buffer) {
             Ok(0) => self.close(),
+            Ok(_) if matches!(self.then, Then::Replay) => {
+                self.fate.replies += 1;
+                self.open();
+                true
+            }
             Ok(read) => {
                 let again = matches!(self.then, Then::Again);
                 for status in self.answer.take(&buffer[..read]) {
@@ -245,7 +283,11 @@ impl Connection<'_> {
         let answered = std::mem::take(&mut self.answer).until_closed();
         self.fate.statuses.extend(answered);
         self.stream = None;
-        if matches!(self.then, Then::Again) && !self.fate.statuses.is_empty() {
+        if let Then::Return(pause) = self.then {
+            self.again = Some(Instant::now() + pause);
+        } else if matches!(self.then, Then::Replay) {
+            self.open();
+        } else if matches!(self.then, Then::Again) && !self.fate.statuses.is_empty() {
             self.open();
         } else {
             self.fate.closed = true;

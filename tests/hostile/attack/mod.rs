@@ -7,21 +7,26 @@
 
 mod crowd;
 mod honest;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rcgen::KeyPair;
 use rustix::process::{Resource as Files, getrlimit, setrlimit};
+use rustls::ClientConfig;
 use serde_json::json;
 use stowage::config::Config;
 use stowage::limits::{Limits, Resource};
+use tempfile::TempDir;
 
 use self::crowd::{Crowd, Fate};
 use self::honest::Honest;
 use crate::process::{MEMORY_MIB, Setup, Stowage, note};
+use crate::support::certificates::Authority;
 use crate::support::{Client, eventually};
 
 const PASSWORD: &str = "harbour-crane-and-rope";
@@ -66,6 +71,10 @@ pub(crate) enum Then<'a> {
     Trickle(&'a [u8], Duration),
     /// It sends its first bytes once more after each answer, over a new connection if the server closed this one.
     Again,
+    /// It connects again this long after the server has closed the connection without an answer.
+    Return(Duration),
+    /// It reads nothing of what the server sends first, connects again and sends the same once more.
+    Replay,
 }
 
 /// A load on the server.
@@ -80,6 +89,8 @@ pub(crate) struct Load<'a> {
     pub(crate) sends: &'a dyn Fn(usize) -> Vec<u8>,
     /// What each does then.
     pub(crate) then: Then<'a>,
+    /// Each makes a TLS handshake with this before it sends anything.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     /// Connections that must be accepted: held without an answer, or answered with success, or with 408 in the end.
     /// The rest of them may meet a limit: 429, 503, or no `accept` yet.
     pub(crate) accepted: usize,
@@ -95,6 +106,7 @@ impl Default for Load<'_> {
             addresses: 1,
             sends: &|_| Vec::new(),
             then: Then::Wait,
+            tls: None,
             accepted: 0,
             refusals: &[],
         }
@@ -109,6 +121,8 @@ pub(crate) struct Site {
     pub(crate) honest: Client,
     /// The settings of the server, with their defaults.
     pub(crate) config: Config,
+    /// What clients need for a handshake, where the server speaks TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     who: Who,
     /// Sockets of the server that are no connections.
     sockets: usize,
@@ -120,6 +134,25 @@ impl Site {
     /// Starts a server with these settings and makes the users that it needs.
     pub(crate) fn start(who: Who, settings: &str) -> Self {
         Self::with(who, &Setup { settings, ..Setup::default() })
+    }
+
+    /// A server that speaks TLS with a certificate for this key. Its clients do, too.
+    pub(crate) fn over_tls(who: Who, key: &KeyPair) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let authority = Authority::new();
+        let files = authority.issue_to(directory.path());
+        let (cert, key) = authority.issue_for(key, |_| {});
+        files.write(&cert, &key);
+        let (cert, key) = (files.cert.display(), files.key.display());
+        let settings = format!("[server.tls]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n");
+        // The server has read the files when it is ready, and looks at them again only when they change.
+        let setup = Setup { settings: &settings, ..Setup::default() };
+        let mut site = Self::with(who, &setup);
+        let trust = Arc::new(authority.trust());
+        site.attacker = site.attacker.over_tls(Arc::clone(&trust));
+        site.honest = site.honest.over_tls(Arc::clone(&trust));
+        site.tls = Some(trust);
+        site
     }
 
     /// The same with more of a setup; `who` decides whether it is open and has a password.
@@ -141,7 +174,7 @@ impl Site {
         if !open {
             honest = honest.basic("hanna", &server.add_user("hanna"));
         }
-        Self { server, attacker, honest, config, who, sockets, network, _turn: turn }
+        Self { server, attacker, honest, config, tls: None, who, sockets, network, _turn: turn }
     }
 
     /// What one principal may hold of something, as a number of connections or bytes.
@@ -189,10 +222,15 @@ impl Site {
         let (most, early, late, waits) = std::thread::scope(|scope| {
             let driver = scope.spawn(|| crowd.drive(|| self.connected()));
             let _stop = crowd.stop_on_drop();
-            eventually("the server accepts the load", || self.connected() + crowd.ended() >= load.accepted);
+            let mut most = 0;
+            let mut look = || {
+                most = most.max(self.connected() + crowd.ended());
+                most
+            };
+            eventually("the server accepts the load", || look() >= load.accepted);
             crowd.wait_until_sent();
             let early = crowd.fates();
-            let most = self.connected() + crowd.ended();
+            look();
             let waits = honest.work();
             then(&crowd);
             crowd.stop();
@@ -270,6 +308,11 @@ impl Outcome {
             "peak_mib": self.peak_mib,
         });
         note(&format!("row {row}"));
+    }
+
+    /// How often the server sent anything to connections that only replay.
+    pub(crate) fn replies(&self) -> usize {
+        self.late.iter().map(|fate| fate.replies).sum()
     }
 
     /// So many connections were answered with this status before the load ended.

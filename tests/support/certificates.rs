@@ -3,9 +3,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::client::Resumption;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -32,6 +36,19 @@ impl Authority {
         self.0.as_ref().der().clone()
     }
 
+    /// What a client needs that trusts this authority alone.
+    pub fn trust(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate()).expect("a root");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config
+    }
+
     pub fn pem(&self) -> String {
         self.0.as_ref().pem()
     }
@@ -43,10 +60,14 @@ impl Authority {
 
     /// The same, with changes to what is usual.
     pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        self.issue_for(&KeyPair::generate().expect("a key"), change)
+    }
+
+    /// The same for a key that is there.
+    pub fn issue_for(&self, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let mut params = usual();
         change(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        let certificate = params.signed_by(key, &self.0).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
     }
 

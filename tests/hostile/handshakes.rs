@@ -1,0 +1,77 @@
+//! TLS handshakes that cost the server more than the attacker: some that never end, and one that is asked for again and
+//! again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{KeyPair, PKCS_RSA_SHA256};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+
+use crate::attack::{Load, Site, Then, Who};
+
+/// An RSA key of 4,096 bits for this test alone: nothing in the tree can make one.
+const RSA_4096: &str = include_str!("rsa_4096.pem");
+/// The largest handshake message is 64 KiB (RFC 8446 permits more, rustls does not).
+const HELLO: usize = 60_000;
+/// The content of a TLS record at most.
+const RECORD: usize = 16 << 10;
+
+/// A `ClientHello` of which the last byte never comes.
+fn half_hello() -> Vec<u8> {
+    let mut message = vec![0; HELLO];
+    message[0] = 1;
+    message[1..4].copy_from_slice(&u32::try_from(HELLO - 4).unwrap().to_be_bytes()[1..]);
+    let mut sent = Vec::new();
+    for part in message.chunks(RECORD) {
+        sent.extend([0x16, 3, 1]);
+        sent.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        sent.extend(part);
+    }
+    sent.pop();
+    sent
+}
+
+#[test]
+fn half_client_hellos_keep_nobody_out_and_cost_little_memory() {
+    for who in Who::ANYBODY {
+        let site = Site::over_tls(who, &KeyPair::generate().unwrap());
+        let hello = half_hello();
+        let connections = site.config.server.max_connections.min(4000);
+        let load = Load {
+            name: "half a ClientHello",
+            connections,
+            // Those that are given up come again after a while, so that not all of them are there at once.
+            accepted: connections / 4 * 3,
+            sends: &|_| hello.clone(),
+            then: Then::Return(Duration::from_secs(2)),
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_replayed_client_hello_keeps_nobody_out() {
+    let key = KeyPair::from_pem_and_sign_algo(RSA_4096, &PKCS_RSA_SHA256).unwrap();
+    for who in Who::ANYBODY {
+        let site = Site::over_tls(who, &key);
+        let mut hello = Vec::new();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::clone(site.tls.as_ref().unwrap()), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let load = Load {
+            name: "a replayed ClientHello, RSA 4096",
+            connections: 200,
+            accepted: 200,
+            sends: &|_| hello.clone(),
+            then: Then::Replay,
+            ..Load::default()
+        };
+        let outcome = site.under(&load);
+        outcome.assert_held();
+        assert!(outcome.replies() >= load.connections, "the server signed {} times", outcome.replies());
+        site.server.assert_at_rest();
+    }
+}
