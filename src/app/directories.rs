@@ -120,15 +120,7 @@ fn refuse_without_database(data_dir: &Path) -> Result<(), OpenError> {
     if path.try_exists().map_err(io_at(&path))? || rebuild::was_cut_off(data_dir) {
         return Ok(());
     }
-    let detail = match meta::saved_database(data_dir) {
-        Some(saved) => format!(
-            "the file was removed while a server ran, which saved it: mv {} {}",
-            saved.display(),
-            path.display()
-        ),
-        None => "the file is missing, but its store was here; put it back or restore a backup".to_owned(),
-    };
-    Err(OpenError::Damaged { path, detail })
+    Err(OpenError::DatabaseMissing { path, saved: meta::saved_database(data_dir) })
 }
 
 fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {

@@ -35,6 +35,14 @@ pub enum OpenError {
         /// What does not fit.
         detail: String,
     },
+    /// The directory is that of a store, and its database is not there.
+    #[error("{} is missing, but its store was here", path.display())]
+    DatabaseMissing {
+        /// The database file.
+        path: PathBuf,
+        /// Where a server saved the file that was removed under it.
+        saved: Option<PathBuf>,
+    },
     /// The file system breaks the promises that the store depends on.
     #[error("{} is on {kind}", path.display())]
     FileSystem {

@@ -38,6 +38,11 @@ impl Scopes {
     /// Everything: what a password stands for.
     pub const ALL: Self = Self(31);
 
+    /// The names of all scopes.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The stored form.
     pub(super) const fn bits(self) -> u8 {
         self.0

@@ -1,4 +1,6 @@
-//! `stowage check-config`: is the configuration valid, and what is in force?
+//! `stowage check-config`: whether the configuration is valid, and what the effective settings are.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
+use crate::config::Problem;
 use crate::server::Tls;
 
 pub(super) const NAME: &str = "check-config";
@@ -31,17 +34,26 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let loaded = settings::load(global, environment, Flags::default())?;
     let tls = Tls::load(&loaded.config.server.tls, environment)?;
-    let warnings = tls.map(|tls| tls.warnings()).unwrap_or_default();
-    let shown = if options.show { shown(&loaded)? } else { Vec::new() };
-    let mut data = json!({"file": loaded.file, "warnings": warnings});
+    let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
+    let mut warnings = loaded.warnings(environment, !settings::has_store(&data_dir));
+    let certificate = tls.map(|tls| tls.warnings()).unwrap_or_default().into_iter();
+    warnings.extend(certificate.map(|message| Problem {
+        key: "server.tls.cert_file",
+        message,
+        fix: String::new(),
+    }));
+    let shown = if options.show {
+        shown(&effective(&loaded, environment, &data_dir, &blob_dir))?
+    } else {
+        Vec::new()
+    };
+    let mut data = json!({"file": loaded.file});
     if options.show {
         let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
         data["settings"] = shown.iter().map(setting).collect();
     }
-    output::result(options.form.format(), NAME, true, &data, || {
-        let warnings = warnings.iter().map(|warning| format!("\nwarning: {warning}"));
-        text(options, &loaded, &shown) + &warnings.collect::<String>()
-    })?;
+    let format = options.form.format();
+    output::with_warnings(format, NAME, None, &warnings, &data, || text(options, &loaded, &shown))?;
     Ok(Exit::Done)
 }
 
@@ -60,6 +72,17 @@ fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -
         if options.sources { format!("{setting:<width$}  # {source}") } else { setting }
     };
     shown.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The configuration with the paths that apply where a setting is empty.
+fn effective(loaded: &Loaded, environment: &Environment, data_dir: &Path, blob_dir: &Path) -> Loaded {
+    let mut shown = loaded.clone();
+    if let Some(socket) = config::admin_socket(loaded, environment, data_dir) {
+        shown.config.auth.admin_socket.path = socket;
+    }
+    data_dir.clone_into(&mut shown.config.storage.data_dir);
+    blob_dir.clone_into(&mut shown.config.storage.blob_dir);
+    shown
 }
 
 /// Every setting, its value and its source.

@@ -89,7 +89,7 @@ impl Reach {
 
     /// Writes the result of a command: `data` for programs, `text` for people.
     pub(super) fn say(&self, command: &str, data: &impl Serialize, text: &str) -> Result<(), Failure> {
-        output::result(self.format(), command, true, data, || text.to_owned())
+        output::result(self.format(), command, None, data, || text.to_owned())
     }
 
     /// Finds the server, or opens the store if there is none.

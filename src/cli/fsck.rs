@@ -1,6 +1,7 @@
 //! `stowage fsck`: is everything stored there, and whole?
 
 mod online;
+mod problem;
 pub(super) mod report;
 
 use std::ffi::OsStr;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use self::report::Report;
+use self::report::{Report, View};
 use super::child::{self, Event, Outcome};
 use super::client::running;
 use super::client::{Found, Reach, Store};
@@ -19,22 +20,26 @@ use super::output;
 use super::program::Global;
 use super::progress::Display;
 use super::settings;
+use super::terminal;
 use crate::app;
 use crate::config::Environment;
+use crate::store::lock::LOCK_FILE;
 
 pub(super) const NAME: &str = "fsck";
 
 #[derive(clap::Args)]
-#[command(after_help = "While a server runs, the server checks, and goes on with its work meanwhile.\n\n\
-                  Exit codes: 0 all is well, 7 something is damaged, 9 another process has the data, 3 unknown format\n\n\
-                  Examples:\n  stowage fsck --deep\n  stowage fsck --data-dir /srv/stowage --json")]
+#[command(
+    after_help = "While a server runs, it makes the check itself and continues its work. With -o wide every field of a problem is shown.\n\n\
+                  Exit codes: 0 no problem, 7 something is damaged, 9 another process uses the data, 3 unknown format\n\n\
+                  Examples:\n  stowage fsck --deep\n  stowage fsck --data-dir /srv/stowage --json"
+)]
 pub(super) struct Options {
     #[command(flatten)]
     pub(super) reach: Reach,
     /// Also read every blob and compare it with its digest
     #[arg(long)]
     deep: bool,
-    /// Do not say how far it is
+    /// Show no progress
     #[arg(long)]
     no_progress: bool,
 }
@@ -68,7 +73,12 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     };
     drop(display);
     let report = Report::from(report);
-    output::result(format, NAME, report.is_clean(), &report.data(), || report.text())?;
+    let view = View { width: terminal::width(), in_full: options.reach.is_wide() };
+    let typed = options.reach.typed(global);
+    let problem = report.failure().map(|failure| failure.completed(&typed));
+    output::result(format, NAME, problem.as_ref(), &report.data(), || {
+        report.text(view, &|command| typed.complete(command))
+    })?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
 }
 
@@ -123,7 +133,7 @@ fn damaged_database(found: &str) -> Value {
         "severity": "damage",
         "repository": null,
         "digest": null,
-        "expected": "a whole database",
+        "expected": "an intact database",
         "found": found,
     });
     json!({"checked": {}, "problems": [problem], "notes": []})
@@ -136,8 +146,8 @@ fn owner(data_dir: &Path) -> Result<u32, Failure> {
         running::named(failure.fix("name the directory: stowage fsck --data-dir DIR"))
     };
     match std::fs::metadata(data_dir) {
-        // A store that lost its database still has its lock; looking must not make one in any other directory.
-        Ok(found) if settings::has_store(data_dir) || data_dir.join("LOCK").exists() => Ok(found.uid()),
+        // An interrupted rebuild leaves a lock alone; looking must not make one in any other directory.
+        Ok(found) if settings::has_store(data_dir) || data_dir.join(LOCK_FILE).exists() => Ok(found.uid()),
         Ok(_) => Err(absent()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent()),
         Err(error) => Err(Failure::unusable(data_dir, &error)),
@@ -168,7 +178,11 @@ mod tests {
     fn a_database_that_cannot_be_read_is_a_problem_of_its_own() {
         let report = Report::from(damaged_database("reading it ended the process with signal 6"));
         assert_eq!(report.data()["problems"][0]["kind"], "database");
-        assert!(report.text().contains("reading it ended the process with signal 6"));
+        assert!(
+            report
+                .text(View::default(), &str::to_owned)
+                .contains("reading it ended the process with signal 6")
+        );
     }
 
     #[test]

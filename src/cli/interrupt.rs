@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::errors::Exit;
 use super::output;
 
-/// Whether somebody wants the work to end.
+/// Whether Ctrl-C asks for the work to end.
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {

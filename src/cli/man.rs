@@ -1,5 +1,7 @@
 //! `stowage man`: the manual pages, one for each command.
 
+mod page;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,8 @@ use super::output;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stowage man ./man1\n  stowage man /usr/local/share/man/man1")]
 pub(super) struct Options {
-    /// The directory to write them to; it is made if it is not there
+    /// The directory to write them to; it is created if it does not exist
+    #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
@@ -29,13 +32,12 @@ fn write(directory: &Path, mut program: Command) -> io::Result<usize> {
     std::fs::create_dir_all(directory)?;
     program = program.disable_help_subcommand(true);
     program.build();
-    let (mut commands, mut pages) = (vec![program], 0);
-    while let Some(command) = commands.pop() {
-        if command.is_hide_set() {
-            continue;
-        }
-        commands.extend(command.get_subcommands().cloned());
-        clap_mangen::Man::new(command).generate_to(directory)?;
+    let (mut commands, mut pages) = (vec![(program, None)], 0);
+    while let Some((command, parent)) = commands.pop() {
+        let name = page::name(&command);
+        let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+        commands.extend(below.map(|below| (below.clone(), Some(name.clone()))));
+        std::fs::write(directory.join(format!("{name}.1")), page::render(&command, parent.as_deref())?)?;
         pages += 1;
     }
     Ok(pages)

@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
+use super::program::GLOBAL;
 use super::visible::{one_line, visible};
+use crate::config::Problem;
 use crate::model::units::human_size;
 
 /// The version of the documents that `--json` prints; fields are added, never renamed.
@@ -30,10 +32,19 @@ pub(super) enum Format {
 #[derive(clap::Args)]
 pub(super) struct Form {
     /// Print one JSON document: the same as `-o json`
-    #[arg(long, global = true, conflicts_with = "output")]
+    #[arg(long, global = true, conflicts_with = "output", help_heading = GLOBAL)]
     json: bool,
-    /// Write for people, or for programs
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "human")]
+    /// Output for people (human, or wide with all details) or for programs (json: one document, also on failure; ndjson:
+    /// progress and the result, one object a line)
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human",
+        hide_possible_values = true,
+        help_heading = GLOBAL
+    )]
     output: Format,
 }
 
@@ -72,17 +83,49 @@ pub(super) fn format_of(arguments: impl Iterator<Item = String>) -> Format {
     }
 }
 
-/// Writes the result of a command. `ok` says whether all is well, not whether the command ran.
+/// Writes the result of a command that ran. `problem` is what it has found to be wrong, for programs: people read it in
+/// `text`.
 pub(super) fn result(
     format: Format,
     command: &str,
-    ok: bool,
+    problem: Option<&Failure>,
     data: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
-    let document = || json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": []});
+    with_warnings(format, command, problem, &[], data, text)
+}
+
+/// The same with warnings, which people read on stderr.
+pub(super) fn with_warnings(
+    format: Format,
+    command: &str,
+    problem: Option<&Failure>,
+    warnings: &[Problem],
+    data: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let document = || {
+        let told = |Problem { key, message, fix }: &Problem| match fix.as_str() {
+            "" => format!("{key}: {message}"),
+            fix => format!("{key}: {message}; {fix}"),
+        };
+        let warnings: Vec<String> = warnings.iter().map(told).collect();
+        let ok = problem.is_none();
+        let mut document =
+            json!({"schema": SCHEMA, "command": command, "ok": ok, "data": data, "warnings": warnings});
+        if let Some(problem) = problem {
+            document["error"] = error_object(problem);
+        }
+        document
+    };
     match format {
-        Format::Human | Format::Wide => print(&text()),
+        Format::Human | Format::Wide => {
+            for Problem { key, message, fix } in warnings {
+                let fix = if fix.is_empty() { String::new() } else { format!("\n  fix:   {fix}") };
+                note(&format!("warning: {key}: {message}{fix}"));
+            }
+            print(&text())
+        }
         Format::Json | Format::Ndjson => print(&in_format(format, document()).to_string()),
     }
 }
@@ -132,14 +175,18 @@ pub(super) fn write_note(text: &str) {
 }
 
 fn failure_document(command: &str, failure: &Failure) -> Value {
-    let error = json!({
+    let error = error_object(failure);
+    json!({"schema": SCHEMA, "command": command, "ok": false, "error": error, "warnings": []})
+}
+
+fn error_object(failure: &Failure) -> Value {
+    json!({
         "type": "about:blank",
         "title": failure.what,
         "detail": failure.reasons(),
         "code": failure.code,
         "fix": failure.fixes().collect::<Vec<_>>().join("\n"),
-    });
-    json!({"schema": SCHEMA, "command": command, "ok": false, "error": error, "warnings": []})
+    })
 }
 
 /// A size as people read it: `412 GiB`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::errors::Failure;
 
-/// A new directory that nobody else may enter; removed, with all in it, when dropped.
+/// A new directory that no other user may enter; removed, with all in it, when dropped.
 pub(super) struct PrivateDir(PathBuf);
 
 impl PrivateDir {

@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::errors::{Exit, Failure, Typed};
 use super::output::Format;
 use super::{
     check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo, serve,
-    status, tag, token, user, version,
+    status, tag, token, usage, user, version,
 };
 use crate::config::Environment;
+
+/// The heading of the flags that many commands share, below those of the command itself.
+pub(super) const GLOBAL: &str = "Global options";
 
 #[derive(Parser)]
 #[command(
@@ -31,10 +34,10 @@ struct Cli {
 #[derive(Args, Clone)]
 pub(super) struct Global {
     /// Read the settings from FILE, and from conf.d/*.toml beside it
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
     /// Write no colours (also: `NO_COLOR=1`)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) no_color: bool,
 }
 
@@ -49,33 +52,33 @@ impl Global {
 enum Command {
     /// Run the registry
     Serve(serve::Options),
-    /// Say whether the server runs and what it holds
+    /// Show whether the server runs, how it is, and what it holds
     Status(status::Options),
-    /// Write a configuration file to start from
+    /// Print a configuration file to start from
     Init(init::Options),
-    /// Check the configuration; nothing is started
+    /// Check the configuration without starting anything
     CheckConfig(check_config::Options),
-    /// Make, change and remove users
+    /// Create, change and delete users
     User(user::Options),
-    /// Make and revoke the tokens that users sign in with instead of a password
+    /// Create and revoke tokens, which users sign in with instead of a password
     Token(token::Options),
     /// List, show and delete repositories
     Repo(repo::Options),
     /// List and delete tags
     Tag(tag::Options),
-    /// List and delete manifests, those without a tag too
+    /// List and delete manifests, including those without a tag
     Manifest(manifest::Options),
-    /// Check that everything stored is there and whole
+    /// Check that everything stored is present and intact
     Fsck(fsck::Options),
     /// Recover a lost or corrupt database from a dump
     Rebuild(rebuild::Options),
     /// Generate shell completions
     Completions(completions::Options),
-    /// Write the manual pages
+    /// Generate manual pages
     Man(man::Options),
-    /// Write what the admin API offers, as an `OpenAPI` document
+    /// Print the `OpenAPI` document of the admin API
     Openapi(openapi::Options),
-    /// Say which version this is
+    /// Print the version
     Version(version::Options),
     #[command(hide = true)]
     FsckChild(fsck::ChildOptions),
@@ -85,12 +88,16 @@ enum Command {
 
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = usage::described(Cli::command())
+        .try_get_matches()
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let format = output::format_of(std::env::args());
             if error.use_stderr() && format != Format::Human {
-                output::failure(format, "", &usage(&error));
+                let command = usage::command_of(Cli::command(), std::env::args());
+                output::failure(format, &command, &usage::failure(&error, &command));
             } else {
                 // Nothing is left to be said if even this cannot be written.
                 let _ = error.print();
@@ -112,13 +119,6 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// What is wrong with a command line, without the help that belongs on a terminal.
-fn usage(error: &clap::Error) -> Failure {
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    Failure::new(Exit::Usage, "USAGE", first.trim_start_matches("error: ")).fix("see --help")
-}
-
 impl Cli {
     fn run(self) -> Result<Exit, Failure> {
         let environment = Environment::of_process();
@@ -130,8 +130,8 @@ impl Cli {
             Command::Repo(options) => repo::run(&options, &self.global, &environment),
             Command::Tag(options) => tag::run(&options, &self.global, &environment),
             Command::Manifest(options) => manifest::run(&options, &self.global, &environment),
-            Command::Completions(options) => completions::run(&options, &Self::command()),
-            Command::Man(options) => man::run(&options, Self::command()),
+            Command::Completions(options) => completions::run(&options, &usage::described(Self::command())),
+            Command::Man(options) => man::run(&options, usage::described(Self::command())),
             Command::User(options) => user::run(&options, &self.global, &environment),
             Command::Token(options) => token::run(&options, &self.global, &environment),
             Command::Fsck(options) => fsck::run(&options, &self.global, &environment),
@@ -189,17 +189,21 @@ mod tests {
     }
 
     #[test]
-    fn every_shown_command_has_a_description_and_two_examples() {
-        let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+    fn every_shown_command_has_a_description_and_two_examples_that_fit_a_terminal() {
+        let mut commands = vec![usage::described(Cli::command()).term_width(80)];
+        commands[0].build();
         while let Some(command) = commands.pop() {
-            if command.is_hide_set() {
+            if command.is_hide_set() || command.get_name() == "help" {
                 continue;
             }
-            commands.extend(command.get_subcommands().cloned());
-            let help = command.clone().render_long_help().to_string();
+            commands.extend(command.get_subcommands().cloned().map(|command| command.term_width(80)));
+            let help = command.clone().render_help().to_string();
             let examples = help.split("Examples:").nth(1).unwrap_or_default();
             assert!(examples.matches("\n  stowage ").count() >= 2, "{help}");
+            assert!(examples.lines().all(|line| line.is_empty() || line.starts_with("  ")), "{help}");
             assert!(command.get_about().is_some(), "{help}");
+            assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+            assert!(!help.contains('`'), "{help}");
         }
     }
 

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure, Typed};
 use super::fsck;
-use super::fsck::report::Report;
+use super::fsck::report::{Report, View};
 use super::output;
 use super::program::Global;
 use super::progress::Display;
 use super::settings;
+use super::terminal;
 use super::words::{counted, when_ms};
 use crate::app;
 use crate::app::{Rebuild, Rebuilt};
@@ -27,29 +28,28 @@ const SHOWN: usize = 20;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The server must not run. Nothing in the old data directory is changed. Blobs get a second name in the \
-                  new one, which has to be on the same file system, unless storage.blob_dir says that they are \
-                  elsewhere: then they stay there. What came after the dump is lost, and is listed as far as it has \
-                  left files.\n\n\
-                  Exit codes: 0 made, and all is well, 7 made, but something is missing, or there is no good dump, \
-                  6 the new directory is not empty, or a rebuild into it was interrupted, 9 another process has the data, \
-                  3 dumps of an unknown version\n\n\
+    after_help = "The server must not run. Nothing in the old data directory is changed. Blobs are hard-linked into the \
+                  new one, which has to be on the same file system; with storage.blob_dir set they stay where they \
+                  are. Changes after the dump are lost; blobs that were written after it are listed.\n\n\
+                  Exit codes: 0 recovered, 7 recovered, but something is missing, or there is no usable dump, \
+                  6 the new directory is not empty, or a rebuild into it was interrupted, 9 another process uses the \
+                  data, 3 dumps of an unknown version\n\n\
                   Examples:\n  stowage rebuild --into /srv/stowage.new\n  \
-                  stowage rebuild --from /backup/dumps/rows-00000042.dump --into /srv/stowage.new --json"
+                  stowage rebuild --from /backup/dumps/rows-00000042.dump --into /srv/stowage.new"
 )]
 pub(super) struct Options {
     #[command(flatten)]
     pub(super) form: output::Form,
-    /// The new data directory: empty, or not there yet
+    /// The new data directory: empty, or not existing yet
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
-    /// Use this dump instead of the newest good one; the files with bodies are beside it
+    /// Use this dump instead of the newest intact one; its segments (bodies-*.seg) are beside it
     #[arg(long, value_name = "DUMP")]
     from: Option<PathBuf>,
     /// The data directory whose database is lost
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Do not say how far it is
+    /// Show no progress
     #[arg(long)]
     no_progress: bool,
 }
@@ -83,7 +83,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let check = serde_json::to_value(&rebuilt.check).unwrap_or(Value::Null);
     let report = Report::from(check);
     let data = data(&rebuilt, &report);
-    output::result(format, NAME, report.is_clean(), &data, || text(&rebuilt, &report, &request))?;
+    let problem = report.failure();
+    output::result(format, NAME, problem.as_ref(), &data, || text(&rebuilt, &report, &request))?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
 }
 
@@ -165,7 +166,8 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
         lines.push(output::table(&["DIGEST", "SIZE", "FOUND", "REPOSITORIES"], &rows.collect::<Vec<_>>()));
         lines.extend(more(differences.missing));
     }
-    lines.push(report.text());
+    let view = View { width: terminal::width(), in_full: false };
+    lines.push(report.text(view, &str::to_owned));
     lines.push(format!(
         "next: stowage serve --data-dir {}, or give it the place of {}, which can go when all is well",
         request.into.display(),

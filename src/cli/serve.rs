@@ -3,6 +3,7 @@
 mod admin_socket;
 mod banner;
 mod first_admin;
+mod new_store;
 mod open_door;
 mod reload;
 
@@ -52,7 +53,8 @@ pub(super) struct Options {
     /// Allow everyone to pull, push and delete without signing in
     #[arg(long = "open", alias = "anonymous")]
     anonymous: bool,
-    /// Log more or less: error, warn, info, debug, trace or off, or for example `info,stowage::store=debug`
+    /// Log more or less: error, warn, info, debug, trace or off, for parts of the program for example
+    /// `info,stowage::store=debug`
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogFilter>,
 }
@@ -67,7 +69,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         ephemeral: options.ephemeral,
     };
     let loaded = sources.load()?;
-    open_door::refuse_network(options, &loaded.config.server.listen)?;
+    open_door::refuse_network(options, &loaded.config.server)?;
     let stderr = settings::stderr(global, environment);
     let log = telemetry::init(&loaded.config.log, stderr).map_err(|error| {
         Failure::new(Exit::Failed, "NO_LOG", error.to_string()).because(telemetry::Chain(&error).to_string())
@@ -120,14 +122,15 @@ struct Running {
 impl Serve<'_> {
     fn start(&self) -> Result<Running, Failure> {
         let config = &self.loaded.config;
-        // Before anything is made: a wrong port is the most likely mistake.
+        // Before anything is created: a wrong port is the most likely mistake.
         for address in config.server.listen.iter().filter(|address| address.port() != 0) {
             TcpListener::bind(address).map_err(|error| Failure::cannot_listen(*address, &error))?;
         }
         let tls = Tls::load(&config.server.tls, self.environment)?;
-        let (data_dir, _) = settings::directories(&self.loaded, self.environment)?;
+        let (data_dir, blob_dir) = settings::directories(&self.loaded, self.environment)?;
+        new_store::refuse_foreign_files(&self.loaded, self.environment, &data_dir, &blob_dir)?;
         let first_admin = first_admin::choose(self.options, &self.loaded, self.environment, &data_dir)?;
-        open_door::warn(self.options, &config.server);
+        open_door::warn(self.options, &self.loaded, self.environment, &data_dir);
         probe::after_unclean_stop(&data_dir)?;
         let app = App::open(Start {
             config: config.clone(),
@@ -153,7 +156,7 @@ impl Serve<'_> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Failed, "SERVER_FAILED", "the server failed").because(error.to_string())
         };
-        // Whoever is told that the server is ready may send it signals.
+        // A process that reads that the server is ready may send it signals.
         let signals = Signals::catch().map_err(failed)?;
         let banner = Banner {
             file: self.loaded.file.clone(),
@@ -177,7 +180,7 @@ impl Serve<'_> {
         } else {
             banner.log();
         }
-        // The password is on nobody's way from here on.
+        // Nothing holds the password from here on.
         drop(banner);
         let reload =
             Reload::new(self.sources.clone(), &self.loaded, server.live(), log.filter(), self.stderr);

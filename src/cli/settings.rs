@@ -8,6 +8,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
+use crate::store::lock;
 use crate::telemetry::Stderr;
 
 /// What a data directory has once its store was made.
@@ -35,7 +36,8 @@ pub(super) fn stderr(global: &Global, environment: &Environment) -> Stderr {
     Stderr::detect(color, environment.get("JOURNAL_STREAM").and_then(|value| value.to_str()))
 }
 
-/// Whether there is a store in the directory already, whole or not.
+/// Whether the directory is that of a store: its database is there, or was and is missing.
 pub(super) fn has_store(data_dir: &Path) -> bool {
-    data_dir.join(DATABASE).exists()
+    // A symbolic link that leads nowhere is a database that is missing.
+    data_dir.join(DATABASE).symlink_metadata().is_ok() || lock::peek(data_dir).is_some()
 }

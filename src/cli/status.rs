@@ -45,7 +45,11 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     rows.extend(attention.iter().map(|what| ("warning", what.clone())));
     let lines: Vec<String> =
         rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
-    output::result(options.reach.format(), NAME, running, &status, || lines.join("\n"))?;
+    let down = Failure::new(Exit::Unreachable, "SERVER_DOWN", "no server runs; its store was read instead")
+        .fix("stowage serve")
+        .completed(&options.reach.typed(global));
+    let problem = (!running).then_some(&down);
+    output::result(options.reach.format(), NAME, problem, &status, || lines.join("\n"))?;
     Ok(if !running {
         Exit::Unreachable
     } else if options.exit_code && !attention.is_empty() {

@@ -38,8 +38,8 @@ enum Verb {
     List {
         /// The repository; with a tag or a pattern such as 'team/app:v1.*' only those tags
         repository: String,
-        /// The order of the list
-        #[arg(long, value_name = "ORDER", default_value = "time")]
+        /// The order of the list: time (the newest first) or name
+        #[arg(long, value_name = "ORDER", default_value = "time", hide_possible_values = true)]
         sort: Sort,
     },
     /// Delete tags; their manifests stay

@@ -1,7 +1,10 @@
 //! `stowage token`: what users sign in with instead of a password.
 
+use std::ffi::OsStr;
 use std::time::SystemTime;
 
+use clap::Arg;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::client::{Api, Reach, segment};
@@ -11,11 +14,12 @@ use super::output::{self, Format};
 use super::program::Global;
 use super::visible::one_line;
 use super::words::{ago, distance, when};
+use crate::auth::Scopes;
 use crate::config::Environment;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  stowage token create hanna --name laptop --scopes read_registry,write_registry --expires 90d\n  \
+    after_help = "Examples:\n  stowage token create hanna --name pc --scopes read_registry,write_registry\n  \
                   stowage token list hanna\n  stowage token revoke hanna/laptop"
 )]
 pub(super) struct Options {
@@ -29,9 +33,8 @@ pub(super) struct Options {
 enum Verb {
     /// Create a token and print its secret, once
     #[command(
-        after_help = "Scopes: read_registry, write_registry, delete_registry, read_api, api. A token never does more than its \
-                      user may.\n\nExamples:\n  stowage token create hanna --name laptop --scopes read_registry --expires 90d\n  \
-                      stowage token create ci --name build --scopes read_registry,write_registry --expires never"
+        after_help = "A token never has more permissions than its user.\n\nExamples:\n  stowage token create hanna --name pc --scopes read_registry --expires 90d\n  \
+                      stowage token create ci --name build --scopes write_registry --expires never"
     )]
     Create {
         /// Owner of the token
@@ -40,7 +43,7 @@ enum Verb {
         #[arg(long)]
         name: String,
         /// Scopes of the token, separated by commas
-        #[arg(long, value_delimiter = ',', required = true)]
+        #[arg(long, value_delimiter = ',', required = true, value_parser = ScopeParser)]
         scopes: Vec<String>,
         /// How long it is valid, such as 12h or 90d, or until which day, such as 2027-01-31, or `never`
         #[arg(long, value_name = "TIME", default_value = "90d")]
@@ -67,6 +70,27 @@ enum Verb {
         /// Its number, its name, or USER/NAME
         token: String,
     },
+}
+
+/// Any text: the server says which scopes it knows. Shells and the help offer those of this version.
+#[derive(Clone)]
+struct ScopeParser;
+
+impl TypedValueParser for ScopeParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Scopes::known().map(PossibleValue::new)))
+    }
 }
 
 impl Options {

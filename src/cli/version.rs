@@ -18,7 +18,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
     let data = json!({"version": VERSION, "os": system, "architecture": machine});
-    output::result(options.form.format(), NAME, true, &data, || {
+    output::result(options.form.format(), NAME, None, &data, || {
         format!("stowage {VERSION} ({system} {machine})")
     })?;
     Ok(Exit::Done)

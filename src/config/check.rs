@@ -3,17 +3,24 @@
 //! The command line asks before it starts anything; the parts themselves take what they are given.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::load::Source;
+use super::machine::Machine;
+use super::secret_file::SecretFile;
 use super::settings::Config;
 use super::tls::{TlsConfig, TlsMode};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
-use crate::model::units::HumanDuration;
+use crate::model::units::{HumanDuration, human_size};
 
 const SECOND: u64 = 1;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const MIB: u64 = 1 << 20;
+/// Threads: more of them only cost memory.
+const MAX_WORKERS: usize = 1024;
+/// As many files as Linux lets a process open.
+const MAX_COUNT: usize = 1 << 20;
 
 /// A value that is not safe or cannot work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +34,35 @@ pub struct Problem {
 }
 
 impl Config {
-    /// Everything in it that is not safe or cannot work.
+    /// Everything in it that is not safe or cannot work on this computer.
     pub fn check(&self) -> Vec<Problem> {
+        self.check_on(Machine::this())
+    }
+
+    fn check_on(&self, machine: Machine) -> Vec<Problem> {
         let mut problems = Problems(Vec::new());
         self.check_server(&mut problems);
         self.check_storage(&mut problems);
-        problems.at_least("registry.max_concurrent_uploads", self.registry.max_concurrent_uploads, 1);
+        self.check_memory(machine, &mut problems);
+        let uploads = self.registry.max_concurrent_uploads;
+        problems.between("registry.max_concurrent_uploads", uploads, 1, MAX_COUNT);
         self.check_limits(&mut problems);
         self.check_admin(&mut problems);
         problems.0
+    }
+
+    /// Memory that the computer does not have ends the process when it is used, long after the start.
+    fn check_memory(&self, machine: Machine, problems: &mut Problems) {
+        let Some(memory) = machine.memory else { return };
+        for (key, size) in [
+            ("storage.metadata_cache", self.storage.metadata_cache),
+            ("limits.manifest_memory", self.limits.manifest_memory),
+        ] {
+            if size.bytes() > memory {
+                let message = format!("is {size}, and this computer has {} of memory", human_size(memory));
+                problems.add(key, &message, "set it to a small part of the memory");
+            }
+        }
     }
 
     fn check_limits(&self, problems: &mut Problems) {
@@ -72,7 +99,8 @@ impl Config {
                 problems.add("server.listen", &format!("names {address} twice"), "keep one of them");
             }
         }
-        problems.at_least("server.max_connections", server.max_connections, 1);
+        problems.between("server.max_connections", server.max_connections, 1, MAX_COUNT);
+        problems.between("server.workers", server.workers, 0, MAX_WORKERS);
         problems.no_shorter("server.client_header_timeout", server.client_header_timeout, SECOND);
         problems.no_shorter("server.client_idle_timeout", server.client_idle_timeout, SECOND);
         Self::check_tls(&server.tls, problems);
@@ -93,13 +121,6 @@ impl Config {
 
     fn check_storage(&self, problems: &mut Problems) {
         let storage = &self.storage;
-        for (key, path) in [("storage.data_dir", &storage.data_dir), ("storage.blob_dir", &storage.blob_dir)]
-        {
-            if path.starts_with(Path::new("~")) {
-                let fix = "only a shell knows what `~` means: write the whole path";
-                problems.add(key, &format!("is {}", path.display()), fix);
-            }
-        }
         if storage.metadata_cache.bytes() < MIB {
             problems.add(
                 "storage.metadata_cache",
@@ -121,8 +142,7 @@ impl Config {
         }
         let mode = self.auth.admin_socket.mode;
         if mode.bits() & 0o007 != 0 {
-            let fix =
-                "who may open the socket may do everything: end the mode with 0, for example mode = \"0660\"";
+            let fix = "a user who can open the socket has every permission: end the mode with 0, for example mode = \"0660\"";
             problems.add("auth.admin_socket.mode", &format!("is {mode}"), fix);
         }
         let ttl = self.auth.token_ttl;
@@ -132,11 +152,54 @@ impl Config {
     }
 }
 
+/// Paths that files and variables set and that do not begin at the root. A server and the commands beside it start in
+/// different directories, and would look in different places. On a command line such a path is clear.
+pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Problem> {
+    let file = |file: &SecretFile| {
+        let is_path = file.is_set() && !file.is_credential();
+        PathBuf::from(if is_path { file.to_string() } else { String::new() })
+    };
+    let mut problems = Problems(Vec::new());
+    for (key, path) in [
+        ("storage.data_dir", config.storage.data_dir.clone()),
+        ("storage.blob_dir", config.storage.blob_dir.clone()),
+        ("auth.admin_socket.path", config.auth.admin_socket.path.clone()),
+        ("auth.initial_admin_password_file", file(&config.auth.initial_admin_password_file)),
+        ("server.tls.cert_file", file(&config.server.tls.cert_file)),
+        ("server.tls.key_file", file(&config.server.tls.key_file)),
+    ] {
+        if path.as_os_str().is_empty() || path.is_absolute() || matches!(source(key), Source::Flag(_)) {
+            continue;
+        }
+        let shown = path.display();
+        if path.starts_with(Path::new("~")) {
+            problems.add(
+                key,
+                &format!("is {shown}"),
+                "only a shell knows what `~` means: write the whole path",
+            );
+            continue;
+        }
+        let whole = std::path::absolute(&path).unwrap_or_else(|_| Path::new("/").join(&path));
+        let name = key.rsplit('.').next().unwrap_or(key);
+        let fix = format!("write the whole path, for example {name} = \"{}\"", whole.display());
+        problems.add(key, &format!("is {shown}, a relative path"), &fix);
+    }
+    problems.0
+}
+
 struct Problems(Vec<Problem>);
 
 impl Problems {
     fn add(&mut self, key: &'static str, message: &str, fix: &str) {
         self.0.push(Problem { key, message: message.to_owned(), fix: fix.to_owned() });
+    }
+
+    fn between(&mut self, key: &'static str, value: usize, least: usize, most: usize) {
+        self.at_least(key, value, least);
+        if value > most {
+            self.add(key, &format!("is {value}"), &format!("set it to {most} or less"));
+        }
     }
 
     fn at_least(&mut self, key: &'static str, value: usize, least: usize) {
@@ -184,6 +247,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_machine_cannot_hold_is_refused() {
+        let mut config = Config::default();
+        config.storage.metadata_cache = "2GiB".parse().unwrap();
+        let check = |memory| config.check_on(Machine { memory });
+        assert_eq!(check(Some(2 << 30)), []);
+        assert_eq!(check(None), []);
+        let problems = check(Some(1 << 30));
+        assert_eq!(problems[0].message, "is 2GiB, and this computer has 1 GiB of memory");
+    }
+
+    #[test]
+    fn relative_paths_are_refused_but_as_flags() {
+        let mut config = Config::default();
+        config.storage.data_dir = "data".into();
+        config.storage.blob_dir = "~/blobs".into();
+        config.server.tls.cert_file = SecretFile::new("credential:cert");
+        config.server.tls.key_file = SecretFile::new("/key.pem");
+        let keys = |source: Source| -> Vec<&str> {
+            relative_paths(&config, |_| source.clone()).iter().map(|problem| problem.key).collect()
+        };
+        assert_eq!(keys(Source::Variable("X".to_owned())), ["storage.data_dir", "storage.blob_dir"]);
+        assert_eq!(keys(Source::Flag("--data-dir")), [] as [&str; 0]);
+    }
+
+    #[test]
     fn every_value_that_cannot_work_is_found() {
         let mut config = Config::default();
         config.server.listen = vec!["127.0.0.1:5000".parse().unwrap(); 2];
@@ -191,8 +279,6 @@ mod tests {
         config.server.client_header_timeout = "0s".parse().unwrap();
         config.server.client_idle_timeout = "0s".parse().unwrap();
         config.server.tls.mode = TlsMode::Files;
-        config.storage.data_dir = "~/data".into();
-        config.storage.blob_dir = "~/blobs".into();
         config.storage.metadata_cache = "1KiB".parse().unwrap();
         config.registry.max_concurrent_uploads = 0;
         config.auth.initial_admin = "a:b".to_owned();
@@ -206,8 +292,6 @@ mod tests {
                 "server.client_idle_timeout",
                 "server.tls.cert_file",
                 "server.tls.key_file",
-                "storage.data_dir",
-                "storage.blob_dir",
                 "storage.metadata_cache",
                 "registry.max_concurrent_uploads",
                 "auth.initial_admin",

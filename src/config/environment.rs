@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use figment::Figment;
+use figment::error::Kind as Kinds;
 use figment::value::Value;
 
 use super::load::{Layer, defaults};
 use super::schema::{Kind, Setting};
 use super::settings::Config;
 use super::suggest;
+use super::wrong;
 
 /// What the names of our variables begin with.
 pub(super) const PREFIX: &str = "STOWAGE__";
@@ -75,22 +77,25 @@ fn one(settings: &[Setting], variable: &str, value: &OsStr) -> Result<(String, V
         .find(|setting| setting.variable() == variable)
         .ok_or_else(|| ("there is no such setting".to_owned(), suggest::for_variable(settings, variable)))?;
     let text = value.to_str().ok_or_else(|| ("the value is not UTF-8".to_owned(), String::new()))?;
-    let value = typed(setting.kind, text).map_err(|message| (message, String::new()))?;
+    let wrong = |message| (message, wrong::variable(setting, text));
+    let value = typed(setting.kind, text).map_err(wrong)?;
     // The types of the structs judge the value, here where its variable is still known.
     let layer = Layer::one(&setting.key, value.clone());
     match Figment::from(defaults()).merge(layer).extract::<Config>() {
         Ok(_) => Ok((setting.key.clone(), value)),
-        Err(error) => Err((error.kind.to_string(), String::new())),
+        Err(error) => Err(wrong(match &error.kind {
+            Kinds::UnknownVariant(found, allowed) => wrong::variant(setting, found, allowed),
+            other => other.to_string(),
+        })),
     }
 }
 
 fn typed(kind: Kind, text: &str) -> Result<Value, String> {
     match kind {
         Kind::Text => Ok(Value::from(text)),
-        Kind::Switch => text
-            .parse::<bool>()
-            .map(Value::from)
-            .map_err(|_| format!("`{text}` is neither `true` nor `false`")),
+        Kind::Switch => {
+            text.parse::<bool>().map(Value::from).map_err(|_| format!("`{text}` is neither true nor false"))
+        }
         Kind::Number => {
             text.parse::<u64>().map(Value::from).map_err(|_| format!("`{text}` is not a whole number"))
         }

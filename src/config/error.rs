@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told so that it can be put right.
+//! What is wrong with a configuration, with its place and its fix.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::check::Problem;
 use super::environment::VariableProblem;
 
-/// Why no configuration could be made.
+/// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
@@ -18,7 +18,7 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// A file says what it may not.
+    /// A file has an unknown key or a value that is not valid.
     #[error("{} is not valid", path.display())]
     File {
         /// The file.
@@ -26,14 +26,14 @@ pub enum ConfigError {
         /// What is wrong in it, in the order of its lines; never empty.
         problems: Vec<FileProblem>,
     },
-    /// The environment says what it may not.
+    /// The environment has an unknown variable or a value that is not valid.
     #[error("the environment is not valid")]
     Environment {
         /// What is wrong in it; never empty.
         problems: Vec<VariableProblem>,
     },
     /// The layers are valid one by one, and their sum is not. This is a defect of Stowage.
-    #[error("the configuration cannot be put together: {0}")]
+    #[error("the configuration cannot be merged: {0}")]
     Merge(Box<figment::Error>),
     /// A value is outside of what is safe.
     #[error("the configuration is not valid")]

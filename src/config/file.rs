@@ -10,9 +10,10 @@ use toml_edit::Item;
 use toml_edit::TableLike;
 
 use super::error::{ConfigError, FileProblem};
-use super::schema::Setting;
+use super::schema::{Kind, Setting};
 use super::settings::Config;
 use super::suggest;
+use super::wrong;
 
 /// What one file sets.
 pub(super) struct FileLayer {
@@ -30,8 +31,8 @@ pub(super) fn read(path: &Path, settings: &[Setting]) -> Result<FileLayer, Confi
 }
 
 fn parse(text: &str, settings: &[Setting]) -> Result<FileLayer, Vec<FileProblem>> {
-    let document = Document::parse(text)
-        .map_err(|error| vec![problem(text, error.span(), error.message(), String::new())])?;
+    let document =
+        Document::parse(text).map_err(|error| vec![broken(text, error.span(), error.message(), settings)])?;
     let mut walk = Walk { text, settings, places: Vec::new(), problems: Vec::new() };
     walk.table(document.as_table(), "");
     let Walk { mut places, mut problems, .. } = walk;
@@ -41,7 +42,7 @@ fn parse(text: &str, settings: &[Setting]) -> Result<FileLayer, Vec<FileProblem>
     }
     // The types of the structs judge every value, here where the place of each is still known.
     if let Err(error) = toml_edit::de::from_str::<Config>(text) {
-        return Err(vec![type_problem(text, &places, &error)]);
+        return Err(vec![type_problem(text, settings, &places, &error)]);
     }
     let values = toml_edit::de::from_str(text)
         .map_err(|error| vec![problem(text, error.span(), error.message(), String::new())])?;
@@ -76,7 +77,7 @@ impl Walk<'_> {
                 _ if is_table => self.refuse(
                     place,
                     &format!("`{key}` is a table"),
-                    format!("write its keys below a line  [{key}]"),
+                    format!("write its keys below a line [{key}]"),
                 ),
                 _ if is_setting => {
                     let name = place.unwrap_or(0..0);
@@ -107,20 +108,43 @@ fn problem(text: &str, span: Option<Range<usize>>, message: &str, fix: String) -
     FileProblem::at(text, span.unwrap_or(0..0), message, fix)
 }
 
-fn type_problem(text: &str, places: &[Place], error: &toml_edit::de::Error) -> FileProblem {
+/// What is wrong with a file that is not TOML.
+fn broken(text: &str, span: Option<Range<usize>>, message: &str, settings: &[Setting]) -> FileProblem {
+    if let Some((format, start)) = wrong::other_format(text) {
+        let fix = "stowage init --print shows the form of every setting".to_owned();
+        let end = text[start..].find('\n').map_or(text.len(), |end| start + end);
+        return problem(text, Some(start..end), &format!("this is {format}; Stowage reads TOML"), fix);
+    }
+    match wrong::bare_word(text, span.clone().unwrap_or(0..0).start, settings) {
+        Some((setting, value)) => {
+            let written = &text[value.clone()];
+            let message = match setting.kind {
+                Kind::Switch => format!("`{written}` is neither true nor false"),
+                Kind::Number => format!("`{written}` is not a whole number"),
+                Kind::Text | Kind::List => format!("`{written}` needs quotes"),
+            };
+            problem(text, Some(value), &message, wrong::line(setting, written))
+        }
+        None => problem(text, span, message, String::new()),
+    }
+}
+
+fn type_problem(
+    text: &str,
+    settings: &[Setting],
+    places: &[Place],
+    error: &toml_edit::de::Error,
+) -> FileProblem {
     let span = error.span().unwrap_or(0..0);
     let place = places.iter().find(|place| place.value.start <= span.start && span.end <= place.value.end);
-    let message = error.message().replace("a sequence", "a list").replace("usize", "a whole number");
-    let message = place.map_or(message.clone(), |place| format!("{}: {message}", place.key));
+    let setting = place.and_then(|place| settings.iter().find(|setting| setting.key == place.key));
+    let Some(setting) = setting else { return problem(text, Some(span), error.message(), String::new()) };
+    let said = error.message();
+    let message = format!("{}: {}", setting.key, wrong::message(setting, said));
+    // A value of the right type says itself what to write.
+    let is_type = said.starts_with("invalid type") || said.starts_with("invalid value");
     let written = text.get(span.clone()).unwrap_or_default();
-    let fix = match place {
-        Some(place) if message.ends_with("expected a list") => {
-            let name = place.key.rsplit('.').next().unwrap_or_default();
-            format!("write {name} = [{written}]")
-        }
-        _ if message.ends_with("expected a boolean") => "write true or false".to_owned(),
-        _ => String::new(),
-    };
+    let fix = if is_type { wrong::line(setting, written) } else { String::new() };
     problem(text, Some(span), &message, fix)
 }
 

@@ -1,4 +1,4 @@
-//! Puts the layers together: defaults, the file, `conf.d`, the environment, flags.
+//! Merges the layers: defaults, the file, `conf.d`, the environment, flags.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use super::paths::PACKAGED_FILE;
 use super::schema;
 use super::settings::Config;
 
-/// What a configuration is made from.
+/// The sources of a configuration.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The file named by `--config`.
@@ -45,12 +45,12 @@ pub struct Flags {
     pub log_level: Option<LogFilter>,
 }
 
-/// A configuration, and how it came about.
+/// A configuration, and where each setting came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What is in force.
+    /// The effective settings.
     pub config: Config,
-    /// The main file, when one is in force.
+    /// The main file, when one is used.
     pub file: Option<PathBuf>,
     /// Where each setting came from that is not at its default.
     pub sources: BTreeMap<String, Source>,
@@ -103,7 +103,8 @@ impl Loaded {
     /// # Errors
     /// [`ConfigError::Values`] with everything that is not, and where it was set.
     pub fn checked(self) -> Result<Self, ConfigError> {
-        let problems = self.config.check();
+        let mut problems = self.config.check();
+        problems.extend(super::check::relative_paths(&self.config, |key| self.source(key)));
         if problems.is_empty() {
             return Ok(self);
         }
@@ -142,7 +143,7 @@ pub fn load(request: &Request) -> Result<Loaded, ConfigError> {
     Ok(Loaded { config, file, sources })
 }
 
-/// The main file in force, and all files in the order in which they are read.
+/// The main file, and all files in the order in which they are read.
 fn files(request: &Request) -> Result<(Option<PathBuf>, Vec<PathBuf>), ConfigError> {
     let named = request.file.clone().or_else(|| request.environment.get("STOWAGE_CONFIG").map(PathBuf::from));
     let is_named = named.is_some();

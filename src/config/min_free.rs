@@ -50,7 +50,8 @@ impl FromStr for MinFree {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || MinFreeError::Malformed(text.to_owned());
-        match text.strip_suffix('%') {
+        // A space before the unit, as sizes and durations may have it.
+        match text.trim().strip_suffix('%').map(str::trim_end) {
             Some(number) if number.len() <= 2 && number.bytes().all(|byte| byte.is_ascii_digit()) => {
                 number.parse().map(Self::percent).map_err(|_| error())
             }
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for text in ["", "%", "100%", "-1%", "+5%", "5 %", "five", "5,5%"] {
+        for text in ["", "%", "100%", "-1%", "+5%", "5 5%", "five", "5,5%"] {
             let error = text.parse::<MinFree>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{text}` is neither")), "{error}");
         }
@@ -115,6 +116,9 @@ mod tests {
             let number = text.trim();
             assert_eq!(error, format!("`{number}` has no unit: write `{number}%` or `{number}GiB`"));
         }
+        assert_eq!("5 %".parse::<MinFree>(), "5%".parse::<MinFree>());
+        assert_eq!(" 5% ".parse::<MinFree>(), "5%".parse::<MinFree>());
+        assert_eq!("5 GiB".parse::<MinFree>(), "5GiB".parse::<MinFree>());
         assert_eq!("0".parse::<MinFree>().unwrap().of(1 << 40), 0);
         assert_eq!("5B".parse::<MinFree>().unwrap().of(1 << 40), 5);
     }

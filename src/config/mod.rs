@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod load;
 mod log_filter;
+mod machine;
 mod min_free;
 mod network;
 mod paths;
@@ -24,6 +25,8 @@ mod secret_file;
 mod settings;
 mod suggest;
 mod tls;
+mod warnings;
+mod wrong;
 
 pub use check::Problem;
 pub use environment::{Environment, VariableProblem};
@@ -46,3 +49,4 @@ pub use settings::{
     ServerConfig, StorageConfig,
 };
 pub use tls::{TlsConfig, TlsMode, TlsVersion};
+pub use warnings::LISTEN as LISTEN_KEY;

@@ -17,10 +17,15 @@ pub struct Network(IpNet);
 pub struct NetworkError(String);
 
 impl Network {
-    /// The addresses of this computer alone: who sends from them is on it already.
+    /// The addresses of this computer alone: their senders are on it already.
     pub fn loopback() -> Vec<Self> {
         let v4 = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
         vec![Self(v4), Self(IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)))]
+    }
+
+    /// Whether every address of its family is in it.
+    pub fn is_everything(self) -> bool {
+        self.0.prefix_len() == 0
     }
 
     /// Whether the address is in it. An IPv4 address counts as itself however a socket shows it.

@@ -15,7 +15,7 @@ const PACKAGED_DATA: &str = "/var/lib/stowage";
 const PACKAGED_RUN: &str = "/run/stowage";
 const SOCKET: &str = "admin.sock";
 
-/// The data directory: as set; else systemd's; else the package's when its file is in force; else the user's.
+/// The data directory: as set; else systemd's; else the package's when its file is used; else the user's.
 pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment) -> PathBuf {
     if !config.storage.data_dir.as_os_str().is_empty() {
         return config.storage.data_dir.clone();
@@ -44,7 +44,7 @@ pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
 }
 
 /// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a second server
-/// has its own; else the package's when its file is in force; else in a data directory that is set; else the user's
+/// has its own; else the package's when its file is used; else in a data directory that is set; else the user's
 /// own runtime directory; else in the data directory.
 pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let config = &loaded.config;

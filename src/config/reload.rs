@@ -40,7 +40,7 @@ const AT_ONCE: &[&str] = &[
 pub struct Change {
     /// Its full name: `log.level`.
     pub key: String,
-    /// What was in force.
+    /// The value until now.
     pub old: String,
     /// What the configuration says now.
     pub new: String,
@@ -49,7 +49,7 @@ pub struct Change {
 /// What a reload makes of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reloaded {
-    /// What is in force from now on.
+    /// The effective settings from now on.
     pub config: Config,
     /// What took effect.
     pub changed: Vec<Change>,
@@ -63,7 +63,7 @@ pub fn takes_effect_at_once(key: &str) -> bool {
 }
 
 impl Config {
-    /// What is in force once `new` was read by a server that runs with this configuration.
+    /// The effective settings once `new` was read by a server that runs with this configuration.
     ///
     /// # Panics
     /// Never: both configurations were made from plain values.

@@ -12,6 +12,8 @@ pub struct Setting {
     pub key: String,
     /// What it holds.
     pub kind: Kind,
+    /// Its default as in an environment variable; empty for none.
+    pub default: String,
 }
 
 /// What a setting holds: decides how its environment variable is read.
@@ -65,7 +67,19 @@ fn collect(dict: &Dict, prefix: &str, settings: &mut Vec<Setting>) {
             Value::Array(..) => Kind::List,
             Value::String(..) | Value::Char(..) | Value::Empty(..) => Kind::Text,
         };
-        settings.push(Setting { key, kind });
+        settings.push(Setting { key, kind, default: plain(value) });
+    }
+}
+
+/// As in an environment variable.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => text.clone(),
+        Value::Char(_, letter) => letter.to_string(),
+        Value::Bool(_, switch) => switch.to_string(),
+        Value::Num(_, number) => number.to_u128().map_or_else(String::new, |number| number.to_string()),
+        Value::Array(_, values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Empty(..) | Value::Dict(..) => String::new(),
     }
 }
 

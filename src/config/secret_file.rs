@@ -1,5 +1,6 @@
-//! Files that hold a secret: a path, or a credential that systemd hands over.
+//! Files that hold a secret: a path, or a credential from systemd.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -20,13 +21,13 @@ const OTHERS: u32 = 0o006;
 #[serde(transparent)]
 pub struct SecretFile(String);
 
-/// Why a secret cannot be had.
+/// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// `credential:` with something that is no file name.
     #[error("`{0}` does not name a credential")]
     Name(String),
-    /// No credentials were handed over.
+    /// The process has no credentials.
     #[error("`{0}` needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")]
     NoCredentials(String),
     /// It cannot be read.
@@ -37,7 +38,7 @@ pub enum SecretFileError {
         /// Why.
         source: io::Error,
     },
-    /// Everybody on this computer may read or change it.
+    /// Every user of this computer may read or change it.
     #[error("the secret file {} is open to every user of this computer (mode {mode:04o})", path.display())]
     Open {
         /// The file.
@@ -66,7 +67,7 @@ impl SecretFile {
         !self.0.is_empty()
     }
 
-    /// Whether systemd hands it over.
+    /// Whether it is a credential from systemd.
     pub fn is_credential(&self) -> bool {
         self.0.starts_with(CREDENTIAL)
     }
@@ -88,7 +89,7 @@ impl SecretFile {
     /// The secret, without the newline at its end. Wrap it before it goes anywhere.
     ///
     /// # Errors
-    /// A file that is missing, open to everybody, empty, too long, or not text.
+    /// A file that is missing, open to every user, empty, too long, or not text.
     pub fn read(&self, environment: &Environment) -> Result<String, SecretFileError> {
         let path = self.path(environment)?;
         match read(&path) {
@@ -96,6 +97,12 @@ impl SecretFile {
             Ok(Err(error)) => Err(error),
             Err(source) => Err(SecretFileError::Read { path, source }),
         }
+    }
+}
+
+impl fmt::Display for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

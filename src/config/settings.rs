@@ -29,7 +29,7 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `[limits]`: what one principal may make the server hold.
     pub limits: LimitsConfig,
-    /// `[auth]`: who may enter.
+    /// `[auth]`: users, passwords and tokens.
     pub auth: AuthConfig,
     /// `[log]`: what is written to stderr.
     pub log: LogConfig,
@@ -44,7 +44,7 @@ pub struct ServerConfig {
     pub listen: Vec<SocketAddr>,
     /// Under which address clients know the server; empty: as each request says.
     pub public_url: PublicUrl,
-    /// Proxies whose word about the client counts.
+    /// Proxies whose headers about the client are accepted.
     pub trusted_proxies: Vec<Network>,
     /// Worker threads; 0: one for each core.
     pub workers: usize,
@@ -84,7 +84,7 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcConfig {
-    /// How long an answer that lets a client skip an upload is good for.
+    /// How long a blob stays after a client was told that it need not upload it.
     pub promise: HumanDuration,
     /// How long an upload without a byte lives, in the server's running time.
     pub upload_idle: HumanDuration,
@@ -134,7 +134,7 @@ pub struct AdminSocketConfig {
     pub enabled: bool,
     /// Where it is; empty: see [`admin_socket`](super::admin_socket).
     pub path: PathBuf,
-    /// The mode of its file: who may open it may do everything.
+    /// The mode of its file: a user who can open it has every permission.
     pub mode: FileMode,
 }
 

@@ -1,10 +1,10 @@
-//! What somebody probably meant who wrote a key that does not exist.
+//! The setting that an unknown key or variable probably stands for.
 
 use super::schema::Setting;
 
 /// Names other programs give to our settings: table, name, and what to write here.
 const HABITS: [(&str, &str, &str); 8] = [
-    ("server", "port", "listen = [\"0.0.0.0:5000\"]"),
+    ("server", "port", "listen = [\"127.0.0.1:5000\"]"),
     ("server", "host", "listen = [\"127.0.0.1:5000\"]"),
     ("server", "addr", "listen = [\"127.0.0.1:5000\"]"),
     ("server", "address", "listen = [\"127.0.0.1:5000\"]"),
@@ -36,8 +36,11 @@ pub(super) fn for_key(settings: &[Setting], table: &str, name: &str, value: Opti
             Some(port @ 1..=65535) if close == "port" => write.replace("5000", &port.to_string()),
             _ => write.to_owned(),
         };
-        let question = if close == name { String::new() } else { format!("did you mean `{close}`? ") };
-        return format!("{question}There is no `{close}`: use  {write}");
+        let key = write.split(' ').next().unwrap_or_default();
+        return format!("use {key} instead: {write}");
+    }
+    if let Some(longer) = in_table.iter().find(|key| key.starts_with(&format!("{name}_"))) {
+        return format!("did you mean `{longer}`?");
     }
     if let Some(home) = settings.iter().find(|setting| setting.parts().1 == name) {
         return format!("`{name}` belongs in {}", shown(home.parts().0));

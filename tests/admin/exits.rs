@@ -183,7 +183,11 @@ fn every_mistake_without_a_server_has_its_exit_code_and_says_what_to_do() {
             3,
             "CONFIG_INVALID",
             "/",
-            &["--> line 2, column 1", "^^^^ unknown key `prot` in [server]", "fix:   did you mean `port`?"],
+            &[
+                "--> line 2, column 1",
+                "^^^^ unknown key `prot` in [server]",
+                "fix:   use listen instead: listen = [\"127.0.0.1:5001\"]",
+            ],
         ),
         (
             &with("check-config", "unsafe.toml"),

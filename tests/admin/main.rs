@@ -6,11 +6,14 @@
 mod support;
 
 mod api;
+mod checks;
+mod configuration;
 mod content;
 mod exits;
 mod fake;
 mod finding;
 mod first_start;
+mod help;
 mod hostile_names;
 mod jobs;
 mod lists;
@@ -21,6 +24,7 @@ mod prompts;
 mod remote;
 mod status;
 mod stops;
+mod stores;
 mod terminal;
 mod tokens;
 mod users;

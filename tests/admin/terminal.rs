@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::program::Place;
 
@@ -28,7 +28,18 @@ impl Terminal {
         Self::start(command)
     }
 
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// The same on a terminal with so many columns.
+    pub(crate) fn with_columns(place: &Place, arguments: &[&str], columns: u16) -> Self {
+        let mut command = place.command();
+        command.args(arguments).arg("--data-dir").arg(place.data());
+        Self::on(command, columns)
+    }
+
+    pub(crate) fn start(command: Command) -> Self {
+        Self::on(command, 80)
+    }
+
+    fn on(mut command: Command, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -40,6 +51,8 @@ impl Terminal {
             .custom_flags(flags)
             .open(name.to_str().unwrap())
             .unwrap();
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&side, size).unwrap();
         let end = || Stdio::from(side.try_clone().unwrap());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         Self { master: File::from(master), side, child, seen: String::new() }

@@ -303,7 +303,7 @@ fn blobs_in_a_directory_of_their_own_stay_there() {
     let before = tree(&blobs);
     let ended = run_with("rebuild", &["--into", &new], &data, &[elsewhere]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for part in [&new, &blob_dir, "all is well", "next: stowage serve"] {
+    for part in [&new, &blob_dir, "no problem found", "next: stowage serve"] {
         assert!(ended.stdout.contains(part), "{part}: {ended:?}");
     }
     assert_eq!(tree(&blobs), before);

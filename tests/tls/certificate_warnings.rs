@@ -29,9 +29,9 @@ fn assert_told(process: &Process, warning: &str) {
     let line = process.wait_for(warning);
     assert_eq!(line["level"], "WARN", "{line}");
     let checked = stowage(process, &["check-config"]);
-    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.status.success(), "{checked:?}");
-    assert!(said.contains(" is valid\n") && said.contains(&format!("warning: {warning}")), "{said}");
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && checked.stdout.ends_with(b" is valid\n"), "{checked:?}");
+    assert!(said.contains(&format!("warning: server.tls.cert_file: {warning}")), "{said}");
     let status = status(process);
     assert_eq!(status.status.code(), Some(10), "{status:?}");
     let said = String::from_utf8_lossy(&status.stdout).into_owned();

@@ -33,6 +33,7 @@ impl From<OpenError> for Failure {
             ))
             .fix("run the version that wrote it; nothing was changed"),
             OpenError::Damaged { path, detail } => Self::damaged(&path, &detail),
+            OpenError::DatabaseMissing { path, saved } => Self::database_missing(&path, saved.as_deref()),
             OpenError::FileSystem { path, kind } => Self::new(
                 Exit::Configuration,
                 "FILE_SYSTEM_UNSAFE",
@@ -92,6 +93,23 @@ impl Failure {
             .because(detail)
             .fix("see what is affected: stowage fsck")
             .fix("then recover it from a dump: stowage rebuild --into NEW-DIR")
+            .fix("or put a copy of the directory from a backup in its place; nothing was changed")
+    }
+
+    fn database_missing(path: &Path, saved: Option<&Path>) -> Self {
+        let failure = Self::new(Exit::Integrity, "STORE_DAMAGED", "the database is missing")
+            .line("path", path.display().to_string())
+            .because("the file is missing, but its store was here");
+        let failure = match saved {
+            Some(saved) => failure.fix(format!(
+                "a server saved it when it was removed: mv {} {}",
+                saved.display(),
+                path.display()
+            )),
+            None => failure.fix("put the file back, if it was moved"),
+        };
+        failure
+            .fix("or recover it from a dump: stowage rebuild --into NEW-DIR")
             .fix("or put a copy of the directory from a backup in its place; nothing was changed")
     }
 

@@ -51,7 +51,7 @@ fn an_unknown_key_is_told_with_its_line() {
                --> line 14, column 1\n   \
                 14 | prot = 5001\n      \
                    | ^^^^ unknown key `prot` in [server]\n  \
-               fix:   did you mean `port`? There is no `port`: use  listen = [\"0.0.0.0:5001\"]",
+               fix:   use listen instead: listen = [\"127.0.0.1:5001\"]",
             directory.path().display()
         )
     );
@@ -69,7 +69,8 @@ fn a_wrong_variable_is_told_with_its_name() {
         Failure::from(failure.unwrap_err()).to_string(),
         "error: the environment is not valid\n  \
            name:  STOWAGE__LOG__ACCESS\n  \
-           why:   `1` is neither `true` nor `false`\n  \
+           why:   `1` is neither true nor false\n  \
+           fix:   write STOWAGE__LOG__ACCESS=true\n  \
            name:  STOWAGE__SERVER__LISTN\n  \
            why:   there is no such setting\n  \
            fix:   did you mean STOWAGE__SERVER__LISTEN?"
@@ -136,6 +137,7 @@ fn every_reason_not_to_open_the_store_has_its_code() {
             Exit::Configuration,
         ),
         (OpenError::Damaged { path: path.clone(), detail: "a page".into() }, Exit::Integrity),
+        (OpenError::DatabaseMissing { path: path.clone(), saved: None }, Exit::Integrity),
         (OpenError::FileSystem { path: path.clone(), kind: "NFS".into() }, Exit::Configuration),
         (OpenError::CutOffRebuild { path: path.clone() }, Exit::Integrity),
         (OpenError::ForeignBlobs { path: path.clone() }, Exit::Configuration),

@@ -1,17 +1,33 @@
-//! What a check found, whoever made it.
+//! What a check found, by a server or by this process, and what to do about it.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::output;
+use super::problem::{Problem, Remedy};
+use crate::cli::errors::{Exit, Failure};
+use crate::cli::output::size;
+use crate::cli::terminal;
 use crate::cli::visible::one_line;
+use crate::cli::words::counted;
+
+/// Images that the error of a document names; the problems name all of them.
+const IN_ERROR: usize = 20;
 
 /// What was found, whatever fields it has.
 pub(in crate::cli) struct Report {
     checked: Map<String, Value>,
     problems: Vec<Value>,
     notes: Vec<Value>,
+}
+
+/// How people see a report.
+#[derive(Clone, Copy, Default)]
+pub(in crate::cli) struct View {
+    /// The columns of the terminal, if it is one.
+    pub(in crate::cli) width: Option<usize>,
+    /// Every field of every problem, in full.
+    pub(in crate::cli) in_full: bool,
 }
 
 impl From<Value> for Report {
@@ -40,45 +56,98 @@ impl Report {
         json!({"checked": self.checked, "problems": self.problems, "notes": self.notes})
     }
 
-    /// As people read it.
-    pub(in crate::cli) fn text(&self) -> String {
-        const COLUMNS: [&str; 6] = ["severity", "kind", "repository", "digest", "expected", "found"];
+    /// What is wrong, as the error of a document; `None` when nothing is.
+    pub(in crate::cli) fn failure(&self) -> Option<Failure> {
+        if self.is_clean() {
+            return None;
+        }
+        let what = format!("the check found {}", self.total());
+        let kinds: BTreeSet<&str> = self.problems().map(Problem::kind).collect();
+        let failure = Failure::new(Exit::Integrity, "PROBLEMS_FOUND", what)
+            .line("kinds", kinds.into_iter().collect::<Vec<_>>().join(", "));
+        let images = self.images();
+        let shown: Vec<&str> = images.iter().take(IN_ERROR).copied().collect();
+        let failure = match images.len().saturating_sub(IN_ERROR) {
+            _ if images.is_empty() => failure,
+            0 => failure.fix(format!("push these images again: {}", shown.join(", "))),
+            more => failure.fix(format!("push these images again: {} and {more} more", shown.join(", "))),
+        };
+        Some(self.remedies().into_iter().fold(failure, |failure, remedy| failure.fix(remedy.text())))
+    }
+
+    /// As people read it; `complete` adds to a command the flags that name this store.
+    pub(in crate::cli) fn text(&self, view: View, complete: &dyn Fn(&str) -> String) -> String {
         let mut lines = Vec::new();
         if !self.checked.is_empty() {
-            let checked =
-                self.checked.iter().map(|(what, count)| format!("{} {}", cell(count), one_line(what)));
-            lines.push(format!("checked: {}", checked.collect::<Vec<_>>().join(", ")));
+            lines.push(format!("checked: {}", self.checked()));
         }
-        lines.extend(self.notes.iter().map(|note| format!("note: {}", one_line(&cell(note)))));
-        if self.problems.is_empty() {
-            lines.push("all is well".to_owned());
+        lines.extend(
+            self.notes.iter().filter_map(Value::as_str).map(|note| format!("note: {}", one_line(note))),
+        );
+        if self.is_clean() {
+            lines.push("no problem found".to_owned());
             return lines.join("\n");
         }
-        let row = |problem: &Value| COLUMNS.map(|column| cell(&problem[column])).to_vec();
-        let rows: Vec<Vec<String>> = self.problems.iter().map(row).collect();
-        lines.push(output::table(&COLUMNS.map(str::to_uppercase).each_ref().map(String::as_str), &rows));
-        let images: BTreeSet<&str> = self
-            .problems
-            .iter()
-            .filter_map(|problem| problem["images"].as_array())
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        lines.push(self.table(view));
+        let images = self.images();
         if !images.is_empty() {
             lines.push("push these images again:".to_owned());
             lines.extend(images.into_iter().map(|image| format!("  {}", one_line(image))));
         }
-        let problems = if rows.len() == 1 { "problem" } else { "problems" };
-        lines.push(format!("{} {problems}", rows.len()));
+        lines.extend(self.remedies().into_iter().map(|remedy| format!("next: {}", complete(remedy.text()))));
+        lines.push(self.total());
         lines.join("\n")
     }
-}
 
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
+        self.problems.iter().map(Problem)
+    }
+
+    fn total(&self) -> String {
+        counted(self.problems.len() as u64, "problem", "problems")
+    }
+
+    /// What was looked at: `2 repositories, 10 blobs, 1.2 GiB read`.
+    fn checked(&self) -> String {
+        let number = |key: &str| self.checked.get(key).and_then(Value::as_u64);
+        let nouns = [
+            ("repositories", "repository", "repositories"),
+            ("tags", "tag", "tags"),
+            ("manifests", "manifest", "manifests"),
+            ("blobs", "blob", "blobs"),
+            ("links", "link between repository and blob", "links between repositories and blobs"),
+            ("files", "blob file", "blob files"),
+            ("uploads", "unfinished upload", "unfinished uploads"),
+        ];
+        let found = nouns.iter().filter_map(|(key, one, many)| Some(counted(number(key)?, one, many)));
+        let mut parts: Vec<String> = found.collect();
+        parts.extend(number("bytes_hashed").map(|bytes| format!("{} read", size(bytes))));
+        if let Some(unused @ 1..) = number("unused_blobs") {
+            let bytes = size(number("unused_bytes").unwrap_or_default());
+            parts.push(format!("{} without a manifest ({bytes})", counted(unused, "blob", "blobs")));
+        }
+        parts.join(", ")
+    }
+
+    fn table(&self, view: View) -> String {
+        if view.in_full {
+            let headings = ["SEVERITY", "KIND", "REPOSITORY", "IMAGES", "DIGEST", "EXPECTED", "FOUND"];
+            let rows: Vec<Vec<String>> = self.problems().map(Problem::in_full).collect();
+            return terminal::table(&headings, &rows, None);
+        }
+        let short = view.width.is_some();
+        let rows: Vec<Vec<String>> = self.problems().map(|problem| problem.row(short)).collect();
+        terminal::table(&["IMAGE", "DIGEST", "PROBLEM"], &rows, view.width)
+    }
+
+    /// Every image that needs something which is damaged.
+    fn images(&self) -> BTreeSet<&str> {
+        self.problems.iter().flat_map(|problem| Problem(problem).images()).collect()
+    }
+
+    /// What else to do, each once.
+    fn remedies(&self) -> BTreeSet<Remedy> {
+        self.problems().filter_map(Problem::remedy).collect()
     }
 }
 
@@ -88,34 +157,67 @@ mod tests {
 
     fn report(problems: &Value) -> Report {
         Report::from(json!({
-            "checked": {"blobs": 10, "repositories": 2},
+            "checked": {
+                "blobs": 10, "repositories": 1, "bytes_hashed": 1536, "unused_blobs": 1, "unused_bytes": 1024,
+                "orphans": 0,
+            },
             "problems": problems,
-            "notes": ["1 young file without a row"],
+            "notes": ["1 deleted repository still has tag history"],
         }))
     }
 
+    const CHECKED: &str = "checked: 1 repository, 10 blobs, 1.5 KiB read, 1 blob without a manifest (1 KiB)\n\
+                           note: 1 deleted repository still has tag history\n";
+
     #[test]
-    fn a_clean_store_is_said_to_be_well() {
+    fn a_clean_store_has_no_problem() {
         assert_eq!(
-            report(&json!([])).text(),
-            "checked: 10 blobs, 2 repositories\nnote: 1 young file without a row\nall is well"
+            report(&json!([])).text(View::default(), &str::to_owned),
+            format!("{CHECKED}no problem found")
         );
+        assert_eq!(report(&json!([])).failure(), None);
     }
 
     #[test]
-    fn problems_are_a_table() {
+    fn problems_name_the_image_and_what_to_do() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
         let problems = json!([
-            {"severity": "damage", "kind": "blob_missing", "repository": "team/app", "digest": "sha256:ab",
-             "expected": 1024, "found": null},
+            {"severity": "damage", "kind": "blob_file_missing", "repository": null, "digest": digest,
+             "images": ["team/app:1", "team/app:2", "team/other:1"], "expected": "7 bytes", "found": "no file"},
+            {"severity": "inconsistency", "kind": "tag_row", "repository": "team/app", "digest": null,
+             "images": [], "expected": "a row", "found": "none"},
         ]);
+        let report = report(&problems);
+        let view = View { width: Some(70), in_full: false };
+        let (blank, more) = (" ".repeat(28), " ".repeat(37));
         assert_eq!(
-            report(&problems).text(),
-            "checked: 10 blobs, 2 repositories\n\
-             note: 1 young file without a row\n\
-             SEVERITY  KIND          REPOSITORY  DIGEST     EXPECTED  FOUND\n\
-             damage    blob_missing  team/app    sha256:ab  1024\n\
-             1 problem"
+            report.text(view, &str::to_owned),
+            format!(
+                "{CHECKED}\
+                 IMAGE                  DIGEST        PROBLEM\n\
+                 team/app:1 and 2 more  abababababab  the file of the blob is missing\n\
+                 team/app {blank}tag row: expected a row, found\n{more}none\n\
+                 push these images again:\n  team/app:1\n  team/app:2\n  team/other:1\n\
+                 next: recover the metadata from a dump: stowage rebuild --into NEW-DIR\n\
+                 2 problems"
+            )
         );
-        assert_eq!(report(&problems).data()["problems"], problems);
+        assert!(report.text(View::default(), &str::to_owned).contains(&digest), "a pipe gets everything");
+        let in_full = report.text(View { width: None, in_full: true }, &str::to_owned);
+        assert!(in_full.contains("damage         blob_file_missing"), "{in_full}");
+        let failure = report.failure().unwrap();
+        assert_eq!(
+            (failure.what.as_str(), failure.code.as_str()),
+            ("the check found 2 problems", "PROBLEMS_FOUND")
+        );
+        assert_eq!(failure.reasons(), "kinds: blob_file_missing, tag_row");
+        assert_eq!(
+            failure.fixes().collect::<Vec<_>>(),
+            [
+                "push these images again: team/app:1, team/app:2, team/other:1",
+                "recover the metadata from a dump: stowage rebuild --into NEW-DIR"
+            ]
+        );
+        assert_eq!(report.data()["problems"], problems);
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Scheme;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) struct Banner {
-    /// The configuration file in force.
+    /// The configuration file that was read.
     pub(super) file: Option<PathBuf>,
     pub(super) data_dir: PathBuf,
     pub(super) free_bytes: Option<u64>,
@@ -23,7 +23,7 @@ pub(super) struct Banner {
     /// The admin socket.
     pub(super) socket: Option<PathBuf>,
     pub(super) new_admin: Option<NewAdmin>,
-    /// Nobody has to sign in.
+    /// No sign-in is needed.
     pub(super) open: bool,
     pub(super) ready_in: Duration,
 }

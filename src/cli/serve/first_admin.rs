@@ -12,14 +12,14 @@ use crate::config::Loaded;
 use crate::config::SecretFileError;
 use crate::telemetry::Secret;
 
-/// What to do in a store without users. Without an admin nobody could sign in, whatever else is set.
+/// What to do in a store without users: without an admin, no user could sign in, with any settings.
 pub(super) fn choose(
     options: &Options,
     loaded: &Loaded,
     environment: &Environment,
     data_dir: &Path,
 ) -> Result<FirstAdmin, Failure> {
-    // Nobody would ever sign in, and the store does not last.
+    // An open registry needs no sign-in, and the store does not last.
     if options.ephemeral && options.anonymous {
         return Ok(FirstAdmin::No);
     }

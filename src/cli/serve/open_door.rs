@@ -1,14 +1,18 @@
-//! What reaches further than this computer: refused, or said once.
+//! What reaches further than this computer: refused, or logged once.
 
-use std::net::SocketAddr;
+use std::path::Path;
 
 use super::Options;
 use crate::cli::errors::{Exit, Failure};
+use crate::cli::settings;
+use crate::config::Environment;
+use crate::config::LISTEN_KEY;
+use crate::config::Loaded;
 use crate::config::ServerConfig;
 
 /// An open registry is for this computer, unless it is thrown away anyway.
-pub(super) fn refuse_network(options: &Options, listen: &[SocketAddr]) -> Result<(), Failure> {
-    let Some(address) = beyond_loopback(listen) else { return Ok(()) };
+pub(super) fn refuse_network(options: &Options, server: &ServerConfig) -> Result<(), Failure> {
+    let Some(address) = server.beyond_loopback() else { return Ok(()) };
     if !options.anonymous || options.ephemeral {
         return Ok(());
     }
@@ -20,22 +24,19 @@ pub(super) fn refuse_network(options: &Options, listen: &[SocketAddr]) -> Result
         .fix("with a password: leave --open out"))
 }
 
-/// Says once what whoever starts this should know.
-pub(super) fn warn(options: &Options, server: &ServerConfig) {
-    let network = beyond_loopback(&server.listen);
+/// Logs once what is probably not meant: the warnings of `check-config`, and those about flags.
+pub(super) fn warn(options: &Options, loaded: &Loaded, environment: &Environment, data_dir: &Path) {
+    let is_network = loaded.config.server.beyond_loopback().is_some();
     if options.anonymous {
-        let reach = if network.is_some() { "who reaches this computer" } else { "on this computer" };
+        let reach = if is_network { "who reaches this computer" } else { "on this computer" };
         tracing::warn!("open registry: everyone {reach} may pull, push and delete (--open)");
-    } else if let Some(address) = network.filter(|_| !server.tls.is_on()) {
-        tracing::warn!(
-            %address,
-            "listening without TLS beyond this computer: passwords are sent unencrypted; set [server.tls], put a proxy with TLS in front, or listen on 127.0.0.1"
-        );
     }
-}
-
-fn beyond_loopback(listen: &[SocketAddr]) -> Option<SocketAddr> {
-    listen.iter().copied().find(|address| !address.ip().to_canonical().is_loopback())
+    for warning in loaded.warnings(environment, !settings::has_store(data_dir)) {
+        // An open registry has no passwords that could be read.
+        if !(options.anonymous && warning.key == LISTEN_KEY) {
+            tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.message);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +45,11 @@ mod tests {
 
     fn options(anonymous: bool, ephemeral: bool) -> Options {
         Options { listen: vec![], data_dir: None, ephemeral, anonymous, log_level: None }
+    }
+
+    fn server(listen: &[&str]) -> ServerConfig {
+        let listen = listen.iter().map(|address| address.parse().unwrap()).collect();
+        ServerConfig { listen, ..ServerConfig::default() }
     }
 
     #[test]
@@ -59,15 +65,14 @@ mod tests {
             ("0.0.0.0:5000", true, true, false),
             ("0.0.0.0:5000", false, false, false),
         ] {
-            let listen = ["127.0.0.1:1".parse().unwrap(), listen.parse().unwrap()];
-            let result = refuse_network(&options(anonymous, ephemeral), &listen);
+            let result = refuse_network(&options(anonymous, ephemeral), &server(&["127.0.0.1:1", listen]));
             assert_eq!(result.is_err(), is_refused, "{listen:?}");
         }
     }
 
     #[test]
     fn the_refusal_names_the_ways_out() {
-        let failure = refuse_network(&options(true, false), &["0.0.0.0:5001".parse().unwrap()]).unwrap_err();
+        let failure = refuse_network(&options(true, false), &server(&["0.0.0.0:5001"])).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert_eq!(
             failure.to_string(),

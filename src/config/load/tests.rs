@@ -184,7 +184,7 @@ fn the_environment_takes_the_type_of_the_setting() {
 fn a_wrong_variable_is_named_with_what_is_wrong() {
     let message = |name, value| by_environment(name, value).unwrap_err().0;
     assert_eq!(message("STOWAGE__SERVER__WORKERS", "many"), "`many` is not a whole number");
-    assert_eq!(message("STOWAGE__LOG__ACCESS", "yes"), "`yes` is neither `true` nor `false`");
+    assert_eq!(message("STOWAGE__LOG__ACCESS", "yes"), "`yes` is neither true nor false");
     assert_eq!(
         message("STOWAGE__STORAGE__GC__PROMISE", "6 moons"),
         "`6 moons` is not a duration: write a whole number and s, m, h, d or w, such as 30s, 15m or 7d, or 0s"

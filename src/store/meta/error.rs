@@ -3,6 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::model::units::human_size;
+
 /// An error of the metadata store. None of them is the caller's fault.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -56,6 +58,37 @@ impl StoreError {
         matches!(self, Self::Full | Self::ReadOnly | Self::Io(_) | Self::Unavailable | Self::OutcomeUnknown)
     }
 }
+
+/// What is wrong with a database file of `len` bytes that redb refuses. redb names fields of its file header, which tell
+/// an operator nothing: they are logged at `debug`.
+pub(super) fn damage(error: &redb::DatabaseError, len: u64) -> String {
+    tracing::debug!(%error, "redb refuses the database file");
+    let foreign =
+        "the file does not begin like a database: it was overwritten, or another file is in its place";
+    let too_short = format!("the file is shorter than its content needs: it has {}", human_size(len));
+    match error {
+        _ if len < SMALLEST => too_short,
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(detail)) => match detail.as_str() {
+            detail if detail.contains("magic number") => foreign.to_owned(),
+            detail if detail.contains("truncated") => too_short,
+            detail if detail.starts_with("File length") => {
+                format!("the length of the file ({}) does not match its content", human_size(len))
+            }
+            _ => CONTRADICTION.to_owned(),
+        },
+        redb::DatabaseError::Storage(redb::StorageError::Io(source)) => match source.kind() {
+            io::ErrorKind::UnexpectedEof => too_short,
+            io::ErrorKind::InvalidData => foreign.to_owned(),
+            _ => CONTRADICTION.to_owned(),
+        },
+        _ => CONTRADICTION.to_owned(),
+    }
+}
+
+/// A page: a database has at least that of its header.
+const SMALLEST: u64 = 4096;
+/// Damage without a more exact name.
+pub(super) const CONTRADICTION: &str = "its pages contradict each other";
 
 /// Pages of the file contradict each other.
 pub(super) const DAMAGED_PAGES: StoreError = StoreError::Corrupt { table: "(pages)" };

@@ -19,7 +19,7 @@ use redb::Database;
 use redb::DatabaseError;
 use redb::backends::FileBackend;
 
-use super::error::{StoreError, guarded};
+use super::error::{self, StoreError, guarded};
 use super::faulty::{Faults, FaultyBackend};
 use super::format;
 use super::format::OpenError;
@@ -89,7 +89,7 @@ impl Opener {
         }
         let file =
             open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
-        let database = self.database(file).map_err(|error| self.refused(error))?;
+        let database = self.database(file).map_err(|error| self.refused(error, 0))?;
         format::create(&database)?;
         fs::rename(&new, &path).map_err(|source| OpenError::io(&path, source))?;
         sync_dir(&self.data_dir).map_err(|source| OpenError::io(&self.data_dir, source))?;
@@ -159,12 +159,13 @@ impl Opener {
             return Err(OpenError::Damaged { path, detail: "the file is empty".to_owned() });
         }
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open(file))) {
-            Ok(opened) => opened.map_err(|error| self.refused(error)),
-            Err(_) => Err(OpenError::Damaged { path, detail: "its pages contradict each other".to_owned() }),
+            Ok(opened) => opened.map_err(|error| self.refused(error, found.len())),
+            Err(_) => Err(OpenError::Damaged { path, detail: error::CONTRADICTION.to_owned() }),
         }
     }
 
-    fn refused(&self, error: DatabaseError) -> OpenError {
+    /// What a refusal of redb means for a file of `len` bytes.
+    fn refused(&self, error: DatabaseError, len: u64) -> OpenError {
         let path = self.path();
         match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
@@ -176,7 +177,7 @@ impl Opener {
             {
                 OpenError::io(&path, source)
             }
-            other => OpenError::Damaged { path, detail: other.to_string() },
+            other => OpenError::Damaged { path, detail: error::damage(&other, len) },
         }
     }
 }

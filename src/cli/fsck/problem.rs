@@ -1,0 +1,121 @@
+//! One problem of a report, in words: which image it is about, what is wrong, and what to do.
+
+use serde_json::Value;
+
+use crate::cli::output;
+
+/// A problem as the check tells it.
+#[derive(Clone, Copy)]
+pub(super) struct Problem<'a>(pub(super) &'a Value);
+
+/// What to do about a problem, apart from pushing images again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Remedy {
+    /// Files cannot be read, and may be intact.
+    Disk,
+    /// Rows are lost or contradict each other.
+    Rebuild,
+}
+
+impl Remedy {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Disk => {
+                "check the disk (dmesg) and the permissions of files that cannot be read: they may be intact"
+            }
+            Self::Rebuild => "recover the metadata from a dump: stowage rebuild --into NEW-DIR",
+        }
+    }
+}
+
+impl<'a> Problem<'a> {
+    fn field(self, key: &str) -> &'a str {
+        self.0[key].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn kind(self) -> &'a str {
+        self.field("kind")
+    }
+
+    /// The images that need what is damaged.
+    pub(super) fn images(self) -> impl Iterator<Item = &'a str> {
+        self.0["images"].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    pub(super) fn remedy(self) -> Option<Remedy> {
+        match self.kind() {
+            "blob_unreadable" | "tree_unreadable" => Some(Remedy::Disk),
+            "blob_missing" | "blob_file_missing" | "blob_size" | "blob_content" | "blob_corrupt"
+            | "manifest_content" | "manifest_missing" => None,
+            _ => Some(Remedy::Rebuild),
+        }
+    }
+
+    /// Image, digest, and what is wrong.
+    pub(super) fn row(self, short: bool) -> Vec<String> {
+        let digest = self.field("digest");
+        vec![self.image(), output::digest(digest, !short), self.words()]
+    }
+
+    /// Every field as it is.
+    pub(super) fn in_full(self) -> Vec<String> {
+        let images = self.images().collect::<Vec<_>>().join(", ");
+        let [severity, kind, repository, digest, expected, found] =
+            ["severity", "kind", "repository", "digest", "expected", "found"]
+                .map(|key| self.field(key).to_owned());
+        vec![severity, kind, repository, images, digest, expected, found]
+    }
+
+    fn image(self) -> String {
+        let mut images = self.images();
+        let (first, more) = (images.next(), images.count());
+        match first {
+            Some(first) if more > 0 => format!("{first} and {more} more"),
+            Some(first) => first.to_owned(),
+            None => self.field("repository").to_owned(),
+        }
+    }
+
+    fn words(self) -> String {
+        let (expected, found) = (self.field("expected"), self.field("found"));
+        let words = match self.kind() {
+            "blob_missing" => "the repository has the blob, and the blob is missing",
+            "blob_file_missing" => "the file of the blob is missing",
+            "blob_content" => "the content of the blob has changed on the disk",
+            "blob_corrupt" => "found damaged before, and hidden until it is pushed again",
+            "manifest_content" => "the content of the manifest has changed",
+            "manifest_missing" => "the content of the manifest is missing",
+            "tag_target" => "the tag points to a manifest that is missing",
+            "blob_size" => return format!("the file of the blob has {found} instead of {expected}"),
+            "blob_unreadable" => return format!("the file of the blob cannot be read: {found}"),
+            "tree_unreadable" => return format!("{expected} cannot be read: {found}"),
+            "database" => return format!("the database cannot be used: {found}"),
+            kind => {
+                return format!("{}: expected {expected}, found {found}", kind.replace('_', " "));
+            }
+        };
+        words.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_problem_has_words_and_a_remedy() {
+        let problem = |kind: &str| json!({"kind": kind, "expected": "7 bytes", "found": "6 bytes"});
+        for (kind, words, remedy) in [
+            ("blob_size", "the file of the blob has 6 bytes instead of 7 bytes", None),
+            ("blob_unreadable", "the file of the blob cannot be read: 6 bytes", Some(Remedy::Disk)),
+            ("link_flags", "link flags: expected 7 bytes, found 6 bytes", Some(Remedy::Rebuild)),
+            ("database", "the database cannot be used: 6 bytes", Some(Remedy::Rebuild)),
+        ] {
+            let problem = problem(kind);
+            assert_eq!(Problem(&problem).words(), words);
+            assert_eq!(Problem(&problem).remedy(), remedy);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A new store needs directories of its own: it makes `blobs` and `uploads` there, and removes from `uploads` what no
+//! upload has written.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cli::errors::{Exit, Failure};
+use crate::cli::settings;
+use crate::config::Environment;
+use crate::config::Loaded;
+use crate::config::Source;
+use crate::store::lock::{self, LOCK_FILE};
+
+/// What an interrupted first start or rebuild leaves before its database is complete.
+const OWN: [&str; 6] = [LOCK_FILE, "stowage.redb.new", "rebuild.new", "blobs", "uploads", "quarantine"];
+/// What `mkfs` leaves in a new file system.
+const OF_FILE_SYSTEM: &str = "lost+found";
+/// Names in the error.
+const NAMED: usize = 5;
+
+/// Refuses to make a store in a directory that holds files of others. A directory that is already one of a store is never
+/// refused, nor are hidden files and the files that the settings name.
+pub(super) fn refuse_foreign_files(
+    loaded: &Loaded,
+    environment: &Environment,
+    data_dir: &Path,
+    blob_dir: &Path,
+) -> Result<(), Failure> {
+    if settings::has_store(data_dir) || lock::peek(blob_dir).is_some() {
+        return Ok(());
+    }
+    let named = files_in_settings(loaded, environment);
+    for (key, dir) in [("storage.data_dir", data_dir), ("storage.blob_dir", blob_dir)] {
+        let found = foreign(dir, &named)?;
+        if !found.is_empty() {
+            return Err(refused(loaded, key, dir, &found));
+        }
+    }
+    Ok(())
+}
+
+/// Names in the directory that a store does not make there.
+fn foreign(dir: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        // It is made, or the start names what is in its place.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Failure::unusable(dir, &error)),
+    };
+    // Without the lock, which comes first, even a directory `uploads` belongs to someone else.
+    let was_begun = dir.join(LOCK_FILE).exists();
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Failure::unusable(dir, &error))?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let is_own = was_begun && OWN.contains(&name.as_str());
+        let is_named = named.iter().any(|named| named.starts_with(&path));
+        if !is_own && !is_named && !name.starts_with('.') && name != OF_FILE_SYSTEM {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A container often has its settings and its certificate in the volume of its data.
+fn files_in_settings(loaded: &Loaded, environment: &Environment) -> Vec<PathBuf> {
+    let config = &loaded.config;
+    let secrets =
+        [&config.server.tls.cert_file, &config.server.tls.key_file, &config.auth.initial_admin_password_file];
+    let secrets =
+        secrets.into_iter().filter(|file| file.is_set()).filter_map(|file| file.path(environment).ok());
+    let beside = loaded.file.iter().map(|file| file.with_file_name("conf.d"));
+    let all = loaded.file.iter().cloned().chain(beside).chain(secrets);
+    all.filter_map(|file| std::path::absolute(file).ok()).collect()
+}
+
+fn refused(loaded: &Loaded, key: &str, dir: &Path, found: &[String]) -> Failure {
+    let more = match found.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown: Vec<&str> = found.iter().take(NAMED).map(String::as_str).collect();
+    let below = dir.join("stowage").display().to_string();
+    let is_flag =
+        key == "storage.data_dir" && matches!(loaded.source(key), Source::Flag(_) | Source::Default);
+    let fix = if is_flag {
+        let below = shlex::try_quote(&below).unwrap_or_default().into_owned();
+        format!("use a directory below it: stowage serve --data-dir {below}")
+    } else {
+        format!("use a directory below it: {key} = {below:?}")
+    };
+    Failure::new(
+        Exit::Configuration,
+        "DIRECTORY_NOT_EMPTY",
+        format!("{} is not empty: a new store needs a directory of its own", dir.display()),
+    )
+    .line("found", format!("{}{more}", shown.join(", ")))
+    .because("the store removes files from directories such as uploads")
+    .fix(fix)
+    .fix("or move the other files away")
+}

@@ -1,0 +1,65 @@
+//! What a valid configuration has that its operator should know: the same list for `check-config` and for `serve`.
+
+use std::net::SocketAddr;
+
+use super::check::Problem;
+use super::environment::Environment;
+use super::load::Loaded;
+use super::machine::Machine;
+use super::settings::ServerConfig;
+use crate::model::units::human_size;
+
+/// The key of the addresses, whose warning an open registry does not need.
+pub const LISTEN: &str = "server.listen";
+
+impl Loaded {
+    /// Everything that works and is probably not meant. `is_new` says that there is no store yet.
+    pub fn warnings(&self, environment: &Environment, is_new: bool) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let config = &self.config;
+        if let Some(address) = config.server.beyond_loopback().filter(|_| !config.server.tls.is_on()) {
+            found.push(Problem {
+                key: LISTEN,
+                message: format!(
+                    "listening without TLS beyond this computer ({address}): passwords are sent unencrypted"
+                ),
+                fix: "set [server.tls], put a proxy with TLS in front, or listen on 127.0.0.1".to_owned(),
+            });
+        }
+        if config.server.trusted_proxies.iter().any(|network| network.is_everything()) {
+            found.push(Problem {
+                key: "server.trusted_proxies",
+                message: "every client is trusted as a proxy, and can claim any address".to_owned(),
+                fix: "name the addresses of your proxies only".to_owned(),
+            });
+        }
+        let (cache, memory) = (config.storage.metadata_cache, Machine::this().memory);
+        if let Some(memory) = memory.filter(|memory| cache.bytes() > memory / 2) {
+            found.push(Problem {
+                key: "storage.metadata_cache",
+                message: format!("{cache} is more than half of the memory ({})", human_size(memory)),
+                fix: "leave memory for transfers".to_owned(),
+            });
+        }
+        // The file is for the first start, and may be removed after it.
+        let password = &config.auth.initial_admin_password_file;
+        if is_new
+            && password.is_set()
+            && let Err(error) = password.read(environment)
+        {
+            found.push(Problem {
+                key: "auth.initial_admin_password_file",
+                message: format!("{error}: the first start needs it"),
+                fix: error.fix(),
+            });
+        }
+        found
+    }
+}
+
+impl ServerConfig {
+    /// An address that other computers can reach.
+    pub fn beyond_loopback(&self) -> Option<SocketAddr> {
+        self.listen.iter().copied().find(|address| !address.ip().to_canonical().is_loopback())
+    }
+}
