@@ -40,6 +40,14 @@ impl PublicUrl {
     pub fn get(&self) -> Option<(Scheme, &str)> {
         self.0.as_ref().map(|(scheme, host)| (*scheme, host.as_str()))
     }
+
+    /// Whether a request for `host`, as its `Host` says it, is one for this URL: case does not matter, nor does the port
+    /// that the scheme has anyway.
+    pub fn is_for(&self, host: &str) -> bool {
+        self.get().is_some_and(|(scheme, ours)| {
+            scheme.without_port(host).eq_ignore_ascii_case(scheme.without_port(ours))
+        })
+    }
 }
 
 impl Scheme {
@@ -49,6 +57,20 @@ impl Scheme {
             Self::Http => "http",
             Self::Https => "https",
         }
+    }
+
+    /// The scheme of this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// A host without its port, where that is the one of the scheme.
+    pub fn without_port(self, host: &str) -> &str {
+        let port = match self {
+            Self::Http => ":80",
+            Self::Https => ":443",
+        };
+        host.strip_suffix(port).unwrap_or(host)
     }
 }
 
@@ -90,11 +112,8 @@ impl FromStr for PublicUrl {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
-            _ => return Err(PublicUrlError::Scheme(text.to_owned())),
-        };
+        let parts = text.split_once("://").and_then(|(scheme, rest)| Some((Scheme::named(scheme)?, rest)));
+        let Some((scheme, rest)) = parts else { return Err(PublicUrlError::Scheme(text.to_owned())) };
         let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if !is_authority(host) {
             return Err(PublicUrlError::Host(text.to_owned()));
@@ -142,6 +161,26 @@ mod tests {
             ("https://[fd00::7]:8443", "https://[fd00::7]:8443"),
         ] {
             assert_eq!(text.parse::<PublicUrl>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_host_is_known_in_any_case_and_without_the_port_of_the_scheme() {
+        let url = |text: &str| text.parse::<PublicUrl>().unwrap();
+        for (text, host, known) in [
+            ("https://Registry.lan", "registry.LAN", true),
+            ("https://registry.lan", "registry.lan:443", true),
+            ("https://registry.lan:443", "registry.lan", true),
+            ("http://registry.lan:80", "registry.lan", true),
+            ("http://registry.lan:5000", "registry.lan:5000", true),
+            ("https://[fd00::443]", "[fd00::443]:443", true),
+            ("https://registry.lan", "registry.lan:80", false),
+            ("http://registry.lan", "registry.lan:443", false),
+            ("https://registry.lan", "registry.lan:8443", false),
+            ("https://registry.lan", "evil.example", false),
+            ("", "", false),
+        ] {
+            assert_eq!(url(text).is_for(host), known, "{host} at {text}");
         }
     }
 

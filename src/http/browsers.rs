@@ -6,43 +6,36 @@
 
 use std::net::IpAddr;
 
-use actix_web::Error;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::ResponseError as _;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
-use actix_web::middleware::Next;
 use actix_web::web::Data;
 
 use super::admin;
 use super::error::{ApiError, Code};
 use super::origin;
+use super::origin::Origin;
 use crate::app::App;
 use crate::auth::Policy;
+use crate::config::Scheme;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// On the public listener: refuses what comes from pages of other sites, and asks no browser for a password.
-pub async fn refuse_other_sites(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    origin::note_proxy(request.request());
-    if let Some(why) = refusal(request.request()) {
-        let response = refused(request.request(), why);
-        return Ok(request.into_response(response).map_into_right_body());
-    }
-    let is_browser = request.headers().contains_key(&FETCH_MODE);
-    let mut response = next.call(request).await?;
-    // A browser that was asked once sends the password with everything from then on, also with forms of other sites.
-    if is_browser && asks_for_password(response.headers()) {
+/// The answer to what comes from a page of another site, where that has to be refused.
+pub(super) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
+    why(request).map(|why| refused(request, why))
+}
+
+/// Asks no browser for a password: one that was asked once sends it with everything from then on, also with forms of
+/// other sites.
+pub(super) fn withhold_challenge<B>(response: &mut ServiceResponse<B>) {
+    if response.request().headers().contains_key(&FETCH_MODE) && asks_for_password(response.headers()) {
         response.headers_mut().remove(WWW_AUTHENTICATE);
     }
-    Ok(response.map_into_left_body())
 }
 
 fn asks_for_password(headers: &HeaderMap) -> bool {
@@ -72,16 +65,16 @@ fn refused(request: &HttpRequest, why: Why) -> HttpResponse {
     ApiError::new(Code::Denied, message).error_response()
 }
 
-fn refusal(request: &HttpRequest) -> Option<Why> {
+fn why(request: &HttpRequest) -> Option<Why> {
     let headers = request.headers();
-    if changes(request) && is_from_elsewhere(headers, &origin::origin(request).host) {
+    if changes(request) && is_from_elsewhere(headers, &origin::origin(request)) {
         return Some(Why::OtherSite);
     }
     let is_open = request.app_data::<Data<App>>().is_some_and(|app| app.auth.policy() == Policy::Open);
     let host = headers.get(HOST).filter(|_| is_open)?;
-    let host = String::from_utf8_lossy(host.as_bytes());
-    let is_ours = is_local_name(&host) || origin::public_host(request).is_some_and(|ours| *ours == *host);
-    (!is_ours).then(|| Why::OtherName(host.chars().take(128).collect()))
+    let is_ours =
+        host.to_str().is_ok_and(|host| is_local_name(host) || origin::is_public_host(request, host));
+    (!is_ours).then(|| Why::OtherName(String::from_utf8_lossy(host.as_bytes()).chars().take(128).collect()))
 }
 
 /// Whether a request may change something. The token endpoint keeps refresh tokens, also of a GET.
@@ -90,15 +83,18 @@ fn changes(request: &HttpRequest) -> bool {
     !reads || matches!(request.path(), "/token" | "/jwt/auth")
 }
 
-/// Whether a browser sent this for a page of another site than `host`. Browsers that do not send `Sec-Fetch-Site` send
+/// Whether a browser sent this for a page of another site than `ours`. Browsers that do not send `Sec-Fetch-Site` send
 /// `Origin` with everything that changes something.
-fn is_from_elsewhere(headers: &HeaderMap, host: &str) -> bool {
+fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
     if let Some(site) = headers.get(&FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
     }
     headers.get(ORIGIN).is_some_and(|origin| {
-        let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-        authority != Some(host)
+        let page = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        !page.is_some_and(|(scheme, host)| {
+            let host = Scheme::named(scheme).map_or(host, |scheme| scheme.without_port(host));
+            host.eq_ignore_ascii_case(ours.scheme.without_port(&ours.host))
+        })
     })
 }
 
@@ -109,10 +105,16 @@ fn is_local_name(host: &str) -> bool {
         Some((address, _)) => address,
         None => host.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or(host, |(name, _)| name),
     };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let reserved =
-        [".localhost", ".internal", ".local", ".home.arpa"].iter().any(|suffix| name.ends_with(suffix));
-    name.parse::<IpAddr>().is_ok() || (!name.is_empty() && !name.contains(['.', ':'])) || reserved
+    let name = name.trim_end_matches('.');
+    let is_below = |suffix: &str| {
+        name.len()
+            .checked_sub(suffix.len())
+            .and_then(|start| name.get(start..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
+    name.parse::<IpAddr>().is_ok()
+        || (!name.is_empty() && !name.contains(['.', ':']))
+        || [".localhost", ".internal", ".local", ".home.arpa"].into_iter().any(is_below)
 }
 
 #[cfg(test)]
@@ -163,6 +165,7 @@ mod tests {
             ("sec-fetch-site", "cross-site", true),
             ("origin", "https://reg.lan:8443", false),
             ("origin", "http://reg.lan:8443", false),
+            ("origin", "https://REG.lan:8443", false),
             ("origin", "https://reg.lan", true),
             ("origin", "https://evil.example", true),
             ("origin", "null", true),
@@ -170,7 +173,26 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            assert_eq!(is_from_elsewhere(&headers, "reg.lan:8443"), elsewhere, "{name}: {value}");
+            let ours = Origin { scheme: Scheme::Http, host: "reg.lan:8443".to_owned() };
+            assert_eq!(is_from_elsewhere(&headers, &ours), elsewhere, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_a_scheme_may_be_left_out() {
+        for (scheme, host, page, elsewhere) in [
+            (Scheme::Https, "reg.lan:443", "https://reg.lan", false),
+            (Scheme::Https, "reg.lan", "https://reg.lan:443", false),
+            (Scheme::Http, "reg.lan", "http://reg.lan:80", false),
+            // Behind a proxy that is not trusted: the page has the other scheme.
+            (Scheme::Http, "reg.lan", "https://reg.lan", false),
+            (Scheme::Https, "reg.lan", "https://reg.lan:80", true),
+            (Scheme::Https, "reg.lan", "reg.lan", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(page));
+            let ours = Origin { scheme, host: host.to_owned() };
+            assert_eq!(is_from_elsewhere(&headers, &ours), elsewhere, "{page} at {scheme}://{host}");
         }
     }
 }

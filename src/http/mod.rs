@@ -22,8 +22,7 @@ pub mod route;
 use actix_web::HttpResponse;
 use actix_web::web;
 
-pub use browsers::refuse_other_sites;
-pub use observe::observe;
+pub use observe::{observe, observe_public};
 pub use origin::{Connection, Reach};
 pub use requests::{Requests, WINDOW, in_flight};
 

@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use actix_web::Error;
 use actix_web::HttpMessage as _;
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::ResponseError as _;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
@@ -19,7 +22,9 @@ use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 
+use super::browsers;
 use super::error::{ApiError, Code};
+use super::origin;
 use super::origin::client_address;
 use super::requests::{Requests, Running};
 use super::route::Route;
@@ -57,44 +62,51 @@ impl Seen {
     }
 }
 
-/// Runs a request under observation.
-pub async fn observe(
+/// Runs a request of the admin socket under observation.
+pub fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let started = Instant::now();
+    next: Next<B>,
+) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> {
+    run(request, next, |_| None)
+}
+
+/// The same on a public listener, where pages of other sites, and addresses with too many connections, are refused. All
+/// of it is one middleware: each one more costs every request a future on the heap.
+pub fn observe_public<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> {
+    run(request, next, |request| {
+        origin::note_proxy(request);
+        browsers::refusal(request).or_else(|| too_many_connections(request))
+    })
+}
+
+async fn run<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+    refusal: impl Fn(&HttpRequest) -> Option<HttpResponse>,
+) -> Result<ServiceResponse<Observed>, Error> {
+    let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut line = Line::of(&request, id);
     let running = request.conn_data::<Requests>().map(|requests| requests.begin(request.headers()));
     if running.as_ref().is_some_and(|running| running.requests().begun().is_multiple_of(TURN)) {
         tokio::task::yield_now().await;
     }
-    let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
-    let logged = tracing::enabled!(target: ACCESS, tracing::Level::INFO);
-    let seen = Seen::default();
-    if logged {
-        request.extensions_mut().insert(seen.clone());
-    }
-    let mut line = logged.then(|| Line {
-        method: request.method().clone(),
-        uri: what_may_be_told(request.uri()),
-        remote: client_address(request.request()).map(|client| client.to_string()).unwrap_or_default(),
-        repository: String::new(),
-        status: 0,
-        id,
-        started,
-        seen,
-    });
-    let is_head = request.method() == Method::HEAD;
-    if let Some(error) = too_many_connections(&request) {
-        return Err(refused(error.into(), id, line));
-    }
-    let mut response = match next.call(request).await {
-        Ok(response) => response,
-        Err(error) => return Err(refused(error, id, line)),
+    let mut response = match refusal(request.request()) {
+        Some(response) => request.into_response(response),
+        None => match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            Err(error) => return Err(refused(error, id, line)),
+        },
     };
+    let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        browsers::withhold_challenge(&mut response);
+    }
     if response.request().path().starts_with("/v2") {
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     }
-    let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
     }
@@ -107,13 +119,7 @@ pub async fn observe(
             line.repository.clone_from(&route.name);
         }
     }
-    Ok(response.map_body(|_, body| Observed {
-        body: Box::pin(body),
-        bytes: 0,
-        is_head,
-        line,
-        _running: running,
-    }))
+    Ok(response.map_body(|_, body| Observed { body, bytes: 0, line, _running: running }))
 }
 
 /// The answer when a middleware has refused the request: it gets the id and the line that every other answer has.
@@ -132,16 +138,16 @@ fn refused(error: Error, id: u64, line: Option<Line>) -> Error {
 }
 
 /// The answer where the address has too many connections without a sign-in. The connection ends with it.
-fn too_many_connections(request: &ServiceRequest) -> Option<ApiError> {
+fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let requests = request.conn_data::<Requests>()?;
     let app = request.app_data::<Data<App>>()?;
-    let reached = requests.count_for(&app.ledger, client_address(request.request())).err()?;
+    let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
     let error = if request.path().starts_with("/v2") {
         ApiError::from(reached)
     } else {
         ApiError::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
     };
-    Some(error.header(CONNECTION, "close"))
+    Some(error.header(CONNECTION, "close").error_response())
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what
@@ -182,16 +188,15 @@ struct Line {
 }
 
 /// A body that is counted and written to the access log when it ends, however it ends.
-struct Observed<B> {
-    body: Pin<Box<B>>,
+pub struct Observed {
+    body: BoxBody,
     bytes: u64,
-    is_head: bool,
     line: Option<Line>,
     _running: Option<Running>,
 }
 
-impl<B: MessageBody> MessageBody for Observed<B> {
-    type Error = B::Error;
+impl MessageBody for Observed {
+    type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
         self.body.size()
@@ -200,8 +205,8 @@ impl<B: MessageBody> MessageBody for Observed<B> {
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, B::Error>>> {
-        let polled = self.body.as_mut().poll_next(context);
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_next(context);
         if let Poll::Ready(Some(Ok(bytes))) = &polled {
             self.bytes += bytes.len() as u64;
         }
@@ -209,11 +214,12 @@ impl<B: MessageBody> MessageBody for Observed<B> {
     }
 }
 
-impl<B> Drop for Observed<B> {
+impl Drop for Observed {
     fn drop(&mut self) {
         if let Some(line) = self.line.take() {
             // The body of an answer to HEAD is made and not sent.
-            line.write(if self.is_head { 0 } else { self.bytes });
+            let bytes = if line.method == Method::HEAD { 0 } else { self.bytes };
+            line.write(bytes);
         }
     }
 }
@@ -238,6 +244,25 @@ macro_rules! access_line {
 }
 
 impl Line {
+    /// That of a request which begins; none while the access log is off.
+    fn of(request: &ServiceRequest, id: u64) -> Option<Self> {
+        if !tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
+            return None;
+        }
+        let seen = Seen::default();
+        request.extensions_mut().insert(seen.clone());
+        Some(Self {
+            method: request.method().clone(),
+            uri: what_may_be_told(request.uri()),
+            remote: client_address(request.request()).map(|client| client.to_string()).unwrap_or_default(),
+            repository: String::new(),
+            status: 0,
+            id,
+            started: Instant::now(),
+            seen,
+        })
+    }
+
     fn write(self, bytes: u64) {
         if self.is_part() {
             access_line!(PART, self, bytes);

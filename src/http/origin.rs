@@ -85,7 +85,7 @@ impl Reach {
         let first_time = |flag: usize| !self.told[flag].swap(true, Ordering::Relaxed);
         let (peer, near) = (peer.to_canonical(), is_near(peer.to_canonical()));
         let spoken = if is_secure { Scheme::Https } else { Scheme::Http };
-        let forwarded = first(headers, &FORWARDED_PROTO).and_then(scheme);
+        let forwarded = first(headers, &FORWARDED_PROTO).and_then(Scheme::named);
         if settings.public_url.get().is_none()
             && forwarded.is_some_and(|forwarded| forwarded != spoken)
             && first_time(usize::from(near))
@@ -126,7 +126,7 @@ impl Settings {
         };
         let is_secure = connection.is_some_and(|connection| connection.is_secure);
         let spoken = if is_secure { Scheme::Https } else { Scheme::Http };
-        let scheme = forwarded(&FORWARDED_PROTO, "proto").and_then(scheme).unwrap_or(spoken);
+        let scheme = forwarded(&FORWARDED_PROTO, "proto").and_then(Scheme::named).unwrap_or(spoken);
         let named = forwarded(&FORWARDED_HOST, "host").filter(|host| is_authority(host));
         let host = named.or_else(|| headers.get(HOST)?.to_str().ok().filter(|host| is_authority(host)));
         let local = || connection.and_then(|connection| connection.local);
@@ -160,12 +160,15 @@ pub(crate) fn origin(request: &HttpRequest) -> Origin {
 /// The address of the client, as far as it is known for sure.
 pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
+    if !request.headers().contains_key(&FORWARDED_FOR) {
+        return Some(peer.to_canonical());
+    }
     Some(with_settings(request, |settings| settings.client(request.headers(), peer)))
 }
 
-/// The host of `server.public_url`, where one is set.
-pub(crate) fn public_host(request: &HttpRequest) -> Option<String> {
-    with_settings(request, |settings| settings.public_url.get().map(|(_, host)| host.to_owned()))
+/// Whether `host` is that of `server.public_url`.
+pub(crate) fn is_public_host(request: &HttpRequest, host: &str) -> bool {
+    with_settings(request, |settings| settings.public_url.is_for(host))
 }
 
 /// Looks at what a proxy says that is not trusted: see [`Reach::note_proxy`].
@@ -206,10 +209,6 @@ fn forwarded<'a>(headers: &'a HeaderMap, parameter: &str) -> Option<&'a str> {
     let pairs = first(headers, &FORWARDED)?.split(';').filter_map(|pair| pair.split_once('='));
     let mut values = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(parameter));
     values.next().map(|(_, value)| value.trim().trim_matches('"'))
-}
-
-fn scheme(text: &str) -> Option<Scheme> {
-    [Scheme::Http, Scheme::Https].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
 }
 
 /// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`.

@@ -163,8 +163,7 @@ impl Service {
         let web = WebApp::new()
             .app_data(app)
             .app_data(reach)
-            .wrap(from_fn(http::refuse_other_sites))
-            .wrap(from_fn(http::observe))
+            .wrap(from_fn(http::observe_public))
             .configure(http::routes);
         let stopping = Rc::new(self.stopping.clone());
         HttpService::build()

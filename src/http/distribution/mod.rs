@@ -9,6 +9,8 @@ mod tags;
 mod token;
 mod uploads;
 
+use std::pin::Pin;
+
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderName, LINK, LOCATION};
 use actix_web::web;
@@ -31,43 +33,49 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
 }
 
+/// What a handler makes of a request. Each is on the heap by itself: one future with room for any of them would have as
+/// many bytes as the largest (11 KiB, of an upload), which every pull would allocate and copy.
+type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>>>>;
+
 /// Takes the path apart once and hands the request to its handler. The framework's patterns are regular expressions,
 /// tried one after the other for every request; they cannot read a path from the right anyway.
-async fn dispatch(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Error> {
+fn dispatch(request: HttpRequest, payload: web::Payload) -> Answer {
     let route = Route::parse(request.path());
     let shape = route.shape;
     request.extensions_mut().insert(route);
     match (shape, request.method()) {
-        (Shape::Manifest, &Method::GET) => run(manifests::get, request, payload).await,
-        (Shape::Manifest, &Method::HEAD) => run(manifests::head, request, payload).await,
-        (Shape::Manifest, &Method::PUT) => run(manifests::put, request, payload).await,
-        (Shape::Manifest, &Method::DELETE) => run(manifests::delete, request, payload).await,
-        (Shape::Blob, &Method::GET) => run(blobs::get, request, payload).await,
-        (Shape::Blob, &Method::HEAD) => run(blobs::head, request, payload).await,
-        (Shape::Blob, &Method::DELETE) => run(blobs::delete, request, payload).await,
-        (Shape::Uploads, &Method::POST) => run(uploads::start, request, payload).await,
-        (Shape::Upload, &Method::GET | &Method::HEAD) => run(uploads::standing, request, payload).await,
-        (Shape::Upload, &Method::PATCH) => run(uploads::patch, request, payload).await,
-        (Shape::Upload, &Method::PUT) => run(uploads::put, request, payload).await,
-        (Shape::Upload, &Method::DELETE) => run(uploads::cancel, request, payload).await,
-        (Shape::Base, &Method::GET | &Method::HEAD) => run(base::get, request, payload).await,
-        (Shape::Tags, &Method::GET | &Method::HEAD) => run(tags::list, request, payload).await,
-        (Shape::Referrers, &Method::GET | &Method::HEAD) => run(referrers::list, request, payload).await,
-        (Shape::Catalog, &Method::GET | &Method::HEAD) => run(catalog::list, request, payload).await,
-        _ => run(other, request, payload).await,
+        (Shape::Manifest, &Method::GET) => run(manifests::get, request, payload),
+        (Shape::Manifest, &Method::HEAD) => run(manifests::head, request, payload),
+        (Shape::Manifest, &Method::PUT) => run(manifests::put, request, payload),
+        (Shape::Manifest, &Method::DELETE) => run(manifests::delete, request, payload),
+        (Shape::Blob, &Method::GET) => run(blobs::get, request, payload),
+        (Shape::Blob, &Method::HEAD) => run(blobs::head, request, payload),
+        (Shape::Blob, &Method::DELETE) => run(blobs::delete, request, payload),
+        (Shape::Uploads, &Method::POST) => run(uploads::start, request, payload),
+        (Shape::Upload, &Method::GET | &Method::HEAD) => run(uploads::standing, request, payload),
+        (Shape::Upload, &Method::PATCH) => run(uploads::patch, request, payload),
+        (Shape::Upload, &Method::PUT) => run(uploads::put, request, payload),
+        (Shape::Upload, &Method::DELETE) => run(uploads::cancel, request, payload),
+        (Shape::Base, &Method::GET | &Method::HEAD) => run(base::get, request, payload),
+        (Shape::Tags, &Method::GET | &Method::HEAD) => run(tags::list, request, payload),
+        (Shape::Referrers, &Method::GET | &Method::HEAD) => run(referrers::list, request, payload),
+        (Shape::Catalog, &Method::GET | &Method::HEAD) => run(catalog::list, request, payload),
+        _ => run(other, request, payload),
     }
 }
 
 /// Extracts what a handler asks for and runs it.
-async fn run<H, Parts>(handler: H, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Error>
+fn run<H, Parts>(handler: H, request: HttpRequest, payload: web::Payload) -> Answer
 where
     H: Handler<Parts, Output: Responder>,
-    Parts: FromRequest,
+    Parts: FromRequest + 'static,
 {
-    // It lives until the answer is there: a body that nobody reads then ends its connection.
-    let mut payload = payload.into_inner();
-    let parts = Parts::from_request(&request, &mut payload).await.map_err(Into::into)?;
-    Ok(handler.call(parts).await.respond_to(&request).map_into_boxed_body())
+    Box::pin(async move {
+        // It lives until the answer is there: a body that nobody reads then ends its connection.
+        let mut payload = payload.into_inner();
+        let parts = Parts::from_request(&request, &mut payload).await.map_err(Into::into)?;
+        Ok(handler.call(parts).await.respond_to(&request).map_into_boxed_body())
+    })
 }
 
 /// `OPTIONS` of a known path tells its methods; any other method is refused with them, any other path is unknown.
@@ -97,4 +105,25 @@ fn created(location: &str, digest: &str) -> HttpResponse {
 /// The link to the next page of a list.
 fn next_link(path: &str, query: &str) -> (HeaderName, String) {
     (LINK, format!("<{path}?{query}>; rel=\"next\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future that each request of a pull has on the heap.
+    const LARGEST_PULL: usize = 2 << 10;
+
+    const fn size<H: Handler<Parts>, Parts>(_: &H) -> usize {
+        size_of::<H::Future>()
+    }
+
+    #[test]
+    fn a_pull_does_not_pay_for_the_future_of_an_upload() {
+        assert_eq!(size(&dispatch), size_of::<Answer>());
+        for pull in [size(&manifests::get), size(&manifests::head), size(&blobs::get), size(&blobs::head)] {
+            assert!(pull <= LARGEST_PULL, "{pull} bytes");
+        }
+        assert!(size(&uploads::put) > LARGEST_PULL, "else nothing is to be kept apart");
+    }
 }
