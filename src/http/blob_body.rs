@@ -4,42 +4,89 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::vec;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::registry::{BlobReader, Piece};
+use super::range::Span;
+use crate::model::media_type::OCTET_STREAM;
+use crate::registry::{BlobContent, BlobReader, Piece};
 
-/// What the body consists of, in order.
-pub(crate) enum Section {
-    /// Bytes that are there.
-    Text(Bytes),
-    /// A part of a blob.
-    Blob(Box<BlobReader>),
-}
-
-/// A body of known length, made of sections.
+/// Parts of a blob as a body of known length. What stands between them is made when it is sent: an answer of thousands of
+/// parts takes little memory until its client reads.
 pub(crate) struct BlobBody {
-    /// The sections still to come, the next one last.
-    sections: Vec<Section>,
+    blob: BlobContent,
+    /// The parts still to come.
+    parts: vec::IntoIter<Span>,
+    /// What separates several parts.
+    boundary: Option<String>,
     size: u64,
+    /// The text before the next part is the first of the body.
+    is_first: bool,
+    /// The part that is sent now.
+    reader: Option<BlobReader>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl BlobBody {
-    /// The body that sends `sections` in order.
-    pub(crate) fn new(mut sections: Vec<Section>) -> Self {
-        let size = sections
-            .iter()
-            .map(|section| match section {
-                Section::Text(text) => text.len() as u64,
-                Section::Blob(reader) => reader.remaining(),
-            })
-            .sum();
-        sections.reverse();
-        Self { sections, size, reading: None }
+    /// One part by itself.
+    pub(crate) fn part(blob: BlobContent, part: Span) -> Self {
+        Self::new(blob, vec![part], None)
     }
+
+    /// Several parts in this order, as `multipart/byteranges`.
+    pub(crate) fn parts(blob: BlobContent, parts: Vec<Span>, boundary: String) -> Self {
+        Self::new(blob, parts, Some(boundary))
+    }
+
+    fn new(blob: BlobContent, parts: Vec<Span>, boundary: Option<String>) -> Self {
+        let mut body = Self {
+            blob,
+            parts: Vec::new().into_iter(),
+            boundary,
+            size: 0,
+            is_first: true,
+            reader: None,
+            reading: None,
+        };
+        body.size = parts.iter().map(|part| part.len).sum();
+        if let Some(boundary) = &body.boundary {
+            let heads =
+                parts.iter().map(|part| head(boundary, *part, body.blob.size(), false).len()).sum::<usize>();
+            // The first one begins without a line break.
+            body.size += (heads - LINE_BREAK.len() + end(boundary).len()) as u64;
+        }
+        body.parts = parts.into_iter();
+        body
+    }
+
+    /// The text that comes before the next part, which begins with this; none at the end.
+    fn next_part(&mut self) -> Option<Bytes> {
+        match (self.parts.next(), &self.boundary) {
+            (Some(part), boundary) => {
+                self.reader = Some(self.blob.reader(part.start, part.len));
+                let is_first = std::mem::take(&mut self.is_first);
+                let text = boundary.as_ref().map(|boundary| head(boundary, part, self.blob.size(), is_first));
+                Some(text.unwrap_or_default().into())
+            }
+            (None, Some(_)) => self.boundary.take().map(|boundary| end(&boundary).into()),
+            (None, None) => None,
+        }
+    }
+}
+
+const LINE_BREAK: &str = "\r\n";
+
+fn head(boundary: &str, part: Span, size: u64, is_first: bool) -> String {
+    let line_break = if is_first { "" } else { LINE_BREAK };
+    let range = part.content_range(size);
+    format!("{line_break}--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n")
+}
+
+fn end(boundary: &str) -> String {
+    format!("\r\n--{boundary}--\r\n")
 }
 
 impl MessageBody for BlobBody {
@@ -55,14 +102,12 @@ impl MessageBody for BlobBody {
     ) -> Poll<Option<Result<Bytes, io::Error>>> {
         let this = &mut *self;
         loop {
-            let Some(section) = this.sections.last_mut() else { return Poll::Ready(None) };
-            let reader = match section {
-                Section::Text(text) => {
-                    let text = std::mem::take(text);
-                    this.sections.pop();
-                    return Poll::Ready(Some(Ok(text)));
+            let Some(reader) = &mut this.reader else {
+                match this.next_part() {
+                    None => return Poll::Ready(None),
+                    Some(text) if text.is_empty() => continue,
+                    Some(text) => return Poll::Ready(Some(Ok(text))),
                 }
-                Section::Blob(reader) => reader,
             };
             if let Some(reading) = &mut this.reading {
                 let read = ready!(Pin::new(reading).poll(context));
@@ -73,7 +118,7 @@ impl MessageBody for BlobBody {
             match reader.next_piece() {
                 Ok(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                 Ok(Piece::Pending(reading)) => this.reading = Some(reading),
-                Ok(Piece::End) => drop(this.sections.pop()),
+                Ok(Piece::End) => this.reader = None,
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }

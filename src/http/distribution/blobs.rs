@@ -8,13 +8,12 @@ use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, RANGE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::web::Bytes;
 use actix_web::web::Data;
 
 use super::CONTENT_DIGEST;
 use crate::app::App;
 use crate::auth::{Delete, Pull};
-use crate::http::blob_body::{BlobBody, HeadBody, Section};
+use crate::http::blob_body::{BlobBody, HeadBody};
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
 use crate::http::error::{ApiError, Code};
@@ -59,19 +58,15 @@ pub(super) async fn get(
         _ => Asked::Whole,
     };
     match asked {
-        Asked::Whole => whole(&blob, &digest).await,
+        Asked::Whole => whole(blob, &digest).await,
         Asked::Parts(parts) => match parts.as_slice() {
-            [part] => Ok(one_part(&blob, &digest, *part)),
-            parts => Ok(several_parts(&blob, &digest, parts)),
+            [part] => Ok(one_part(blob, &digest, *part)),
+            _ => Ok(several_parts(blob, &digest, parts)),
         },
         Asked::Unsatisfiable => {
             let message = format!("the blob has {}, and none in this range", exact_size(blob.size()));
             let size = format!("bytes */{}", blob.size());
             Err(ApiError::new(Code::RangeInvalid, message).header(CONTENT_RANGE, &size))
-        }
-        Asked::TooMany => {
-            let message = "ask for at most 1000 ranges in 8 KiB of header at once";
-            Err(ApiError::new(Code::RangeInvalid, message).status(StatusCode::BAD_REQUEST))
         }
     }
 }
@@ -87,38 +82,28 @@ pub(super) async fn delete(
     Ok(HttpResponse::Accepted().finish())
 }
 
-async fn whole(blob: &BlobContent, digest: &Digest) -> Result<HttpResponse, ApiError> {
+async fn whole(blob: BlobContent, digest: &Digest) -> Result<HttpResponse, ApiError> {
     let mut response = describe(StatusCode::OK, digest);
     if let Some(bytes) = blob.small().await? {
         return Ok(response.body(bytes));
     }
-    Ok(response.body(BlobBody::new(vec![Section::Blob(Box::new(blob.reader(0, blob.size())))])))
+    let all = Span { start: 0, len: blob.size() };
+    Ok(response.body(BlobBody::part(blob, all)))
 }
 
-fn one_part(blob: &BlobContent, digest: &Digest, part: Span) -> HttpResponse {
+fn one_part(blob: BlobContent, digest: &Digest, part: Span) -> HttpResponse {
     describe(StatusCode::PARTIAL_CONTENT, digest)
         .insert_header((CONTENT_RANGE, part.content_range(blob.size())))
-        .body(BlobBody::new(vec![Section::Blob(Box::new(blob.reader(part.start, part.len)))]))
+        .body(BlobBody::part(blob, part))
 }
 
 /// RFC 9110 section 14.6: one part for each range, in the order of the request.
-fn several_parts(blob: &BlobContent, digest: &Digest, parts: &[Span]) -> HttpResponse {
+fn several_parts(blob: BlobContent, digest: &Digest, parts: Vec<Span>) -> HttpResponse {
     // The digest is in no blob that it is the digest of, so it separates the parts safely.
     let boundary = digest.hex();
-    let mut sections = Vec::with_capacity(parts.len() * 2 + 1);
-    for (index, part) in parts.iter().enumerate() {
-        let line_break = if index == 0 { "" } else { "\r\n" };
-        let range = part.content_range(blob.size());
-        let head = format!(
-            "{line_break}--{boundary}\r\nContent-Type: {OCTET_STREAM}\r\nContent-Range: {range}\r\n\r\n"
-        );
-        sections.push(Section::Text(Bytes::from(head)));
-        sections.push(Section::Blob(Box::new(blob.reader(part.start, part.len))));
-    }
-    sections.push(Section::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
     describe(StatusCode::PARTIAL_CONTENT, digest)
         .insert_header((CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}")))
-        .body(BlobBody::new(sections))
+        .body(BlobBody::parts(blob, parts, boundary))
 }
 
 fn not_modified(digest: &Digest) -> HttpResponse {
