@@ -1,11 +1,13 @@
 //! Damaged, missing and unexpected rows: a check that misses one of these is no check.
 
+mod manifests;
+mod tokens;
+
 use super::*;
 use crate::model::digest::AnyDigest;
-use crate::model::names::{ProjectId, RepoId, UserId};
+use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::rows::{
-    AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Referrer, Refresh, Repository, Tag,
-    Token, Upload, Usage, User,
+    AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Repository, Tag, Upload, Usage, User,
 };
 use crate::store::meta::{Raw, StoreError};
 
@@ -182,134 +184,6 @@ fn damage_to_links_is_found() {
 }
 
 #[test]
-fn damage_to_manifests_is_found() {
-    assert_found(&[
-        ("tag_target", |tx, sample, id| delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))),
-        ("manifest_holder", |tx, sample, id| {
-            delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))
-        }),
-        ("manifest_row", |tx, sample, id| change_manifest(tx, id, &sample.image, |row| row.size += 1)),
-        ("manifest_row", |tx, sample, id| {
-            change_manifest(tx, id, &sample.image, |row| drop(row.blobs.pop()))
-        }),
-        ("link_references", |tx, sample, id| {
-            change_manifest(tx, id, &sample.image, |row| drop(row.blobs.pop()))
-        }),
-        ("manifest_row", |tx, sample, id| {
-            change_manifest(tx, id, &sample.index, |row| drop(row.children.pop()))
-        }),
-        ("manifest_row", |tx, sample, id| {
-            change_manifest(tx, id, &sample.referrer, |row| row.subject = None)
-        }),
-        ("referrer", |tx, sample, id| change_manifest(tx, id, &sample.referrer, |row| row.subject = None)),
-        ("manifest_row", |tx, sample, id| {
-            change_manifest(tx, id, &sample.image, |row| row.media_type = "text/html".to_owned())
-        }),
-        ("manifest_mark", |tx, sample, id| change_manifest(tx, id, &sample.image, |row| row.corrupt = true)),
-        ("untagged_since", |tx, sample, id| {
-            change_manifest(tx, id, &sample.image, |row| row.untagged_since = Some(1))
-        }),
-        ("untagged_since", |tx, sample, id| {
-            change_manifest(tx, id, &sample.other, |row| row.untagged_since = None)
-        }),
-        ("manifest_content", |tx, sample, _| {
-            tx.put(&tables::MANIFEST_BODY, &sample.image.key()[..], &Raw(b"{}".to_vec()))
-        }),
-        ("manifest_missing", |tx, sample, _| {
-            delete(tx.delete(&tables::MANIFEST_BODY, &sample.image.key()[..]))
-        }),
-        ("manifest_body", |tx, sample, _| {
-            tx.put(&tables::MANIFEST_BODY, &sample.absent.key()[..], &Raw(b"absent".to_vec()))
-        }),
-        ("key", |tx, _, _| tx.put(&tables::MANIFEST_BODY, &[9, 9][..], &Raw(Vec::new()))),
-        ("manifest_holder", |tx, sample, id| {
-            delete(tx.delete(&tables::MANIFEST_REPO, (&sample.image.key()[..], id)))
-        }),
-        ("manifest_holder", |tx, sample, id| {
-            tx.put(&tables::MANIFEST_REPO, (&sample.absent.key()[..], id), &())
-        }),
-        ("parent", |tx, sample, id| {
-            delete(tx.delete(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..])))
-        }),
-        ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..]), &listed())
-        }),
-        ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &listed())
-        }),
-        ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &listed())
-        }),
-        ("referrer", |tx, sample, id| {
-            delete(tx.delete(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..])))
-        }),
-        ("referrer", |tx, sample, id| {
-            let (subject, referrer) = (sample.image.key(), sample.referrer.key());
-            let row = tx.get(&tables::REFERRER, (id, &subject[..], &referrer[..]))?.unwrap();
-            tx.put(
-                &tables::REFERRER,
-                (id, &subject[..], &referrer[..]),
-                &Referrer { artifact_type: None, ..row },
-            )
-        }),
-        ("referrer", |tx, sample, id| {
-            let row = tx
-                .get(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..]))?
-                .unwrap();
-            tx.put(&tables::REFERRER, (id, &sample.other.key()[..], &sample.referrer.key()[..]), &row)
-        }),
-        ("pulls", |tx, sample, id| tx.put(&tables::PULLS, (id, &sample.absent.key()[..]), &Pulls::default())),
-        ("row_unreadable", |tx, sample, id| {
-            tx.put(&tables::MANIFEST.raw(), (id, &sample.image.key()[..]), &Raw(vec![1, 1]))
-        }),
-        ("row_unreadable", |tx, sample, id| {
-            tx.put(&tables::PULLS.raw(), (id, &sample.image.key()[..]), &Raw(vec![2, 0, 0]))
-        }),
-    ]);
-}
-
-#[test]
-fn damage_to_tags_is_found() {
-    assert_found(&[
-        ("tag_target", |tx, sample, id| {
-            let absent = sample.absent;
-            change_tag(tx, id, |row| row.digest = absent)
-        }),
-        ("tag_by_digest", |tx, sample, id| {
-            let other = sample.other;
-            change_tag(tx, id, |row| row.digest = other)
-        }),
-        ("tag_by_sequence", |tx, _, id| change_tag(tx, id, |row| row.sequence -= 1)),
-        ("tag_by_digest", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
-        ("usage", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
-        ("tag_name", |tx, _, id| {
-            let row = tx.get(&tables::TAG, (id, "latest"))?.unwrap();
-            tx.put(&tables::TAG, (id, "no tag"), &row)
-        }),
-        ("tag_by_digest", |tx, sample, id| {
-            delete(tx.delete(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "latest")))
-        }),
-        ("tag_by_digest", |tx, sample, id| {
-            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.other.key()[..], "latest"), &())
-        }),
-        ("tag_by_digest", |tx, sample, id| {
-            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "v7"), &())
-        }),
-        ("tag_by_sequence", |tx, _, id| {
-            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
-            delete(tx.delete(&tables::TAG_BY_SEQUENCE, (id, sequence)))
-        }),
-        ("tag_by_sequence", |tx, _, id| {
-            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
-            tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &"v1".to_owned())
-        }),
-        ("tag_by_sequence", |tx, _, id| tx.put(&tables::TAG_BY_SEQUENCE, (id, 0), &"latest".to_owned())),
-        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG.raw(), (id, "latest"), &Raw(vec![1, 7, 7]))),
-        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG_HISTORY.raw(), (id, "latest", 3), &Raw(vec![7]))),
-    ]);
-}
-
-#[test]
 fn damage_to_figures_counters_uploads_and_users_is_found() {
     fn change_usage(tx: &WriteTx<'_>, id: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
         let mut row = tx.get(&tables::USAGE_REPOSITORY, id)?.unwrap();
@@ -400,32 +274,4 @@ fn a_list_that_nobody_would_read_is_cut_short() {
     assert!(report.notes.iter().any(|note| note == "50 more problems are not listed"), "{:?}", report.notes);
     assert_eq!(report.problems[0].repository.as_deref(), Some(NAME));
     server.stop();
-}
-
-#[test]
-fn damage_to_tokens_and_their_indexes_is_found() {
-    fn token() -> Token {
-        Token {
-            user: UserId(5),
-            name: "ci".to_owned(),
-            hash: [1; 32],
-            scopes: 1,
-            created_ms: 0,
-            expires_ms: None,
-            last_used_ms: None,
-            last_address: String::new(),
-        }
-    }
-    fn refresh() -> Refresh {
-        Refresh { user: UserId(5), token: None, password_version: 1, used_ms: 0, sequence: 1 }
-    }
-    assert_found(&[
-        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN_HASH, &[1; 32][..], &77)),
-        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN_BY_USER, (5, 77), &())),
-        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
-        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
-        ("clock", |tx, _, _| tx.put(&tables::TOKEN, 1 << 40, &token())),
-        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH, &[1; 32][..], &refresh())),
-        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH_BY_USER, (5, 1), &Raw(vec![2; 32]))),
-    ]);
 }
