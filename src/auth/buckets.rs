@@ -1,13 +1,13 @@
 //! Buckets of wrong sign-ins, for each address and each name: after a burst one try every few seconds is heard, so that
 //! guessing costs an attacker time and the server no hashing (reliability S-11).
 //!
-//! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than a name's,
-//! and a name that signed in rightly from it a while ago is not held back by what others do there.
+//! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than a name's.
+//! Where a name signed in rightly a while ago, tries count in a bucket of that name and network alone: guesses that come
+//! from elsewhere, or for other names, keep no user out who is where users of that name are.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::limits::network_of;
@@ -18,8 +18,9 @@ const NAME: Rate = Rate { burst: 20.0, refill: 10.0 / 60.0 };
 const ADDRESS: Rate = Rate { burst: 200.0, refill: 100.0 / 60.0 };
 /// Buckets that are kept. The fullest ones, which hold nobody back, go first.
 const CAPACITY: usize = 10_000;
-/// Pairs of address and name that signed in rightly, and how long they count.
+/// Networks from which a name signed in rightly, in all and of one name, and how long they count.
 const KNOWN: usize = 10_000;
+const KNOWN_OF_NAME: usize = 100;
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 
 struct Rate {
@@ -32,13 +33,15 @@ struct Rate {
 enum Key {
     Address(IpAddr),
     Name(String),
+    /// A name, where it has signed in rightly.
+    Known(IpAddr, String),
 }
 
 impl Key {
     const fn rate(&self) -> &'static Rate {
         match self {
             Self::Address(_) => &ADDRESS,
-            Self::Name(_) => &NAME,
+            Self::Name(_) | Self::Known(..) => &NAME,
         }
     }
 }
@@ -59,8 +62,75 @@ impl Bucket {
 #[derive(Default)]
 struct State {
     buckets: HashMap<Key, Bucket>,
-    /// Who signed in rightly from where, and when.
-    known: HashMap<(IpAddr, String), Instant>,
+    known: Known,
+}
+
+/// From where each name signed in rightly, and when it did last.
+#[derive(Default)]
+struct Known {
+    names: HashMap<String, Vec<(IpAddr, Instant)>>,
+    count: usize,
+}
+
+impl Known {
+    fn has(&self, network: IpAddr, name: &str, now: Instant) -> bool {
+        let networks = self.names.get(name).map_or(&[][..], Vec::as_slice);
+        networks.iter().any(|(known, last)| *known == network && is_recent(*last, now))
+    }
+
+    fn note(&mut self, network: IpAddr, name: String, now: Instant) {
+        if self.count >= KNOWN {
+            self.forget_old(now);
+        }
+        let networks = self.names.entry(name).or_default();
+        if let Some((_, last)) = networks.iter_mut().find(|(known, _)| *known == network) {
+            *last = now;
+            return;
+        }
+        // A user with many networks makes the server forget its own.
+        let oldest = networks.iter().enumerate().min_by_key(|(_, (_, last))| *last).map(|(index, _)| index);
+        if let Some(oldest) = oldest.filter(|_| networks.len() >= KNOWN_OF_NAME) {
+            networks.swap_remove(oldest);
+            self.count -= 1;
+        }
+        networks.push((network, now));
+        self.count += 1;
+    }
+
+    /// Forgets what does not count any more; if all of it does, the name whose last sign-in is the longest ago.
+    fn forget_old(&mut self, now: Instant) {
+        for networks in self.names.values_mut() {
+            networks.retain(|(_, last)| is_recent(*last, now));
+        }
+        self.names.retain(|_, networks| !networks.is_empty());
+        self.count = self.names.values().map(Vec::len).sum();
+        if self.count >= KNOWN {
+            let latest = |networks: &[(IpAddr, Instant)]| networks.iter().map(|(_, last)| *last).max();
+            let oldest =
+                self.names.iter().min_by_key(|(_, networks)| latest(networks)).map(|(name, _)| name.clone());
+            let forgotten =
+                oldest.and_then(|name| self.names.remove(&name)).map_or(0, |networks| networks.len());
+            self.count -= forgotten;
+        }
+    }
+}
+
+fn is_recent(last: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(last) < KNOWN_FOR
+}
+
+impl State {
+    /// The buckets that a try counts in.
+    fn keys(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Vec<Key> {
+        let (network, name) = (address.map(network_of), shortened(name));
+        match network {
+            Some(network) if self.known.has(network, &name, now) => vec![Key::Known(network, name)],
+            _ => {
+                let name = (!name.is_empty()).then_some(Key::Name(name));
+                network.map(Key::Address).into_iter().chain(name).collect()
+            }
+        }
+    }
 }
 
 /// The buckets of a server.
@@ -70,26 +140,22 @@ pub(super) struct Buckets(Mutex<State>);
 impl Buckets {
     /// How long somebody has to wait before the next try is heard; `None`: not at all.
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
-        let State { buckets, known } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = address.is_some_and(|address| {
-            let last = known.get(&(network_of(address), shortened(name)));
-            last.is_some_and(|last| now.saturating_duration_since(*last) < KNOWN_FOR)
+        let mut state = self.lock();
+        let keys = state.keys(address, name, now);
+        let waits = keys.iter().filter_map(|key| {
+            let rate = key.rate();
+            let bucket = state.buckets.get_mut(key)?;
+            bucket.fill(rate, now);
+            (bucket.left < 1.0).then(|| Duration::from_secs_f64(((1.0 - bucket.left) / rate.refill).max(1.0)))
         });
-        let waits = keys(address, name)
-            .filter(|key| !(is_known && matches!(key, Key::Address(_))))
-            .filter_map(|key| {
-                let rate = key.rate();
-                let bucket = buckets.get_mut(&key)?;
-                bucket.fill(rate, now);
-                (bucket.left < 1.0)
-                    .then(|| Duration::from_secs_f64(((1.0 - bucket.left) / rate.refill).max(1.0)))
-            });
         waits.max()
     }
 
     /// Counts a wrong try.
     pub(super) fn wrong(&self, address: Option<IpAddr>, name: &str, now: Instant) {
-        let State { buckets, .. } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let keys = state.keys(address, name, now);
+        let buckets = &mut state.buckets;
         if buckets.len() >= CAPACITY {
             buckets.retain(|key, bucket| {
                 bucket.fill(key.rate(), now);
@@ -99,7 +165,7 @@ impl Buckets {
                 buckets.clear();
             }
         }
-        for key in keys(address, name) {
+        for key in keys {
             let rate = key.rate();
             let bucket = buckets.entry(key).or_insert(Bucket { left: rate.burst, filled: now });
             bucket.fill(rate, now);
@@ -110,28 +176,19 @@ impl Buckets {
 
     /// Remembers that somebody signed in rightly from an address.
     pub(super) fn right(&self, address: Option<IpAddr>, name: &str, now: Instant) {
-        let Some(address) = address else { return };
-        let State { known, .. } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN {
-            known.retain(|_, last| now.saturating_duration_since(*last) < KNOWN_FOR);
-            let oldest = known.iter().min_by_key(|(_, last)| **last).map(|(pair, _)| pair.clone());
-            if let (true, Some(oldest)) = (known.len() >= KNOWN, oldest) {
-                known.remove(&oldest);
-            }
+        if let Some(address) = address {
+            self.lock().known.note(network_of(address), shortened(name), now);
         }
-        known.insert((network_of(address), shortened(name)), now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A name may be anything that a stranger sends.
 fn shortened(name: &str) -> String {
     name.chars().take(128).collect()
-}
-
-/// The buckets that a try counts in.
-fn keys(address: Option<IpAddr>, name: &str) -> impl Iterator<Item = Key> {
-    let name = (!name.is_empty()).then(|| Key::Name(shortened(name)));
-    address.map(|address| Key::Address(network_of(address))).into_iter().chain(name)
 }
 
 #[cfg(test)]
@@ -192,17 +249,52 @@ mod tests {
     }
 
     #[test]
+    fn guesses_from_elsewhere_keep_no_user_out_where_the_name_has_signed_in() {
+        let (buckets, start) = (Buckets::default(), Instant::now());
+        buckets.right(address("192.0.2.1"), "hanna", start);
+        for stranger in 1..=100 {
+            for _ in 0..100 {
+                buckets.wrong(address(&format!("198.51.100.{stranger}")), "hanna", start);
+            }
+        }
+        assert!(buckets.wait(address("203.0.113.1"), "hanna", start).is_some());
+        assert_eq!(buckets.wait(address("192.0.2.1"), "hanna", start), None);
+        // There, too, guesses are held back; and what is known ends.
+        fail(&buckets, &NAME, "192.0.2.1", |_| "hanna".to_owned(), start);
+        assert!(buckets.wait(address("192.0.2.1"), "hanna", start).is_some());
+        buckets.right(address("192.0.2.2"), "hanna", start);
+        let (before, later) = (start + KNOWN_FOR / 2, start + KNOWN_FOR);
+        buckets.wrong(address("198.51.100.1"), "hanna", before);
+        assert_eq!(buckets.wait(address("192.0.2.2"), "hanna", before), None);
+        for _ in 0..100 {
+            buckets.wrong(address("198.51.100.1"), "hanna", later);
+        }
+        assert!(buckets.wait(address("192.0.2.2"), "hanna", later).is_some());
+    }
+
+    #[test]
     fn who_signed_in_is_remembered_within_bounds() {
         let (buckets, start) = (Buckets::default(), Instant::now());
+        let at = |number: usize| start + Duration::from_millis(number as u64);
+        let count = || {
+            let state = buckets.lock();
+            assert_eq!(state.known.count, state.known.names.values().map(Vec::len).sum::<usize>());
+            state.known.count
+        };
         for number in 0..KNOWN + 10 {
-            buckets.right(
-                address("192.0.2.1"),
-                &number.to_string(),
-                start + Duration::from_millis(number as u64),
-            );
+            buckets.right(address("192.0.2.1"), &number.to_string(), at(number));
+            assert!(count() <= KNOWN);
         }
-        let state = buckets.0.lock().unwrap();
-        assert_eq!(state.known.len(), KNOWN);
-        assert!(!state.known.contains_key(&("192.0.2.1".parse().unwrap(), "0".to_owned())));
+        let known = |text: &str, name: &str| buckets.lock().known.has(text.parse().unwrap(), name, start);
+        assert!(!known("192.0.2.1", "0") && known("192.0.2.1", &KNOWN.to_string()));
+        // One user in many networks costs others nothing.
+        let before = count();
+        for number in 0..10 * KNOWN_OF_NAME {
+            let network = format!("2001:db8:0:{number:x}::1");
+            buckets.right(address(&network), "roamer", at(KNOWN + 10 + number));
+        }
+        assert!(count() <= before + KNOWN_OF_NAME && known("192.0.2.1", &KNOWN.to_string()));
+        assert!(known(&format!("2001:db8:0:{:x}::", 10 * KNOWN_OF_NAME - 1), "roamer"));
+        assert!(!known("2001:db8:0:0::", "roamer"));
     }
 }
