@@ -115,6 +115,9 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let auth = Arc::new(auth);
     let ledger = Ledger::new(Limits::of(&config));
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, Arc::clone(&ledger), limits(&config));
+    if let Err(error) = registry.count_uploads() {
+        tracing::warn!(%error, "unfinished uploads of the last run cannot be counted for their users");
+    }
     let given = match first_admin {
         FirstAdmin::No => None,
         FirstAdmin::Generate => Some(None),

@@ -7,7 +7,7 @@ use actix_web::FromRequest;
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, CONNECTION};
 use actix_web::web::Data;
 
 use super::admin::local_caller;
@@ -82,12 +82,16 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
         (Some(_), Some(_)) => Some(""),
     };
     let address = client_address(request);
-    let principal = app(request)?.auth.authenticate(header, address, door).await.map_err(challenged)?;
+    let app = app(request)?;
+    let principal = app.auth.authenticate(header, address, door).await.map_err(challenged)?;
     note_principal(request, &principal);
-    if let (Principal::User { .. }, Some(requests)) = (&principal, request.conn_data::<Requests>()) {
-        requests.signed_in();
+    let caller = Caller { principal, address };
+    if let (Principal::User { id, .. }, Some(requests)) = (&caller.principal, request.conn_data::<Requests>())
+    {
+        let counted = requests.signed_in(&app.ledger, *id, || caller.holder());
+        counted.map_err(|reached| ApiError::from(reached).header(CONNECTION, "close"))?;
     }
-    Ok(Caller { principal, address })
+    Ok(caller)
 }
 
 fn note_principal(request: &HttpRequest, principal: &Principal) {

@@ -14,6 +14,7 @@ use std::task::Waker;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use crate::limits::{Charge, Holder, HolderId, Ledger, LimitReached, Resource};
+use crate::model::names::UserId;
 
 /// Bytes of a body that are read before its handler asks for them.
 pub const WINDOW: usize = 16 << 10;
@@ -45,15 +46,16 @@ struct Counts {
     wanted: Cell<bool>,
     /// The guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
-    guest: RefCell<Option<Guest>>,
+    counted: RefCell<Option<Counted>>,
 }
 
-/// The address whose connection this is, until a user signs in.
+/// Whom the connection counts for.
 #[derive(Debug)]
-struct Guest {
-    id: HolderId,
-    /// `None` once a user has signed in: from then on nothing counts for the address.
-    charge: Option<Charge>,
+struct Counted {
+    /// The address that it is from.
+    address: HolderId,
+    /// Of the address; once a user has signed in, of that user.
+    charge: Charge,
 }
 
 impl Requests {
@@ -114,20 +116,29 @@ impl Requests {
     /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from time to time.
     pub fn count_for(&self, ledger: &Arc<Ledger>, address: Option<IpAddr>) -> Result<(), LimitReached> {
         let id = HolderId::of_address(address);
-        let mut guest = self.0.guest.borrow_mut();
-        if guest.as_ref().is_none_or(|guest| guest.id != id) {
-            *guest = None;
-            let charge = Some(ledger.charge(&Holder::address(address), Resource::Connections, 1)?);
-            *guest = Some(Guest { id, charge });
+        let mut counted = self.0.counted.borrow_mut();
+        if counted.as_ref().is_none_or(|counted| counted.address != id) {
+            *counted = None;
+            let charge = ledger.charge(&Holder::address(address), Resource::Connections, 1)?;
+            *counted = Some(Counted { address: id, charge });
         }
         Ok(())
     }
 
-    /// A user has signed in over this connection.
-    pub(crate) fn signed_in(&self) {
-        if let Some(guest) = &mut *self.0.guest.borrow_mut() {
-            guest.charge = None;
+    /// A user has signed in over this connection: it counts for the user from now on, and no longer for the address, which
+    /// may be that of many users. Where the user has too many, it stays with the address.
+    pub(crate) fn signed_in(
+        &self,
+        ledger: &Arc<Ledger>,
+        user: UserId,
+        holder: impl FnOnce() -> Holder,
+    ) -> Result<(), LimitReached> {
+        if let Some(counted) = &mut *self.0.counted.borrow_mut()
+            && counted.charge.holder() != HolderId::User(user)
+        {
+            counted.charge = ledger.charge(&holder(), Resource::UserConnections, 1)?;
         }
+        Ok(())
     }
 
     /// The handler is about to read the body.

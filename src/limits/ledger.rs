@@ -114,6 +114,12 @@ impl Ledger {
         }
     }
 
+    /// Counts an amount that is there already, whatever the limits say.
+    pub fn count(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Charge {
+        self.lock().count(holder, resource, amount);
+        self.hold(holder.id(), resource, amount)
+    }
+
     /// Counts an amount as soon as the limits permit it, or says which limit still stands against it after `patience`.
     /// An amount above a limit is refused at once. Nothing may be awaited between this call and its end that another
     /// holder of the resource waits for.
@@ -197,6 +203,11 @@ impl Charge {
     /// How much it is.
     pub const fn amount(&self) -> u64 {
         self.amount
+    }
+
+    /// Whose it is.
+    pub const fn holder(&self) -> HolderId {
+        self.holder
     }
 
     /// Counts more, or says which limit stands against it; then it is as before.

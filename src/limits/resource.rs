@@ -17,6 +17,8 @@ pub enum Resource {
     ManifestBytes,
     /// Connections whose requests have not signed in.
     Connections,
+    /// Connections whose last request signed in.
+    UserConnections,
     /// TLS handshakes under way.
     Handshakes,
 }
@@ -31,6 +33,7 @@ impl Resource {
         Self::Scans,
         Self::ManifestBytes,
         Self::Connections,
+        Self::UserConnections,
         Self::Handshakes,
     ];
 
@@ -43,6 +46,7 @@ impl Resource {
             Self::Scans => "lists are read at once",
             Self::ManifestBytes => "large manifests are sent at once",
             Self::Connections => "connections are open without a sign-in",
+            Self::UserConnections => "connections are open",
             Self::Handshakes => "TLS handshakes are in progress",
         }
     }
@@ -56,6 +60,7 @@ impl Resource {
             Self::Scans => "too many lists are read at once: try again in a few seconds",
             Self::ManifestBytes => "too many large manifests at once: try again in a few seconds",
             Self::Connections => "too many connections without a sign-in: try again in a few seconds",
+            Self::UserConnections => "too many connections of this user: close some of them",
             Self::Handshakes => "too many TLS handshakes at once: try again in a few seconds",
         }
     }
@@ -66,4 +71,4 @@ impl Resource {
 }
 
 /// How many resources there are.
-pub(super) const COUNT: usize = 8;
+pub(super) const COUNT: usize = 9;

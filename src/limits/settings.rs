@@ -86,6 +86,13 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "server.max_connections",
             total_setting: "server.max_connections",
         },
+        // With the half of its address, one client that has signed in still leaves a sixth to others.
+        Resource::UserConnections => Limit {
+            each: config.server.max_connections.div_ceil(3) as u64,
+            total: u64::MAX,
+            setting: "server.max_connections",
+            total_setting: "server.max_connections",
+        },
         Resource::Handshakes => Limit {
             each: half(limits.handshakes),
             total: count(limits.handshakes),

@@ -157,7 +157,7 @@ impl Server<'_> {
             body: Bytes::copy_from_slice(body.as_bytes()),
             condition: Condition::default(),
         };
-        self.wait(self.registry.put_manifest(&self.grant(repository), put))
+        self.wait(self.registry.put_manifest(&self.grant(repository), put, None))
     }
 
     fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Bytes, RegistryError> {

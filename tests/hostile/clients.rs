@@ -170,3 +170,28 @@ fn two_hundred_nodes_behind_one_address_sign_in_and_pull_at_once() {
     });
     assert_no_limit_was_met(&server);
 }
+
+/// Each node fetches layers over six connections, which it keeps.
+#[test]
+fn two_hundred_nodes_of_one_user_keep_their_connections() {
+    let _turn = alone();
+    let server = server();
+    let manifest = push_image(&admin(&server), "team/app", "latest", b"layer");
+    let all = Barrier::new(200);
+    at_once(200, |_| {
+        let client = signed_in(&server, &admin(&server), "repository:team/app:pull");
+        let head = client.head_of("GET", "/v2/team/app/manifests/latest", &[]);
+        let head = head.replace("Connection: close\r\n", "");
+        let kept: Vec<_> = (0..6)
+            .map(|_| {
+                let mut reader = BufReader::new(server.client().connect());
+                reader.get_mut().write_all(head.as_bytes()).expect("the server reads");
+                assert!(read_response(&mut reader, false).expect(200).body == manifest);
+                reader
+            })
+            .collect();
+        all.wait();
+        drop(kept);
+    });
+    assert_no_limit_was_met(&server);
+}

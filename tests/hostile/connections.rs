@@ -57,6 +57,26 @@ fn connections_beyond_the_limit_wait_for_their_turn() {
 }
 
 #[test]
+fn one_user_on_every_connection_leaves_room_for_others() {
+    let site = Site::start(Who::User, "[server]\nmax_connections = 120");
+    // The password is verified once, and not for each of the connections.
+    site.attacker.get("/v2/").expect(200);
+    let load = Load {
+        name: "connections of one user",
+        connections: site.config.server.max_connections,
+        // Enough that no address has too many.
+        addresses: 4,
+        accepted: site.limit(Resource::UserConnections),
+        sends: &|_| site.head("GET", "/v2/", &[]),
+        ..Load::default()
+    };
+    let outcome = site.until_answered(&load);
+    outcome.assert_held();
+    assert_eq!(outcome.limited, load.connections - load.accepted);
+    site.server.assert_at_rest();
+}
+
+#[test]
 fn connections_that_are_dropped_in_the_middle_leave_nothing_behind() {
     let site = Site::start(Who::Open, "");
     let server = &site.server;

@@ -10,6 +10,7 @@ use super::platform;
 use super::references;
 use super::references::Referred;
 use crate::auth::{Grant, Push};
+use crate::limits::Charge;
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::event::EventKind;
 use crate::model::manifest::Manifest;
@@ -80,15 +81,18 @@ pub struct Stored {
 }
 
 impl Registry {
-    /// Stores a manifest and sets its tags, all at once or not at all.
+    /// Stores a manifest and sets its tags, all at once or not at all. `room` is what its body is charged for in memory:
+    /// the work goes on when the client is gone, and the charge with it.
     pub async fn put_manifest(
         self: &Arc<Self>,
         grant: &Grant<Push>,
         put: PutManifest,
+        room: Option<Charge>,
     ) -> Result<Stored, RegistryError> {
         self.check_space(0)?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
+            let _room = room;
             let (reader, repository) = (Arc::clone(&registry), grant.repository());
             let parse = move || {
                 let mut prepared = prepare(put)?;

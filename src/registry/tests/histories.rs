@@ -201,7 +201,7 @@ impl History<'_> {
         };
         let server = self.server();
         let grant = server.grant::<Push>(self.model.names[repository]);
-        let stored = server.wait(server.registry.put_manifest(&grant, put));
+        let stored = server.wait(server.registry.put_manifest(&grant, put, None));
         if self.strict && !self.model.is_complete(repository, index) {
             assert!(matches!(stored, Err(RegistryError::ReferencesMissing(_))), "{stored:?}");
             return;

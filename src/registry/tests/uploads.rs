@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use super::*;
-use crate::auth::Push;
+use crate::auth::{Credential, Push, Scopes};
 use crate::config::Config;
 use crate::limits::{Limit, Limits, Resource};
 use crate::model::digest::Algorithm;
-use crate::model::names::{ProjectId, RepoId};
+use crate::model::names::{ProjectId, RepoId, UserId};
 use crate::registry::uploads;
 use crate::store::blob::faulty::Call;
-use crate::store::meta::rows::{Owner, Repository as Row, Upload};
+use crate::store::meta::rows::{Owner, Repository as Row, Upload, User};
 use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
 
 const NAME: &str = "team/app";
@@ -99,6 +101,124 @@ fn bytes_that_were_announced_count_until_their_request_ends() {
     let refused = server.wait(server.registry.write_upload(&grant, id, length(limit.each + 1))).err();
     assert!(matches!(refused, Some(RegistryError::Limit(_))), "{refused:?}");
     assert!(exists(&server, id));
+}
+
+/// A registry that requires a sign-in, and a user who calls it.
+fn of_user(server: &Server<'_>, id: u64) -> Grant<Push> {
+    server.forge(move |tx| {
+        if tx.has(&tables::USER, id)? {
+            return Ok(());
+        }
+        let user = User {
+            name: format!("user{id}"),
+            password_hash: String::new(),
+            admin: false,
+            disabled: false,
+            created_ms: 0,
+            password_version: 1,
+            changed: 0,
+        };
+        tx.put(&tables::USER, id, &user)
+    });
+    let principal = Principal::User {
+        id: UserId(id),
+        name: "user".into(),
+        credential: Credential::Password(1),
+        scopes: Scopes::ALL,
+        access: None,
+    };
+    let caller = Caller { principal, address: Some([192, 0, 2, 7].into()) };
+    server.auth.repository(&caller, &NAME.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() {
+    let place = Place::new();
+    let content = b"half of something";
+    let server = place.open(true);
+    let ids = [7, 7, 7, 8].map(|user| {
+        let grant = of_user(&server, user);
+        let id = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
+        let body = Body::Whole(vec![Bytes::from_static(content)]);
+        server.wait(server.append(&grant, id, None, body)).unwrap();
+        id
+    });
+    let nobody = begin(&server);
+    let body = Body::Whole(vec![Bytes::from_static(content)]);
+    server.wait(server.append(&server.grant(NAME), nobody, None, body)).unwrap();
+    server.stop();
+    let server = place.open(true);
+    server.registry.count_uploads().unwrap();
+    let (grant, other) = (of_user(&server, 7), of_user(&server, 8));
+    let held = |grant: &Grant<Push>| {
+        let holder = grant.caller().holder();
+        let bytes = server.ledger.held(&holder, Resource::StagedBytes);
+        (server.ledger.held(&holder, Resource::UploadSessions), bytes / content.len() as u64)
+    };
+    assert_eq!((held(&grant), held(&other)), ((3, 3), (1, 1)));
+    // One goes on, which changes nothing, and one of them is finished.
+    server.wait(server.registry.upload_standing(&grant, ids[0])).unwrap();
+    assert_eq!(held(&grant), (3, 3));
+    let digest = Digest::of(Algorithm::Sha256, content);
+    server.wait(server.finish(&grant, ids[0], digest, Body::empty())).unwrap();
+    assert_eq!(held(&grant), (2, 2));
+    server.wait(server.registry.cancel_upload(&grant, ids[1])).unwrap();
+    assert_eq!(held(&grant), (1, 1));
+    // What is above the limit stays, and nothing is added to it.
+    let limit = Limit { each: 1, ..server.ledger.limit(Resource::StagedBytes) };
+    server.ledger.reconfigure(Limits::of(&Config::default()).with(Resource::StagedBytes, limit));
+    let refused = server.wait(server.registry.write_upload(&grant, ids[2], length(1))).err();
+    assert!(matches!(refused, Some(RegistryError::Limit(_))), "{refused:?}");
+    // Those of a user who is gone end with the user.
+    server.forge(|tx| tx.delete(&tables::USER, 8).map(drop));
+    assert_eq!(
+        server.wait(server.registry.end_uploads_without_owner(&server.auth.system("test"))).unwrap(),
+        1
+    );
+    assert_eq!((held(&grant), held(&other)), ((1, 1), (0, 0)));
+}
+
+#[test]
+fn a_manifest_counts_in_memory_until_it_is_stored_also_when_its_client_is_gone() {
+    let place = Place::new();
+    let server = place.open(true);
+    let grant = server.grant::<Push>(NAME);
+    let body = Bytes::from_static(
+        br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#,
+    );
+    let size = body.len() as u64;
+    let room = server.ledger.charge(&grant.caller().holder(), Resource::ManifestBytes, size).unwrap();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let meta = Arc::clone(&server.meta);
+    let writer = server.place.runtime.spawn(async move {
+        let wait = move |_: &meta::WriteTx<'_>| {
+            let _ = blocked.lock().unwrap().recv();
+            Ok::<_, StoreError>(())
+        };
+        meta.write(wait).await
+    });
+    let put = PutManifest {
+        reference: Reference::Tag("t".parse().unwrap()),
+        tags: Vec::new(),
+        content_type: None,
+        body,
+        condition: Condition::default(),
+    };
+    // The client goes away while the manifest waits for the writer.
+    let stored = server.wait(async { server.registry.put_manifest(&grant, put, Some(room)).now_or_never() });
+    assert!(stored.is_none());
+    assert_eq!(server.ledger.total(Resource::ManifestBytes), size);
+    release.send(()).unwrap();
+    server.wait(writer).unwrap().unwrap();
+    let begun = Instant::now();
+    while server.ledger.total(Resource::ManifestBytes) > 0 {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    server
+        .wait(server.registry.manifest(&server.grant(NAME), &Reference::Tag("t".parse().unwrap())))
+        .unwrap();
 }
 
 /// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes minutes.

@@ -11,6 +11,7 @@ use super::Standing;
 use super::body::{Body, BodyPart, ContentRange, total};
 use super::rows as upload_rows;
 use super::session::{Session, State, Writer};
+use super::sessions::Resting;
 use super::writer::UploadWriter;
 use crate::auth::{Grant, Push};
 use crate::model::digest::Hasher;
@@ -86,6 +87,11 @@ impl Registry {
             state.closed = true;
             // Where the right was withdrawn nobody may go on with it.
             if state.row && !matches!(error, RegistryError::Withdrawn) {
+                // Before it leaves the memory: whoever brings it back must find it counted.
+                if let (Some(place), Some(mut bytes)) = (session.take_place(), state.charge.take()) {
+                    bytes.shrink(bytes.amount().saturating_sub(state.checkpoint));
+                    self.sessions.rest(session.id, Resting { place, bytes });
+                }
                 self.sessions.remove(session.id);
             } else {
                 self.give_up(session, state.row).await;

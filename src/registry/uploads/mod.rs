@@ -37,6 +37,9 @@ use crate::store::meta::StoreError;
 use crate::store::meta::WriteTx;
 use session::{Origin, Session, State};
 
+/// Seconds in which a client sends the first byte to the session that it began.
+const FRESH_S: u64 = 60;
+
 /// Where an upload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -72,7 +75,8 @@ impl Registry {
     }
 
     /// A place among the open sessions of a principal. At a limit the oldest session that never got a byte ends first:
-    /// there are clients that open thousands and use none.
+    /// there are clients that open thousands and use none. One of another principal ends only when it had [`FRESH_S`] to
+    /// get its first byte.
     async fn session_place(self: &Arc<Self>, holder: &Holder) -> Result<Charge, RegistryError> {
         loop {
             let limit = self.ledger.limit(Resource::UploadSessions);
@@ -80,7 +84,8 @@ impl Registry {
             if !own && self.ledger.total(Resource::UploadSessions) < limit.total {
                 return Ok(self.ledger.charge(holder, Resource::UploadSessions, 1)?);
             }
-            let Some(session) = self.sessions.close_oldest_empty(own.then(|| holder.id())) else {
+            let fresh_s = self.meta.clock().now().running_s.saturating_sub(FRESH_S);
+            let Some(session) = self.sessions.close_oldest_empty(holder.id(), own, fresh_s) else {
                 return Ok(self.ledger.charge(holder, Resource::UploadSessions, 1)?);
             };
             self.forget(&session, false).await?;

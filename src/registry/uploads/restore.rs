@@ -1,19 +1,23 @@
 //! Sessions of an earlier run: found by their rows, cut off at what is durable, hashed on.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 
 use super::finish::hashes_of;
 use super::rows;
 use super::session::{Origin, Session, State};
-use crate::limits::Holder;
+use super::sessions::Resting;
+use super::sweep::{SLICE, user_of};
+use crate::limits::{Holder, Resource};
 use crate::model::digest::{Algorithm, Hasher};
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
+use crate::store::meta::Tx;
 use crate::store::meta::rows::{Owner, Upload};
 use crate::store::meta::tables;
 
@@ -33,6 +37,34 @@ impl Registry {
         }
         let registry = Arc::clone(self);
         self.detached(async move { registry.load(id, holder).await }).await
+    }
+
+    /// Counts the uploads of an earlier run for the users who began them, whatever the limits say. Of an upload that was
+    /// begun without a sign-in nothing tells whose it is. Call it before anything else uses the registry.
+    pub fn count_uploads(&self) -> Result<(), StoreError> {
+        let mut holders: HashMap<Owner, Option<Holder>> = HashMap::new();
+        self.meta.read_blocking(|tx| {
+            let mut after = None;
+            loop {
+                let page = rows::page(tx, after, SLICE)?;
+                let Some((last, _)) = page.last() else { return Ok(()) };
+                after = Some(*last);
+                for (id, row) in page {
+                    let holder = match holders.entry(row.owner) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let holder = holder_of(tx, new.key())?;
+                            new.insert(holder)
+                        }
+                    };
+                    if let Some(holder) = holder {
+                        let place = self.ledger.count(holder, Resource::UploadSessions, 1);
+                        let bytes = self.ledger.count(holder, Resource::StagedBytes, row.offset);
+                        self.sessions.rest(id, Resting { place, bytes });
+                    }
+                }
+            }
+        })
     }
 
     async fn load(
@@ -55,10 +87,14 @@ impl Registry {
         let (Ok(name), Some(algorithm)) = (name.parse(), Algorithm::from_byte(row.algorithm)) else {
             return Ok(None);
         };
-        let place = self.session_place(&holder).await?;
         let mut state =
             State { offset: row.offset, checkpoint: row.offset, row: true, ..State::empty(algorithm) };
-        state.count_bytes(&self.ledger, &holder, row.offset)?;
+        let counted = self.sessions.is_resting(id, holder.id());
+        let mut place = None;
+        if !counted {
+            place = Some(self.session_place(&holder).await?);
+            state.count_bytes(&self.ledger, &holder, row.offset)?;
+        }
         match self.resume(id, &row, algorithm).await? {
             Ok(hasher) => state.hasher = Some(hasher),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
@@ -68,6 +104,12 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         }
+        let resting = self.sessions.wake(id).filter(|_| counted);
+        if let Some(Resting { place: kept, bytes }) = resting {
+            (place, state.charge) = (Some(kept), Some(bytes));
+        }
+        // It was counted when this began, and has ended meanwhile.
+        let Some(place) = place else { return Ok(None) };
         let origin = Origin { name, repository: row.repository, owner: row.owner, holder };
         Ok(Some(self.sessions.insert(Session::new(id, origin, place, row.active_s, state))))
     }
@@ -94,6 +136,7 @@ impl Registry {
     }
 
     async fn drop_row(self: &Arc<Self>, id: UploadId, repository: &RepoId) -> Result<(), RegistryError> {
+        drop(self.sessions.wake(id));
         let (registry, repository) = (Arc::clone(self), *repository);
         self.meta
             .write_from_reserve(move |tx| {
@@ -103,4 +146,11 @@ impl Registry {
             .await?;
         Ok(())
     }
+}
+
+/// Whom the uploads of an owner count for, where the owner is known.
+fn holder_of(tx: &impl Tx, owner: &Owner) -> Result<Option<Holder>, StoreError> {
+    let Some(id) = user_of(tx, owner)? else { return Ok(None) };
+    let user = tx.get(&tables::USER, id.0)?;
+    Ok(user.map(|user| Holder::user(id, user.name.into(), None)))
 }

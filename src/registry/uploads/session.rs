@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub(super) holder: Holder,
     /// Bytes appended so far, readable while a writer holds the state.
     pub(super) received: AtomicU64,
+    /// Running second in which it came into memory.
+    pub(super) begun_s: u64,
     /// Running second of the last sign of life.
     pub(super) touched_s: AtomicU64,
     /// A request is sending bytes, or has announced some.
@@ -192,6 +194,7 @@ impl Session {
             owner,
             holder,
             received: AtomicU64::new(state.offset),
+            begun_s: running_s,
             touched_s: AtomicU64::new(running_s),
             receiving: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
@@ -303,9 +306,9 @@ impl Session {
         idle
     }
 
-    /// It does not count as open any more.
-    pub(super) fn give_place_back(&self) {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Its place among the open sessions, which ends with what is returned.
+    pub(super) fn take_place(&self) -> Option<Charge> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Notes a sign of life.

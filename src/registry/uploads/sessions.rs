@@ -1,12 +1,15 @@
-//! The sessions in memory: found by id, counted by repository and by principal, the oldest without a byte first to go.
+//! The sessions in memory: found by id, counted by repository and by principal, the oldest without a byte first to go. Of
+//! those that are in the database alone, what they count for is here.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::session::Session;
-use crate::limits::HolderId;
+use crate::limits::{Charge, HolderId};
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::store::meta::rows::Owner;
@@ -21,10 +24,20 @@ pub(in crate::registry) struct Sessions {
     loads: Mutex<HashMap<UploadId, Weak<AsyncMutex<()>>>>,
 }
 
+/// What a session counts for while it is in the database alone.
+pub(super) struct Resting {
+    /// Its place among the sessions of its principal.
+    pub(super) place: Charge,
+    /// The bytes of its file that are durable.
+    pub(super) bytes: Charge,
+}
+
 #[derive(Default)]
 struct Open {
     by_id: HashMap<UploadId, Arc<Session>>,
     by_repository: HashMap<RepoId, usize>,
+    by_holder: HashMap<HolderId, usize>,
+    resting: HashMap<UploadId, Resting>,
     /// Sessions without a byte of each principal, the oldest first.
     empty: HashMap<HolderId, BTreeMap<u64, Arc<Session>>>,
     last_number: u64,
@@ -44,13 +57,18 @@ impl Open {
     fn remove(&mut self, id: UploadId) {
         let Some(session) = self.by_id.remove(&id) else { return };
         self.forget_empty(&session);
-        if let Some(count) = self.by_repository.get_mut(&session.repository) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_repository.remove(&session.repository);
-            }
+        count_down(&mut self.by_repository, session.repository);
+        count_down(&mut self.by_holder, session.holder.id());
+        drop(session.take_place());
+    }
+}
+
+fn count_down<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
         }
-        session.give_place_back();
     }
 }
 
@@ -69,6 +87,7 @@ impl Sessions {
         session.number = open.last_number;
         let session = Arc::new(session);
         *open.by_repository.entry(session.repository).or_default() += 1;
+        *open.by_holder.entry(session.holder.id()).or_default() += 1;
         if session.is_empty() {
             let empty = open.empty.entry(session.holder.id()).or_default();
             empty.insert(session.number, Arc::clone(&session));
@@ -80,6 +99,21 @@ impl Sessions {
     /// Removes a session, whose place among the open ones is free from then on.
     pub(super) fn remove(&self, id: UploadId) {
         self.lock().remove(id);
+    }
+
+    /// Counts a session that is in the database alone.
+    pub(super) fn rest(&self, id: UploadId, resting: Resting) {
+        self.lock().resting.insert(id, resting);
+    }
+
+    /// Whether a session is counted for this principal while it is in the database alone.
+    pub(super) fn is_resting(&self, id: UploadId, holder: HolderId) -> bool {
+        self.lock().resting.get(&id).is_some_and(|resting| resting.place.holder() == holder)
+    }
+
+    /// What a session counted for in the database alone: it is brought into memory, or ends.
+    pub(super) fn wake(&self, id: UploadId) -> Option<Resting> {
+        self.lock().resting.remove(&id)
     }
 
     /// Notes that a session has got its first byte: it does not make room for another one any more.
@@ -100,15 +134,28 @@ impl Sessions {
         self.lock().by_id.values().map(|session| session.owner.clone()).collect()
     }
 
-    /// Closes and removes the oldest session without a byte that no request works on: one of `holder`, or with `None` one
-    /// of the principal that has the most. Its repository may hold nothing now.
-    pub(super) fn close_oldest_empty(&self, holder: Option<HolderId>) -> Option<Arc<Session>> {
+    /// Closes and removes a session without a byte that no request works on, to make room for one of `caller`: the oldest
+    /// one of the principal that holds the most sessions. With `own` only those of the caller end; of others those that
+    /// began before `fresh_s`, since a younger one may be about to get its first byte. Its repository may hold nothing now.
+    pub(super) fn close_oldest_empty(
+        &self,
+        caller: HolderId,
+        own: bool,
+        fresh_s: u64,
+    ) -> Option<Arc<Session>> {
         let mut open = self.lock();
-        let holder = match holder {
-            Some(holder) => holder,
-            None => *open.empty.iter().max_by_key(|(_, empty)| empty.len())?.0,
+        let may_end = |session: &Session| session.holder.id() == caller || session.begun_s < fresh_s;
+        let holder = if own {
+            caller
+        } else {
+            let candidates = open
+                .empty
+                .iter()
+                .filter(|(_, empty)| empty.values().next().is_some_and(|first| may_end(first)));
+            *candidates.max_by_key(|(holder, _)| open.by_holder.get(holder))?.0
         };
-        let idle = open.empty.get(&holder)?.values().find(|session| session.close_if_idle()).cloned()?;
+        let mut oldest = open.empty.get(&holder)?.values().take_while(|session| may_end(session));
+        let idle = oldest.find(|session| session.close_if_idle()).cloned()?;
         open.remove(idle.id);
         Some(idle)
     }
@@ -133,5 +180,81 @@ impl Sessions {
         let lock = Arc::default();
         loads.insert(id, Arc::downgrade(&lock));
         lock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::session::{Origin, State};
+    use super::*;
+    use crate::config::Config;
+    use crate::limits::{Holder, Ledger, Limits, Resource};
+    use crate::model::digest::Algorithm;
+
+    struct Crowd {
+        sessions: Sessions,
+        ledger: Arc<Ledger>,
+    }
+
+    impl Crowd {
+        fn new() -> Self {
+            Self { sessions: Sessions::default(), ledger: Ledger::new(Limits::of(&Config::default())) }
+        }
+
+        /// Begins a session with so many bytes.
+        fn begin(&self, holder: &Holder, begun_s: u64, bytes: u64) -> UploadId {
+            let origin = Origin {
+                name: "a".parse().unwrap(),
+                repository: RepoId(1),
+                owner: Owner::Anonymous,
+                holder: holder.clone(),
+            };
+            let place = self.ledger.charge(holder, Resource::UploadSessions, 1).unwrap();
+            let state = State { offset: bytes, ..State::empty(Algorithm::Sha256) };
+            self.sessions.insert(Session::new(UploadId::random(), origin, place, begun_s, state)).id
+        }
+
+        fn close(&self, caller: &Holder, own: bool, fresh_s: u64) -> Option<UploadId> {
+            self.sessions.close_oldest_empty(caller.id(), own, fresh_s).map(|closed| closed.id)
+        }
+    }
+
+    fn holder(number: u8) -> Holder {
+        Holder::address(Some(IpAddr::from([192, 0, 2, number])))
+    }
+
+    #[test]
+    fn the_principal_with_the_most_sessions_makes_room_with_its_oldest_empty_one() {
+        let crowd = Crowd::new();
+        let (many, few, caller) = (holder(1), holder(2), holder(3));
+        let firsts = [crowd.begin(&few, 1, 0), crowd.begin(&few, 1, 0), crowd.begin(&few, 1, 0)];
+        for _ in 0..3 {
+            crowd.begin(&many, 2, 1);
+        }
+        let (older, newer) = (crowd.begin(&many, 2, 0), crowd.begin(&many, 3, 0));
+        assert_eq!(crowd.close(&caller, false, 100), Some(older), "sessions with bytes count as well");
+        assert_eq!(crowd.close(&caller, false, 100), Some(newer));
+        assert_eq!(crowd.close(&caller, false, 100), Some(firsts[0]), "those with a byte stay");
+        assert_eq!(crowd.close(&few, true, 0), Some(firsts[1]));
+        assert_eq!(crowd.ledger.held(&few, Resource::UploadSessions), 1);
+        assert_eq!(crowd.close(&many, true, 100), None);
+    }
+
+    #[test]
+    fn a_fresh_session_of_another_principal_is_spared() {
+        let crowd = Crowd::new();
+        let (honest, caller) = (holder(1), holder(2));
+        for _ in 0..3 {
+            crowd.begin(&honest, 50, 0);
+        }
+        for _ in 0..10 {
+            crowd.begin(&caller, 1, 1);
+        }
+        assert_eq!(crowd.close(&caller, false, 50), None);
+        let own = crowd.begin(&caller, 60, 0);
+        assert_eq!(crowd.close(&caller, false, 50), Some(own), "one of its own, however young");
+        assert!(crowd.close(&caller, false, 51).is_some(), "it had its time");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::rows;
 use super::session::Session;
 use crate::auth::{Grant, System};
-use crate::model::names::UploadId;
+use crate::model::names::{UploadId, UserId};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories::BareSearch;
@@ -19,7 +19,7 @@ use crate::store::meta::rows::{Owner, Upload};
 use crate::store::meta::tables;
 
 /// Rows that one transaction reads or removes. Each removal changes up to five rows.
-const SLICE: usize = 1_000;
+pub(super) const SLICE: usize = 1_000;
 
 impl Registry {
     /// Ends the sessions that nothing was sent to for too long, counted in running time; how many there were.
@@ -130,6 +130,9 @@ impl Registry {
                 Ok::<_, StoreError>(dropped)
             })
             .await?;
+        for id in &dropped {
+            drop(self.sessions.wake(*id));
+        }
         let (blobs, count) = (Arc::clone(&self.blobs), dropped.len());
         self.blocking(move || dropped.into_iter().try_for_each(|id| blobs.discard(id))).await??;
         Ok(count)
@@ -195,13 +198,18 @@ impl Registry {
 
 /// Whether the owner of a session may still sign in. An expired token is good for the session that it began.
 fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
-    let user = match owner {
-        Owner::Anonymous => return Ok(true),
-        Owner::User(user) => *user,
-        Owner::Token(token) => match tx.get(&tables::TOKEN, *token)? {
-            Some(token) => token.user,
-            None => return Ok(false),
-        },
-    };
+    if *owner == Owner::Anonymous {
+        return Ok(true);
+    }
+    let Some(user) = user_of(tx, owner)? else { return Ok(false) };
     Ok(tx.get(&tables::USER, user.0)?.is_some_and(|user| !user.disabled))
+}
+
+/// The user behind the owner of a session; none of an anonymous one, and of a token that was revoked.
+pub(super) fn user_of(tx: &impl Tx, owner: &Owner) -> Result<Option<UserId>, StoreError> {
+    match owner {
+        Owner::Anonymous => Ok(None),
+        Owner::User(user) => Ok(Some(*user)),
+        Owner::Token(token) => Ok(tx.get(&tables::TOKEN, *token)?.map(|token| token.user)),
+    }
 }
