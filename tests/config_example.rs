@@ -64,7 +64,7 @@ fn what_a_reload_changes_is_marked() {
     }
 }
 
-/// Run with `UPDATE_DOCS=1` to write the page anew.
+/// Run with `UPDATE_DOCS=1` to update the page.
 #[test]
 fn the_reference_page_follows_the_example() {
     let path = root("docs/configuration.md");

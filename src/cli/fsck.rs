@@ -133,6 +133,7 @@ fn damaged_database(found: &str) -> Value {
         "severity": "damage",
         "repository": null,
         "digest": null,
+        "images": [],
         "expected": "an intact database",
         "found": found,
     });

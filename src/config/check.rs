@@ -51,14 +51,16 @@ impl Config {
         problems.0
     }
 
-    /// Memory that the computer does not have ends the process when it is used, long after the start.
+    /// Memory that the computer does not have ends the process when it is used, long after the start. A small container
+    /// with the defaults may never use them up.
     fn check_memory(&self, machine: Machine, problems: &mut Problems) {
         let Some(memory) = machine.memory else { return };
-        for (key, size) in [
-            ("storage.metadata_cache", self.storage.metadata_cache),
-            ("limits.manifest_memory", self.limits.manifest_memory),
+        let usual = Self::default();
+        for (key, size, usual) in [
+            ("storage.metadata_cache", self.storage.metadata_cache, usual.storage.metadata_cache),
+            ("limits.manifest_memory", self.limits.manifest_memory, usual.limits.manifest_memory),
         ] {
-            if size.bytes() > memory {
+            if size.bytes() > memory && size != usual {
                 let message = format!("is {size}, and this computer has {} of memory", human_size(memory));
                 problems.add(key, &message, "set it to a small part of the memory");
             }
@@ -253,6 +255,11 @@ mod tests {
         let check = |memory| config.check_on(Machine { memory });
         assert_eq!(check(Some(2 << 30)), []);
         assert_eq!(check(None), []);
+        assert_eq!(
+            Config::default().check_on(Machine { memory: Some(16 << 20) }),
+            [],
+            "the defaults are left"
+        );
         let problems = check(Some(1 << 30));
         assert_eq!(problems[0].message, "is 2GiB, and this computer has 1 GiB of memory");
     }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, with its place and its fix.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
@@ -66,13 +67,17 @@ impl FileProblem {
         let start = source.floor_char_boundary(span.start);
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let text = source[line_start..].lines().next().unwrap_or("");
+        let shown = without_secret(text);
         let before = start - line_start;
         let end = source.floor_char_boundary(span.end.max(start)).min(line_start + text.len());
+        let column = source[line_start..start].chars().count() + 1;
+        let length = text.get(before..end - line_start).map_or(1, |marked| marked.chars().count());
         Self {
             line: source[..line_start].matches('\n').count() + 1,
-            column: source[line_start..start].chars().count() + 1,
-            length: text.get(before..end - line_start).map_or(1, |marked| marked.chars().count().max(1)),
-            text: text.replace(char::is_control, " "),
+            column,
+            // Not even the length of a secret is shown.
+            length: length.min((shown.chars().count() + 1).saturating_sub(column)).max(1),
+            text: shown.replace(char::is_control, " "),
             message,
             fix,
         }
@@ -85,5 +90,18 @@ impl FileProblem {
         let (indent, mark) = (" ".repeat(self.column - 1), "^".repeat(self.length));
         let _ = write!(excerpt, "      | {indent}{mark} {}", self.message);
         excerpt
+    }
+}
+
+/// A line without the value of a key that sounds like a secret. There is no such setting, secrets are in files; but one that
+/// was written nevertheless must not reach a log.
+fn without_secret(line: &str) -> Cow<'_, str> {
+    let Some((key, _)) = line.split_once('=') else { return Cow::Borrowed(line) };
+    let name = key.trim().to_ascii_lowercase();
+    let is_secret = ["password", "secret", "token"].iter().any(|word| name.contains(word));
+    if is_secret && !name.ends_with("_file") && !name.ends_with("_ttl") && !name.ends_with("_tokens") {
+        Cow::Owned(format!("{key}= ..."))
+    } else {
+        Cow::Borrowed(line)
     }
 }

@@ -55,7 +55,12 @@ pub(super) fn for_key(settings: &[Setting], table: &str, name: &str, value: Opti
 /// The fix for an environment variable that is no setting.
 pub(super) fn for_variable(settings: &[Setting], variable: &str) -> String {
     let known: Vec<String> = settings.iter().map(Setting::variable).collect();
-    match closest(&variable.to_uppercase(), known.iter().map(String::as_str)) {
+    // A table is no part of a name: two underscores follow it.
+    let is_longer = |name: &&str| {
+        name.strip_prefix(variable).is_some_and(|rest| rest.starts_with('_') && !rest.starts_with("__"))
+    };
+    let longer = || known.iter().map(String::as_str).find(is_longer);
+    match closest(&variable.to_uppercase(), known.iter().map(String::as_str)).or_else(longer) {
         Some(close) => format!("did you mean {close}?"),
         None => format!("unset {variable}; the names are STOWAGE__<TABLE>__<KEY>, for example {}", known[0]),
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::check::Problem;
 use super::environment::Environment;
-use super::load::Loaded;
+use super::load::{Loaded, Source};
 use super::machine::Machine;
 use super::settings::ServerConfig;
 use crate::model::units::human_size;
@@ -34,7 +34,8 @@ impl Loaded {
             });
         }
         let (cache, memory) = (config.storage.metadata_cache, Machine::this().memory);
-        if let Some(memory) = memory.filter(|memory| cache.bytes() > memory / 2) {
+        let is_set = self.source("storage.metadata_cache") != Source::Default;
+        if let Some(memory) = memory.filter(|memory| is_set && cache.bytes() > memory / 2) {
             found.push(Problem {
                 key: "storage.metadata_cache",
                 message: format!("{cache} is more than half of the memory ({})", human_size(memory)),

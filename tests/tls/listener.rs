@@ -11,8 +11,8 @@ use stowage::config::TlsVersion;
 use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
-use crate::support::certificates::Authority;
 use crate::client::TlsClient;
+use crate::support::certificates::Authority;
 use crate::support::client::read_response;
 use crate::support::content;
 use crate::support::{Setup, TestStowage, eventually, once_within};

@@ -115,8 +115,6 @@ impl Report {
             ("tags", "tag", "tags"),
             ("manifests", "manifest", "manifests"),
             ("blobs", "blob", "blobs"),
-            ("links", "link between repository and blob", "links between repositories and blobs"),
-            ("files", "blob file", "blob files"),
             ("uploads", "unfinished upload", "unfinished uploads"),
         ];
         let found = nouns.iter().filter_map(|(key, one, many)| Some(counted(number(key)?, one, many)));
@@ -137,6 +135,10 @@ impl Report {
         }
         let short = view.width.is_some();
         let rows: Vec<Vec<String>> = self.problems().map(|problem| problem.row(short)).collect();
+        if rows.iter().all(|row| row.iter().take(2).all(String::is_empty)) {
+            let problems: Vec<Vec<String>> = rows.into_iter().map(|mut row| row.split_off(2)).collect();
+            return terminal::table(&["PROBLEM"], &problems, view.width);
+        }
         terminal::table(&["IMAGE", "DIGEST", "PROBLEM"], &rows, view.width)
     }
 
@@ -203,6 +205,9 @@ mod tests {
             )
         );
         assert!(report.text(View::default(), &str::to_owned).contains(&digest), "a pipe gets everything");
+        let database = json!([{"kind": "database", "found": "the file is empty"}]);
+        let text = Report::from(json!({"problems": database})).text(view, &str::to_owned);
+        assert!(text.starts_with("PROBLEM\nthe database cannot be used: the file is empty\n"), "{text}");
         let in_full = report.text(View { width: None, in_full: true }, &str::to_owned);
         assert!(in_full.contains("damage         blob_file_missing"), "{in_full}");
         let failure = report.failure().unwrap();

@@ -60,6 +60,20 @@ fn a_value_of_the_wrong_type_is_told_what_to_write() {
 }
 
 #[test]
+fn a_secret_that_is_not_in_a_file_is_not_shown() {
+    for text in [
+        "[auth]\ninitial_admin_password = \"canary\"",
+        "[auth]\ninitial_admin_password = canary",
+        "password = \"canary\"",
+        "[auth]\nAPI_Token=\"canary\"",
+    ] {
+        let told = one(text);
+        assert!(!told.contains("canary") && told.contains("= ..."), "{told}");
+    }
+    assert!(one("[auth]\ntoken_ttl = \"x\"").contains("token_ttl = \"x\""));
+}
+
+#[test]
 fn every_unknown_name_is_reported_in_the_order_of_the_lines() {
     let problems =
         problems("[storage]\npath = \"/x\"\ngc.promis = \"1h\"\n\n[logs]\n\n[log]\nlevl = \"info\"");

@@ -212,6 +212,10 @@ fn an_unknown_variable_is_an_error_with_a_suggestion() {
         (no_such.clone(), "did you mean STOWAGE__SERVER__LISTEN?".to_owned())
     );
     assert_eq!(
+        unknown("STOWAGE__AUTH__INITIAL_ADMIN_PASSWORD").1,
+        "did you mean STOWAGE__AUTH__INITIAL_ADMIN_PASSWORD_FILE?"
+    );
+    assert_eq!(
         unknown("STOWAGE__SERVER"),
         (
             no_such,
