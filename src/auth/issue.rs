@@ -78,14 +78,14 @@ impl Auth {
                 Some(principal)
             }
         };
-        let now = self.meta.clock().now();
         let access = self.permitted(principal.as_ref(), scopes)?;
         let refresh = match (&principal, kept) {
             (_, Some(token)) => Some(token),
             (Some(principal), None) if offline => self.new_refresh(principal).await?,
             _ => None,
         };
-        let issued_s = now.wall_ms / 1000;
+        // By the time that tokens are verified with, which does not go back when the clock does.
+        let issued_s = self.meta.latest_ms() / 1000;
         let expires_in = self.settings.token_ttl_s.load(Ordering::Acquire);
         let (uid, tid, pwv) = match &principal {
             Some(Principal::User { id, credential: Credential::Password(version), .. }) => {

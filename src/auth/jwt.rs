@@ -21,7 +21,7 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::access::AccessEntry;
-use crate::config::open_own;
+use crate::config::{has_own_directory, open_own};
 use crate::store::meta;
 
 /// The directory of keys in the data directory.
@@ -78,13 +78,16 @@ impl Signer {
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let directory = data_dir.join(DIRECTORY);
         let path = key_file(data_dir);
+        let has_keys = has_own_directory(&directory)?;
         match read(&path) {
             Ok(pkcs8) => Self::from_pkcs8(&pkcs8),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let document =
                     EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
                         .map_err(|_| io::Error::other("no random numbers for a key"))?;
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+                if !has_keys {
+                    fs::DirBuilder::new().mode(0o700).create(&directory)?;
+                }
                 let new = path.with_extension("new");
                 let mut options = OpenOptions::new();
                 options.write(true).create(true).truncate(true).mode(0o600);

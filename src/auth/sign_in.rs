@@ -88,7 +88,7 @@ impl Auth {
             return Ok(principal);
         }
         let epoch = self.meta.auth_epoch();
-        let now_s = self.meta.clock().now().wall_ms / 1000;
+        let now_s = self.meta.latest_ms() / 1000;
         let late_s = match door {
             Door::Upload => self.settings.upload_idle_s.load(Ordering::Acquire),
             Door::Registry | Door::Admin => 0,

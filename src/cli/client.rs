@@ -5,6 +5,7 @@ mod failures;
 pub(super) mod running;
 mod target;
 mod transport;
+mod trust;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -40,7 +40,7 @@ pub use min_free::{MinFree, MinFreeError};
 pub use network::{Network, NetworkError};
 pub use paths::{admin_socket, blob_dir, data_dir, own_socket};
 pub use public_url::{PublicUrl, PublicUrlError, Scheme, is_authority};
-pub use regular_file::{open_own, open_regular};
+pub use regular_file::{has_own_directory, open_own, open_regular};
 pub use reload::{Change, Reloaded, takes_effect_at_once};
 pub use schema::{Kind, Setting, settings};
 pub use secret_file::{SecretFile, SecretFileError};

@@ -1,6 +1,6 @@
 //! Opening files that must be files: a FIFO in their place would hold the opening thread for ever.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -17,6 +17,21 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     open(path, options, libc::O_NONBLOCK | libc::O_NOFOLLOW).map_err(|error| {
         if error.raw_os_error() == Some(libc::ELOOP) { refused("a symbolic link") } else { error }
     })
+}
+
+/// Whether a directory is there that the server makes itself. A symbolic link in its place is refused: what the server
+/// writes and removes there would be written and removed somewhere else, with the rights of the server.
+pub fn has_own_directory(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(true),
+        Ok(found) if found.is_symlink() => Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            "it is a symbolic link: put a directory there, or mount one (mount --bind)",
+        )),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory: remove it")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn open(path: &Path, options: &mut OpenOptions, flags: libc::c_int) -> io::Result<File> {
@@ -37,7 +52,6 @@ fn refused(what: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -61,5 +75,19 @@ mod tests {
         assert!(open_own(&file, &mut read()).is_ok());
         let error = open_own(&link, &mut read()).unwrap_err();
         assert!(error.to_string().contains("symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_of_the_server_is_no_symbolic_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, file) = (dir.path().join("link"), dir.path().join("file"));
+        symlink(dir.path(), &link).unwrap();
+        fs::write(&file, "x").unwrap();
+        assert!(has_own_directory(dir.path()).unwrap());
+        assert!(!has_own_directory(&dir.path().join("none")).unwrap());
+        for (path, what) in [(link, "symbolic link"), (file, "not a directory")] {
+            let error = has_own_directory(&path).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+        }
     }
 }

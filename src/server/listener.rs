@@ -23,6 +23,7 @@ use rustls::ServerConfig as TlsServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::server::TlsStream;
 
+use super::TLS_HANDSHAKE;
 use super::guard::{ConnectionGuard, Why};
 use super::handshakes::Handshakes;
 use crate::app::App;
@@ -39,8 +40,6 @@ const LINGER: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
 /// How long a client may take to begin with a TLS handshake.
 const FIRST_BYTE_FOR: Duration = Duration::from_secs(5);
-/// The first byte of every TLS connection: the content type of a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
 /// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.
 const READ_ON: usize = 64 << 10;
 const USE_HTTPS: &str = r#"{"errors":[{"code":"UNSUPPORTED","message":"this port speaks TLS: use https:// instead of http://"}]}"#;

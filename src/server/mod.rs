@@ -41,6 +41,8 @@ pub use socket::{AdminSocket, SocketError, connect_socket};
 pub use tls::{Certificate, NewCertificate, Tls, TlsError};
 pub use x509::CertificateFacts;
 
+/// The first byte of every TLS connection: the content type of a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// How often the files of the certificate are looked at.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);
 

@@ -10,6 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::behind::blob_file;
 use crate::process::{Stowage, assert_whole, directory_in_memory, refused_start, run};
 use crate::support::content::{bytes, push_blob};
+use crate::support::eventually;
 
 fn fifo(path: &Path) {
     let _ = fs::remove_file(path);
@@ -96,6 +97,48 @@ fn nothing_is_written_through_a_symbolic_link() {
         }
         assert_eq!(fs::read(&precious).unwrap(), b"abc", "{name}");
     }
+}
+
+#[test]
+fn directories_of_the_server_that_are_symbolic_links_are_not_followed() {
+    for name in ["blobs", "uploads", "quarantine", "blobs/sha256", "blobs/blake3/7f", "keys"] {
+        let (dir, target) = (directory_in_memory(), directory_in_memory());
+        Stowage::start(dir.path()).stop();
+        let link = dir.path().join(name);
+        // With all that was there: the link is what is wrong, not what it leads to.
+        let moved = target.path().join("moved");
+        fs::rename(&link, &moved).unwrap();
+        symlink(&moved, &link).unwrap();
+        let before = fs::read_dir(&moved).unwrap().count();
+        assert_start_names(dir.path(), &link);
+        assert_eq!(fs::read_dir(&moved).unwrap().count(), before, "{name}");
+        fs::remove_file(&link).unwrap();
+        fs::rename(&moved, &link).unwrap();
+        Stowage::start(dir.path()).stop();
+    }
+}
+
+#[test]
+fn no_dump_is_written_through_a_symbolic_link() {
+    let (dir, target) = (directory_in_memory(), directory_in_memory());
+    let link = dir.path().join("dumps");
+    let foreign = target.path().join("rows-00000001.dump.new");
+    fs::write(&foreign, "abc").unwrap();
+    symlink(target.path(), &link).unwrap();
+    let server = Stowage::start_with(dir.path(), &[("STOWAGE__STORAGE__DUMPS__EVERY", "1s")]);
+    let warned = || {
+        let log = server.log();
+        log.contains("could not be dumped")
+            && log.contains(&format!("{}: it is a symbolic link", link.display()))
+    };
+    eventually("the log tells of the link", warned);
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 1);
+    assert_eq!(
+        fs::read(&foreign).unwrap(),
+        b"abc",
+        "what a dump has left is removed from its own directory alone"
+    );
+    server.stop();
 }
 
 #[test]

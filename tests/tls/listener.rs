@@ -12,6 +12,7 @@ use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
 use crate::client::TlsClient;
+use crate::process::Place;
 use crate::support::certificates::Authority;
 use crate::support::client::read_response;
 use crate::support::content;
@@ -100,6 +101,24 @@ fn a_tls_hello_to_a_plain_listener_is_answered_at_once() {
     let stowage = TestStowage::start();
     let client = TlsClient::new(stowage.address, &Authority::new());
     once_within(Duration::from_millis(300), "an answer at once", || assert!(client.connect().is_err()));
+}
+
+#[test]
+fn a_tls_probe_of_a_plain_listener_leaves_no_line_where_faults_are_looked_for() {
+    let process = Place::new().start("[log]\nlevel = \"debug\"\n");
+    // docker and crane recognise that no TLS is spoken by the first bytes of the answer.
+    let mut stream = TcpStream::connect(process.address).unwrap();
+    stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).unwrap();
+    let answer = read_response(&mut BufReader::new(stream), false).expect(400);
+    assert!(answer.message().starts_with("this port speaks plain HTTP and not TLS"), "{}", answer.message());
+    let line = process.wait_for("a TLS handshake was refused");
+    assert_eq!(line["level"], "DEBUG", "{line}");
+    // What is no request and no TLS either still is told.
+    let mut stream = TcpStream::connect(process.address).unwrap();
+    stream.write_all(b"EHLO registry.lan\r\n\r\n").unwrap();
+    read_response(&mut BufReader::new(stream), false).expect(400);
+    assert_eq!(process.wait_for("a request was refused")["level"], "INFO");
+    assert!(process.stop().success());
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub(super) fn unreachable(target: &Target, error: &io::Error) -> Failure {
             let failure = failure("SERVER_UNREACHABLE").line("tried", tried);
             return match &network.tls {
                 Some(_) if is_about_certificate(error) => failure.fix(
-                    "name the authority that the server's certificate was made with: --ca-file FILE, and the server by a name that is in it",
+                    "name the CA that signed the server's certificate, or that certificate itself: --ca-file FILE, and the server by a name that is in it",
                 ),
                 Some(_) => failure.fix("is it running, and does it speak TLS there?"),
                 None => failure.fix("is it running there?  With TLS it is https://"),

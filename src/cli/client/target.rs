@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::trust::Trust;
 use crate::cli::errors::{Exit, Failure};
 use crate::config::Environment;
 use crate::config::PublicUrl;
@@ -116,23 +118,30 @@ fn token(file: Option<&Path>, environment: &Environment) -> Result<Option<Secret
     Ok(Some(Secret::new(token.to_owned())))
 }
 
-/// TLS with the authorities of a file, or with those that this computer knows.
+/// TLS with the certificates of a file, or with the authorities that this computer knows.
 fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
     let (found, place) = match ca_file {
         Some(file) => (from_file(file)?, file.display().to_string()),
         None => (rustls_native_certs::load_native_certs().certs, "this computer".to_owned()),
     };
+    let named = if ca_file.is_some() { found.clone() } else { Vec::new() };
     let (good, _) = roots.add_parsable_certificates(found);
     if good == 0 {
         let what = format!("there is no CA certificate in {place}");
         return Err(Failure::new(Exit::Configuration, "NO_AUTHORITY", what)
             .fix("name a PEM file with the certificate that the server's was made with: --ca-file FILE"));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Failed, "TLS", error.to_string());
+    let provider = Arc::new(ring::default_provider());
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let authorities = authorities.build().map_err(|error| failed(&error))?;
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Exit::Failed, "TLS", error.to_string()))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+        .map_err(|error| failed(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trust { named, authorities }));
+    Ok(Arc::new(config.with_no_client_auth()))
 }
 
 fn from_file(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {

@@ -26,6 +26,7 @@ use self::head::Head;
 use self::interim::Interim;
 use self::old_post::OldPost;
 use self::refusal::Refusal;
+use super::TLS_HANDSHAKE;
 use crate::http::Requests;
 
 /// A connection that is closed when no request comes out of it.
@@ -158,6 +159,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
             let is_new = self.head.is_new();
             let read = ready!(read_some(&mut self.stream, context, buffer, step))?;
             self.head.note_read(read);
+            if is_new && self.is_flushed && buffer.filled().get(before) == Some(&TLS_HANDSHAKE) {
+                buffer.set_filled(before);
+                self.refuse(Why::Tls);
+                return self.poll_refusal(context);
+            }
             if read == 0 {
                 self.old_post.release();
             }

@@ -27,6 +27,10 @@ pub(in crate::server) enum Why {
     ManyHeaders,
     /// It is not HTTP/1.1.
     Malformed,
+    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS first wherever the registry may be
+    /// without, so that this is no fault of anybody. Their message ("server gave HTTP response to HTTPS client") and their
+    /// next try, in clear, need an answer in clear.
+    Tls,
     /// It took too long.
     Slow,
     /// Its address has too many connections.
@@ -49,7 +53,7 @@ impl Why {
     const fn status(self) -> &'static str {
         match self {
             Self::LargeHead | Self::ManyHeaders => "431 Request Header Fields Too Large",
-            Self::Malformed => "400 Bad Request",
+            Self::Malformed | Self::Tls => "400 Bad Request",
             Self::Slow => "408 Request Timeout",
             Self::ManyConnections => "503 Service Unavailable",
         }
@@ -73,6 +77,9 @@ impl Why {
             Self::Malformed => {
                 "the request is not valid HTTP/1.1; a client or a proxy in between is wrong".to_owned()
             }
+            Self::Tls => "this port speaks plain HTTP and not TLS: use http:// instead of https://, or set \
+                          server.tls.cert_file and server.tls.key_file"
+                .to_owned(),
             Self::Slow => "the head of the request came too slowly; send it again".to_owned(),
             Self::ManyConnections => {
                 "too many connections of this address have not signed in (half of server.max_connections); \
@@ -106,12 +113,12 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Begins to refuse, and says so in the log.
     pub(super) fn new(why: Why, peer: Option<SocketAddr>) -> Self {
-        tracing::info!(
-            peer = peer.map(tracing::field::display),
-            status = why.status(),
-            "a request was refused: {}",
-            why.message()
-        );
+        let (peer, status) = (peer.map(tracing::field::display), why.status());
+        if why == Why::Tls {
+            tracing::debug!(peer, status, "a TLS handshake was refused: {}", why.message());
+        } else {
+            tracing::info!(peer, status, "a request was refused: {}", why.message());
+        }
         let timer = Box::pin(sleep_until(Instant::now() + LINGER));
         Self { answer: why.answer(), written: 0, is_shut: false, read: 0, timer }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::Shard;
+use crate::config::has_own_directory;
 use crate::model::digest::{Algorithm, Digest};
 
 pub(super) const BLOBS: &str = "blobs";
@@ -82,14 +83,10 @@ pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
 /// Changes nothing when nothing is missing, so that a read-only file system can be opened.
 pub(super) fn repair(root: &Path) -> Result<(), LayoutError> {
     let blobs = root.join(BLOBS);
-    let device = match fs::metadata(&blobs) {
-        Ok(found) if found.is_dir() => found.dev(),
-        Ok(_) => return Err(LayoutError::Missing(root.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LayoutError::Missing(root.to_owned()));
-        }
-        Err(source) => return Err(LayoutError::Io { path: blobs, source }),
-    };
+    if !has_own_directory(&blobs).map_err(at(&blobs))? {
+        return Err(LayoutError::Missing(root.to_owned()));
+    }
+    let device = fs::metadata(&blobs).map_err(at(&blobs))?.dev();
     make_all(root, [UPLOADS, QUARANTINE].map(str::to_owned), device)?;
     make_all(&blobs, Algorithm::ALL.map(|algorithm| algorithm.as_str().to_owned()), device)?;
     for algorithm in Algorithm::ALL {
@@ -103,10 +100,10 @@ fn make_all(parent: &Path, names: impl IntoIterator<Item = String>, device: u64)
     let mut made = false;
     for name in names {
         let path = parent.join(name);
-        made |= make(&path).map_err(at(&path))?;
-        if fs::metadata(&path).map_err(at(&path))?.dev() != device {
+        if fs::metadata(&path).is_ok_and(|found| found.dev() != device) {
             return Err(LayoutError::OtherFileSystem(path));
         }
+        made |= make(&path).map_err(at(&path))?;
     }
     if made { sync(parent).map_err(at(parent)) } else { Ok(()) }
 }
@@ -120,13 +117,13 @@ fn make_root(root: &Path) -> io::Result<()> {
         _ => Path::new("."),
     };
     make_root(parent)?;
-    make(root)?;
+    DirBuilder::new().mode(0o750).create(root)?;
     sync(parent)
 }
 
 /// Makes a directory; false when there is one.
 fn make(path: &Path) -> io::Result<bool> {
-    if path.is_dir() {
+    if has_own_directory(path)? {
         return Ok(false);
     }
     DirBuilder::new().mode(0o750).create(path)?;
@@ -248,6 +245,26 @@ mod tests {
         let unmounted = tempfile::tempdir().unwrap();
         assert!(matches!(repair(unmounted.path()), Err(LayoutError::Missing(_))));
         assert_eq!(fs::read_dir(unmounted.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn directories_that_are_symbolic_links_are_refused_and_their_targets_left_alone() {
+        for part in ["blobs", "uploads", "quarantine", "blobs/sha256", "blobs/sha256/7f"] {
+            let (dir, target) = (new_tree(), tempfile::tempdir().unwrap());
+            let path = dir.path().join(part);
+            fs::remove_dir_all(&path).unwrap();
+            symlink(target.path(), &path).unwrap();
+            for refused in [repair(dir.path()), create(dir.path())] {
+                match refused {
+                    Err(LayoutError::Io { path: refused, source }) => {
+                        assert_eq!(refused, path);
+                        assert!(source.to_string().contains("symbolic link"), "{source}");
+                    }
+                    other => panic!("{part}: {other:?}"),
+                }
+            }
+            assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0, "{part}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{DumpError, at};
 use super::read;
+use crate::config::has_own_directory;
 use crate::store::meta::sync_dir;
 
 /// The name of the directory of dumps in the data directory.
@@ -78,13 +79,10 @@ fn numbers(dir: &Path, (before, after): (&str, &str)) -> Result<BTreeSet<u64>, D
 
 /// Makes the directory if need be, and removes what a dump that did not come to its end has left.
 pub(super) fn prepare(dir: &Path) -> Result<(), DumpError> {
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => {
-            let parent = dir.parent().unwrap_or(dir);
-            sync_dir(parent).map_err(at(parent))?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(at(dir)(error)),
+    if !has_own_directory(dir).map_err(at(dir))? {
+        DirBuilder::new().mode(0o700).create(dir).map_err(at(dir))?;
+        let parent = dir.parent().unwrap_or(dir);
+        sync_dir(parent).map_err(at(parent))?;
     }
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let entry = entry.map_err(at(dir))?;
