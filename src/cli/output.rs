@@ -49,7 +49,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// What the flags come to.
+    /// The format that the flags choose.
     pub(super) const fn format(&self) -> Format {
         match self.output {
             _ if self.json => Format::Json,

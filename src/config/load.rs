@@ -119,7 +119,7 @@ impl Loaded {
 /// Reads every layer. The values are valid one by one; [`Loaded::checked`] asks whether they are safe.
 ///
 /// # Errors
-/// A file that cannot be read, and anything that is no setting or has a wrong type, with its place.
+/// A file that cannot be read, and an unknown setting or a value of a wrong type, with its place.
 pub fn load(request: &Request) -> Result<Loaded, ConfigError> {
     let settings = schema::settings();
     let (file, files) = files(request)?;

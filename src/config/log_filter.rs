@@ -13,7 +13,7 @@ pub struct LogFilter {
     targets: Vec<(String, LevelFilter)>,
 }
 
-/// Why a text is no log filter.
+/// Why a text is not a log filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogFilterError {
     /// Not one of the six words.

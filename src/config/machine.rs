@@ -14,7 +14,7 @@ impl Machine {
     pub(super) fn this() -> Self {
         let read = |path| fs::read_to_string(path).ok();
         let computer = read("/proc/meminfo").and_then(|text| total(&text));
-        // `max` is no number: no limit.
+        // `max` means no limit, and does not parse.
         let container = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
         Self { memory: computer.into_iter().chain(container).min() }
     }

@@ -18,7 +18,7 @@ enum Amount {
     Percent(u8),
 }
 
-/// The text says no share of a disk.
+/// The text is not a share of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MinFreeError {
     /// Neither a size nor a percentage.

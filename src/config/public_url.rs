@@ -19,7 +19,7 @@ pub enum Scheme {
     Https,
 }
 
-/// Why a text is no public URL.
+/// Why a text is not a public URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicUrlError {
     /// Neither `http://` nor `https://` in front.

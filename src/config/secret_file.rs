@@ -24,7 +24,7 @@ pub struct SecretFile(String);
 /// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// `credential:` with something that is no file name.
+    /// `credential:` with something that is not a file name.
     #[error("`{0}` does not name a credential")]
     Name(String),
     /// The process has no credentials.

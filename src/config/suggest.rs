@@ -52,10 +52,10 @@ pub(super) fn for_key(settings: &[Setting], table: &str, name: &str, value: Opti
     format!("{what} are: {}", in_table.join(", "))
 }
 
-/// The fix for an environment variable that is no setting.
+/// The fix for an unknown environment variable.
 pub(super) fn for_variable(settings: &[Setting], variable: &str) -> String {
     let known: Vec<String> = settings.iter().map(Setting::variable).collect();
-    // A table is no part of a name: two underscores follow it.
+    // Two underscores follow a table, which is not the start of a name.
     let is_longer = |name: &&str| {
         name.strip_prefix(variable).is_some_and(|rest| rest.starts_with('_') && !rest.starts_with("__"))
     };
@@ -94,7 +94,7 @@ fn joined(table: &str, name: &str) -> String {
 
 fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::levenshtein(name, candidate);
-    // Two wrong letters of three are no misspelling.
+    // Two wrong letters of three are another word.
     let close = |candidate: &&str| distance(candidate) <= CLOSE && distance(candidate) * 2 <= candidate.len();
     candidates.filter(close).min_by_key(|candidate| distance(candidate))
 }

@@ -38,7 +38,7 @@ pub(super) fn message(setting: &Setting, serde: &str) -> String {
     }
 }
 
-/// A word that is none of those that the setting knows.
+/// A word that the setting does not know.
 pub(super) fn variant(setting: &Setting, found: &str, allowed: &[&str]) -> String {
     let noun = setting.parts().1.replace('_', " ");
     let words = match allowed {

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::program::{Place, Ran};
+use crate::support::eventually;
 
 fn check(place: &Place, text: &str, environment: &[(&str, &str)], flags: &[&str]) -> Ran {
     let file = place.directory.path().join("stowage.toml");
@@ -189,6 +191,40 @@ fn serve_and_check_config_have_one_list_of_warnings() {
     let is_same = |line: &str| line.contains("WARN") && line.contains(key) && line.contains(message);
     assert!(log.lines().any(is_same), "{message:?} is not in {log}");
     assert!(check(&place, "", &[], &[]).expect(0).stderr.is_empty());
+}
+
+#[test]
+fn a_reload_warns_of_what_it_has_changed() {
+    let place = Place::new();
+    let (file, data) = (place.directory.path().join("stowage.toml"), place.data());
+    fs::write(&file, "").unwrap();
+    let flags = ["--config", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+    let server = place.serve_as(&flags, &[]);
+    let warning = "every client is trusted as a proxy";
+    fs::write(&file, "[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n").unwrap();
+    server.signal(Signal::HUP);
+    eventually("the warning is logged", || server.log().contains(warning));
+    fs::write(&file, "[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n[log]\naccess = false\n").unwrap();
+    server.signal(Signal::HUP);
+    eventually("the second reload is logged", || {
+        server.log().matches("read the configuration again").count() == 2
+    });
+    assert_eq!(server.stop().matches(warning).count(), 1, "nothing of it has changed since");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_with_what_to_do() {
+    let place = Place::new();
+    let file = place.directory.path().join("stowage.toml");
+    fs::write(&file, b"# caf\xe9\n").unwrap();
+    let directory = place.directory.path().to_str().unwrap();
+    for (named, fix) in [
+        (file.to_str().unwrap(), "fix:   save the file as text in UTF-8\n"),
+        (directory, "fix:   name the file in the directory: --config DIR/stowage.toml\n"),
+    ] {
+        let ran = place.run_elsewhere(&["check-config", "--config", named], &[]).expect(3);
+        assert!(ran.stderr.contains(fix), "{ran:?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,10 @@ impl From<ConfigError> for Failure {
                 let failure = failure("CONFIG_UNREADABLE").because(source.to_string());
                 match source.kind() {
                     io::ErrorKind::NotFound => failure.fix("name another file with --config, or none at all"),
+                    io::ErrorKind::InvalidData => failure.fix("save the file as text in UTF-8"),
+                    io::ErrorKind::IsADirectory => {
+                        failure.fix("name the file in the directory: --config DIR/stowage.toml")
+                    }
                     io::ErrorKind::PermissionDenied => failure
                         .fix("run this as the user of the server or as root: sudo -u stowage stowage ..."),
                     _ => failure,

@@ -124,7 +124,7 @@ impl Failure {
             ))
     }
 
-    /// What is at `path` is no store.
+    /// The store at `path` is not complete.
     pub(in crate::cli) fn cut_off_rebuild(exit: Exit, path: &Path) -> Self {
         let dir = path.display().to_string();
         let quoted = shlex::try_quote(&dir).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::cli::words::counted;
 /// Images that the error of a document names; the problems name all of them.
 const IN_ERROR: usize = 20;
 
-/// What was found, whatever fields it has.
+/// A report as the check has written it; fields of another version are kept.
 pub(in crate::cli) struct Report {
     checked: Map<String, Value>,
     problems: Vec<Value>,

@@ -14,8 +14,8 @@ use crate::store::lock::{self, LOCK_FILE};
 
 /// What an interrupted first start or rebuild leaves before its database is complete.
 const OWN: [&str; 6] = [LOCK_FILE, "stowage.redb.new", "rebuild.new", "blobs", "uploads", "quarantine"];
-/// What `mkfs` leaves in a new file system.
-const OF_FILE_SYSTEM: &str = "lost+found";
+/// What file systems and storage appliances put into every directory of theirs.
+const OF_FILE_SYSTEM: [&str; 3] = ["lost+found", "@eaDir", "#recycle"];
 /// Names in the error.
 const NAMED: usize = 5;
 
@@ -58,7 +58,7 @@ fn foreign(dir: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let is_own = was_begun && OWN.contains(&name.as_str());
         let is_named = named.iter().any(|named| named.starts_with(&path));
-        if !is_own && !is_named && !name.starts_with('.') && name != OF_FILE_SYSTEM {
+        if !is_own && !is_named && !name.starts_with('.') && !OF_FILE_SYSTEM.contains(&name.as_str()) {
             found.push(name);
         }
     }

@@ -102,6 +102,11 @@ impl Reload {
                 "a changed setting needs a restart: the old value stays in effect"
             );
         }
+        for warning in loaded.warnings(&self.sources.environment, false) {
+            if changed.iter().any(|change| change.key == warning.key) {
+                tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.message);
+            }
+        }
         tracing::info!(changed = changed.len(), waiting = waiting.len(), "read the configuration again");
         *in_force = config;
         Ok(())
