@@ -14,6 +14,7 @@ mod uploads;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -109,6 +110,15 @@ struct Server<'p> {
 impl Server<'_> {
     fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.place.runtime.block_on(work)
+    }
+
+    /// Waits for every task that the registry has spawned, with or without a request that waits for it.
+    fn await_background_work(&self) {
+        let started = Instant::now();
+        while self.place.runtime.metrics().num_alive_tasks() > 0 {
+            assert!(started.elapsed() < Duration::from_mins(1), "a task does not end");
+            std::thread::yield_now();
+        }
     }
 
     fn grant<A: Action<Target = Repository>>(&self, repository: &str) -> Grant<A> {

@@ -3,8 +3,7 @@
 use std::fs;
 use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -23,6 +22,9 @@ fn blob_file(place: &Place, content: &[u8]) -> PathBuf {
     let hex = digest.strip_prefix("sha256:").unwrap();
     place.data().join("blobs/sha256").join(&hex[..2]).join(hex)
 }
+
+/// Checks that run beside changes.
+const CHECKS: usize = 10;
 
 /// A server with so much in one blob that a deep check takes a while.
 fn with_much(place: &Place) -> (Server, Client) {
@@ -70,13 +72,15 @@ fn what_changes_during_a_check_is_no_damage() {
         content::push_image(&admin, &format!("team/app-{}", layer % 4), &format!("v{layer}"), &[layer]);
     }
     let done = AtomicBool::new(false);
+    let rounds = [const { AtomicUsize::new(0) }; 3];
     std::thread::scope(|scope| {
-        for worker in 0..3_u8 {
+        for (worker, rounds) in (0_u8..).zip(&rounds) {
             let (admin, done) = (&admin, &done);
             scope.spawn(move || {
                 let mut round = 0_u8;
                 while !done.load(Ordering::Acquire) {
                     round = round.wrapping_add(1);
+                    rounds.fetch_add(1, Ordering::AcqRel);
                     // The last one is for the first worker alone, who deletes it from time to time.
                     let name = format!("team/app-{}", round % if worker == 0 { 6 } else { 5 });
                     let tag = format!("w{worker}");
@@ -90,9 +94,12 @@ fn what_changes_during_a_check_is_no_damage() {
                 }
             });
         }
-        let until = Instant::now() + Duration::from_secs(6);
         let mut found = Value::Null;
-        while Instant::now() < until && found == Value::Null {
+        let mut checks = 0;
+        // Each worker has deleted some tags, and the first one its repository as well.
+        let worked = || rounds.iter().all(|rounds| rounds.load(Ordering::Acquire) > 3 * 23);
+        while (checks < CHECKS || !worked()) && found == Value::Null {
+            checks += 1;
             let job = start(&admin, true).expect(202);
             let job = admin.get(&format!("{}?wait=30s", job.location())).expect(200).json();
             if job["state"] != "done" || job["result"]["problems"] != json!([]) {

@@ -150,7 +150,7 @@ impl Drop for Stowage {
 pub(crate) fn serve(dir: &Path) -> (Command, SocketAddr) {
     let address = free_address();
     let mut command = command("serve");
-    command.args(["--anonymous", "--log-level", "warn", "--listen", &address.to_string()]);
+    command.args(["--anonymous", "--listen", &address.to_string()]).env("STOWAGE__LOG__LEVEL", "warn");
     command.arg("--data-dir").arg(dir);
     (command, address)
 }

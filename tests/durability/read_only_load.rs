@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use crate::exchange::exchange;
 use crate::process::{Stowage, assert_whole};
@@ -14,10 +13,10 @@ use crate::support::eventually;
 use crate::volume::Volume;
 use stowage::model::media_type::OCI_MANIFEST;
 
-const PUSHERS: u64 = 4;
+const PUSHERS: usize = 4;
 const PULLERS: usize = 3;
-/// How long clients work on after the disk has turned read-only.
-const AFTERWARDS: Duration = Duration::from_secs(2);
+/// Refusals that each pusher meets after the first one, and pulls that succeed beside them.
+const AFTERWARDS: usize = 10;
 
 /// What was acknowledged, as its path and its bytes.
 type Books = Mutex<Vec<(String, Vec<u8>)>>;
@@ -31,15 +30,24 @@ struct Load {
     /// It has, and no commit of before is under way any more.
     settled: AtomicBool,
     over: AtomicBool,
-    refused: AtomicUsize,
+    /// Clear refusals of each pusher.
+    refused: [AtomicUsize; PUSHERS],
     pulled: AtomicUsize,
 }
 
 impl Load {
     fn new(address: SocketAddr) -> Self {
         let [trouble, settled, over] = [const { AtomicBool::new(false) }; 3];
-        let [refused, pulled] = [const { AtomicUsize::new(0) }; 2];
-        Self { address, books: Mutex::default(), trouble, settled, over, refused, pulled }
+        let refused = [const { AtomicUsize::new(0) }; PUSHERS];
+        Self {
+            address,
+            books: Mutex::default(),
+            trouble,
+            settled,
+            over,
+            refused,
+            pulled: AtomicUsize::new(0),
+        }
     }
 
     fn books(&self) -> std::sync::MutexGuard<'_, Vec<(String, Vec<u8>)>> {
@@ -47,7 +55,13 @@ impl Load {
     }
 
     /// Sends something that may be refused once the disk is in trouble; whether it was acknowledged.
-    fn push(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> bool {
+    fn push(
+        &self,
+        pusher: usize,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> bool {
         let settled = self.settled.load(Ordering::SeqCst);
         let answer = exchange(self.address, method, path, headers, body).expect("a whole answer");
         if answer.status == 201 {
@@ -59,20 +73,27 @@ impl Load {
         // What was being committed at that moment has an end of its own.
         let clear = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
         assert!(clear || (!settled && answer.status >= 500), "{path}: {answer:?}");
-        self.refused.fetch_add(usize::from(clear), Ordering::SeqCst);
+        self.refused[pusher].fetch_add(usize::from(clear), Ordering::SeqCst);
         false
     }
 
-    fn pushes(&self, pusher: u64) {
+    /// Waits until each pusher has been refused so many times.
+    fn await_refusals(&self, times: usize) {
+        eventually("clear refusals", || {
+            self.refused.iter().all(|refused| refused.load(Ordering::SeqCst) >= times)
+        });
+    }
+
+    fn pushes(&self, pusher: usize) {
         let name = format!("team/app{pusher}");
         for number in 0.. {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
-            let layer = bytes(1 + number * PUSHERS + pusher, 50_000);
+            let layer = bytes((1 + number * PUSHERS + pusher) as u64, 50_000);
             let mut blobs = [b"{}".to_vec(), layer.clone()].into_iter().map(|content| {
                 let path = format!("/v2/{name}/blobs/uploads/?digest={}", sha256(&content));
-                let taken = self.push("POST", &path, &[], &content);
+                let taken = self.push(pusher, ("POST", &path), &[], &content);
                 if taken {
                     let path = format!("/v2/{name}/blobs/{}", sha256(&content));
                     self.books().push((path, content));
@@ -82,7 +103,7 @@ impl Load {
             if blobs.all(|taken| taken) {
                 let path = format!("/v2/{name}/manifests/v{number}");
                 let manifest = image(&[&layer]);
-                if self.push("PUT", &path, &[("Content-Type", OCI_MANIFEST)], &manifest) {
+                if self.push(pusher, ("PUT", &path), &[("Content-Type", OCI_MANIFEST)], &manifest) {
                     self.books().push((path, manifest));
                 }
             }
@@ -107,16 +128,13 @@ impl Load {
 
     fn pull(&self, path: &str, content: &[u8]) {
         // While the database is opened again, a pull may be asked to come back.
-        for _ in 0..100 {
+        eventually(path, || {
+            let settled = self.settled.load(Ordering::SeqCst);
             let answer = exchange(self.address, "GET", path, &[], b"").expect("a whole answer");
-            if answer.status == 503 && !self.settled.load(Ordering::SeqCst) {
-                thread::sleep(Duration::from_millis(20));
-                continue;
-            }
-            assert!(answer.status == 200 && answer.body == content, "{path}: {}", answer.head);
-            return;
-        }
-        panic!("{path} is not to be had");
+            let later = answer.status == 503 && !settled;
+            assert!(later || (answer.status == 200 && answer.body == content), "{path}: {}", answer.head);
+            !later
+        });
     }
 
     /// Everybody works, and in the middle of it comes what happens to the disk.
@@ -132,12 +150,12 @@ impl Load {
             eventually("some pushes", || self.books().len() > 100);
             self.trouble.store(true, Ordering::SeqCst);
             trouble();
-            eventually("a clear refusal", || self.refused.load(Ordering::SeqCst) > 0);
-            thread::sleep(AFTERWARDS / 2);
+            // A pusher that was refused has nothing under way that was sent before the trouble.
+            self.await_refusals(1);
             self.settled.store(true, Ordering::SeqCst);
             let pulled = self.pulled.load(Ordering::SeqCst);
-            thread::sleep(AFTERWARDS / 2);
-            assert!(self.pulled.load(Ordering::SeqCst) > pulled + 10, "pulls stand still");
+            self.await_refusals(1 + AFTERWARDS);
+            eventually("pulls go on", || self.pulled.load(Ordering::SeqCst) >= pulled + AFTERWARDS);
             drop(over);
         });
     }

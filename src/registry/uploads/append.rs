@@ -279,6 +279,7 @@ impl Registry {
                 upload_rows::put(tx, id, &row).map_err(RegistryError::from)
             });
             put.await?;
+            tracing::debug!(upload = %id, offset, "a checkpoint of an upload is durable");
             Ok(offset)
         }))
     }

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -14,6 +13,7 @@ use super::*;
 use crate::model::digest::Algorithm;
 use crate::store::blob::Shard;
 use crate::store::meta::WriteTx;
+use crate::store::meta::job::Message;
 
 /// What a job of these tests answers.
 #[derive(Debug)]
@@ -239,12 +239,10 @@ fn what_waits_at_a_stop_is_committed_before_it() {
     for job in &mut jobs {
         assert!(send(&store, job).is_pending());
     }
-    std::thread::scope(|scope| {
-        let stop = scope.spawn(|| meta.close());
-        std::thread::sleep(Duration::from_millis(50));
-        release.send(()).unwrap();
-        stop.join().unwrap();
-    });
+    // The writer finds the jobs and the stop together. What `close` sends after it comes too late to matter.
+    meta.queue.send(Message::Stop).unwrap();
+    release.send(()).unwrap();
+    meta.close();
     store.runtime.block_on(held).unwrap();
     assert!(store.runtime.block_on(join_all(jobs)).iter().all(Result::is_ok));
     assert_eq!(number(&store.open(), "sum"), Some(10));
