@@ -142,6 +142,7 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let requests = request.conn_data::<Requests>()?;
     let app = request.app_data::<Data<App>>()?;
     let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
+    requests.turn_away();
     let error = if request.path().starts_with("/v2") {
         ApiError::from(reached)
     } else {

@@ -44,6 +44,8 @@ struct Counts {
     window: Cell<usize>,
     /// The handler has asked for the body.
     wanted: Cell<bool>,
+    /// The connection is one too many: it ends with the answer.
+    turned_away: Cell<bool>,
     /// The guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
     counted: RefCell<Option<Counted>>,
@@ -85,6 +87,17 @@ impl Requests {
     /// Whether what comes after the last request may still be its body, which is read on when it was refused early.
     pub fn may_drain(&self) -> bool {
         self.begun() > 0 && self.0.body.get() != Some(0)
+    }
+
+    /// The connection is one too many of its client. It ends with the answer, which need not wait until the client has sent
+    /// its body: while it waits, the connection takes the place of another one.
+    pub(crate) fn turn_away(&self) {
+        self.0.turned_away.set(true);
+    }
+
+    /// Whether the connection is one too many of its client.
+    pub fn is_turned_away(&self) -> bool {
+        self.0.turned_away.get()
     }
 
     /// Whether the handler of the present request has asked for its body.

@@ -157,7 +157,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
             }
             let before = buffer.filled().len();
             let is_new = self.head.is_new();
-            let read = ready!(read_some(&mut self.stream, context, buffer, step))?;
+            let read = match read_some(&mut self.stream, context, buffer, step) {
+                // Everything that came was read, so that the client gets the answer and no reset.
+                Poll::Pending if self.is_flushed && self.requests.is_turned_away() => {
+                    return Poll::Ready(Ok(()));
+                }
+                read => ready!(read)?,
+            };
             self.head.note_read(read);
             if is_new && self.is_flushed && buffer.filled().get(before) == Some(&TLS_HANDSHAKE) {
                 buffer.set_filled(before);

@@ -104,6 +104,8 @@ impl Why {
 /// An answer that is on its way out. After it the connection is closed.
 pub(super) struct Refusal {
     answer: Vec<u8>,
+    /// The connection is one too many: it does not wait for its client.
+    is_short: bool,
     written: usize,
     is_shut: bool,
     read: usize,
@@ -120,7 +122,8 @@ impl Refusal {
             tracing::info!(peer, status, "a request was refused: {}", why.message());
         }
         let timer = Box::pin(sleep_until(Instant::now() + LINGER));
-        Self { answer: why.answer(), written: 0, is_shut: false, read: 0, timer }
+        let is_short = why == Why::ManyConnections;
+        Self { answer: why.answer(), is_short, written: 0, is_shut: false, read: 0, timer }
     }
 
     /// Writes the answer and waits until the client has read it; then the connection may be closed.
@@ -155,7 +158,10 @@ impl Refusal {
         let mut scratch = [0; SCRATCH];
         while self.read < READ_ON {
             let mut unread = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut *stream).poll_read(context, &mut unread))?;
+            match Pin::new(&mut *stream).poll_read(context, &mut unread) {
+                Poll::Pending if self.is_short => break,
+                read => ready!(read)?,
+            }
             if unread.filled().is_empty() {
                 break;
             }
