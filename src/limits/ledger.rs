@@ -93,6 +93,17 @@ impl Ledger {
         self.lock().totals[resource.index()]
     }
 
+    /// Counts an amount if the limits permit it. It is no [`Standing`] when they do not: the caller makes room.
+    pub fn try_charge(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Option<Charge> {
+        let limit = self.limit(resource);
+        let mut state = self.lock();
+        if state.obstacle(holder.id(), resource, amount, limit).is_some() {
+            return None;
+        }
+        state.count(holder, resource, amount);
+        Some(self.hold(holder.id(), resource, amount))
+    }
+
     /// Counts an amount, or says which limit stands against it.
     pub fn charge(
         self: &Arc<Self>,

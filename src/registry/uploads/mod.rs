@@ -82,7 +82,11 @@ impl Registry {
             let limit = self.ledger.limit(Resource::UploadSessions);
             let own = self.ledger.held(holder, Resource::UploadSessions) >= limit.each;
             if !own && self.ledger.total(Resource::UploadSessions) < limit.total {
-                return Ok(self.ledger.charge(holder, Resource::UploadSessions, 1)?);
+                // Another request may have taken the last place since.
+                match self.ledger.try_charge(holder, Resource::UploadSessions, 1) {
+                    Some(place) => return Ok(place),
+                    None => continue,
+                }
             }
             let fresh_s = self.meta.clock().now().running_s.saturating_sub(FRESH_S);
             let Some(session) = self.sessions.close_oldest_empty(holder.id(), own, fresh_s) else {
