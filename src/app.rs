@@ -116,6 +116,8 @@ impl App {
             return;
         };
         self.jobs.stop();
+        // What was met since the last report would be told by nothing else.
+        workers::report_limits(&self.ledger.report());
         runtime.block_on(self.registry.close(&self.auth.system("stop")));
         self.meta.close();
         let locks = std::mem::take(&mut *self.locks.lock().unwrap_or_else(PoisonError::into_inner));

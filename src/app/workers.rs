@@ -94,7 +94,7 @@ async fn sweep_uploads(weak: Weak<App>) {
 }
 
 /// Logs who reached which limit since the last report.
-fn report_limits(standings: &[Standing]) {
+pub(super) fn report_limits(standings: &[Standing]) {
     for standing in standings.iter().take(LIMITS_TOLD) {
         tracing::warn!(
             principal = standing.principal,

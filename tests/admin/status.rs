@@ -1,8 +1,8 @@
 //! `stowage status`: how a server is, and an exit code that a monitor can use.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::program::Place;
+use crate::program::{PASSWORD, Place};
 use crate::support::content;
 
 #[test]
@@ -53,4 +53,41 @@ fn refused_pushes_are_told_with_their_reason() {
     assert!(ran.stdout.contains("pushes   refused: "), "{ran:?}");
     assert!(ran.stdout.contains("warning  pushes are refused: "), "{ran:?}");
     place.run(&["status", "--exit-code"]).expect(10);
+}
+
+#[test]
+fn who_reached_a_limit_is_named_by_the_status_and_in_the_log() {
+    let place = Place::new();
+    let server = place.serve_with(&[("STOWAGE__LIMITS__STAGED", "1KiB")]);
+    place.add("hanna");
+    let hanna = server.client().basic("hanna", PASSWORD);
+    content::push_blob(&hanna, "team/app", &content::bytes(1, 1 << 10));
+    let much = content::bytes(2, 2 << 10);
+    let path = format!("/v2/team/app/blobs/uploads/?digest={}", content::sha256(&much));
+    let refused = hanna.post(&path, &much).expect(503);
+    assert!(refused.message().contains("limits.staged"), "{}", refused.message());
+
+    let status = place.run(&["status"]).expect(0).stdout;
+    let line = "limit    hanna (127.0.0.1) reached limits.staged = 1024: holds 0, 0 requests waiting\n";
+    assert!(status.contains(line), "{status}");
+    let limits = &place.run(&["status", "--json"]).expect(0).json()["data"]["limits"];
+    assert_eq!((limits.as_array().unwrap().len(), &limits[0]["principal"]), (1, &json!("hanna")));
+
+    // The stop tells what the minute would have told.
+    let log = server.stop();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told =
+        lines.filter(|line| line["message"].as_str().unwrap_or_default().starts_with("a limit was reached"));
+    let told: Vec<Value> = told.collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    for (field, value) in [
+        ("level", json!("WARN")),
+        ("principal", json!("hanna")),
+        ("address", json!("127.0.0.1")),
+        ("setting", json!("limits.staged")),
+        ("limit", json!(1024)),
+        ("times", json!(1)),
+    ] {
+        assert_eq!(told[0][field], value, "{field}: {}", told[0]);
+    }
 }
