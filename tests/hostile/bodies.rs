@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stowage::app::FREE_MANIFEST;
-use stowage::http::body::{CRUMB, FREE, MANY_CHUNKS};
+use stowage::http::body::{BATCH, CRUMB, FREE, MANY_CHUNKS};
 use stowage::http::distribution::MAX_FORM;
 use stowage::limits::Resource;
 use stowage::model::media_type::OCI_MANIFEST;
@@ -134,6 +134,31 @@ fn forms_that_never_end_keep_nobody_out() {
             ..Load::default()
         };
         site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn uploads_without_an_end_stop_at_the_limit_of_their_principal() {
+    const STAGED: usize = 64 << 20;
+    for who in Who::PUSHERS {
+        let site = Site::start(who, &format!("[limits]\nstaged = \"{STAGED}\""));
+        let uploads: Vec<String> = (0..8).map(|_| open_upload(&site.attacker, "team/endless")).collect();
+        let piece = chunks(1, BATCH);
+        let load = Load {
+            name: "uploads without an end",
+            connections: uploads.len(),
+            // Each is refused when all of them have come to the limit, but is taken until then.
+            sends: &|number| [&site.head("PATCH", &uploads[number], &[CHUNKED]), &piece[..]].concat(),
+            then: Then::Trickle(&piece, Duration::ZERO),
+            ..Load::default()
+        };
+        let outcome = site.until_answered(&load);
+        outcome.assert_held();
+        assert_eq!(outcome.limited, uploads.len(), "none goes on");
+        assert!(site.staged() <= STAGED, "{} bytes", site.staged());
+        let sent = site.staged() / uploads.len();
+        assert!(sent > BATCH, "they were taken before: {sent} bytes each");
         site.server.assert_at_rest();
     }
 }

@@ -6,192 +6,187 @@ use std::sync::Barrier;
 
 use serde_json::Value;
 use stowage::config::Config;
+use stowage::limits::Resource;
 use stowage::model::media_type::OCI_MANIFEST;
 
-use crate::load::alone;
-use crate::process::{Setup, Stowage};
+use crate::attack::{Flood, PASSWORD, Site, Tally, Who};
 use crate::support::Client;
 use crate::support::client::read_response;
 use crate::support::content::{
     bytes, close_upload, image, open_upload, push_blob, push_image, push_manifest, sha256,
 };
 
-const PASSWORD: &str = "harbour-crane-and-rope";
-
-/// A server whose users sign in.
-fn server() -> Stowage {
-    Stowage::start(&Setup { password: Some(PASSWORD), level: "info,stowage::access=off", ..Setup::default() })
-}
-
-fn admin(server: &Stowage) -> Client {
-    server.client().basic("admin", PASSWORD)
+/// Who has met a limit, or waited at one.
+fn standings(site: &Site) -> Vec<Value> {
+    let admin = site.server.client().basic("admin", PASSWORD);
+    admin.get("/api/v1/system").expect(200).json()["limits"].as_array().expect("a list").clone()
 }
 
 /// No principal has met a limit: neither was one refused, nor did one wait.
 #[track_caller]
-fn assert_no_limit_was_met(server: &Stowage) {
-    let system = admin(server).get("/api/v1/system").expect(200).json();
-    assert_eq!(system["limits"], Value::Array(Vec::new()));
-}
-
-/// Runs `work` in so many threads that start together.
-fn at_once(count: usize, work: impl Fn(usize) + Sync) {
-    let barrier = Barrier::new(count);
-    std::thread::scope(|scope| {
-        for number in 0..count {
-            let (barrier, work) = (&barrier, &work);
-            scope.spawn(move || {
-                barrier.wait();
-                work(number);
-            });
-        }
-    });
-}
-
-/// A client with a registry token, as docker and the others ask for it.
-fn signed_in(server: &Stowage, credentials: &Client, scope: &str) -> Client {
-    let path = format!("/token?service=stowage&scope={scope}");
-    let answer = credentials.get(&path).expect(200).json();
-    server.client().authorization(&format!("Bearer {}", answer["token"].as_str().expect("a token")))
-}
-
-/// `HEAD`, `POST`, `PATCH` as a stream, `PUT`.
-fn push_layer(client: &Client, name: &str, layer: &[u8]) {
-    let digest = sha256(layer);
-    client.head(&format!("/v2/{name}/blobs/{digest}")).expect(404);
-    let upload = open_upload(client, name);
-    let upload = client.send_chunked("PATCH", &upload, layer, 32 << 10).expect(202).location();
-    close_upload(client, &upload, &digest, b"").expect(201);
-}
-
-#[test]
-fn docker_pushes_eight_layers_at_once() {
-    let _turn = alone();
-    let server = server();
-    let client = signed_in(&server, &admin(&server), "repository:team/app:pull,push");
-    let layers: Vec<Vec<u8>> = (0..8).map(|seed| bytes(seed, 3 << 20)).collect();
-    at_once(layers.len(), |number| push_layer(&client, "team/app", &layers[number]));
-    push_blob(&client, "team/app", b"{}");
-    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
-    push_manifest(&client, "team/app", "latest", OCI_MANIFEST, &image(&layers));
-    assert_no_limit_was_met(&server);
-    server.assert_small();
-}
-
-#[test]
-fn buildkit_pushes_sixty_four_blobs_at_once() {
-    let _turn = alone();
-    let server = server();
-    let client = signed_in(&server, &admin(&server), "repository:team/cache:pull,push");
-    let barrier = Barrier::new(64);
-    at_once(64, |number| {
-        let content = bytes(number as u64, 1_500_000);
-        let upload = open_upload(&client, "team/cache");
-        // All of them are open, and then all of them send.
-        barrier.wait();
-        close_upload(&client, &upload, &sha256(&content), &content).expect(201);
-    });
-    assert_no_pushes_failed(&server);
+fn assert_no_limit_was_met(site: &Site) {
+    assert_eq!(standings(site), [] as [Value; 0]);
 }
 
 /// Bodies may wait for one of the places for those that move fast; none of them was refused.
 #[track_caller]
-fn assert_no_pushes_failed(server: &Stowage) {
-    let system = admin(server).get("/api/v1/system").expect(200).json();
+fn assert_no_pushes_failed(site: &Site) {
     let places = Config::default().registry.max_concurrent_uploads as u64;
-    for standing in system["limits"].as_array().expect("a list") {
+    for standing in standings(site) {
         assert_eq!(standing["setting"], "registry.max_concurrent_uploads", "{standing}");
         assert!(standing["limit"].as_u64().expect("a number") <= places, "{standing}");
     }
 }
 
+/// Runs `work` in so many threads that start together, each of which tells of so many answers at least.
+fn at_once(site: &Site, name: &str, count: usize, answers: usize, work: impl Fn(usize, &Tally) + Sync) {
+    let barrier = Barrier::new(count);
+    let flood = Flood {
+        name,
+        senders: count,
+        accepted: count * answers,
+        refusals: &[401, 404],
+        work: &|number, tally| {
+            barrier.wait();
+            work(number, tally);
+        },
+    };
+    let outcome = site.flooded(&flood);
+    outcome.assert_held();
+    assert_eq!(outcome.limited, 0, "no client meets a limit");
+}
+
+/// A client with a registry token, as docker and the others ask for it.
+fn signed_in(site: &Site, credentials: &Client, scope: &str) -> Client {
+    let path = format!("/token?service=stowage&scope={scope}");
+    let answer = credentials.get(&path).expect(200).json();
+    site.server.client().authorization(&format!("Bearer {}", answer["token"].as_str().expect("a token")))
+}
+
+/// `HEAD`, `POST`, `PATCH` as a stream, `PUT`: four answers.
+fn push_layer(client: &Client, name: &str, layer: &[u8], tally: &Tally) {
+    let digest = sha256(layer);
+    tally.tell(client.head(&format!("/v2/{name}/blobs/{digest}")).expect(404).status);
+    let upload = open_upload(client, name);
+    tally.tell(202);
+    let patched = client.send_chunked("PATCH", &upload, layer, 32 << 10).expect(202);
+    tally.tell(patched.status);
+    tally.tell(close_upload(client, &patched.location(), &digest, b"").expect(201).status);
+}
+
+#[test]
+fn docker_pushes_eight_layers_at_once() {
+    let site = Site::start(Who::User, "");
+    let client = signed_in(&site, &site.attacker, "repository:team/app:pull,push");
+    let layers: Vec<Vec<u8>> = (0..8).map(|seed| bytes(seed, 3 << 20)).collect();
+    at_once(&site, "docker pushes 8 layers", layers.len(), 4, |number, tally| {
+        push_layer(&client, "team/app", &layers[number], tally);
+    });
+    push_blob(&client, "team/app", b"{}");
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    push_manifest(&client, "team/app", "latest", OCI_MANIFEST, &image(&layers));
+    assert_no_limit_was_met(&site);
+}
+
+#[test]
+fn buildkit_pushes_sixty_four_blobs_at_once() {
+    let site = Site::start(Who::User, "");
+    let client = signed_in(&site, &site.attacker, "repository:team/cache:pull,push");
+    let barrier = Barrier::new(64);
+    at_once(&site, "buildkit pushes 64 blobs", 64, 1, |number, tally| {
+        let content = bytes(number as u64, 1_500_000);
+        let upload = open_upload(&client, "team/cache");
+        // All of them are open, and then all of them send.
+        barrier.wait();
+        tally.tell(close_upload(&client, &upload, &sha256(&content), &content).expect(201).status);
+    });
+    assert_no_pushes_failed(&site);
+}
+
 #[test]
 fn fifty_jobs_of_one_personal_token_push_layers_of_4_mib() {
-    let _turn = alone();
-    let server = server();
-    let made =
-        server.command(&["token", "create", "admin", "--name", "ci", "--scopes", "write_registry"], "");
-    assert!(made.status.success(), "{made:?}");
-    let secret = String::from_utf8(made.stdout).expect("text");
-    let token = server.client().basic("admin", secret.trim());
-    at_once(50, |job| {
+    let site = Site::start(Who::User, "");
+    at_once(&site, "50 jobs of one personal token", 50, 8, |job, tally| {
         let name = format!("team/job{}", job % 5);
-        let client = signed_in(&server, &token, &format!("repository:{name}:pull,push"));
+        let client = signed_in(&site, &site.attacker, &format!("repository:{name}:pull,push"));
         for layer in 0..2 {
-            push_layer(&client, &name, &bytes((job * 2 + layer) as u64, 4 << 20));
+            push_layer(&client, &name, &bytes((job * 2 + layer) as u64, 4 << 20), tally);
         }
     });
-    assert_no_pushes_failed(&server);
-    server.assert_small();
+    assert_no_pushes_failed(&site);
 }
 
 #[test]
 fn kaniko_opens_thousands_of_sessions_and_uses_none() {
-    let _turn = alone();
-    let server = server();
-    let client = signed_in(&server, &admin(&server), "repository:team/app:pull,push");
+    let site = Site::start(Who::User, "");
+    let client = signed_in(&site, &site.attacker, "repository:team/app:pull,push");
     push_image(&client, "team/app", "before", b"layer");
-    let limit = Config::default().limits.upload_sessions;
     let head = client.head_of("POST", "/v2/team/app/blobs/uploads/", &[("Content-Length", "0")]);
     let head = head.replace("Connection: close\r\n", "");
-    let stream = server.client().connect();
-    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-    let mut post = |mut stream: &TcpStream, count: usize| {
-        stream.write_all(head.repeat(count).as_bytes()).expect("the server reads");
-        (0..count).map(|_| read_response(&mut reader, false).expect(202).location()).collect::<Vec<_>>()
-    };
-    let first = post(&stream, 1).remove(0);
-    let mut last = String::new();
     // One under way all the time keeps its place.
     let used = open_upload(&client, "team/app");
     client.patch(&used, b"some bytes").expect(202);
-    for _ in 0..3 * limit / 64 {
-        last = post(&stream, 64).pop().expect("one at least");
-    }
-    client.get(&first).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
-    close_upload(&client, &last, &sha256(b"last"), b"last").expect(201);
+    let opened = 3 * site.limit(Resource::UploadSessions);
+    at_once(&site, "kaniko opens sessions and uses none", 1, opened, |_, tally| {
+        let stream = client.connect();
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        let mut post = |mut stream: &TcpStream, count: usize| {
+            stream.write_all(head.repeat(count).as_bytes()).expect("the server reads");
+            let answers = (0..count).map(|_| read_response(&mut reader, false).expect(202));
+            let told = answers.inspect(|answer| tally.tell(answer.status));
+            told.map(|answer| answer.location()).collect::<Vec<_>>()
+        };
+        let first = post(&stream, 1).remove(0);
+        let mut last = String::new();
+        for _ in 0..opened.div_ceil(64) {
+            last = post(&stream, 64).pop().expect("one at least");
+        }
+        client.get(&first).expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        close_upload(&client, &last, &sha256(b"last"), b"last").expect(201);
+    });
     close_upload(&client, &used, &sha256(b"some bytes"), b"").expect(201);
     push_image(&client, "team/app", "after", b"another layer");
-    assert_no_limit_was_met(&server);
-    server.assert_small();
+    assert_no_limit_was_met(&site);
 }
 
 #[test]
 fn two_hundred_nodes_behind_one_address_sign_in_and_pull_at_once() {
-    let _turn = alone();
-    let server = server();
-    let manifest = push_image(&admin(&server), "team/app", "latest", &bytes(1, 300_000));
+    let site = Site::start(Who::User, "");
+    let manifest = push_image(&site.attacker, "team/app", "latest", &bytes(1, 300_000));
     let digest = sha256(&bytes(1, 300_000));
-    at_once(200, |_| {
-        server.client().get("/v2/").expect(401);
-        let client = signed_in(&server, &admin(&server), "repository:team/app:pull");
-        assert!(client.get("/v2/team/app/manifests/latest").expect(200).body == manifest);
-        client.get(&format!("/v2/team/app/blobs/{digest}")).expect(200);
+    at_once(&site, "200 nodes behind one address pull", 200, 3, |_, tally| {
+        tally.tell(site.server.client().get("/v2/").expect(401).status);
+        let client = signed_in(&site, &site.attacker, "repository:team/app:pull");
+        let pulled = client.get("/v2/team/app/manifests/latest").expect(200);
+        tally.tell(pulled.status);
+        assert!(pulled.body == manifest);
+        tally.tell(client.get(&format!("/v2/team/app/blobs/{digest}")).expect(200).status);
     });
-    assert_no_limit_was_met(&server);
+    assert_no_limit_was_met(&site);
 }
 
 /// Each node fetches layers over six connections, which it keeps.
 #[test]
 fn two_hundred_nodes_of_one_user_keep_their_connections() {
-    let _turn = alone();
-    let server = server();
-    let manifest = push_image(&admin(&server), "team/app", "latest", b"layer");
+    let site = Site::start(Who::User, "");
+    let manifest = push_image(&site.attacker, "team/app", "latest", b"layer");
     let all = Barrier::new(200);
-    at_once(200, |_| {
-        let client = signed_in(&server, &admin(&server), "repository:team/app:pull");
+    at_once(&site, "200 nodes of one user keep 6 connections each", 200, 6, |_, tally| {
+        let client = signed_in(&site, &site.attacker, "repository:team/app:pull");
         let head = client.head_of("GET", "/v2/team/app/manifests/latest", &[]);
         let head = head.replace("Connection: close\r\n", "");
         let kept: Vec<_> = (0..6)
             .map(|_| {
-                let mut reader = BufReader::new(server.client().connect());
+                let mut reader = BufReader::new(site.server.client().connect());
                 reader.get_mut().write_all(head.as_bytes()).expect("the server reads");
-                assert!(read_response(&mut reader, false).expect(200).body == manifest);
+                let pulled = read_response(&mut reader, false).expect(200);
+                tally.tell(pulled.status);
+                assert!(pulled.body == manifest);
                 reader
             })
             .collect();
         all.wait();
         drop(kept);
     });
-    assert_no_limit_was_met(&server);
+    assert_no_limit_was_met(&site);
 }

@@ -13,9 +13,15 @@ const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
 #[test]
 fn silent_connections_keep_nobody_out_and_end() {
     for who in Who::ANYBODY {
-        let site = Site::start(who, "[server]\nclient_header_timeout = \"10s\"");
+        let site = Site::start(who, "[server]\nclient_header_timeout = \"5s\"");
         let connections = site.limit(Resource::Connections).min(2000);
-        let load = Load { name: "silent connections", connections, accepted: connections, ..Load::default() };
+        let load = Load {
+            name: "silent connections",
+            connections,
+            accepted: connections,
+            given_up: Some(site.config.server.client_header_timeout.duration()),
+            ..Load::default()
+        };
         site.until_closed(&load).assert_held();
         site.server.assert_at_rest();
     }
@@ -42,13 +48,14 @@ fn kept_connections_keep_nobody_out_although_few_files_were_permitted_at_first()
 #[test]
 fn connections_beyond_the_limit_wait_for_their_turn() {
     for who in Who::ANYBODY {
-        let site = Site::start(who, "[server]\nmax_connections = 100\nclient_header_timeout = \"4s\"");
+        let site = Site::start(who, "[server]\nmax_connections = 100\nclient_header_timeout = \"2s\"");
         let load = Load {
             name: "silent connections beyond the limit",
             connections: site.config.server.max_connections * 3 / 2,
             // One address may have half of them.
             addresses: 3,
             accepted: site.config.server.max_connections,
+            given_up: Some(site.config.server.client_header_timeout.duration()),
             ..Load::default()
         };
         site.until_closed(&load).assert_held();

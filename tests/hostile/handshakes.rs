@@ -21,11 +21,11 @@ const RECORD: usize = 16 << 10;
 fn half_hello() -> Vec<u8> {
     let mut message = vec![0; HELLO];
     message[0] = 1;
-    message[1..4].copy_from_slice(&u32::try_from(HELLO - 4).unwrap().to_be_bytes()[1..]);
+    message[1..4].copy_from_slice(&u32::try_from(HELLO - 4).expect("small").to_be_bytes()[1..]);
     let mut sent = Vec::new();
     for part in message.chunks(RECORD) {
         sent.extend([0x16, 3, 1]);
-        sent.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        sent.extend(u16::try_from(part.len()).expect("small").to_be_bytes());
         sent.extend(part);
     }
     sent.pop();

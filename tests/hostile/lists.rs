@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use stowage::model::manifest::{MAX_MANIFEST_SIZE, MAX_REFERENCES};
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, OCI_NONDISTRIBUTABLE};
 
-use crate::load::{alone, connect, connect_deaf, push_and_pull};
-use crate::process::Stowage;
+use crate::attack::{Flood, Load, Outcome, PASSWORD, Site, Then, Who};
 use crate::support::content::{descriptor, push_blob, push_manifest, put_manifest, sha256};
 use crate::support::{Client, Response};
 
@@ -20,8 +19,22 @@ fn path_of_referrers() -> String {
     format!("/v2/team/app/referrers/{}", sha256(SUBJECT))
 }
 
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+/// Asks for a list over many connections at once.
+#[track_caller]
+fn ask(site: &Site, name: &str, path: &str, then: Then<'_>) -> Outcome {
+    let load = Load {
+        name,
+        connections: CLIENTS,
+        accepted: CLIENTS,
+        sends: &|_| site.head("GET", path, &[]),
+        then,
+        ..Load::default()
+    };
+    let outcome = if matches!(then, Then::Deaf) { site.under(&load) } else { site.until_answered(&load) };
+    outcome.assert_held();
+    assert!(outcome.answered(200) > 0, "some are answered with the list");
+    site.server.assert_at_rest();
+    outcome
 }
 
 /// Pushes a referrer with these annotations and as many layers that are kept elsewhere as a manifest may have.
@@ -58,83 +71,85 @@ fn follow(client: &Client, path: &str, key: &str) -> Vec<Value> {
 
 #[test]
 fn lists_of_large_referrers_keep_nobody_out() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let client = server.client();
-    for number in 0..12 {
-        refer(&client, &json!({ "n": number.to_string() }), MAX_REFERENCES - 1);
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        for number in 0..12 {
+            refer(&site.attacker, &json!({ "n": number.to_string() }), MAX_REFERENCES - 1);
+        }
+        let outcome = ask(&site, "lists of 12 referrers of 4 MB", &path_of_referrers(), Then::Wait);
+        assert_eq!(outcome.answered(200), CLIENTS);
+        let listed = follow(&site.attacker, &path_of_referrers(), "manifests");
+        assert_eq!(listed.len(), 12);
+        assert!(listed.iter().all(|entry| entry["annotations"]["n"].is_string()), "{listed:?}");
     }
-    let request = client.head_of("GET", &path_of_referrers(), &[]).into_bytes();
-    let streams = connect(&server, CLIENTS, |_| request.clone());
-    push_and_pull(&client, "meanwhile");
-    let listed = follow(&client, &path_of_referrers(), "manifests");
-    assert_eq!(listed.len(), 12);
-    assert!(listed.iter().all(|entry| entry["annotations"]["n"].is_string()), "{listed:?}");
-    server.assert_small();
-    drop(streams);
-    server.assert_at_rest();
 }
 
 #[test]
 fn long_annotations_that_nobody_reads_cost_little_memory() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let client = server.client();
-    let text = "x".repeat(MAX_MANIFEST_SIZE - 400_000);
-    refer(&client, &json!({ "a": text }), 0);
-    let listed = client.get(&path_of_referrers()).expect(200).json();
-    assert!(listed["manifests"][0]["annotations"]["a"] == text, "long annotations are listed");
-    let streams = connect_deaf(&server, CLIENTS, get(&path_of_referrers()).as_bytes());
-    push_and_pull(&client, "meanwhile");
-    assert!(client.get(&path_of_referrers()).expect(200).body.len() > text.len());
-    server.assert_small();
-    server.assert_at_rest();
-    drop(streams);
-    push_and_pull(&client, "afterwards");
-    server.assert_at_rest();
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let text = "x".repeat(MAX_MANIFEST_SIZE - 400_000);
+        refer(&site.attacker, &json!({ "a": text }), 0);
+        let listed = site.attacker.get(&path_of_referrers()).expect(200).json();
+        assert!(listed["manifests"][0]["annotations"]["a"] == text, "long annotations are listed");
+        ask(&site, "lists with 3.8 MB of annotations, not read", &path_of_referrers(), Then::Deaf);
+    }
 }
 
 #[test]
 fn long_annotations_are_read_a_few_at_a_time_and_all_are_listed() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let client = server.client();
+    let site = Site::start(Who::Open, "");
+    let client = &site.attacker;
     let text = "x".repeat(stowage::registry::SHORT_ANNOTATIONS);
     for number in 0..6 {
-        refer(&client, &json!({ "a": text, "n": number.to_string() }), MAX_REFERENCES / 2);
+        refer(client, &json!({ "a": text, "n": number.to_string() }), MAX_REFERENCES / 2);
     }
     // Two manifests of half the size are all that is read for a page.
     assert_eq!(client.get(&path_of_referrers()).expect(200).json()["manifests"].as_array().unwrap().len(), 2);
-    let listed = follow(&client, &path_of_referrers(), "manifests");
+    let listed = follow(client, &path_of_referrers(), "manifests");
     assert_eq!(listed.len(), 6);
     assert!(listed.iter().all(|entry| entry["annotations"]["a"] == text));
 }
 
-#[test]
-fn long_lists_of_tags_that_nobody_reads_cost_little_memory() {
-    let _turn = alone();
-    let server = Stowage::open();
-    let client = server.client();
+/// Tags one manifest so often, with tags of 128 characters.
+fn tag(client: &Client, count: usize) -> (String, Vec<String>) {
     let body = br#"{"schemaVersion":2,"manifests":[]}"#;
-    let tags: Vec<String> = (0..10_000).map(|number| format!("{number:x>128}")).collect();
+    let mut tags: Vec<String> = (0..count).map(|number| format!("{number:x>128}")).collect();
     for tags in tags.chunks(64) {
         let mut path = sha256(body);
         for (index, tag) in tags.iter().enumerate() {
             let _ = write!(path, "{}tag={tag}", if index == 0 { '?' } else { '&' });
         }
-        put_manifest(&client, "team/app", &path, OCI_INDEX, body).expect(201);
+        put_manifest(client, "team/app", &path, OCI_INDEX, body).expect(201);
     }
-    let path = "/v2/team/app/tags/list";
-    let streams = connect_deaf(&server, CLIENTS, get(path).as_bytes());
-    push_and_pull(&client, "meanwhile");
-    let mut listed = follow(&client, path, "tags");
-    listed.retain(|tag| tag != "meanwhile");
-    let mut tags = tags;
     tags.sort_unstable();
-    assert_eq!(listed, tags);
-    server.assert_small();
-    server.assert_at_rest();
-    drop(streams);
-    push_and_pull(&client, "afterwards");
-    server.assert_at_rest();
+    (sha256(body), tags)
+}
+
+#[test]
+fn long_lists_of_tags_that_nobody_reads_cost_little_memory_and_go_in_slices() {
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let (digest, tags) = tag(&site.attacker, 6_000);
+        let path = "/v2/team/app/tags/list";
+        ask(&site, "lists of 6,000 tags, not read", path, Then::Deaf);
+        assert_eq!(follow(&site.attacker, path, "tags"), tags);
+
+        // All of them go with their manifest, while others push.
+        let deletes = match who {
+            Who::Open => site.attacker.clone(),
+            // A user's token may not delete; an admin's password may.
+            _ => site.server.client().basic("admin", PASSWORD),
+        };
+        let flood = Flood {
+            name: "a manifest with 6,000 tags is deleted",
+            senders: 1,
+            accepted: 1,
+            refusals: &[],
+            work: &|_, tally| tally.tell(deletes.delete(&format!("/v2/team/app/manifests/{digest}")).status),
+        };
+        site.flooded(&flood).assert_held();
+        let left = site.attacker.get(path);
+        assert!(left.status == 404 || left.json()["tags"] == json!([]), "{left:?}");
+    }
 }

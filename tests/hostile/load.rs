@@ -4,8 +4,6 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::set_socket_recv_buffer_size;
-
 pub(crate) use crate::attack::alone;
 use crate::process::Stowage;
 use crate::support::Client;
@@ -38,18 +36,6 @@ pub(crate) fn connect(
         // The server may have refused it already.
         let _ = stream.write_all(&sent(number));
         streams.push(stream);
-    }
-    streams
-}
-
-/// Opens many connections that send this and read nothing of what is answered, so that it stays with the server.
-pub(crate) fn connect_deaf(server: &Stowage, count: usize, sent: &[u8]) -> Vec<TcpStream> {
-    let streams = connect(server, count, |_| Vec::new());
-    for mut stream in &streams {
-        set_socket_recv_buffer_size(stream, 4096).expect("a socket option");
-        stream.set_nonblocking(true).expect("a socket option");
-        // What does not fit is not sent: nobody waits for a server that waits for its client.
-        let _ = stream.write(sent);
     }
     streams
 }

@@ -14,6 +14,7 @@ mod handshakes;
 mod heads;
 mod lists;
 mod load;
+mod logs;
 mod passwords;
 mod process;
 mod secrets;

@@ -1,9 +1,10 @@
 //! `stowage serve` as a process of its own, whose memory and processor time can be measured.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use crate::support::Client;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What the kernel counts processor time in, a second.
 const TICKS: u64 = 100;
+/// The password of every user but the first admin.
+pub(crate) const USER_PASSWORD: &str = "lantern-quay-and-tide";
 /// The most memory that any load may cost.
 pub(crate) const MEMORY_MIB: u64 = 200;
 
@@ -40,6 +43,34 @@ pub(crate) struct Stowage {
     pub(crate) address: SocketAddr,
     place: TempDir,
     child: Child,
+    how: How,
+}
+
+/// How it was started, beside its settings file.
+struct How {
+    open: bool,
+    level: String,
+    open_files: Option<u32>,
+}
+
+impl How {
+    fn spawn(&self, place: &Path) -> Child {
+        let mut command = match self.open_files {
+            None => Command::new(env!("CARGO_BIN_EXE_stowage")),
+            Some(files) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -Sn {files} && exec \"$0\" \"$@\"")]);
+                shell.arg(env!("CARGO_BIN_EXE_stowage"));
+                shell
+            }
+        };
+        command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--log-level", &self.level]);
+        command.args(self.open.then_some("--anonymous"));
+        command.arg("--config").arg(place.join("stowage.toml"));
+        command.arg("--data-dir").arg(place.join("data"));
+        let log = fs::File::create(place.join("log")).expect("a file for the log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts")
+    }
 }
 
 impl Stowage {
@@ -62,26 +93,22 @@ impl Stowage {
             let _ = write!(settings, "\n[auth]\ninitial_admin_password_file = \"{path}\"\n");
         }
         fs::write(place.path().join("stowage.toml"), settings).expect("the settings are written");
-        let mut command = match setup.open_files {
-            None => Command::new(env!("CARGO_BIN_EXE_stowage")),
-            Some(files) => {
-                let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", &format!("ulimit -Sn {files} && exec \"$0\" \"$@\"")]);
-                shell.arg(env!("CARGO_BIN_EXE_stowage"));
-                shell
-            }
-        };
         let level = if setup.level.is_empty() { "info" } else { setup.level };
-        command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--log-level", level]);
-        command.args(setup.open.then_some("--anonymous"));
-        command.arg("--config").arg(place.path().join("stowage.toml"));
-        command.arg("--data-dir").arg(place.path().join("data"));
-        let log = fs::File::create(place.path().join("log")).expect("a file for the log");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let child = child.expect("the binary starts");
-        let mut stowage = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), place, child };
+        let how = How { open: setup.open, level: level.to_owned(), open_files: setup.open_files };
+        let child = how.spawn(place.path());
+        let mut stowage = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), place, child, how };
         stowage.address = stowage.ready();
         stowage
+    }
+
+    /// `kill -9`, and another start on the same data with a log of its own; how long that took.
+    pub(crate) fn kill_and_start(&mut self) -> Duration {
+        self.child.kill().expect("the server is there");
+        self.child.wait().expect("an end");
+        let started = Instant::now();
+        self.child = self.how.spawn(self.place.path());
+        self.address = self.ready();
+        started.elapsed()
     }
 
     /// The address that the log names when the server is ready.
@@ -136,7 +163,7 @@ impl Stowage {
 
     /// Makes a user who may pull and push, and returns a token with which they do.
     pub(crate) fn add_user(&self, name: &str) -> String {
-        let made = self.command(&["user", "add", name, "--password-stdin"], "lantern-quay-and-tide");
+        let made = self.command(&["user", "add", name, "--password-stdin"], USER_PASSWORD);
         assert!(made.status.success(), "{made:?}");
         let scopes = "read_registry,write_registry";
         let made = self.command(&["token", "create", name, "--name", "test", "--scopes", scopes], "");
@@ -167,19 +194,36 @@ impl Stowage {
         assert!(peak < MEMORY_MIB, "{peak} MiB");
     }
 
-    /// Nothing spins: within half a minute there is a second in which the server does next to nothing.
+    /// Nothing spins: within half a minute there is a moment in which the server does next to nothing.
     #[track_caller]
     pub(crate) fn assert_at_rest(&self) {
+        const MOMENT: Duration = Duration::from_millis(250);
+        let started = Instant::now();
         let mut spent = Vec::new();
-        for _ in 0..30 {
-            let before = self.processor_s();
-            std::thread::sleep(Duration::from_secs(1));
-            spent.push(self.processor_s() - before);
-            if spent.last().is_some_and(|spent| *spent < 0.05) {
+        while started.elapsed() < Duration::from_secs(30) {
+            let (before, begun) = (self.on_processor(), Instant::now());
+            std::thread::sleep(MOMENT);
+            let now = self.on_processor();
+            let more =
+                |(thread, time): (&String, &u64)| time - before.get(thread).copied().unwrap_or(0).min(*time);
+            spent.push(Duration::from_nanos(now.iter().map(more).sum()));
+            if spent.last().is_some_and(|spent| *spent < begun.elapsed() / 20) {
                 return;
             }
         }
-        panic!("seconds of processor time in each second: {spent:?}");
+        panic!("processor time in each quarter of a second: {spent:?}");
+    }
+
+    /// Nanoseconds of processor time of each thread, which the kernel counts more exactly than those of the process.
+    fn on_processor(&self) -> BTreeMap<String, u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is there");
+        let times = threads.filter_map(|thread| {
+            let thread = thread.ok()?;
+            let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            let nanoseconds = line.split(' ').next()?.parse().ok()?;
+            Some((thread.file_name().to_string_lossy().into_owned(), nanoseconds))
+        });
+        times.collect()
     }
 
     /// Seconds of processor time that it has used.

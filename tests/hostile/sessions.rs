@@ -1,11 +1,15 @@
 //! Many requests for one upload session, and sessions that are opened and left.
 
-use std::io::Write as _;
+use std::io::{BufReader, Write as _};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use stowage::http::body::FREE;
+use stowage::limits::Resource;
+use stowage::server::LARGEST_HEAD;
 
-use crate::attack::{Load, Site, Then, Who};
+use crate::attack::{Flood, HONEST_PATIENCE, Load, Site, Then, Who};
+use crate::support::client::read_response;
 use crate::support::content::{bytes, close_upload, open_upload, sha256};
 
 /// A request that keeps its session sends this often: more seldom it would be taken for silent.
@@ -56,7 +60,9 @@ fn a_closing_put_that_repeats_a_digest_holds_nobody_up() {
         let site = Site::start(who, "");
         let content = bytes(1, 4 << 20);
         let digests = [sha256(&content), crate::support::content::sha512(&content)];
-        let repeated = format!("&digest={}", digests[1]).repeat(150);
+        // As many as fit into a head.
+        let again = format!("&digest={}", digests[1]);
+        let repeated = again.repeat((LARGEST_HEAD - 1024) / again.len());
         let uploads: Vec<String> = (0..20)
             .map(|_| {
                 let upload = open_upload(&site.attacker, "team/digests");
@@ -65,7 +71,7 @@ fn a_closing_put_that_repeats_a_digest_holds_nobody_up() {
             })
             .collect();
         let load = Load {
-            name: "closing PUTs with 150 digests",
+            name: "closing PUTs that repeat a digest",
             connections: uploads.len(),
             accepted: uploads.len(),
             sends: &|number| {
@@ -75,7 +81,87 @@ fn a_closing_put_that_repeats_a_digest_holds_nobody_up() {
             ..Load::default()
         };
         site.until_answered(&load).assert_held();
+        // Another repository's push of the same blob was not kept waiting either.
+        let mount = format!("/v2/team/other/blobs/uploads/?mount={}&from=team/digests", digests[0]);
+        site.honest.post(&mount, b"").expect(201);
         let upload = open_upload(&site.attacker, "team/digests");
         close_upload(&site.attacker, &upload, &digests[0], &content).expect(201);
     }
+}
+
+#[test]
+fn sessions_by_the_thousand_are_limited_and_cost_little_memory() {
+    const AHEAD: usize = 64;
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let limit = site.limit(Resource::UploadSessions);
+        // The algorithm whose state is the largest.
+        let head = site.head(
+            "POST",
+            "/v2/team/sessions/blobs/uploads/?digest-algorithm=blake3",
+            &[("Content-Length", "0")],
+        );
+        let senders = 2;
+        let rounds = (4 * limit).div_ceil(AHEAD * senders);
+        let flood = Flood {
+            name: "upload sessions that are left",
+            senders,
+            accepted: rounds * AHEAD * senders,
+            refusals: &[],
+            work: &|_, tally| {
+                let mut stream = BufReader::new(site.attacker.connect());
+                for _ in 0..rounds {
+                    stream.get_mut().write_all(&head.repeat(AHEAD)).expect("the server reads");
+                    (0..AHEAD).for_each(|_| tally.tell(read_response(&mut stream, false).status));
+                }
+            },
+        };
+        site.flooded(&flood).assert_held();
+        let open = site.open_uploads();
+        assert!(open <= limit, "{open} sessions of {limit} are open");
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_start_after_uploads_and_bare_repositories_by_the_thousand_keeps_nobody_waiting() {
+    const MANY: usize = 2_000;
+    let mut site = Site::start(Who::User, &format!("[limits]\nupload_sessions = {}", 3 * MANY));
+    let uploads = Mutex::new(Vec::new());
+    let flood = Flood {
+        name: "uploads and bare repositories",
+        senders: 4,
+        accepted: 3 * MANY,
+        refusals: &[],
+        work: &|sender, tally| {
+            let mut stream = BufReader::new(site.attacker.connect());
+            let mut ask = |method: &str, path: &str, body: &[u8]| {
+                let length = body.len().to_string();
+                let mut sent = site.head(method, path, &[("Content-Length", &length)]);
+                sent.extend(body);
+                stream.get_mut().write_all(&sent).expect("the server reads");
+                let answer = read_response(&mut stream, false).expect(202);
+                tally.tell(answer.status);
+                answer.location()
+            };
+            for number in (sender..MANY).step_by(4) {
+                ask("POST", &format!("/v2/bare/repository-{number}/blobs/uploads/"), b"");
+                let upload = ask("POST", "/v2/team/uploads/blobs/uploads/", b"");
+                uploads.lock().unwrap().push(ask("PATCH", &upload, b"x"));
+            }
+        },
+    };
+    site.flooded(&flood).assert_held();
+    let took = site.kill_and_start();
+    assert!(took < HONEST_PATIENCE, "the start took {took:?}");
+    let uploads = uploads.into_inner().unwrap();
+    let flood = Flood {
+        name: "the same uploads after a kill and a start",
+        senders: 1,
+        accepted: MANY,
+        refusals: &[],
+        work: &|_, tally| uploads.iter().for_each(|upload| tally.tell(site.attacker.get(upload).status)),
+    };
+    site.flooded(&flood).assert_held();
+    site.server.assert_at_rest();
 }

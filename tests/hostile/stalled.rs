@@ -126,7 +126,7 @@ fn forms_that_never_end_leave_half_of_the_connections_to_others() {
 
 #[test]
 fn a_form_that_never_ends_is_given_up() {
-    let site = Site::start(Who::Stranger, "");
+    let site = Site::beside_others(Who::Stranger);
     let load = Load {
         name: "forms that are given up",
         connections: 20,

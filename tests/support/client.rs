@@ -63,6 +63,12 @@ impl Client {
         self
     }
 
+    /// The same client of a server that has another address now.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -11,6 +11,7 @@ use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustls::ClientConfig;
 
+use super::answer::Answer;
 use super::wire::Wire;
 use super::{Load, Then};
 
@@ -30,21 +31,22 @@ pub(super) struct Fate {
     statuses: Vec<u16>,
     /// How often the server sent anything at all.
     pub(super) replies: usize,
-    /// The server closed it.
-    closed: bool,
+    /// The server closed it, after it had it for so long.
+    closed: Option<Duration>,
 }
 
 impl Fate {
-    /// The server took what was sent: it still waits for more, did it, or gave up in the end.
-    pub(super) fn is_accepted(&self, refusals: &[u16]) -> bool {
+    /// The server took what was sent: it still waits for more, did it, or gave up in the end, as it does without an answer
+    /// after `given_up`.
+    pub(super) fn is_accepted(&self, refusals: &[u16], given_up: Option<Duration>) -> bool {
         match self.statuses.first() {
-            None => !self.closed,
+            None => self.closed.is_none_or(|after| given_up.is_some_and(|given_up| after >= given_up)),
             Some(status) => matches!(status, 200..=399 | 408) || refusals.contains(status),
         }
     }
 
-    pub(super) fn has(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
+    pub(super) fn statuses(&self) -> &[u16] {
+        &self.statuses
     }
 
     pub(super) fn is_answered(&self) -> bool {
@@ -81,7 +83,9 @@ impl<'a> Crowd<'a> {
             opened: 0,
             again: None,
             sent: 0,
+            trickled: 0,
             moved: Instant::now(),
+            since: Instant::now(),
             answer: Answer::default(),
             fate: Fate::default(),
         });
@@ -110,7 +114,7 @@ impl<'a> Crowd<'a> {
             }
             for connection in &mut connections[..opened] {
                 moved |= connection.step();
-                let has_ended = connection.fate.closed || connection.fate.is_answered();
+                let has_ended = connection.fate.closed.is_some() || connection.fate.is_answered();
                 ended += usize::from(has_ended);
                 came_back += usize::from(!has_ended && connection.is_closed_once());
             }
@@ -120,6 +124,11 @@ impl<'a> Crowd<'a> {
             // The other cores' work is what is measured.
             std::thread::sleep(if moved { Duration::from_millis(1) } else { PAUSE });
         }
+        // Those that read nothing look at the end what it was that they did not read.
+        self.lock()
+            .iter_mut()
+            .filter(|connection| matches!(connection.then, Then::Deaf))
+            .for_each(Connection::hear);
         self.fates()
     }
 
@@ -134,7 +143,7 @@ impl<'a> Crowd<'a> {
 
     /// Connections that the server closed.
     pub(super) fn closed(&self) -> usize {
-        self.lock().iter().filter(|connection| connection.fate.closed).count()
+        self.lock().iter().filter(|connection| connection.fate.closed.is_some()).count()
     }
 
     /// Waits until each connection has sent its first bytes, or as many of them as the server takes.
@@ -177,8 +186,11 @@ struct Connection<'a> {
     again: Option<Instant>,
     /// Bytes of `first` that were taken.
     sent: usize,
+    /// Bytes of what trickles that were taken this time.
+    trickled: usize,
     /// When something was last sent.
     moved: Instant,
+    since: Instant,
     answer: Answer,
     fate: Fate,
 }
@@ -203,7 +215,7 @@ impl Connection<'_> {
         self.opened += 1;
         self.again = None;
         self.sent = 0;
-        self.moved = Instant::now();
+        (self.since, self.moved) = (Instant::now(), Instant::now());
         self.answer = Answer::default();
     }
 
@@ -212,12 +224,22 @@ impl Connection<'_> {
         self.opened > 1 || self.again.is_some()
     }
 
+    /// Reads the beginning of what was answered.
+    fn hear(&mut self) {
+        let before = self.fate.statuses.len();
+        while self.fate.statuses.len() == before && self.answer.status == 0 && self.read() {}
+        if self.fate.statuses.len() == before && self.answer.status != 0 {
+            self.fate.statuses.push(self.answer.status);
+        }
+    }
+
     fn is_sent(&self) -> bool {
         if self.is_closed_once() {
             return true;
         }
-        let opened = self.stream.is_some() || self.fate.closed;
-        opened && (self.fate.closed || self.sent == self.first.len() || self.moved.elapsed() > STALLED)
+        let closed = self.fate.closed.is_some();
+        let opened = self.stream.is_some() || closed;
+        opened && (closed || self.sent == self.first.len() || self.moved.elapsed() > STALLED)
     }
 
     /// Sends and reads what goes without waiting; whether anything moved.
@@ -234,7 +256,9 @@ impl Connection<'_> {
         let Some(stream) = &mut self.stream else { return false };
         let whole = self.sent == self.first.len();
         let bytes = match self.then {
-            Then::Trickle(bytes, pause) if whole && self.moved.elapsed() >= pause => bytes,
+            Then::Trickle(bytes, pause) if whole && (self.trickled > 0 || self.moved.elapsed() >= pause) => {
+                &bytes[self.trickled..]
+            }
             _ => &self.first[self.sent..],
         };
         if bytes.is_empty() {
@@ -242,7 +266,13 @@ impl Connection<'_> {
         }
         match stream.write(bytes) {
             Ok(written) => {
-                self.sent += if whole { 0 } else { written };
+                if let Then::Trickle(bytes, _) = self.then
+                    && whole
+                {
+                    self.trickled = (self.trickled + written) % bytes.len();
+                } else {
+                    self.sent += written;
+                }
                 if matches!(self.then, Then::End) && self.sent == self.first.len() {
                     stream.end();
                 }
@@ -285,12 +315,12 @@ impl Connection<'_> {
         self.stream = None;
         if let Then::Return(pause) = self.then {
             self.again = Some(Instant::now() + pause);
-        } else if matches!(self.then, Then::Replay) {
-            self.open();
-        } else if matches!(self.then, Then::Again) && !self.fate.statuses.is_empty() {
+        } else if matches!(self.then, Then::Replay)
+            || (matches!(self.then, Then::Again) && !self.fate.statuses.is_empty())
+        {
             self.open();
         } else {
-            self.fate.closed = true;
+            self.fate.closed = Some(self.since.elapsed());
         }
         true
     }
@@ -298,81 +328,4 @@ impl Connection<'_> {
 
 fn is_patient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::NotConnected | ErrorKind::Interrupted)
-}
-
-/// The answers on a connection, as far as they came.
-#[derive(Default)]
-struct Answer {
-    head: Vec<u8>,
-    status: u16,
-    body: Rest,
-}
-
-/// What of an answer is still to come.
-#[derive(Default)]
-enum Rest {
-    #[default]
-    Head,
-    Bytes(u64),
-    /// Up to the last chunk; the last bytes that came.
-    Chunks(Vec<u8>),
-    /// Up to the end of the connection.
-    All,
-}
-
-impl Answer {
-    /// Takes what came and returns the status of each answer that is whole.
-    fn take(&mut self, mut bytes: &[u8]) -> Vec<u16> {
-        let mut whole = Vec::new();
-        while !bytes.is_empty() {
-            match &mut self.body {
-                Rest::Head => {
-                    self.head.push(bytes[0]);
-                    bytes = &bytes[1..];
-                    if self.head.ends_with(b"\r\n\r\n") {
-                        self.begin();
-                    }
-                }
-                Rest::Bytes(left) => {
-                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                    *left -= taken as u64;
-                    bytes = &bytes[taken..];
-                }
-                Rest::Chunks(last) => {
-                    last.push(bytes[0]);
-                    bytes = &bytes[1..];
-                    if last.ends_with(b"\r\n0\r\n\r\n") || *last == b"0\r\n\r\n" {
-                        self.body = Rest::Bytes(0);
-                    } else if last.len() > 64 {
-                        last.drain(..32);
-                    }
-                }
-                Rest::All => break,
-            }
-            if matches!(self.body, Rest::Bytes(0)) {
-                whole.push(self.status);
-                *self = Self::default();
-            }
-        }
-        whole
-    }
-
-    /// Reads a whole head.
-    fn begin(&mut self) {
-        let head = String::from_utf8_lossy(&std::mem::take(&mut self.head)).to_ascii_lowercase();
-        self.status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(999);
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        self.body = match length.and_then(|length| length.trim().parse().ok()) {
-            _ if self.status == 100 => Rest::Head,
-            _ if matches!(self.status, 204 | 304) => Rest::Bytes(0),
-            Some(length) => Rest::Bytes(length),
-            None if head.contains("transfer-encoding: chunked") => Rest::Chunks(Vec::new()),
-            None => Rest::All,
-        };
-    }
-
-    /// The status of an answer that the end of the connection ends, or cuts off.
-    fn until_closed(self) -> Option<u16> {
-        (!matches!(self.body, Rest::Head)).then_some(self.status)
-    }
 }

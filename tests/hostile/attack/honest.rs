@@ -29,17 +29,22 @@ impl<'a> Honest<'a> {
         Self { client }
     }
 
-    /// Works for a while and returns how long each request took, the shortest first.
+    /// Works for a while and returns how long each request took.
     pub(super) fn work(&self) -> Vec<Duration> {
         let (rounds, least) = if proof() { (PROOF_ROUNDS, PROOF_FOR) } else { (ROUNDS, Duration::ZERO) };
-        let started = Instant::now();
-        let mut waits = Vec::new();
-        let mut round = 0;
-        while round < rounds || started.elapsed() < least {
-            self.round(&mut waits);
+        let (started, mut round) = (Instant::now(), 0);
+        self.work_while(|| {
             round += 1;
+            round <= rounds || started.elapsed() < least
+        })
+    }
+
+    /// Works as long as something lasts, and returns how long each request took.
+    pub(super) fn work_while(&self, mut lasts: impl FnMut() -> bool) -> Vec<Duration> {
+        let mut waits = Vec::new();
+        while lasts() {
+            self.round(&mut waits);
         }
-        waits.sort_unstable();
         waits
     }
 

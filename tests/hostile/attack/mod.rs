@@ -5,11 +5,14 @@
 //! waited, how much memory the server took. A load that the server refuses shows nothing, so [`Outcome::assert_held`] fails
 //! on any refusal that the load does not name. Numbers come from the code and its defaults, never from a copy of them.
 
+mod answer;
 mod crowd;
+mod flood;
 mod honest;
+mod outcome;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,20 +21,24 @@ use std::time::Duration;
 use rcgen::KeyPair;
 use rustix::process::{Resource as Files, getrlimit, setrlimit};
 use rustls::ClientConfig;
-use serde_json::json;
+use serde_json::Value;
 use stowage::config::Config;
 use stowage::limits::{Limits, Resource};
 use tempfile::TempDir;
 
 use self::crowd::{Crowd, Fate};
+pub(crate) use self::flood::{Flood, Tally};
 use self::honest::Honest;
-use crate::process::{MEMORY_MIB, Setup, Stowage, note};
+pub(crate) use self::outcome::Outcome;
+use self::outcome::{count, sorted};
+use crate::process::{Setup, Stowage};
 use crate::support::certificates::Authority;
 use crate::support::{Client, eventually};
 
-const PASSWORD: &str = "harbour-crane-and-rope";
+/// The first admin's password.
+pub(crate) const PASSWORD: &str = "harbour-crane-and-rope";
 /// The longest that one request of an honest client may take beside a load.
-const HONEST_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const HONEST_PATIENCE: Duration = Duration::from_secs(30);
 /// What 99 of 100 of them keep when the load runs alone, in a release build.
 const HONEST_P99: Duration = Duration::from_secs(1);
 
@@ -94,6 +101,8 @@ pub(crate) struct Load<'a> {
     /// Connections that must be accepted: held without an answer, or answered with success, or with 408 in the end.
     /// The rest of them may meet a limit: 429, 503, or no `accept` yet.
     pub(crate) accepted: usize,
+    /// When the server gives up such a connection without an answer.
+    pub(crate) given_up: Option<Duration>,
     /// Refusals that are right for this load. Any other answer of the class 4xx says that the load is not what it claims.
     pub(crate) refusals: &'a [u16],
 }
@@ -108,6 +117,7 @@ impl Default for Load<'_> {
             then: Then::Wait,
             tls: None,
             accepted: 0,
+            given_up: None,
             refusals: &[],
         }
     }
@@ -127,7 +137,7 @@ pub(crate) struct Site {
     /// Sockets of the server that are no connections.
     sockets: usize,
     network: u8,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Site {
@@ -155,10 +165,18 @@ impl Site {
         site
     }
 
+    /// A site for a load that is so small that others may run meanwhile.
+    pub(crate) fn beside_others(who: Who) -> Self {
+        Self::new(who, &Setup::default(), None)
+    }
+
     /// The same with more of a setup; `who` decides whether it is open and has a password.
     pub(crate) fn with(who: Who, setup: &Setup<'_>) -> Self {
+        Self::new(who, setup, Some(alone()))
+    }
+
+    fn new(who: Who, setup: &Setup<'_>, turn: Option<MutexGuard<'static, ()>>) -> Self {
         static NETWORK: AtomicU8 = AtomicU8::new(1);
-        let turn = alone();
         let open = who == Who::Open;
         // Every request would leave a line.
         let level = if setup.level.is_empty() { "info,stowage::access=off" } else { setup.level };
@@ -209,6 +227,62 @@ impl Site {
         })
     }
 
+    /// Floods the server while the honest client works, and tells what came of it.
+    #[track_caller]
+    pub(crate) fn flooded(&self, flood: &Flood<'_>) -> Outcome {
+        let honest = Honest::new(&self.honest);
+        let (tally, waits) = flood.run(&honest);
+        let requests = tally.requests();
+        let outcome = Outcome {
+            name: self.row(flood.name),
+            connections: requests,
+            wanted: flood.accepted,
+            accepted: tally.count(|status| matches!(status, 200..=399) || flood.refusals.contains(&status)),
+            limited: tally.count(|status| matches!(status, 429 | 503)),
+            refused: tally.others(flood.refusals),
+            replies: 0,
+            answered: tally.into_answers(),
+            waits: sorted(waits),
+            peak_mib: self.server.peak_mib(),
+        };
+        outcome.tell();
+        outcome
+    }
+
+    /// The name of a load's row in the table.
+    fn row(&self, name: &str) -> String {
+        format!("{name} ({})", format!("{:?}", self.who).to_lowercase())
+    }
+
+    /// Kills the server and starts it on its data again; how long the start took.
+    pub(crate) fn kill_and_start(&mut self) -> Duration {
+        let took = self.server.kill_and_start();
+        for client in [&mut self.attacker, &mut self.honest] {
+            *client = client.clone().at(self.server.address);
+        }
+        took
+    }
+
+    /// Upload sessions that are open.
+    pub(crate) fn open_uploads(&self) -> usize {
+        let status = self.server.command(&["status", "--json"], "");
+        let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+        let open = status["data"]["server"]["uploads"].as_u64().expect("a number");
+        usize::try_from(open).expect("few")
+    }
+
+    /// Bytes of all unfinished uploads on the disk.
+    pub(crate) fn staged(&self) -> usize {
+        let files = std::fs::read_dir(self.server.data().join("uploads")).expect("the directory of uploads");
+        let sizes = files.filter_map(|file| file.ok()?.metadata().ok()).map(|found| found.len());
+        usize::try_from(sizes.sum::<u64>()).expect("few bytes")
+    }
+
+    /// A client from the address of this number, without credentials.
+    pub(crate) fn stranger(&self, number: usize) -> Client {
+        self.server.client().from(address(self.network, number))
+    }
+
     /// Connections that the server has.
     fn connected(&self) -> usize {
         self.server.sockets().saturating_sub(self.sockets)
@@ -237,14 +311,21 @@ impl Site {
             (most, early, driver.join().expect("the load goes on to its end"), waits)
         });
         let outcome = Outcome {
-            name: format!("{} ({})", load.name, format!("{:?}", self.who).to_lowercase()),
+            name: self.row(load.name),
             connections: load.connections,
             wanted: load.accepted,
-            accepted: early.iter().filter(|fate| fate.is_accepted(load.refusals)).count().min(most),
+            accepted: early
+                .iter()
+                .filter(|fate| fate.is_accepted(load.refusals, load.given_up))
+                .count()
+                .min(most),
             limited: late.iter().filter(|fate| fate.is_limited()).count(),
-            refused: refused(&late, load.refusals),
-            late,
-            waits,
+            refused: count(late.iter().flat_map(|fate| fate.refusals(load.refusals))),
+            replies: late.iter().map(|fate| fate.replies).sum(),
+            answered: count(
+                late.iter().flat_map(|fate| fate.statuses().iter().copied().collect::<BTreeSet<_>>()),
+            ),
+            waits: sorted(waits),
             peak_mib: self.server.peak_mib(),
         };
         outcome.tell();
@@ -259,15 +340,6 @@ fn address(network: u8, number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, network, high, low)
 }
 
-/// Statuses that were no part of the load, and how often they came.
-fn refused(fates: &[Fate], right: &[u16]) -> BTreeMap<u16, usize> {
-    let mut found = BTreeMap::new();
-    for status in fates.iter().flat_map(|fate| fate.refusals(right)) {
-        *found.entry(status).or_default() += 1;
-    }
-    found
-}
-
 /// Loads follow each other. Both ends need their files.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static LOADS: Mutex<()> = Mutex::new(());
@@ -276,68 +348,4 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     files.current = files.maximum;
     setrlimit(Files::Nofile, files).expect("what is permitted may be used");
     turn
-}
-
-/// What came of a load.
-pub(crate) struct Outcome {
-    name: String,
-    connections: usize,
-    wanted: usize,
-    /// Connections whose load the server took.
-    pub(crate) accepted: usize,
-    /// Connections that met a limit: 429 or 503.
-    pub(crate) limited: usize,
-    refused: BTreeMap<u16, usize>,
-    late: Vec<Fate>,
-    /// How long each request of the honest client took, the shortest first.
-    waits: Vec<Duration>,
-    /// The most memory that the server had.
-    pub(crate) peak_mib: u64,
-}
-
-impl Outcome {
-    fn p99(&self) -> Duration {
-        self.waits[(self.waits.len() * 99).div_ceil(100) - 1]
-    }
-
-    fn tell(&self) {
-        let row = json!({
-            "attack": self.name, "connections": self.connections, "accepted": self.accepted,
-            "limited": self.limited, "honest_p99_ms": self.p99().as_millis(),
-            "honest_max_ms": self.waits.last().map(Duration::as_millis), "requests": self.waits.len(),
-            "peak_mib": self.peak_mib,
-        });
-        note(&format!("row {row}"));
-    }
-
-    /// How often the server sent anything to connections that only replay.
-    pub(crate) fn replies(&self) -> usize {
-        self.late.iter().map(|fate| fate.replies).sum()
-    }
-
-    /// So many connections were answered with this status before the load ended.
-    pub(crate) fn answered(&self, status: u16) -> usize {
-        self.late.iter().filter(|fate| fate.has(status)).count()
-    }
-
-    /// The server took the load, stayed small, and served the honest client.
-    #[track_caller]
-    pub(crate) fn assert_held(&self) -> &Self {
-        assert!(self.refused.is_empty(), "{}: refused with {:?}: no load at all", self.name, self.refused);
-        assert!(
-            self.accepted >= self.wanted,
-            "{}: {} of {} connections were accepted, {} met a limit; at least {} are the load",
-            self.name,
-            self.accepted,
-            self.connections,
-            self.limited,
-            self.wanted
-        );
-        assert!(self.peak_mib < MEMORY_MIB, "{}: {} MiB", self.name, self.peak_mib);
-        let slowest = self.waits.last().expect("requests of the honest client");
-        assert!(*slowest < HONEST_PATIENCE, "{}: an honest request took {slowest:?}", self.name);
-        let p99 = self.p99();
-        assert!(!proof() || p99 <= HONEST_P99, "{}: p99 of honest requests is {p99:?}", self.name);
-        self
-    }
 }
