@@ -5,10 +5,11 @@ use std::error::Error;
 use std::fmt;
 
 use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
 use actix_web::ResponseError;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{CONNECTION, RETRY_AFTER};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::json;
@@ -204,10 +205,19 @@ impl ResponseError for ApiError {
             response.reason(reason);
         }
         for header in &self.headers {
-            response.append_header(header.clone());
+            append_header(&mut response, header);
         }
         let errors: Vec<Value> = self.items.iter().map(Item::json).collect();
         response.json(json!({ "errors": errors }))
+    }
+}
+
+/// The web framework decides by itself about `Connection`, and sends none that is among the headers.
+pub(crate) fn append_header(response: &mut HttpResponseBuilder, header: &(HeaderName, HeaderValue)) {
+    if header.0 == CONNECTION {
+        response.force_close();
+    } else {
+        response.append_header(header.clone());
     }
 }
 
@@ -269,6 +279,18 @@ impl From<RegistryError> for ApiError {
             RegistryError::Store(error) => Self::from(error),
             RegistryError::Interrupted => Self::new(Code::Unknown, message),
         }
+    }
+}
+
+impl ApiError {
+    /// The answer on `path` to a client that met a limit of connections: its connection ends with it.
+    pub(crate) fn too_many_connections(path: &str, reached: LimitReached) -> Self {
+        let error = if path.starts_with("/v2") {
+            Self::from(reached)
+        } else {
+            Self::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
+        };
+        error.header(CONNECTION, "close")
     }
 }
 

@@ -17,13 +17,13 @@ use actix_web::ResponseError as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 
 use super::browsers;
-use super::error::{ApiError, Code};
+use super::error::ApiError;
 use super::origin;
 use super::origin::client_address;
 use super::requests::{Requests, Running};
@@ -143,12 +143,7 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let app = request.app_data::<Data<App>>()?;
     let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
     requests.turn_away();
-    let error = if request.path().starts_with("/v2") {
-        ApiError::from(reached)
-    } else {
-        ApiError::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
-    };
-    Some(error.header(CONNECTION, "close").error_response())
+    Some(ApiError::too_many_connections(request.path(), reached).error_response())
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what

@@ -7,7 +7,7 @@ use actix_web::FromRequest;
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, CONNECTION};
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 
 use super::admin::local_caller;
@@ -89,7 +89,10 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
     if let (Principal::User { id, .. }, Some(requests)) = (&caller.principal, request.conn_data::<Requests>())
     {
         let counted = requests.signed_in(&app.ledger, *id, || caller.holder());
-        counted.map_err(|reached| ApiError::from(reached).header(CONNECTION, "close"))?;
+        counted.map_err(|reached| {
+            requests.turn_away();
+            ApiError::too_many_connections(request.path(), reached)
+        })?;
     }
     Ok(caller)
 }

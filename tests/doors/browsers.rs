@@ -93,7 +93,7 @@ fn an_open_registry_answers_to_no_name_that_somebody_else_can_own() {
     // What a page could add does not help it.
     send(&server, "GET", "/v2/", "evil.example", &["X-Forwarded-Host: localhost"], b"").expect(403);
     for host in
-        [address.to_string().as_str(), "localhost:5000", "[::1]:5000", "registry:5000", "images.example:5000"]
+        [address.to_string().as_str(), "localhost:5000", "[::1]:5000", "registry:5000", "Images.EXAMPLE:5000"]
     {
         send(&server, "GET", "/v2/a/manifests/t", host, &[], b"").expect(200);
     }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde_json::json;
+
 use crate::support::TestStowage;
 
 #[test]
@@ -32,4 +34,24 @@ fn a_verified_header_is_not_hashed_again() {
         admin.get("/v2/").expect(200);
     }
     assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
+}
+
+#[test]
+fn guesses_from_elsewhere_do_not_keep_a_user_from_signing_in_where_it_did_before() {
+    let server = TestStowage::with_sign_in();
+    let admin = server.admin();
+    let from = |address: &str, name: &str, password: &str| {
+        let forwarded = [("X-Forwarded-For", address)];
+        server.client().basic(name, password).send("GET", "/v2/", &forwarded, b"").status
+    };
+    let add = json!({"name": "hanna", "password": "the first password"}).to_string();
+    let json = [("Content-Type", "application/json")];
+    admin.send("POST", "/api/v1/users", &json, add.as_bytes()).expect(201);
+    assert_eq!(from("192.0.2.1", "hanna", "the first password"), 200);
+    let guess = |number: usize| from(&format!("198.51.100.{number}"), "hanna", "a wrong password");
+    // The new password has to be verified.
+    let change = json!({"password": "the second password"}).to_string();
+    admin.send("PATCH", "/api/v1/users/hanna", &json, change.as_bytes()).expect(200);
+    assert!((1..100).any(|number| guess(number) == 429), "no guess was refused");
+    assert_eq!(from("192.0.2.1", "hanna", "the second password"), 200);
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::auth::{ScopeError, TokenError, UserError};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, append_header};
 use crate::model::names::{NameError, TagError};
 use crate::registry::RegistryError;
 
@@ -139,7 +139,7 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.status);
         for header in &self.headers {
-            response.insert_header(header.clone());
+            append_header(&mut response, header);
         }
         response
             .insert_header((CACHE_CONTROL, "no-store"))
