@@ -48,7 +48,7 @@ fn an_existing_store_and_the_files_of_the_settings_are_never_refused() {
     let place = Place::new();
     let data = place.data();
     fs::create_dir_all(data.join("config")).unwrap();
-    for name in ["lost+found", "@eaDir", ".snapshots"] {
+    for name in ["lost+found", "@eaDir", ".snapshots", "blobs", "blobs/lost+found", "dumps"] {
         fs::create_dir(data.join(name)).unwrap();
     }
     let file = data.join("config/stowage.toml");

@@ -51,8 +51,8 @@ impl Terminal {
             .custom_flags(flags)
             .open(name.to_str().unwrap())
             .unwrap();
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&side, size).unwrap();
+        let window = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&side, window).unwrap();
         let end = || Stdio::from(side.try_clone().unwrap());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         Self { master: File::from(master), side, child, seen: String::new() }

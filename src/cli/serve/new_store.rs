@@ -13,7 +13,8 @@ use crate::config::Source;
 use crate::store::lock::{self, LOCK_FILE};
 
 /// What an interrupted first start or rebuild leaves before its database is complete.
-const OWN: [&str; 6] = [LOCK_FILE, "stowage.redb.new", "rebuild.new", "blobs", "uploads", "quarantine"];
+const OWN: [&str; 7] =
+    [LOCK_FILE, "stowage.redb.new", "rebuild.new", "blobs", "uploads", "quarantine", "dumps"];
 /// What file systems and storage appliances put into every directory of theirs.
 const OF_FILE_SYSTEM: [&str; 3] = ["lost+found", "@eaDir", "#recycle"];
 /// Names in the error.
@@ -50,20 +51,34 @@ fn foreign(dir: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
         }
         Err(error) => return Err(Failure::unusable(dir, &error)),
     };
-    // Without the lock, which comes first, even a directory `uploads` belongs to someone else.
+    // Without the lock, which comes first, even a directory `uploads` belongs to someone else. An empty one, where perhaps
+    // a disk is mounted, loses nothing.
     let was_begun = dir.join(LOCK_FILE).exists();
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| Failure::unusable(dir, &error))?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let is_own = was_begun && OWN.contains(&name.as_str());
+        let is_own = OWN.contains(&name.as_str()) && (was_begun || is_empty(&path));
         let is_named = named.iter().any(|named| named.starts_with(&path));
-        if !is_own && !is_named && !name.starts_with('.') && !OF_FILE_SYSTEM.contains(&name.as_str()) {
+        if !is_own && !is_named && !is_ignored(&name) {
             found.push(name);
         }
     }
     found.sort();
     Ok(found)
+}
+
+fn is_ignored(name: &str) -> bool {
+    name.starts_with('.') || OF_FILE_SYSTEM.contains(&name)
+}
+
+/// Whether the path is a directory, not a link to one, with nothing in it but what a file system makes.
+fn is_empty(path: &Path) -> bool {
+    let is_dir = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    is_dir
+        && fs::read_dir(path).is_ok_and(|mut entries| {
+            entries.all(|entry| entry.is_ok_and(|entry| is_ignored(&entry.file_name().to_string_lossy())))
+        })
 }
 
 /// A container often has its settings and its certificate in the volume of its data.
