@@ -27,6 +27,7 @@ pub(super) struct Options {
 enum Verb {
     /// List the manifests of a repository
     #[command(
+        alias = "ls",
         after_help = "Examples:\n  stowage manifest list team/app\n  stowage manifest list team/app --untagged -o wide"
     )]
     List {
@@ -38,6 +39,7 @@ enum Verb {
     },
     /// Delete manifests by digest, with every tag that points to them
     #[command(
+        alias = "rm",
         after_help = "Examples:\n  stowage manifest delete team/app@sha256:0a1b... --dry-run\n  stowage manifest delete team/app@sha256:0a1b... --yes"
     )]
     Delete {

@@ -1,5 +1,6 @@
 //! The command line: one file per command, one form for every error, one place that writes to the terminal.
 
+mod absent;
 mod check_config;
 mod child;
 mod client;

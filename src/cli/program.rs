@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::errors::{Exit, Failure, Typed};
 use super::output::Format;
 use super::{
-    check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo, serve,
-    status, tag, token, usage, user, version,
+    absent, check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo,
+    serve, status, tag, token, usage, user, version,
 };
 use crate::config::Environment;
 
@@ -95,8 +95,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let format = output::format_of(std::env::args());
+            let command = usage::command_of(Cli::command(), std::env::args());
+            if let Some(failure) = absent::explained(&error) {
+                output::failure(format, &command, &failure);
+                return ExitCode::from(failure.exit.code());
+            }
+            let error = absent::without_far_suggestions(error);
             if error.use_stderr() && format != Format::Human {
-                let command = usage::command_of(Cli::command(), std::env::args());
                 output::failure(format, &command, &usage::failure(&error, &command));
             } else {
                 // Nothing is left to be said if even this cannot be written.
@@ -177,6 +182,12 @@ impl Command {
             _ => (Format::Human, ""),
         }
     }
+}
+
+/// Whether a command line is one.
+#[cfg(test)]
+pub(super) fn known<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), clap::Error> {
+    Cli::try_parse_from(words).map(drop)
 }
 
 #[cfg(test)]

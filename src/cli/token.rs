@@ -65,7 +65,9 @@ enum Verb {
         token: String,
     },
     /// End a token, from the next request on
-    #[command(after_help = "Examples:\n  stowage token revoke 7\n  stowage token revoke hanna/laptop --json")]
+    #[command(
+        aliases = ["delete", "rm"],
+        after_help = "Examples:\n  stowage token revoke 7\n  stowage token revoke hanna/laptop --json")]
     Revoke {
         /// Its number, its name, or USER/NAME
         token: String,

@@ -98,6 +98,65 @@ fn wrong_usage_is_told_with_what_is_right() {
 }
 
 #[test]
+fn a_command_that_is_not_there_says_what_to_do_instead() {
+    let place = Place::new();
+    let cases: &[Case<'_>] = &[
+        (
+            "gc",
+            "",
+            2,
+            "COMMAND_ABSENT",
+            "there is no `stowage gc` yet",
+            &["fix:   deleting does not free disk space yet", "stowage status\n"],
+        ),
+        (
+            "backup",
+            "",
+            2,
+            "COMMAND_ABSENT",
+            "there is no `stowage backup` yet",
+            &[
+                "systemctl stop stowage\n",
+                "rsync -a --delete /var/lib/stowage/ ",
+                "systemctl start stowage\n",
+            ],
+        ),
+        (
+            "restore",
+            "",
+            2,
+            "COMMAND_ABSENT",
+            "there is no `stowage restore` yet",
+            &["stowage rebuild --into"],
+        ),
+        ("logs", "", 2, "COMMAND_ABSENT", "there is no `stowage logs`", &["journalctl -u stowage"]),
+        ("login", "", 2, "COMMAND_ABSENT", "there is no `stowage login`", &["docker login HOST"]),
+        ("users", "", 2, "COMMAND_ABSENT", "there is no `stowage users`", &["stowage user list"]),
+        ("export", "", 2, "COMMAND_ABSENT", "there is no `stowage export` yet", &["skopeo sync"]),
+        ("import", "", 2, "COMMAND_ABSENT", "there is no `stowage import` yet", &["skopeo sync"]),
+        ("mirror", "", 2, "COMMAND_ABSENT", "there is no `stowage mirror` yet", &["skopeo copy"]),
+        (
+            "project",
+            "",
+            2,
+            "COMMAND_ABSENT",
+            "there is no `stowage project` yet",
+            &["--scopes read_registry"],
+        ),
+        ("repo create", "", 2, "COMMAND_ABSENT", "there is no `stowage repo create`", &["docker push"]),
+    ];
+    told(cases, |arguments, _| place.run_elsewhere(arguments, &[]));
+    // Only what is nearly right is suggested.
+    let ran = place.run_elsewhere(&["deploy"], &[]).expect(2);
+    assert!(
+        ran.stderr.contains("unrecognized subcommand 'deploy'") && !ran.stderr.contains("tip:"),
+        "{ran:?}"
+    );
+    let ran = place.run_elsewhere(&["stats"], &[]).expect(2);
+    assert!(ran.stderr.contains("fix:   stowage status"), "{ran:?}");
+}
+
+#[test]
 fn what_a_server_refuses_or_cannot_be_asked_has_its_exit_code() {
     let place = Place::new();
     let (_server, admin) = place.serve_with_admin();

@@ -58,14 +58,17 @@ impl Terminal {
         Self { master: File::from(master), side, child, seen: String::new() }
     }
 
-    /// Reads until the command has written this, and returns what it wrote up to then.
+    /// Reads until the command has written this, and returns everything up to its end.
     pub(crate) fn expect(&mut self, text: &str) -> String {
-        while !self.seen.contains(text) {
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                let rest = self.seen.split_off(at + text.len());
+                return std::mem::replace(&mut self.seen, rest);
+            }
             let mut bytes = [0; 256];
             let read = self.master.read(&mut bytes).unwrap();
             self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
         }
-        std::mem::take(&mut self.seen)
     }
 
     pub(crate) fn answer(&mut self, text: &str) {
@@ -78,5 +81,13 @@ impl Terminal {
 
     pub(crate) fn wait(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A test that failed leaves no server behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
