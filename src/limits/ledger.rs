@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Standing {
 /// Counts and limits per principal, in memory.
 pub struct Ledger {
     limits: ArcSwap<Limits>,
+    /// Connections of this process at most.
+    connections: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -66,16 +69,23 @@ pub struct Charge {
 impl Ledger {
     /// An empty ledger.
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits: ArcSwap::from_pointee(limits), state: Mutex::default() })
+        let (limits, connections) = (ArcSwap::from_pointee(limits), AtomicUsize::new(usize::MAX));
+        Arc::new(Self { limits, connections, state: Mutex::default() })
     }
 
     /// Changes the limits. What is held stays held; requests that wait are looked at again.
     pub fn reconfigure(&self, limits: Limits) {
-        self.limits.store(Arc::new(limits));
+        self.limits.store(Arc::new(limits.within(self.connections.load(Ordering::Relaxed))));
         for resource in Resource::ALL {
             let limit = self.limit(resource);
             self.lock().serve_waiting(resource, limit);
         }
+    }
+
+    /// This process has no more connections than these, whatever the settings say: the shares of principals are of these.
+    pub fn set_connections(&self, connections: usize) {
+        self.connections.store(connections, Ordering::Relaxed);
+        self.reconfigure(**self.limits.load());
     }
 
     /// The limit of a resource.

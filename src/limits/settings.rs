@@ -37,6 +37,23 @@ impl Limits {
         self.0[resource.index()] = limit;
         self
     }
+
+    /// The same limits in a process that has no more connections than these.
+    #[must_use]
+    pub(super) fn within(mut self, connections: usize) -> Self {
+        for resource in [Resource::Connections, Resource::UserConnections] {
+            let limit = &mut self.0[resource.index()];
+            limit.each = limit.each.min(share(resource, connections));
+        }
+        self
+    }
+}
+
+/// What one principal may have of all connections. Half for an address and a third for a user: one client with both still
+/// leaves a sixth to others.
+fn share(resource: Resource, connections: usize) -> u64 {
+    let part = if resource == Resource::UserConnections { 3 } else { 2 };
+    connections.div_ceil(part) as u64
 }
 
 fn limit(config: &Config, resource: Resource) -> Limit {
@@ -80,15 +97,8 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "limits.manifest_memory",
             total_setting: "limits.manifest_memory",
         },
-        Resource::Connections => Limit {
-            each: half(config.server.max_connections),
-            total: u64::MAX,
-            setting: "server.max_connections",
-            total_setting: "server.max_connections",
-        },
-        // With the half of its address, one client that has signed in still leaves a sixth to others.
-        Resource::UserConnections => Limit {
-            each: config.server.max_connections.div_ceil(3) as u64,
+        Resource::Connections | Resource::UserConnections => Limit {
+            each: share(resource, config.server.max_connections),
             total: u64::MAX,
             setting: "server.max_connections",
             total_setting: "server.max_connections",

@@ -138,3 +138,21 @@ fn who_reached_a_limit_is_reported_once_and_shown_until_the_next_report() {
     ledger.report();
     assert_eq!(ledger.standings().len(), 1);
 }
+
+#[test]
+fn shares_of_connections_are_of_those_that_the_process_can_have() {
+    let config = Config::default();
+    let ledger = Ledger::new(Limits::of(&config));
+    let shares =
+        || [Resource::Connections, Resource::UserConnections].map(|resource| ledger.limit(resource).each);
+    let configured = shares();
+    let together = configured.iter().sum::<u64>();
+    assert!(together < config.server.max_connections as u64, "an address and a user leave some to others");
+    ledger.set_connections(300);
+    assert_eq!(shares(), [150, 100]);
+    ledger.reconfigure(Limits::of(&config));
+    assert_eq!(shares(), [150, 100], "also after a reload");
+    ledger.set_connections(usize::MAX);
+    ledger.reconfigure(Limits::of(&config));
+    assert_eq!(shares(), configured);
+}

@@ -183,6 +183,7 @@ impl Server {
             workers => workers,
         };
         let connections = files::connections(config.max_connections);
+        app.ledger.set_connections(connections);
         let mut server = actix_server::Server::build()
             .workers(workers)
             // The limit is for each worker.
