@@ -52,6 +52,32 @@ fn at_the_limit_the_oldest_session_without_a_byte_makes_room_and_no_other() {
 }
 
 #[test]
+fn at_the_limit_of_all_sessions_no_fresh_one_of_another_principal_makes_room() {
+    let place = Place::new();
+    let server = place.open(true);
+    let limit = Limit { each: 3, total: 4, ..server.ledger.limit(Resource::UploadSessions) };
+    server.ledger.reconfigure(Limits::of(&Config::default()).with(Resource::UploadSessions, limit));
+    let from = |number: u8| -> Grant<Push> {
+        let caller = Caller { principal: Principal::Anybody, address: Some([192, 0, 2, number].into()) };
+        server.auth.repository(&caller, &NAME.parse().unwrap()).unwrap()
+    };
+    let start = |grant: &Grant<Push>| server.wait(server.registry.start_upload(grant, Algorithm::Sha256));
+    let honest = [begin(&server), begin(&server)];
+    for attacker in [2, 3] {
+        let grant = from(attacker);
+        let id = start(&grant).unwrap();
+        let body = Body::Whole(vec![Bytes::from_static(b"x")]);
+        server.wait(server.append(&grant, id, None, body)).unwrap();
+    }
+    let refused = start(&from(4)).err();
+    assert!(matches!(refused, Some(RegistryError::Limit(_))), "{refused:?}");
+    assert!(honest.iter().all(|id| exists(&server, *id)));
+    let third = begin(&server);
+    assert!(!exists(&server, honest[0]), "its own oldest one makes room");
+    assert!(exists(&server, honest[1]) && exists(&server, third));
+}
+
+#[test]
 fn a_session_whose_writer_waits_for_its_first_byte_makes_no_room() {
     let place = Place::new();
     let server = place.open(true);
