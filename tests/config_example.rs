@@ -128,6 +128,69 @@ fn links_between_the_pages_lead_somewhere() {
     }
 }
 
+/// Words that hide who does what: the text names the client, the caller or the operator, and uses the term of the trade.
+const UNCLEAR: [&str; 10] = [
+    "nobody",
+    "somebody",
+    "whoever",
+    "anew",
+    "shall",
+    "no good",
+    "in force",
+    "may be told",
+    "let in",
+    "made new",
+];
+
+/// The unclear words in a text, each with its line.
+fn unclear(text: &str) -> Vec<String> {
+    let is_word = |line: &str, at: usize, word: &str| {
+        let outside = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        outside(line[..at].chars().next_back()) && outside(line[at + word.len()..].chars().next())
+    };
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.to_ascii_lowercase()));
+    lines
+        .flat_map(|(number, line)| {
+            let found = UNCLEAR
+                .into_iter()
+                .filter(|word| line.match_indices(word).any(|(at, word)| is_word(&line, at, word)));
+            found.map(|word| format!("{number}: {word:?}")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn texts_for_users_are_in_the_words_of_the_trade() {
+    assert_eq!(
+        unclear("Whoever asks\nis let\ninto it, nobody_else\n(nobody)."),
+        ["1: \"whoever\"", "4: \"nobody\""]
+    );
+    let mut texts = pages();
+    let mut directories = vec![root("src/cli")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                texts.push((path.clone(), fs::read_to_string(path).expect("a source")));
+            }
+        }
+    }
+    for file in ["config.example.toml", "src/http/admin/openapi.json"] {
+        texts.push((root(file), fs::read_to_string(root(file)).expect("a text")));
+    }
+    let found = texts.iter().flat_map(|(file, text)| {
+        unclear(text).into_iter().map(|found| format!("{}:{found}", file.display())).collect::<Vec<_>>()
+    });
+    let found: Vec<String> = found.collect();
+    assert!(
+        found.is_empty(),
+        "say it with the name of the caller and the term of the trade:\n{}",
+        found.join("\n")
+    );
+}
+
 /// The anchors of a page's headings, as GitHub and GitLab make them.
 fn headings(page: &str) -> impl Iterator<Item = String> {
     page.lines().filter(|line| line.starts_with('#')).map(|line| {
