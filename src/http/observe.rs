@@ -119,7 +119,7 @@ async fn run<B: MessageBody + 'static>(
             line.repository.clone_from(&route.name);
         }
     }
-    Ok(response.map_body(|_, body| Observed { body, bytes: 0, line, _running: running }))
+    Ok(response.map_body(|_, body| Observed { body, bytes: 0, line, running }))
 }
 
 /// The answer when a middleware has refused the request: it gets the id and the line that every other answer has.
@@ -188,7 +188,7 @@ pub struct Observed {
     body: BoxBody,
     bytes: u64,
     line: Option<Line>,
-    _running: Option<Running>,
+    running: Option<Running>,
 }
 
 impl MessageBody for Observed {
@@ -202,9 +202,20 @@ impl MessageBody for Observed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        // The guard wakes this task when everything was sent: both are of one connection. The end of a body, which most
+        // have after one piece, waits for nothing.
+        if let Some(running) = &self.running
+            && !matches!(self.body.size(), BodySize::Sized(size) if self.bytes >= size)
+            && !running.requests().may_send()
+        {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.body).poll_next(context);
         if let Poll::Ready(Some(Ok(bytes))) = &polled {
             self.bytes += bytes.len() as u64;
+            if let Some(running) = &self.running {
+                running.requests().note_handed_out();
+            }
         }
         polled
     }

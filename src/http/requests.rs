@@ -19,6 +19,10 @@ use crate::model::names::UserId;
 /// Bytes of a body that are read before its handler asks for them.
 pub const WINDOW: usize = 16 << 10;
 
+/// From so many requests at once on, an answer goes on only when all that was handed out of it was sent. The web framework
+/// would fill a buffer of 256 KiB for each client that does not read.
+const CROWD: usize = 16;
+
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
 /// Requests of the public listeners that are answered now.
@@ -49,6 +53,10 @@ struct Counts {
     /// The guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
     counted: RefCell<Option<Counted>>,
+    /// Something that was handed out of an answer was not sent yet.
+    has_unsent: Cell<bool>,
+    /// The rest of the answer waits for that.
+    is_held: Cell<bool>,
 }
 
 /// Whom the connection counts for.
@@ -108,6 +116,24 @@ impl Requests {
     /// Has the guard woken when more may be read, when the body is wanted, or when the request was answered.
     pub fn wake_guard(&self, waker: &Waker) {
         self.0.guard.replace(Some(waker.clone()));
+    }
+
+    /// Everything that was handed out was sent. Whether the rest of an answer has waited for that: its task is to be woken.
+    pub fn note_sent(&self) -> bool {
+        self.0.has_unsent.set(false);
+        self.0.is_held.replace(false)
+    }
+
+    /// Whether the next piece of an answer may be handed out. If not, [`note_sent`](Self::note_sent) says when to ask again.
+    pub(crate) fn may_send(&self) -> bool {
+        let may = !self.0.has_unsent.get() || in_flight() < CROWD;
+        self.0.is_held.set(!may);
+        may
+    }
+
+    /// A piece of an answer was handed out.
+    pub(crate) fn note_handed_out(&self) {
+        self.0.has_unsent.set(true);
     }
 
     /// A request begins; it runs until what is returned is dropped.

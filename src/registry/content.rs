@@ -23,10 +23,10 @@ use crate::store::meta::tables;
 pub const SMALL: u64 = 64 << 10;
 /// Bytes read at once.
 const CHUNK: usize = 512 << 10;
-/// Bytes read at once while many large blobs are sent, so that their buffers stay within bounds.
-const CROWDED_CHUNK: usize = 128 << 10;
-/// Requests from which on it is crowded.
-const CROWD: usize = 64;
+/// What all readers together read at once when there are many of them: their pieces wait in memory until clients take them.
+const CHUNKS: usize = 8 << 20;
+/// Bytes read at once at least.
+const SMALLEST_CHUNK: usize = 16 << 10;
 
 /// Requests that read a large blob at this moment.
 #[derive(Default)]
@@ -34,15 +34,22 @@ pub(super) struct Readers(Arc<AtomicUsize>);
 
 impl Readers {
     fn begin(&self) -> Arc<Reading> {
-        let before = self.0.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Reading { readers: Arc::clone(&self.0), crowded: before >= CROWD })
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Reading { readers: Arc::clone(&self.0) })
     }
 }
 
 /// One of them, however many parts of the blob it reads.
 struct Reading {
     readers: Arc<AtomicUsize>,
-    crowded: bool,
+}
+
+impl Reading {
+    /// How many bytes it may read at once now.
+    fn chunk(&self) -> usize {
+        let readers = self.readers.load(Ordering::Relaxed).max(1);
+        (CHUNKS / readers).clamp(SMALLEST_CHUNK, CHUNK)
+    }
 }
 
 impl Drop for Reading {
@@ -139,8 +146,7 @@ impl BlobContent {
             generation: self.generation,
             position: start,
             end: start + len,
-            chunk: if reading.crowded { CROWDED_CHUNK } else { CHUNK },
-            _reading: Arc::clone(reading),
+            reading: Arc::clone(reading),
         }
     }
 }
@@ -168,9 +174,8 @@ pub struct BlobReader {
     generation: u32,
     position: u64,
     end: u64,
-    chunk: usize,
     verify: Option<Verify>,
-    _reading: Arc<Reading>,
+    reading: Arc<Reading>,
 }
 
 impl BlobReader {
@@ -184,7 +189,7 @@ impl BlobReader {
         if self.position == self.end {
             return Ok(Piece::End);
         }
-        let len = usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(self.chunk);
+        let len = usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(self.reading.chunk());
         match self.file.try_read(self.position, len)? {
             Some(bytes) if !bytes.is_empty() => self.received(bytes).map(Piece::Data),
             _ => {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
@@ -20,8 +21,30 @@ use crate::limits::{Holder, Ledger, Resource};
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a handshake waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes that are encrypted before they are sent: unread answers keep no more of them.
+/// Bytes that a connection encrypts before they are sent: unread answers keep no more of them. That is one full record.
 const ENCRYPTED: usize = 16 << 10;
+/// What all connections together may keep; with more of them each has its share, and smaller records.
+const ENCRYPTED_BY_ALL: usize = 8 << 20;
+const LEAST_ENCRYPTED: usize = 4 << 10;
+
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// A connection within TLS is open for as long as this is there.
+pub(super) struct TlsConnection(());
+
+impl TlsConnection {
+    /// Counts it; returns how many bytes it may encrypt ahead.
+    fn open() -> (Self, usize) {
+        let connections = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        (Self(()), (ENCRYPTED_BY_ALL / connections).clamp(LEAST_ENCRYPTED, ENCRYPTED))
+    }
+}
+
+impl Drop for TlsConnection {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Where handshakes are made.
 pub(super) struct Handshakes {
@@ -44,15 +67,16 @@ impl Handshakes {
         config: Arc<ServerConfig>,
         stream: TcpStream,
         holder: &Holder,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<(TlsStream<TcpStream>, TlsConnection)> {
         let charge = self.ledger.wait(holder, Resource::Handshakes, 1, TURN_WITHIN).await;
         let charge = charge.map_err(io::Error::other)?;
         let Some(runtime) = &self.runtime else { return Err(io::ErrorKind::NotConnected.into()) };
         let shaking = runtime.spawn(async move {
             let _charge = charge;
             let mut stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await??;
-            stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED));
-            Ok(stream)
+            let (connection, encrypted) = TlsConnection::open();
+            stream.get_mut().1.set_buffer_limit(Some(encrypted));
+            Ok((stream, connection))
         });
         shaking.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }

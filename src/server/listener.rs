@@ -25,7 +25,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::TLS_HANDSHAKE;
 use super::guard::{ConnectionGuard, Why};
-use super::handshakes::Handshakes;
+use super::handshakes::{Handshakes, TlsConnection};
 use crate::app::App;
 use crate::config::ServerConfig;
 use crate::http;
@@ -117,7 +117,11 @@ impl Service {
                     Err(reached) => Err(io::Error::other(reached)),
                 };
                 match shaken {
-                    Ok(stream) => Ok((ConnectionGuard::new(stream, peer, requests, patience), peer)),
+                    Ok((stream, connection)) => {
+                        let mut guard = ConnectionGuard::new(stream, peer, requests, patience);
+                        guard.count_until_closed(connection);
+                        Ok((guard, peer))
+                    }
                     Err(error) => {
                         tracing::debug!(%error, peer = peer.map(tracing::field::display), "no TLS handshake");
                         Err(DispatchError::Io(error))
@@ -198,7 +202,7 @@ async fn shake_hands(
     handshakes: Arc<Handshakes>,
     config: Arc<TlsServerConfig>,
     stream: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<(TlsStream<TcpStream>, TlsConnection)> {
     let mut first = [0];
     let came = timeout(FIRST_BYTE_FOR, stream.peek(&mut first)).await.map_err(io::Error::from)?;
     if came? == 1 && first != [TLS_HANDSHAKE] {

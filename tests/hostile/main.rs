@@ -22,3 +22,4 @@ mod sessions;
 mod sign_ins;
 mod smuggling;
 mod stalled;
+mod unread;

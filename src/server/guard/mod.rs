@@ -27,6 +27,7 @@ use self::interim::Interim;
 use self::old_post::OldPost;
 use self::refusal::Refusal;
 use super::TLS_HANDSHAKE;
+use super::handshakes::TlsConnection;
 use crate::http::Requests;
 
 /// A connection that is closed when no request comes out of it.
@@ -47,6 +48,8 @@ pub(super) struct ConnectionGuard<T> {
     /// Everything that the web framework has written was sent.
     is_flushed: bool,
     refusal: Option<Refusal>,
+    /// Counts the connection until it is dropped.
+    tls: Option<TlsConnection>,
 }
 
 impl<T> ConnectionGuard<T> {
@@ -65,7 +68,13 @@ impl<T> ConnectionGuard<T> {
             interim: Interim::default(),
             is_flushed: true,
             refusal: None,
+            tls: None,
         }
+    }
+
+    /// Keeps the count of a connection within TLS.
+    pub(super) fn count_until_closed(&mut self, connection: TlsConnection) {
+        self.tls = Some(connection);
     }
 
     /// The requests of this connection, for the service that answers them.
@@ -257,6 +266,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ConnectionGuard<T> {
             return this.poll_refusal(context);
         }
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;
+        if this.requests.note_sent() {
+            context.waker().wake_by_ref();
+        }
         this.is_flushed = !this.requests.running();
         Poll::Ready(Ok(()))
     }
