@@ -1,4 +1,4 @@
-//! Stowage's own client and the certificate that everybody makes: `openssl req -x509`, which is its own authority.
+//! Stowage's own client and a certificate of `openssl req -x509`, which is its own authority.
 
 use std::process::{Command, Output};
 

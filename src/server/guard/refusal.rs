@@ -27,9 +27,8 @@ pub(in crate::server) enum Why {
     ManyHeaders,
     /// It is not HTTP/1.1.
     Malformed,
-    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS first wherever the registry may be
-    /// without, so that this is no fault of anybody. Their message ("server gave HTTP response to HTTPS client") and their
-    /// next try, in clear, need an answer in clear.
+    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS before plain HTTP, so that this is not a
+    /// fault. Go's TLS library tells by an answer in plain HTTP that the port has no TLS.
     Tls,
     /// It took too long.
     Slow,
