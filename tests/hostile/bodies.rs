@@ -140,9 +140,10 @@ fn forms_that_never_end_keep_nobody_out() {
 
 #[test]
 fn uploads_without_an_end_stop_at_the_limit_of_their_principal() {
-    const STAGED: usize = 64 << 20;
+    const STAGED_MIB: usize = 64;
+    const STAGED: usize = STAGED_MIB << 20;
     for who in Who::PUSHERS {
-        let site = Site::start(who, &format!("[limits]\nstaged = \"{STAGED}\""));
+        let site = Site::start(who, &format!("[limits]\nstaged = \"{STAGED_MIB}MiB\""));
         let uploads: Vec<String> = (0..8).map(|_| open_upload(&site.attacker, "team/endless")).collect();
         let piece = chunks(1, BATCH);
         let load = Load {

@@ -234,7 +234,8 @@ impl Connection<'_> {
     }
 
     fn is_sent(&self) -> bool {
-        if self.is_closed_once() {
+        // One that is answered sends again, and may have sent a part at any moment.
+        if self.is_closed_once() || self.fate.is_answered() {
             return true;
         }
         let closed = self.fate.closed.is_some();
