@@ -159,7 +159,7 @@ impl Reach {
         match failure.code.as_str() {
             "STORE_IN_USE" if self.offline => failure.first_fix("go through the server: drop --offline"),
             "STORE_IN_USE" => failure
-                .because("it answers at no admin socket")
+                .context("why", "it answers at no admin socket")
                 .fix("or give a server that holds it a socket: auth.admin_socket.enabled and auth.admin_socket.path"),
             _ => failure,
         }

@@ -90,6 +90,14 @@ impl Failure {
         self
     }
 
+    /// Adds where it happened to a failure that has its remedies already: they stay last.
+    #[must_use]
+    pub(super) fn context(mut self, label: &str, text: impl Into<String>) -> Self {
+        let at = self.lines.iter().position(|(label, _)| label == FIX).unwrap_or(self.lines.len());
+        self.lines.insert(at, (label.to_owned(), text.into()));
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub(super) fn because(self, why: impl Into<String>) -> Self {

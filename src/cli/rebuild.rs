@@ -118,7 +118,7 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
     let made = when_ms(rebuilt.dump_ms);
     let mut lines: Vec<String> =
         rebuilt.refused.iter().map(|dump| format!("not used: {}", dump.reason)).collect();
-    lines.push(format!("made {} from {}", rebuilt.database.display(), rebuilt.dump.display()));
+    lines.push(format!("created {} from {}", rebuilt.database.display(), rebuilt.dump.display()));
     lines.push(format!(
         "the dump is of {made}: pushes, deletions, users and tokens after it are lost, and changes to permissions \
          after it are undone: what was revoked later is valid again"

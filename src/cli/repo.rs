@@ -126,7 +126,7 @@ pub(super) fn explain(failure: Failure, api: &Api, place: &Place<'_>) -> Failure
         let more = if below.len() > NAMED { ", ..." } else { "" };
         let listed = below.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
         let fix = format!("name a repository in full, such as {first}");
-        return with_fix(failure.line("below", format!("{listed}{more}")), "REPOSITORY_UNKNOWN", &fix);
+        return with_fix(failure.context("below", format!("{listed}{more}")), "REPOSITORY_UNKNOWN", &fix);
     }
     match place.without_host() {
         Some(name) => with_fix(failure, "REPOSITORY_UNKNOWN", &format!("without the server's name: {name}")),
@@ -145,12 +145,12 @@ pub(super) fn with_fix(mut failure: Failure, code: &str, fix: &str) -> Failure {
 
 /// A failure when `done` of several things were deleted before.
 pub(super) fn partly(failure: Failure, label: &str, all: &[String], done: usize) -> Failure {
-    let failure = failure.line(label, &all[done]);
+    let failure = failure.context(label, &all[done]);
     if done == 0 {
-        return failure.line("done", "nothing was deleted");
+        return failure.context("done", "nothing was deleted");
     }
     let failure = Failure { exit: Exit::Partly, ..failure };
-    failure.line("done", all[..done].join(", ")).line("left", all[done..].join(", "))
+    failure.context("done", all[..done].join(", ")).context("left", all[done..].join(", "))
 }
 
 /// The path of a repository in the API.
@@ -160,8 +160,8 @@ pub(super) fn path(name: &str) -> String {
 
 fn list(api: &Api) -> Result<(Value, String), Failure> {
     let repositories = api.list("/api/v1/repositories", "")?;
-    let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "OWN"];
-    let text = output::list(&repositories, headings, row, "no repository yet; a push makes one");
+    let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "UNIQUE"];
+    let text = output::list(&repositories, headings, row, "no repository yet; a push creates one");
     Ok((json!({"repositories": repositories}), text))
 }
 

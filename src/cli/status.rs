@@ -29,10 +29,10 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let opened = options.reach.open(global, environment);
-    let api = opened.map_err(|failure| match failure.exit {
-        // Without data there is no server either.
-        Exit::NotFound => Failure { exit: Exit::Unreachable, ..failure },
-        _ => failure,
+    let api = opened.map_err(|failure| {
+        // No server runs where there is no data, nor where only its owner could look at the data.
+        let is_down = failure.exit == Exit::NotFound || failure.code == "NOT_OWNER";
+        if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
     })?;
     let mut status = api.get("/api/v1/system")?;
     let running = api.server().is_some();

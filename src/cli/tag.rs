@@ -148,7 +148,7 @@ fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
 
 fn missing(api: &Api, failure: Failure, place: &Place<'_>, text: &str) -> Failure {
     let fix = format!("stowage tag list {}", place.repository);
-    let lines = failure.line("tag", text).line("done", "nothing was deleted");
+    let lines = failure.context("tag", text).context("done", "nothing was deleted");
     repo::explain(repo::with_fix(lines, "TAG_UNKNOWN", &fix), api, place)
 }
 

@@ -112,7 +112,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let password = password.read(name, environment)?;
             let body = json!({"name": name, "password": password.expose(), "admin": admin});
             let kind = if *admin { "admin" } else { "user" };
-            (open()?.post("/api/v1/users", &body)?, format!("made the {kind} {name}"))
+            (open()?.post("/api/v1/users", &body)?, format!("created the {kind} {name}"))
         }
         Verb::Passwd { name, password } => {
             let password = password.read(name, environment)?;

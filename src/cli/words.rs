@@ -36,8 +36,11 @@ pub(super) fn distance(time: &str) -> String {
 fn distance_at(time: &str, now: Timestamp) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
     let distance = now.duration_since(time);
-    let far = lasting(distance.abs());
-    if distance.is_negative() { format!("in {far}") } else { format!("{far} ago") }
+    if distance.is_negative() {
+        format!("in {}", nearest(distance.abs()))
+    } else {
+        format!("{} ago", lasting(distance))
+    }
 }
 
 /// `2 hours ago`, of a time that has passed: one that a clock a little ahead has set is not in the future.
@@ -55,14 +58,23 @@ pub(super) fn seconds(seconds: u64) -> String {
     lasting(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
 }
 
+/// What was made a moment ago for 90 days ends in 90 days, not in 89.
+fn nearest(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().unsigned_abs();
+    let half =
+        UNITS.iter().find(|(_, _, _, from)| seconds >= *from).map_or(0, |(_, _, length, _)| length / 2);
+    lasting(duration.saturating_add(SignedDuration::from_secs(i64::try_from(half).unwrap_or_default())))
+}
+
+/// How long a unit is, and from how many seconds on it is used: a token of a year is valid for 365 days.
+const UNITS: [(&str, &str, u64, u64); 4] = [
+    ("year", "years", 31_557_600, 2 * 31_557_600),
+    ("day", "days", 86_400, 86_400),
+    ("hour", "hours", 3600, 3600),
+    ("minute", "minutes", 60, 60),
+];
+
 fn lasting(duration: SignedDuration) -> String {
-    // How long a unit is, and from how many seconds on it is used: a token of a year is valid for 365 days.
-    const UNITS: [(&str, &str, u64, u64); 4] = [
-        ("year", "years", 31_557_600, 2 * 31_557_600),
-        ("day", "days", 86_400, 86_400),
-        ("hour", "hours", 3600, 3600),
-        ("minute", "minutes", 60, 60),
-    ];
     let seconds = duration.as_secs().unsigned_abs();
     match UNITS.iter().find(|(_, _, _, from)| seconds >= *from) {
         Some((one, many, length, _)) => counted(seconds / length, one, many),
@@ -135,7 +147,14 @@ mod tests {
         ] {
             assert_eq!(ago_at(time, now), text, "{time}");
         }
-        assert_eq!(distance_at("2026-11-28T12:00:05Z", now), "in 5 seconds");
+        for (time, text) in [
+            ("2026-11-28T12:00:05Z", "in 5 seconds"),
+            ("2027-02-26T11:59:58Z", "in 90 days"),
+            ("2026-11-28T13:20:00Z", "in 1 hour"),
+            ("2026-11-28T13:40:00Z", "in 2 hours"),
+        ] {
+            assert_eq!(distance_at(time, now), text, "{time}");
+        }
     }
 
     #[test]

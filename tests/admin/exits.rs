@@ -299,6 +299,22 @@ fn every_mistake_without_a_server_has_its_exit_code_and_says_what_to_do() {
 }
 
 #[test]
+fn remedies_are_the_last_lines() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    content::push_image(&admin, "team/app", "1", b"layer");
+    for line in
+        ["tag delete nowhere:1 --yes", "tag delete team/app:9 --yes", "repo show team", "user list --offline"]
+    {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ran = place.run(&words);
+        let fix = ran.stderr.lines().position(|line| line.starts_with("  fix: ")).unwrap();
+        let rest: Vec<&str> = ran.stderr.lines().skip(fix + 1).collect();
+        assert!(rest.iter().all(|line| line.starts_with("         ")), "{line}: {ran:?}");
+    }
+}
+
+#[test]
 fn what_was_done_before_a_failure_is_told() {
     let place = Place::new();
     let mut answers = [

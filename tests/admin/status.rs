@@ -46,6 +46,21 @@ fn a_server_that_is_down_is_an_exit_code() {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn a_server_that_is_down_is_the_same_exit_code_for_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give a directory to another user");
+        return;
+    }
+    let place = Place::new();
+    place.serve().stop();
+    std::os::unix::fs::chown(place.data(), Some(12_345), None).unwrap();
+    let ran = place.run(&["status"]).expect(4);
+    assert!(ran.error().starts_with("error: no server runs, and "), "{ran:?}");
+    assert!(ran.stderr.contains("fix:   sudo -u '#12345' stowage ..."), "{ran:?}");
+}
+
+#[test]
 fn refused_pushes_are_told_with_their_reason() {
     let place = Place::new();
     let _server = place.serve_with(&[("STOWAGE__STORAGE__MIN_FREE", "99%")]);

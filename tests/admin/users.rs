@@ -18,7 +18,7 @@ fn a_new_user_signs_in_pushes_and_pulls_but_does_not_delete() {
     hanna.get("/v2/").expect(401);
     let ran =
         place.run_with(&["user", "add", "hanna", "--password-stdin"], &format!("{PASSWORD}\n")).expect(0);
-    assert_eq!(ran.stdout, "made the user hanna\n");
+    assert_eq!(ran.stdout, "created the user hanna\n");
     hanna.get("/v2/").expect(200);
     let manifest = content::push_image(&hanna, "team/app", "1", b"layer");
     assert_eq!(hanna.get("/v2/team/app/manifests/1").expect(200).body, manifest);

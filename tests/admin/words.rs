@@ -23,8 +23,8 @@ fn times_are_local_and_relative_for_people_alone() {
     for (arguments, parts) in [
         (&["user", "list"][..], &[" ago"][..]),
         (&["user", "show", "admin"], &[" ago)"]),
-        (&["token", "list"], &["in 89 days", "never"]),
-        (&["token", "show", "ci"], &["(in 89 days)"]),
+        (&["token", "list"], &["in 90 days", "never"]),
+        (&["token", "show", "ci"], &["(in 90 days)"]),
         (&["repo", "show", "team/app"], &[" ago)"]),
         (&["tag", "list", "team/app"], &[" ago"]),
         (&["manifest", "list", "team/app"], &[" ago"]),

@@ -54,9 +54,9 @@ impl Banner {
         if let Some(admin) = &self.new_admin {
             if let Some(file) = &admin.file {
                 let password_file = file.display();
-                tracing::info!(user = admin.name, %password_file, "made the first admin; its password is in the file");
+                tracing::info!(user = admin.name, %password_file, "created the first admin; its password is in the file");
             } else {
-                tracing::info!(user = admin.name, "made the first admin, with the password provided");
+                tracing::info!(user = admin.name, "created the first admin, with the password provided");
             }
         }
         let urls: Vec<String> = self.addresses.iter().map(|address| self.url(*address)).collect();
