@@ -55,6 +55,8 @@ impl Place {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
         command.env_clear().env("HOME", self.directory.path()).env("STOWAGE__STORAGE__MIN_FREE", "0");
+        // A Stowage that is installed here has its own settings.
+        command.env("STOWAGE_CONFIG", "/dev/null");
         command
     }
 

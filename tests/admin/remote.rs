@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, generate_simple_self_signed,
+};
 use serde_json::json;
 
 use crate::program::{PASSWORD, Place, Ran};
@@ -88,8 +90,9 @@ fn a_certificate_is_believed_only_from_an_authority_that_is_known() {
     let with_ca = ["user", "list", "--ca-file", ca.to_str().unwrap()];
     let ran = away(&place, &with_ca, &environment).expect(0);
     assert!(ran.stdout.contains("admin"), "{ran:?}");
-    // The authorities of this computer, if it has any, did not make it.
-    let ran = away(&place, &["user", "list", "--ca-file", cert.to_str().unwrap()], &environment).expect(4);
+    let other = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = private(&place, "other.pem", &other.cert.pem());
+    let ran = away(&place, &["user", "list", "--ca-file", other.to_str().unwrap()], &environment).expect(4);
     assert!(ran.stderr.contains("--ca-file FILE"), "{ran:?}");
     let other_name = format!("https://127.0.0.1:{port}");
     let ran = away(&place, &with_ca, &[("STOWAGE_SERVER", &other_name), environment[1]]).expect(4);

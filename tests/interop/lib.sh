@@ -6,6 +6,8 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 STOWAGE=${STOWAGE:-${CARGO_TARGET_DIR:-$root/target}/release/stowage}
+# A Stowage that is installed here has its own settings.
+export STOWAGE_CONFIG=/dev/null
 
 umask 077
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/stowage-interop.XXXXXX")
