@@ -1,6 +1,7 @@
 //! Answers that nobody reads.
 
 use serde_json::json;
+use stowage::http::range::MAX_PARTS;
 use stowage::model::manifest::MAX_MANIFEST_SIZE;
 use stowage::model::media_type::{OCI_CONFIG, OCI_MANIFEST};
 
@@ -63,6 +64,27 @@ fn large_blobs_that_nobody_reads_cost_little_memory() {
             ..Load::default()
         };
         site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn thousands_of_ranges_that_nobody_reads_cost_little_memory() {
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let digest = push_blob(&site.attacker, "team/app", &bytes(1, 16 << 20));
+        let range = format!("bytes={}", vec!["1-2"; MAX_PARTS].join(","));
+        let load = Load {
+            name: "blobs in thousands of parts that are not read",
+            connections: 200,
+            accepted: 200,
+            sends: &|_| site.head("GET", &format!("/v2/team/app/blobs/{digest}"), &[("Range", &range)]),
+            then: Then::Deaf,
+            ..Load::default()
+        };
+        let outcome = site.under(&load);
+        outcome.assert_held();
+        assert_eq!(outcome.answered(206), load.connections);
         site.server.assert_at_rest();
     }
 }
