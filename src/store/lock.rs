@@ -126,6 +126,14 @@ impl DirLock {
     }
 }
 
+/// A child process has every open file of this one from its fork to its exec, and flock(2) holds for as long as one of
+/// them is open: a directory that was let go would be in use for that time.
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 /// The id of the store that a directory is part of, without locking it; none where nobody can tell.
 pub fn peek(dir: &Path) -> Option<Uuid> {
     let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
@@ -216,6 +224,16 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(first);
+        DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_a_child_process_inherited_holds_no_lock_that_was_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirLock::acquire(dir.path()).unwrap();
+        let _inherited = lock.file.try_clone().unwrap();
+        assert!(matches!(DirLock::acquire(dir.path()), Err(LockError::HeldBy { .. })));
+        drop(lock);
         DirLock::acquire(dir.path()).unwrap();
     }
 
