@@ -134,16 +134,19 @@ impl Settings {
         Origin { scheme, host: host.unwrap_or_else(|| "localhost".to_owned()) }
     }
 
-    /// The address that a request came from: the last one in its way that is no trusted proxy.
+    /// The address that a request came from: the last one in its way that is no trusted proxy. Each hop is read by itself,
+    /// from the last one on: a client that writes bytes into the header which are no text must not hide what the proxy
+    /// has added behind them.
     fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
-        let mut hops: Vec<&str> = headers
+        let mut hops: Vec<&[u8]> = headers
             .get_all(FORWARDED_FOR)
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|hop| !hop.is_empty())
             .collect();
         while self.trusts(client) {
-            let Some(hop) = hops.pop().and_then(|hop| address(hop.trim())) else { break };
+            let Some(hop) = hops.pop().and_then(|hop| address(str::from_utf8(hop).ok()?)) else { break };
             client = hop;
         }
         client
@@ -200,8 +203,8 @@ fn with_settings<T>(request: &HttpRequest, work: impl FnOnce(&Settings) -> T) ->
 
 /// The first element of a list in a header: what the proxy next to the client said.
 fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
-    (!value.is_empty()).then_some(value)
+    let value = headers.get(name)?.as_bytes().split(|byte| *byte == b',').next()?;
+    str::from_utf8(value.trim_ascii()).ok().filter(|value| !value.is_empty())
 }
 
 /// A parameter of the first element of `Forwarded` (RFC 7239).
@@ -293,6 +296,9 @@ mod tests {
             ("10.0.0.1", vec!["2001:db8::7"], "2001:db8::7"),
             ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             ("10.0.0.1", vec!["1.1.1.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", vec!["ä, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["198.51.100.1", "ä, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", vec![", 198.51.100.1,"], "198.51.100.1"),
             ("::ffff:10.0.0.1", vec!["::ffff:198.51.100.1"], "198.51.100.1"),
         ] {
             let lines: Vec<_> = lines.into_iter().map(|line| ("x-forwarded-for", line)).collect();

@@ -1,8 +1,11 @@
 //! Where a request came from and where it went to, as a proxy in front says: believed only where it is trusted.
 
+use std::io::{BufReader, Write as _};
+
 use crate::client::TlsClient;
 use crate::process::{Place, Process};
 use crate::support::certificates::Authority;
+use crate::support::client::read_response;
 use crate::support::{Client, Response, eventually};
 
 const LINES: [(&str, &str); 3] = [
@@ -77,6 +80,30 @@ fn a_proxy_that_is_trusted_is_not_complained_of() {
 fn a_trusted_proxy_is_believed() {
     let process = Place::new().start("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
     assert_eq!(seen(&process), ("https://registry.lan/token".to_owned(), "198.51.100.7".to_owned()));
+}
+
+/// The address in the log of a request with this line in its head.
+fn seen_with(process: &Process, line: &[u8]) -> String {
+    let mut stream = Client::new(process.address).connect();
+    let parts: [&[u8]; 3] = [b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", line, b"\r\n\r\n"];
+    stream.write_all(&parts.concat()).expect("it is sent");
+    read_response(&mut BufReader::new(stream), false).expect(401);
+    let log = process.log();
+    let line = log.iter().rev().find(|line| line["message"] == "request");
+    let line = line.cloned().unwrap_or_else(|| process.wait_for("request"));
+    line["remote"].as_str().expect("an address").to_owned()
+}
+
+#[test]
+fn a_hop_that_cannot_be_read_makes_no_stranger_the_proxy() {
+    for (line, client) in [
+        (&b"X-Forwarded-For: \xff, 203.0.113.50"[..], "203.0.113.50"),
+        (b"X-Forwarded-For: \xc3\xa4\r\nX-Forwarded-For: 203.0.113.50", "203.0.113.50"),
+        (b"X-Forwarded-For: 203.0.113.50, \xff, 127.0.0.2", "127.0.0.2"),
+    ] {
+        let process = Place::new().start("");
+        assert_eq!(seen_with(&process, line), client, "{}", line.escape_ascii());
+    }
 }
 
 #[test]
