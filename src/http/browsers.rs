@@ -18,9 +18,11 @@ use super::admin;
 use super::error::{ApiError, Code};
 use super::origin;
 use super::origin::Origin;
+use super::route;
 use crate::app::App;
 use crate::auth::Policy;
 use crate::config::Scheme;
+use crate::config::is_authority;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -59,7 +61,7 @@ fn refused(request: &HttpRequest, why: Why) -> HttpResponse {
             "this open registry is not known as {host}: use localhost or an IP address, or set server.public_url"
         ),
     };
-    if request.path().starts_with("/api/") {
+    if route::path(request).starts_with("/api/") {
         return admin::browser_refused(message);
     }
     ApiError::new(Code::Denied, message).error_response()
@@ -80,7 +82,7 @@ fn why(request: &HttpRequest) -> Option<Why> {
 /// Whether a request may change something. The token endpoint keeps refresh tokens, also of a GET.
 fn changes(request: &HttpRequest) -> bool {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    !reads || matches!(request.path(), "/token" | "/jwt/auth")
+    !reads || matches!(route::path(request), "/token" | "/jwt/auth")
 }
 
 /// Whether a browser sent this for a page of another site than `ours`. Browsers that do not send `Sec-Fetch-Site` send
@@ -101,9 +103,13 @@ fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
 /// Whether nobody but the owner of this computer or network can make a page of this name: addresses, `localhost`, names
 /// without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762, 8375, `.internal`).
 fn is_local_name(host: &str) -> bool {
+    // Anything else may be another name to another reader: `[::1].evil.example`, `localhost@evil.example`.
+    if !is_authority(host) {
+        return false;
+    }
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
-        None => host.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or(host, |(name, _)| name),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
     };
     let name = name.trim_end_matches('.');
     let is_below = |suffix: &str| {
@@ -151,6 +157,14 @@ mod tests {
             "",
             ":5000",
             "a:b:c",
+            "localhost:",
+            "localhost:x",
+            "[::1].evil.example",
+            "[::1]evil:5000",
+            "[localhost]",
+            "localhost@evil",
+            "evil@localhost",
+            "localhost/evil",
         ] {
             assert!(!is_local_name(host), "{host}");
         }

@@ -27,7 +27,8 @@ use super::error::ApiError;
 use super::origin;
 use super::origin::client_address;
 use super::requests::{Requests, Running};
-use super::route::Route;
+use super::route;
+use super::route::{Route, Shape};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::telemetry::{ACCESS, PART};
@@ -104,7 +105,7 @@ async fn run<B: MessageBody + 'static>(
     if status == StatusCode::UNAUTHORIZED {
         browsers::withhold_challenge(&mut response);
     }
-    if response.request().path().starts_with("/v2") {
+    if route::path(response.request()).starts_with("/v2") {
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     }
     if status.is_client_error() || status.is_server_error() {
@@ -112,11 +113,12 @@ async fn run<B: MessageBody + 'static>(
     }
     if let Some(line) = &mut line {
         line.status = status.as_u16();
-        // What is too long to be a name is in the URI, as far as it is told.
-        if let Some(route) = response.request().extensions().get::<Route>()
-            && route.name.len() <= MAX_PART
-        {
-            line.repository.clone_from(&route.name);
+        if let Some(route) = response.request().extensions().get::<Route>() {
+            line.is_of_manifest = route.shape == Shape::Manifest;
+            // What is too long to be a name is in the URI, as far as it is told.
+            if route.name.len() <= MAX_PART {
+                line.repository.clone_from(&route.name);
+            }
         }
     }
     Ok(response.map_body(|_, body| Observed { body, bytes: 0, line, running }))
@@ -143,7 +145,7 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let app = request.app_data::<Data<App>>()?;
     let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
     requests.turn_away();
-    Some(ApiError::too_many_connections(request.path(), reached).error_response())
+    Some(ApiError::too_many_connections(route::path(request), reached).error_response())
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what
@@ -177,6 +179,10 @@ struct Line {
     uri: String,
     remote: String,
     repository: String,
+    /// It is below `/v2`, or asks for a token.
+    is_of_registry: bool,
+    /// It is about a manifest, which stands for a whole push or pull.
+    is_of_manifest: bool,
     status: u16,
     id: u64,
     started: Instant,
@@ -256,6 +262,9 @@ impl Line {
         if !tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
             return None;
         }
+        let path = route::path(request.request());
+        let is_of_registry = path.starts_with("/v2") || path.starts_with("/token");
+        let is_of_manifest = path.contains("/manifests/");
         let seen = Seen::default();
         request.extensions_mut().insert(seen.clone());
         Some(Self {
@@ -263,6 +272,8 @@ impl Line {
             uri: what_may_be_told(request.uri()),
             remote: client_address(request.request()).map(|client| client.to_string()).unwrap_or_default(),
             repository: String::new(),
+            is_of_registry,
+            is_of_manifest,
             status: 0,
             id,
             started: Instant::now(),
@@ -284,9 +295,8 @@ impl Line {
         let usual = self.status < 400
             || self.status == StatusCode::UNAUTHORIZED
             || (self.method == Method::HEAD && self.status == StatusCode::NOT_FOUND);
-        let of_registry = self.uri.starts_with("/v2") || self.uri.starts_with("/token");
-        let stands_for_all = self.method != Method::HEAD && self.uri.contains("/manifests/");
-        usual && of_registry && !stands_for_all && self.method != Method::DELETE
+        let stands_for_all = self.method != Method::HEAD && self.is_of_manifest;
+        usual && self.is_of_registry && !stands_for_all && self.method != Method::DELETE
     }
 }
 

@@ -16,6 +16,7 @@ use super::error::{ApiError, Code};
 use super::observe::Seen;
 use super::origin::client_address;
 use super::requests::Requests;
+use super::route;
 use super::route::{Route, Shape};
 use crate::app::App;
 use crate::auth::{Action, Caller, Catalog, Door, Grant, Principal, Repository, SignInError};
@@ -91,7 +92,7 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
         let counted = requests.signed_in(&app.ledger, *id, || caller.holder());
         counted.map_err(|reached| {
             requests.turn_away();
-            ApiError::too_many_connections(request.path(), reached)
+            ApiError::too_many_connections(route::path(request), reached)
         })?;
     }
     Ok(caller)

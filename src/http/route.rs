@@ -133,6 +133,12 @@ impl FromRequest for Route {
     }
 }
 
+/// The path by which the web framework finds the handler, decoded: `/%74oken` leads to `/token`. What depends on the kind
+/// of a request must not look at the raw path, which its sender can write in many ways.
+pub(crate) fn path(request: &HttpRequest) -> &str {
+    request.match_info().as_str()
+}
+
 /// A header as text, if it is there and is text.
 pub(crate) fn header<'r>(request: &'r HttpRequest, name: &header::HeaderName) -> Option<&'r str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())

@@ -31,6 +31,9 @@ fn changes() -> Vec<(&'static str, String)> {
         ("PATCH", "/v2/a/blobs/uploads/9d3a4bb2-3a0f-4d43-8b3a-6d2b7d6d6c4e".to_owned()),
         ("POST", "/token".to_owned()),
         ("GET", "/token?offline_token=true".to_owned()),
+        ("GET", "/%74oken?offline_token=true".to_owned()),
+        ("GET", "/%6Awt/%61uth?offline_token=true".to_owned()),
+        ("POST", "/%61pi/v1/checks".to_owned()),
         ("POST", "/api/v1/checks".to_owned()),
         ("DELETE", "/api/v1/repositories/a".to_owned()),
     ]
@@ -55,7 +58,7 @@ fn pages_of_other_sites_change_nothing() {
         ] {
             for (method, path) in changes() {
                 let refused = send(&server, method, &path, &host, &[line, &credential], b"x").expect(403);
-                if path.starts_with("/api/") {
+                if path.ends_with("/v1/checks") || path.starts_with("/api/") {
                     assert_eq!(refused.json()["code"], "BROWSER_REFUSED", "{method} {path}");
                 } else {
                     assert_eq!(refused.code(), "DENIED", "{method} {path}");
@@ -80,7 +83,16 @@ fn an_open_registry_answers_to_no_name_that_somebody_else_can_own() {
     let server = TestStowage::with(setup);
     push_image(&server.client(), "a", "t", b"layer");
     let address = server.address;
-    for host in ["evil.example", "evil.example:5000", "images.example", "127.0.0.1.evil.example:5000"] {
+    for host in [
+        "evil.example",
+        "evil.example:5000",
+        "images.example",
+        "127.0.0.1.evil.example:5000",
+        "[::1].evil.example",
+        "[::1]evil:5000",
+        "localhost@evil",
+        "localhost:x@evil",
+    ] {
         for path in ["/v2/a/manifests/t", "/v2/", "/token"] {
             let refused = send(&server, "GET", path, host, &[], b"").expect_error(403, "DENIED");
             let expected = format!(
