@@ -17,13 +17,13 @@ use actix_web::ResponseError as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 
 use super::browsers;
-use super::error::ApiError;
+use super::error::{ApiError, Code};
 use super::origin;
 use super::origin::client_address;
 use super::requests::{Requests, Running};
@@ -79,7 +79,7 @@ pub fn observe_public<B: MessageBody + 'static>(
 ) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> {
     run(request, next, |request| {
         origin::note_proxy(request);
-        browsers::refusal(request).or_else(|| too_many_connections(request))
+        browsers::refusal(request).or_else(|| too_many_connections(request)).or_else(|| websocket(request))
     })
 }
 
@@ -146,6 +146,21 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
     requests.turn_away();
     Some(ApiError::too_many_connections(route::path(request), reached).error_response())
+}
+
+/// The answer to a request that asks for a WebSocket. The web framework takes all that follows its head for a body without
+/// an end, so that a handler which reads the body would never answer. The connection ends with the refusal.
+fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
+    let mut protocols = request.headers().get_all(UPGRADE);
+    if !protocols.any(|protocol| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")) {
+        return None;
+    }
+    if let Some(requests) = request.conn_data::<Requests>() {
+        requests.turn_away();
+    }
+    let message = "there is no WebSocket here: send the request without the header Upgrade";
+    let error = ApiError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
+    Some(error.header(CONNECTION, "close").error_response())
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what

@@ -48,7 +48,7 @@ struct Counts {
     window: Cell<usize>,
     /// The handler has asked for the body.
     wanted: Cell<bool>,
-    /// The connection is one too many: it ends with the answer.
+    /// The connection ends with the answer.
     turned_away: Cell<bool>,
     /// The guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
@@ -97,13 +97,14 @@ impl Requests {
         self.begun() > 0 && self.0.body.get() != Some(0)
     }
 
-    /// The connection is one too many of its client. It ends with the answer, which need not wait until the client has sent
-    /// its body: while it waits, the connection takes the place of another one.
+    /// The connection is one too many of its client, or the beginning of its next request is unknown. It ends with the
+    /// answer, which need not wait until the client has sent its body: while it waits, the connection takes the place of
+    /// another one.
     pub(crate) fn turn_away(&self) {
         self.0.turned_away.set(true);
     }
 
-    /// Whether the connection is one too many of its client.
+    /// Whether the connection ends with the answer.
     pub fn is_turned_away(&self) -> bool {
         self.0.turned_away.get()
     }

@@ -167,6 +167,51 @@ fn a_post_of_http_1_0_without_a_length_has_no_body() {
 }
 
 #[test]
+fn posts_of_http_1_0_may_end_their_lines_with_lf_and_be_sent_ahead() {
+    let server = TestStowage::start();
+    let post = "POST /v2/a/b/blobs/uploads/ HTTP/1.0";
+    for requests in [
+        vec![format!("{post}\r\nHost: x\n\n")],
+        vec![format!("{post}\nHost: x\n\r\n")],
+        vec![format!("{post}\nConnection: keep-alive\nHost: x\n\n"), format!("{post}\nHost: x\n\n")],
+        vec![format!("{post}\r\nConnection: keep-alive\r\nHost: x\r\n\r\n"); 3],
+    ] {
+        let mut reader = BufReader::new(server.client().connect());
+        reader.get_mut().write_all(requests.concat().as_bytes()).unwrap();
+        for request in &requests {
+            let started = read_response(&mut reader, false);
+            assert_eq!(started.status, 202, "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_would_become_a_websocket_is_refused() {
+    let server = TestStowage::start();
+    let digest = sha256(b"abc");
+    for (request, body) in [
+        ("GET /v2/".to_owned(), ""),
+        ("POST /v2/a/blobs/uploads/".to_owned(), "xxxx"),
+        (format!("POST /v2/a/blobs/uploads/?digest={digest}"), "abc"),
+        ("POST /token".to_owned(), "x=y"),
+    ] {
+        for length in ["", &format!("Content-Length: {}\r\n", body.len())] {
+            let mut reader = BufReader::new(server.client().connect());
+            let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+            write!(reader.get_mut(), "{request} HTTP/1.1\r\nHost: x\r\n{upgrade}{length}\r\n{body}").unwrap();
+            let refused = read_response(&mut reader, false).expect_error(400, "UNSUPPORTED");
+            assert!(refused.message().contains("Upgrade"), "{request}: {}", refused.message());
+            assert_eq!(reader.read(&mut [0]).unwrap(), 0, "{request}: the connection is closed");
+        }
+    }
+    // Any other protocol is not changed to, and the request is answered.
+    let mut reader = BufReader::new(server.client().connect());
+    let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    write!(reader.get_mut(), "GET /v2/ HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n").unwrap();
+    read_response(&mut reader, false).expect(200);
+}
+
+#[test]
 fn a_head_that_is_too_large_is_answered_with_the_limit() {
     let server = TestStowage::start();
     let limit = format!("{} KiB", LARGEST_HEAD >> 10);

@@ -5,7 +5,6 @@ use tokio::io::ReadBuf;
 
 const POST: &[u8] = b"POST ";
 const OLD: &[u8] = b" HTTP/1.0";
-const END: &[u8] = b"\r\n\r\n";
 const NO_BODY: &[u8] = b"Content-Length: 0\r\n";
 
 /// The first bytes of a head, while it is not clear whether it needs a length.
@@ -25,11 +24,15 @@ impl OldPost {
         }
         self.held.extend_from_slice(came);
         buffer.set_filled(from);
-        if !may_be_old(&self.held) {
-            self.ready = self.held.len();
-        } else if let Some(end) = find(&self.held, END) {
-            self.add_length(end);
-            self.ready = self.held.len();
+        while self.is_holding() {
+            let head = &self.held[self.ready..];
+            if !may_be_old(head) {
+                self.release();
+            } else if let Some(end) = end_of_head(head) {
+                self.pass_head(end);
+            } else {
+                break;
+            }
         }
     }
 
@@ -55,32 +58,47 @@ impl OldPost {
         self.ready = self.held.len();
     }
 
-    /// Says that there is no body, where the head of so many bytes says nothing.
-    fn add_length(&mut self, head: usize) {
-        let mut lines = self.held[..head].split(|byte| *byte == b'\n');
-        let Some(first) = lines.next() else { return };
+    /// Lets a head of so many bytes go on, and says that there is no body where it says nothing. What follows a head without
+    /// a body is another head; behind any other one, all goes on as it came.
+    fn pass_head(&mut self, length: usize) {
+        let start = self.ready;
+        let mut lines = self.held[start..start + length].split(|byte| *byte == b'\n');
+        let after = lines.next().map_or(0, <[u8]>::len) + 1;
         let names: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
         let is_named = |line: &[u8]| {
-            names
-                .iter()
-                .any(|name| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+            names.iter().any(|known| name.eq_ignore_ascii_case(known))
         };
-        if !lines.any(is_named) {
-            let after = first.len() + 1;
-            self.held.splice(after..after, NO_BODY.iter().copied());
+        if lines.any(is_named) {
+            self.release();
+        } else {
+            self.held.splice(start + after..start + after, NO_BODY.iter().copied());
+            self.ready = start + length + NO_BODY.len();
         }
     }
+}
+
+/// How many bytes the head has that these begin with: an empty line ends it. A line may end with a bare LF (RFC 9112,
+/// section 2.2), as the web framework reads it.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let mut lines = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        lines += line.len();
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(lines);
+        }
+    }
+    None
 }
 
 /// Whether the first line is, or may become, that of a `POST` of HTTP/1.0.
 fn may_be_old(head: &[u8]) -> bool {
     let known = head.len().min(POST.len());
     head[..known] == POST[..known]
-        && find(head, b"\n").is_none_or(|end| head[..end].trim_ascii_end().ends_with(OLD))
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|part| part == wanted)
+        && head
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .is_none_or(|end| head[..end].trim_ascii_end().ends_with(OLD))
 }
 
 #[cfg(test)]
@@ -110,10 +128,36 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_with_a_bare_lf() {
+        for (request, wanted) in [
+            ("POST / HTTP/1.0\nHost: x\n\n", "POST / HTTP/1.0\nContent-Length: 0\r\nHost: x\n\n"),
+            ("POST / HTTP/1.0\r\nHost: x\n\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\nHost: x\n\n"),
+            ("POST / HTTP/1.0\nHost: x\n\r\n", "POST / HTTP/1.0\nContent-Length: 0\r\nHost: x\n\r\n"),
+            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-Length: 0\r\n\n"),
+        ] {
+            assert_eq!(passed(&[request]), wanted);
+            let pieces: Vec<_> = request.split_inclusive(|_| true).collect();
+            assert_eq!(passed(&pieces), wanted);
+        }
+    }
+
+    #[test]
+    fn posts_that_are_sent_ahead_have_no_body_either() {
+        let (post, wanted) = ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+        let get = "GET / HTTP/1.1\r\n\r\n";
+        assert_eq!(passed(&[&[post, post, get].concat()]), [wanted, wanted, get].concat());
+        assert_eq!(passed(&[&[post, "PO"].concat(), &post[2..]]), [wanted, wanted].concat());
+        // Behind a body of its own, nothing is known to be a head.
+        let long = "POST / HTTP/1.0\r\nContent-Length: 21\r\n\r\n";
+        assert_eq!(passed(&[&[post, long, post].concat()]), [wanted, long, post].concat());
+    }
+
+    #[test]
     fn every_other_request_goes_on_as_it_came() {
         for request in [
             "POST /v2/ HTTP/1.0\r\nHost: x\r\ncontent-LENGTH: 2\r\n\r\nab",
             "POST /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST /v2/ HTTP/1.0\nContent-Length : 2\n\nab",
             "POST /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET /v2/ HTTP/1.0\r\nHost: x\r\n\r\n",
             "PUT /v2/ HTTP/1.0\r\nHost: x\r\n\r\n",
