@@ -21,7 +21,7 @@ pub const NOW_S: u64 = 1_800_000_000;
 /// The gate and what is good at it.
 pub struct Gate {
     /// The gate.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// Where its work is done.
     pub runtime: Runtime,
     /// The key that it signs with.
@@ -69,6 +69,7 @@ impl Gate {
         let policy = Policy::SignIn { anonymous_pull: true };
         let meta = Arc::new(Meta::open(options).expect("a store"));
         let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).expect("a gate");
+        let auth = Arc::new(auth);
         let pkcs8 = fs::read(directory.path().join("keys/registry-token.p8")).expect("the key");
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new());
         let [token, personal, refresh] = runtime.block_on(credentials(&auth, directory.path()));
@@ -79,7 +80,7 @@ impl Gate {
     }
 }
 
-async fn credentials(auth: &Auth, directory: &Path) -> [String; 3] {
+async fn credentials(auth: &Arc<Auth>, directory: &Path) -> [String; 3] {
     let admin = auth.ensure_admin("admin", None, directory).await.expect("a user").expect("the first");
     let local = Caller { principal: Principal::Local { name: "root".into() }, address: None };
     let grant = auth.manage(&local).expect("the admin socket may do everything");

@@ -58,7 +58,7 @@ pub struct Issued {
 impl Auth {
     /// Issues a token for as much of `scopes` as is permitted. Less than was asked is no error.
     pub async fn issue(
-        &self,
+        self: &Arc<Self>,
         applicant: Applicant<'_>,
         address: Option<IpAddr>,
         scopes: &[ScopeRequest],

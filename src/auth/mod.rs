@@ -1,6 +1,7 @@
 //! Who somebody is and what they may do. The only maker of [`Grant`]s.
 
 mod access;
+mod attempt;
 mod buckets;
 mod credentials;
 mod failures;

@@ -11,14 +11,15 @@ use argon2::PasswordHasher as _;
 use argon2::PasswordVerifier as _;
 use argon2::Version;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::telemetry::Secret;
 
 /// Verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
-const AT_ONCE: usize = 2;
+pub(super) const AT_ONCE: usize = 2;
 /// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
-const WAITING: usize = 64;
+pub(super) const WAITING: usize = 64;
 /// The form of a stored password that nobody has, with the parameters of all the others.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
@@ -40,6 +41,17 @@ pub(super) struct Passwords {
     queue: Arc<Semaphore>,
     /// Verified for names that do not exist, so that they take as long as those that do.
     decoy: String,
+}
+
+/// A verification that waits.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A verification that runs, until this is dropped. Dropped before the hash ends, it lets more than [`AT_ONCE`] run.
+pub(super) struct Turn {
+    _place: Place,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Too many sign-ins wait already.
@@ -67,18 +79,32 @@ impl Passwords {
         task.await.unwrap_or_default()
     }
 
+    /// A place among the verifications that wait.
+    pub(super) fn place(&self) -> Result<Place, Busy> {
+        Arc::clone(&self.queue).try_acquire_owned().map(|permit| Place { _permit: permit }).map_err(|_| Busy)
+    }
+
+    /// Waits until `place` is at the head of the queue.
+    pub(super) async fn turn(&self, place: Place) -> Turn {
+        // The pool is never closed, and losing the permit would only mean a third thread.
+        let permit = Arc::clone(&self.running).acquire_owned().await;
+        Turn { _place: place, _permit: permit.ok() }
+    }
+
+    /// Runs work that goes on when its caller does not wait for it any longer.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
     /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is false.
-    pub(super) async fn verify(&self, stored: Option<String>, password: String) -> Result<bool, Busy> {
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Busy)?;
-        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Busy)?;
+    pub(super) async fn verify(&self, _: &Turn, stored: Option<String>, password: String) -> bool {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
-        let task = self.runtime.spawn_blocking(move || {
-            // The permits live as long as the work, not as long as the request that asked for it.
-            let _held = (place, permit);
-            matches(&stored, &password)
-        });
-        Ok(task.await.unwrap_or(false) && known)
+        let task = self.runtime.spawn_blocking(move || matches(&stored, &password));
+        task.await.unwrap_or(false) && known
     }
 }
 

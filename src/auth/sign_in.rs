@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::Auth;
 use super::access::Access;
+use super::attempt::REMEMBER_MS;
 use super::credentials::{Basic, Header};
 use super::jwt::Unverified;
 use super::policy;
@@ -24,8 +24,6 @@ use crate::store::meta::Tx as _;
 use crate::store::meta::rows::Token;
 use crate::store::meta::tables;
 
-/// How long a credential that was verified is believed without verifying it again.
-const REMEMBER_MS: u64 = 5 * 60 * 1000;
 /// How exactly the last use of a token is kept.
 const LAST_USED_MS: u64 = 60 * 60 * 1000;
 
@@ -44,7 +42,7 @@ pub enum Door {
 impl Auth {
     /// Recognises the sender of an `Authorization` header.
     pub async fn authenticate(
-        &self,
+        self: &Arc<Self>,
         header: Option<&str>,
         address: Option<IpAddr>,
         door: Door,
@@ -65,7 +63,7 @@ impl Auth {
 
     /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the secret
     /// itself is known to be right.
-    fn recall(&self, kind: Kind, key: &Key) -> Result<Option<Principal>, StoreError> {
+    pub(super) fn recall(&self, kind: Kind, key: &Key) -> Result<Option<Principal>, StoreError> {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let Some(known) = self.remembered.get(kind, key, now_ms) else { return Ok(None) };
         if known.epoch == epoch {
@@ -137,62 +135,29 @@ impl Auth {
         })
     }
 
-    /// Recognises a name with a password or a personal token. Whoever was recognised a moment ago needs no hash, and
-    /// does not wait for those who guess; nor does a personal token, which cannot be guessed.
+    /// Recognises a name with a password or a personal token. A token needs no hash and cannot be guessed, so that it
+    /// waits for no guesses.
     pub(super) async fn basic(
-        &self,
+        self: &Arc<Self>,
         basic: Basic,
         address: Option<IpAddr>,
     ) -> Result<Principal, SignInError> {
-        let name = basic.name.clone();
-        let result = self.named(basic, address).await;
+        if !SecretKind::Personal.recognises(&basic.password) {
+            return self.by_password(basic, address).await;
+        }
+        let result = self.personal_of(&basic, address).await;
         if let Err(error) = &result {
-            self.failures.tell(&name, address, error);
+            self.failures.tell(&basic.name, address, error);
         }
         result
     }
 
-    async fn named(&self, basic: Basic, address: Option<IpAddr>) -> Result<Principal, SignInError> {
-        if SecretKind::Personal.recognises(&basic.password) {
-            let principal = self.personal(&basic.password, address).await?;
-            if folded(principal.name()) == folded(&basic.name) {
-                return Ok(principal);
-            }
-            return Err(SignInError::Anothers { owner: principal.name().to_owned() });
-        }
-        let name = folded(&basic.name);
-        let key = self.remembered.key(&[&name, &basic.password]);
-        if let Some(principal) = self.recall(Kind::Password, &key)? {
+    async fn personal_of(&self, basic: &Basic, address: Option<IpAddr>) -> Result<Principal, SignInError> {
+        let principal = self.personal(&basic.password, address).await?;
+        if folded(principal.name()) == folded(&basic.name) {
             return Ok(principal);
         }
-        if let Some(wait) = self.buckets.wait(address, &name, Instant::now()) {
-            return Err(SignInError::Busy(wait.as_secs().max(1)));
-        }
-        let epoch = self.meta.auth_epoch();
-        let Some(principal) = self.password(&name, basic.password).await? else {
-            self.buckets.wrong(address, &name, Instant::now());
-            return Err(SignInError::Wrong);
-        };
-        self.buckets.right(address, &name, Instant::now());
-        let until_ms = self.meta.latest_ms() + REMEMBER_MS;
-        self.remembered.put(Kind::Password, key, Known { principal: principal.clone(), until_ms, epoch });
-        Ok(principal)
-    }
-
-    async fn password(&self, name: &str, password: String) -> Result<Option<Principal>, SignInError> {
-        let user = self.meta.get(|tx| {
-            let Some(id) = tx.get(&tables::USER_NAME, name)? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
-        })?;
-        let stored =
-            user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
-        let right = self.passwords.verify(stored, password).await.map_err(|_| SignInError::Busy(5))?;
-        match user {
-            Some((id, user)) if right => {
-                Ok(self.user_principal(id, Credential::Password(user.password_version), None)?)
-            }
-            _ => Ok(None),
-        }
+        Err(SignInError::Anothers { owner: principal.name().to_owned() })
     }
 
     /// Recognises the holder of a personal token. Its secret is proven, so what is wrong with it may be told.

@@ -18,7 +18,7 @@ fn password(text: &str) -> Secret<String> {
 }
 
 struct Gate {
-    auth: Auth,
+    auth: Arc<Auth>,
     runtime: Runtime,
     directory: TempDir,
 }
@@ -61,7 +61,7 @@ impl Gate {
         let meta = Arc::new(Meta::open(options).unwrap());
         let policy = Policy::SignIn { anonymous_pull: false };
         let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).unwrap();
-        Self { auth, runtime, directory: dir }
+        Self { auth: Arc::new(auth), runtime, directory: dir }
     }
 
     fn manager(&self) -> Grant<Manage> {
@@ -122,6 +122,36 @@ fn a_user_keeps_as_many_refresh_tokens_as_are_permitted_and_loses_the_one_unused
     });
     let expected = REFRESH_TOKENS as u64 + 1;
     assert_eq!(rows.unwrap(), (expected, expected));
+}
+
+/// Signs in with these passwords at the same time, as many as wait at most; how many were right, and how many wrong.
+fn sign_in_together(gate: &Gate, name: &str, password: impl Fn(usize) -> String) -> (usize, usize) {
+    gate.wait(async {
+        let mut together = tokio::task::JoinSet::new();
+        for number in 0..password::AT_ONCE + password::WAITING {
+            let (auth, name, password) = (Arc::clone(&gate.auth), name.to_owned(), password(number));
+            let address = Some([192, 0, 2, 7].into());
+            together.spawn(async move { auth.basic(Basic { name, password }, address).await });
+        }
+        let results = together.join_all().await;
+        let wrong = results.iter().filter(|result| matches!(result, Err(SignInError::Wrong))).count();
+        (results.iter().filter(|result| result.is_ok()).count(), wrong)
+    })
+}
+
+#[test]
+fn guesses_that_are_sent_together_are_heard_no_more_often_than_others_and_right_passwords_all_are() {
+    let gate = Gate::new();
+    add_hanna(&gate);
+    let all = password::AT_ONCE + password::WAITING;
+    assert_eq!(sign_in_together(&gate, "hanna", |_| "a long password".to_owned()), (all, 0));
+    let started = std::time::Instant::now();
+    let (_, heard) = sign_in_together(&gate, "omar", |number| format!("guess number {number}"));
+    let promised = buckets::NAME.burst + buckets::NAME.refill * started.elapsed().as_secs_f64();
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap());
+    let most = promised + number(password::AT_ONCE - 1);
+    assert!(number(heard) <= most, "{heard} were heard, {promised} were promised");
+    assert!(number(heard) >= buckets::NAME.burst, "{heard}");
 }
 
 /// A caller with the password of a user, or with a registry token that covers this.

@@ -1,7 +1,11 @@
 //! Wrong sign-ins cost the server little, and guessing costs time.
 
-use std::time::Instant;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::net::sockopt::set_socket_linger;
 use serde_json::json;
 
 use crate::support::TestStowage;
@@ -54,4 +58,38 @@ fn guesses_from_elsewhere_do_not_keep_a_user_from_signing_in_where_it_did_before
     admin.send("PATCH", "/api/v1/users/hanna", &json, change.as_bytes()).expect(200);
     assert!((1..100).any(|number| guess(number) == 429), "no guess was refused");
     assert_eq!(from("192.0.2.1", "hanna", "the second password"), 200);
+}
+
+#[test]
+fn guesses_whose_connection_is_reset_before_the_answer_count_as_wrong_ones() {
+    // More than are heard of one name at once.
+    const ABORTED: usize = 25;
+    let server = TestStowage::with_sign_in();
+    let guess = |number: usize| {
+        let mut stream = server.client().connect();
+        set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        let guess = STANDARD.encode(format!("hanna:aborted guess {number}"));
+        // The server reads on for the announced body, and so sees the reset while it verifies the password.
+        let head = format!(
+            "GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {guess}\r\nContent-Length: 9\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let abort = |round: usize| {
+        let streams: Vec<_> = (0..ABORTED).map(|number| guess(round * ABORTED + number)).collect();
+        // Most heads are read by then, and few passwords verified. Either way, what is read counts.
+        let mut last = streams.last().unwrap();
+        last.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let _answered = last.read(&mut [0]);
+    };
+    // A reset that overtakes its request aborts nothing, so there are several rounds: all of their other guesses together
+    // are fewer than are heard.
+    let refused = (0..10).any(|round| {
+        abort(round);
+        let guess = server.client().basic("hanna", &format!("guess {round}")).get("/v2/");
+        assert!(matches!(guess.status, 401 | 429), "{}", guess.status);
+        guess.status == 429
+    });
+    assert!(refused, "guesses that were aborted were not counted");
 }

@@ -1,0 +1,105 @@
+//! A password that is being verified, in a task of its own: a client that goes away before the answer changes nothing
+//! of how its attempt is counted, nor of how much work the server does at a time.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Auth;
+use super::credentials::Basic;
+use super::password::{Busy, Turn};
+use super::principal::{Credential, Principal};
+use super::remembered::{Key, Kind, Known};
+use super::sign_in_error::SignInError;
+use super::users::folded;
+use crate::model::names::UserId;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::tables;
+
+/// How long a credential that was verified is believed without verifying it again.
+pub(super) const REMEMBER_MS: u64 = 5 * 60 * 1000;
+/// When to try again after the queue of passwords was full, in seconds.
+const QUEUE_FULL_S: u64 = 5;
+
+struct Attempt {
+    auth: Arc<Auth>,
+    sent: Basic,
+    /// The name, folded.
+    name: String,
+    key: Key,
+    address: Option<IpAddr>,
+}
+
+impl Auth {
+    /// Recognises a name with a password. One that was right a moment ago needs no hash, and does not wait for guesses.
+    pub(super) async fn by_password(
+        self: &Arc<Self>,
+        sent: Basic,
+        address: Option<IpAddr>,
+    ) -> Result<Principal, SignInError> {
+        let name = folded(&sent.name);
+        let key = self.remembered.key(&[&name, &sent.password]);
+        if let Some(principal) = self.recall(Kind::Password, &key)? {
+            return Ok(principal);
+        }
+        self.may_try(address, &name)?;
+        let place = self.passwords.place().map_err(|Busy| SignInError::Busy(QUEUE_FULL_S))?;
+        let attempt = Attempt { auth: Arc::clone(self), sent, name, key, address };
+        let verified = self.passwords.spawn(async move {
+            // Held until the attempt is counted: the next one is measured by all that were verified before.
+            let turn = attempt.auth.passwords.turn(place).await;
+            attempt.verify(&turn).await
+        });
+        verified.await.unwrap_or(Err(SignInError::Busy(QUEUE_FULL_S)))
+    }
+
+    fn may_try(&self, address: Option<IpAddr>, name: &str) -> Result<(), SignInError> {
+        match self.buckets.wait(address, name, Instant::now()) {
+            Some(wait) => Err(SignInError::Busy(wait.as_secs().max(1))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Attempt {
+    async fn verify(self, turn: &Turn) -> Result<Principal, SignInError> {
+        let auth = &self.auth;
+        // While this one waited, others were verified: the same password, or as many wrong ones as are permitted.
+        if let Some(principal) = auth.recall(Kind::Password, &self.key)? {
+            return Ok(principal);
+        }
+        auth.may_try(self.address, &self.name)?;
+        let epoch = auth.meta.auth_epoch();
+        let Some(principal) = self.owner(turn).await? else {
+            auth.buckets.wrong(self.address, &self.name, Instant::now());
+            auth.failures.tell(&self.sent.name, self.address, &SignInError::Wrong);
+            return Err(SignInError::Wrong);
+        };
+        auth.buckets.right(self.address, &self.name, Instant::now());
+        let until_ms = auth.meta.latest_ms() + REMEMBER_MS;
+        auth.remembered.put(
+            Kind::Password,
+            self.key,
+            Known { principal: principal.clone(), until_ms, epoch },
+        );
+        Ok(principal)
+    }
+
+    /// The user of this name, if the password is theirs.
+    async fn owner(&self, turn: &Turn) -> Result<Option<Principal>, SignInError> {
+        let user = self.auth.meta.get(|tx| {
+            let Some(id) = tx.get(&tables::USER_NAME, &*self.name)? else { return Ok(None) };
+            Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
+        })?;
+        let stored =
+            user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
+        let right = self.auth.passwords.verify(turn, stored, self.sent.password.clone()).await;
+        match user {
+            Some((id, user)) if right => {
+                Ok(self.auth.user_principal(id, Credential::Password(user.password_version), None)?)
+            }
+            _ => Ok(None),
+        }
+    }
+}
