@@ -79,14 +79,18 @@ impl Known {
     }
 
     fn note(&mut self, network: IpAddr, name: String, now: Instant) {
+        let known = self
+            .names
+            .get_mut(&name)
+            .and_then(|networks| networks.iter_mut().find(|(known, _)| *known == network));
+        if let Some((_, last)) = known {
+            *last = now;
+            return;
+        }
         if self.count >= KNOWN {
             self.forget_old(now);
         }
         let networks = self.names.entry(name).or_default();
-        if let Some((_, last)) = networks.iter_mut().find(|(known, _)| *known == network) {
-            *last = now;
-            return;
-        }
         // A user with many networks makes the server forget its own.
         let oldest = networks.iter().enumerate().min_by_key(|(_, (_, last))| *last).map(|(index, _)| index);
         if let Some(oldest) = oldest.filter(|_| networks.len() >= KNOWN_OF_NAME) {
