@@ -21,6 +21,7 @@ use super::offline::Offline;
 use super::output::{self, Format};
 use super::program::Global;
 use super::settings;
+use super::terminal;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
@@ -86,6 +87,11 @@ impl Reach {
     /// Whether people want everything in full.
     pub(super) const fn is_wide(&self) -> bool {
         self.form.is_wide()
+    }
+
+    /// The columns that a list must fit into: those of the terminal, unless everything is wanted in full.
+    pub(super) fn width(&self) -> Option<usize> {
+        if self.is_wide() { None } else { terminal::width() }
     }
 
     /// Writes the result of a command: `data` for programs, `text` for people.

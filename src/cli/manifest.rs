@@ -69,7 +69,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let query = if *untagged { "&untagged=true" } else { "" };
             let path = format!("{}/-/manifests", repo::path(place.repository));
             let manifests = api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
-            let text = table(&manifests, options.reach.is_wide());
+            let text = table(&manifests, &options.reach);
             options.reach.say(options.name(), &json!({"manifests": manifests}), &text)?;
             Ok(Exit::Done)
         }
@@ -124,7 +124,8 @@ fn missing(failure: Failure, manifest: &str) -> Failure {
     repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
 }
 
-fn table(manifests: &Value, is_wide: bool) -> String {
+fn table(manifests: &Value, reach: &Reach) -> String {
+    let is_wide = reach.is_wide();
     let row = |manifest: &Value| {
         let text = |key: &str| manifest[key].as_str().unwrap_or_default();
         let tags: Vec<&str> =
@@ -143,5 +144,6 @@ fn table(manifests: &Value, is_wide: bool) -> String {
             if is_wide { text("media_type").to_owned() } else { kind.to_owned() },
         ]
     };
-    output::list(manifests, ["DIGEST", "SIZE", "PLATFORM", "PUSHED", "TAGS", "TYPE"], row, "no manifest")
+    let headings = ["DIGEST", "SIZE", "PLATFORM", "PUSHED", "TAGS", "TYPE"];
+    output::list(manifests, headings, reach.width(), row, "no manifest")
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
 use super::program::GLOBAL;
+use super::terminal;
 use super::visible::{one_line, visible};
 use crate::config::Problem;
 use crate::model::units::human_size;
@@ -202,16 +203,18 @@ pub(super) fn digest(digest: &str, in_full: bool) -> String {
     }
 }
 
-/// A list of the API, each entry a row below the headings, or `none` for an empty one.
+/// A list of the API, each entry a row below the headings, or `none` for an empty one. Lines have at most `width`
+/// characters, if it is given.
 pub(super) fn list<const N: usize>(
     entries: &Value,
     headings: [&str; N],
+    width: Option<usize>,
     row: impl Fn(&Value) -> [String; N],
     none: &str,
 ) -> String {
     let rows: Vec<Vec<String>> =
         entries.as_array().into_iter().flatten().map(|entry| row(entry).to_vec()).collect();
-    if rows.is_empty() { none.to_owned() } else { table(&headings, &rows) }
+    if rows.is_empty() { none.to_owned() } else { terminal::table(&headings, &rows, width) }
 }
 
 /// One thing, a line for each of its fields.

@@ -60,7 +60,7 @@ impl Options {
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let api = options.reach.open(global, environment)?;
     let (data, text) = match &options.verb {
-        Verb::List => list(&api)?,
+        Verb::List => list(&api, &options.reach)?,
         Verb::Show { name } => {
             let place = Place::of(name);
             let repository =
@@ -158,10 +158,11 @@ pub(super) fn path(name: &str) -> String {
     format!("/api/v1/repositories/{}", segment(name))
 }
 
-fn list(api: &Api) -> Result<(Value, String), Failure> {
+fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
     let repositories = api.list("/api/v1/repositories", "")?;
     let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "UNIQUE"];
-    let text = output::list(&repositories, headings, row, "no repository yet; a push creates one");
+    let text =
+        output::list(&repositories, headings, reach.width(), row, "no repository yet; a push creates one");
     Ok((json!({"repositories": repositories}), text))
 }
 

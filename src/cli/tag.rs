@@ -88,7 +88,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
                 tags.sort_by_key(|tag| Reverse(time(tag)));
             }
             let tags = Value::Array(tags);
-            let text = table(&tags, options.reach.is_wide());
+            let text = table(&tags, &options.reach);
             options.reach.say(options.name(), &json!({"tags": tags}), &text)?;
             Ok(Exit::Done)
         }
@@ -176,7 +176,8 @@ fn path(text: &str) -> Result<String, Failure> {
     Ok(format!("{}/-/tags/{}", repo::path(place.repository), segment(tag)))
 }
 
-fn table(tags: &Value, is_wide: bool) -> String {
+fn table(tags: &Value, reach: &Reach) -> String {
+    let is_wide = reach.is_wide();
     let row = |tag: &Value| {
         let text = |key: &str| tag[key].as_str().unwrap_or_default();
         [
@@ -188,5 +189,5 @@ fn table(tags: &Value, is_wide: bool) -> String {
             text("pushed_by").to_owned(),
         ]
     };
-    output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], row, "no tag")
+    output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], reach.width(), row, "no tag")
 }

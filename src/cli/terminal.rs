@@ -4,10 +4,12 @@ use std::io::{self, IsTerminal as _};
 
 use rustix::termios::tcgetwinsize;
 
+use super::visible::one_line;
+
 /// Columns of a terminal that does not tell how many it has.
 const USUAL: usize = 80;
-/// A column that is narrower is not worth to be wrapped: its line runs on.
-const NARROW: usize = 16;
+/// No column is wrapped to fewer characters: a short digest, a size and a time stay whole.
+const NARROW: usize = 12;
 
 /// The columns of the terminal that stdout is; `None` when stdout is a file or a pipe, where lines may have any length.
 pub(super) fn width() -> Option<usize> {
@@ -19,57 +21,98 @@ pub(super) fn width() -> Option<usize> {
     Some(if columns == 0 { USUAL } else { columns })
 }
 
-/// Rows under their headings, whose last column is wrapped so that no line is longer than `width`.
+/// Rows under their headings, in lines of at most `width` characters: the widest columns are wrapped. Where the columns
+/// cannot be narrow enough, each row is a block with a line for each of its cells.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let Some(width) = width else { return super::output::table(headings, rows) };
-    let before = headings.len().saturating_sub(1);
-    let longest = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([headings[column].chars().count()]).max().unwrap_or_default()
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
+    let Some(widths) = widths(headings, &rows, width) else {
+        let blocks: Vec<String> = rows.iter().map(|row| block(headings, row, width)).collect();
+        return blocks.join("\n\n");
     };
-    let indent: usize = (0..before).map(|column| longest(column) + 2).sum();
-    let room = width.saturating_sub(indent);
-    if room < NARROW {
-        return super::output::table(headings, rows);
+    let mut lines = Vec::new();
+    for row in &rows {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| wrap(cell, *width)).collect();
+        let height = cells.iter().map(Vec::len).max().unwrap_or_default();
+        let line = |at: usize| cells.iter().map(|cell| cell.get(at).cloned().unwrap_or_default()).collect();
+        lines.extend((0..height).map(line));
     }
-    let mut wrapped = Vec::new();
-    for row in rows {
-        let (first, last) = row.split_at(before.min(row.len()));
-        let mut lines = wrap(last.first().map_or("", String::as_str), room).into_iter();
-        let mut start = first.to_vec();
-        start.push(lines.next().unwrap_or_default());
-        wrapped.push(start);
-        wrapped.extend(lines.map(|line| {
-            let mut more = vec![String::new(); before];
-            more.push(line);
-            more
-        }));
-    }
-    super::output::table(headings, &wrapped)
+    super::output::table(headings, &lines)
 }
 
-/// Words in lines of at most `width` characters; a word that is longer has a line of its own.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
+/// How wide each column is when all of them fit into `width`; `None` if they do not although every column that may be
+/// wrapped is at its least.
+fn widths(headings: &[&str], rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
+    let longest = |(column, heading): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([heading.chars().count()]).max().unwrap_or_default()
+    };
+    let mut widths: Vec<usize> = headings.iter().enumerate().map(longest).collect();
+    let gaps = 2 * headings.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > width {
+        let columns = widths.iter_mut().zip(headings);
+        let may_shrink = columns.filter(|(width, heading)| **width > NARROW.max(heading.chars().count()));
+        let (widest, _) = may_shrink.max_by_key(|(width, _)| **width)?;
+        *widest -= 1;
+    }
+    Some(widths)
+}
+
+/// The cells of a row below each other, behind their headings.
+fn block(headings: &[&str], row: &[String], width: usize) -> String {
+    let label = headings.iter().map(|heading| heading.chars().count()).max().unwrap_or_default();
+    let mut lines = Vec::new();
+    for (heading, cell) in headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+        for (at, line) in wrap(cell, width.saturating_sub(label + 2).max(NARROW)).iter().enumerate() {
+            lines.push(format!("{:<label$}  {line}", if at == 0 { *heading } else { "" }));
         }
     }
-    if lines.is_empty() { vec![String::new()] } else { lines }
+    lines.join("\n")
+}
+
+/// Words in lines of at most `width` characters. A word that is longer is broken behind a comma or a slash in it, or
+/// anywhere if it has none.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for mut word in text.split_whitespace() {
+        while !word.is_empty() {
+            let piece = piece(word, width);
+            if line.is_empty() {
+                line.push_str(piece);
+            } else if line.chars().count() + 1 + piece.chars().count() <= width {
+                line = format!("{line} {piece}");
+            } else {
+                lines.push(std::mem::replace(&mut line, piece.to_owned()));
+            }
+            word = &word[piece.len()..];
+            if !word.is_empty() {
+                lines.push(std::mem::take(&mut line));
+            }
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+/// What of a word fits into a line.
+fn piece(word: &str, width: usize) -> &str {
+    let Some((end, _)) = word.char_indices().nth(width) else { return word };
+    let fits = &word[..end];
+    fits.rfind([',', '/']).map_or(fits, |at| &fits[..=at])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn texts(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|&cell| cell.to_owned()).collect()
+    }
+
     #[test]
-    fn the_last_column_is_wrapped() {
-        let rows = [vec!["team/app:1".to_owned(), "the file of the blob is missing".to_owned()]];
+    fn the_widest_columns_are_wrapped() {
+        let rows = [texts(&["team/app:1", "the file of the blob is missing"])];
         let headings = ["IMAGE", "PROBLEM"];
         assert_eq!(
             table(&headings, &rows, Some(34)),
@@ -77,12 +120,26 @@ mod tests {
         );
         let whole = "IMAGE       PROBLEM\nteam/app:1  the file of the blob is missing";
         assert_eq!(table(&headings, &rows, None), whole);
-        assert_eq!(table(&headings, &rows, Some(20)), whole, "no room to wrap in");
+        let rows = [texts(&["some/long/name:of-a-tag", "the file is missing"]), texts(&["a:1", ""])];
+        assert_eq!(
+            table(&headings, &rows, Some(30)),
+            "IMAGE          PROBLEM\nsome/long/     the file is\nname:of-a-tag  missing\na:1"
+        );
     }
 
     #[test]
-    fn long_words_have_a_line_of_their_own() {
-        assert_eq!(wrap("a bc sha256:0123456789 d", 6), ["a bc", "sha256:0123456789", "d"]);
+    fn what_has_no_room_for_columns_is_one_block_a_row() {
+        let rows = [texts(&["team/app:1", "the file of the blob is missing"]), texts(&["a:1", "lost"])];
+        assert_eq!(
+            table(&["IMAGE", "PROBLEM"], &rows, Some(22)),
+            "IMAGE    team/app:1\nPROBLEM  the file of\n         the blob is\n         missing\n\nIMAGE    a:1\nPROBLEM  lost"
+        );
+    }
+
+    #[test]
+    fn long_words_are_broken() {
+        assert_eq!(wrap("a bc sha256:0123456789 d", 6), ["a bc", "sha256", ":01234", "56789", "d"]);
+        assert_eq!(wrap("read_api,api,x", 10), ["read_api,", "api,x"]);
         assert_eq!(wrap("", 6), [""]);
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             }
             (token, one_line(&secret).into_owned())
         }
-        Verb::List { user } => list(&api, user.as_deref(), options.reach.is_wide())?,
+        Verb::List { user } => list(&api, user.as_deref(), &options.reach)?,
         Verb::Show { token } => {
             let token = api.get(&path(number(&api, token)?))?;
             let text = card(&token);
@@ -184,12 +184,12 @@ fn number(api: &Api, named: &str) -> Result<u64, Failure> {
     }
 }
 
-fn list(api: &Api, user: Option<&str>, is_wide: bool) -> Result<(Value, String), Failure> {
+fn list(api: &Api, user: Option<&str>, reach: &Reach) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
     let tokens = api.list("/api/v1/tokens", &query)?;
     let headings = ["ID", "USER", "NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED"];
     let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
-    let text = output::list(&tokens, headings, |token| fields(token, is_wide), none);
+    let text = output::list(&tokens, headings, reach.width(), |token| fields(token, reach.is_wide()), none);
     Ok((json!({"tokens": tokens}), text))
 }
 

@@ -101,7 +101,7 @@ impl Options {
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let open = || options.reach.open(global, environment);
     let (data, text) = match &options.verb {
-        Verb::List => list(&open()?, options.reach.is_wide())?,
+        Verb::List => list(&open()?, &options.reach)?,
         Verb::Show { name } => {
             let user = open()?.get(&path(name))?;
             let text = card(&user);
@@ -142,13 +142,14 @@ fn path(name: &str) -> String {
     format!("/api/v1/users/{}", segment(name))
 }
 
-fn list(api: &Api, is_wide: bool) -> Result<(Value, String), Failure> {
+fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
     let users = api.list("/api/v1/users", "")?;
     let headings = ["NAME", "ROLE", "STATE", "CREATED"];
-    let time: fn(&str) -> String = if is_wide { when } else { ago };
+    let time: fn(&str) -> String = if reach.is_wide() { when } else { ago };
     let text = output::list(
         &users,
         headings,
+        reach.width(),
         |user| row(user, time),
         "no user yet; make one: stowage user add NAME --admin",
     );

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::program::{PASSWORD, Place};
 use crate::support::{Client, content};
+use crate::terminal::Terminal;
 use stowage::model::media_type::OCI_MANIFEST;
 
 /// The names in a list that is read in parts, and how many parts there were.
@@ -145,4 +146,40 @@ fn what_the_api_does_not_have_is_refused_by_its_name() {
         let problem = admin.get(path).expect(400).json();
         assert_eq!((&problem["code"], &problem["detail"]), (&json!(code), &json!(sentence)), "{path}");
     }
+}
+
+/// Whether a text is there, in one piece or broken into words that follow each other.
+fn holds(seen: &str, text: &str) -> bool {
+    seen.split_whitespace().fold(text, |rest, word| rest.strip_prefix(word).unwrap_or(rest)).is_empty()
+}
+
+#[test]
+fn lists_fit_the_terminal_and_leave_nothing_out() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    let (repository, tag) = ("a-team/with/a-long-name", "a-tag-that-has-a-very-long-name-of-its-own");
+    content::push_image(&admin, repository, tag, b"layer");
+    let scopes = "read_registry,write_registry,delete_registry,read_api,api";
+    place.run(&["token", "create", "admin", "--name", "a-laptop", "--scopes", scopes]).expect(0);
+    let lists: [(&[&str], &[&str]); 5] = [
+        (&["repo", "list"], &[repository]),
+        (&["tag", "list", repository], &[tag, "admin"]),
+        (&["manifest", "list", repository], &[tag]),
+        (&["user", "list"], &["admin", "active"]),
+        (&["token", "list"], &[scopes, "a-laptop", "never"]),
+    ];
+    for columns in [100, 80, 40] {
+        for (arguments, wanted) in lists {
+            let mut terminal = Terminal::with_columns(&place, arguments, columns);
+            assert_eq!(terminal.wait(), 0);
+            let seen = terminal.rest();
+            let most = seen.lines().map(|line| line.trim_end().chars().count()).max();
+            assert!(most.unwrap() <= usize::from(columns), "{arguments:?} in {columns}:\n{seen}");
+            for text in wanted {
+                assert!(holds(&seen, text), "{arguments:?} in {columns}: no {text}\n{seen}");
+            }
+        }
+    }
+    let wide = place.run(&["token", "list", "-o", "wide"]).expect(0).stdout;
+    assert!(wide.contains(scopes), "{wide}");
 }

@@ -71,6 +71,12 @@ impl Terminal {
         }
     }
 
+    /// What it has written and was not expected. Only for a command that has ended.
+    pub(crate) fn rest(&mut self) -> String {
+        self.side.write_all(b"\0").unwrap();
+        self.expect("\0")
+    }
+
     pub(crate) fn answer(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();
     }

@@ -299,6 +299,39 @@ fn a_sweep_leaves_alone_what_began_after_the_start() {
 }
 
 #[test]
+fn an_upload_that_is_hashed_from_its_start_keeps_no_other_one_waiting() {
+    let place = Place::new();
+    let server = place.open(true);
+    // The state of one hash cannot be saved, that of the other one always can.
+    let [hashed, saved] = [Algorithm::Blake3, Algorithm::Sha512].map(|algorithm| {
+        let grant = server.grant::<Push>(NAME);
+        let id = server.wait(server.registry.start_upload(&grant, algorithm)).unwrap();
+        let body = Body::Whole(vec![Bytes::from_static(b"content")]);
+        server.wait(server.append(&grant, id, None, body)).unwrap();
+        id
+    });
+    server.stop();
+    let server = place.open(true);
+    let (grant, registry) = (server.grant::<Push>(NAME), &server.registry);
+    // As while other long files are hashed: the first upload holds its lock until it is its turn.
+    let permits = u32::try_from(registry.rehashes.available_permits()).unwrap();
+    let busy = server.wait(Arc::clone(&registry.rehashes).acquire_many_owned(permits)).unwrap();
+    let begun = Instant::now();
+    let second = async {
+        while registry.sessions.load_lock(hashed).try_lock().is_ok() {
+            assert!(begun.elapsed() < PATIENCE, "nothing is loaded");
+            tokio::task::yield_now().await;
+        }
+        let standing = tokio::time::timeout(PATIENCE, registry.upload_standing(&grant, saved)).await;
+        drop(busy);
+        standing.expect("it waits for another upload").unwrap().offset
+    };
+    let first = registry.upload_standing(&grant, hashed);
+    let (first, second) = server.wait(async { tokio::join!(first, second) });
+    assert_eq!((first.unwrap().offset, second), (7, 7));
+}
+
+#[test]
 fn a_request_with_many_ranges_counts_as_one_reader() {
     let place = Place::new();
     let server = place.open(true);

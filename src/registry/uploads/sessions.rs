@@ -169,7 +169,7 @@ impl Sessions {
 
     /// The lock that is held while this session is brought back from its row. Each session has its own: one may have
     /// to be hashed from its start, which takes minutes.
-    pub(super) fn load_lock(&self, id: UploadId) -> Arc<AsyncMutex<()>> {
+    pub(in crate::registry) fn load_lock(&self, id: UploadId) -> Arc<AsyncMutex<()>> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = loads.get(&id).and_then(Weak::upgrade) {
             return lock;
