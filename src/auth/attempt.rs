@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::Auth;
 use super::credentials::Basic;
-use super::password::{Busy, Turn};
+use super::password::{QueueFull, Turn};
 use super::principal::{Credential, Principal};
 use super::remembered::{Key, Kind, Known};
 use super::sign_in_error::SignInError;
@@ -44,22 +44,26 @@ impl Auth {
             return Ok(principal);
         }
         self.may_try(address, &name)?;
-        let place = self.passwords.place().map_err(|Busy| SignInError::Busy(QUEUE_FULL_S))?;
+        let place = self.passwords.place().map_err(|QueueFull| queue_full())?;
         let attempt = Attempt { auth: Arc::clone(self), sent, name, key, address };
         let verified = self.passwords.spawn(async move {
             // Held until the attempt is counted: the next one is measured by all that were verified before.
             let turn = attempt.auth.passwords.turn(place).await;
             attempt.verify(&turn).await
         });
-        verified.await.unwrap_or(Err(SignInError::Busy(QUEUE_FULL_S)))
+        verified.await.unwrap_or_else(|_| Err(queue_full()))
     }
 
     fn may_try(&self, address: Option<IpAddr>, name: &str) -> Result<(), SignInError> {
         match self.buckets.wait(address, name, Instant::now()) {
-            Some(wait) => Err(SignInError::Busy(wait.as_secs().max(1))),
+            Some(wait) => Err(SignInError::RateLimited { retry_after_s: wait.as_secs().max(1) }),
             None => Ok(()),
         }
     }
+}
+
+const fn queue_full() -> SignInError {
+    SignInError::PasswordQueueFull { retry_after_s: QUEUE_FULL_S }
 }
 
 impl Attempt {

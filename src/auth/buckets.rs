@@ -16,7 +16,7 @@ use crate::limits::network_of;
 pub(super) const NAME: Rate = Rate { burst: 20.0, refill: 10.0 / 60.0 };
 /// The same of one address: of ten names.
 const ADDRESS: Rate = Rate { burst: 200.0, refill: 100.0 / 60.0 };
-/// Buckets that are kept. The fullest ones, which hold nobody back, go first.
+/// Buckets that are kept. Above that the fullest ones are removed, which limit the least.
 const CAPACITY: usize = 10_000;
 /// Networks from which a name signed in rightly, in all and of one name, and how long they count.
 const KNOWN: usize = 10_000;
@@ -119,6 +119,17 @@ impl Known {
     }
 }
 
+/// Makes room. An attacker who fills the map with names or addresses of one wrong sign-in each must not reset a bucket that
+/// is empty, which a rate limit is in force for.
+fn remove_fullest(buckets: &mut HashMap<Key, Bucket>) {
+    let mut by_level: Vec<(Key, f64)> =
+        buckets.iter().map(|(key, bucket)| (key.clone(), bucket.left / key.rate().burst)).collect();
+    by_level.sort_unstable_by(|(_, one), (_, other)| other.total_cmp(one));
+    for (key, _) in by_level.iter().take(CAPACITY / 8) {
+        buckets.remove(key);
+    }
+}
+
 fn is_recent(last: Instant, now: Instant) -> bool {
     now.saturating_duration_since(last) < KNOWN_FOR
 }
@@ -166,7 +177,7 @@ impl Buckets {
                 bucket.left < key.rate().burst
             });
             if buckets.len() >= CAPACITY {
-                buckets.clear();
+                remove_fullest(buckets);
             }
         }
         for key in keys {
@@ -281,6 +292,17 @@ mod tests {
             buckets.wrong(address("198.51.100.1"), "hanna", later);
         }
         assert!(buckets.wait(address("192.0.2.2"), "hanna", later).is_some());
+    }
+
+    #[test]
+    fn wrong_sign_ins_with_very_many_names_reset_no_rate_limit_that_is_in_force() {
+        let (buckets, start) = (Buckets::default(), Instant::now());
+        fail(&buckets, &NAME, "192.0.2.7", |_| "admin".to_owned(), start);
+        for number in 0..3 * CAPACITY {
+            buckets.wrong(address(&format!("2001:db8:0:{number:x}::1")), &format!("user-{number}"), start);
+            assert!(buckets.lock().buckets.len() <= CAPACITY + 1);
+        }
+        assert!(buckets.wait(address("192.0.2.7"), "admin", start).is_some());
     }
 
     #[test]

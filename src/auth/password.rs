@@ -54,9 +54,9 @@ pub(super) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Too many sign-ins wait already.
+/// As many verifications wait as may.
 #[derive(Debug)]
-pub(super) struct Busy;
+pub(super) struct QueueFull;
 
 impl Passwords {
     pub(super) fn new(runtime: Runtime) -> Self {
@@ -80,8 +80,11 @@ impl Passwords {
     }
 
     /// A place among the verifications that wait.
-    pub(super) fn place(&self) -> Result<Place, Busy> {
-        Arc::clone(&self.queue).try_acquire_owned().map(|permit| Place { _permit: permit }).map_err(|_| Busy)
+    pub(super) fn place(&self) -> Result<Place, QueueFull> {
+        Arc::clone(&self.queue)
+            .try_acquire_owned()
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_| QueueFull)
     }
 
     /// Waits until `place` is at the head of the queue.

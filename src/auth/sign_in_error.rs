@@ -52,9 +52,18 @@ pub enum SignInError {
         /// Whose it is.
         owner: String,
     },
-    /// Too many wrong tries, or too many sign-ins at once.
-    #[error("too many wrong sign-ins; try again in {}", seconds(*.0))]
-    Busy(u64),
+    /// The rate limit on wrong passwords of this name or address.
+    #[error("too many wrong sign-ins; try again in {}", seconds(*.retry_after_s))]
+    RateLimited {
+        /// Seconds until the next attempt is permitted.
+        retry_after_s: u64,
+    },
+    /// As many passwords as may wait are waiting to be verified; this one was not looked at.
+    #[error("the server is busy verifying other passwords; try again in {}", seconds(*.retry_after_s))]
+    PasswordQueueFull {
+        /// Seconds after which to try again.
+        retry_after_s: u64,
+    },
     /// The store could not tell.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,7 +103,8 @@ mod tests {
     fn each_sentence_names_the_fix_with_the_host_that_the_client_knows() {
         let told = |error: SignInError| error.told("reg.lan", "https://reg.lan/token");
         assert_eq!(told(SignInError::Stale), "your sign-in is no longer valid: docker login reg.lan");
-        assert_eq!(told(SignInError::Busy(1)), "too many wrong sign-ins; try again in 1 second");
+        let limited = SignInError::RateLimited { retry_after_s: 1 };
+        assert_eq!(told(limited), "too many wrong sign-ins; try again in 1 second");
         assert_eq!(
             told(SignInError::Expired { at_ms: 1_795_824_000_000 }),
             "this token expired on 2026-11-28"

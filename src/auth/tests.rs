@@ -154,6 +154,22 @@ fn guesses_that_are_sent_together_are_heard_no_more_often_than_others_and_right_
     assert!(number(heard) >= buckets::NAME.burst, "{heard}");
 }
 
+#[test]
+fn a_right_password_that_finds_the_queue_full_is_not_called_wrong() {
+    let gate = Gate::new();
+    add_hanna(&gate);
+    let sign_in = || {
+        let (name, password) = ("hanna".to_owned(), "a long password".to_owned());
+        gate.wait(gate.auth.basic(Basic { name, password }, None))
+    };
+    let waiting: Vec<_> = std::iter::from_fn(|| gate.auth.passwords.place().ok()).collect();
+    assert_eq!(waiting.len(), password::AT_ONCE + password::WAITING);
+    let refused = sign_in().unwrap_err().to_string();
+    assert_eq!(refused, "the server is busy verifying other passwords; try again in 5 seconds");
+    drop(waiting);
+    assert!(sign_in().is_ok());
+}
+
 /// A caller with the password of a user, or with a registry token that covers this.
 fn caller(gate: &Gate, name: &str, access: Option<Vec<AccessEntry>>) -> Caller {
     let id = gate.auth.meta.get(|tx| tx.get(&tables::USER_NAME, name)).unwrap().unwrap();

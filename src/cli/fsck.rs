@@ -22,7 +22,7 @@ use super::progress::Display;
 use super::settings;
 use super::terminal;
 use crate::app;
-use crate::config::Environment;
+use crate::config::{Environment, sudo_user};
 use crate::store::lock::LOCK_FILE;
 
 pub(super) const NAME: &str = "fsck";
@@ -165,10 +165,9 @@ pub(super) fn refuse_stranger(
     if owner == caller {
         return Ok(());
     }
-    let failure =
-        Failure::new(Exit::Failed, "NOT_OWNER", format!("{} belongs to another user", data_dir.display()));
-    let failure = failure.because(format!("its owner has the id {owner}, you have {caller}"));
-    Err(failure.fix(format!("sudo -u '#{owner}' stowage {command}")))
+    let what = format!("{} belongs to another user", data_dir.display());
+    let fix = format!("sudo -u {} stowage {command}", sudo_user(owner));
+    Err(Failure::not_owner(what, owner, caller).fix(fix))
 }
 
 #[cfg(test)]
@@ -191,10 +190,10 @@ mod tests {
         let command = "fsck --data-dir /data";
         assert_eq!(refuse_stranger(command, Path::new("/data"), 7, 7), Ok(()));
         assert_eq!(
-            refuse_stranger(command, Path::new("/data"), 106, 0).unwrap_err().to_string(),
+            refuse_stranger(command, Path::new("/data"), 4_000_000_000, 0).unwrap_err().to_string(),
             "error: /data belongs to another user\n  \
-               why:   its owner has the id 106, you have 0\n  \
-               fix:   sudo -u '#106' stowage fsck --data-dir /data"
+               why:   its owner is 4000000000, you are root: 4000000000 could not use the files that you create\n  \
+               fix:   sudo -u '#4000000000' stowage fsck --data-dir /data"
         );
     }
 }

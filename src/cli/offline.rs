@@ -15,7 +15,7 @@ use super::private_dir::PrivateDir;
 use super::probe;
 use super::settings;
 use crate::app::{App, FirstAdmin, Hooks, Start};
-use crate::config::Config;
+use crate::config::{Config, sudo_user};
 use crate::server::AdminSocket;
 
 /// An open store. Dropping it closes it in order.
@@ -89,7 +89,6 @@ fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("no server runs, and {} belongs to another user", data_dir.display());
-    Err(Failure::new(Exit::Failed, "NOT_OWNER", what)
-        .because(format!("its owner has the id {owner}, you have {caller}"))
-        .fix(format!("sudo -u '#{owner}' stowage ... --data-dir {}", data_dir.display())))
+    let fix = format!("sudo -u {} stowage ... --data-dir {}", sudo_user(owner), data_dir.display());
+    Err(Failure::not_owner(what, owner, caller).fix(fix))
 }

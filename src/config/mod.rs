@@ -4,6 +4,7 @@
 //! A key is added in [`settings`](Config), with its default, and described in `config.example.toml`;
 //! `tests/config_example.rs` makes the reference page follow.
 
+mod accounts;
 mod check;
 mod environment;
 mod error;
@@ -28,6 +29,7 @@ mod tls;
 mod warnings;
 mod wrong;
 
+pub use accounts::{group_name, sudo_user, user_name};
 pub use check::Problem;
 pub use environment::{Environment, VariableProblem};
 pub use error::{ConfigError, FileProblem};

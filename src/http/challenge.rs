@@ -26,8 +26,8 @@ pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
         | SignInError::Expired { .. }
         | SignInError::Disabled { .. }
         | SignInError::Anothers { .. } => Some("invalid_token"),
-        SignInError::Busy(seconds) => {
-            return ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string());
+        SignInError::RateLimited { retry_after_s } | SignInError::PasswordQueueFull { retry_after_s } => {
+            return ApiError::new(Code::TooManyRequests, message).retry_after(&retry_after_s.to_string());
         }
         SignInError::Store(error) => return ApiError::from(error),
     };

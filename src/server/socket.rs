@@ -20,13 +20,12 @@ use actix_web::web::Data;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::app::App;
+use crate::config::user_name;
 use crate::http;
 use crate::http::admin::LocalPeer;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
-/// Where the names of local users are.
-const PASSWD: &str = "/etc/passwd";
 /// How long the name of a local user is taken as it was.
 const NAME_FOR: Duration = Duration::from_mins(1);
 
@@ -211,18 +210,6 @@ fn known_user_name(uid: u32) -> String {
     let name = user_name(uid);
     names.push((uid, Instant::now(), name.clone()));
     name
-}
-
-/// The name of a local user, or the number where the system's list has none.
-fn user_name(uid: u32) -> String {
-    let users = fs::read_to_string(PASSWD).unwrap_or_default();
-    let number = uid.to_string();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    });
-    name.unwrap_or(number)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::target::{Network, Target};
 use crate::cli::errors::{Exit, Failure};
+use crate::config::{group_name, user_name};
 
 pub(super) fn nobody_there(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
@@ -93,12 +94,11 @@ fn is_about_certificate(error: &io::Error) -> bool {
 
 fn denied(socket: &Path, failure: Failure) -> Failure {
     let found = fs::metadata(socket).ok();
-    let group = found.as_ref().and_then(|found| name_in("/etc/group", found.gid()));
-    let user = rustix::process::geteuid().as_raw();
-    let user = name_in("/etc/passwd", user).unwrap_or_else(|| user.to_string());
+    let group = found.as_ref().and_then(|found| group_name(found.gid()));
+    let user = user_name(rustix::process::geteuid().as_raw());
     let why = match (&found, &group) {
         (Some(found), Some(group)) => {
-            let owner = name_in("/etc/passwd", found.uid()).unwrap_or_else(|| found.uid().to_string());
+            let owner = user_name(found.uid());
             format!("the socket is {owner}:{group} {:04o}, you are {user}", found.mode() & 0o777)
         }
         _ => format!("you are {user}"),
@@ -110,14 +110,4 @@ fn denied(socket: &Path, failure: Failure) -> Failure {
         }
         _ => failure,
     }
-}
-
-/// The name of a number in the system's list of users or groups.
-fn name_in(list: &str, id: u32) -> Option<String> {
-    let id = id.to_string();
-    fs::read_to_string(list).ok()?.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    })
 }

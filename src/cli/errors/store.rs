@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Exit, Failure};
 use crate::app::OpenError;
 use crate::cli::process;
+use crate::config::{sudo_user, user_name};
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
@@ -62,15 +63,12 @@ impl From<OpenError> for Failure {
                 path.join("LOCK").display()
             )),
             OpenError::BlobsMissing { path } => Self::blobs_missing(&path),
-            OpenError::OtherOwner { path, owner, caller } => Self::new(
-                Exit::Failed,
-                "NOT_OWNER",
+            OpenError::OtherOwner { path, owner, caller } => Self::not_owner(
                 format!("the store in {} belongs to another user", path.display()),
+                owner,
+                caller,
             )
-            .because(format!(
-                "its owner has the id {owner}, you have {caller}: the owner could not use what you would write"
-            ))
-            .fix(format!("run it as the owner: sudo -u '#{owner}' stowage ..."))
+            .fix(format!("run it as the owner: sudo -u {} stowage ...", sudo_user(owner)))
             .fix(format!("or give the whole directory to you: chown -R {caller} {}", path.display())),
             OpenError::OthersWrite { path, mode } => Self::new(
                 Exit::Configuration,
@@ -133,6 +131,14 @@ impl Failure {
             .because("the old directory has everything; here are only second names of its blobs and part of the metadata")
             .fix(format!("remove it: rm -r {quoted}"))
             .fix(format!("then start again: stowage rebuild --into {quoted} --data-dir OLD-DIR"))
+    }
+
+    /// `what` says which directory belongs to `owner`, and not to the user who ran the command.
+    pub(in crate::cli) fn not_owner(what: String, owner: u32, caller: u32) -> Self {
+        let (owner, caller) = (user_name(owner), user_name(caller));
+        Self::new(Exit::Failed, "NOT_OWNER", what).because(format!(
+            "its owner is {owner}, you are {caller}: {owner} could not use the files that you create"
+        ))
     }
 
     /// The file or directory at `path` cannot be used.

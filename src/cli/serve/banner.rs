@@ -126,7 +126,8 @@ impl Banner {
         let Some(address) = self.addresses.first() else { return Vec::new() };
         let public = self.public_url.get().map(|(_, host)| host.to_owned());
         let place = public.unwrap_or_else(|| reachable(*address).to_string());
-        let push = format!("docker tag alpine {place}/demo/alpine && docker push {place}/demo/alpine");
+        let image = format!("{place}/demo/alpine");
+        let push = format!("docker pull alpine && docker tag alpine {image} && docker push {image}");
         let user = self.new_admin.as_ref().map_or("", |admin| &admin.name);
         match user {
             _ if self.open => vec![format!("Try:  {push}")],
@@ -195,7 +196,7 @@ Stowage 0.1.0  ·  no configuration file, using built-in settings
          /home/hanna/.local/share/stowage/initial-admin-password until you change it
 └──────────────────────────────────────┘
 Try:  docker login 127.0.0.1:5000 -u admin
-      docker tag alpine 127.0.0.1:5000/demo/alpine && docker push 127.0.0.1:5000/demo/alpine
+      docker pull alpine && docker tag alpine 127.0.0.1:5000/demo/alpine && docker push 127.0.0.1:5000/demo/alpine
 Ready in 84 ms.  Stop with Ctrl-C.";
         assert_eq!(banner().text(), expected.replace("0.1.0", VERSION));
     }
@@ -217,7 +218,7 @@ Stowage 0.1.0  ·  settings from /etc/stowage/stowage.toml
   registry http://0.0.0.0:5000   on every address of this computer
   registry http://[::1]:5001     only this computer can reach it
 Try:  docker login 127.0.0.1:5000
-      docker tag alpine 127.0.0.1:5000/demo/alpine && docker push 127.0.0.1:5000/demo/alpine
+      docker pull alpine && docker tag alpine 127.0.0.1:5000/demo/alpine && docker push 127.0.0.1:5000/demo/alpine
 Ready in 84 ms.  Stop with Ctrl-C.";
         assert_eq!(banner.text(), expected.replace("0.1.0", VERSION));
     }

@@ -117,8 +117,8 @@ fn scopes(query: &Query) -> Vec<ScopeRequest> {
 fn refused(request: &HttpRequest, error: SignInError) -> ApiError {
     let message = challenge::told(request, &error);
     match error {
-        SignInError::Busy(seconds) => {
-            ApiError::new(Code::TooManyRequests, message).retry_after(&seconds.to_string())
+        SignInError::RateLimited { retry_after_s } | SignInError::PasswordQueueFull { retry_after_s } => {
+            ApiError::new(Code::TooManyRequests, message).retry_after(&retry_after_s.to_string())
         }
         SignInError::Store(error) => ApiError::from(error),
         _ => ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\""),
