@@ -75,6 +75,8 @@ fn a_push_is_one_line_on_a_terminal() {
     let place = Place::new();
     let mut terminal = Terminal::start(serve(&place));
     let banner = terminal.expect("Stop with Ctrl-C.");
+    // The banner says what the log would.
+    assert!(!banner.contains(" INFO "), "{banner}");
     let registry = banner.lines().find(|line| line.contains("registry http://")).unwrap();
     work(&place, address(registry).unwrap());
     let log = terminal.expect("uri=/v2/nowhere/manifests/last") + &terminal.expect("\n");

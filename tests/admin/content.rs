@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::Place;
+use crate::program::{PASSWORD, Place};
 use crate::support::content;
 
 #[test]
@@ -107,4 +107,41 @@ fn completions_and_manual_pages_are_written() {
     assert_eq!(stowage(&place, &["man", "man1"]).0, 0);
     let page = fs::read_to_string(place.directory.path().join("man1/stowage-user-add.1")).unwrap();
     assert!(page.contains("password\\-stdin"), "{page}");
+}
+
+#[test]
+fn commands_have_the_names_that_people_try() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    content::push_image(&admin, "team/app", "1", b"layer");
+    place.run_with(&["user", "create", "hanna", "--password-stdin"], PASSWORD).expect(0);
+    place.run(&["token", "create", "hanna", "--name", "ci", "--scopes", "read_registry"]).expect(0);
+    for (command, named) in [
+        (&["user", "ls"][..], "hanna"),
+        (&["token", "ls"], "ci"),
+        (&["repo", "ls"], "team/app"),
+        (&["tag", "ls", "team/app"], "1"),
+        (&["manifest", "ls", "team/app"], "1"),
+    ] {
+        assert!(place.run(command).expect(0).stdout.contains(named), "{command:?}");
+    }
+    for command in [
+        &["token", "rm", "hanna/ci"][..],
+        &["user", "rm", "hanna", "--yes"],
+        &["tag", "rm", "team/app:1", "--yes"],
+        &["repo", "rm", "team/app", "--yes"],
+    ] {
+        place.run(command).expect(0);
+    }
+    assert!(!place.run(&["user", "list"]).expect(0).stdout.contains("hanna"));
+    admin.get("/v2/team/app/tags/list").expect(404);
+    let ran = place.run_elsewhere(&["init"], &[]).expect(2);
+    assert!(ran.stderr.contains("fix:   stowage init --print > stowage.toml"), "{ran:?}");
+    // What lets everyone push says so; the old name still works.
+    let help = place.run_elsewhere(&["serve", "--help"], &[]).expect(0).stdout;
+    assert!(help.contains("--open") && !help.contains("--anonymous"), "{help}");
+    let other = Place::new();
+    let data = other.data();
+    let open = other.serve_as(&["--open", "--data-dir", data.to_str().unwrap()], &[]);
+    content::push_image(&open.client(), "team/app", "1", b"layer");
 }

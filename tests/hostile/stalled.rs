@@ -1,15 +1,19 @@
 //! Bodies that stop in the middle, by the hundred: what has come of them stays with the server, and must not cost much.
 
-use std::time::Duration;
+use std::io::{BufReader, Write as _};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use stowage::app::FREE_MANIFEST;
-use stowage::http::body::BATCH;
+use stowage::http::body::{BATCH, SMALL_BODY_FOR, manifest_time};
 use stowage::http::distribution::MAX_FORM;
 use stowage::limits::Resource;
 use stowage::model::manifest::MAX_MANIFEST_SIZE;
 use stowage::model::media_type::OCI_MANIFEST;
 
-use crate::attack::{Load, Site, Then, Who};
+use crate::attack::{Load, PASSWORD, Site, Then, Who};
+use crate::support::Client;
+use crate::support::client::read_response;
 use crate::support::content::{open_upload, sha256};
 
 const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
@@ -139,4 +143,55 @@ fn a_form_that_never_ends_is_given_up() {
     let outcome = site.until_answered(&load);
     outcome.assert_held();
     assert_eq!(outcome.answered(400), load.connections);
+}
+
+/// Sends a byte again and again until the server answers; the status, and how long that took.
+fn until_given_up(
+    client: &Client,
+    method: &str,
+    path: &str,
+    header: (&str, &str),
+    body: usize,
+) -> (u16, Duration) {
+    // Of so many bytes that the end is not reached in an hour.
+    let length = (body + (8 << 10)).to_string();
+    let mut request = client.head_of(method, path, &[header, ("Content-Length", &length)]).into_bytes();
+    request.resize(request.len() + body, b' ');
+    let mut stream = client.connect();
+    stream.set_read_timeout(Some(2 * manifest_time(0))).expect("a socket option");
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    let begun = Instant::now();
+    stream.write_all(&request).expect("it is sent");
+    thread::scope(|scope| {
+        let answer = scope.spawn(move || read_response(&mut reader, false).status);
+        while !answer.is_finished() {
+            // It fails when the server has closed the connection.
+            let _ = stream.write_all(b" ");
+            thread::sleep(Duration::from_millis(500));
+        }
+        (answer.join().expect("an answer"), begun.elapsed())
+    })
+}
+
+#[test]
+fn every_body_that_is_collected_whole_has_a_deadline() {
+    let site = Site::beside_others(Who::User);
+    let admin = site.server.client().basic("admin", PASSWORD);
+    let small = usize::try_from(FREE_MANIFEST).unwrap() - (8 << 10);
+    let manifest = "/v2/team/stalled/manifests/t";
+    thread::scope(|scope| {
+        for (client, method, path, header, body, deadline) in [
+            (&admin, "POST", "/api/v1/users", ("Content-Type", "application/json"), 100, SMALL_BODY_FOR),
+            (&site.attacker, "PUT", manifest, MANIFEST, small, manifest_time(FREE_MANIFEST)),
+            // With its memory taken it has less time.
+            (&site.attacker, "PUT", manifest, MANIFEST, small + (16 << 10), Duration::from_secs(5)),
+        ] {
+            scope.spawn(move || {
+                let (status, took) = until_given_up(client, method, path, header, body);
+                assert_eq!(status, 400, "{method} {path} with {body} bytes");
+                assert!(took >= deadline, "{method} {path} with {body} bytes: {took:?}");
+            });
+        }
+    });
+    site.server.assert_at_rest();
 }

@@ -178,3 +178,13 @@ fn the_log_has_no_pictures() {
     let failure = Failure::new(Exit::Configuration, "X", "x").line("", picture).because("y");
     assert_eq!(failure.reasons(), "line 120: `loud` is no level; why: y");
 }
+
+#[test]
+fn a_configuration_that_may_not_be_read_is_not_to_be_opened_to_everyone() {
+    let source = io::Error::from(io::ErrorKind::PermissionDenied);
+    let error = config::ConfigError::Read { path: "/etc/stowage/stowage.toml".into(), source };
+    let failure = Failure::from(error);
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::Configuration, "CONFIG_UNREADABLE"));
+    let fixes: Vec<&str> = failure.fixes().collect();
+    assert_eq!(fixes, ["run this as the user of the server or as root: sudo -u stowage stowage ..."]);
+}
