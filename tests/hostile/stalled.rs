@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stowage::app::FREE_MANIFEST;
-use stowage::http::body::{BATCH, SMALL_BODY_FOR, manifest_time};
+use stowage::http::body::{BATCH, LARGEST_BATCH, SMALL_BODY_FOR, manifest_time};
 use stowage::http::distribution::MAX_FORM;
 use stowage::limits::Resource;
 use stowage::model::manifest::MAX_MANIFEST_SIZE;
@@ -19,7 +19,7 @@ use crate::support::content::{open_upload, sha256};
 const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 /// What clients send before they stop: more than any buffer on the way keeps.
-const SENT: usize = 4 * BATCH;
+const SENT: usize = LARGEST_BATCH + 2 * BATCH;
 const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(500));
 
 /// A request that announces `length` bytes and sends `sent` of them.

@@ -17,8 +17,12 @@ use crate::registry::{Body, BodyPart, RegistryError};
 
 /// Up to this many announced bytes a body is collected before the registry sees it.
 const COLLECT: u64 = 1 << 20;
-/// Bytes that are handed over at once: fewer cost a change of threads each.
+/// Bytes that are handed over at once: fewer cost a change of threads each. As many as this even if many bodies come in.
 pub const BATCH: usize = 256 << 10;
+/// As many while few bodies come in.
+pub const LARGEST_BATCH: usize = 1 << 20;
+/// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or wait for it.
+const BATCHES: usize = 16 << 20;
 /// Bytes that a body may have sent without a place among those that are received at once.
 pub const FREE: usize = 16 << 10;
 /// How long a place may be held for one batch.
@@ -107,7 +111,7 @@ async fn pump(
             return None;
         }
         intake.go_on();
-        filled = intake.fill(BATCH).await;
+        filled = intake.fill(intake.batch_size()).await;
         batch = intake.batch.take();
     }
 }
@@ -163,6 +167,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// How many bytes to gather now.
+    fn batch_size(&self) -> usize {
+        share(self.app.ledger.total(Resource::BodyPlaces))
+    }
+
     /// Gathers `wanted` bytes, or fewer at the end and from slow clients.
     async fn fill(&mut self, wanted: usize) -> Filled {
         let mut patience = Instant::now() + PLACE_FOR;
@@ -204,5 +213,26 @@ impl<'a> Intake<'a> {
     /// Whether every announced byte has come: then only the end of the body is still to be read.
     fn is_all(&self) -> bool {
         self.length.is_some_and(|length| self.batch.total() >= length)
+    }
+}
+
+/// The bytes of a batch while so many bodies have a place.
+fn share(bodies: u64) -> usize {
+    let bodies = usize::try_from(bodies).unwrap_or(usize::MAX).max(1);
+    (BATCHES / bodies).clamp(BATCH, LARGEST_BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_large_while_few_bodies_come_in() {
+        let few = BATCHES / LARGEST_BATCH;
+        assert!([0, 1, few].iter().all(|bodies| share(*bodies as u64) == LARGEST_BATCH));
+        for bodies in few..=BATCHES / BATCH {
+            assert!(share(bodies as u64) * bodies <= BATCHES, "{bodies} bodies");
+        }
+        assert_eq!(share(u64::MAX), BATCH);
     }
 }

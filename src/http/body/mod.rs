@@ -10,7 +10,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 
 pub use batch::{CRUMB, MANY_CHUNKS};
 pub(crate) use feed::feed;
-pub use feed::{BATCH, FREE};
+pub use feed::{BATCH, FREE, LARGEST_BATCH};
 pub use whole::{SMALL_BODY_FOR, manifest_time};
 pub(crate) use whole::{WholeError, manifest, small};
 
