@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 
 use crate::support::TestStowage;
-use crate::support::content::push_image;
+use crate::support::content::{open_upload, push_image, sha256};
 
 /// What must never be taken for a request of its own.
 const HIDDEN: &str = "DELETE /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -137,4 +137,30 @@ fn a_later_request_in_the_same_connection_is_no_less_checked() {
     let statuses = statuses(&server, &format!("{good}{good}{bad}{HIDDEN}"));
     assert!(matches!(statuses[..], [200, 200] | [200, 200, 400]), "{statuses:?}");
     server.client().get("/v2/a/manifests/t").expect(200);
+}
+
+/// A body that is read far ahead, in pieces that end anywhere: requests within it are a part of it, and those behind it are
+/// answered.
+#[test]
+fn a_large_body_ends_where_it_says() {
+    let server = with_image();
+    let content = HIDDEN.repeat((4 << 20) / HIDDEN.len());
+    let next = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3);
+    for size in [None, Some(1000), Some(32 << 10), Some(300_001)] {
+        let (header, body) = match size {
+            None => (format!("Content-Length: {}", content.len()), content.clone()),
+            Some(size) => {
+                let chunks = content.as_bytes().chunks(size).map(|chunk| {
+                    format!("{:x}\r\n{}\r\n", chunk.len(), str::from_utf8(chunk).expect("ASCII"))
+                });
+                ("Transfer-Encoding: chunked".to_owned(), chunks.collect::<String>() + "0\r\n\r\n")
+            }
+        };
+        let upload = open_upload(&server.client(), "a");
+        let sent = format!("PATCH {upload} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n{body}{next}");
+        assert_eq!(statuses(&server, &sent), [202, 200, 200, 200], "{size:?}");
+        let digest = sha256(content.as_bytes());
+        server.client().put(&format!("{upload}?digest={digest}"), b"").expect(201);
+        server.client().get("/v2/a/manifests/t").expect(200);
+    }
 }
