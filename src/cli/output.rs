@@ -224,23 +224,6 @@ pub(super) fn card(fields: &[(&str, String)]) -> String {
     fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Rows under their headings, in columns.
-pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
-    let lines = || std::iter::once(&headings).chain(&rows);
-    let width =
-        |column: usize| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..headings.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |cells: &Vec<String>| {
-        let cells: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    lines().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,12 +252,6 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let rows = [vec!["team/app".to_owned(), "7".to_owned()], vec!["a".to_owned(), String::new()]];
-        assert_eq!(table(&["REPOSITORY", "N"], &rows), "REPOSITORY  N\nteam/app    7\na");
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
             .iter()
             .take(SHOWN)
             .map(|blob| vec![blob.digest.clone(), output::size(blob.size), when_ms(blob.modified_ms)]);
-        lines.push(output::table(&["DIGEST", "SIZE", "WRITTEN"], &rows.collect::<Vec<_>>()));
+        lines.push(terminal::table(&["DIGEST", "SIZE", "WRITTEN"], &rows.collect::<Vec<_>>(), None));
         lines.extend(more(differences.later));
     }
     if differences.missing > 0 {
@@ -163,7 +163,11 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
                 blob.repositories.join(", "),
             ]
         });
-        lines.push(output::table(&["DIGEST", "SIZE", "FOUND", "REPOSITORIES"], &rows.collect::<Vec<_>>()));
+        lines.push(terminal::table(
+            &["DIGEST", "SIZE", "FOUND", "REPOSITORIES"],
+            &rows.collect::<Vec<_>>(),
+            None,
+        ));
         lines.extend(more(differences.missing));
     }
     let view = View { width: terminal::width(), in_full: false };

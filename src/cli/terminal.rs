@@ -21,12 +21,12 @@ pub(super) fn width() -> Option<usize> {
     Some(if columns == 0 { USUAL } else { columns })
 }
 
-/// Rows under their headings, in lines of at most `width` characters: the widest columns are wrapped. Where the columns
-/// cannot be narrow enough, each row is a block with a line for each of its cells.
+/// Rows under their headings, in columns. Lines have at most `width` characters, if it is given: the widest columns are
+/// wrapped, and where the columns cannot be narrow enough, each row is a block with a line for each of its cells.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
-    let Some(width) = width else { return super::output::table(headings, rows) };
     let rows: Vec<Vec<String>> =
         rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
+    let Some(width) = width else { return columns(headings, &rows) };
     let Some(widths) = widths(headings, &rows, width) else {
         let blocks: Vec<String> = rows.iter().map(|row| block(headings, row, width)).collect();
         return blocks.join("\n\n");
@@ -38,17 +38,35 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize
         let line = |at: usize| cells.iter().map(|cell| cell.get(at).cloned().unwrap_or_default()).collect();
         lines.extend((0..height).map(line));
     }
-    super::output::table(headings, &lines)
+    columns(headings, &lines)
+}
+
+/// Rows under their headings, in columns as wide as their longest cell.
+fn columns(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let widths = longest(headings, rows);
+    let line = |cells: &[&str]| {
+        let cells: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(headings)];
+    lines.extend(rows.iter().map(|cells| line(&cells.iter().map(String::as_str).collect::<Vec<_>>())));
+    lines.join("\n")
+}
+
+/// The characters of the longest cell of each column, its heading included.
+fn longest(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let longest = |(column, heading): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([heading.chars().count()]).max().unwrap_or_default()
+    };
+    headings.iter().enumerate().map(longest).collect()
 }
 
 /// How wide each column is when all of them fit into `width`; `None` if they do not although every column that may be
 /// wrapped is at its least.
 fn widths(headings: &[&str], rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
-    let longest = |(column, heading): (usize, &&str)| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([heading.chars().count()]).max().unwrap_or_default()
-    };
-    let mut widths: Vec<usize> = headings.iter().enumerate().map(longest).collect();
+    let mut widths = longest(headings, rows);
     let gaps = 2 * headings.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > width {
         let columns = widths.iter_mut().zip(headings);
@@ -108,6 +126,12 @@ mod tests {
 
     fn texts(cells: &[&str]) -> Vec<String> {
         cells.iter().map(|&cell| cell.to_owned()).collect()
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [texts(&["team/app", "7"]), texts(&["a", ""])];
+        assert_eq!(table(&["REPOSITORY", "N"], &rows, None), "REPOSITORY  N\nteam/app    7\na");
     }
 
     #[test]
