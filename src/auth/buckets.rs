@@ -119,9 +119,19 @@ impl Known {
     }
 }
 
-/// Makes room. An attacker who fills the map with names or addresses of one wrong sign-in each must not reset a bucket that
-/// is empty, which a rate limit is in force for.
-fn remove_fullest(buckets: &mut HashMap<Key, Bucket>) {
+/// Removes buckets when there are too many: those that are full again, else an eighth, the fullest first. An attacker who
+/// sends very many names must not reset the rate limit of another name, whose bucket is empty.
+fn make_room(buckets: &mut HashMap<Key, Bucket>, now: Instant) {
+    if buckets.len() < CAPACITY {
+        return;
+    }
+    buckets.retain(|key, bucket| {
+        bucket.fill(key.rate(), now);
+        bucket.left < key.rate().burst
+    });
+    if buckets.len() < CAPACITY {
+        return;
+    }
     let mut by_level: Vec<(Key, f64)> =
         buckets.iter().map(|(key, bucket)| (key.clone(), bucket.left / key.rate().burst)).collect();
     by_level.sort_unstable_by(|(_, one), (_, other)| other.total_cmp(one));
@@ -171,15 +181,7 @@ impl Buckets {
         let mut state = self.lock();
         let keys = state.keys(address, name, now);
         let buckets = &mut state.buckets;
-        if buckets.len() >= CAPACITY {
-            buckets.retain(|key, bucket| {
-                bucket.fill(key.rate(), now);
-                bucket.left < key.rate().burst
-            });
-            if buckets.len() >= CAPACITY {
-                remove_fullest(buckets);
-            }
-        }
+        make_room(buckets, now);
         for key in keys {
             let rate = key.rate();
             let bucket = buckets.entry(key).or_insert(Bucket { left: rate.burst, filled: now });

@@ -54,7 +54,7 @@ pub(super) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// As many verifications wait as may.
+/// The queue of verifications is full.
 #[derive(Debug)]
 pub(super) struct QueueFull;
 

@@ -58,7 +58,7 @@ pub enum SignInError {
         /// Seconds until the next attempt is permitted.
         retry_after_s: u64,
     },
-    /// As many passwords as may wait are waiting to be verified; this one was not looked at.
+    /// The queue of passwords to verify is full; this one was not looked at.
     #[error("the server is busy verifying other passwords; try again in {}", seconds(*.retry_after_s))]
     PasswordQueueFull {
         /// Seconds after which to try again.

@@ -58,8 +58,7 @@ fn a_server_that_is_down_is_the_same_exit_code_for_another_user() {
     let uid_of = |line: &str| line.split(':').nth(2)?.parse::<u32>().ok();
     let named =
         users.lines().find_map(|line| Some((uid_of(line).filter(|uid| *uid > 0)?, line.split_once(':')?.0)));
-    let named = named.map(|(uid, name)| (uid, name.to_owned()));
-    for (uid, user) in [(4_012_345, "'#4012345'".to_owned())].into_iter().chain(named) {
+    for (uid, user) in [(4_012_345, "'#4012345'")].into_iter().chain(named) {
         std::os::unix::fs::chown(place.data(), Some(uid), None).unwrap();
         let ran = place.run(&["status"]).expect(4);
         assert!(ran.error().starts_with("error: no server runs, and "), "{ran:?}");

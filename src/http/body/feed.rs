@@ -17,9 +17,9 @@ use crate::registry::{Body, BodyPart, RegistryError};
 
 /// Up to this many announced bytes a body is collected before the registry sees it.
 const COLLECT: u64 = 1 << 20;
-/// Bytes that are handed over at once: fewer cost a change of threads each. As many as this even if many bodies come in.
+/// Bytes that are handed over at once while many bodies come in. Each hand-over costs a change of threads.
 pub const BATCH: usize = 256 << 10;
-/// As many while few bodies come in.
+/// Bytes that are handed over at once while few bodies come in.
 pub const LARGEST_BATCH: usize = 1 << 20;
 /// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or wait for it.
 const BATCHES: usize = 16 << 20;
