@@ -85,7 +85,7 @@ impl App {
     }
 
     /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a change that
-    /// took somebody's sign-in away.
+    /// took the sign-in of a user or a token away.
     pub fn end_uploads_without_owner(&self) {
         let (registry, grant) = (Arc::clone(&self.registry), self.auth.system("uploads"));
         self.registry.spawn(async move {

@@ -91,7 +91,7 @@ impl Mould {
 #[derive(Debug)]
 pub(crate) struct Content {
     noise: Vec<u8>,
-    /// The noise as the chunks of a chunked body; empty where nobody needs it.
+    /// The noise as the chunks of a chunked body; empty where no workload needs it.
     chunked: Vec<u8>,
     /// This run's number.
     pub(crate) nonce: u64,

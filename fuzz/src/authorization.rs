@@ -17,8 +17,8 @@ const MAX_TOKEN: usize = 16 << 10;
 const MAX_BASIC: usize = 2048;
 const MAX_SCOPES: usize = 64;
 
-/// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; nobody is granted
-/// more than was asked, nor more than they may do.
+/// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; no principal is
+/// granted more than was asked, nor more than it may do.
 pub fn check(input: &[u8]) {
     let (header, query) = first_line(input);
     if let Some(header) = header_value(header) {

@@ -137,7 +137,7 @@ fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {
 fn refuse_others(dir: &Path) -> Result<(), OpenError> {
     let caller = rustix::process::geteuid().as_raw();
     for file in [meta::FILE_NAME, LOCK_FILE] {
-        // A directory alone may belong to anybody: a volume of a container does.
+        // A directory alone may belong to any user: a volume of a container does.
         if let Ok(found) = fs::metadata(dir.join(file))
             && found.uid() != caller
         {

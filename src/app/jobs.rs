@@ -29,7 +29,7 @@ pub enum JobState {
     Done(Arc<Report>),
     /// It could not go on.
     Failed(String),
-    /// Somebody ended it, or the server stopped.
+    /// An admin ended it, or the server stopped.
     Cancelled,
 }
 

@@ -47,7 +47,7 @@ pub struct Start {
 
 /// Whether the first admin is made at a start that finds no user.
 pub enum FirstAdmin {
-    /// Nobody is made.
+    /// No admin is made.
     No,
     /// With a new password, left in a file.
     Generate,

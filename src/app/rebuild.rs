@@ -205,7 +205,7 @@ pub(super) fn was_cut_off(dir: &Path) -> bool {
 
 /// Removes the empty workshop that a rebuild leaves when it is cut off behind its last step.
 pub(super) fn clear(dir: &Path) {
-    // Mostly there is none; one that stays hinders nobody.
+    // Mostly there is none; one that stays does no harm.
     let _ = fs::remove_dir(dir.join(WORKSHOP));
 }
 

@@ -73,7 +73,7 @@ impl Access {
     }
 }
 
-/// A scope that somebody asks for.
+/// A scope that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRequest {
     /// `repository`, `registry` or something unknown.

@@ -163,7 +163,7 @@ impl State {
 pub(super) struct Buckets(Mutex<State>);
 
 impl Buckets {
-    /// How long somebody has to wait before the next try is heard; `None`: not at all.
+    /// How long a caller has to wait before the next try is heard; `None`: not at all.
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let keys = state.keys(address, name, now);
@@ -192,7 +192,7 @@ impl Buckets {
         }
     }
 
-    /// Remembers that somebody signed in rightly from an address.
+    /// Remembers that a user signed in rightly from an address.
     pub(super) fn right(&self, address: Option<IpAddr>, name: &str, now: Instant) {
         if let Some(address) = address {
             self.lock().known.note(network_of(address), shortened(name), now);

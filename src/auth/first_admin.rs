@@ -28,7 +28,8 @@ pub struct NewAdmin {
 
 impl Auth {
     /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
-    /// written and synced to its file before the user exists, so that a crash never leaves an admin nobody can be.
+    /// written and synced to its file before the user exists, so that a crash never leaves an admin whose password is
+    /// unknown.
     pub async fn ensure_admin(
         &self,
         name: &str,

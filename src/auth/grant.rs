@@ -182,8 +182,8 @@ impl Target for Repository {
 }
 
 impl<A: Action> Grant<A> {
-    /// Checks inside a transaction that the permission still holds: at once while nothing about anybody's rights, the
-    /// policy and the repository has changed, by the present policy and the repository that has the name now otherwise.
+    /// Checks inside a transaction that the permission still holds: at once while no user's rights, nor the policy,
+    /// nor the repository has changed, by the present policy and the repository that has the name now otherwise.
     pub fn recheck(&self, tx: &WriteTx<'_>) -> Result<Result<(), Withdrawn>, StoreError> {
         if A::KIND == Kind::System {
             return Ok(Ok(()));

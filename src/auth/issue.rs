@@ -31,9 +31,9 @@ pub const MAX_SCOPES: usize = 16;
 
 /// Who asks for a token.
 pub enum Applicant<'a> {
-    /// Nobody in particular.
+    /// A caller without a credential.
     Anonymous,
-    /// Whoever this `Authorization` header says.
+    /// The user or the token of this `Authorization` header.
     Header(&'a str),
     /// A name and a password or personal token.
     Password(String, String),
@@ -49,9 +49,9 @@ pub struct Issued {
     pub expires_in: u64,
     /// What was granted, and what was not.
     pub access: Vec<AccessEntry>,
-    /// A refresh token, where one was wanted and somebody signed in.
+    /// A refresh token, where one was wanted and a user signed in.
     pub refresh: Option<String>,
-    /// Who signed in; empty: nobody in particular.
+    /// The user who signed in; empty: an anonymous caller.
     pub name: String,
 }
 

@@ -36,7 +36,7 @@ const LEEWAY_S: u64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
-    /// The user's name; empty for somebody unnamed.
+    /// The user's name; empty for an anonymous caller.
     pub(super) sub: String,
     pub(super) aud: String,
     pub(super) exp: u64,
@@ -44,7 +44,7 @@ pub(super) struct Claims {
     pub(super) iat: u64,
     pub(super) jti: String,
     pub(super) access: Vec<AccessEntry>,
-    /// The user's number; 0: nobody.
+    /// The user's number; 0: an anonymous caller.
     pub(super) uid: u64,
     /// The personal token's number; 0: the password.
     pub(super) tid: u64,

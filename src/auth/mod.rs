@@ -1,4 +1,4 @@
-//! Who somebody is and what they may do. The only maker of [`Grant`]s.
+//! Who a caller is and what that caller may do. The only maker of [`Grant`]s.
 
 mod access;
 mod attempt;
@@ -172,7 +172,7 @@ impl Auth {
             (Ok(()), _) => {
                 Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, asked))
             }
-            // Whoever asked the token endpoint for this and may pull here has nothing to gain from another token.
+            // A caller who asked the token endpoint for this and may pull here gains nothing from another token.
             (Err(_), _) if refused && sees => {
                 Err(Refusal::Denied(policy::missing_here(&caller.principal, A::KIND)))
             }

@@ -20,7 +20,7 @@ use crate::telemetry::Secret;
 pub(super) const AT_ONCE: usize = 2;
 /// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
 pub(super) const WAITING: usize = 64;
-/// The form of a stored password that nobody has, with the parameters of all the others.
+/// The form of a stored password that no user has, with the parameters of all the others.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
 /// Passwords longer than this are refused unread.

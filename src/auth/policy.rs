@@ -1,7 +1,7 @@
 //! Who may do what, as one function over the stored rows.
 //!
 //! Until projects and roles exist: in an open registry everybody may do everything; elsewhere every user who may
-//! sign in pulls and pushes within the scopes of the credential, only admins delete and manage, and somebody with an
+//! sign in pulls and pushes within the scopes of the credential, only admins delete and manage, and a caller with an
 //! anonymous token pulls if the settings say so.
 
 use super::grant::Kind;
@@ -43,14 +43,14 @@ pub(super) struct Question<'q> {
 pub(super) enum No {
     /// A registry token is not for this, but its bearer may ask for one that is.
     Scope,
-    /// Nobody with this identity may.
+    /// No caller with this identity may.
     Right,
 }
 
 /// What an identity may do, read from the store once: a list asks it for each name without reading the rows again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nothing: nobody who is known, or a credential that has ended.
+    /// Nothing: the caller is not known, or the credential has ended.
     Nothing,
     /// Everything that the registry itself holds, in an open registry.
     Open,
@@ -137,7 +137,7 @@ pub(super) fn user(
     Ok(good.then_some(user))
 }
 
-/// What somebody lacks who may not do this, in words for that person.
+/// What a caller lacks who may not do this, in words for that person.
 pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
         (Principal::User { scopes, .. }, Kind::Manage) if !in_scope(*scopes, kind) => {
@@ -150,7 +150,7 @@ pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     }
 }
 
-/// What somebody lacks who may pull from a repository but not do this there, in words for that person.
+/// What a caller lacks who may pull from a repository but not do this there, in words for that person.
 pub(super) const fn missing_here(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
         (Principal::User { scopes, .. }, Kind::Push) if !in_scope(*scopes, kind) => {

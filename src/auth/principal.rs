@@ -9,7 +9,7 @@ use crate::limits::Holder;
 use crate::model::names::UserId;
 use crate::store::meta::rows::Owner;
 
-/// How somebody proved who they are.
+/// How a user proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// The password, at this version of it.
@@ -18,12 +18,12 @@ pub enum Credential {
     Token(u64),
 }
 
-/// Somebody who was recognised.
+/// A caller who was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// Somebody unnamed, in an open registry.
+    /// A caller without a sign-in, in an open registry.
     Anybody,
-    /// Somebody unnamed with an anonymous token.
+    /// A caller without a sign-in, with an anonymous token.
     Anonymous {
         /// What the token is for.
         access: Arc<Access>,
@@ -41,7 +41,7 @@ pub enum Principal {
         /// What a registry token is for; `None` for the credential itself.
         access: Option<Arc<Access>>,
     },
-    /// Somebody at the admin socket, by the name of the local user. The file's mode is the gate.
+    /// A caller at the admin socket, by the name of the local user. The file's mode is the gate.
     Local {
         /// The local user's name.
         name: Arc<str>,

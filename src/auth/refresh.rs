@@ -34,7 +34,7 @@ const fn credential(row: &Refresh) -> Credential {
 }
 
 impl Auth {
-    /// Makes a refresh token for somebody who signed in with a password or a personal token. A user who has as many as
+    /// Makes a refresh token for a user who signed in with a password or a personal token. A user who has as many as
     /// are permitted loses the one that was not used for the longest time.
     pub(super) async fn new_refresh(&self, principal: &Principal) -> Result<Option<String>, StoreError> {
         let Principal::User { id, credential, .. } = principal else { return Ok(None) };

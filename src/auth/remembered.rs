@@ -2,9 +2,9 @@
 //! request.
 //!
 //! What is remembered is that the secret is right, not what its owner may do: after any change of rights the rows are
-//! read again. Anonymous callers are never kept, since anybody can get any number of their tokens. Each kind of credential
-//! has its own bounded memory, and the user who takes the most of it loses the oldest entry first, so that nobody can make
-//! the server forget another user's password.
+//! read again. Anonymous callers are never kept, since every client can get any number of their tokens. Each kind of
+//! credential has its own bounded memory, and the user who takes the most of it loses the oldest entry first, so that no
+//! user can make the server forget another user's password.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
@@ -154,7 +154,7 @@ impl Memory {
         self.change(entry.user, |ages| ages.remove(&entry.age));
     }
 
-    /// The oldest entry of the user who has the most; where nobody has two, the oldest of all.
+    /// The oldest entry of the user who has the most; where no user has two, the oldest of all.
     fn victim(&self) -> Option<Key> {
         let oldest = match self.ranks.last() {
             Some((entries, user)) if *entries > 1 => self.users.get(user)?.first()?,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_unnamed_is_kept() {
+    fn no_anonymous_caller_is_kept() {
         let remembered = Remembered::new();
         for principal in [Principal::Anybody, Principal::Anonymous { access: Arc::default() }] {
             remembered.put(Kind::Registry, key(1), Known { principal, ..known(1) });

@@ -205,7 +205,7 @@ impl Auth {
             }
             Ok::<_, StoreError>(())
         });
-        // A full or read-only disk must not keep anybody from pulling.
+        // A full or read-only disk must not keep a user from pulling.
         if let Err(error) = noted.await {
             tracing::warn!(%error, "could not record the use of a token");
         }

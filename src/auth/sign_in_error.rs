@@ -1,11 +1,11 @@
-//! Why somebody was not recognised, in sentences that name the fix.
+//! Why a caller was not recognised, in sentences that name the fix.
 
 use jiff::Timestamp;
 
 use crate::model::units::counted;
 use crate::store::meta::StoreError;
 
-/// Why somebody was not recognised.
+/// Why a caller was not recognised.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     /// Nothing was sent.
@@ -46,7 +46,7 @@ pub enum SignInError {
         /// The user's name.
         user: String,
     },
-    /// A personal token with the name of somebody else.
+    /// A personal token with the name of another user.
     #[error("this token belongs to {owner}: docker login -u {owner}")]
     Anothers {
         /// Whose it is.
@@ -70,7 +70,7 @@ pub enum SignInError {
 }
 
 impl SignInError {
-    /// The sentence for somebody who reaches this registry as `host` and its token endpoint as `realm`.
+    /// The sentence for a caller who reaches this registry as `host` and its token endpoint as `realm`.
     pub fn told(&self, host: &str, realm: &str) -> String {
         match self {
             Self::Missing { anonymous_pull: true } => format!(

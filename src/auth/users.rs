@@ -1,5 +1,5 @@
-//! The users: made, changed and removed by whoever may manage. Every change raises the epoch, so that it counts from
-//! the next request on.
+//! The users: made, changed and removed by callers who may manage. Every change raises the epoch, so that it counts
+//! from the next request on.
 
 use std::io;
 use std::ops::{Bound, ControlFlow};
@@ -293,7 +293,7 @@ fn another_admin(tx: &impl Tx, but: u64) -> Result<bool, StoreError> {
     Ok(found)
 }
 
-/// Raises the epoch and writes the audit entry of a change of somebody's rights.
+/// Raises the epoch and writes the audit entry of a change of a user's rights.
 pub(super) fn changed(
     tx: &WriteTx<'_>,
     grant: &Grant<Manage>,

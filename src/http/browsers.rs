@@ -100,7 +100,7 @@ fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
     })
 }
 
-/// Whether nobody but the owner of this computer or network can make a page of this name: addresses, `localhost`, names
+/// Whether only the owner of this computer or network can make a page of this name: addresses, `localhost`, names
 /// without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762, 8375, `.internal`).
 fn is_local_name(host: &str) -> bool {
     // Anything else may be another name to another reader: `[::1].evil.example`, `localhost@evil.example`.

@@ -14,7 +14,7 @@ use super::route::{Route, Shape};
 use crate::auth::{Refusal, SERVICE, SignInError};
 use crate::model::names::RepoName;
 
-/// The answer to somebody who was not recognised.
+/// The answer to a caller who was not recognised.
 pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
     let message = told(request, &error);
     let problem = match error {
@@ -34,13 +34,13 @@ pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
     unauthorized(request, &message, problem)
 }
 
-/// Why somebody was not recognised, with the address under which that client knows the server.
+/// Why a caller was not recognised, with the address under which that client knows the server.
 pub(crate) fn told(request: &HttpRequest, error: &SignInError) -> String {
     let origin = origin::origin(request);
     error.told(&origin.host, &origin.url("/token"))
 }
 
-/// The answer to somebody who may not do this. A registry token that covers too little is answered with the scope that
+/// The answer to a caller who may not do this. A registry token that covers too little is answered with the scope that
 /// would do, whether the repository exists or not: that is how clients learn what to ask for.
 pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> ApiError {
     let message = refusal.to_string();
@@ -76,8 +76,8 @@ fn scope(request: &HttpRequest) -> Option<String> {
     let actions = match (route.shape, request.method()) {
         (Shape::Base | Shape::Catalog | Shape::Unknown, _) => return None,
         (Shape::Blob | Shape::Manifest, &Method::DELETE) => "delete",
-        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's oras); whoever
-        // may only pull is granted no more.
+        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's oras); a
+        // caller who may only pull is granted no more.
         (Shape::Uploads | Shape::Upload, _)
         | (Shape::Manifest, &Method::PUT)
         | (Shape::Blob, &Method::HEAD) => "pull,push",

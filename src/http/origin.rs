@@ -76,7 +76,7 @@ impl Reach {
     }
 
     /// Says once what goes wrong while a proxy is not trusted: clients are sent to a wrong scheme, and all of them count
-    /// as one address. Anybody can send these headers from outside, so what a stranger does is said apart.
+    /// as one address. Every client outside can send these headers, so what a stranger does is said apart.
     fn note_proxy(&self, headers: &HeaderMap, peer: IpAddr, is_secure: bool) {
         let settings = self.settings.load();
         if settings.trusts(peer) {

@@ -78,7 +78,7 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
     let mut values = request.headers().get_all(AUTHORIZATION);
     let header = match (values.next(), values.next()) {
         (None, _) => None,
-        // What cannot be read is no one's credential, which does not matter where nobody signs in.
+        // What cannot be read is no credential, which does not matter in an open registry.
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (Some(_), Some(_)) => Some(""),
     };

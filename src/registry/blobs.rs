@@ -45,7 +45,7 @@ impl Registry {
     ) -> Result<BlobContent, RegistryError> {
         let (link, blob) = self.visible_blob(grant, digest)?;
         match self.renew_promise(grant, digest, &link).await {
-            // Whoever reads skips no upload: a pull does not depend on a write.
+            // A client that reads skips no upload: a pull does not depend on a write.
             Ok(()) | Err(RegistryError::Store(_)) => {}
             Err(error) => return Err(error),
         }

@@ -8,7 +8,7 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::rows::AuditEntry;
 use crate::store::meta::tables;
 
-/// Records an event for whoever is to be told later.
+/// Records an event for the consumers of the outbox, which are told later.
 pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Result<(), StoreError> {
     tx.record(Event {
         at: tx.now().wall_ms,

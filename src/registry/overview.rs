@@ -1,4 +1,4 @@
-//! What is told of repositories and tags to whoever looks after them.
+//! What is told of repositories and tags to the admins who look after them.
 
 use std::ops::{Bound, ControlFlow};
 

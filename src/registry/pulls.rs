@@ -24,7 +24,7 @@ const MANY: usize = 60_000;
 /// Pulled manifests that are remembered at most, some 12 MiB (one more table of the map would be twice that): while nothing can be written, or not as fast, pulls of
 /// further ones are not counted.
 const MOST: usize = 114_000;
-/// Manifests whose pulls are written in one change: whoever pushes meanwhile waits for one of these at most.
+/// Manifests whose pulls are written in one change: a client that pushes meanwhile waits for one of these at most.
 pub(super) const AT_ONCE: usize = 1_000;
 
 /// A manifest in a repository, and its pulls.

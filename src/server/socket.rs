@@ -1,4 +1,4 @@
-//! The admin socket: a Unix socket that serves the admin API to whoever may open its file.
+//! The admin socket: a Unix socket that serves the admin API to every process that may open its file.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -69,7 +69,7 @@ impl Drop for SocketFile {
 }
 
 impl AdminSocket {
-    /// Listens at `path`. Nobody can connect before the file has its `mode`, which is the gate. A file that a dead
+    /// Listens at `path`. No process can connect before the file has its `mode`, which is the gate. A file that a dead
     /// server left there is replaced.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
         if let Some(directory) = path.parent() {
@@ -139,7 +139,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> SocketError {
     move |source| SocketError::Io { path: path.to_owned(), source }
 }
 
-/// Removes the socket of a server that is gone: nobody answers there.
+/// Removes the socket of a server that is gone: no process listens there.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         return Ok(());

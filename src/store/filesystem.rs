@@ -34,7 +34,7 @@ fn judge(magic: u32) -> Verdict {
         0x517b | 0xfe53_4d42 => Verdict::Refuse("SMB"),
         0xff53_4d42 => Verdict::Refuse("CIFS"),
         0x0102_1997 => Verdict::Refuse("9p"),
-        // A program answers instead of the kernel, and nobody knows which.
+        // A program answers instead of the kernel, and it is not known which.
         0x6573_5546 => Verdict::Refuse("FUSE"),
         // No journal, no permissions, and a rename that a power cut can tear.
         0x4d44 => Verdict::Refuse("FAT"),

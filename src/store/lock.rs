@@ -64,12 +64,12 @@ pub fn holder(dir: &Path) -> Option<Holder> {
 
 impl DirLock {
     /// Locks `dir`, which must exist, and notes in its `LOCK` file that it is in use by this process. One
-    /// directory in two roles is locked once: a second lock is refused, whoever asks.
+    /// directory in two roles is locked once: a second lock is refused, to this process as to another.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let file = lock_file(&dir.join(LOCK_FILE))?;
         let text = read(&file)?;
         let record = Record::parse(&text);
-        // An empty file is a new one: whoever made it died before it had the directory.
+        // An empty file is a new one: the process that made it died before it had the directory.
         let clean = text.is_empty() || record.clean;
         let lock = Self { file, dir: dir.to_owned(), store: record.store, clean, socket: None };
         lock.write(false)?;
@@ -134,7 +134,7 @@ impl Drop for DirLock {
     }
 }
 
-/// The id of the store that a directory is part of, without locking it; none where nobody can tell.
+/// The id of the store that a directory is part of, without locking it; none where that cannot be told.
 pub fn peek(dir: &Path) -> Option<Uuid> {
     let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
     Record::parse(&read(&file).ok()?).store

@@ -32,8 +32,8 @@ pub(super) fn start_writeback(file: &File, offset: u64, len: u64) -> io::Result<
 
 /// Writes a range of dirty pages to the disk and waits for it. This says nothing about durability.
 ///
-/// Like `fdatasync` it takes away the file's pending write error: whoever gets one here must treat the file
-/// as lost.
+/// Like `fdatasync` it takes away the file's pending write error: a caller that gets one here must treat the
+/// file as lost.
 pub(super) fn await_writeback(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let flags =
         libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;

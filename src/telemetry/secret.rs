@@ -1,7 +1,7 @@
 //! A value that must not be written anywhere by accident.
 
 /// Holds a secret. It has neither `Debug` nor `Display` nor `Serialize`, so that no log line, error or answer
-/// can hold it unless somebody writes `expose`.
+/// can hold it unless the code calls `expose`.
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {

@@ -44,7 +44,7 @@ pub enum InitError {
     /// No thread to write with.
     #[error("cannot start the thread that writes the log")]
     Thread(#[source] io::Error),
-    /// Somebody was first.
+    /// Another subscriber was set before.
     #[error("the log was started already")]
     Again(#[source] SetGlobalDefaultError),
 }

@@ -2,7 +2,7 @@
 //! a pipe or the journal.
 //!
 //! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait. Then those who log a warning or an error wait too;
-//! other lines, the access log's among them, are dropped and counted: the registry goes on, whoever reads its log.
+//! other lines, the access log's among them, are dropped and counted: the registry goes on, even if its log is not read.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const MAX_WAITING: usize = 8 << 20;
 /// How long the thread lets lines gather; what a `kill -9` can lose.
 const GATHER: Duration = Duration::from_millis(1);
-/// How long somebody who needs the lines out waits for a stalled reader.
+/// How long a thread that needs the lines out waits for a stalled reader.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -44,7 +44,7 @@ struct State {
     writing: bool,
     /// Lines that found no room since the last word about them.
     dropped: u64,
-    /// Somebody waits in `flush`.
+    /// A thread waits in `flush`.
     urgent: bool,
     /// Where lines go once the thread is gone.
     out: Option<Box<dyn Write + Send>>,

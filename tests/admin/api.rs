@@ -47,9 +47,9 @@ fn on_the_public_listener_the_api_is_for_admins() {
     let place = Place::new();
     let (server, admin) = place.serve_with_admin();
     place.add("hanna");
-    let anybody = server.client().get("/api/v1/users");
-    assert_eq!(anybody.header("www-authenticate"), Some("Basic realm=\"Stowage\""));
-    problem(&anybody, 401, "UNAUTHORIZED");
+    let anonymous = server.client().get("/api/v1/users");
+    assert_eq!(anonymous.header("www-authenticate"), Some("Basic realm=\"Stowage\""));
+    problem(&anonymous, 401, "UNAUTHORIZED");
     problem(&server.client().basic("hanna", PASSWORD).get("/api/v1/users"), 403, "DENIED");
     let users = admin.get("/api/v1/users").expect(200).json();
     assert_eq!((users["items"].as_array().unwrap().len(), &users["next_cursor"]), (2, &Value::Null));

@@ -18,7 +18,7 @@ fn a_new_store_has_an_admin_also_with_a_configuration_file() {
     let log = server.stop();
     assert!(log.contains(password_file.to_str().unwrap()), "{log}");
     assert!(!log.contains(password.trim()), "{log}");
-    // A later start makes nobody else.
+    // A later start makes no other admin.
     let log = place.serve_as(&["--config", file.to_str().unwrap()], &[]).stop();
     assert!(!log.contains("first admin"), "{log}");
 }

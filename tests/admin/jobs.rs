@@ -198,7 +198,7 @@ fn progress_is_told_as_events_where_it_is_asked_for() {
         (&result["event"], &result["ok"], &ran.stderr),
         (&json!("result"), &json!(true), &String::new())
     );
-    let ran = place.run(&["user", "show", "nobody", "-o", "ndjson"]).expect(5);
+    let ran = place.run(&["user", "show", "absent", "-o", "ndjson"]).expect(5);
     assert_eq!(
         (&last(&ran)["event"], &last(&ran)["error"]["code"]),
         (&json!("result"), &json!("USER_UNKNOWN"))

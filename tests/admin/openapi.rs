@@ -135,7 +135,7 @@ fn every_operation_of_the_document_answers_as_it_says() {
         .collect();
     assert_eq!(called, documented);
     let problem = &document["paths"]["/users"]["get"]["responses"]["default"]["content"];
-    let answer = admin.get("/api/v1/users/nobody").expect(404).json();
+    let answer = admin.get("/api/v1/users/absent").expect(404).json();
     check(&document, &problem["application/problem+json"]["schema"], &answer, "problem");
 }
 

@@ -95,7 +95,7 @@ fn wrong_credentials_of_every_kind_are_401() {
         ("admin", &password[1..]),
         ("admin", &format!("{password} ")),
         ("admin", &password.to_uppercase()),
-        ("nobody", &password),
+        ("absent", &password),
         ("Admin ", &password),
         ("", &password),
         ("", ""),
@@ -204,7 +204,7 @@ fn a_large_body_that_is_refused_is_answered_before_it_ends() {
 fn an_open_registry_asks_nobody_to_sign_in() {
     let server = TestStowage::start();
     server.client().get("/v2/").expect(200);
-    server.client().basic("anybody", "anything").get("/v2/").expect(200);
+    server.client().basic("any-name", "anything").get("/v2/").expect(200);
     server.client().authorization("nonsense").get("/v2/").expect(200);
     let manifest = push_image(&server.client(), "a", "t", b"layer");
     server.client().delete(&format!("/v2/a/manifests/{}", sha256(&manifest))).expect(202);
@@ -234,7 +234,7 @@ fn an_upload_of_another_user_is_404_and_stays_as_it_is() {
     let upload = open_upload(&server.admin(), "a");
     server.admin().patch(&upload, b"abc").expect(202);
     server.stop();
-    // In an open registry everybody is somebody else.
+    // In an open registry every caller is anonymous, and so not the owner.
     let open = in_directory(directory.path(), true);
     let other: Client = open.client().basic("admin", &password);
     other.get(&upload).expect_error(404, "BLOB_UPLOAD_UNKNOWN");

@@ -12,7 +12,7 @@ use crate::support::content::{bytes, open_upload, push_image, put_manifest, sha2
 /// Sends raw bytes and returns all that comes back.
 fn raw(server: &TestStowage, sent: &[u8]) -> String {
     let mut stream = server.client().connect();
-    // Whoever is refused early may find the connection closed.
+    // A client that is refused early may find the connection closed.
     let _ = stream.write_all(sent);
     let _ = stream.shutdown(Shutdown::Write);
     let mut received = Vec::new();

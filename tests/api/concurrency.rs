@@ -247,7 +247,7 @@ fn pushing_into_a_repository_that_others_empty_never_fails_inside() {
             let pushed = put_manifest(&client, "a", "t", OCI_MANIFEST, &manifest).status;
             assert!(matches!(pushed, 201 | 400), "{pushed}");
             let deleted = client.delete(&format!("/v2/a/manifests/{}", sha256(&manifest))).status;
-            assert_eq!(deleted == 202, pushed == 201, "nobody else deletes it");
+            assert_eq!(deleted == 202, pushed == 201, "no other client deletes it");
             for content in [&b"{}"[..], &layer] {
                 let deleted = client.delete(&format!("/v2/a/blobs/{}", sha256(content))).status;
                 assert!(matches!(deleted, 202 | 404 | 405), "{deleted}");

@@ -83,7 +83,7 @@ impl Cut {
         hit
     }
 
-    /// Brings the disk back, after whatever else happens before anybody looks.
+    /// Brings the disk back, after whatever else happens before its content is looked at.
     pub(crate) fn recover(self, image: &Image, dice: &mut Dice) {
         image.mount_again();
         image.make_room();

@@ -66,7 +66,7 @@ impl Dumps {
         };
         let newest = found.first().map_or(0, |dump| dump.number);
         let mut wrong = Vec::new();
-        // Nobody takes a dump away but for a newer one.
+        // The server takes no dump away but for a newer one.
         if newest < self.newest {
             wrong.push(format!("the newest dump was {} and is {newest}", self.newest));
         }
@@ -77,7 +77,7 @@ impl Dumps {
             }
         }
         if let (Some(into), Some(newest)) = (into, found.first()) {
-            // A cut right behind its removal, which nobody syncs, brings back the one before.
+            // A cut right behind its removal, which is not synced, brings back the one before.
             remove(into);
             wrong.extend(rebuild(data, &newest.path, into));
             self.rebuilt += 1;

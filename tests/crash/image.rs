@@ -96,7 +96,7 @@ impl Image {
 
     /// Unmounts the file system and mounts it again, which plays its journal. No server may be on it.
     pub(crate) fn mount_again(&self) {
-        self.unmount().expect("nobody uses it any more");
+        self.unmount().expect("no process uses it any more");
         self.mount().expect("its journal can be played");
     }
 

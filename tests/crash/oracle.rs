@@ -103,7 +103,7 @@ impl Oracle<'_> {
         is_listed.then(|| name.to_owned())
     }
 
-    /// The list of tokens is that of the books, which get the numbers of those that nobody was told.
+    /// The list of tokens is that of the books, which get the numbers of those whose answer was lost.
     fn all_tokens(&mut self, ledger: &mut Ledger) {
         let places = all_repositories();
         let expected: BTreeSet<String> = places.iter().flat_map(|place| ledger.tokens_in(place)).collect();

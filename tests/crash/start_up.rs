@@ -66,7 +66,7 @@ fn a_start_with_a_gib_of_metadata_takes_less_than_two_seconds_after_idleness_and
     fill(&data);
     let server = Stowage::start(&data);
     push_image(&server.client(), "team/app", "latest", b"layer");
-    // The writer notices after a second that nobody wants anything.
+    // The writer notices after a second that there is nothing to write.
     std::thread::sleep(Duration::from_millis(2_500));
     let (server, took, log) = restart(&image, server);
     note(&format!("after idleness: {} ms", took.as_millis()));

@@ -12,7 +12,7 @@ fn with_bearer(server: &TestStowage, token: &str) -> Client {
     server.client().authorization(&format!("Bearer {token}"))
 }
 
-/// A client with a registry token that somebody asked for these scopes.
+/// A client with a registry token that was asked for with these scopes.
 fn issued(server: &TestStowage, to: &Client, scopes: &str) -> Client {
     let answer = ask(to, &format!("scope={scopes}"));
     with_bearer(server, answer["token"].as_str().expect("a token"))
@@ -142,7 +142,7 @@ fn who_asked_for_a_right_in_vain_and_may_pull_is_told_what_is_missing() {
         let refused = issued(&server, to, scopes).send(method, path, &[], b"").expect_error(403, "DENIED");
         assert_eq!(refused.message(), format!("{denied}{sentence}"));
     }
-    // A token that nobody asked this of is to be replaced by one that is for it.
+    // A token that was not asked for this is to be replaced by one that is for it.
     for (to, scopes, (method, path), verb) in [
         (&reader, "repository:team/app:pull", &push, "push"),
         (&hanna, "repository:team/app:pull", &delete, "delete"),
@@ -153,9 +153,9 @@ fn who_asked_for_a_right_in_vain_and_may_pull_is_told_what_is_missing() {
         let expected = format!("not allowed: sign in with docker login as a user who may {verb}");
         assert_eq!(refused.message(), expected);
     }
-    // Whoever may not pull there is not told that there is something.
-    let nobody = server.client().basic("hanna", &secret(&server, "hanna", &["read_api"]));
-    let refused = issued(&server, &nobody, "repository:team/app:delete").send(delete.0, &delete.1, &[], b"");
+    // A caller who may not pull there is not told that there is something.
+    let unable = server.client().basic("hanna", &secret(&server, "hanna", &["read_api"]));
+    let refused = issued(&server, &unable, "repository:team/app:delete").send(delete.0, &delete.1, &[], b"");
     refused.expect_error(401, "UNAUTHORIZED");
 }
 

@@ -132,7 +132,7 @@ fn damaged_pages_end_nobody_and_show_nobody_wrong_bytes() {
         }
         store.replace(&content);
         let checked = run("fsck", &["--json"], store.path());
-        // 3: a damaged stamp is one that nobody knows.
+        // 3: a damaged stamp is an unknown format.
         assert!(matches!(checked.code, Some(0 | 3 | 7)), "{round}: {checked:?}");
         store.replace(&content);
         fs::write(store.path().join("LOCK"), &lock).unwrap();
@@ -233,7 +233,7 @@ fn somebody_elses_database_is_refused_untouched() {
     transaction.open_table(THEIRS).unwrap().insert(1, "something").unwrap();
     transaction.commit().unwrap();
     drop(database);
-    store.assert_refused(&fs::read(&path).unwrap(), 3, "somebody else's");
+    store.assert_refused(&fs::read(&path).unwrap(), 3, "another program's");
     store.assert_healed();
 }
 

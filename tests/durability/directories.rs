@@ -157,7 +157,7 @@ fn the_store_of_another_user_is_refused_and_a_volume_of_anybody_is_not() {
     if chown(dir.path(), Some(OTHER), None).is_err() {
         return note("left out: only root can give files to another user");
     }
-    // A directory alone may belong to anybody.
+    // A directory alone may belong to any user.
     Stowage::start(dir.path()).stop();
     chown(dir.path().join("stowage.redb"), Some(OTHER), None).unwrap();
     let before = fs::read(dir.path().join("LOCK")).unwrap();

@@ -15,7 +15,7 @@ use crate::volume::{Kind, Volume};
 /// Images that are there when the disk is full.
 const IMAGES: u64 = 40;
 
-/// What somebody else has put on the disk.
+/// What another program has put on the disk.
 struct Filler(PathBuf);
 
 impl Filler {
@@ -135,7 +135,7 @@ fn the_end_of_a_disk(kind: Kind, fill_up: impl Fn(&Filler)) {
     store.assert_deletes(5);
     store.assert_refuses_pushes();
 
-    // Stopped, and what was left to it for deletions is taken by somebody else before the next start.
+    // Stopped, and what was left to it for deletions is taken by another program before the next start.
     store.server.stop();
     filler.fill_bytes();
     store.server = Stowage::start(&data);

@@ -192,7 +192,7 @@ fn push_with_faults_of_the_database(kind: &str, plan: impl Fn(&Faults, u64)) {
             Ok(()) => {}
         }
         if !fired {
-            // The plan stays for what comes next, of whom nobody expects it.
+            // The plan stays for what comes next, where no fault is expected.
             note(&format!("{case}: the first that never came"));
             clean = true;
             break;

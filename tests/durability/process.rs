@@ -231,7 +231,7 @@ pub(crate) fn directory_in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
 }
 
-/// Tells whoever reads the output of a failed test.
+/// Writes a line into the output of a failed test.
 #[expect(clippy::print_stdout, reason = "the test runner shows it when the test fails")]
 pub(crate) fn note(text: &str) {
     println!("{text}");
@@ -245,7 +245,7 @@ pub(crate) fn command(name: &str) -> Command {
     command
 }
 
-/// A port below those that the system gives to clients, so that nobody gets it before the server.
+/// A port below those that the system gives to clients, so that no other process gets it before the server.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;

@@ -1,5 +1,5 @@
 //! A disk that takes 10 MB/s: the answer to an upload comes soon after its last byte, however much was sent and however
-//! many are at it, because nobody may get far ahead of the disk.
+//! many are at it, because no upload may get far ahead of the disk.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -57,7 +57,7 @@ impl Content {
     }
 }
 
-/// Sends several blobs at once, as one request each or as docker does; the longest that anybody waited for an answer.
+/// Sends several blobs at once, as one request each or as docker does; the longest wait for an answer.
 fn longest_wait(server: &Stowage, contents: &[Content], as_docker: bool) -> Duration {
     let digests: Vec<String> = contents.iter().map(Content::digest).collect();
     let begun = Instant::now();

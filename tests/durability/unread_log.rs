@@ -1,4 +1,4 @@
-//! A log that nobody reads holds up no request.
+//! A log that is not read holds up no request.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -74,7 +74,7 @@ impl Volume {
         &self.mount_point
     }
 
-    /// Allows no writing any more, or allows it again. Nobody may have a file open for writing.
+    /// Allows no writing any more, or allows it again. No process may have a file open for writing.
     pub(crate) fn remount(&self, option: &str) {
         let option = format!("remount,{option}");
         command("mount", &["-o", &option, text(&self.mount_point)]).expect("it can be mounted again");
@@ -108,7 +108,7 @@ impl Volume {
     pub(crate) fn mount_again(&mut self) {
         let started = Instant::now();
         while let Err(error) = command("umount", &[text(&self.mount_point)]) {
-            assert!(started.elapsed() < Duration::from_secs(10), "somebody still uses it: {error}");
+            assert!(started.elapsed() < Duration::from_secs(10), "a process still uses it: {error}");
             std::thread::sleep(Duration::from_millis(5));
         }
         let image = self.directory.path().join("image");
@@ -125,7 +125,7 @@ impl Drop for Volume {
 /// Takes the number of a device, and how many bytes a second it may be sent.
 const THROTTLE: &str = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device";
 
-/// A limit of cgroup v1 on what a device is sent by anybody, the kernel's own threads among them.
+/// A limit of cgroup v1 on what a device is sent by all processes, the kernel's own threads among them.
 pub(crate) struct Brake {
     device: String,
 }
@@ -145,7 +145,7 @@ impl Drop for Brake {
     }
 }
 
-/// A file that can only be opened for reading, whoever asks. Those who have it open already go on.
+/// A file that can only be opened for reading, by root as well. Those who have it open already go on.
 pub(crate) struct ReadOnlyFile(PathBuf);
 
 impl ReadOnlyFile {
@@ -191,8 +191,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// On somebody's laptop a test is left out that needs root or a program that is not there; where everything is to be
-/// tested it fails.
+/// On a developer's computer a test is left out that needs root or a program that is not there; where everything is to
+/// be tested it fails.
 pub(crate) fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "the machine lacks what the test needs: {error}");

@@ -112,7 +112,7 @@ fn passwords_guessed_from_five_hundred_addresses_cost_bounded_memory_and_nobody_
         |number| site.stranger(number),
         |known, round| {
             push_and_pull(known, &format!("round-{round}"));
-            // A token needs no hash: it is not in anybody's way, and nobody in its.
+            // A token needs no hash: it delays no password, and no password delays it.
             ci.get("/v2/").expect(200);
         },
     );

@@ -255,7 +255,7 @@ impl Drop for Stowage {
     }
 }
 
-/// Tells whoever reads the output of the tests.
+/// Writes a line into the output of the tests.
 #[expect(clippy::print_stdout, reason = "the figures of docs/security.md come from here")]
 pub(crate) fn note(text: &str) {
     println!("{text}");

@@ -1,5 +1,5 @@
-//! Floods of credentials that are good: the server remembers whom it verified a moment ago within bounds, and makes nobody
-//! pay for what another does.
+//! Floods of credentials that are good: the server remembers whom it verified a moment ago within bounds, and makes no
+//! user pay for what another does.
 
 use std::io::{BufReader, Write as _};
 use std::net::TcpStream;

@@ -56,7 +56,7 @@ before=$(crane digest "$tag")
 sign --annotations by=second "$image"
 [[ $(crane digest "$tag") != "$before" ]] || fail "the tag was not moved"
 ok "${verify[@]}" "${http[@]}" --annotations by=second "$image"
-refused "${verify[@]}" "${http[@]}" --annotations by=nobody "$image"
+refused "${verify[@]}" "${http[@]}" --annotations by=another "$image"
 
 step "an attestation and a bill of materials"
 printf '{"made": "here"}\n' >"$tmp/predicate.json"

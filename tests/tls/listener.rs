@@ -90,7 +90,7 @@ fn a_plain_request_to_a_tls_listener_is_told_what_to_do() {
     once_within(Duration::from_secs(2), "both answers at once", || {
         let response = server.stowage.client().get("/v2/").expect(400);
         assert_eq!(response.message(), "this port speaks TLS: use https:// instead of http://");
-        // Not lost to a reset, although nobody reads the body.
+        // Not lost to a reset, although the server does not read the body.
         server.stowage.client().post("/v2/team/app/blobs/uploads/", &body).expect(400);
     });
     server.client().get("/v2/").expect(200);

@@ -97,7 +97,7 @@ fn limits_that_change_count_from_the_next_request_on() {
     };
     let process = place.start(&settings("0", "", ""));
     let admin = Client::new(process.address).basic("admin", "Otter-Maple-Quay-88");
-    let anybody = Client::new(process.address);
+    let anonymous = Client::new(process.address);
     let open = || admin.post("/v2/team/app/blobs/uploads/", b"").status;
     let lifetime = || admin.get("/token").expect(200).json()["expires_in"].as_u64().unwrap();
     let manifest = content::image(&[b"not there"]);
@@ -105,7 +105,7 @@ fn limits_that_change_count_from_the_next_request_on() {
         || admin.send("PUT", "/v2/team/app/manifests/1", &[("Content-Type", OCI_MANIFEST)], &manifest).status;
     // An anonymous token may well cover nothing.
     let pull = || {
-        let token = anybody.get("/token?scope=repository:team/app:pull");
+        let token = anonymous.get("/token?scope=repository:team/app:pull");
         let token = if token.status == 200 {
             token.json()["token"].as_str().unwrap().to_owned()
         } else {

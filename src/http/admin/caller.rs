@@ -15,7 +15,7 @@ use crate::http::permit::{app, recognise};
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// Somebody who was recognised; no right comes with that, and every handler asks for the one that it needs.
+/// A caller who was recognised; no right comes with that, and every handler asks for the one that it needs.
 pub(super) struct Visitor {
     caller: Caller,
     request: HttpRequest,
@@ -88,8 +88,8 @@ macro_rules! permitted {
 }
 
 permitted! {
-    /// Somebody who may see users, tokens and the server.
+    /// A caller who may see users, tokens and the server.
     Inspector Inspect Auth::inspect;
-    /// Somebody who may change them.
+    /// A caller who may change them.
     Manager Manage Auth::manage;
 }

@@ -113,7 +113,7 @@ async fn elsewhere(request: HttpRequest) -> Problem {
     Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
 }
 
-/// An answer that nobody may keep.
+/// An answer that no cache may keep.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).json(body)
 }

@@ -157,7 +157,7 @@ impl Responder for Problem {
 }
 
 impl From<ApiError> for Problem {
-    /// Somebody who was not recognised signs in with a name and a password here, not with a registry token.
+    /// A caller who was not recognised signs in with a name and a password here, not with a registry token.
     fn from(error: ApiError) -> Self {
         let parts = error.into_parts();
         let mut headers = parts.headers;

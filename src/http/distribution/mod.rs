@@ -71,7 +71,7 @@ where
     Parts: FromRequest + 'static,
 {
     Box::pin(async move {
-        // It lives until the answer is there: a body that nobody reads then ends its connection.
+        // It lives until the answer is there: a body that no handler reads then ends its connection.
         let mut payload = payload.into_inner();
         let parts = Parts::from_request(&request, &mut payload).await.map_err(Into::into)?;
         Ok(handler.call(parts).await.respond_to(&request).map_into_boxed_body())

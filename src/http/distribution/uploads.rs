@@ -138,7 +138,7 @@ fn digests(query: &Query) -> Result<Vec<Digest>, ApiError> {
     Ok(digests)
 }
 
-/// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): whoever may push may give up.
+/// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): a caller who may push may give up.
 pub(super) async fn cancel(
     app: Data<App>,
     permit: Permit<Push>,

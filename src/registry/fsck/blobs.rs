@@ -23,7 +23,7 @@ const CHUNK: usize = 1 << 20;
 /// Bytes of one blob between two words about the progress.
 const SPEAK_EVERY: u64 = 64 << 20;
 
-/// Every blob has its file and is free exactly while nobody holds it.
+/// Every blob has its file and is free exactly while no repository holds it.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&tables::BLOB)?;
     let mut pages = Pages::all();
@@ -127,7 +127,7 @@ fn free(check: &mut Check<'_>) -> Result<(), StoreError> {
                 "blob_free",
                 Place::digest(key),
                 "no row",
-                format!("a row at {since} that nobody holds it"),
+                format!("a row at {since} that no repository holds it"),
             );
         }
         Ok(())

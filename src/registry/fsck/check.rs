@@ -11,7 +11,7 @@ use crate::model::units::counted;
 use crate::store::blob::BlobStore;
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Table};
 
-/// Problems that are listed. A store that lost its blobs has millions, and nobody reads them.
+/// Problems that are listed. A store that lost its blobs has millions, more than a person reads.
 const MAX_PROBLEMS: usize = 10_000;
 /// Rows between two words about the progress.
 const SPEAK_EVERY: u64 = 1_000;
@@ -100,7 +100,7 @@ impl Check<'_> {
         self.run("images", images::images)
     }
 
-    /// A step whose every finding compares what one snapshot shows: it is right whoever writes meanwhile.
+    /// A step whose every finding compares what one snapshot shows: it is right whatever is written meanwhile.
     fn run(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
         self.now = Progress { stage, done: 0, total: 0, bytes: 0 };
         self.speak();
@@ -154,7 +154,7 @@ impl Check<'_> {
         })
     }
 
-    /// Whether somebody has ended the check: what it says from now on is not heard.
+    /// Whether the caller has ended the check: what it says from now on is not heard.
     pub(super) const fn is_ended(&self) -> bool {
         self.ended
     }

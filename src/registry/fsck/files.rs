@@ -52,7 +52,7 @@ fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
     now.duration_since(modified).map_or(true, |age| age < YOUNG)
 }
 
-/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by somebody.
+/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by another program.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&tables::BLOB)?;
     let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());

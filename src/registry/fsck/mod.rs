@@ -1,8 +1,8 @@
 //! Whether everything stored is there, whole, and what the rows say it is.
 //!
 //! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. A deep
-//! one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing else is changed, and nobody
-//! is held up, so a server that runs can do it: what it finds by comparing different moments
+//! one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing else is changed, and no
+//! request is held up, so a server that runs can do it: what it finds by comparing different moments
 //! it looks for again in a single one. What it finds has one of these kinds:
 //!
 //! | kind | severity | what is wrong |
@@ -11,7 +11,7 @@
 //! | `row_unreadable`, `table_unreadable`, `key` | damage | bytes in the database that mean nothing |
 //! | `manifest_content`, `manifest_missing` | damage | a manifest's bytes are others, or gone |
 //! | `tag_target` | damage | a tag points to a manifest that its repository has not |
-//! | `tag_name`, `repository_name` | damage | a name that nobody could have pushed to |
+//! | `tag_name`, `repository_name` | damage | a name that no client could have pushed to |
 //! | `blob_missing` | damage | a link says that the repository has a blob, and there is none |
 //! | `blob_file_missing`, `blob_size`, `blob_content`, `blob_unreadable` | damage | a blob's file is not what it was |
 //! | `blob_corrupt` | damage | a blob that was found damaged before |

@@ -17,7 +17,7 @@ pub struct Mode {
 /// Why there is no report.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CheckError {
-    /// Somebody ended the check.
+    /// The caller ended the check.
     #[error("the check was ended")]
     Ended,
     /// The store cannot be read.
@@ -32,7 +32,7 @@ pub struct Progress {
     pub stage: &'static str,
     /// Rows or files so far, in this stage.
     pub done: u64,
-    /// Rows or files in all; 0 where nobody knows.
+    /// Rows or files in all; 0 where that is not known.
     pub total: u64,
     /// Bytes hashed so far, in all stages.
     pub bytes: u64,

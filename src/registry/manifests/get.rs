@@ -72,7 +72,7 @@ impl Registry {
             None => self.large_body(digest, is_whole).await?,
         };
         if let Some(body) = body {
-            // Whoever reads slowly must not keep all of it in memory.
+            // A client that reads slowly must not keep all of it in memory.
             let body = if body.len() <= PIECE { body } else { Bytes::copy_from_slice(&body[..PIECE]) };
             self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
             return Ok(ManifestContent { head, body });

@@ -33,7 +33,7 @@ struct Acknowledged {
 }
 
 impl Image {
-    /// An image that nobody has pushed before, in a repository of its own.
+    /// An image that was not pushed before, in a repository of its own.
     fn new(number: u64) -> Self {
         let blobs: Vec<Blob> = ["config", "layer", "another layer"]
             .map(|part| format!("{part} of image {number}").into_bytes())

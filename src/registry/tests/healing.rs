@@ -1,4 +1,4 @@
-//! Damage is hidden once somebody meets it, and a push heals it for everybody.
+//! Damage is hidden once a reader meets it, and a push heals it for all readers.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
     server.push_blob("one", &blob.content, blob.digest).unwrap();
     assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
     server.assert_clean("after the push");
-    // Whoever still has the damaged file open speaks of what was.
+    // A reader that still has the damaged file open speaks of what was.
     assert!(server.wait(damaged.small()).is_err());
     assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
     server.assert_clean("after the late reader");

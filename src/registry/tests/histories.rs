@@ -12,7 +12,7 @@ use crate::registry::{Body, Condition, ContentRange, PutManifest, RegistryError}
 
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 
-/// One thing that somebody does. Numbers choose among what there is, modulo how much there is.
+/// One thing that a client does. Numbers choose among what there is, modulo how much there is.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Upload { repository: usize, blob: usize },

@@ -120,7 +120,7 @@ impl Model {
 
     fn assert_tags(server: &Server<'_>, name: &str, contents: &Contents) {
         let tags = match server.wait(server.registry.tags(&server.grant(name), None, 100)) {
-            // Nothing tells an unknown repository from one that nobody has pushed to yet.
+            // Nothing tells an unknown repository from one that was not pushed to yet.
             Err(RegistryError::RepositoryUnknown(_))
                 if contents.blobs.is_empty() && contents.manifests.is_empty() =>
             {

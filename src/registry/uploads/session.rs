@@ -102,8 +102,8 @@ impl State {
         }
     }
 
-    /// Gives the working part away. Whoever loses it (a panic on the blocking thread) leaves a state without a file,
-    /// whose next use fails.
+    /// Gives the working part away. A task that loses it (a panic on the blocking thread) leaves a state without a
+    /// file, whose next use fails.
     pub(super) const fn lend(&mut self) -> Work {
         Work {
             staged: self.staged.take(),

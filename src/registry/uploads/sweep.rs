@@ -1,5 +1,5 @@
-//! The end of uploads that nobody goes on with: idle sessions, sessions whose owner may not sign in any more, and what
-//! a killed server left. All of it works in slices, so that pushes get in between.
+//! The end of uploads that no client goes on with: idle sessions, sessions whose owner may not sign in any more, and
+//! what a killed server left. All of it works in slices, so that pushes get in between.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ impl Registry {
             .write_from_reserve(move |tx| {
                 let mut dropped = Vec::new();
                 for id in &ids {
-                    // One that was brought into memory meanwhile has somebody who goes on with it.
+                    // One that was brought into memory meanwhile has a client that goes on with it.
                     if registry.sessions.get(*id).is_some() {
                         continue;
                     }

@@ -14,12 +14,12 @@ use crate::model::names::UploadId;
 
 /// A content-addressed tree of files, and the staged files that become part of it.
 ///
-/// Everything may block but [`BlobFile::try_read`]. Nobody but the holder of a digest's lock publishes or
+/// Everything may block but [`BlobFile::try_read`]. Only the holder of a digest's lock publishes or
 /// quarantines that digest.
 pub trait BlobStore: Send + Sync + 'static {
     /// Makes an empty staged file for an upload; an error when there is one.
     ///
-    /// Its directory entry is made durable by nobody but the file system itself, with the first sync of the
+    /// Its directory entry is made durable only by the file system itself, with the first sync of the
     /// file. A power cut may take an upload that was not published, never a blob.
     fn create(&self, id: UploadId) -> io::Result<Box<dyn Staged>>;
 

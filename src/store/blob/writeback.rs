@@ -102,7 +102,7 @@ impl Writeback {
         (self.window.share() / 2).clamp(SMALLEST_STEP, STEP)
     }
 
-    /// Whether the disk is to catch up first. Whoever has less than its share never waits for the others.
+    /// Whether the disk is to catch up first. An upload with less than its share never waits for the others.
     fn must_wait(&self) -> bool {
         self.counted >= self.window.share() && self.window.is_full()
     }
@@ -193,7 +193,7 @@ mod tests {
                 assert_eq!(window.dirty.load(Ordering::Relaxed), dirty);
                 most = most.max(dirty);
             }
-            // Whoever has less than its share goes on until those who have more come to wait.
+            // A file with less than its share goes on until those with more come to wait.
             assert!(most <= WINDOW + WINDOW / files, "{files} files: {most}");
             assert!(most > WINDOW / 2, "{files} files: {most}");
             all.clear();

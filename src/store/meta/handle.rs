@@ -35,7 +35,7 @@ pub const FILE_NAME: &str = "stowage.redb";
 const NEW_FILE_NAME: &str = "stowage.redb.new";
 
 /// Is told how far a repair is, in percent. After a crash shortly behind a commit that saved nothing for a quick start,
-/// the whole file is read before anybody is answered: at most some ten seconds for each GiB.
+/// the whole file is read before a request is answered: at most some ten seconds for each GiB.
 pub type OnRepair = fn(u64);
 
 /// Writes to the log how far a repair is, in percent.

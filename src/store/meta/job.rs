@@ -76,9 +76,9 @@ where
             Ok(()) => result.unwrap_or_else(|| Err(StoreError::Failed.into())),
             Err(error) => Err(error.into()),
         };
-        // The lock that `change` may own ends here, after the commit and before anybody acts on the answer.
+        // The lock that `change` may own ends here, after the commit and before the caller acts on the answer.
         drop(change);
-        // Nobody waits when the client has gone; the change stands all the same.
+        // No caller waits when the client has gone; the change stands all the same.
         let _ = reply.send(answer);
     }
 }

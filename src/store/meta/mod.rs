@@ -150,7 +150,7 @@ impl Meta {
     }
 
     /// The `auth_epoch` of the last commit since [`Meta::know_epoch`]. The writer sets it after its commit and before
-    /// anybody is answered, so a change of rights that was acknowledged counts for every later request.
+    /// a caller is answered, so a change of rights that was acknowledged counts for every later request.
     pub fn auth_epoch(&self) -> u64 {
         self.marks.epoch()
     }
@@ -214,7 +214,7 @@ impl Meta {
     }
 
     /// Changes the store in one transaction and returns when it is durable. `change` may run more than once, so it
-    /// must have no effect but on the transaction; what it refuses before its first change costs nobody else anything.
+    /// must have no effect but on the transaction; what it refuses before its first change costs no other job anything.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -295,7 +295,7 @@ fn read_in<T>(
     // Opening it again would not heal a page.
     let (result, broken) = outcome.unwrap_or_else(|error| (Err(error), false));
     if broken {
-        // Without a writer there is nobody to reopen it, and nothing to be reopened.
+        // Without a writer no thread reopens it, and there is nothing to be reopened.
         let _ = queue.send(Message::Broken(Arc::downgrade(&database)));
     }
     result

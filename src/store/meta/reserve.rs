@@ -176,7 +176,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let reserve = Reserve::new(dir.path());
         assert!(!reserve.give_up());
-        assert!(!reserve.is_lacking(), "nobody has asked for one");
+        assert!(!reserve.is_lacking(), "no reserve was asked for");
         reserve.keep();
         let size = held(dir.path());
         assert!(size > 0 && size <= LARGEST, "{size}");

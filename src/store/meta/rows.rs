@@ -75,7 +75,7 @@ pub struct Repository {
 /// What becomes of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlobState {
-    /// Durable and whole as far as anybody knows.
+    /// Durable and whole as far as is known.
     Present,
     /// Its bytes did not hash to its digest. It answers as if absent until a push heals it.
     Corrupt,
@@ -248,7 +248,7 @@ pub struct Usage {
     pub blobs: u64,
     /// Bytes of these blobs.
     pub bytes: u64,
-    /// Bytes of the blobs that nobody else holds: what removing all of it would give back.
+    /// Bytes of the blobs that are held nowhere else: what removing all of it would give back.
     pub unique_bytes: u64,
     /// Manifests.
     pub manifests: u64,
@@ -261,7 +261,7 @@ pub struct Usage {
 /// Whose an upload session is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Owner {
-    /// Somebody unnamed, in an open registry.
+    /// A caller without a sign-in, in an open registry.
     Anonymous,
     /// A user who signed in with the password.
     User(UserId),

@@ -185,7 +185,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the idle commit failed");
             self.idle_failed = Some(Instant::now());
-            // A panic leaves locks of redb behind that nobody can take again.
+            // A panic leaves locks of redb behind that no thread can take again.
             self.reopen();
         }
     }

@@ -82,8 +82,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A few blobs, and sometimes a token, while all others rest. Nobody's syncs make durable what the server forgot to
-    /// sync for the last one.
+    /// A few blobs, and sometimes a token, while all others rest. No other client's syncs make durable what the server
+    /// forgot to sync for the last one.
     pub(crate) fn last_words(mut self) {
         for _ in 0..=self.dice.below(4) {
             self.push_loose();

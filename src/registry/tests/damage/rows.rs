@@ -225,10 +225,10 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
             let row = tx.get(&tables::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
             tx.put(&tables::UPLOAD, &[1, 2, 3][..], &row)
         }),
-        ("user_name", |tx, _, _| tx.put(&tables::USER_NAME, "somebody", &5)),
+        ("user_name", |tx, _, _| tx.put(&tables::USER_NAME, "hanna", &5)),
         ("user_name", |tx, _, _| {
             let row = User {
-                name: "somebody".to_owned(),
+                name: "hanna".to_owned(),
                 password_hash: String::new(),
                 admin: false,
                 disabled: false,

@@ -1,4 +1,4 @@
-//! The outbox keeps what somebody has yet to see, within bounds.
+//! The outbox keeps what a consumer has yet to see, within bounds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ static WALL_MS: AtomicU64 = AtomicU64::new(0);
 fn event(at: u64) -> Event {
     Event {
         at,
-        actor: "somebody".to_owned(),
+        actor: "hanna".to_owned(),
         address: String::new(),
         kind: EventKind::RepositoryCreated { repository: "team/app".parse().unwrap() },
     }
@@ -40,7 +40,7 @@ fn events_wait_for_the_slowest_consumer() {
     let store = Store::new();
     let meta = store.open();
     record(&store, &meta, 10);
-    assert_eq!(kept(&meta), (1..=10).collect::<Vec<_>>(), "nobody has seen anything");
+    assert_eq!(kept(&meta), (1..=10).collect::<Vec<_>>(), "no consumer has seen anything");
     store.set(&meta, "fast", 9).unwrap();
     store.set(&meta, "slow", 3).unwrap();
     record(&store, &meta, 1);

@@ -48,7 +48,7 @@ fn a_damaged_row_is_told_from_a_whole_one_and_does_not_end_the_reading() {
         digest: crate::model::digest::Digest::of(crate::model::digest::Algorithm::Sha256, b""),
         sequence: 1,
         pushed_ms: 0,
-        by: "somebody".to_owned(),
+        by: "hanna".to_owned(),
         content_bytes: 0,
         platform: String::new(),
     };
