@@ -135,16 +135,7 @@ fn of_user(server: &Server<'_>, id: u64) -> Grant<Push> {
         if tx.has(&tables::USER, id)? {
             return Ok(());
         }
-        let user = User {
-            name: format!("user{id}"),
-            password_hash: String::new(),
-            admin: false,
-            disabled: false,
-            created_ms: 0,
-            password_version: 1,
-            changed: 0,
-        };
-        tx.put(&tables::USER, id, &user)
+        tx.put(&tables::USER, id, &User::sample(&format!("user{id}")))
     });
     let principal = Principal::User {
         id: UserId(id),

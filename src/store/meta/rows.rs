@@ -305,6 +305,16 @@ pub struct User {
     pub changed: u64,
 }
 
+#[cfg(test)]
+impl User {
+    /// A user without rights, who has no password.
+    pub(crate) fn sample(name: &str) -> Self {
+        let (name, password_hash, password_version) = (name.to_owned(), String::new(), 1);
+        let (admin, disabled, created_ms, changed) = (false, false, 0, 0);
+        Self { name, password_hash, admin, disabled, created_ms, password_version, changed }
+    }
+}
+
 /// A personal token: a user's right to sign in without the password, within scopes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {

@@ -226,18 +226,7 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
             tx.put(&tables::UPLOAD, &[1, 2, 3][..], &row)
         }),
         ("user_name", |tx, _, _| tx.put(&tables::USER_NAME, "hanna", &5)),
-        ("user_name", |tx, _, _| {
-            let row = User {
-                name: "hanna".to_owned(),
-                password_hash: String::new(),
-                admin: false,
-                disabled: false,
-                created_ms: 0,
-                password_version: 1,
-                changed: 1,
-            };
-            tx.put(&tables::USER, 5, &row)
-        }),
+        ("user_name", |tx, _, _| tx.put(&tables::USER, 5, &User::sample("hanna"))),
         ("outbox", |tx, _, _| delete(tx.delete(&tables::OUTBOX, 1))),
         ("clock", |tx, _, _| {
             let row = AuditEntry {

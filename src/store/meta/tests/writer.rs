@@ -14,6 +14,7 @@ use crate::model::digest::Algorithm;
 use crate::store::blob::Shard;
 use crate::store::meta::WriteTx;
 use crate::store::meta::job::Message;
+use crate::store::meta::rows::User;
 
 /// What a job of these tests answers.
 #[derive(Debug)]
@@ -172,25 +173,14 @@ fn a_transaction_ends_after_ten_thousand_rows() {
     let before = clock(&meta).commits;
     let many = |from: u64| {
         job(&meta, move |tx| {
-            (from..from + 6000).try_for_each(|key| Ok(tx.put(&tables::USER, key, &user(key))?))
+            (from..from + 6000)
+                .try_for_each(|key| Ok(tx.put(&tables::USER, key, &User::sample(&key.to_string()))?))
         })
     };
     let answers = together(&store, &meta, vec![many(0), many(10_000), many(20_000)]);
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(clock(&meta).commits, before + 2);
     assert_eq!(meta.read_blocking(|tx| tx.count(&tables::USER)).unwrap(), 18_000);
-}
-
-fn user(id: u64) -> crate::store::meta::rows::User {
-    crate::store::meta::rows::User {
-        name: id.to_string(),
-        password_hash: String::new(),
-        admin: false,
-        disabled: false,
-        created_ms: 0,
-        password_version: 1,
-        changed: 0,
-    }
 }
 
 #[test]
