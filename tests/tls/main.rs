@@ -6,6 +6,7 @@ mod certificate_reload;
 mod certificate_warnings;
 mod client;
 mod listener;
+mod modes;
 mod own_client;
 mod process;
 mod proxies;
