@@ -192,28 +192,38 @@ fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<Connection>() else { return };
     match stream.peer_cred() {
         Ok(peer) => {
-            extensions.insert(LocalPeer::new(&known_user_name(peer.uid())));
+            let name = NAMES.of(peer.uid(), Instant::now(), user_name);
+            extensions.insert(LocalPeer::new(&name));
         }
         // Without a name the connection has no rights.
         Err(error) => tracing::warn!(%error, "cannot determine the user at the admin socket"),
     }
 }
 
-/// The same as [`user_name`], which reads a file, asked at most once in a while for each user.
-fn known_user_name(uid: u32) -> String {
-    static NAMES: Mutex<Vec<(u32, Instant, String)>> = Mutex::new(Vec::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    names.retain(|(_, asked, _)| asked.elapsed() < NAME_FOR);
-    if let Some((_, _, name)) = names.iter().find(|(known, _, _)| *known == uid) {
-        return name.clone();
+static NAMES: KnownNames = KnownNames(Mutex::new(Vec::new()));
+
+/// The names of local users, each with the time when it was read. A worker must not read the system's list of users for
+/// every connection.
+struct KnownNames(Mutex<Vec<(u32, Instant, String)>>);
+
+impl KnownNames {
+    /// The name of a user: what `read` says, asked at most once in [`NAME_FOR`].
+    fn of(&self, uid: u32, now: Instant, read: impl FnOnce(u32) -> String) -> String {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|(_, asked, _)| now.duration_since(*asked) < NAME_FOR);
+        if let Some((_, _, name)) = names.iter().find(|(known, _, _)| *known == uid) {
+            return name.clone();
+        }
+        let name = read(uid);
+        names.push((uid, now, name.clone()));
+        name
     }
-    let name = user_name(uid);
-    names.push((uid, Instant::now(), name.clone()));
-    name
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -245,13 +255,29 @@ mod tests {
 
     #[test]
     fn local_users_are_named() {
-        assert_eq!(user_name(0), "root");
-        assert_eq!(user_name(4_000_000_001), "4000000001");
         for _ in 0..2 {
-            assert_eq!(
-                (known_user_name(0).as_str(), known_user_name(4_000_000_001).as_str()),
-                ("root", "4000000001")
-            );
+            let name = |uid| NAMES.of(uid, Instant::now(), user_name);
+            assert_eq!((name(0).as_str(), name(4_000_000_001).as_str()), ("root", "4000000001"));
         }
+    }
+
+    #[test]
+    fn however_many_connect_the_list_of_users_is_read_once_a_minute_for_each() {
+        let (names, reads) = (KnownNames(Mutex::default()), Cell::new(0));
+        let name = |uid, now| {
+            names.of(uid, now, |uid| {
+                reads.set(reads.get() + 1);
+                format!("user{uid}")
+            })
+        };
+        let begun = Instant::now();
+        for number in 0..1_000 {
+            let now = begun + NAME_FOR / 1_000 * number;
+            assert_eq!((name(7, now), name(8, now)), ("user7".to_owned(), "user8".to_owned()));
+        }
+        assert_eq!(reads.get(), 2);
+        // A user who was renamed has the new name a minute later.
+        assert_eq!(name(7, begun + NAME_FOR), "user7");
+        assert_eq!(reads.get(), 3);
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::auth::Push;
 use crate::model::digest::Algorithm;
-use crate::model::names::ProjectId;
+use crate::model::names::{ProjectId, RepoId};
+use crate::registry::repositories;
 use crate::store::meta::rows::{Repository as Row, Usage};
 use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
 
@@ -45,4 +46,28 @@ fn an_empty_repository_is_found_behind_thousands_that_came_later() {
     assert_eq!(repositories(&server), LATER + 1);
     assert_eq!((id(&server, "left"), id(&server, "left/too")), (None, None));
     assert!(id(&server, "kept").is_some());
+}
+
+#[test]
+fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_not_read() {
+    let place = Place::new();
+    let server = place.open(true);
+    let grant = server.grant::<Push>("one");
+    let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
+    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    server.wait(server.append(&grant, upload, None, body)).unwrap();
+    let one = RepoId(id(&server, "one").unwrap());
+    let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();
+    assert!(!is_bare());
+    // Without its entry in the index the row of the upload is not found: the table of uploads is not searched.
+    server.forge(move |tx| tx.delete(&tables::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..])).map(drop));
+    assert_eq!(server.meta.get(|tx| tx.count(&tables::UPLOAD)).unwrap(), 1);
+    assert!(is_bare());
+    // Nor are the entries of its neighbours.
+    for other in [one.0 - 1, one.0 + 1] {
+        server.forge(move |tx| tx.put(&tables::UPLOAD_BY_REPOSITORY, (other, &upload.bytes()[..]), &()));
+    }
+    assert!(is_bare());
+    server.forge(move |tx| tx.put(&tables::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..]), &()));
+    assert!(!is_bare());
 }
