@@ -143,6 +143,8 @@ fn path(id: u64) -> String {
 }
 
 fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Expiry) -> Result<Value, Failure> {
+    // As people write lists, with a space behind the comma.
+    let scopes: Vec<&str> = scopes.iter().flat_map(|scope| scope.split_whitespace()).collect();
     let mut body = json!({"user": user, "name": name, "scopes": scopes});
     #[expect(clippy::disallowed_methods, reason = "a day means a lifetime from now on")]
     let now = SystemTime::now();

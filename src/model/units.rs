@@ -199,11 +199,11 @@ impl FromStr for HumanDuration {
         let not_a_duration = || UnitError::Duration { text: quote(text) };
         let (count, name) = split(text).ok_or_else(not_a_duration)?;
         let too_long = || UnitError::DurationTooLong { text: quote(text) };
-        let count: u64 = count.parse().map_err(|_| too_long())?;
         let unit = match name {
-            "" if count == 0 => SECOND,
+            "" if count.bytes().all(|digit| digit == b'0') => SECOND,
             _ => DURATIONS.into_iter().find(|unit| unit.name == name).ok_or_else(not_a_duration)?,
         };
+        let count: u64 = count.parse().map_err(|_| too_long())?;
         match count.checked_mul(unit.scale) {
             Some(..=MAX_SECONDS) => Ok(Self { count, unit }),
             _ => Err(too_long()),

@@ -14,6 +14,7 @@ mod exits;
 mod fake;
 mod finding;
 mod first_start;
+mod forms;
 mod help;
 mod hostile_names;
 mod jobs;

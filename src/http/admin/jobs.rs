@@ -16,7 +16,7 @@ use super::{json, time};
 use crate::app::App;
 use crate::app::{JobState, JobView, Progress, Report};
 use crate::http::query::Query;
-use crate::model::units::HumanDuration;
+use crate::model::units::{HumanDuration, UnitError};
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -109,11 +109,12 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, Problem> {
     let patience = match query.get("wait") {
         None => Duration::ZERO,
-        Some(text) => text
-            .parse::<HumanDuration>()
-            .ok()
-            .map(HumanDuration::duration)
-            .ok_or_else(|| Problem::new(Code::WaitInvalid, "wait is a duration such as 30s"))?,
+        Some(text) => match text.parse::<HumanDuration>() {
+            Ok(wait) => wait.duration(),
+            // No answer waits for as long anyway.
+            Err(UnitError::DurationTooLong { .. }) => LONGEST_WAIT,
+            Err(_) => return Err(Problem::new(Code::WaitInvalid, "wait is a duration such as 30s")),
+        },
     };
     let job = app.job(inspector.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
     Ok(json(StatusCode::OK, &Job::whole(&job.ok_or_else(|| unknown(&id))?)))

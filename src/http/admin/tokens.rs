@@ -12,7 +12,7 @@ use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{json, present, time};
 use crate::app::App;
-use crate::auth::{MadeToken, NewToken, TokenView};
+use crate::auth::{MadeToken, NewToken, Scopes, TokenView};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
@@ -92,7 +92,7 @@ pub(super) async fn create(
             "a token is valid for 1 second to 49710 days, or for ever",
         ));
     }
-    let scopes = new.scopes.join(",").parse()?;
+    let scopes = Scopes::named(new.scopes.iter().map(String::as_str))?;
     let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s: new.lifetime_s };
     let MadeToken { view, secret, warnings } = app.auth.create_token(manager.grant(), new).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
