@@ -14,7 +14,7 @@ use super::text::{first_line, header_value};
 
 /// Bytes of a bearer token, of a basic credential in base64, and scopes of one request at most.
 const MAX_TOKEN: usize = 16 << 10;
-const MAX_BASIC: usize = 2048;
+const MAX_BASIC: usize = 5548;
 const MAX_SCOPES: usize = 64;
 
 /// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; no principal is

@@ -4,7 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::password;
+use super::users::LONGEST_NAME;
 
+/// Bytes of a basic credential in base64 at most: the longest name and password, in characters of four bytes.
+const MAX_BASIC: usize = (LONGEST_NAME + 1 + 4 * password::MAX_LENGTH).div_ceil(3) * 4;
 /// Bytes of a token that is looked at; ours are far below.
 const MAX_TOKEN: usize = 16 << 10;
 
@@ -32,7 +35,7 @@ impl<'h> Header<'h> {
         if scheme.eq_ignore_ascii_case("bearer") {
             return (!rest.is_empty() && rest.len() <= MAX_TOKEN).then_some(Self::Bearer(rest));
         }
-        if !scheme.eq_ignore_ascii_case("basic") || rest.len() > 2 * password::MAX_LENGTH {
+        if !scheme.eq_ignore_ascii_case("basic") || rest.len() > MAX_BASIC {
             return None;
         }
         let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;

@@ -23,7 +23,7 @@ pub(super) const WAITING: usize = 64;
 /// The form of a stored password that no user has, with the parameters of all the others.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
-/// Passwords longer than this are refused unread.
+/// Characters of a password at most.
 pub(super) const MAX_LENGTH: usize = 1024;
 /// Characters of a new password.
 pub const LENGTH: RangeInclusive<usize> = 12..=MAX_LENGTH;

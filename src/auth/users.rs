@@ -17,7 +17,7 @@ use crate::store::meta::tables;
 use crate::telemetry::Secret;
 
 /// Characters of a user's name at most.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 
 /// Why a user was not made or changed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

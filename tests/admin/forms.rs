@@ -348,3 +348,14 @@ fn the_document_allows_what_is_accepted_and_nothing_that_is_refused() {
     assert!(wrong.is_empty(), "the document says otherwise:\n{}", wrong.join("\n"));
     assert_eq!(tested, documented(&document), "the table has every form of the document");
 }
+
+#[test]
+fn the_longest_name_and_password_sign_in() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    for (letter, name) in [("x", "n".repeat(64)), ("é", "m".repeat(64)), ("🔑", "k".repeat(64))] {
+        let password = letter.repeat(1024);
+        send(&admin, "POST", "/users", &json!({"name": name, "password": password})).expect(201);
+        server.client().basic(&name, &password).get("/v2/").expect(200);
+    }
+}
