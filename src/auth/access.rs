@@ -130,4 +130,25 @@ mod tests {
         assert!(!access.covers(Kind::Push, Some(("a", Some(RepoId(7))))));
         assert!(!access.covers(Kind::Pull, Some(("b", Some(RepoId(7))))));
     }
+
+    /// A client asks for the token before its push makes the repository, and goes on with it. What its user may do there
+    /// is asked with every request, so the token gives nothing in a repository that another user made.
+    #[test]
+    fn a_token_for_a_name_that_was_free_covers_what_is_made_there_and_no_other_name() {
+        let entry = AccessEntry {
+            kind: "repository".into(),
+            name: "a".into(),
+            actions: vec!["push".into()],
+            id: 0,
+            ..AccessEntry::default()
+        };
+        let access = Access(vec![entry]);
+        for id in [None, Some(RepoId(7)), Some(RepoId(8))] {
+            assert!(access.covers(Kind::Push, Some(("a", id))));
+            assert!(
+                !access.covers(Kind::Pull, Some(("a", id))) && !access.covers(Kind::Delete, Some(("a", id)))
+            );
+            assert!(!access.covers(Kind::Push, Some(("b", id))));
+        }
+    }
 }

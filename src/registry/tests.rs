@@ -10,6 +10,7 @@ mod rebuilding;
 mod samples;
 mod slices;
 mod uploads;
+mod withdrawn;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! `stowage status`: how a server is, and an exit code that a monitor can use.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::program::{PASSWORD, Place};
@@ -33,6 +36,36 @@ fn a_running_server_tells_how_it_is() {
     }
 }
 
+/// Bytes of the files below a directory.
+fn bytes_in(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let of = |entry: fs::DirEntry| match entry.metadata().unwrap() {
+        found if found.is_dir() => bytes_in(&entry.path()),
+        found => found.len(),
+    };
+    entries.map(of).sum()
+}
+
+#[test]
+fn what_deletions_leave_on_the_disk_is_told() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    content::push_image(&admin, "team/app", "1", &content::bytes(1, 3 << 20));
+    let system = || admin.get("/api/v1/system").expect(200).json();
+    let on_disk = bytes_in(&place.data().join("blobs"));
+    assert_eq!((&system()["disk_bytes"], &system()["unused_bytes"]), (&json!(on_disk), &json!(0)));
+    admin.delete("/api/v1/repositories/team/app").expect(204);
+    let left = system();
+    assert_eq!((&left["repositories"], &left["size_bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(bytes_in(&place.data().join("blobs")), on_disk);
+    assert_eq!((&left["disk_bytes"], &left["unused_bytes"]), (&json!(on_disk), &json!(on_disk)));
+    assert_eq!(left["unused_blobs"], 2);
+    let status = place.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("3 MiB on disk, of it 3 MiB that nothing uses"), "{status}");
+    let checked = place.run(&["fsck"]).expect(0).stdout;
+    assert!(checked.contains("2 blobs without a manifest (3 MiB)"), "{checked}");
+}
+
 #[test]
 fn a_server_that_is_down_is_an_exit_code() {
     let place = Place::new();
@@ -54,7 +87,7 @@ fn a_server_that_is_down_is_the_same_exit_code_for_another_user() {
     }
     let place = Place::new();
     place.serve().stop();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let users = fs::read_to_string("/etc/passwd").unwrap();
     let uid_of = |line: &str| line.split(':').nth(2)?.parse::<u32>().ok();
     let named =
         users.lines().find_map(|line| Some((uid_of(line).filter(|uid| *uid > 0)?, line.split_once(':')?.0)));

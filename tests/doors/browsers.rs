@@ -81,8 +81,16 @@ fn an_open_registry_answers_to_no_name_that_somebody_else_can_own() {
     let mut setup = Setup::default();
     setup.config.server.public_url = "http://images.example:5000".parse().expect("a URL");
     let server = TestStowage::with(setup);
-    push_image(&server.client(), "a", "t", b"layer");
+    let manifest = push_image(&server.client(), "a", "t", b"layer");
     let address = server.address;
+    // A page of a name that leads here from one moment to the next is of the same origin.
+    for (method, path) in changes() {
+        let own =
+            ["Origin: http://evil.example:5000", "Sec-Fetch-Site: same-origin", "Content-Type: text/plain"];
+        send(&server, method, &path, "evil.example:5000", &own, b"x").expect(403);
+    }
+    assert_eq!(server.client().get("/v2/a/manifests/t").expect(200).body, manifest);
+    server.client().head(&format!("/v2/a/blobs/{}", sha256(b"x"))).expect(404);
     for host in [
         "evil.example",
         "evil.example:5000",

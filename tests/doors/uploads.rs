@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::people::{JSON, add, secret, token};
 use crate::support::client::read_response;
-use crate::support::content::{bytes, open_upload};
+use crate::support::content::{bytes, open_upload, push_image};
 use crate::support::{Client, TestStowage, eventually};
 
 /// Begins a body of a hundred megabytes and sends the first part of it.
@@ -57,6 +57,36 @@ fn the_uploads_of_a_user_who_is_disabled_or_deleted_end_with_what_they_sent() {
         // Nothing made the repository again.
         eventually("the repository is gone", || server.admin().get("/v2/team/app/tags/list").status == 404);
     }
+}
+
+/// Between two checkpoints of a body.
+const CHECKPOINT: usize = 32 << 20;
+
+#[test]
+fn no_checkpoint_of_a_disabled_user_makes_a_deleted_repository_again() {
+    let server = TestStowage::with_sign_in();
+    let bob = add(&server, "bob", false);
+    push_image(&server.admin(), "team/app", "latest", b"layer");
+    let upload = open_upload(&bob, "team/app");
+    let mut stream = begin(&bob, &upload);
+    let piece = bytes(2, 1 << 20);
+    for _ in 0..CHECKPOINT / piece.len() {
+        stream.write_all(&piece).expect("the bytes are sent");
+    }
+    server.admin().send("PATCH", "/api/v1/users/bob", JSON, br#"{"disabled":true}"#).expect(200);
+    server.admin().delete("/api/v1/repositories/team/app").expect(204);
+    let status = || server.admin().get("/v2/team/app/tags/list").status;
+    eventually("the repository is gone with bob's upload", || status() == 404);
+    // More than up to the next checkpoint. The server may have closed the connection.
+    for _ in 0..CHECKPOINT / piece.len() + 8 {
+        if stream.write_all(&piece).is_err() {
+            break;
+        }
+        assert_eq!(status(), 404);
+    }
+    assert_ended(stream);
+    eventually("no file is left", || staged(&server) == 0);
+    assert_eq!(status(), 404);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Certificates are exchanged under a server that runs.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -170,10 +171,13 @@ fn a_fifo_in_the_place_of_a_certificate_or_key_holds_nobody_up() {
         mknodat(CWD, file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         let place = Place::new();
         std::fs::write(place.settings(), settings(&files)).unwrap();
-        let refused = place.command().output().unwrap();
-        assert_eq!(refused.status.code(), Some(3), "{refused:?}");
-        let log = String::from_utf8_lossy(&refused.stderr);
-        assert!(log.contains(&file.display().to_string()) && log.contains("regular file"), "{log}");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_stowage"));
+        check.env_clear().args(["check-config", "--config"]).arg(place.settings());
+        for refused in [place.command().output().unwrap(), check.output().unwrap()] {
+            assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+            let log = String::from_utf8_lossy(&refused.stderr);
+            assert!(log.contains(&file.display().to_string()) && log.contains("regular file"), "{log}");
+        }
         let told = process.hang_up();
         assert!(told.iter().any(|line| line.to_string().contains("regular file")), "{told:?}");
         std::fs::rename(&saved, file).unwrap();
@@ -184,5 +188,9 @@ fn a_fifo_in_the_place_of_a_certificate_or_key_holds_nobody_up() {
     files.write(&cert, &key);
     process.wait_for("the certificate changed: the new one is in use");
     assert_ne!(client.connect().unwrap().certificate, old);
+    // A FIFO that is still there does not hold up a stop either.
+    std::fs::remove_file(&files.cert).unwrap();
+    mknodat(CWD, &files.cert, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    process.wait_for("the new certificate files are not usable: the old certificate stays in use");
     assert!(process.stop().success());
 }
