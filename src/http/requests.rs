@@ -5,15 +5,18 @@
 //! bytes are counted here, outside of it: the guard reads no more than the window above what the handler has taken.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use actix_web::rt::time::{Instant, sleep_until};
 
-use crate::limits::{Charge, Holder, HolderId, Ledger, LimitReached, Resource};
+use crate::limits::{Charge, Evictable, Holder, HolderId, Ledger, LimitReached, Resource};
 use crate::model::names::UserId;
 
 /// Bytes of a body that are read before its handler asks for them.
@@ -22,6 +25,10 @@ pub const WINDOW: usize = 16 << 10;
 /// From so many requests at once on, an answer goes on only when all that was handed out of it was sent. The web framework
 /// would fill a buffer of 256 KiB for each client that does not read.
 const CROWD: usize = 16;
+
+/// How long a connection of a trusted proxy that has lost its place may still begin a request. A proxy may open very many
+/// connections at once, and its requests follow.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
@@ -53,6 +60,8 @@ struct Counts {
     /// The guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
     counted: RefCell<Option<Counted>>,
+    /// Of a trusted proxy's connection without a request.
+    silence: RefCell<Option<Silence>>,
     /// Something that was handed out of an answer was not sent yet.
     has_unsent: Cell<bool>,
     /// The rest of the answer waits for that.
@@ -66,6 +75,15 @@ struct Counted {
     address: HolderId,
     /// Of the address; once a user has signed in, of that user.
     charge: Charge,
+}
+
+/// A connection of a trusted proxy before its first request.
+#[derive(Debug)]
+enum Silence {
+    /// It has a place among the silent ones.
+    Counted(Evictable),
+    /// It has lost the place to another connection. It is closed at this time.
+    EndsAt(Instant),
 }
 
 impl Requests {
@@ -148,6 +166,7 @@ impl Requests {
         counts.window.set(WINDOW);
         counts.wanted.set(false);
         counts.begun.set(counts.begun.get() + 1);
+        counts.silence.take();
         counts.running.set(counts.running.get() + 1);
         IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
         Running(self.clone())
@@ -163,6 +182,35 @@ impl Requests {
             *counted = Some(Counted { address: id, charge });
         }
         Ok(())
+    }
+
+    /// Counts this connection of a trusted proxy until its first request begins: the proxy keeps many, but sends at once on
+    /// each that it opens. Where there are too many of them, the one that has been silent longest loses its place.
+    pub fn count_silent(&self, ledger: &Arc<Ledger>, proxy: IpAddr) {
+        let place = ledger.count_evicting(&Holder::address(Some(proxy)), Resource::SilentConnections, 1);
+        self.0.silence.replace(Some(Silence::Counted(place)));
+    }
+
+    /// When this connection is to be closed if no request begins, because another one has its place. While none has, this
+    /// task is woken when that changes.
+    pub fn poll_end(&self, context: &mut Context<'_>) -> Poll<Instant> {
+        let mut silence = self.0.silence.borrow_mut();
+        match &mut *silence {
+            Some(Silence::Counted(place)) => {
+                ready!(place.poll_evicted(context));
+                let end = Instant::now() + SILENT_FOR;
+                *silence = Some(Silence::EndsAt(end));
+                Poll::Ready(end)
+            }
+            Some(Silence::EndsAt(end)) => Poll::Ready(*end),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits until the connection is to be closed because another one has its place.
+    pub async fn ended(&self) {
+        let end = poll_fn(|context| self.poll_end(context)).await;
+        sleep_until(end).await;
     }
 
     /// A user has signed in over this connection: it counts for the user from now on, and no longer for the address, which

@@ -9,8 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::evictions::Evictions;
 use super::holder::{Holder, HolderId};
-use super::resource::Resource;
+use super::resource::{COUNT, Resource};
 use super::settings::{Limit, Limits};
 use super::state::State;
 
@@ -55,6 +56,7 @@ pub struct Ledger {
     /// Connections of this process at most.
     connections: AtomicUsize,
     state: Mutex<State>,
+    evictions: [Arc<Evictions>; COUNT],
 }
 
 /// An amount of a resource that is counted for a principal until it is dropped.
@@ -70,7 +72,7 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(limits: Limits) -> Arc<Self> {
         let (limits, connections) = (ArcSwap::from_pointee(limits), AtomicUsize::new(usize::MAX));
-        Arc::new(Self { limits, connections, state: Mutex::default() })
+        Arc::new(Self { limits, connections, state: Mutex::default(), evictions: Default::default() })
     }
 
     /// Changes the limits. What is held stays held; requests that wait are looked at again.
@@ -91,6 +93,13 @@ impl Ledger {
     /// The limit of a resource.
     pub fn limit(&self, resource: Resource) -> Limit {
         self.limits.load().get(resource)
+    }
+
+    /// What a request is told that met the limit over all principals.
+    pub fn total_reached(&self, resource: Resource) -> LimitReached {
+        let limit = self.limit(resource);
+        let (limit, setting) = (limit.total, limit.total_setting);
+        LimitReached { resource, scope: "on the server".to_owned(), limit, setting }
     }
 
     /// What a principal holds of a resource.
@@ -190,6 +199,10 @@ impl Ledger {
         fresh
     }
 
+    pub(super) const fn evictions(&self, resource: Resource) -> &Arc<Evictions> {
+        &self.evictions[resource.index()]
+    }
+
     fn hold(self: &Arc<Self>, holder: HolderId, resource: Resource, amount: u64) -> Charge {
         Charge { ledger: Arc::clone(self), holder, resource, amount }
     }
@@ -260,7 +273,7 @@ impl Drop for Charge {
     }
 }
 
-/// A request in a queue. However its wait ends, it leaves the queue, or gives back what nobody takes.
+/// A request in a queue. However its wait ends, it leaves the queue, or gives back what was given and not taken.
 struct Queued<'l> {
     ledger: &'l Arc<Ledger>,
     holder: HolderId,

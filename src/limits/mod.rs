@@ -6,6 +6,7 @@
 //! principal after the other: a principal with a thousand waiting requests delays another one by one request.
 
 mod account;
+mod evictions;
 mod holder;
 mod ledger;
 mod resource;
@@ -14,6 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use evictions::Evictable;
 pub use holder::{Holder, HolderId, network_of};
 pub use ledger::{Charge, Ledger, LimitReached, Standing};
 pub use resource::Resource;

@@ -19,8 +19,14 @@ pub enum Resource {
     Connections,
     /// Connections whose last request signed in.
     UserConnections,
-    /// TLS handshakes under way.
+    /// Connections from trusted proxies that have not brought a request.
+    SilentConnections,
+    /// TLS handshakes for which the server computes.
     Handshakes,
+    /// TLS handshakes whose first message is longer than a record, while it comes.
+    LongHellos,
+    /// Bytes of forms, JSON documents and small manifests that are collected in memory.
+    SmallBodyBytes,
 }
 
 impl Resource {
@@ -34,7 +40,10 @@ impl Resource {
         Self::ManifestBytes,
         Self::Connections,
         Self::UserConnections,
+        Self::SilentConnections,
         Self::Handshakes,
+        Self::LongHellos,
+        Self::SmallBodyBytes,
     ];
 
     /// In the words of a sentence: "too many ...".
@@ -47,7 +56,10 @@ impl Resource {
             Self::ManifestBytes => "large manifests are sent at once",
             Self::Connections => "connections are open without a sign-in",
             Self::UserConnections => "connections are open",
+            Self::SilentConnections => "connections from trusted proxies are open without a request",
             Self::Handshakes => "TLS handshakes are in progress",
+            Self::LongHellos => "TLS handshakes with a long first message are in progress",
+            Self::SmallBodyBytes => "bytes of small request bodies are received at once",
         }
     }
 
@@ -61,7 +73,11 @@ impl Resource {
             Self::ManifestBytes => "too many large manifests at once: try again in a few seconds",
             Self::Connections => "too many connections without a sign-in: try again in a few seconds",
             Self::UserConnections => "too many connections of this user: close some of them",
-            Self::Handshakes => "too many TLS handshakes at once: try again in a few seconds",
+            Self::SilentConnections => "too many connections without a request: try again in a few seconds",
+            Self::Handshakes | Self::LongHellos => {
+                "too many TLS handshakes at once: try again in a few seconds"
+            }
+            Self::SmallBodyBytes => "too many request bodies at once: try again in a few seconds",
         }
     }
 
@@ -71,4 +87,4 @@ impl Resource {
 }
 
 /// How many resources there are.
-pub(super) const COUNT: usize = 9;
+pub(super) const COUNT: usize = 12;

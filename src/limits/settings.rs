@@ -41,10 +41,12 @@ impl Limits {
     /// The same limits in a process that has no more connections than these.
     #[must_use]
     pub(super) fn within(mut self, connections: usize) -> Self {
-        for resource in [Resource::Connections, Resource::UserConnections] {
+        for resource in [Resource::Connections, Resource::UserConnections, Resource::SilentConnections] {
             let limit = &mut self.0[resource.index()];
             limit.each = limit.each.min(share(resource, connections));
         }
+        let silent = &mut self.0[Resource::SilentConnections.index()];
+        silent.total = silent.total.min(silent.each);
         self
     }
 }
@@ -91,11 +93,18 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "limits.scans",
             total_setting: "limits.scans",
         },
-        Resource::ManifestBytes => Limit {
+        Resource::ManifestBytes | Resource::SmallBodyBytes => Limit {
             each: limits.manifest_memory.bytes().div_ceil(2),
             total: limits.manifest_memory.bytes(),
             setting: "limits.manifest_memory",
             total_setting: "limits.manifest_memory",
+        },
+        // All trusted proxies together: a local process has as many addresses as it likes.
+        Resource::SilentConnections => Limit {
+            each: share(resource, config.server.max_connections),
+            total: share(resource, config.server.max_connections),
+            setting: "server.max_connections",
+            total_setting: "server.max_connections",
         },
         Resource::Connections | Resource::UserConnections => Limit {
             each: share(resource, config.server.max_connections),
@@ -103,7 +112,7 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "server.max_connections",
             total_setting: "server.max_connections",
         },
-        Resource::Handshakes => Limit {
+        Resource::Handshakes | Resource::LongHellos => Limit {
             each: half(limits.handshakes),
             total: count(limits.handshakes),
             setting: "limits.handshakes",

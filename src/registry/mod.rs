@@ -44,7 +44,7 @@ pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
 pub use space::LittleSpace;
 pub use trim::AUDIT_ENTRIES;
-pub use uploads::{Announced, Body, BodyPart, ContentRange, Standing, UploadWriter};
+pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
 
 use crate::auth::{Grant, System};
 use crate::config::MinFree;

@@ -133,7 +133,7 @@ impl Server<'_> {
     }
 
     fn push_blob(&self, repository: &str, content: &[u8], digest: Digest) -> Result<(), RegistryError> {
-        let body = Body::Whole(vec![Bytes::copy_from_slice(content)]);
+        let body = Body::whole(vec![Bytes::copy_from_slice(content)]);
         let length = Some(content.len() as u64);
         self.wait(self.registry.store_blob(&self.grant(repository), digest, length, body))
     }
@@ -168,7 +168,7 @@ impl Server<'_> {
             body: Bytes::copy_from_slice(body.as_bytes()),
             condition: Condition::default(),
         };
-        self.wait(self.registry.put_manifest(&self.grant(repository), put, None))
+        self.wait(self.registry.put_manifest(&self.grant(repository), put, Vec::new()))
     }
 
     fn pull_blob(&self, repository: &str, digest: &Digest) -> Result<Bytes, RegistryError> {

@@ -1,25 +1,31 @@
 //! TLS handshakes: apart from the threads that answer requests, and only so many at once for each address.
 //!
-//! A handshake costs a signature (a millisecond and more with RSA) and up to 80 KiB of memory, and any client can ask for
-//! thousands. Those above the limit wait unread, which costs nothing, and one address after the other has its turn.
+//! A handshake costs a signature (a millisecond and more with RSA), and any client can ask for thousands. Those above the
+//! limit wait unread, which costs nothing, and one address after the other has its turn. A turn lasts only while the server
+//! computes: a client that stops in the middle of a handshake has none, and so delays no other.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::limits::{Holder, Ledger, Resource};
+use super::hello::Hello;
+use crate::limits::{Charge, Holder, Ledger, Resource};
 
-/// How long a client may take for the handshake.
+/// How long a client may take for its part of the handshake after the first message, or for one of several records.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a handshake waits for its turn.
+/// How long a handshake waits for a turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes that a connection encrypts before they are sent: unread answers keep no more of them. That is one full record.
 const ENCRYPTED: usize = 16 << 10;
@@ -61,25 +67,74 @@ impl Handshakes {
         Ok(Self { runtime: Some(runtime), ledger })
     }
 
-    /// Waits for the turn of `holder` and makes a handshake.
+    /// Makes a handshake whose first message has come. The server computes for it when it is the turn of `holder`; while
+    /// it waits for the client the turn is that of others.
     pub(super) async fn make(
         &self,
         config: Arc<ServerConfig>,
         stream: TcpStream,
-        holder: &Holder,
+        hello: Hello,
+        holder: Holder,
     ) -> io::Result<(TlsStream<TcpStream>, TlsConnection)> {
-        let charge = self.ledger.wait(holder, Resource::Handshakes, 1, TURN_WITHIN).await;
-        let charge = charge.map_err(io::Error::other)?;
         let Some(runtime) = &self.runtime else { return Err(io::ErrorKind::NotConnected.into()) };
+        let turns = Turns { ledger: Arc::clone(&self.ledger), holder };
         let shaking = runtime.spawn(async move {
-            let _charge = charge;
-            let mut stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await??;
+            let mut stream = turns.shake_hands(config, stream, hello).await?;
             let (connection, encrypted) = TlsConnection::open();
             stream.get_mut().1.set_buffer_limit(Some(encrypted));
             Ok((stream, connection))
         });
         shaking.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
+}
+
+/// The turns of one client.
+struct Turns {
+    ledger: Arc<Ledger>,
+    holder: Holder,
+}
+
+impl Turns {
+    async fn wait(&self, resource: Resource) -> io::Result<Charge> {
+        self.ledger.wait(&self.holder, resource, 1, TURN_WITHIN).await.map_err(io::Error::other)
+    }
+
+    async fn shake_hands(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: TcpStream,
+        hello: Hello,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut reading = pin!(LazyConfigAcceptor::new(Acceptor::default(), stream));
+        // What comes in several records takes up to 64 KiB of memory, and may never end.
+        let long = if hello == Hello::Long {
+            let place = self.wait(Resource::LongHellos).await?;
+            Some((timeout(HANDSHAKE_TIMEOUT, reading.as_mut()).await??, place))
+        } else {
+            None
+        };
+        let mut turn = self.wait(Resource::Handshakes).await?;
+        let start = match long {
+            Some((start, _place)) => start,
+            None => timeout(HANDSHAKE_TIMEOUT, reading).await??,
+        };
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        let mut rest = pin!(start.into_stream(config));
+        loop {
+            if let Poll::Ready(made) = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context))).await {
+                return made;
+            }
+            drop(turn);
+            timeout_at(deadline, woken()).await?;
+            turn = self.wait(Resource::Handshakes).await?;
+        }
+    }
+}
+
+/// Ends when this task is woken.
+async fn woken() {
+    let mut has_slept = false;
+    poll_fn(|_| if std::mem::replace(&mut has_slept, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 impl Drop for Handshakes {

@@ -23,9 +23,9 @@ use rustls::ServerConfig as TlsServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::server::TlsStream;
 
-use super::TLS_HANDSHAKE;
 use super::guard::{ConnectionGuard, Why};
 use super::handshakes::{Handshakes, TlsConnection};
+use super::hello::Hello;
 use crate::app::App;
 use crate::config::ServerConfig;
 use crate::http;
@@ -38,8 +38,10 @@ const WRITE_BUFFER: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(10);
 /// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
-/// How long a client may take to begin with a TLS handshake.
-const FIRST_BYTE_FOR: Duration = Duration::from_secs(5);
+/// How long a client may take for the first message of a TLS handshake.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client that speaks no TLS may take to read the answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.
 const READ_ON: usize = 64 << 10;
 const USE_HTTPS: &str = r#"{"errors":[{"code":"UNSUPPORTED","message":"this port speaks TLS: use https:// instead of http://"}]}"#;
@@ -113,7 +115,10 @@ impl Service {
             let shaken = shake_hands(Arc::clone(&handshakes), Arc::clone(&config), stream);
             async move {
                 let shaken = match counted {
-                    Ok(()) => shaken.await,
+                    Ok(()) => tokio::select! {
+                        shaken = shaken => shaken,
+                        () = requests.ended() => Err(io::ErrorKind::ConnectionAborted.into()),
+                    },
                     Err(reached) => Err(io::Error::other(reached)),
                 };
                 match shaken {
@@ -137,14 +142,18 @@ impl Service {
     }
 
     /// Counts a connection for the address that it comes from, until a user signs in over it. Of a trusted proxy only
-    /// the requests tell for whom it is.
+    /// the requests tell for whom it is; until the first one it has a place among those that are silent.
     fn count(&self, peer: Option<SocketAddr>) -> (Requests, Result<(), LimitReached>) {
         let requests = Requests::default();
         let counted = match peer.map(|peer| peer.ip()) {
             Some(address) if !self.reach.trusts(address) => {
                 requests.count_for(&self.app.ledger, Some(address))
             }
-            _ => Ok(()),
+            Some(address) => {
+                requests.count_silent(&self.app.ledger, address);
+                Ok(())
+            }
+            None => Ok(()),
         };
         (requests, counted)
     }
@@ -203,14 +212,13 @@ async fn shake_hands(
     config: Arc<TlsServerConfig>,
     stream: TcpStream,
 ) -> io::Result<(TlsStream<TcpStream>, TlsConnection)> {
-    let mut first = [0];
-    let came = timeout(FIRST_BYTE_FOR, stream.peek(&mut first)).await.map_err(io::Error::from)?;
-    if came? == 1 && first != [TLS_HANDSHAKE] {
-        timeout(FIRST_BYTE_FOR, answer_plainly(stream)).await.map_err(io::Error::from)??;
+    let hello = timeout(HELLO_WITHIN, Hello::of(&stream)).await.map_err(io::Error::from)??;
+    if hello == Hello::Plain {
+        timeout(ANSWER_WITHIN, answer_plainly(stream)).await.map_err(io::Error::from)??;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
     }
     let holder = Holder::address(stream.peer_addr().ok().map(|peer| peer.ip()));
-    handshakes.make(config, stream, &holder).await
+    handshakes.make(config, stream, hello, holder).await
 }
 
 /// Tells a client that speaks HTTP where TLS is spoken what to do instead.

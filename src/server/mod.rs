@@ -4,6 +4,7 @@ mod certificate_warnings;
 mod files;
 mod guard;
 mod handshakes;
+mod hello;
 mod key_pair;
 mod listener;
 mod signals;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use stowage::app::FREE_MANIFEST;
-use stowage::http::body::{BATCH, CRUMB, FREE, MANY_CHUNKS};
+use stowage::http::body::{BATCH, COLLECT, CRUMB, FREE, MANY_CHUNKS};
 use stowage::http::distribution::MAX_FORM;
 use stowage::limits::Resource;
 use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::attack::{Load, Site, Then, Who};
-use crate::support::content::open_upload;
+use crate::support::content::{bytes, open_upload, sha256};
 
 const CHUNKED: (&str, &str) = ("Transfer-Encoding", "chunked");
 const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
@@ -39,6 +39,35 @@ fn two_hundred_slow_uploads_keep_nobody_out() {
                 sent
             },
             then: CRAWL,
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn whole_blobs_in_one_request_cost_little_memory() {
+    let collected = usize::try_from(COLLECT).unwrap();
+    for (who, size, name) in [
+        (Who::Open, collected, "the largest blobs that are collected"),
+        (Who::User, collected, "the largest blobs that are collected"),
+        (Who::Open, 2 * collected, "blobs of 1 MiB in one request"),
+    ] {
+        let site = Site::start(who, "");
+        let addresses = if who == Who::Open { 4 } else { 1 };
+        let connections = 300 * addresses;
+        let blob = bytes(1, size);
+        let path = format!("/v2/team/whole/blobs/uploads/?digest={}", sha256(&blob));
+        let length = size.to_string();
+        let sent = [&site.head("POST", &path, &[("Content-Length", &length)]), &blob[..]].concat();
+        let load = Load {
+            name,
+            connections,
+            addresses,
+            accepted: connections,
+            sends: &|_| sent.clone(),
+            then: Then::Again,
             ..Load::default()
         };
         site.under(&load).assert_held();

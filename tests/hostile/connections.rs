@@ -48,7 +48,10 @@ fn kept_connections_keep_nobody_out_although_few_files_were_permitted_at_first()
 #[test]
 fn connections_beyond_the_limit_wait_for_their_turn() {
     for who in Who::ANYBODY {
-        let site = Site::start(who, "[server]\nmax_connections = 100\nclient_header_timeout = \"2s\"");
+        let site = Site::start(
+            who,
+            "[server]\nmax_connections = 100\nclient_header_timeout = \"2s\"\ntrusted_proxies = []",
+        );
         let load = Load {
             name: "silent connections beyond the limit",
             connections: site.config.server.max_connections * 3 / 2,
@@ -59,6 +62,22 @@ fn connections_beyond_the_limit_wait_for_their_turn() {
             ..Load::default()
         };
         site.until_closed(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
+#[test]
+fn silent_connections_of_a_trusted_address_leave_room_for_others() {
+    // Every load comes from the loopback interface, whose addresses are trusted proxies by default.
+    for who in Who::ANYBODY {
+        let site = Site::start(who, "[server]\nmax_connections = 100\nclient_header_timeout = \"1m\"");
+        let load = Load {
+            name: "silent connections of a local process",
+            connections: 2 * site.config.server.max_connections,
+            accepted: site.limit(Resource::Connections),
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
         site.server.assert_at_rest();
     }
 }

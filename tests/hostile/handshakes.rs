@@ -52,15 +52,50 @@ fn half_client_hellos_keep_nobody_out_and_cost_little_memory() {
     }
 }
 
+/// The first message of a handshake.
+fn hello(site: &Site) -> Vec<u8> {
+    let mut hello = Vec::new();
+    let (name, tls) =
+        (ServerName::try_from("localhost").expect("a name"), site.tls.as_ref().expect("a site with TLS"));
+    let mut client = ClientConnection::new(Arc::clone(tls), name).expect("a client");
+    client.write_tls(&mut hello).expect("a message");
+    hello
+}
+
+#[test]
+fn half_handshakes_from_many_addresses_keep_nobody_out() {
+    for (name, addresses, whole) in [
+        ("half a ClientHello from 200 addresses", 200, false),
+        ("half a handshake from 200 addresses", 200, true),
+        ("half a ClientHello from 1,000 addresses", 1000, false),
+        ("half a handshake from 1,000 addresses", 1000, true),
+    ] {
+        let site = Site::over_tls(Who::Open, &KeyPair::generate().unwrap());
+        let mut sent = hello(&site);
+        if !whole {
+            sent.pop();
+        }
+        let connections = 3 * addresses;
+        let load = Load {
+            name,
+            connections,
+            addresses,
+            accepted: connections / 4 * 3,
+            sends: &|_| sent.clone(),
+            then: Then::Return(Duration::from_secs(1)),
+            ..Load::default()
+        };
+        site.under(&load).assert_held();
+        site.server.assert_at_rest();
+    }
+}
+
 #[test]
 fn a_replayed_client_hello_keeps_nobody_out() {
     let key = KeyPair::from_pem_and_sign_algo(RSA_4096, &PKCS_RSA_SHA256).unwrap();
     for who in Who::ANYBODY {
         let site = Site::over_tls(who, &key);
-        let mut hello = Vec::new();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut client = ClientConnection::new(Arc::clone(site.tls.as_ref().unwrap()), name).unwrap();
-        client.write_tls(&mut hello).unwrap();
+        let hello = hello(&site);
         let load = Load {
             name: "a replayed ClientHello, RSA 4096",
             connections: 200,

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stowage::app::FREE_MANIFEST;
-use stowage::http::body::{BATCH, LARGEST_BATCH, SMALL_BODY_FOR, manifest_time};
+use stowage::http::body::{BATCH, BESIDE_A_BODY, LARGEST_BATCH, SMALL_BODY_FOR, manifest_time};
 use stowage::http::distribution::MAX_FORM;
 use stowage::limits::Resource;
 use stowage::model::manifest::MAX_MANIFEST_SIZE;
@@ -36,6 +36,9 @@ fn cut_short(
     request.resize(request.len() + sent, b'x');
     request
 }
+
+/// Bodies that are collected whole, from so many addresses that each holds no more of them than it may.
+const SMALL_BODIES: usize = 4000;
 
 /// In an open registry the attacker comes from so many addresses, each of which is a principal.
 fn addresses(who: Who) -> usize {
@@ -107,6 +110,53 @@ fn manifests_that_stop_in_the_middle_keep_no_large_manifest_out() {
             };
             site.under(&load).assert_held();
             site.server.assert_at_rest();
+        }
+    }
+}
+
+/// A load of bodies of `length` bytes that stop after `sent` of them. At least `accepted` of them find room.
+#[track_caller]
+fn stop_small_bodies(
+    who: Who,
+    name: &str,
+    method: &str,
+    path: &str,
+    kind: (&str, &str),
+    [length, sent]: [usize; 2],
+) {
+    let site = Site::start(who, "");
+    let load = Load {
+        name,
+        connections: SMALL_BODIES,
+        addresses: SMALL_BODIES.div_ceil(site.limit(Resource::Bodies)),
+        // The others are told to come again, the oldest of them first.
+        accepted: site.limit(Resource::SmallBodyBytes)
+            / (length + usize::try_from(BESIDE_A_BODY).expect("small")),
+        sends: &|_| cut_short(&site, method, path, kind, length, sent),
+        ..Load::default()
+    };
+    site.under(&load).assert_held();
+    site.server.assert_at_rest();
+}
+
+#[test]
+fn small_manifests_that_stop_before_their_end_cost_little_memory() {
+    let length = usize::try_from(FREE_MANIFEST).unwrap();
+    let path = "/v2/team/stalled/manifests/t";
+    for (name, sent) in
+        [("small manifests that stop before their end", length - 1), ("small manifests that stop at once", 1)]
+    {
+        stop_small_bodies(Who::Open, name, "PUT", path, MANIFEST, [length, sent]);
+    }
+}
+
+#[test]
+fn forms_that_stop_before_their_end_cost_little_memory() {
+    for who in Who::ANYBODY {
+        for (name, sent) in
+            [("forms that stop before their end", MAX_FORM - 1), ("forms that stop at once", 1)]
+        {
+            stop_small_bodies(who, name, "POST", "/token", FORM, [MAX_FORM, sent]);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -13,16 +14,18 @@ use super::content_length;
 use super::incoming::Incoming;
 use crate::app::App;
 use crate::limits::{Charge, Holder, LimitReached, Resource};
-use crate::registry::{Body, BodyPart, RegistryError};
+use crate::registry::{Body, BodyPart, Chunks, RegistryError};
 
 /// Up to this many announced bytes a body is collected before the registry sees it.
-const COLLECT: u64 = 1 << 20;
+pub const COLLECT: u64 = 512 << 10;
 /// Bytes that are handed over at once while many bodies come in. Each hand-over costs a change of threads.
-pub const BATCH: usize = 256 << 10;
+pub const BATCH: usize = 128 << 10;
 /// Bytes that are handed over at once while few bodies come in.
 pub const LARGEST_BATCH: usize = 1 << 20;
 /// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or wait for it.
-const BATCHES: usize = 16 << 20;
+const BATCHES: usize = 8 << 20;
+/// This part of a batch is read ahead while the one before is handed over. The connection keeps a buffer of that size.
+const AHEAD: usize = 4;
 /// Bytes that a body may have sent without a place among those that are received at once.
 pub const FREE: usize = 16 << 10;
 /// How long a place may be held for one batch.
@@ -44,7 +47,7 @@ pub(crate) async fn feed<T, F>(
 where
     F: Future<Output = Result<T, RegistryError>>,
 {
-    let _body = app.registry.admit(holder, Resource::Bodies, 1).await?;
+    let counted = app.registry.admit(holder, Resource::Bodies, 1).await?;
     let length = content_length(request);
     let mut intake = Intake::new(Incoming::new(request, payload), length, app, holder);
     let first = match length {
@@ -57,15 +60,17 @@ where
     };
     let first = match first {
         Some((chunks, Filled::Complete)) => {
-            // Nothing more comes, and the work may hash all of the upload again, for minutes: others have the place.
+            // Nothing more comes. The work may hash all of the upload again, for minutes: others have the place as soon as
+            // the bytes are written.
+            let chunks = Chunks::charged(chunks, intake.place.take());
             drop(intake);
-            return work(Body::Whole(chunks)).await;
+            return work(Body::whole(chunks).counted(counted)).await;
         }
         Some((_, Filled::Busy(reached))) => return Err(reached.into()),
         first => first,
     };
     let (sender, receiver) = mpsc::channel(1);
-    let mut work = pin!(work(Body::Stream(receiver)));
+    let mut work = pin!(work(Body::stream(receiver).counted(counted)));
     let pump = pin!(pump(intake, sender, first));
     tokio::select! {
         biased;
@@ -93,8 +98,9 @@ async fn pump(
         (intake.batch.take(), filled)
     };
     loop {
+        let chunks = intake.hand_over(batch, &filled);
         // The registry stops listening when its work has failed; its answer says why.
-        if !batch.is_empty() && sender.send(BodyPart::Data(batch)).await.is_err() {
+        if !chunks.is_empty() && sender.send(BodyPart::Data(chunks)).await.is_err() {
             return None;
         }
         match filled {
@@ -139,7 +145,7 @@ struct Intake<'a> {
     app: &'a App,
     holder: &'a Holder,
     batch: Batch,
-    place: Option<Charge>,
+    place: Option<Arc<Charge>>,
     /// Since when it has the place.
     since: Instant,
 }
@@ -149,12 +155,18 @@ impl<'a> Intake<'a> {
         Self { incoming, length, app, holder, batch: Batch::default(), place: None, since: Instant::now() }
     }
 
-    /// The registry has not taken the last batch yet. A place that was held for a turn goes to the next body that waits:
-    /// the ledger serves those before this body asks again. Without a place nothing more is read.
-    fn rest(&mut self) {
-        if self.since.elapsed() >= TURN {
+    /// A batch for the registry, which keeps the place until its bytes are written. A body that is slow, or has had the
+    /// place for a turn, asks for one again: the ledger serves those first that wait.
+    fn hand_over(&mut self, batch: Vec<Bytes>, filled: &Filled) -> Chunks {
+        let chunks = Chunks::charged(batch, self.place.clone());
+        if *filled == Filled::Slow || self.since.elapsed() >= TURN {
             self.place = None;
         }
+        chunks
+    }
+
+    /// The registry has not taken the last batch yet. Without a place nothing more is read.
+    fn rest(&self) {
         if self.place.is_none() {
             self.incoming.pause();
         }
@@ -189,10 +201,7 @@ impl<'a> Intake<'a> {
             match tokio::time::timeout(wait, self.incoming.next()).await {
                 Ok(Some(Ok(chunk))) => self.batch.push(chunk),
                 Ok(None) => return Filled::Complete,
-                Err(_) if self.place.take().is_some() => {
-                    self.incoming.resume();
-                    return Filled::Slow;
-                }
+                Err(_) if self.place.is_some() => return Filled::Slow,
                 Ok(Some(Err(_))) | Err(_) => return Filled::Cut,
             }
             if self.batch.is_crumbs() {
@@ -204,9 +213,9 @@ impl<'a> Intake<'a> {
 
     async fn take_place(&mut self) -> Result<(), LimitReached> {
         self.incoming.pause();
-        self.place = Some(self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await?);
+        self.place = Some(Arc::new(self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await?));
         self.since = Instant::now();
-        self.incoming.set_window(BATCH);
+        self.incoming.set_window(self.batch_size() / AHEAD);
         Ok(())
     }
 

@@ -42,6 +42,13 @@ impl Incoming {
         self.set_window(0);
     }
 
+    /// The connection ends with the answer, without waiting for the rest of the body.
+    pub(super) fn turn_away(&self) {
+        if let Some(requests) = &self.requests {
+            requests.turn_away();
+        }
+    }
+
     /// Goes on after [`Incoming::pause`].
     pub(super) fn resume(&self) {
         self.set_window(WINDOW);

@@ -10,8 +10,8 @@ use actix_web::http::header::CONTENT_LENGTH;
 
 pub use batch::{CRUMB, MANY_CHUNKS};
 pub(crate) use feed::feed;
-pub use feed::{BATCH, FREE, LARGEST_BATCH};
-pub use whole::{SMALL_BODY_FOR, manifest_time};
+pub use feed::{BATCH, COLLECT, FREE, LARGEST_BATCH};
+pub use whole::{BESIDE_A_BODY, SMALL_BODY_FOR, manifest_time};
 pub(crate) use whole::{WholeError, manifest, small};
 
 use super::route::header;

@@ -1,6 +1,7 @@
 //! Bodies that are collected whole before anything is done with them: forms, JSON, manifests. Each has a deadline for
 //! all of it, so that a client that sends a byte now and then holds its connection no longer than any other.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -12,7 +13,7 @@ use super::content_length;
 use super::incoming::Incoming;
 use crate::app::{App, FREE_MANIFEST};
 use crate::http::error::{ApiError, Code};
-use crate::limits::{Charge, Holder, LimitReached, Resource};
+use crate::limits::{Charge, Evictable, Holder, LimitReached, Resource};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 
 /// How long a form or a JSON document may take to come.
@@ -21,6 +22,10 @@ pub const SMALL_BODY_FOR: Duration = Duration::from_secs(30);
 const MANIFEST_FOR: Duration = Duration::from_mins(1);
 /// How long the rest of a large manifest may take beside those seconds: others wait for the memory that it has taken.
 const REST_FOR: Duration = Duration::from_secs(5);
+/// What a request costs while its body comes, beside the bytes of the body.
+pub const BESIDE_A_BODY: u64 = 16 << 10;
+/// How long a body waits for memory. Others give theirs up at once, unless they have come and are being stored.
+const MEMORY_WITHIN: Duration = Duration::from_secs(30);
 /// A client sends so much in a second.
 const PIECE: u64 = 64 << 10;
 
@@ -87,71 +92,89 @@ pub(crate) async fn small(
     limit: usize,
 ) -> Result<Bytes, WholeError> {
     let _body = app.ledger.charge(holder, Resource::Bodies, 1)?;
-    let mut whole = Whole::new(request, payload, limit, SMALL_BODY_FOR, app.idle())?;
+    let mut whole = Whole::new(request, payload, limit, SMALL_BODY_FOR, app)?;
+    whole.take_memory(holder).await?;
     while whole.next().await? {}
     Ok(whole.body.freeze())
 }
 
-/// A manifest, with the memory that it is charged for when it is large. That is taken at once for all of it when the
-/// first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and none of two that have a part waits
-/// for the other's.
+/// A manifest, with what it is charged for until it is stored. Memory for one that is large is taken at once for all of it
+/// when the first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and none of two that have a part
+/// waits for the other's.
 pub(crate) async fn manifest(
     request: &HttpRequest,
     payload: Payload,
     app: &App,
     holder: &Holder,
-) -> Result<(Bytes, Option<Charge>), WholeError> {
-    let _body = app.registry.admit(holder, Resource::Bodies, 1).await?;
+) -> Result<(Bytes, Vec<Charge>), WholeError> {
+    let mut charges = vec![app.registry.admit(holder, Resource::Bodies, 1).await?];
     let most = content_length(request).unwrap_or(MAX_MANIFEST_SIZE as u64);
-    let mut whole = Whole::new(request, payload, MAX_MANIFEST_SIZE, manifest_time(most), app.idle())?;
-    let mut room = None;
+    let mut whole = Whole::new(request, payload, MAX_MANIFEST_SIZE, manifest_time(most), app)?;
+    whole.take_memory(holder).await?;
     while whole.next().await? {
         let has = whole.body.len() as u64;
-        if room.is_none() && has > FREE_MANIFEST {
+        if charges.len() == 1 && has > FREE_MANIFEST {
             whole.incoming.pause();
-            room = Some(app.registry.admit(holder, Resource::ManifestBytes, most).await?);
+            let room = app.registry.admit(holder, Resource::ManifestBytes, most);
+            charges.push(unless_evicted(app, &mut whole.memory, room).await??);
+            whole.memory = None;
             // Grown bit by bit it would need twice the memory that was charged.
             whole.body.reserve(usize::try_from(most.saturating_sub(has)).unwrap_or(MAX_MANIFEST_SIZE));
             whole.incoming.resume();
             whole.deadline = Instant::now() + REST_FOR + seconds(most.saturating_sub(has));
         }
     }
-    Ok((whole.body.freeze(), room))
+    charges.extend(whole.memory.and_then(Evictable::keep));
+    Ok((whole.body.freeze(), charges))
 }
 
 /// A body that is collected.
-struct Whole {
+struct Whole<'a> {
+    app: &'a App,
     incoming: Incoming,
     body: BytesMut,
     chunks: usize,
     limit: usize,
+    /// Bytes that it may come to before it is charged as a large manifest.
+    most: u64,
+    /// What it is charged for until then.
+    memory: Option<Evictable>,
     deadline: Instant,
-    /// How long the client may say nothing.
-    idle: Duration,
 }
 
-impl Whole {
+impl<'a> Whole<'a> {
     fn new(
         request: &HttpRequest,
         payload: Payload,
         limit: usize,
         patience: Duration,
-        idle: Duration,
+        app: &'a App,
     ) -> Result<Self, WholeError> {
-        let announced = content_length(request).unwrap_or(0);
-        if announced > limit as u64 {
+        let announced = content_length(request);
+        if announced.is_some_and(|announced| announced > limit as u64) {
             return Err(WholeError::TooLarge(limit));
         }
+        let most = announced.unwrap_or(limit as u64).min(FREE_MANIFEST);
         // What is above needs room first.
-        let body = BytesMut::with_capacity(usize::try_from(announced.min(FREE_MANIFEST)).unwrap_or(limit));
-        let incoming = Incoming::new(request, payload);
-        Ok(Self { incoming, body, chunks: 0, limit, deadline: Instant::now() + patience, idle })
+        let body = BytesMut::with_capacity(announced.map_or(0, |_| usize::try_from(most).unwrap_or(limit)));
+        let (incoming, deadline) = (Incoming::new(request, payload), Instant::now() + patience);
+        Ok(Self { app, incoming, body, chunks: 0, limit, most, memory: None, deadline })
+    }
+
+    /// Takes the memory that the body needs. A client that is told to come again need not send the rest.
+    async fn take_memory(&mut self, holder: &Holder) -> Result<(), WholeError> {
+        let (ledger, amount) = (&self.app.ledger, BESIDE_A_BODY + self.most);
+        let taken = ledger.wait_evicting(holder, Resource::SmallBodyBytes, amount, MEMORY_WITHIN).await;
+        self.memory = Some(taken.inspect_err(|_| self.incoming.turn_away())?);
+        Ok(())
     }
 
     /// Takes what comes next; false at the end.
     async fn next(&mut self) -> Result<bool, WholeError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left.min(self.idle), self.incoming.next()).await {
+        let coming = tokio::time::timeout(left.min(self.app.idle()), self.incoming.next());
+        let came = unless_evicted(self.app, &mut self.memory, coming).await;
+        match came.inspect_err(|_| self.incoming.turn_away())? {
             Ok(None) => return Ok(false),
             Ok(Some(Ok(chunk))) if self.body.len() + chunk.len() <= self.limit => {
                 self.body.extend_from_slice(&chunk);
@@ -162,5 +185,19 @@ impl Whole {
             Err(_) => return Err(WholeError::TooSlow),
         }
         if is_crumbs(self.chunks, self.body.len() as u64) { Err(WholeError::Crumbs) } else { Ok(true) }
+    }
+}
+
+/// Waits for something, unless others need the memory of the body meanwhile.
+async fn unless_evicted<T>(
+    app: &App,
+    memory: &mut Option<Evictable>,
+    work: impl Future<Output = T>,
+) -> Result<T, LimitReached> {
+    let Some(memory) = memory else { return Ok(work.await) };
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = memory.evicted() => Err(app.ledger.total_reached(Resource::SmallBodyBytes)),
     }
 }

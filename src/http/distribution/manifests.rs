@@ -78,7 +78,7 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
     let tags = extra_tags(&reference, &query)?;
-    let (body, room) = body::manifest(&request, payload, &app, &permit.holder()).await?;
+    let (body, charges) = body::manifest(&request, payload, &app, &permit.holder()).await?;
     let put = PutManifest {
         reference,
         tags: tags.clone(),
@@ -86,7 +86,7 @@ pub(super) async fn put(
         body,
         condition: conditional::condition(&request),
     };
-    let stored = app.registry.put_manifest(permit.grant(), put, room).await;
+    let stored = app.registry.put_manifest(permit.grant(), put, charges).await;
     let stored = stored.map_err(|error| refusal(error, &origin(&request), permit.name()))?;
     let digest = stored.digest.to_string();
     let mut response = created(&format!("/v2/{}/manifests/{digest}", permit.name()), &digest);

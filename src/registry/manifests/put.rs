@@ -81,18 +81,18 @@ pub struct Stored {
 }
 
 impl Registry {
-    /// Stores a manifest and sets its tags, all at once or not at all. `room` is what its body is charged for in memory:
-    /// the work goes on when the client is gone, and the charge with it.
+    /// Stores a manifest and sets its tags, all at once or not at all. `charges` are what its body is charged for: the
+    /// work goes on when the client is gone, and the charges with it.
     pub async fn put_manifest(
         self: &Arc<Self>,
         grant: &Grant<Push>,
         put: PutManifest,
-        room: Option<Charge>,
+        charges: Vec<Charge>,
     ) -> Result<Stored, RegistryError> {
         self.check_space(0)?;
         let (registry, grant) = (Arc::clone(self), grant.carry());
         self.detached(async move {
-            let _room = room;
+            let _charges = charges;
             let (reader, repository) = (Arc::clone(&registry), grant.repository());
             let parse = move || {
                 let mut prepared = prepare(put)?;

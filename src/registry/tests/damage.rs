@@ -116,7 +116,7 @@ fn fill(server: &Server<'_>) -> Sample {
     server.wait(server.registry.store_pulls(&server.auth.system("test"))).unwrap();
     let grant = server.grant::<Push>(NAME);
     let upload = server.wait(server.registry.start_upload(&grant, free.algorithm())).unwrap();
-    let body = Body::Whole(vec![Bytes::from_static(b"half of something")]);
+    let body = Body::whole(vec![Bytes::from_static(b"half of something")]);
     server.wait(server.append(&grant, upload, None, body)).unwrap();
     Sample {
         image: manifests[0].digest(),

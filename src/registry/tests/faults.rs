@@ -89,14 +89,14 @@ fn in_pieces(server: &Server<'_>, name: &str, blob: &Blob, stream: bool) -> Resu
     let registry = &server.registry;
     server.wait(async {
         let id = registry.start_upload(&grant, blob.digest.algorithm()).await?;
-        server.append(&grant, id, None, Body::Whole(vec![first])).await?;
+        server.append(&grant, id, None, Body::whole(vec![first])).await?;
         let body = if stream {
             let (sender, receiver) = tokio::sync::mpsc::channel(2);
-            sender.send(BodyPart::Data(vec![second])).await.unwrap();
+            sender.send(BodyPart::Data(vec![second].into())).await.unwrap();
             sender.send(BodyPart::End).await.unwrap();
-            Body::Stream(receiver)
+            Body::stream(receiver)
         } else {
-            Body::Whole(vec![second])
+            Body::whole(vec![second])
         };
         server.finish(&grant, id, blob.digest, body).await
     })

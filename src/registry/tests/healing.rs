@@ -107,13 +107,13 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     let (id, appended) = server.wait(async {
         let id = registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        let append = server.append(&grant, id, None, Body::Stream(receiver));
+        let append = server.append(&grant, id, None, Body::stream(receiver));
         let send = async {
             for (n, chunk) in content.chunks(CHUNK).enumerate() {
                 if n == 9 {
                     blobs.set_plan(Some(Plan { fail_at: 1, kind: Fault::Errno(libc::EIO) }));
                 }
-                if sender.send(BodyPart::Data(vec![Bytes::copy_from_slice(chunk)])).await.is_err() {
+                if sender.send(BodyPart::Data(vec![Bytes::copy_from_slice(chunk)].into())).await.is_err() {
                     break;
                 }
             }
@@ -134,7 +134,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
         standing => {
             let rest = content[usize::try_from(standing.unwrap().offset).unwrap()..].to_vec();
             let digest = Digest::of(Algorithm::Sha256, &content);
-            let body = Body::Whole(vec![rest.into()]);
+            let body = Body::whole(vec![rest.into()]);
             server.wait(server.finish(&grant, id, digest, body)).unwrap();
             server.assert_clean("after the resumed upload");
         }

@@ -136,7 +136,7 @@ impl History<'_> {
         let server = self.server();
         let grant = server.grant::<Push>(self.model.names[repository]);
         let rest = &self.model.blobs[blob].content[received..];
-        let body = |bytes: &[u8]| Body::Whole(vec![Bytes::copy_from_slice(bytes)]);
+        let body = |bytes: &[u8]| Body::whole(vec![Bytes::copy_from_slice(bytes)]);
         match *act {
             Act::Append { bytes, .. } => {
                 let part = &rest[..bytes.min(rest.len())];
@@ -201,7 +201,7 @@ impl History<'_> {
         };
         let server = self.server();
         let grant = server.grant::<Push>(self.model.names[repository]);
-        let stored = server.wait(server.registry.put_manifest(&grant, put, None));
+        let stored = server.wait(server.registry.put_manifest(&grant, put, Vec::new()));
         if self.strict && !self.model.is_complete(repository, index) {
             assert!(matches!(stored, Err(RegistryError::ReferencesMissing(_))), "{stored:?}");
             return;

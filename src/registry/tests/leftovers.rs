@@ -54,7 +54,7 @@ fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_
     let server = place.open(true);
     let grant = server.grant::<Push>("one");
     let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
-    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    let body = Body::whole(vec![Bytes::from_static(b"a byte")]);
     server.wait(server.append(&grant, upload, None, body)).unwrap();
     let one = RepoId(id(&server, "one").unwrap());
     let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();

@@ -26,7 +26,7 @@ fn tag(server: &Server<'_>, repository: &str, count: usize) -> Result<(), Regist
             body: Bytes::from_static(BODY.as_bytes()),
             condition: Condition::default(),
         };
-        server.wait(server.registry.put_manifest(&server.grant(repository), put, None))?;
+        server.wait(server.registry.put_manifest(&server.grant(repository), put, Vec::new()))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::limits::{Limit, Limits, Resource};
 use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, RepoId, UserId};
-use crate::registry::uploads;
+use crate::registry::{Chunks, uploads};
 use crate::store::blob::faulty::Call;
 use crate::store::meta::rows::{Owner, Repository as Row, Upload, User};
 use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
@@ -40,7 +40,7 @@ fn at_the_limit_the_oldest_session_without_a_byte_makes_room_and_no_other() {
     assert!(limit.each < limit.total && holder.from().is_some());
     let kept = begin(&server);
     let grant = server.grant::<Push>(NAME);
-    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    let body = Body::whole(vec![Bytes::from_static(b"a byte")]);
     server.wait(server.append(&grant, kept, None, body)).unwrap();
     let ids: Vec<_> = (0..limit.each + 10).map(|_| begin(&server)).collect();
     assert_eq!(server.ledger.held(&holder, Resource::UploadSessions), limit.each);
@@ -48,7 +48,7 @@ fn at_the_limit_the_oldest_session_without_a_byte_makes_room_and_no_other() {
     let (gone, left) = ids.split_at(11);
     assert!(gone.iter().all(|id| !exists(&server, *id)));
     assert!(left.iter().all(|id| exists(&server, *id)));
-    assert_eq!(server.ledger.report(), [], "nobody was refused");
+    assert_eq!(server.ledger.report(), [], "no caller was refused");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn at_the_limit_of_all_sessions_no_fresh_one_of_another_principal_makes_room() {
     for attacker in [2, 3] {
         let grant = from(attacker);
         let id = start(&grant).unwrap();
-        let body = Body::Whole(vec![Bytes::from_static(b"x")]);
+        let body = Body::whole(vec![Bytes::from_static(b"x")]);
         server.wait(server.append(&grant, id, None, body)).unwrap();
     }
     let refused = start(&from(4)).err();
@@ -89,7 +89,7 @@ fn a_session_whose_writer_waits_for_its_first_byte_makes_no_room() {
         begin(&server);
     }
     assert!(exists(&server, first) && !exists(&server, second));
-    server.wait(writer.append(Body::Whole(vec![Bytes::from_static(b"x")]))).unwrap();
+    server.wait(writer.append(Body::whole(vec![Bytes::from_static(b"x")]))).unwrap();
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn sessions_that_end_give_their_places_and_bytes_back() {
     let content = b"content";
     let digest = Digest::of(Algorithm::Sha256, content);
     let cancelled = begin(&server);
-    let (finished, body) = (begin(&server), || Body::Whole(vec![Bytes::from_static(content)]));
+    let (finished, body) = (begin(&server), || Body::whole(vec![Bytes::from_static(content)]));
     server.wait(server.append(&grant, cancelled, None, body())).unwrap();
     server.wait(server.append(&grant, finished, None, body())).unwrap();
     assert_eq!((held(Resource::UploadSessions), held(Resource::StagedBytes)), (2, 2 * content.len() as u64));
@@ -156,13 +156,13 @@ fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() 
     let ids = [7, 7, 7, 8].map(|user| {
         let grant = of_user(&server, user);
         let id = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
-        let body = Body::Whole(vec![Bytes::from_static(content)]);
+        let body = Body::whole(vec![Bytes::from_static(content)]);
         server.wait(server.append(&grant, id, None, body)).unwrap();
         id
     });
-    let nobody = begin(&server);
-    let body = Body::Whole(vec![Bytes::from_static(content)]);
-    server.wait(server.append(&server.grant(NAME), nobody, None, body)).unwrap();
+    let anonymous = begin(&server);
+    let body = Body::whole(vec![Bytes::from_static(content)]);
+    server.wait(server.append(&server.grant(NAME), anonymous, None, body)).unwrap();
     server.stop();
     let server = place.open(true);
     server.registry.count_uploads().unwrap();
@@ -223,7 +223,7 @@ fn a_manifest_counts_in_memory_until_it_is_stored_also_when_its_client_is_gone()
         condition: Condition::default(),
     };
     // The client goes away while the manifest waits for the writer.
-    let stored = server.wait(async { server.registry.put_manifest(&grant, put, Some(room)).now_or_never() });
+    let stored = server.wait(async { server.registry.put_manifest(&grant, put, vec![room]).now_or_never() });
     assert!(stored.is_none());
     assert_eq!(server.ledger.total(Resource::ManifestBytes), size);
     release.send(()).unwrap();
@@ -236,6 +236,36 @@ fn a_manifest_counts_in_memory_until_it_is_stored_also_when_its_client_is_gone()
     server
         .wait(server.registry.manifest(&server.grant(NAME), &Reference::Tag("t".parse().unwrap())))
         .unwrap();
+}
+
+#[test]
+fn a_body_counts_until_its_bytes_are_written_also_when_its_client_is_gone() {
+    let place = Place::new();
+    let server = place.open(true);
+    let grant = server.grant::<Push>(NAME);
+    let (content, holder) = (b"all of a blob", grant.caller().holder());
+    let digest = Digest::of(Algorithm::Sha256, content);
+    let held = || [Resource::Bodies, Resource::BodyPlaces].map(|resource| server.ledger.total(resource));
+    let charge = |resource| server.ledger.charge(&holder, resource, 1).unwrap();
+    let place = Arc::new(charge(Resource::BodyPlaces));
+    let chunks = Chunks::charged(vec![Bytes::from_static(content)], Some(place));
+    let body = Body::whole(chunks).counted(charge(Resource::Bodies));
+    // The client goes away while the blob waits for another one with its digest.
+    let lock = server.wait(server.registry.locks.lock(&digest));
+    let finished = server.wait(async {
+        let id = server.registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
+        let writer = server.registry.write_upload(&grant, id, Announced::default()).await.unwrap();
+        writer.finish(vec![digest], body).now_or_never()
+    });
+    assert!(finished.is_none());
+    assert_eq!(held(), [1, 1]);
+    drop(lock);
+    let begun = Instant::now();
+    while held() != [0, 0] {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    server.wait(server.registry.open_blob(&server.grant(NAME), &digest)).unwrap();
 }
 
 /// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes minutes.
@@ -281,7 +311,7 @@ fn a_sweep_leaves_alone_what_began_after_the_start() {
     let server = place.open(true);
     let (empty, begun) = (begin(&server), begin(&server));
     let grant = server.grant::<Push>(NAME);
-    let body = Body::Whole(vec![Bytes::from_static(b"a byte")]);
+    let body = Body::whole(vec![Bytes::from_static(b"a byte")]);
     server.wait(server.append(&grant, begun, None, body)).unwrap();
     let removed = server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
     assert_eq!(removed, 0);
@@ -297,7 +327,7 @@ fn an_upload_that_is_hashed_from_its_start_keeps_no_other_one_waiting() {
     let [hashed, saved] = [Algorithm::Blake3, Algorithm::Sha512].map(|algorithm| {
         let grant = server.grant::<Push>(NAME);
         let id = server.wait(server.registry.start_upload(&grant, algorithm)).unwrap();
-        let body = Body::Whole(vec![Bytes::from_static(b"content")]);
+        let body = Body::whole(vec![Bytes::from_static(b"content")]);
         server.wait(server.append(&grant, id, None, body)).unwrap();
         id
     });

@@ -24,7 +24,7 @@ fn a_checkpoint_asks_again_whether_its_caller_may_push() {
     let caller = Caller { principal, address: None };
     let grant: Grant<Push> = server.auth.repository(&caller, &"team/app".parse().unwrap()).unwrap();
     let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
-    let body = || Body::Whole(vec![Bytes::from_static(b"some bytes")]);
+    let body = || Body::whole(vec![Bytes::from_static(b"some bytes")]);
     server.wait(server.append(&grant, upload, None, body())).unwrap();
     // The next body has begun when the user goes and the repository is removed.
     let writer = server.wait(server.registry.write_upload(&grant, upload, Announced::default())).unwrap();

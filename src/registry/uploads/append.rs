@@ -4,11 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::Standing;
-use super::body::{Body, BodyPart, ContentRange, total};
+use super::body::{Body, BodyPart, Chunks, ContentRange};
 use super::rows as upload_rows;
 use super::session::{Session, State, Writer};
 use super::sessions::Resting;
@@ -85,9 +84,9 @@ impl Registry {
         state.settle_bytes();
         if let Err(error) = &result {
             state.closed = true;
-            // Where the right was withdrawn nobody may go on with it.
+            // Where the right was withdrawn no caller may go on with it.
             if state.row && !matches!(error, RegistryError::Withdrawn) {
-                // Before it leaves the memory: whoever brings it back must find it counted.
+                // Before it leaves the memory: the request that brings it back must find it counted.
                 if let (Some(place), Some(mut bytes)) = (session.take_place(), state.charge.take()) {
                     bytes.shrink(bytes.amount().saturating_sub(state.checkpoint));
                     self.sessions.rest(session.id, Resting { place, bytes });
@@ -138,10 +137,10 @@ impl Registry {
                 Some(BodyPart::Data(chunks)) => chunks,
             };
             session.touch(self.meta.clock().now().running_s);
-            if announced.is_some_and(|announced| state.offset - start + total(&chunks) > announced) {
+            if announced.is_some_and(|announced| state.offset - start + chunks.total() > announced) {
                 break Ending::WrongLength;
             }
-            if let Err(error) = self.admit_batch(session, state, total(&chunks)) {
+            if let Err(error) = self.admit_batch(session, state, chunks.total()) {
                 break Ending::Refused(error);
             }
             if let Err(error) = self.append(session, state, chunks).await {
@@ -195,13 +194,14 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
-        chunks: Vec<Bytes>,
+        chunks: Chunks,
     ) -> Result<(), RegistryError> {
         let (registry, id) = (Arc::clone(self), session.id);
         let mut work = state.lend();
         let (work, result) = self
             .blocking(move || {
                 let result = work.append(registry.blobs.as_ref(), id, &chunks);
+                drop(chunks);
                 (work, result)
             })
             .await?;
@@ -249,8 +249,8 @@ impl Registry {
         self.note_checkpoint(state, Some(task)).await
     }
 
-    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again there: nobody
-    /// whose right was withdrawn goes on, or makes a deleted repository again.
+    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again there: no
+    /// caller whose right was withdrawn goes on, or makes a deleted repository again.
     fn begin_checkpoint(
         self: &Arc<Self>,
         session: &Arc<Session>,

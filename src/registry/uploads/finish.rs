@@ -3,10 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::append::Ending;
-use super::body::{Body, ContentRange, total};
+use super::body::{Body, Chunks};
 use super::commit::Sealed;
 use super::session::{Session, State};
 use super::writer::{Announced, UploadWriter};
@@ -31,11 +29,8 @@ impl UploadWriter {
             choose_hash(&mut state, &digests);
             // All of a small blob goes to one blocking thread once. With a row, what cannot be written must leave the
             // upload as the row says, so there the bytes are received first.
-            let last = match &mut body {
-                Body::Whole(chunks) if is_all(chunks, range) && !state.row => std::mem::take(chunks),
-                _ => Vec::new(),
-            };
-            let ending = match work.admit_batch(&session, &mut state, total(&last)) {
+            let last = if state.row { Chunks::default() } else { body.take_whole(range) };
+            let ending = match work.admit_batch(&session, &mut state, last.total()) {
                 Ok(()) if last.is_empty() => work.receive(&session, &mut state, range, body, None).await,
                 Ok(()) => {
                     session.received_all();
@@ -108,7 +103,7 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
-        mut last: Vec<Bytes>,
+        mut last: Chunks,
         digests: &[Digest],
     ) -> Result<Result<Sealed, RegistryError>, RegistryError> {
         let digest = *digests.first().ok_or(RegistryError::Interrupted)?;
@@ -126,6 +121,8 @@ impl Registry {
             if !last.is_empty() {
                 work.append(blobs.as_ref(), id, &last)?;
             }
+            // The disk may take long for the sync: others have the memory.
+            drop(last);
             work.open(blobs.as_ref(), id)?;
             let actual = work.hasher.take().unwrap_or_else(|| Hasher::new(work.algorithm)).finish();
             compare(&streamed, &[actual])?;
@@ -149,7 +146,7 @@ impl Registry {
         self: &Arc<Self>,
         session: &Arc<Session>,
         state: &mut State,
-        last: Vec<Bytes>,
+        last: Chunks,
         digests: &[Digest],
     ) -> Result<(), RegistryError> {
         let permit = Arc::clone(&self.rehashes).acquire_owned().await;
@@ -166,6 +163,7 @@ impl Registry {
                 if !last.is_empty() {
                     work.append(blobs.as_ref(), id, &last)?;
                 }
+                drop(last);
                 let staged = work.open(blobs.as_ref(), id)?;
                 let actual = hashes_of(staged.as_ref(), &algorithms)?;
                 let actual: Vec<_> = actual.into_iter().map(Hasher::finish).collect();
@@ -176,11 +174,6 @@ impl Registry {
         state.take_back(work);
         Ok(())
     }
-}
-
-/// Whether the chunks are the whole body, as far as its length was announced.
-fn is_all(chunks: &[Bytes], range: Option<ContentRange>) -> bool {
-    range.is_none_or(|range| range.len() == total(chunks))
 }
 
 /// An upload without a byte yet takes the algorithm that it will be closed with.
@@ -203,7 +196,7 @@ fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> 
 }
 
 /// Renames a durable file to its place, and says what it looks like there. From here on it is never written again.
-/// Content that is there already is replaced: that heals damage nobody has noticed yet, and costs a rename.
+/// Content that is there already is replaced: that heals damage that was not noticed yet, and costs a rename.
 pub(super) fn publish(blobs: &dyn BlobStore, id: UploadId, digest: &Digest) -> Result<Stamp, RegistryError> {
     blobs.publish(id, digest)?;
     Ok(blobs.open(digest)?.map(|file| file.stamp()).unwrap_or_default())

@@ -18,7 +18,7 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use body::{Body, BodyPart, ContentRange};
+pub use body::{Body, BodyPart, Chunks, ContentRange};
 pub(super) use rows::any_in;
 #[cfg(test)]
 pub(super) use rows::put as put_row;
@@ -117,7 +117,7 @@ impl Registry {
         self.detached(async move { registry.abandon(&session).await }).await
     }
 
-    /// The session of this caller in this repository; anybody else's is unknown.
+    /// The session of this caller in this repository; that of another caller is unknown.
     async fn session<A>(
         self: &Arc<Self>,
         grant: &Grant<A>,

@@ -3,7 +3,7 @@
 //!
 //! The web framework limits the time of the first head alone: a later one could come a byte a minute. It keeps 128 KiB of
 //! any head, takes all requests apart that it finds in 128 KiB while the first of them is answered, and reads 128 KiB of
-//! a body for which nobody has asked.
+//! a body for which no handler has asked.
 
 mod head;
 mod interim;
@@ -100,6 +100,17 @@ impl<T> ConnectionGuard<T> {
         self.counted_from = self.requests.begun();
     }
 
+    /// Whether the deadline is an earlier one now, because another connection has the place of this one; if not, this task
+    /// is woken when it is.
+    fn must_end_sooner(&mut self, context: &mut Context<'_>) -> bool {
+        let Poll::Ready(end) = self.requests.poll_end(context) else { return false };
+        let is_sooner = self.deadline.is_some_and(|deadline| end < deadline);
+        if is_sooner {
+            (self.deadline, self.timer) = (Some(end), None);
+        }
+        is_sooner
+    }
+
     /// Whether the time is up; this task is woken when it is.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let limit = self.limit;
@@ -171,6 +182,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
                 Poll::Pending if self.is_flushed && self.requests.is_turned_away() => {
                     return Poll::Ready(Ok(()));
                 }
+                Poll::Pending if self.must_end_sooner(context) => continue,
                 read => ready!(read)?,
             };
             self.head.note_read(read);

@@ -1,0 +1,71 @@
+//! The first message of a TLS handshake (`ClientHello`, RFC 8446 section 4.1.2). It is waited for in the kernel's buffer, where a
+//! connection that never sends all of it costs neither memory nor a turn.
+
+use std::io;
+
+use actix_web::rt::net::TcpStream;
+use rustix::io::ioctl_fionread;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+
+use super::TLS_HANDSHAKE;
+
+/// Bytes of a record's head.
+const RECORD_HEAD: usize = 5;
+/// Bytes of a handshake message's head.
+const MESSAGE_HEAD: usize = 4;
+/// The content of a record at most (RFC 8446, section 5.1).
+const LARGEST_RECORD: usize = 16 << 10;
+
+/// What a client begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hello {
+    /// No TLS.
+    Plain,
+    /// A `ClientHello`, all of which has come.
+    Whole,
+    /// The first record of a `ClientHello` that has several. Clients send less than a record.
+    Long,
+}
+
+impl Hello {
+    /// Waits for it, and leaves it where it is.
+    pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
+        loop {
+            let ready = stream.ready(Interest::READABLE).await?;
+            match stream.try_io(Interest::READABLE, || look(stream)) {
+                // Nothing more comes: the stream would be ready again and again.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                found => return found,
+            }
+        }
+    }
+}
+
+/// What has come so far; [`io::ErrorKind::WouldBlock`]: not enough to tell.
+fn look(stream: &TcpStream) -> io::Result<Hello> {
+    let mut head = [0; RECORD_HEAD + MESSAGE_HEAD];
+    let (read, _) = recv(stream, &mut head, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    if read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if head[0] != TLS_HANDSHAKE {
+        return Ok(Hello::Plain);
+    }
+    if read < head.len() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let record = usize::from(u16::from_be_bytes([head[3], head[4]]));
+    let message = u32::from_be_bytes([0, head[6], head[7], head[8]]) as usize;
+    if record > LARGEST_RECORD {
+        // The handshake refuses it.
+        return Ok(Hello::Whole);
+    }
+    if ioctl_fionread(stream)? < (RECORD_HEAD + record) as u64 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(if MESSAGE_HEAD + message > record { Hello::Long } else { Hello::Whole })
+}
