@@ -142,8 +142,16 @@ const UNCLEAR: [&str; 10] = [
     "made new",
 ];
 
+/// Those of them that comments of the source do without as well: a reader searches for what acts.
+const UNCLEAR_IN_COMMENTS: [&str; 4] = ["nobody", "somebody", "whoever", "anybody"];
+
 /// The unclear words in a text, each with its line.
 fn unclear(text: &str) -> Vec<String> {
+    words_in(&UNCLEAR, text)
+}
+
+/// Where these words are in a text, each with its line.
+fn words_in(words: &[&str], text: &str) -> Vec<String> {
     let is_word = |line: &str, at: usize, word: &str| {
         let outside = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
         outside(line[..at].chars().next_back()) && outside(line[at + word.len()..].chars().next())
@@ -151,22 +159,17 @@ fn unclear(text: &str) -> Vec<String> {
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.to_ascii_lowercase()));
     lines
         .flat_map(|(number, line)| {
-            let found = UNCLEAR
-                .into_iter()
-                .filter(|word| line.match_indices(word).any(|(at, word)| is_word(&line, at, word)));
+            let found = words
+                .iter()
+                .filter(|word| line.match_indices(**word).any(|(at, word)| is_word(&line, at, word)));
             found.map(|word| format!("{number}: {word:?}")).collect::<Vec<_>>()
         })
         .collect()
 }
 
-#[test]
-fn texts_for_users_are_in_the_words_of_the_trade() {
-    assert_eq!(
-        unclear("Whoever asks\nis let\ninto it, nobody_else\n(nobody)."),
-        ["1: \"whoever\"", "4: \"nobody\""]
-    );
-    let mut texts = pages();
-    let mut directories = vec![root("src/cli")];
+/// All files below a directory.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let (mut texts, mut directories) = (Vec::new(), vec![root(directory)]);
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).expect("a directory of sources") {
             let path = entry.expect("an entry").path();
@@ -177,6 +180,37 @@ fn texts_for_users_are_in_the_words_of_the_trade() {
             }
         }
     }
+    texts
+}
+
+/// The comments of a source, on their lines. Code is left out, with its names and texts.
+fn comments(source: &str) -> String {
+    let comment = |line: &str| line.find("// ").or_else(|| line.find("//! "));
+    source.lines().map(|line| comment(line).map_or("", |at| &line[at..])).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn comments_name_who_acts() {
+    let text =
+        "//! Whoever asks\nlet nobody = 1; // nobody else\n/// nobody_else\nlet url = \"http://anybody\";";
+    assert_eq!(words_in(&UNCLEAR_IN_COMMENTS, &comments(text)), ["1: \"whoever\"", "2: \"nobody\""]);
+    let all = sources("src").into_iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "rs"));
+    let found = all.flat_map(|(file, text)| {
+        let found = words_in(&UNCLEAR_IN_COMMENTS, &comments(&text)).into_iter();
+        found.map(|found| format!("{}:{found}", file.display())).collect::<Vec<_>>()
+    });
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "name the client, the caller, the process:\n{}", found.join("\n"));
+}
+
+#[test]
+fn texts_for_users_are_in_the_words_of_the_trade() {
+    assert_eq!(
+        unclear("Whoever asks\nis let\ninto it, nobody_else\n(nobody)."),
+        ["1: \"whoever\"", "4: \"nobody\""]
+    );
+    let mut texts = pages();
+    texts.extend(sources("src/cli"));
     for file in ["config.example.toml", "src/http/admin/openapi.json"] {
         texts.push((root(file), fs::read_to_string(root(file)).expect("a text")));
     }
