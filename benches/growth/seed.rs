@@ -15,10 +15,10 @@ use stowage::model::digest::{AnyDigest, Digest};
 use stowage::model::names::{ProjectId, UploadId};
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
 use stowage::store::meta::faulty::Faults;
-use stowage::store::meta::rows::{
+use stowage::store::meta::schema::{
     Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
 };
-use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, tables};
+use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, schema};
 
 use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, layer, tag_name};
 
@@ -118,8 +118,8 @@ impl Seeding<'_, '_> {
         }
         bodies.sort_unstable_by_key(|(digest, ..)| *digest);
         for (digest, id, body) in bodies {
-            self.tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(body.into_bytes()))?;
-            self.tx.put(&tables::MANIFEST_REPO, (&digest.key()[..], id), &())?;
+            self.tx.put(&schema::MANIFEST_BODY, &digest.key()[..], &Raw(body.into_bytes()))?;
+            self.tx.put(&schema::MANIFEST_REPO, (&digest.key()[..], id), &())?;
         }
         if is_last { self.totals() } else { Ok(()) }
     }
@@ -129,17 +129,17 @@ impl Seeding<'_, '_> {
         let (tx, id) = (self.tx, self.tx.next_id());
         let row =
             Repository { name: repository.name.clone(), project: ProjectId(ROOT_PROJECT), created_ms: AT_MS };
-        tx.put(&tables::REPOSITORY, id, &row)?;
-        tx.put(&tables::REPOSITORY_NAME, repository.name.as_str(), &id)?;
-        tx.put(&tables::CATALOG, repository.name.as_str(), &())?;
+        tx.put(&schema::REPOSITORY, id, &row)?;
+        tx.put(&schema::REPOSITORY_NAME, repository.name.as_str(), &id)?;
+        tx.put(&schema::CATALOG, repository.name.as_str(), &())?;
         let layer = layer(number);
         self.blob(&layer, self.stamps[number], 1)?;
         let held = [digest_of(config()), digest_of(&layer)];
         for digest in held {
             let references = repository.manifests.len() as u64;
             let link = Link { present: true, references, ..Link::default() };
-            tx.put(&tables::LINK, (id, &digest.key()[..]), &link)?;
-            tx.put(&tables::BLOB_LINK, (&digest.key()[..], id), &())?;
+            tx.put(&schema::LINK, (id, &digest.key()[..]), &link)?;
+            tx.put(&schema::BLOB_LINK, (&digest.key()[..], id), &())?;
         }
         let (mut digests, mut sizes) = (Vec::new(), Vec::new());
         let mut manifest_bytes = 0;
@@ -171,8 +171,8 @@ impl Seeding<'_, '_> {
             manifest_bytes,
             tags: repository.tags.len() as u64,
         };
-        tx.put(&tables::USAGE_REPOSITORY, id, &usage)?;
-        tx.put(&tables::DIRTY_REPOSITORY, id, &tx.next_sequence())
+        tx.put(&schema::USAGE_REPOSITORY, id, &usage)?;
+        tx.put(&schema::DIRTY_REPOSITORY, id, &tx.next_sequence())
     }
 
     fn blob(&self, content: &[u8], verified: Stamp, holders: u64) -> Result<(), StoreError> {
@@ -186,8 +186,8 @@ impl Seeding<'_, '_> {
             users: holders,
         };
         let key = digest_of(content).key();
-        self.tx.put(&tables::BLOB, &key[..], &blob)?;
-        self.tx.put(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT), &holders)
+        self.tx.put(&schema::BLOB, &key[..], &blob)?;
+        self.tx.put(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT), &holders)
     }
 
     fn manifest(
@@ -213,7 +213,7 @@ impl Seeding<'_, '_> {
             content_bytes,
             platform: String::new(),
         };
-        self.tx.put(&tables::MANIFEST, (id, &digest.key()[..]), &row)?;
+        self.tx.put(&schema::MANIFEST, (id, &digest.key()[..]), &row)?;
         let Some(subject) = subject else { return Ok(()) };
         // They stand at the end of the body.
         let (_, annotations) = body.split_once("\"annotations\":").unwrap_or_default();
@@ -224,13 +224,13 @@ impl Seeding<'_, '_> {
             artifact_type: Some(ARTIFACT_TYPE.to_owned()),
             annotations: ReferrerAnnotations::Short(annotations.to_owned()),
         };
-        self.tx.put(&tables::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
+        self.tx.put(&schema::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
     }
 
     fn tag(&self, id: u64, name: &str, digest: Digest, content_bytes: u64) -> Result<(), StoreError> {
         let (tx, sequence) = (self.tx, self.tx.next_sequence());
         tx.put(
-            &tables::TAG,
+            &schema::TAG,
             (id, name),
             &Tag {
                 digest,
@@ -241,8 +241,8 @@ impl Seeding<'_, '_> {
                 platform: String::new(),
             },
         )?;
-        tx.put(&tables::TAG_BY_DIGEST, (id, &digest.key()[..], name), &())?;
-        tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &name.to_owned())?;
+        tx.put(&schema::TAG_BY_DIGEST, (id, &digest.key()[..], name), &())?;
+        tx.put(&schema::TAG_BY_SEQUENCE, (id, sequence), &name.to_owned())?;
         let change = TagChange {
             old: None,
             new: Some(digest),
@@ -250,7 +250,7 @@ impl Seeding<'_, '_> {
             address: String::new(),
             at_ms: AT_MS,
         };
-        tx.put(&tables::TAG_HISTORY, (id, name, sequence), &change)
+        tx.put(&schema::TAG_HISTORY, (id, name, sequence), &change)
     }
 
     /// What all repositories come to, and the config that all hold.
@@ -271,7 +271,7 @@ impl Seeding<'_, '_> {
             tags: self.layout.sizes.tags as u64,
         };
         let disk = Disk { blobs: usage.blobs, bytes, ..Disk::default() };
-        self.tx.put(&tables::DISK, (), &disk)?;
-        self.tx.put(&tables::USAGE_PROJECT, ROOT_PROJECT, &usage)
+        self.tx.put(&schema::DISK, (), &disk)?;
+        self.tx.put(&schema::USAGE_PROJECT, ROOT_PROJECT, &usage)
     }
 }

@@ -15,7 +15,7 @@ use super::users::folded;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// How long a credential that was verified is believed without verifying it again.
 pub(super) const REMEMBER_MS: u64 = 5 * 60 * 1000;
@@ -93,8 +93,8 @@ impl Attempt {
     /// The user of this name, if the password is theirs.
     async fn owner(&self, turn: &Turn) -> Result<Option<Principal>, SignInError> {
         let user = self.auth.meta.get(|tx| {
-            let Some(id) = tx.get(&tables::USER_NAME, &*self.name)? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&tables::USER, id)?.map(|user| (UserId(id), user)))
+            let Some(id) = tx.get(&schema::USER_NAME, &*self.name)? else { return Ok(None) };
+            Ok::<_, StoreError>(tx.get(&schema::USER, id)?.map(|user| (UserId(id), user)))
         })?;
         let stored =
             user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());

@@ -10,7 +10,7 @@ use super::Auth;
 use super::password;
 use super::users::{UserError, any_user, check_name, folded, new_user, note};
 use crate::store::meta;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 use crate::telemetry::Secret;
 
 /// The file in the data directory that holds a generated password until it is changed.
@@ -56,8 +56,8 @@ impl Auth {
                 return Ok(false);
             }
             let id = tx.next_id();
-            tx.put(&tables::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
-            tx.put(&tables::USER_NAME, folded(&user_name).as_str(), &id)?;
+            tx.put(&schema::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
+            tx.put(&schema::USER_NAME, folded(&user_name).as_str(), &id)?;
             tx.raise_epoch()?;
             note(tx, "system", "", "user.create", &user_name)?;
             Ok::<_, UserError>(true)

@@ -14,7 +14,7 @@ use crate::model::names::RepoName;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// What a grant permits.
 pub trait Action: Copy + Send + Sync + 'static {
@@ -191,10 +191,10 @@ impl<A: Action> Grant<A> {
         let policy = self.asked.present();
         let granted = self.target.repository();
         let repository = match granted {
-            Some((name, _)) => Some((name, tx.get(&tables::REPOSITORY_NAME, name)?.map(RepoId))),
+            Some((name, _)) => Some((name, tx.get(&schema::REPOSITORY_NAME, name)?.map(RepoId))),
             None => None,
         };
-        let same_epoch = tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch;
+        let same_epoch = tx.get(&schema::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch;
         if same_epoch && policy == self.asked.at_grant && repository == granted {
             return Ok(Ok(()));
         }

@@ -22,7 +22,7 @@ use super::sign_in_error::SignInError;
 use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// How long before its time a token is valid, for clocks that differ.
 const EARLY_S: u64 = 60;
@@ -145,7 +145,7 @@ impl Auth {
         actions: &BTreeSet<&str>,
     ) -> Result<Option<AccessEntry>, StoreError> {
         let Ok(name) = name.parse::<RepoName>() else { return Ok(None) };
-        let id = self.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, name.as_str()))?;
+        let id = self.meta.get(|tx| tx.get(&schema::REPOSITORY_NAME, name.as_str()))?;
         let repository = Some((name.as_str(), id.map(RepoId)));
         let (mut granted, mut refused) = (Vec::new(), Vec::new());
         for (action, kind) in [("delete", Kind::Delete), ("pull", Kind::Pull), ("push", Kind::Push)] {

@@ -54,7 +54,7 @@ use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 use buckets::Buckets;
 use failures::Failures;
 use grant::Asked;
@@ -112,7 +112,7 @@ impl Auth {
         settings: Settings,
         runtime: Runtime,
     ) -> Result<Self, GateError> {
-        meta.know_epoch(meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ()))?.unwrap_or(0));
+        meta.know_epoch(meta.get(|tx| tx.get(&schema::AUTH_EPOCH, ()))?.unwrap_or(0));
         Ok(Self {
             signer: Signer::open(&settings.data_dir)?,
             meta,
@@ -149,7 +149,7 @@ impl Auth {
         let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
         let now_ms = self.meta.latest_ms();
         let (answer, sees, refused, id) = self.meta.get(|tx| {
-            let id = tx.get(&tables::REPOSITORY_NAME, name.as_str())?.map(RepoId);
+            let id = tx.get(&schema::REPOSITORY_NAME, name.as_str())?.map(RepoId);
             let question = Question {
                 policy: self.policy(),
                 principal: &caller.principal,

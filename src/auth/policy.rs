@@ -11,8 +11,8 @@ use crate::model::names::RepoId;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
-use crate::store::meta::rows::User;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::User;
 
 /// How the registry treats those who do not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,11 +127,11 @@ pub(super) fn user(
     credential: Credential,
     now_ms: u64,
 ) -> Result<Option<User>, StoreError> {
-    let Some(user) = tx.get(&tables::USER, id.0)?.filter(|user| !user.disabled) else { return Ok(None) };
+    let Some(user) = tx.get(&schema::USER, id.0)?.filter(|user| !user.disabled) else { return Ok(None) };
     let good = match credential {
         Credential::Password(version) => user.password_version == version,
         Credential::Token(token) => tx
-            .get(&tables::TOKEN, token)?
+            .get(&schema::TOKEN, token)?
             .is_some_and(|token| token.user == id && token.expires_ms.is_none_or(|expires| now_ms < expires)),
     };
     Ok(good.then_some(user))

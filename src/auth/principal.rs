@@ -7,7 +7,7 @@ use super::access::Access;
 use super::scopes::Scopes;
 use crate::limits::Holder;
 use crate::model::names::UserId;
-use crate::store::meta::rows::Owner;
+use crate::store::meta::schema::Owner;
 
 /// How a user proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use crate::store::meta::Raw;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Refresh;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Refresh;
 
 /// A refresh token that was not used for so long is gone.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
@@ -65,7 +65,7 @@ impl Auth {
         }
         let hash = secret::hash(token);
         let now_ms = self.meta.latest_ms();
-        let row = self.meta.get(|tx| tx.get(&tables::REFRESH, &hash[..]))?.ok_or(SignInError::Stale)?;
+        let row = self.meta.get(|tx| tx.get(&schema::REFRESH, &hash[..]))?.ok_or(SignInError::Stale)?;
         let idle = now_ms.saturating_sub(row.used_ms);
         let principal =
             if idle <= IDLE_MS { self.user_principal(row.user, credential(&row), None)? } else { None };
@@ -122,7 +122,7 @@ impl Slice {
     fn read(tx: &impl Tx, after: Option<&[u8]>, now_ms: u64) -> Result<Self, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rows = Vec::new();
-        tx.scan(&tables::REFRESH, from, Bound::Unbounded, |hash, row| {
+        tx.scan(&schema::REFRESH, from, Bound::Unbounded, |hash, row| {
             rows.push((hash.to_vec(), row));
             if rows.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -141,8 +141,7 @@ impl Slice {
 /// Removes those of a user that are one too many, the one that was not used for the longest time first.
 fn make_room(tx: &WriteTx<'_>, user: u64, permitted: usize) -> Result<(), StoreError> {
     let mut held = Vec::new();
-    let all = (Bound::Included((user, 0)), Bound::Included((user, u64::MAX)));
-    tx.scan(&tables::REFRESH_BY_USER, all.0, all.1, |_, hash| {
+    tx.scan_prefix(&schema::REFRESH_BY_USER, user, |_, hash| {
         held.push(hash.0);
         ControlFlow::Continue(())
     })?;
@@ -155,13 +154,13 @@ fn make_room(tx: &WriteTx<'_>, user: u64, permitted: usize) -> Result<(), StoreE
 }
 
 fn put(tx: &WriteTx<'_>, hash: &[u8], row: &Refresh) -> Result<(), StoreError> {
-    tx.put(&tables::REFRESH, hash, row)?;
-    tx.put(&tables::REFRESH_BY_USER, (row.user.0, row.sequence), &Raw(hash.to_vec()))
+    tx.put(&schema::REFRESH, hash, row)?;
+    tx.put(&schema::REFRESH_BY_USER, (row.user.0, row.sequence), &Raw(hash.to_vec()))
 }
 
 fn remove(tx: &WriteTx<'_>, hash: &[u8]) -> Result<Option<Refresh>, StoreError> {
-    let Some(row) = tx.get(&tables::REFRESH, hash)? else { return Ok(None) };
-    tx.delete(&tables::REFRESH, hash)?;
-    tx.delete(&tables::REFRESH_BY_USER, (row.user.0, row.sequence))?;
+    let Some(row) = tx.get(&schema::REFRESH, hash)? else { return Ok(None) };
+    tx.delete(&schema::REFRESH, hash)?;
+    tx.delete(&schema::REFRESH_BY_USER, (row.user.0, row.sequence))?;
     Ok(Some(row))
 }

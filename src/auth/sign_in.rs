@@ -21,8 +21,8 @@ use super::users::folded;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Token;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Token;
 
 /// How exactly the last use of a token is kept.
 const LAST_USED_MS: u64 = 60 * 60 * 1000;
@@ -127,7 +127,7 @@ impl Auth {
             let scopes = match credential {
                 Credential::Password(_) => Scopes::ALL,
                 Credential::Token(token) => tx
-                    .get(&tables::TOKEN, token)?
+                    .get(&schema::TOKEN, token)?
                     .map_or(Scopes::from_bits(0), |token| Scopes::from_bits(token.scopes)),
             };
             let name = Arc::from(user.name);
@@ -169,9 +169,9 @@ impl Auth {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let hash = secret::hash(secret);
         let found = self.meta.get(|tx| {
-            let Some(id) = tx.get(&tables::TOKEN_HASH, &hash[..])? else { return Ok(None) };
-            let Some(token) = tx.get(&tables::TOKEN, id)? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&tables::USER, token.user.0)?.map(|user| (id, token, user)))
+            let Some(id) = tx.get(&schema::TOKEN_HASH, &hash[..])? else { return Ok(None) };
+            let Some(token) = tx.get(&schema::TOKEN, id)? else { return Ok(None) };
+            Ok::<_, StoreError>(tx.get(&schema::USER, token.user.0)?.map(|user| (id, token, user)))
         })?;
         let (id, token, user) = found.ok_or(SignInError::Revoked)?;
         if user.disabled {
@@ -198,10 +198,10 @@ impl Auth {
         }
         let address = address.map(|address| address.to_string()).unwrap_or_default();
         let noted = self.meta.write(move |tx| {
-            if let Some(mut token) = tx.get(&tables::TOKEN, id)? {
+            if let Some(mut token) = tx.get(&schema::TOKEN, id)? {
                 token.last_used_ms = Some(wall_ms);
                 token.last_address.clone_from(&address);
-                tx.put(&tables::TOKEN, id, &token)?;
+                tx.put(&schema::TOKEN, id, &token)?;
             }
             Ok::<_, StoreError>(())
         });

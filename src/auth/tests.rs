@@ -118,7 +118,7 @@ fn a_user_keeps_as_many_refresh_tokens_as_are_permitted_and_loses_the_one_unused
     }
     assert!(gate.wait(gate.auth.redeem(&other)).is_ok(), "another user's stay");
     let rows = gate.auth.meta.read_blocking(|tx| {
-        Ok::<_, StoreError>((tx.count(&tables::REFRESH)?, tx.count(&tables::REFRESH_BY_USER)?))
+        Ok::<_, StoreError>((tx.count(&schema::REFRESH)?, tx.count(&schema::REFRESH_BY_USER)?))
     });
     let expected = REFRESH_TOKENS as u64 + 1;
     assert_eq!(rows.unwrap(), (expected, expected));
@@ -172,7 +172,7 @@ fn a_right_password_that_finds_the_queue_full_is_not_called_wrong() {
 
 /// A caller with the password of a user, or with a registry token that covers this.
 fn caller(gate: &Gate, name: &str, access: Option<Vec<AccessEntry>>) -> Caller {
-    let id = gate.auth.meta.get(|tx| tx.get(&tables::USER_NAME, name)).unwrap().unwrap();
+    let id = gate.auth.meta.get(|tx| tx.get(&schema::USER_NAME, name)).unwrap().unwrap();
     let principal = Principal::User {
         id: crate::model::names::UserId(id),
         name: name.into(),
@@ -198,7 +198,7 @@ fn is_withdrawn<A: Action>(gate: &Gate, grant: &Grant<A>) -> bool {
 }
 
 fn rename_into(gate: &Gate, name: &'static str, id: u64) {
-    gate.wait(gate.auth.meta.write(move |tx| tx.put(&tables::REPOSITORY_NAME, name, &id))).unwrap();
+    gate.wait(gate.auth.meta.write(move |tx| tx.put(&schema::REPOSITORY_NAME, name, &id))).unwrap();
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn an_acknowledged_change_raises_the_epoch_even_if_nobody_waits_for_its_answer()
     let gate = Gate::new();
     let manager = gate.manager();
     gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), false)).unwrap();
-    let stored = || gate.auth.meta.get(|tx| tx.get(&tables::AUTH_EPOCH, ())).unwrap().unwrap();
+    let stored = || gate.auth.meta.get(|tx| tx.get(&schema::AUTH_EPOCH, ())).unwrap().unwrap();
     let before = stored();
     assert_eq!(gate.auth.meta.auth_epoch(), before);
     gate.wait(async {
@@ -384,7 +384,7 @@ fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
     let gate = gate.again(|| USUAL_MS);
     // The time that the store goes by did not go back with the clock, and goes on from there.
     let row =
-        gate.auth.meta.get(|tx| tx.get(&tables::REFRESH, &secret::hash(&refresh)[..])).unwrap().unwrap();
+        gate.auth.meta.get(|tx| tx.get(&schema::REFRESH, &secret::hash(&refresh)[..])).unwrap().unwrap();
     let now = gate.auth.meta.latest_ms();
     assert!(now >= AHEAD_MS && row.used_ms <= now, "{now} {}", row.used_ms);
     sign_in(&gate, &short).unwrap();

@@ -13,8 +13,8 @@ use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{Token, User};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Token, User};
 use crate::telemetry::Secret;
 
 /// Characters of a token's name at most.
@@ -158,9 +158,9 @@ impl Auth {
                 last_used_ms: None,
                 last_address: String::new(),
             };
-            tx.put(&tables::TOKEN, id, &token)?;
-            tx.put(&tables::TOKEN_HASH, &hash[..], &id)?;
-            tx.put(&tables::TOKEN_BY_USER, (user_id, id), &())?;
+            tx.put(&schema::TOKEN, id, &token)?;
+            tx.put(&schema::TOKEN_HASH, &hash[..], &id)?;
+            tx.put(&schema::TOKEN_BY_USER, (user_id, id), &())?;
             users::changed(tx, &grant, "token.create", &format!("{}/{id}", user.name))?;
             let warnings = idle_scopes(new.scopes, &user);
             Ok::<_, TokenError>((TokenView::new(id, &user, &token, tx.latest_ms()), warnings))
@@ -190,12 +190,11 @@ impl Auth {
                 };
                 if let Some(name) = &user {
                     let user = users::find(tx, name)?.0;
-                    let from = last.map_or(Bound::Included((user, 0)), |last| Bound::Excluded((user, last)));
-                    let to = Bound::Included((user, u64::MAX));
-                    tx.scan(&tables::TOKEN_BY_USER, from, to, |(_, id), ()| take(id))?;
+                    let rest = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                    tx.scan_within(&schema::TOKEN_BY_USER, user, rest, |id, ()| take(id))?;
                 } else {
                     let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-                    tx.scan(&tables::TOKEN.raw(), from, Bound::Unbounded, |id, _| take(id))?;
+                    tx.scan(&schema::TOKEN.raw(), from, Bound::Unbounded, |id, _| take(id))?;
                 }
                 let mut views = Vec::with_capacity(ids.len());
                 for id in ids {
@@ -217,8 +216,8 @@ impl Auth {
         let grant = grant.carry();
         let view = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
-            let token = tx.get(&tables::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
-            let user = tx.get(&tables::USER, token.user.0)?.ok_or(TokenError::Unknown(id))?;
+            let token = tx.get(&schema::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
+            let user = tx.get(&schema::USER, token.user.0)?.ok_or(TokenError::Unknown(id))?;
             delete(tx, id, &token)?;
             users::changed(tx, &grant, "token.revoke", &format!("{}/{id}", user.name))?;
             Ok(TokenView::new(id, &user, &token, tx.latest_ms()))
@@ -248,15 +247,15 @@ fn idle_scopes(scopes: Scopes, user: &User) -> Vec<String> {
 }
 
 fn view(tx: &impl Tx, id: u64, now_ms: u64) -> Result<Option<TokenView>, StoreError> {
-    let Some(token) = tx.get(&tables::TOKEN, id)? else { return Ok(None) };
-    let user = tx.get(&tables::USER, token.user.0)?;
+    let Some(token) = tx.get(&schema::TOKEN, id)? else { return Ok(None) };
+    let user = tx.get(&schema::USER, token.user.0)?;
     Ok(user.map(|user| TokenView::new(id, &user, &token, now_ms)))
 }
 
 /// The token of a user that has this name.
 fn named(tx: &impl Tx, user: u64, name: &str) -> Result<Option<u64>, StoreError> {
     for id in of_user(tx, user)? {
-        if tx.get(&tables::TOKEN, id)?.is_some_and(|token| token.name == name) {
+        if tx.get(&schema::TOKEN, id)?.is_some_and(|token| token.name == name) {
             return Ok(Some(id));
         }
     }
@@ -265,8 +264,7 @@ fn named(tx: &impl Tx, user: u64, name: &str) -> Result<Option<u64>, StoreError>
 
 fn of_user(tx: &impl Tx, user: u64) -> Result<Vec<u64>, StoreError> {
     let mut ids = Vec::new();
-    let range = (Bound::Included((user, 0)), Bound::Included((user, u64::MAX)));
-    tx.scan(&tables::TOKEN_BY_USER, range.0, range.1, |(_, id), ()| {
+    tx.scan_prefix(&schema::TOKEN_BY_USER, user, |id, ()| {
         ids.push(id);
         ControlFlow::Continue(())
     })?;
@@ -274,15 +272,15 @@ fn of_user(tx: &impl Tx, user: u64) -> Result<Vec<u64>, StoreError> {
 }
 
 fn delete(tx: &WriteTx<'_>, id: u64, token: &Token) -> Result<(), StoreError> {
-    tx.delete(&tables::TOKEN, id)?;
-    tx.delete(&tables::TOKEN_HASH, &token.hash[..])?;
-    tx.delete(&tables::TOKEN_BY_USER, (token.user.0, id)).map(drop)
+    tx.delete(&schema::TOKEN, id)?;
+    tx.delete(&schema::TOKEN_HASH, &token.hash[..])?;
+    tx.delete(&schema::TOKEN_BY_USER, (token.user.0, id)).map(drop)
 }
 
 /// Deletes every token of a user who goes.
 pub(super) fn delete_all_of(tx: &WriteTx<'_>, user: u64) -> Result<(), StoreError> {
     for id in of_user(tx, user)? {
-        if let Some(token) = tx.get(&tables::TOKEN, id)? {
+        if let Some(token) = tx.get(&schema::TOKEN, id)? {
             delete(tx, id, &token)?;
         }
     }

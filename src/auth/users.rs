@@ -12,8 +12,8 @@ use super::tokens;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{AuditEntry, User};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{AuditEntry, User};
 use crate::telemetry::Secret;
 
 /// Characters of a user's name at most.
@@ -118,7 +118,7 @@ impl Auth {
                 let last = last.as_deref().map(folded);
                 let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut ids = Vec::new();
-                tx.scan(&tables::USER_NAME, from, Bound::Unbounded, |_, id| {
+                tx.scan(&schema::USER_NAME, from, Bound::Unbounded, |_, id| {
                     if ids.len() == limit {
                         return ControlFlow::Break(());
                     }
@@ -127,7 +127,7 @@ impl Auth {
                 })?;
                 let mut users = Vec::with_capacity(ids.len());
                 for id in ids {
-                    users.extend(tx.get(&tables::USER, id)?.map(|user| UserView::new(id, &user)));
+                    users.extend(tx.get(&schema::USER, id)?.map(|user| UserView::new(id, &user)));
                 }
                 Ok(users)
             })
@@ -158,8 +158,8 @@ impl Auth {
             }
             let id = tx.next_id();
             let user = new_user(tx, &name, &password_hash, admin);
-            tx.put(&tables::USER, id, &user)?;
-            tx.put(&tables::USER_NAME, folded(&name).as_str(), &id)?;
+            tx.put(&schema::USER, id, &user)?;
+            tx.put(&schema::USER_NAME, folded(&name).as_str(), &id)?;
             changed(tx, &grant, "user.create", &name)?;
             Ok(UserView::new(id, &user))
         });
@@ -197,7 +197,7 @@ impl Auth {
                 return Err(UserError::LastAdmin(user.name));
             }
             user.changed = tx.next_sequence();
-            tx.put(&tables::USER, id, &user)?;
+            tx.put(&schema::USER, id, &user)?;
             changed(tx, &grant, action, &user.name)?;
             Ok(UserView::new(id, &user))
         });
@@ -223,8 +223,8 @@ impl Auth {
                 return Err(UserError::LastAdmin(user.name));
             }
             tokens::delete_all_of(tx, id)?;
-            tx.delete(&tables::USER, id)?;
-            tx.delete(&tables::USER_NAME, folded(&user.name).as_str())?;
+            tx.delete(&schema::USER, id)?;
+            tx.delete(&schema::USER_NAME, folded(&user.name).as_str())?;
             changed(tx, &grant, "user.delete", &user.name)?;
             Ok::<_, UserError>(user.name)
         });
@@ -265,8 +265,8 @@ fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
 
 pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {
     let unknown = || UserError::Unknown(name.to_owned());
-    let id = tx.get(&tables::USER_NAME, folded(name).as_str())?.ok_or_else(unknown)?;
-    Ok((id, tx.get(&tables::USER, id)?.ok_or_else(unknown)?))
+    let id = tx.get(&schema::USER_NAME, folded(name).as_str())?.ok_or_else(unknown)?;
+    Ok((id, tx.get(&schema::USER, id)?.ok_or_else(unknown)?))
 }
 
 /// The user, unless another version was expected.
@@ -281,12 +281,17 @@ fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(u64, Use
 }
 
 pub(super) fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {
-    tx.any(&tables::USER, Bound::Unbounded, Bound::Unbounded)
+    let mut found = false;
+    tx.scan_all(&schema::USER, |_, _| {
+        found = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
 }
 
 fn another_admin(tx: &impl Tx, but: u64) -> Result<bool, StoreError> {
     let mut found = false;
-    tx.scan(&tables::USER, Bound::Unbounded, Bound::Unbounded, |id, user| {
+    tx.scan_all(&schema::USER, |id, user| {
         found |= id != but && user.admin && !user.disabled;
         if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -319,5 +324,5 @@ pub(super) fn note(
         action: action.to_owned(),
         target: target.to_owned(),
     };
-    tx.put(&tables::AUDIT, tx.next_sequence(), &entry)
+    tx.put(&schema::AUDIT, tx.next_sequence(), &entry)
 }

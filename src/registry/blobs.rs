@@ -1,6 +1,5 @@
 //! Blobs in a repository: seeing, mounting and deleting them.
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{Blob, BlobState, Link};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Blob, BlobState, Link};
 
 /// Repositories that an anonymous mount looks at. A blob in more of them is found in one of the first.
 const MOUNT_SOURCES: usize = 64;
@@ -138,9 +137,9 @@ impl Registry {
             .meta
             .write(move |tx| {
                 let key = digest.key();
-                match tx.get(&tables::BLOB, &key[..])? {
+                match tx.get(&schema::BLOB, &key[..])? {
                     Some(blob) if blob.generation == generation && blob.state == BlobState::Present => {
-                        tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })
+                        tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })
                     }
                     _ => Ok(()),
                 }
@@ -162,7 +161,7 @@ fn mount(
     if from.recheck(tx)?.is_err() {
         return Ok(false);
     }
-    let Some(source) = tx.get(&tables::REPOSITORY_NAME, from.name().as_str())? else { return Ok(false) };
+    let Some(source) = tx.get(&schema::REPOSITORY_NAME, from.name().as_str())? else { return Ok(false) };
     let Some((_, blob)) = links::visible(tx, crate::model::names::RepoId(source), digest)? else {
         return Ok(false);
     };
@@ -183,14 +182,14 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
     let repository = repositories::existing(tx, grant)?;
     let key = digest.key();
     let link = tx
-        .get(&tables::LINK, (repository.0, &key[..]))?
+        .get(&schema::LINK, (repository.0, &key[..]))?
         .filter(|link| link.present && !link.hidden)
         .ok_or(RegistryError::BlobUnknown(*digest))?;
     if link.references > 0 {
         return Err(RegistryError::BlobReferenced(*digest));
     }
     if link.trash_references > 0 {
-        tx.put(&tables::LINK, (repository.0, &key[..]), &Link { hidden: true, ..link })?;
+        tx.put(&schema::LINK, (repository.0, &key[..]), &Link { hidden: true, ..link })?;
     } else {
         links::detach(tx, repository, digest, &link)?;
     }
@@ -205,18 +204,13 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
 pub(super) fn holders(tx: &impl Tx, digest: &Digest, limit: usize) -> Result<Vec<String>, StoreError> {
     let key = digest.key();
     let mut ids = Vec::new();
-    tx.scan(
-        &tables::BLOB_LINK,
-        Bound::Included((&key[..], 0)),
-        Bound::Included((&key[..], u64::MAX)),
-        |(_, repository), ()| {
-            ids.push(repository);
-            if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        },
-    )?;
+    tx.scan_prefix(&schema::BLOB_LINK, &key[..], |repository, ()| {
+        ids.push(repository);
+        if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
     let mut names = Vec::with_capacity(ids.len());
     for id in ids {
-        if let Some(repository) = tx.get(&tables::REPOSITORY, id)? {
+        if let Some(repository) = tx.get(&schema::REPOSITORY, id)? {
             names.push(repository.name);
         }
     }

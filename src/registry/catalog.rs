@@ -9,7 +9,7 @@ use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use crate::auth::{Catalog, Grant};
 use crate::store::meta::ReadTx;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 impl Registry {
     /// Up to `limit` names after `last` in byte order, of those that the caller may see.
@@ -24,7 +24,7 @@ impl Registry {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
             let sight = grant.sight(now_ms, tx)?;
-            tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+            tx.scan_range(&schema::CATALOG, (from, Bound::Unbounded), |name, ()| {
                 if sight.sees(name) { page.take(name) } else { ControlFlow::Continue(()) }
             })?;
             Ok(page.finish())
@@ -45,7 +45,7 @@ impl Registry {
                 let mut more = MoreNames::new();
                 let sight = grant.sight(now_ms, tx)?;
                 let range = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
-                tx.scan(&tables::CATALOG, range.0, range.1, |name, ()| {
+                tx.scan_range(&schema::CATALOG, range, |name, ()| {
                     if sight.sees(name) { more.take(name) } else { ControlFlow::Continue(()) }
                 })?;
                 Ok(more.finish(left))

@@ -16,8 +16,8 @@ use crate::model::units::exact_size;
 use crate::store::blob::{BlobFile, Stamp};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Blob;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Blob;
 
 /// Up to this many bytes a blob is read, hashed and sent as one piece.
 pub const SMALL: u64 = 64 << 10;
@@ -226,9 +226,9 @@ impl BlobReader {
         self.registry.runtime.spawn(async move {
             let noted = registry.meta.write(move |tx| {
                 let key = digest.key();
-                match tx.get(&tables::BLOB, &key[..])? {
+                match tx.get(&schema::BLOB, &key[..])? {
                     Some(blob) if blob.generation == generation => {
-                        tx.put(&tables::BLOB, &key[..], &Blob { verified: stamp, ..blob })
+                        tx.put(&schema::BLOB, &key[..], &Blob { verified: stamp, ..blob })
                     }
                     _ => Ok::<_, StoreError>(()),
                 }

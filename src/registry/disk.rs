@@ -5,8 +5,8 @@ use crate::store::meta::Reader;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Disk;
-use crate::store::meta::{Pages, tables};
+use crate::store::meta::schema::Disk;
+use crate::store::meta::{Pages, schema};
 
 /// What one change adds to the figures and takes from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,26 +34,26 @@ impl DiskChange {
     pub(super) fn gain_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
         let key = digest.key();
         let mut blob =
-            tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+            tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
         if blob.users == 0 {
             self.unused_blobs -= 1;
             self.unused_bytes -= signed(blob.size);
         }
         blob.users += 1;
-        tx.put(&tables::BLOB, &key[..], &blob)
+        tx.put(&schema::BLOB, &key[..], &blob)
     }
 
     /// No manifest of one of these repositories refers to it any more.
     pub(super) fn lose_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
         let key = digest.key();
         let mut blob =
-            tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
-        blob.users = blob.users.checked_sub(1).ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+            tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+        blob.users = blob.users.checked_sub(1).ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
         if blob.users == 0 {
             self.unused_blobs += 1;
             self.unused_bytes += signed(blob.size);
         }
-        tx.put(&tables::BLOB, &key[..], &blob)
+        tx.put(&schema::BLOB, &key[..], &blob)
     }
 
     /// Writes the figures.
@@ -61,21 +61,21 @@ impl DiskChange {
         if self == Self::default() {
             return Ok(());
         }
-        let disk = tx.get(&tables::DISK, ())?.unwrap_or_default();
+        let disk = tx.get(&schema::DISK, ())?.unwrap_or_default();
         let disk = Disk {
             blobs: disk.blobs.saturating_add_signed(self.blobs),
             bytes: disk.bytes.saturating_add_signed(self.bytes),
             unused_blobs: disk.unused_blobs.saturating_add_signed(self.unused_blobs),
             unused_bytes: disk.unused_bytes.saturating_add_signed(self.unused_bytes),
         };
-        tx.put(&tables::DISK, (), &disk)
+        tx.put(&schema::DISK, (), &disk)
     }
 }
 
 /// The figures from scratch, as the rows of blobs have them: for checks and rebuilds.
 pub(super) fn count(meta: Reader<'_>) -> Result<Disk, StoreError> {
     let mut disk = Disk::default();
-    meta.sweep(&tables::BLOB, Pages::all(), |_, _, row| {
+    meta.sweep(&schema::BLOB, Pages::all(), |_, _, row| {
         // A damaged row is reported with its table.
         let Some(row) = row else { return Ok(()) };
         disk.blobs += 1;

@@ -12,7 +12,7 @@ use crate::model::manifest::ManifestError;
 use crate::model::names::{RepoName, Tag};
 use crate::model::units::exact_size;
 use crate::store::meta::StoreError;
-use crate::store::meta::rows::Listed;
+use crate::store::meta::schema::Listed;
 
 /// Something that a manifest refers to and that its repository has not.
 #[derive(Clone, Debug, PartialEq, Eq)]

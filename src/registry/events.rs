@@ -5,8 +5,8 @@ use crate::model::event::Event;
 use crate::model::event::EventKind;
 use crate::store::meta::StoreError;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::AuditEntry;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::AuditEntry;
 
 /// Records an event for the consumers of the outbox, which are told later.
 pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Result<(), StoreError> {
@@ -32,5 +32,5 @@ pub(super) fn audit(
         action: action.to_owned(),
         target,
     };
-    tx.put(&tables::AUDIT, tx.next_sequence(), &entry)
+    tx.put(&schema::AUDIT, tx.next_sequence(), &entry)
 }

@@ -4,8 +4,6 @@
 //! exact at every commit: `link_zero` holds just the present links without references, `blob_link` just the
 //! present links, and a blob without any is in `blob_free`.
 
-use std::ops::Bound;
-
 use super::disk::DiskChange;
 use super::error::RegistryError;
 use super::usage;
@@ -15,8 +13,8 @@ use crate::model::names::RepoId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{Blob, BlobState, Link};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Blob, BlobState, Link};
 
 /// The blob that `repository` has under `digest`, unless it is damaged or being removed.
 pub(super) fn visible(
@@ -25,31 +23,31 @@ pub(super) fn visible(
     digest: &Digest,
 ) -> Result<Option<(Link, Blob)>, StoreError> {
     let key = digest.key();
-    let Some(link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else { return Ok(None) };
+    let Some(link) = tx.get(&schema::LINK, (repository.0, &key[..]))? else { return Ok(None) };
     if !link.present || link.hidden {
         return Ok(None);
     }
-    let blob = tx.get(&tables::BLOB, &key[..])?;
+    let blob = tx.get(&schema::BLOB, &key[..])?;
     Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
 }
 
 /// Gives `repository` the blob, whose row is there already, and promises its existence from now on.
 pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
-    let old = tx.get(&tables::LINK, (repository.0, &key[..]))?;
+    let old = tx.get(&schema::LINK, (repository.0, &key[..]))?;
     let was_present = old.is_some_and(|link| link.present);
     let mut link = old.unwrap_or_default();
     if was_present && link.references == 0 {
-        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
     }
     link.present = true;
     link.hidden = false;
     link.said = None;
     if link.references == 0 {
         link.zero_since = tx.now().running_s;
-        tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+        tx.put(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
     }
-    tx.put(&tables::LINK, (repository.0, &key[..]), &link)?;
+    tx.put(&schema::LINK, (repository.0, &key[..]), &link)?;
     if was_present {
         return Ok(());
     }
@@ -71,9 +69,9 @@ pub(super) fn detach(
 ) -> Result<(), StoreError> {
     let key = digest.key();
     if link.present && link.references == 0 {
-        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
     }
-    tx.delete(&tables::LINK, (repository.0, &key[..]))?;
+    tx.delete(&schema::LINK, (repository.0, &key[..]))?;
     if link.present {
         release(tx, repository, digest)?;
     }
@@ -82,7 +80,7 @@ pub(super) fn detach(
 
 /// The size that manifests of `repository` give a blob that is not there.
 pub(super) fn said(tx: &impl Tx, repository: RepoId, digest: &AnyDigest) -> Result<Option<u64>, StoreError> {
-    let link = tx.get(&tables::LINK, (repository.0, &digest.key()[..]))?;
+    let link = tx.get(&schema::LINK, (repository.0, &digest.key()[..]))?;
     Ok(link.and_then(|link| link.said))
 }
 
@@ -107,9 +105,9 @@ pub(super) fn reference(
     disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
     let key = digest.key();
-    let mut link = tx.get(&tables::LINK, (repository.0, &key[..]))?.unwrap_or_default();
+    let mut link = tx.get(&schema::LINK, (repository.0, &key[..]))?.unwrap_or_default();
     if link.present && link.references == 0 {
-        tx.delete(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
         if let Some(digest) = digest.known() {
             disk.gain_user(tx, &digest)?;
         }
@@ -118,7 +116,7 @@ pub(super) fn reference(
         link.said = Some(size);
     }
     link.references += 1;
-    tx.put(&tables::LINK, (repository.0, &key[..]), &link)
+    tx.put(&schema::LINK, (repository.0, &key[..]), &link)
 }
 
 /// Counts one manifest less. At 0 the age of the link starts anew, or the link ends if nothing is there.
@@ -129,13 +127,13 @@ pub(super) fn unreference(
     disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
     let key = digest.key();
-    let Some(mut link) = tx.get(&tables::LINK, (repository.0, &key[..]))? else {
-        return Err(StoreError::Corrupt { table: tables::LINK.name() });
+    let Some(mut link) = tx.get(&schema::LINK, (repository.0, &key[..]))? else {
+        return Err(StoreError::Corrupt { table: schema::LINK.name() });
     };
     link.references =
-        link.references.checked_sub(1).ok_or(StoreError::Corrupt { table: tables::LINK.name() })?;
+        link.references.checked_sub(1).ok_or(StoreError::Corrupt { table: schema::LINK.name() })?;
     if link.references == 0 && !link.present && link.trash_references == 0 {
-        tx.delete(&tables::LINK, (repository.0, &key[..]))?;
+        tx.delete(&schema::LINK, (repository.0, &key[..]))?;
         return Ok(());
     }
     if link.references == 0 && link.present {
@@ -143,9 +141,9 @@ pub(super) fn unreference(
             disk.lose_user(tx, &digest)?;
         }
         link.zero_since = tx.now().running_s;
-        tx.put(&tables::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+        tx.put(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
     }
-    tx.put(&tables::LINK, (repository.0, &key[..]), &link)
+    tx.put(&schema::LINK, (repository.0, &key[..]), &link)
 }
 
 /// Promises the existence of a blob that nothing refers to from now on, if the last promise is older than
@@ -173,26 +171,26 @@ pub(super) const fn promise_is_due(link: &Link, running_s: u64, promise_s: u64) 
 fn hold(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
     let mut blob =
-        tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
+        tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
     if let Some(since) = blob.free_since.take() {
-        tx.delete(&tables::BLOB_FREE, (since, &key[..]))?;
-        tx.put(&tables::BLOB, &key[..], &blob)?;
+        tx.delete(&schema::BLOB_FREE, (since, &key[..]))?;
+        tx.put(&schema::BLOB, &key[..], &blob)?;
     }
     usage::blob_added(tx, repository, digest, blob.size)?;
-    tx.put(&tables::BLOB_LINK, (&key[..], repository.0), &())
+    tx.put(&schema::BLOB_LINK, (&key[..], repository.0), &())
 }
 
 fn release(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
     let mut blob =
-        tx.get(&tables::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: tables::BLOB.name() })?;
-    tx.delete(&tables::BLOB_LINK, (&key[..], repository.0))?;
+        tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+    tx.delete(&schema::BLOB_LINK, (&key[..], repository.0))?;
     usage::blob_removed(tx, repository, digest, blob.size)?;
-    if !tx.any(&tables::BLOB_LINK, Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)))? {
+    if !tx.any(&schema::BLOB_LINK, &key[..])? {
         let since = tx.now().running_s;
         blob.free_since = Some(since);
-        tx.put(&tables::BLOB, &key[..], &blob)?;
-        tx.put(&tables::BLOB_FREE, (since, &key[..]), &())?;
+        tx.put(&schema::BLOB, &key[..], &blob)?;
+        tx.put(&schema::BLOB_FREE, (since, &key[..]), &())?;
     }
     Ok(())
 }

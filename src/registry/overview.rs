@@ -10,8 +10,8 @@ use crate::store::meta::ROOT_PROJECT;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Disk, Tag, Usage};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Disk, Tag, Usage};
 
 /// A repository, and what it holds.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Registry {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut names = Vec::new();
             let sight = grant.sight(now_ms, tx)?;
-            tx.scan(&tables::CATALOG, from, Bound::Unbounded, |name, ()| {
+            tx.scan_range(&schema::CATALOG, (from, Bound::Unbounded), |name, ()| {
                 if names.len() == limit {
                     return ControlFlow::Break(());
                 }
@@ -68,7 +68,7 @@ impl Registry {
             })?;
             let mut views = Vec::with_capacity(names.len());
             for name in names {
-                if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
+                if let Some(id) = tx.get(&schema::REPOSITORY_NAME, name.as_str())? {
                     views.extend(view(tx, id)?);
                 }
             }
@@ -94,12 +94,9 @@ impl Registry {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
         let id = grant.repository().ok_or_else(unknown)?.0;
         self.scan(&grant.caller().holder(), move |tx| {
-            let from = match &last {
-                Some(last) => Bound::Excluded((id, last.as_str())),
-                None => Bound::Included((id, "")),
-            };
+            let rest = (last.as_deref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
             let mut tags = Vec::new();
-            tx.scan(&tables::TAG, from, Bound::Excluded((id + 1, "")), |(_, name), row| {
+            tx.scan_within(&schema::TAG, id, rest, |name, row| {
                 if tags.len() == limit {
                     return ControlFlow::Break(());
                 }
@@ -115,7 +112,7 @@ impl Registry {
     pub fn tag_view(&self, grant: &Grant<Pull>, tag: &str) -> Result<Option<Tag>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
         let id = grant.repository().ok_or_else(unknown)?.0;
-        Ok(self.meta.get(|tx| tx.get(&tables::TAG, (id, tag)))?)
+        Ok(self.meta.get(|tx| tx.get(&schema::TAG, (id, tag)))?)
     }
 
     /// What everything comes to.
@@ -124,16 +121,16 @@ impl Registry {
         let (free_bytes, total_bytes) = (space.available, space.total);
         let refusal = self.meta.refusal().map(|error| error.to_string());
         self.meta.get(|tx| {
-            let repositories = tx.count(&tables::CATALOG)?;
-            let usage = tx.get(&tables::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
-            let disk = tx.get(&tables::DISK, ())?.unwrap_or_default();
+            let repositories = tx.count(&schema::CATALOG)?;
+            let usage = tx.get(&schema::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
+            let disk = tx.get(&schema::DISK, ())?.unwrap_or_default();
             Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes, total_bytes })
         })
     }
 }
 
 fn view(tx: &ReadTx, id: u64) -> Result<Option<RepositoryView>, StoreError> {
-    let Some(row) = tx.get(&tables::REPOSITORY, id)? else { return Ok(None) };
-    let usage = tx.get(&tables::USAGE_REPOSITORY, id)?.unwrap_or_default();
+    let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(None) };
+    let usage = tx.get(&schema::USAGE_REPOSITORY, id)?.unwrap_or_default();
     Ok(Some(RepositoryView { id, name: row.name, created_ms: row.created_ms, usage }))
 }

@@ -15,8 +15,8 @@ use crate::store::meta::Row as _;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Pulls;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Pulls;
 
 /// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more of them at
 /// once cost less.
@@ -89,13 +89,13 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
         let key = digest.key();
-        if !tx.has(&tables::MANIFEST, (repository.0, &key[..]))? {
+        if !tx.has(&schema::MANIFEST, (repository.0, &key[..]))? {
             continue;
         }
-        let stored = tx.get(&tables::PULLS.raw(), (repository.0, &key[..]))?;
+        let stored = tx.get(&schema::PULLS.raw(), (repository.0, &key[..]))?;
         let stored = stored.and_then(|row| Pulls::decode(&row.0)).unwrap_or_default();
         let sum = Pulls { count: stored.count + pulls.count, last_ms: stored.last_ms.max(pulls.last_ms) };
-        tx.put(&tables::PULLS, (repository.0, &key[..]), &sum)?;
+        tx.put(&schema::PULLS, (repository.0, &key[..]), &sum)?;
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use super::usage::recompute::Tally;
 use crate::model::digest::Digest;
 use crate::model::units::exact_size;
 use crate::store::blob::{BlobStore, Entry};
-use crate::store::meta::rows::{Blob, BlobState, Disk, Usage};
-use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, tables};
+use crate::store::meta::schema::{Blob, BlobState, Disk, Usage};
+use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, schema};
 
 /// Blobs that are listed of each kind.
 const LISTED: usize = 10_000;
@@ -93,9 +93,9 @@ fn missing(
     differences: &mut Differences,
     hear: &mut dyn FnMut(Progress),
 ) -> Result<(), StoreError> {
-    let total = meta.read_blocking(|tx| tx.count(&tables::BLOB))?;
+    let total = meta.read_blocking(|tx| tx.count(&schema::BLOB))?;
     let (mut done, mut gone) = (0, Vec::new());
-    meta.sweep(&tables::BLOB, Pages::all(), |tx, key, row| {
+    meta.sweep(&schema::BLOB, Pages::all(), |tx, key, row| {
         done += 1;
         tick(hear, "blobs", done, total);
         let (Some(row), Some(digest)) = (row, Digest::from_key(key)) else { return Ok(()) };
@@ -121,7 +121,7 @@ fn missing(
     for part in gone.chunks(BATCH) {
         let part = part.to_vec();
         runtime.block_on(meta.write(move |tx| {
-            part.iter().try_for_each(|(key, row)| tx.put(&tables::BLOB, key.as_slice(), row))
+            part.iter().try_for_each(|(key, row)| tx.put(&schema::BLOB, key.as_slice(), row))
         }))?;
     }
     Ok(())
@@ -131,12 +131,12 @@ fn missing(
 fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<String>, StoreError> {
     let mut ids = Vec::new();
     let (from, to) = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
-    tx.scan(&tables::BLOB_LINK.raw(), from, to, |(_, id), _| {
+    tx.scan(&schema::BLOB_LINK.raw(), from, to, |(_, id), _| {
         ids.push(id);
         ControlFlow::Continue(())
     })?;
     let name = |id: u64| {
-        let row = tx.get(&tables::REPOSITORY, id)?;
+        let row = tx.get(&schema::REPOSITORY, id)?;
         Ok(row.map_or_else(|| format!("number {id}"), |row| row.name))
     };
     ids.into_iter().map(name).collect()
@@ -153,7 +153,7 @@ fn later(
         done += 1;
         tick(hear, "files", done, 0);
         let Entry::Blob { digest, size, modified } = entry else { return ControlFlow::Continue(()) };
-        match meta.get(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
+        match meta.get(|tx| tx.has(&schema::BLOB, &digest.key()[..])) {
             Ok(true) => {}
             Ok(false) => {
                 differences.later += 1;
@@ -190,14 +190,16 @@ fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
         let part = part.to_vec();
         runtime.block_on(meta.write(move |tx| {
             let mut rows = part.iter();
-            rows.try_for_each(|(key, project, count)| tx.put(&tables::PROJECT_BLOB, (key, *project), count))
+            rows.try_for_each(|(key, project, count)| {
+                tx.put(&schema::PROJECT_BLOB, (&key[..], *project), count)
+            })
         }))?;
     }
     let disk = disk::count(meta.reader())?;
     if disk != Disk::default() {
-        runtime.block_on(meta.write(move |tx| tx.put(&tables::DISK, (), &disk)))?;
+        runtime.block_on(meta.write(move |tx| tx.put(&schema::DISK, (), &disk)))?;
     }
-    for (table, figures) in [(&tables::USAGE_REPOSITORY, repositories), (&tables::USAGE_PROJECT, projects)] {
+    for (table, figures) in [(&schema::USAGE_REPOSITORY, repositories), (&schema::USAGE_PROJECT, projects)] {
         runtime.block_on(put_all(meta, table, figures))?;
     }
     Ok(())

@@ -18,8 +18,8 @@ use crate::model::names::RepoId;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Referrer, ReferrerAnnotations};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Referrer, ReferrerAnnotations};
 
 /// Descriptors on a page at most. Clients that read one page only shall see as much as they can hold.
 const MAX_ENTRIES: usize = 1000;
@@ -138,18 +138,9 @@ impl ReferrerQuery {
     ) -> Result<(), StoreError> {
         let subject = self.subject.key();
         let (after, last) = (after.map(|digest| digest.key()), last.map(|digest| digest.key()));
-        let from = match &after {
-            Some(after) => Bound::Excluded((repository.0, &subject[..], &after[..])),
-            None => Bound::Included((repository.0, &subject[..], &[][..])),
-        };
-        let to = match &last {
-            Some(last) => Bound::Included((repository.0, &subject[..], &last[..])),
-            None => Bound::Unbounded,
-        };
-        tx.scan(&tables::REFERRER, from, to, |(other, key, digest), row| {
-            if other != repository.0 || key != subject {
-                return ControlFlow::Break(());
-            }
+        let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
+        let to = last.as_ref().map_or(Bound::Unbounded, |last| Bound::Included(&last[..]));
+        tx.scan_within(&schema::REFERRER, (repository.0, &subject[..]), (from, to), |digest, row| {
             Digest::from_key(digest).map_or(ControlFlow::Continue(()), |digest| visit(digest, row))
         })
     }
@@ -252,7 +243,7 @@ fn piece(
     let mut text = Text { json: Vec::new(), at: None };
     if let Some(within) = at.within {
         let (subject, key) = (query.subject.key(), at.digest.key());
-        let row = tx.get(&tables::REFERRER, (repository.0, &subject[..], &key[..]))?;
+        let row = tx.get(&schema::REFERRER, (repository.0, &subject[..], &key[..]))?;
         let row = row.ok_or_else(|| RegistryError::ManifestUnknown(at.digest.to_string()))?;
         text.annotations(tx, at.digest, &row, within)?;
     }
@@ -336,7 +327,7 @@ impl Text {
         let place = long(row).ok_or_else(unknown)?;
         let start = place.start + from;
         let end = place.end.min(start + PIECE.saturating_sub(self.json.len()).max(1));
-        let copied = tx.with(&tables::MANIFEST_BODY, &&digest.key()[..], |body| {
+        let copied = tx.with(&schema::MANIFEST_BODY, &digest.key()[..], |body| {
             body.get(start..end).map(|part| self.json.extend_from_slice(part))
         })?;
         copied.flatten().ok_or_else(unknown)?;
@@ -365,6 +356,6 @@ fn long(row: &Referrer) -> Option<Range<usize>> {
 
 fn is_whole(tx: &ReadTx, digest: &Digest) -> Result<bool, StoreError> {
     let hashed =
-        tx.with(&tables::MANIFEST_BODY, &&digest.key()[..], |body| Digest::of(digest.algorithm(), body));
+        tx.with(&schema::MANIFEST_BODY, &digest.key()[..], |body| Digest::of(digest.algorithm(), body));
     Ok(hashed? == Some(*digest))
 }

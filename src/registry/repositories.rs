@@ -16,8 +16,8 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Repository;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Repository;
 
 /// Numbers of repositories in a slice of a [`BareSearch`].
 const LOOKED_AT_ONCE: u64 = 1_000;
@@ -33,7 +33,7 @@ where
 
 /// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked again.
 fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
-    if let Some(id) = tx.get(&tables::REPOSITORY_NAME, name.as_str())? {
+    if let Some(id) = tx.get(&schema::REPOSITORY_NAME, name.as_str())? {
         return Ok(RepoId(id));
     }
     let id = tx.next_id();
@@ -42,8 +42,8 @@ fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<Re
         project: project_of(tx, name)?,
         created_ms: tx.now().wall_ms,
     };
-    tx.put(&tables::REPOSITORY, id, &row)?;
-    tx.put(&tables::REPOSITORY_NAME, name.as_str(), &id)?;
+    tx.put(&schema::REPOSITORY, id, &row)?;
+    tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
     events::record(tx, caller, EventKind::RepositoryCreated { repository: name.clone() })?;
     Ok(RepoId(id))
 }
@@ -54,7 +54,7 @@ where
     A: Action<Target = Target>,
 {
     grant.recheck(tx)??;
-    tx.get(&tables::REPOSITORY_NAME, grant.name().as_str())?
+    tx.get(&schema::REPOSITORY_NAME, grant.name().as_str())?
         .map(RepoId)
         .ok_or_else(|| RegistryError::RepositoryUnknown(grant.name().clone()))
 }
@@ -62,7 +62,7 @@ where
 /// The project with the longest path above a name.
 fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     for prefix in name.prefixes() {
-        if let Some(project) = tx.get(&tables::PROJECT_PATH, prefix)? {
+        if let Some(project) = tx.get(&schema::PROJECT_PATH, prefix)? {
             return Ok(ProjectId(project));
         }
     }
@@ -71,11 +71,7 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
 
 /// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row. Three point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
-    let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
-    let (from, to) = (Bound::Included((id.0, first)), Bound::Included((id.0, last)));
-    Ok(!tx.any(&tables::MANIFEST, from, to)?
-        && !tx.any(&tables::LINK, from, to)?
-        && !uploads::any_in(tx, id)?)
+    Ok(!tx.any(&schema::MANIFEST, id.0)? && !tx.any(&schema::LINK, id.0)? && !uploads::any_in(tx, id)?)
 }
 
 /// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads has a row of
@@ -89,9 +85,9 @@ pub(super) struct BareSearch {
 
 impl BareSearch {
     pub(super) fn start(tx: &ReadTx) -> Result<Self, StoreError> {
-        let all = tx.count(&tables::REPOSITORY)?;
-        let wanted = all.saturating_sub(tx.count(&tables::USAGE_REPOSITORY)?);
-        let clock = tx.get(&tables::CLOCK, ())?.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?;
+        let all = tx.count(&schema::REPOSITORY)?;
+        let wanted = all.saturating_sub(tx.count(&schema::USAGE_REPOSITORY)?);
+        let clock = tx.get(&schema::CLOCK, ())?.ok_or(StoreError::Corrupt { table: schema::CLOCK.name() })?;
         Ok(Self { wanted, end: clock.last_id })
     }
 
@@ -103,13 +99,13 @@ impl BareSearch {
     pub(super) fn next(&mut self, tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
         let start = self.end.saturating_sub(LOOKED_AT_ONCE);
         let mut ids = Vec::new();
-        tx.scan(&tables::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(self.end), |id, _| {
+        tx.scan(&schema::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(self.end), |id, _| {
             ids.push(id);
             ControlFlow::Continue(())
         })?;
         let mut bare = Vec::new();
         for id in ids.into_iter().rev() {
-            if self.wanted == 0 || tx.has(&tables::USAGE_REPOSITORY, id)? {
+            if self.wanted == 0 || tx.has(&schema::USAGE_REPOSITORY, id)? {
                 continue;
             }
             self.wanted -= 1;
@@ -124,12 +120,12 @@ impl BareSearch {
 
 /// Removes a repository in which nothing is left.
 pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId) -> Result<(), StoreError> {
-    let Some(row) = tx.get(&tables::REPOSITORY, id.0)? else { return Ok(()) };
+    let Some(row) = tx.get(&schema::REPOSITORY, id.0)? else { return Ok(()) };
     if !is_bare(tx, id)? {
         return Ok(());
     }
-    tx.delete(&tables::REPOSITORY, id.0)?;
-    tx.delete(&tables::REPOSITORY_NAME, row.name.as_str())?;
-    tx.delete(&tables::DIRTY_REPOSITORY, id.0)?;
+    tx.delete(&schema::REPOSITORY, id.0)?;
+    tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
+    tx.delete(&schema::DIRTY_REPOSITORY, id.0)?;
     Ok(())
 }

@@ -18,9 +18,8 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows;
-use crate::store::meta::rows::TagChange;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::TagChange;
 
 /// Changes that are remembered of each tag.
 const HISTORY: usize = 100;
@@ -36,14 +35,10 @@ impl Registry {
         let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
         let repository = grant.repository().ok_or_else(unknown)?.0;
         self.scan(&grant.caller().holder(), move |tx| {
-            let from = match &last {
-                Some(last) => Bound::Excluded((repository, last.as_str())),
-                None => Bound::Included((repository, "")),
-            };
+            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
-            tx.scan(&tables::TAG.keys(), from, Bound::Excluded((repository + 1, "")), |(_, name), _| {
-                page.take(name)
-            })?;
+            let rest = (from, Bound::Unbounded);
+            tx.scan_within(&schema::TAG.keys(), repository, rest, |name, _| page.take(name))?;
             Ok(page.finish())
         })
         .await
@@ -60,9 +55,8 @@ impl Registry {
         async move {
             let read = move |tx: &ReadTx| {
                 let mut more = MoreNames::new();
-                let from = Bound::Excluded((repository, left.after.as_str()));
-                let to = Bound::Included((repository, left.last.as_str()));
-                tx.scan(&tables::TAG.keys(), from, to, |(_, name), _| more.take(name))?;
+                let rest = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
+                tx.scan_within(&schema::TAG.keys(), repository, rest, |name, _| more.take(name))?;
                 Ok(more.finish(left))
             };
             registry.scan(&holder, read).await
@@ -80,7 +74,7 @@ pub(super) fn check_limit(
     if more == 0 {
         return Ok(());
     }
-    let usage = tx.get(&tables::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    let usage = tx.get(&schema::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
     if usage.tags.saturating_add(more) > limit {
         return Err(RegistryError::TooManyTags { limit });
     }
@@ -92,17 +86,17 @@ pub(super) fn set(
     tx: &WriteTx<'_>,
     repository: RepoId,
     tag: &Tag,
-    (digest, manifest): (Digest, &rows::Manifest),
+    (digest, manifest): (Digest, &schema::Manifest),
     caller: &Caller,
 ) -> Result<(), StoreError> {
-    let old = tx.get(&tables::TAG, (repository.0, tag.as_str()))?;
+    let old = tx.get(&schema::TAG, (repository.0, tag.as_str()))?;
     if let Some(old) = &old {
         unindex(tx, repository, tag, old)?;
     } else {
         usage::change(tx, repository, |usage| usage.tags += 1)?;
     }
     let sequence = tx.next_sequence();
-    let row = rows::Tag {
+    let row = schema::Tag {
         digest,
         sequence,
         pushed_ms: tx.now().wall_ms,
@@ -110,9 +104,9 @@ pub(super) fn set(
         content_bytes: manifest.content_bytes,
         platform: manifest.platform.clone(),
     };
-    tx.put(&tables::TAG, (repository.0, tag.as_str()), &row)?;
-    tx.put(&tables::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
-    tx.put(&tables::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;
+    tx.put(&schema::TAG, (repository.0, tag.as_str()), &row)?;
+    tx.put(&schema::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
+    tx.put(&schema::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;
     note_untagged(tx, repository, &digest)?;
     let old = old.map(|old| old.digest);
     if let Some(old) = old.filter(|old| *old != digest) {
@@ -131,15 +125,15 @@ pub(super) fn delete(
     tag: &Tag,
     caller: &Caller,
 ) -> Result<Option<Digest>, StoreError> {
-    let Some(old) = tx.get(&tables::TAG, (repository.0, tag.as_str()))? else { return Ok(None) };
+    let Some(old) = tx.get(&schema::TAG, (repository.0, tag.as_str()))? else { return Ok(None) };
     unindex(tx, repository, tag, &old)?;
-    tx.delete(&tables::TAG, (repository.0, tag.as_str()))?;
+    tx.delete(&schema::TAG, (repository.0, tag.as_str()))?;
     usage::change(tx, repository, |usage| usage.tags -= 1)?;
     note_untagged(tx, repository, &old.digest)?;
     let sequence = tx.next_sequence();
     remember(tx, repository, tag, sequence, Some(old.digest), None, caller)?;
-    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &sequence)?;
-    if let Some(row) = tx.get(&tables::REPOSITORY, repository.0)?
+    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &sequence)?;
+    if let Some(row) = tx.get(&schema::REPOSITORY, repository.0)?
         && let Ok(name) = row.name.parse()
     {
         let kind = EventKind::TagDeleted { repository: name, tag: tag.clone(), digest: old.digest };
@@ -158,9 +152,9 @@ pub(super) fn delete_all(
 ) -> Result<(), StoreError> {
     let mut deleted = 0;
     for tag in tags {
-        let Some(old) = tx.get(&tables::TAG, (repository.0, tag.as_str()))? else { continue };
+        let Some(old) = tx.get(&schema::TAG, (repository.0, tag.as_str()))? else { continue };
         unindex(tx, repository, tag, &old)?;
-        tx.delete(&tables::TAG, (repository.0, tag.as_str()))?;
+        tx.delete(&schema::TAG, (repository.0, tag.as_str()))?;
         remember(tx, repository, tag, tx.next_sequence(), Some(*digest), None, caller)?;
         deleted += 1;
     }
@@ -168,7 +162,7 @@ pub(super) fn delete_all(
         return Ok(());
     }
     usage::change(tx, repository, |usage| usage.tags -= deleted)?;
-    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())
+    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())
 }
 
 /// Up to `limit` tags that point to a manifest.
@@ -180,46 +174,29 @@ pub(super) fn of(
 ) -> Result<Vec<Tag>, StoreError> {
     let key = digest.key();
     let mut tags = Vec::new();
-    tx.scan(
-        &tables::TAG_BY_DIGEST,
-        Bound::Included((repository.0, &key[..], "")),
-        Bound::Unbounded,
-        |(other, digest, name), ()| {
-            if other != repository.0 || digest != &key[..] {
-                return ControlFlow::Break(());
-            }
-            tags.extend(name.parse::<Tag>());
-            if tags.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        },
-    )?;
+    tx.scan_prefix(&schema::TAG_BY_DIGEST, (repository.0, &key[..]), |name, ()| {
+        tags.extend(name.parse::<Tag>());
+        if tags.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
     Ok(tags)
 }
 
-fn unindex(tx: &WriteTx<'_>, repository: RepoId, tag: &Tag, row: &rows::Tag) -> Result<(), StoreError> {
-    tx.delete(&tables::TAG_BY_DIGEST, (repository.0, &row.digest.key()[..], tag.as_str()))?;
-    tx.delete(&tables::TAG_BY_SEQUENCE, (repository.0, row.sequence)).map(drop)
+fn unindex(tx: &WriteTx<'_>, repository: RepoId, tag: &Tag, row: &schema::Tag) -> Result<(), StoreError> {
+    tx.delete(&schema::TAG_BY_DIGEST, (repository.0, &row.digest.key()[..], tag.as_str()))?;
+    tx.delete(&schema::TAG_BY_SEQUENCE, (repository.0, row.sequence)).map(drop)
 }
 
 /// Notes on a manifest since when no tag points to it.
 fn note_untagged(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
-    let Some(mut row) = tx.get(&tables::MANIFEST, (repository.0, &key[..]))? else { return Ok(()) };
-    let mut tagged = false;
-    tx.scan(
-        &tables::TAG_BY_DIGEST,
-        Bound::Included((repository.0, &key[..], "")),
-        Bound::Unbounded,
-        |(other, digest, _), ()| {
-            tagged = other == repository.0 && digest == &key[..];
-            ControlFlow::Break(())
-        },
-    )?;
+    let Some(mut row) = tx.get(&schema::MANIFEST, (repository.0, &key[..]))? else { return Ok(()) };
+    let tagged = tx.any(&schema::TAG_BY_DIGEST, (repository.0, &key[..]))?;
     let since = if tagged { None } else { row.untagged_since.or(Some(tx.now().running_s)) };
     if since == row.untagged_since {
         return Ok(());
     }
     row.untagged_since = since;
-    tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)
+    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &row)
 }
 
 fn remember(
@@ -238,19 +215,14 @@ fn remember(
         address: caller.address_text(),
         at_ms: tx.now().wall_ms,
     };
-    tx.put(&tables::TAG_HISTORY, (repository.0, tag.as_str(), sequence), &change)?;
+    tx.put(&schema::TAG_HISTORY, (repository.0, tag.as_str(), sequence), &change)?;
     let mut sequences = Vec::new();
-    tx.scan(
-        &tables::TAG_HISTORY,
-        Bound::Included((repository.0, tag.as_str(), 0)),
-        Bound::Included((repository.0, tag.as_str(), u64::MAX)),
-        |(_, _, sequence), _| {
-            sequences.push(sequence);
-            ControlFlow::Continue(())
-        },
-    )?;
+    tx.scan_prefix(&schema::TAG_HISTORY, (repository.0, tag.as_str()), |sequence, _| {
+        sequences.push(sequence);
+        ControlFlow::Continue(())
+    })?;
     for old in sequences.iter().take(sequences.len().saturating_sub(HISTORY)) {
-        tx.delete(&tables::TAG_HISTORY, (repository.0, tag.as_str(), *old))?;
+        tx.delete(&schema::TAG_HISTORY, (repository.0, tag.as_str(), *old))?;
     }
     Ok(())
 }

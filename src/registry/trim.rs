@@ -11,7 +11,7 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// Entries of the audit log that are kept.
 pub const AUDIT_ENTRIES: u64 = 100_000;
@@ -31,7 +31,7 @@ impl Registry {
     pub(super) async fn trim_audit(&self, kept: u64) -> Result<u64, RegistryError> {
         let mut removed = 0;
         loop {
-            let more = self.meta.get(|tx| tx.count(&tables::AUDIT))?.saturating_sub(kept);
+            let more = self.meta.get(|tx| tx.count(&schema::AUDIT))?.saturating_sub(kept);
             if more == 0 {
                 return Ok(removed);
             }
@@ -61,12 +61,12 @@ impl Registry {
 
 fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
     let mut oldest = Vec::new();
-    tx.scan(&tables::AUDIT.keys(), Bound::Unbounded, Bound::Unbounded, |sequence, _| {
+    tx.scan(&schema::AUDIT.keys(), Bound::Unbounded, Bound::Unbounded, |sequence, _| {
         oldest.push(sequence);
         if oldest.len() < slice { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for sequence in &oldest {
-        tx.delete(&tables::AUDIT, *sequence)?;
+        tx.delete(&schema::AUDIT, *sequence)?;
     }
     Ok(oldest.len() as u64)
 }
@@ -80,13 +80,13 @@ fn gone_repositories(tx: &ReadTx, first: u64) -> Result<(BTreeSet<u64>, Option<u
         from = None;
         let mut found = None;
         let range = (Bound::Included((first, "", 0)), Bound::Unbounded);
-        tx.scan(&tables::TAG_HISTORY.keys(), range.0, range.1, |(repository, ..), _| {
+        tx.scan(&schema::TAG_HISTORY.keys(), range.0, range.1, |(repository, ..), _| {
             found = Some(repository);
             ControlFlow::Break(())
         })?;
         if let Some(repository) = found {
             from = repository.checked_add(1);
-            if !tx.has(&tables::REPOSITORY, repository)? {
+            if !tx.has(&schema::REPOSITORY, repository)? {
                 gone.insert(repository);
             }
         }
@@ -96,13 +96,12 @@ fn gone_repositories(tx: &ReadTx, first: u64) -> Result<(BTreeSet<u64>, Option<u
 
 fn history(tx: &WriteTx<'_>, repository: u64) -> Result<u64, StoreError> {
     let mut changes = Vec::new();
-    let range = (Bound::Included((repository, "", 0)), Bound::Excluded((repository + 1, "", 0)));
-    tx.scan(&tables::TAG_HISTORY.keys(), range.0, range.1, |(_, tag, sequence), _| {
+    tx.scan_prefix(&schema::TAG_HISTORY.keys(), repository, |(tag, sequence), _| {
         changes.push((tag.to_owned(), sequence));
         if changes.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for (tag, sequence) in &changes {
-        tx.delete(&tables::TAG_HISTORY, (repository, tag.as_str(), *sequence))?;
+        tx.delete(&schema::TAG_HISTORY, (repository, tag.as_str(), *sequence))?;
     }
     Ok(changes.len() as u64)
 }

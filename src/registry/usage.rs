@@ -5,7 +5,6 @@
 
 pub(in crate::registry) mod recompute;
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use crate::model::digest::Digest;
@@ -14,18 +13,18 @@ use crate::store::meta::ROOT_PROJECT;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Usage;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Usage;
 
 /// The project of `repository` and all above it, the root last.
 pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<u64>, StoreError> {
     let row = tx
-        .get(&tables::REPOSITORY, repository.0)?
-        .ok_or(StoreError::Corrupt { table: tables::REPOSITORY.name() })?;
+        .get(&schema::REPOSITORY, repository.0)?
+        .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?;
     let mut chain = vec![row.project.0];
     while let Some(parent) = tx
-        .get(&tables::PROJECT, chain[chain.len() - 1])?
-        .ok_or(StoreError::Corrupt { table: tables::PROJECT.name() })?
+        .get(&schema::PROJECT, chain[chain.len() - 1])?
+        .ok_or(StoreError::Corrupt { table: schema::PROJECT.name() })?
         .parent
     {
         chain.push(parent.0);
@@ -42,13 +41,13 @@ pub(super) fn blob_added(
 ) -> Result<(), StoreError> {
     let key = digest.key();
     let mine = projects(tx, repository)?;
-    let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    let holders = tx.get(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
     if let Some(other) = any_holder(tx, digest)? {
         if holders == 1 {
             change_repository(tx, other, |usage| usage.unique_bytes -= size)?;
         }
         for project in projects(tx, other)? {
-            let all_inside = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
+            let all_inside = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
             if all_inside && !mine.contains(&project) {
                 change_project(tx, project, |usage| usage.unique_bytes -= size)?;
             }
@@ -62,8 +61,8 @@ pub(super) fn blob_added(
         }
     })?;
     for project in mine {
-        let count = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0);
-        tx.put(&tables::PROJECT_BLOB, (&key[..], project), &(count + 1))?;
+        let count = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0);
+        tx.put(&schema::PROJECT_BLOB, (&key[..], project), &(count + 1))?;
         if count == 0 {
             change_project(tx, project, |usage| {
                 usage.blobs += 1;
@@ -86,7 +85,7 @@ pub(super) fn blob_removed(
 ) -> Result<(), StoreError> {
     let key = digest.key();
     let mine = projects(tx, repository)?;
-    let holders = tx.get(&tables::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    let holders = tx.get(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
     change_repository(tx, repository, |usage| {
         usage.blobs -= 1;
         usage.bytes -= size;
@@ -95,12 +94,12 @@ pub(super) fn blob_removed(
         }
     })?;
     for project in &mine {
-        let count = tx.get(&tables::PROJECT_BLOB, (&key[..], *project))?.unwrap_or(0);
+        let count = tx.get(&schema::PROJECT_BLOB, (&key[..], *project))?.unwrap_or(0);
         if count > 1 {
-            tx.put(&tables::PROJECT_BLOB, (&key[..], *project), &(count - 1))?;
+            tx.put(&schema::PROJECT_BLOB, (&key[..], *project), &(count - 1))?;
             continue;
         }
-        tx.delete(&tables::PROJECT_BLOB, (&key[..], *project))?;
+        tx.delete(&schema::PROJECT_BLOB, (&key[..], *project))?;
         change_project(tx, *project, |usage| {
             usage.blobs -= 1;
             usage.bytes -= size;
@@ -114,7 +113,7 @@ pub(super) fn blob_removed(
         change_repository(tx, other, |usage| usage.unique_bytes += size)?;
     }
     for project in projects(tx, other)? {
-        let all_inside = tx.get(&tables::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders - 1;
+        let all_inside = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders - 1;
         if all_inside && !mine.contains(&project) {
             change_project(tx, project, |usage| usage.unique_bytes += size)?;
         }
@@ -138,15 +137,10 @@ pub(super) fn change(
 fn any_holder(tx: &impl Tx, digest: &Digest) -> Result<Option<RepoId>, StoreError> {
     let key = digest.key();
     let mut found = None;
-    tx.scan(
-        &tables::BLOB_LINK,
-        Bound::Included((&key[..], 0)),
-        Bound::Included((&key[..], u64::MAX)),
-        |(_, repository), ()| {
-            found = Some(RepoId(repository));
-            ControlFlow::Break(())
-        },
-    )?;
+    tx.scan_prefix(&schema::BLOB_LINK, &key[..], |repository, ()| {
+        found = Some(RepoId(repository));
+        ControlFlow::Break(())
+    })?;
     Ok(found)
 }
 
@@ -155,17 +149,17 @@ fn change_repository(
     repository: RepoId,
     change: impl Fn(&mut Usage),
 ) -> Result<(), StoreError> {
-    let mut usage = tx.get(&tables::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    let mut usage = tx.get(&schema::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
     change(&mut usage);
     if usage == Usage::default() {
-        tx.delete(&tables::USAGE_REPOSITORY, repository.0).map(drop)
+        tx.delete(&schema::USAGE_REPOSITORY, repository.0).map(drop)
     } else {
-        tx.put(&tables::USAGE_REPOSITORY, repository.0, &usage)
+        tx.put(&schema::USAGE_REPOSITORY, repository.0, &usage)
     }
 }
 
 fn change_project(tx: &WriteTx<'_>, project: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
-    let mut usage = tx.get(&tables::USAGE_PROJECT, project)?.unwrap_or_default();
+    let mut usage = tx.get(&schema::USAGE_PROJECT, project)?.unwrap_or_default();
     change(&mut usage);
-    tx.put(&tables::USAGE_PROJECT, project, &usage)
+    tx.put(&schema::USAGE_PROJECT, project, &usage)
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::image::{FileSystem, Image, Journal};
 use crate::process::{Stowage, note};
 use crate::support::content::{bytes, push_image};
-use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, log_repair, tables};
+use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, log_repair, schema};
 
 const GIB: u64 = 1 << 30;
 /// The bytes of a manifest as they mostly are.
@@ -36,7 +36,7 @@ fn fill(data: &Path) {
         let change = move |tx: &WriteTx<'_>| {
             (0..ROWS_PER_COMMIT).try_for_each(|row| {
                 let key = bytes(batch * ROWS_PER_COMMIT + row + 1, 32);
-                tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(bytes(row, BODY)))
+                tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(bytes(row, BODY)))
             })
         };
         runtime.block_on(meta.write::<(), StoreError, _>(change)).expect("the rows are written");

@@ -12,7 +12,7 @@ use crate::support::content::{bytes, image, index, push_blob, push_image, push_m
 use crate::support::eventually;
 use stowage::model::digest::Digest;
 use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
-use stowage::store::meta::{Raw, tables};
+use stowage::store::meta::{Raw, schema};
 
 /// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
 fn assert_never_whole(server: &Stowage, path: &str, case: &str) {
@@ -141,7 +141,7 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
 /// Puts other bytes in the place of a manifest's.
 fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
     let key = digest.parse::<Digest>().expect("a digest").key();
-    change_rows(dir, move |tx| tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(body.clone())));
+    change_rows(dir, move |tx| tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(body.clone())));
 }
 
 /// Damage that a check proves is hidden at once, names the images to push again, and is healed by that push.

@@ -12,7 +12,7 @@ use crate::dice::{self, Dice};
 use crate::exchange::exchange;
 use crate::process::{Ended, Stowage, assert_whole, directory_in_memory, refused_start, run};
 use crate::support::content::{bytes, push_image, sha256};
-use stowage::store::meta::{Tx as _, tables};
+use stowage::store::meta::{Tx as _, schema};
 
 const MANIFEST: &str = "/v2/team/app/manifests/latest";
 
@@ -194,10 +194,10 @@ fn a_format_of_the_future_is_refused_untouched() {
     for crashed in [false, true] {
         let store = Store::new(crashed);
         change_rows(store.path(), |tx| {
-            let mut format = tx.get(&tables::FORMAT, ())?.expect("a format");
+            let mut format = tx.get(&schema::FORMAT, ())?.expect("a format");
             (format.schema, format.min_reader, format.min_writer) = (99, 98, 98);
             format.written_by = "9.9.9".to_owned();
-            tx.put(&tables::FORMAT, (), &format)
+            tx.put(&schema::FORMAT, (), &format)
         });
         let future = fs::read(&store.database).unwrap();
         store.assert_refused(&future, 3, "a format of the future");

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Delete;
 use crate::model::names;
 use crate::model::names::Reference;
-use crate::store::meta::rows;
+use crate::store::meta::schema;
 
 #[derive(Serialize)]
 struct Tag {
@@ -26,8 +26,8 @@ struct Tag {
     pushed_by: String,
 }
 
-impl From<(String, rows::Tag)> for Tag {
-    fn from((name, row): (String, rows::Tag)) -> Self {
+impl From<(String, schema::Tag)> for Tag {
+    fn from((name, row): (String, schema::Tag)) -> Self {
         Self {
             name,
             digest: row.digest.to_string(),

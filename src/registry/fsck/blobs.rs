@@ -15,8 +15,8 @@ use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Blob, BlobState};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Blob, BlobState};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -25,12 +25,12 @@ const SPEAK_EVERY: u64 = 64 << 20;
 
 /// Every blob has its file and is free exactly while no repository holds it.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::BLOB)?;
+    check.expect(&schema::BLOB)?;
     let mut pages = Pages::all();
     loop {
         // Files are looked at when the page's snapshot has ended: reading one may take long.
         let mut found = Vec::new();
-        let more = check.page(&tables::BLOB, &mut pages, |check, tx, key, blob| {
+        let more = check.page(&schema::BLOB, &mut pages, |check, tx, key, blob| {
             check.report.checked.blobs += 1;
             match Digest::from_key(key) {
                 Some(digest) => found.push((digest, blob.size, blob.state, blob.generation)),
@@ -67,13 +67,12 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
 
 fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<(), StoreError> {
     let place = Place::digest(key);
-    let held =
-        tx.any(&tables::BLOB_LINK.raw(), Bound::Included((key, 0)), Bound::Included((key, u64::MAX)))?;
+    let held = tx.any(&schema::BLOB_LINK.raw().raw_keys(), key)?;
     match blob.free_since {
         Some(since) if held => {
             check.inconsistency("blob_free", place, "no time, for a repository holds it", since);
         }
-        Some(since) if !tx.has(&tables::BLOB_FREE, (since, key))? => {
+        Some(since) if !tx.has(&schema::BLOB_FREE, (since, key))? => {
             check.inconsistency(
                 "blob_free",
                 place,
@@ -108,21 +107,21 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
 fn users(tx: &ReadTx, key: &[u8]) -> Result<u64, StoreError> {
     let mut holders = Vec::new();
     let range = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
-    tx.scan(&tables::BLOB_LINK.keys(), range.0, range.1, |(_, repository), _| {
+    tx.scan(&schema::BLOB_LINK.keys(), range.0, range.1, |(_, repository), _| {
         holders.push(repository);
         ControlFlow::Continue(())
     })?;
     let mut users = 0;
     for repository in holders {
-        let link = tx.get(&tables::LINK, (repository, key))?;
+        let link = tx.get(&schema::LINK, (repository, key))?;
         users += u64::from(link.is_some_and(|link| link.present && link.references > 0));
     }
     Ok(users)
 }
 
 fn free(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.rows(&tables::BLOB_FREE.raw(), |check, tx, (since, key), _| {
-        if tx.get(&tables::BLOB, key)?.is_none_or(|blob| blob.free_since != Some(since)) {
+    check.rows(&schema::BLOB_FREE.raw(), |check, tx, (since, key), _| {
+        if tx.get(&schema::BLOB, key)?.is_none_or(|blob| blob.free_since != Some(since)) {
             check.inconsistency(
                 "blob_free",
                 Place::digest(key),
@@ -156,7 +155,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
         },
     };
     // A blob that was replaced or removed since its row was read says nothing.
-    let now = check.meta.read(|tx| tx.get(&tables::BLOB, &key[..]))?;
+    let now = check.meta.read(|tx| tx.get(&schema::BLOB, &key[..]))?;
     if now.is_some_and(|now| now.state == BlobState::Present && now.generation == generation) {
         check.damage(kind, Place::digest(&key), expected, found);
         if check.mode.deep && !unproven {

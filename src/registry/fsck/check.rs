@@ -9,7 +9,7 @@ use super::report::{CheckError, Checked, Mode, Problem, Progress, Report, Severi
 use super::{blobs, counters, files, images, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
 use crate::store::blob::BlobStore;
-use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Table};
+use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
 
 /// Problems that are listed. A store that lost its blobs has millions, more than a person reads.
 const MAX_PROBLEMS: usize = 10_000;
@@ -185,12 +185,12 @@ impl Check<'_> {
         &mut self,
         table: &Table<K, R>,
         pages: &mut Pages,
-        mut visit: impl FnMut(&mut Self, &ReadTx, K::SelfType<'_>, R) -> Result<(), StoreError>,
+        mut visit: impl FnMut(&mut Self, &ReadTx, Stored<'_, K>, R) -> Result<(), StoreError>,
     ) -> Result<bool, StoreError>
     where
         K: Key,
         R: Row,
-        for<'k> K::SelfType<'k>: Located,
+        for<'k> Stored<'k, K>: Located,
     {
         if self.ended {
             return Ok(false);
@@ -218,12 +218,12 @@ impl Check<'_> {
     pub(super) fn rows<K, R>(
         &mut self,
         table: &Table<K, R>,
-        mut visit: impl FnMut(&mut Self, &ReadTx, K::SelfType<'_>, R) -> Result<(), StoreError>,
+        mut visit: impl FnMut(&mut Self, &ReadTx, Stored<'_, K>, R) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>
     where
         K: Key,
         R: Row,
-        for<'k> K::SelfType<'k>: Located,
+        for<'k> Stored<'k, K>: Located,
     {
         let mut pages = Pages::all();
         while self.page(table, &mut pages, &mut visit)? {}

@@ -5,33 +5,33 @@ use super::place::Place;
 use crate::model::units::counted;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Clock;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Clock;
 
 /// No number that was given out is given out again, and every row can be read.
 pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::OUTBOX)?;
-    check.expect(&tables::AUDIT)?;
-    check.expect(&tables::USER)?;
-    check.rows(&tables::OUTBOX, |check, _, sequence, _| {
+    check.expect(&schema::OUTBOX)?;
+    check.expect(&schema::AUDIT)?;
+    check.expect(&schema::USER)?;
+    check.rows(&schema::OUTBOX, |check, _, sequence, _| {
         check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })?;
-    check.rows(&tables::OUTBOX_CURSOR, |check, _, _, sequence| {
+    check.rows(&schema::OUTBOX_CURSOR, |check, _, _, sequence| {
         check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })?;
-    check.rows(&tables::AUDIT, |check, _, sequence, _| {
+    check.rows(&schema::AUDIT, |check, _, sequence, _| {
         check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })?;
-    check.rows(&tables::AUTH_EPOCH, |_, _, (), _| Ok(()))?;
+    check.rows(&schema::AUTH_EPOCH, |_, _, (), _| Ok(()))?;
     users(check)?;
     let last_token = tokens(check)?;
     let mut clock = Clock::default();
     let mut events = 0;
-    check.rows(&tables::CLOCK, |_, tx, (), row| {
-        (clock, events) = (row, tx.count(&tables::OUTBOX)?);
+    check.rows(&schema::CLOCK, |_, tx, (), row| {
+        (clock, events) = (row, tx.count(&schema::OUTBOX)?);
         Ok(())
     })?;
     if clock.sequence < check.last_sequence {
@@ -67,16 +67,16 @@ fn folded(name: &str) -> String {
 }
 
 fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.rows(&tables::USER, |check, tx, id, row| {
+    check.rows(&schema::USER, |check, tx, id, row| {
         check.last_id = check.last_id.max(id);
-        if tx.get(&tables::USER_NAME, folded(&row.name).as_str())? != Some(id) {
+        if tx.get(&schema::USER_NAME, folded(&row.name).as_str())? != Some(id) {
             let expected = format!("the name `{}` leads to user {id}", row.name);
             check.inconsistency("user_name", Place::STORE, expected, "it does not");
         }
         Ok(())
     })?;
-    check.rows(&tables::USER_NAME, |check, tx, name, id| {
-        if tx.get(&tables::USER, id)?.is_none_or(|row| folded(&row.name) != name) {
+    check.rows(&schema::USER_NAME, |check, tx, name, id| {
+        if tx.get(&schema::USER, id)?.is_none_or(|row| folded(&row.name) != name) {
             check.inconsistency(
                 "user_name",
                 Place::STORE,
@@ -92,9 +92,9 @@ fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
 /// elsewhere. Returns the highest number of a token.
 fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
     let mut last = 0;
-    check.rows(&tables::TOKEN, |check, tx, id, row| {
+    check.rows(&schema::TOKEN, |check, tx, id, row| {
         last = last.max(id);
-        if tx.get(&tables::TOKEN_HASH, &row.hash[..])? != Some(id) {
+        if tx.get(&schema::TOKEN_HASH, &row.hash[..])? != Some(id) {
             check.inconsistency(
                 "token_hash",
                 Place::STORE,
@@ -102,14 +102,14 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
                 "it does not",
             );
         }
-        if !tx.has(&tables::TOKEN_BY_USER, (row.user.0, id))? || !tx.has(&tables::USER, row.user.0)? {
+        if !tx.has(&schema::TOKEN_BY_USER, (row.user.0, id))? || !tx.has(&schema::USER, row.user.0)? {
             let expected = format!("token {id} is listed with its user {}", row.user.0);
             check.inconsistency("token_by_user", Place::STORE, expected, "it is not");
         }
         Ok(())
     })?;
-    check.rows(&tables::TOKEN_HASH, |check, tx, hash, id| {
-        if tx.get(&tables::TOKEN, id)?.is_none_or(|row| row.hash[..] != *hash) {
+    check.rows(&schema::TOKEN_HASH, |check, tx, hash, id| {
+        if tx.get(&schema::TOKEN, id)?.is_none_or(|row| row.hash[..] != *hash) {
             check.inconsistency(
                 "token_hash",
                 Place::STORE,
@@ -119,8 +119,8 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::TOKEN_BY_USER, |check, tx, (user, id), ()| {
-        if tx.get(&tables::TOKEN, id)?.is_none_or(|row| row.user.0 != user) {
+    check.rows(&schema::TOKEN_BY_USER, |check, tx, (user, id), ()| {
+        if tx.get(&schema::TOKEN, id)?.is_none_or(|row| row.user.0 != user) {
             check.inconsistency(
                 "token_by_user",
                 Place::STORE,
@@ -130,8 +130,8 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::REFRESH, |check, tx, hash, row| {
-        let listed = tx.get(&tables::REFRESH_BY_USER, (row.user.0, row.sequence))?;
+    check.rows(&schema::REFRESH, |check, tx, hash, row| {
+        let listed = tx.get(&schema::REFRESH_BY_USER, (row.user.0, row.sequence))?;
         check.last_sequence = check.last_sequence.max(row.sequence);
         if listed.is_none_or(|listed| listed.0 != *hash) {
             let expected = format!("a refresh token of user {} is listed", row.user.0);
@@ -139,8 +139,8 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::REFRESH_BY_USER, |check, tx, (user, sequence), hash| {
-        let row = tx.get(&tables::REFRESH, &hash.0[..])?;
+    check.rows(&schema::REFRESH_BY_USER, |check, tx, (user, sequence), hash| {
+        let row = tx.get(&schema::REFRESH, &hash.0[..])?;
         if row.is_none_or(|row| row.user.0 != user || row.sequence != sequence) {
             let expected = format!("a refresh token of user {user} that was used at {sequence}");
             check.inconsistency("refresh_by_user", Place::STORE, expected, "there is none");

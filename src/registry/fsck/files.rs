@@ -11,7 +11,7 @@ use crate::model::units::{counted, exact_size, human_size};
 use crate::store::blob::Entry;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// A file without a row that is older belongs to no push under way: twice the time that an answer is good for.
 const YOUNG: Duration = Duration::from_hours(12);
@@ -54,7 +54,7 @@ fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
 
 /// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by another program.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::BLOB)?;
+    check.expect(&schema::BLOB)?;
     let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());
     let mut failure = None;
     let blobs = check.blobs;
@@ -67,7 +67,7 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
             Entry::Stranger(path) => strangers.add(0, || path.display().to_string()),
             Entry::Blob { digest, size, modified } => {
                 check.report.checked.files += 1;
-                match check.meta.read(|tx| tx.has(&tables::BLOB, &digest.key()[..])) {
+                match check.meta.read(|tx| tx.has(&schema::BLOB, &digest.key()[..])) {
                     Ok(true) => {}
                     Ok(false) if is_young(check, modified) => young.add(size, || digest.to_string()),
                     Ok(false) => old.add(size, || digest.to_string()),
@@ -99,22 +99,22 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
 
 /// Every upload has its repository and the bytes that its row promises.
 pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::UPLOAD)?;
-    check.expect(&tables::UPLOAD_BY_REPOSITORY)?;
+    check.expect(&schema::UPLOAD)?;
+    check.expect(&schema::UPLOAD_BY_REPOSITORY)?;
     let mut staged = HashMap::new();
     let mut gone = 0_u64;
     match check.blobs.uploads() {
         Ok(entries) => staged.extend(entries.into_iter().map(|entry| (entry.id, entry))),
         Err(error) => check.damage("tree_unreadable", Place::STORE, "the directory with uploads", error),
     }
-    check.rows(&tables::UPLOAD, |check, tx, key, row| {
+    check.rows(&schema::UPLOAD, |check, tx, key, row| {
         check.report.checked.uploads += 1;
         let repository = row.repository.0;
         let Ok(id) = key.try_into().map(UploadId::from_bytes) else {
             check.damage("key", Place::repository(repository), "an upload id", format!("{key:02x?}"));
             return Ok(());
         };
-        if !tx.has(&tables::REPOSITORY, repository)? {
+        if !tx.has(&schema::REPOSITORY, repository)? {
             check.inconsistency(
                 "upload_repository",
                 Place::repository(repository),
@@ -122,7 +122,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
                 "none",
             );
         }
-        if !tx.has(&tables::UPLOAD_BY_REPOSITORY, (repository, key))? {
+        if !tx.has(&schema::UPLOAD_BY_REPOSITORY, (repository, key))? {
             let place = Place::repository(repository);
             check.inconsistency("upload_index", place, "a row for an upload", "no row");
         }
@@ -142,8 +142,8 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::UPLOAD_BY_REPOSITORY, |check, tx, (repository, id), ()| {
-        if tx.get(&tables::UPLOAD, id)?.is_none_or(|row| row.repository.0 != repository) {
+    check.rows(&schema::UPLOAD_BY_REPOSITORY, |check, tx, (repository, id), ()| {
+        if tx.get(&schema::UPLOAD, id)?.is_none_or(|row| row.repository.0 != repository) {
             // Ids are not told: see below.
             check.inconsistency(
                 "upload_index",

@@ -10,7 +10,7 @@ use crate::model::digest::AnyDigest;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// Images that are named for one problem.
 const MAX_IMAGES: usize = 20;
@@ -31,8 +31,8 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     if wanted.is_empty() {
         return Ok(());
     }
-    check.expect(&tables::MANIFEST)?;
-    check.rows(&tables::MANIFEST, |_, _, (repository, key), row| {
+    check.expect(&schema::MANIFEST)?;
+    check.rows(&schema::MANIFEST, |_, _, (repository, key), row| {
         let parts = row.blobs.iter().map(AnyDigest::key).chain([key.to_vec()]);
         for part in parts {
             if let Some(holders) = wanted.get_mut(&part)
@@ -77,7 +77,7 @@ fn climb(
 ) -> Result<bool, StoreError> {
     let (mut named, mut enough) = (false, false);
     tx.scan(
-        &tables::TAG_BY_DIGEST,
+        &schema::TAG_BY_DIGEST,
         Bound::Included((repository, key, "")),
         Bound::Unbounded,
         |(other, digest, tag), ()| {
@@ -92,7 +92,7 @@ fn climb(
     let none: &[u8] = &[];
     let mut parents = Vec::new();
     tx.scan(
-        &tables::PARENT,
+        &schema::PARENT,
         Bound::Included((repository, key, none)),
         Bound::Unbounded,
         |(other, child, parent), _| {

@@ -1,7 +1,6 @@
 //! Links: what they count, what they say, and the indexes over them.
 
 use std::collections::HashMap;
-use std::ops::Bound;
 
 use super::check::Check;
 use super::place::Place;
@@ -11,18 +10,18 @@ use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{BlobState, Link};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{BlobState, Link};
 
 /// Every link counts just the manifests of its repository that refer to it, and a present one has its blob.
 pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::LINK)?;
+    check.expect(&schema::LINK)?;
     let mut absent = 0_u64;
     let repositories: Vec<u64> = check.repositories.keys().copied().collect();
     for repository in repositories {
         let mut references = references(check, repository)?;
         let mut pages = of_repository(repository);
-        while check.page(&tables::LINK, &mut pages, |check, tx, (_, key), row| {
+        while check.page(&schema::LINK, &mut pages, |check, tx, (_, key), row| {
             check.report.checked.links += 1;
             absent += u64::from(!row.present && row.references > 0);
             let expected = references.remove(key).unwrap_or(0);
@@ -53,14 +52,13 @@ fn manifests(manifests: u64) -> String {
 }
 
 fn of_repository(repository: u64) -> Pages {
-    let none: &[u8] = &[];
-    Pages::new::<(u64, &[u8])>(&Bound::Included((repository, none)), &Bound::Excluded((repository + 1, none)))
+    Pages::of_prefix(&schema::LINK.raw_keys(), repository)
 }
 
 /// How many manifests of a repository refer to each blob.
 fn references(check: &Check<'_>, repository: u64) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
     let mut references = HashMap::new();
-    check.meta.sweep(&tables::MANIFEST, of_repository(repository), |_, _, row| {
+    check.meta.sweep(&schema::MANIFEST, of_repository(repository), |_, _, row| {
         for blob in row.iter().flat_map(|row| &row.blobs) {
             *references.entry(blob.key()).or_insert(0) += 1;
         }
@@ -95,12 +93,12 @@ fn link(
             "hidden",
         );
     }
-    let listed = tx.has(&tables::BLOB_LINK, (key, repository))?;
+    let listed = tx.has(&schema::BLOB_LINK, (key, repository))?;
     if row.present && !listed {
         check.inconsistency("blob_link", place, "a row that the repository holds it", "no row");
     }
     let free = row.present && row.references == 0;
-    if free && !tx.has(&tables::LINK_ZERO, (row.zero_since, repository, key))? {
+    if free && !tx.has(&schema::LINK_ZERO, (row.zero_since, repository, key))? {
         check.inconsistency(
             "link_zero",
             place,
@@ -109,7 +107,7 @@ fn link(
         );
     }
     if row.present {
-        match tx.get(&tables::BLOB, key)? {
+        match tx.get(&schema::BLOB, key)? {
             None => check.damage("blob_missing", place, "the blob that the link says is present", "no row"),
             Some(blob) if blob.state == BlobState::Deleting => {
                 check.inconsistency(
@@ -127,18 +125,18 @@ fn link(
 
 /// The two indexes have just the links that belong there.
 pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::LINK_ZERO)?;
-    check.expect(&tables::BLOB_LINK)?;
-    check.rows(&tables::LINK_ZERO, |check, tx, (since, repository, key), ()| {
-        let row = tx.get(&tables::LINK, (repository, key))?;
+    check.expect(&schema::LINK_ZERO)?;
+    check.expect(&schema::BLOB_LINK)?;
+    check.rows(&schema::LINK_ZERO, |check, tx, (since, repository, key), ()| {
+        let row = tx.get(&schema::LINK, (repository, key))?;
         if row.is_none_or(|row| !row.present || row.references > 0 || row.zero_since != since) {
             let found = format!("a row at {since} that nothing refers to it");
             check.inconsistency("link_zero", Place::within(repository, key), "no row", found);
         }
         Ok(())
     })?;
-    check.rows(&tables::BLOB_LINK, |check, tx, (key, repository), ()| {
-        if tx.get(&tables::LINK, (repository, key))?.is_none_or(|row| !row.present) {
+    check.rows(&schema::BLOB_LINK, |check, tx, (key, repository), ()| {
+        if tx.get(&schema::LINK, (repository, key))?.is_none_or(|row| !row.present) {
             let place = Place::within(repository, key);
             check.inconsistency("blob_link", place, "no row", "a row that the repository holds it");
         }

@@ -14,14 +14,13 @@ use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows;
-use crate::store::meta::rows::Listed;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Listed;
 
 /// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
 pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::MANIFEST_BODY)?;
-    check.rows(&tables::MANIFEST_BODY, |check, tx, key, body| {
+    check.expect(&schema::MANIFEST_BODY)?;
+    check.rows(&schema::MANIFEST_BODY, |check, tx, key, body| {
         let Some(digest) = Digest::from_key(key) else {
             check.damage("key", Place::digest(key), "a digest in the table manifest_body", "other bytes");
             return Ok(());
@@ -36,7 +35,7 @@ pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
             check.inconsistency("manifest_body", Place::digest(key), "a repository that holds it", "none");
         }
         for repository in holders {
-            if let Some(row) = tx.get(&tables::MANIFEST, (repository, key))?
+            if let Some(row) = tx.get(&schema::MANIFEST, (repository, key))?
                 && actual == digest
             {
                 held(check, tx, (repository, key), &row, &body.0)?;
@@ -49,7 +48,7 @@ pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
 fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<u64>, StoreError> {
     let mut holders = Vec::new();
     tx.scan(
-        &tables::MANIFEST_REPO.raw(),
+        &schema::MANIFEST_REPO.raw(),
         Bound::Included((key, 0)),
         Bound::Included((key, u64::MAX)),
         |(_, repository), _| {
@@ -65,7 +64,7 @@ fn held(
     check: &mut Check<'_>,
     tx: &ReadTx,
     (repository, key): (u64, &[u8]),
-    row: &rows::Manifest,
+    row: &schema::Manifest,
     body: &[u8],
 ) -> Result<(), StoreError> {
     let place = Place::within(repository, key);
@@ -82,7 +81,7 @@ fn held(
     let named = manifest.blobs();
     let content_bytes = named.iter().fold(body.len() as u64, |sum, blob| sum.saturating_add(blob.size));
     for blob in &named {
-        let link = tx.get(&tables::LINK, (repository, &blob.digest.key()[..]))?;
+        let link = tx.get(&schema::LINK, (repository, &blob.digest.key()[..]))?;
         if let Some(said) = link.and_then(|link| link.said).filter(|said| *said != blob.size) {
             let digest = &blob.digest;
             let expected = format!("{} of {digest}", exact_size(blob.size));
@@ -113,7 +112,7 @@ fn held(
     }
     for child in manifest.children() {
         let expected = Listed { media_type: child.media_type.clone(), size: child.size };
-        let row = tx.get(&tables::PARENT, (repository, &child.digest.key()[..], key))?;
+        let row = tx.get(&schema::PARENT, (repository, &child.digest.key()[..], key))?;
         if row.as_ref() != Some(&expected) {
             let found = if row.is_none() { "no row" } else { "a row that says something else of it" };
             check.inconsistency("parent", place, format!("a row that it lists {}", child.digest), found);
@@ -121,7 +120,7 @@ fn held(
     }
     if let Some(subject) = subject {
         let expected = referrers::row_of(&manifest, body);
-        match tx.get(&tables::REFERRER, (repository, &subject.key()[..], key))? {
+        match tx.get(&schema::REFERRER, (repository, &subject.key()[..], key))? {
             Some(found) if found == expected => {}
             Some(_) => {
                 check.inconsistency(
@@ -146,10 +145,10 @@ fn held(
 
 /// Every manifest of a repository has its body, its holder, and its age while no tag points to it.
 pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::MANIFEST)?;
+    check.expect(&schema::MANIFEST)?;
     let mut pairs: BTreeMap<u64, u64> = BTreeMap::new();
     let mut absent = 0_u64;
-    check.rows(&tables::MANIFEST, |check, tx, (repository, key), row| {
+    check.rows(&schema::MANIFEST, |check, tx, (repository, key), row| {
         let place = Place::within(repository, key);
         check.report.checked.manifests += 1;
         check.last_sequence = check.last_sequence.max(row.sequence);
@@ -157,10 +156,10 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
         if Digest::from_key(key).is_none() {
             check.damage("key", place, "a digest in the table manifest", "other bytes");
         }
-        if !tx.has(&tables::MANIFEST_BODY, key)? {
+        if !tx.has(&schema::MANIFEST_BODY, key)? {
             check.damage("manifest_missing", place, "its bytes", "none");
         }
-        if !tx.has(&tables::MANIFEST_REPO, (key, repository))? {
+        if !tx.has(&schema::MANIFEST_REPO, (key, repository))? {
             check.inconsistency("manifest_holder", place, "a row that the repository holds it", "no row");
         }
         let tagged = is_tagged(tx, repository, key)?;
@@ -174,7 +173,7 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
             _ => {}
         }
         for child in &row.children {
-            absent += u64::from(!tx.has(&tables::MANIFEST, (repository, &child.key()[..]))?);
+            absent += u64::from(!tx.has(&schema::MANIFEST, (repository, &child.key()[..]))?);
         }
         Ok(())
     })?;
@@ -188,7 +187,7 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
 fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreError> {
     let mut tagged = false;
     tx.scan(
-        &tables::TAG_BY_DIGEST.raw(),
+        &schema::TAG_BY_DIGEST.raw(),
         Bound::Included((repository, key, "")),
         Bound::Unbounded,
         |(other, digest, _), _| {
@@ -202,18 +201,15 @@ fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreErro
 /// That each index has its rows is known, so the others need to be looked for only where there are too many.
 fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), StoreError> {
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    check.rows(&tables::PARENT, |_, _, (repository, _, _), _| {
+    check.rows(&schema::PARENT, |_, _, (repository, _, _), _| {
         *counts.entry(repository).or_default() += 1;
         Ok(())
     })?;
     counts.retain(|repository, count| pairs.get(repository) != Some(count));
-    let none: &[u8] = &[];
     for repository in counts.into_keys() {
-        let (from, to) =
-            (Bound::Included((repository, none, none)), Bound::Excluded((repository + 1, none, none)));
-        let mut pages = Pages::new::<(u64, &[u8], &[u8])>(&from, &to);
-        while check.page(&tables::PARENT, &mut pages, |check, tx, (_, child, parent), _| {
-            let row = tx.get(&tables::MANIFEST, (repository, parent))?;
+        let mut pages = Pages::of_prefix(&schema::PARENT.raw_keys(), repository);
+        while check.page(&schema::PARENT, &mut pages, |check, tx, (_, child, parent), _| {
+            let row = tx.get(&schema::MANIFEST, (repository, parent))?;
             if row.is_none_or(|row| row.children.iter().all(|other| other.key() != child)) {
                 let found = format!("a row that it lists {}", Place::digest_text(child));
                 check.inconsistency("parent", Place::within(repository, parent), "no row", found);
@@ -226,26 +222,26 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
 
 /// What speaks of manifests speaks of manifests that are there.
 pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::MANIFEST_REPO)?;
-    check.expect(&tables::REFERRER)?;
-    check.expect(&tables::PULLS)?;
-    check.rows(&tables::MANIFEST_REPO, |check, tx, (key, repository), ()| {
-        if !tx.has(&tables::MANIFEST, (repository, key))? {
+    check.expect(&schema::MANIFEST_REPO)?;
+    check.expect(&schema::REFERRER)?;
+    check.expect(&schema::PULLS)?;
+    check.rows(&schema::MANIFEST_REPO, |check, tx, (key, repository), ()| {
+        if !tx.has(&schema::MANIFEST, (repository, key))? {
             let place = Place::within(repository, key);
             check.inconsistency("manifest_holder", place, "no row", "a row that the repository holds it");
         }
         Ok(())
     })?;
-    check.rows(&tables::REFERRER, |check, tx, (repository, subject, key), _| {
-        let row = tx.get(&tables::MANIFEST, (repository, key))?;
+    check.rows(&schema::REFERRER, |check, tx, (repository, subject, key), _| {
+        let row = tx.get(&schema::MANIFEST, (repository, key))?;
         if row.and_then(|row| row.subject).is_none_or(|other| other.key() != subject) {
             let found = format!("a row that it refers to {}", Place::digest_text(subject));
             check.inconsistency("referrer", Place::within(repository, key), "no row", found);
         }
         Ok(())
     })?;
-    check.rows(&tables::PULLS, |check, tx, (repository, key), _| {
-        if !tx.has(&tables::MANIFEST, (repository, key))? {
+    check.rows(&schema::PULLS, |check, tx, (repository, key), _| {
+        if !tx.has(&schema::MANIFEST, (repository, key))? {
             check.inconsistency(
                 "pulls",
                 Place::within(repository, key),
@@ -255,7 +251,7 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::DIRTY_REPOSITORY, |check, _, _, sequence| {
+    check.rows(&schema::DIRTY_REPOSITORY, |check, _, _, sequence| {
         check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })

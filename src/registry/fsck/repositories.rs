@@ -15,17 +15,18 @@ use crate::store::meta::ROOT_PROJECT;
 use crate::store::meta::ReadTx;
 use crate::store::meta::Row;
 use crate::store::meta::StoreError;
+use crate::store::meta::Stored;
 use crate::store::meta::Table;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Project, Repository};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Project, Repository};
 
 /// Paths lead to projects, projects to their paths, and each lies in its parent.
 pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::PROJECT)?;
-    check.rows(&tables::PROJECT, |check, tx, id, row| {
+    check.expect(&schema::PROJECT)?;
+    check.rows(&schema::PROJECT, |check, tx, id, row| {
         check.last_id = check.last_id.max(id);
-        let listed = tx.get(&tables::PROJECT_PATH, row.path.as_str())?;
+        let listed = tx.get(&schema::PROJECT_PATH, row.path.as_str())?;
         if listed != Some(id) {
             let expected = format!("the path `{}` leads to project {id}", row.path);
             check.inconsistency("project_path", Place::STORE, expected, number(listed));
@@ -41,8 +42,8 @@ pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::PROJECT_PATH, |check, tx, path, id| {
-        let row = tx.get(&tables::PROJECT, id)?;
+    check.rows(&schema::PROJECT_PATH, |check, tx, path, id| {
+        let row = tx.get(&schema::PROJECT, id)?;
         if row.as_ref().is_none_or(|row| row.path != path) {
             let found = row.map_or("no project".to_owned(), |row| format!("the path `{}`", row.path));
             check.inconsistency(
@@ -58,7 +59,7 @@ pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
 
 fn lies_in_parent(tx: &ReadTx, id: u64, row: &Project) -> Result<bool, StoreError> {
     let Some(parent) = row.parent else { return Ok(id == ROOT_PROJECT && row.path.is_empty()) };
-    Ok(tx.get(&tables::PROJECT, parent.0)?.is_some_and(|parent| {
+    Ok(tx.get(&schema::PROJECT, parent.0)?.is_some_and(|parent| {
         let rest = row.path.strip_prefix(&parent.path);
         rest.is_some_and(|rest| if parent.path.is_empty() { !rest.is_empty() } else { rest.starts_with('/') })
     }))
@@ -70,19 +71,19 @@ fn number(id: Option<u64>) -> String {
 
 /// Names lead to repositories, repositories to their names and projects, and the catalogue has those with a manifest.
 pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::REPOSITORY)?;
+    check.expect(&schema::REPOSITORY)?;
     let mut bare = 0;
     let mut unreadable = BTreeSet::new();
-    ids(check, &tables::REPOSITORY, |id| id, |id| id, &mut unreadable)?;
-    check.rows(&tables::REPOSITORY, |check, tx, id, row| {
+    ids(check, &schema::REPOSITORY, |id| id, |id| id, &mut unreadable)?;
+    check.rows(&schema::REPOSITORY, |check, tx, id, row| {
         check.report.checked.repositories += 1;
         check.last_id = check.last_id.max(id);
         check.repositories.insert(id, Some(row.name.clone()));
         bare += u64::from(is_bare(tx, RepoId(id))?);
         repository(check, tx, id, &row)
     })?;
-    check.rows(&tables::REPOSITORY_NAME, |check, tx, name, id| {
-        let row = tx.get(&tables::REPOSITORY, id)?;
+    check.rows(&schema::REPOSITORY_NAME, |check, tx, name, id| {
+        let row = tx.get(&schema::REPOSITORY, id)?;
         if row.as_ref().is_none_or(|row| row.name != name) {
             let found = row.map_or("no repository".to_owned(), |row| format!("the name `{}`", row.name));
             check.inconsistency(
@@ -94,8 +95,8 @@ pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::CATALOG, |check, tx, name, ()| {
-        if !tx.has(&tables::REPOSITORY_NAME, name)? {
+    check.rows(&schema::CATALOG, |check, tx, name, ()| {
+        if !tx.has(&schema::REPOSITORY_NAME, name)? {
             check.inconsistency("catalog", Place::STORE, "names of repositories", format!("`{name}`"));
         }
         Ok(())
@@ -109,19 +110,18 @@ pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
 
 fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> Result<(), StoreError> {
     let place = Place::repository(id);
-    let listed = tx.get(&tables::REPOSITORY_NAME, row.name.as_str())?;
+    let listed = tx.get(&schema::REPOSITORY_NAME, row.name.as_str())?;
     if row.name.parse::<RepoName>().is_err() {
         check.damage("repository_name", place, "a name", format!("`{}`", row.name));
     } else if listed != Some(id) {
         let expected = format!("the name `{}` leads to number {id}", row.name);
         check.inconsistency("repository_name", place, expected, number(listed));
     }
-    if !tx.has(&tables::PROJECT, row.project.0)? {
+    if !tx.has(&schema::PROJECT, row.project.0)? {
         check.inconsistency("repository_project", place, "a project", format!("no project {}", row.project));
     }
-    let holds =
-        tx.any(&tables::MANIFEST.raw(), Bound::Included((id, &[][..])), Bound::Excluded((id + 1, &[][..])))?;
-    let listed = tx.has(&tables::CATALOG, row.name.as_str())?;
+    let holds = tx.any(&schema::MANIFEST.raw().raw_keys(), id)?;
+    let listed = tx.has(&schema::CATALOG, row.name.as_str())?;
     if holds != listed {
         let said = |listed| if listed { "in the catalogue" } else { "not in the catalogue" };
         check.inconsistency("catalog", place, said(holds), said(listed));
@@ -135,10 +135,10 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
     macro_rules! find {
         ($($table:ident: $id:pat => $key:expr, $found:pat => $repository:expr;)*) => { $(
             let mut found = BTreeSet::new();
-            ids(check, &tables::$table, |$id| $key, |$found| $repository, &mut found)?;
+            ids(check, &schema::$table, |$id| $key, |$found| $repository, &mut found)?;
             for id in found.difference(listed) {
                 check.repositories.entry(*id).or_default();
-                let found = format!("rows in the table {}", tables::$table.name());
+                let found = format!("rows in the table {}", schema::$table.name());
                 check.inconsistency("repository_unknown", Place::repository(*id), "no rows of it", found);
             }
         )* };
@@ -157,7 +157,7 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
         UPLOAD_BY_REPOSITORY: id => (id, none), (id, _) => id;
     }
     let mut remembered = BTreeSet::new();
-    ids(check, &tables::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;
+    ids(check, &schema::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;
     let gone = remembered.difference(listed).count();
     if gone > 0 {
         let repositories =
@@ -171,8 +171,8 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
 fn ids<K: Key, R: Row>(
     check: &Check<'_>,
     table: &Table<K, R>,
-    key: impl Fn(u64) -> K::SelfType<'static>,
-    repository: impl Fn(K::SelfType<'_>) -> u64,
+    key: impl Fn(u64) -> Stored<'static, K>,
+    repository: impl Fn(Stored<'_, K>) -> u64,
     found: &mut BTreeSet<u64>,
 ) -> Result<(), StoreError> {
     let mut from = Some(0);

@@ -6,15 +6,15 @@ use crate::model::digest::Digest;
 use crate::model::names::Tag;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// Every tag points to a manifest of its repository, and both indexes have just the tags.
 pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::TAG)?;
-    check.expect(&tables::TAG_BY_DIGEST)?;
-    check.expect(&tables::TAG_BY_SEQUENCE)?;
-    check.expect(&tables::TAG_HISTORY)?;
-    check.rows(&tables::TAG, |check, tx, (repository, name), row| {
+    check.expect(&schema::TAG)?;
+    check.expect(&schema::TAG_BY_DIGEST)?;
+    check.expect(&schema::TAG_BY_SEQUENCE)?;
+    check.expect(&schema::TAG_HISTORY)?;
+    check.rows(&schema::TAG, |check, tx, (repository, name), row| {
         check.report.checked.tags += 1;
         check.last_sequence = check.last_sequence.max(row.sequence);
         let key = row.digest.key();
@@ -22,7 +22,7 @@ pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
         if name.parse::<Tag>().is_err() {
             check.damage("tag_name", place, "a tag", format!("`{name}`"));
         }
-        match tx.get(&tables::MANIFEST, (repository, &key[..]))? {
+        match tx.get(&schema::MANIFEST, (repository, &key[..]))? {
             None => {
                 check.damage(
                     "tag_target",
@@ -39,10 +39,10 @@ pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
             }
             Some(_) => {}
         }
-        if !tx.has(&tables::TAG_BY_DIGEST, (repository, &key[..], name))? {
+        if !tx.has(&schema::TAG_BY_DIGEST, (repository, &key[..], name))? {
             check.inconsistency("tag_by_digest", place, format!("a row for the tag {name}"), "no row");
         }
-        let listed = tx.get(&tables::TAG_BY_SEQUENCE, (repository, row.sequence))?;
+        let listed = tx.get(&schema::TAG_BY_SEQUENCE, (repository, row.sequence))?;
         if listed.as_deref() != Some(name) {
             let found = listed.map_or("no row".to_owned(), |other| format!("the tag {other}"));
             check.inconsistency(
@@ -54,23 +54,23 @@ pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&tables::TAG_BY_DIGEST, |check, tx, (repository, key, name), ()| {
-        let row = tx.get(&tables::TAG, (repository, name))?;
+    check.rows(&schema::TAG_BY_DIGEST, |check, tx, (repository, key, name), ()| {
+        let row = tx.get(&schema::TAG, (repository, name))?;
         if row.is_none_or(|row| Some(row.digest) != Digest::from_key(key)) {
             let place = Place::within(repository, key);
             check.inconsistency("tag_by_digest", place, "no row", format!("a row for the tag {name}"));
         }
         Ok(())
     })?;
-    check.rows(&tables::TAG_BY_SEQUENCE, |check, tx, (repository, sequence), name| {
-        let row = tx.get(&tables::TAG, (repository, name.as_str()))?;
+    check.rows(&schema::TAG_BY_SEQUENCE, |check, tx, (repository, sequence), name| {
+        let row = tx.get(&schema::TAG, (repository, name.as_str()))?;
         if row.is_none_or(|row| row.sequence != sequence) {
             let found = format!("the tag {name} at {sequence}");
             check.inconsistency("tag_by_sequence", Place::repository(repository), "no row", found);
         }
         Ok(())
     })?;
-    check.rows(&tables::TAG_HISTORY, |check, _, (_, _, sequence), _| {
+    check.rows(&schema::TAG_HISTORY, |check, _, (_, _, sequence), _| {
         check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })

@@ -12,25 +12,25 @@ use crate::registry::usage::recompute::Tally;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::{Disk, Usage};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Disk, Usage};
 
 /// The stored figures are those of a fresh count.
 pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
-    check.expect(&tables::BLOB)?;
+    check.expect(&schema::BLOB)?;
     let meta = check.meta;
     let Tally { mut repositories, mut projects, .. } = Tally::of_store(meta, &mut |tx, key, counts| {
         check.tick();
         blob_counts(check, tx, key, counts)
     })?;
-    check.rows(&tables::PROJECT_BLOB, |check, tx, (key, project), count| {
-        if !tx.any(&tables::BLOB_LINK.raw(), Bound::Included((key, 0)), Bound::Included((key, u64::MAX)))? {
+    check.rows(&schema::PROJECT_BLOB, |check, tx, (key, project), count| {
+        if !tx.any(&schema::BLOB_LINK.raw().raw_keys(), key)? {
             let found = repositories_of(project, count);
             check.inconsistency("project_blob", Place::digest(key), "no repositories that hold it", found);
         }
         Ok(())
     })?;
-    check.rows(&tables::USAGE_REPOSITORY, |check, _, repository, found| {
+    check.rows(&schema::USAGE_REPOSITORY, |check, _, repository, found| {
         let expected = repositories.remove(&repository).unwrap_or_default();
         compare(check, Place::repository(repository), "", &expected, &found);
         Ok(())
@@ -38,13 +38,13 @@ pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
     for (repository, expected) in repositories {
         compare(check, Place::repository(repository), "", &expected, &Usage::default());
     }
-    check.rows(&tables::USAGE_PROJECT, |check, _, project, found| {
+    check.rows(&schema::USAGE_PROJECT, |check, _, project, found| {
         let expected = projects.remove(&project).unwrap_or_default();
         compare(check, Place::STORE, &format!("project {project}: "), &expected, &found);
         Ok(())
     })?;
     let (expected, found) =
-        (disk::count(meta)?, meta.read(|tx| tx.get(&tables::DISK, ()))?.unwrap_or_default());
+        (disk::count(meta)?, meta.read(|tx| tx.get(&schema::DISK, ()))?.unwrap_or_default());
     if expected != found {
         let text = |disk: Disk| {
             format!(
@@ -70,7 +70,7 @@ fn blob_counts(
 ) -> Result<(), StoreError> {
     let mut found = BTreeMap::new();
     let stored = tx.scan(
-        &tables::PROJECT_BLOB,
+        &schema::PROJECT_BLOB,
         Bound::Included((key, 0)),
         Bound::Included((key, u64::MAX)),
         |(_, project), count| {

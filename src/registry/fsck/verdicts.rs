@@ -8,8 +8,8 @@ use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{Blob, BlobState};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Blob, BlobState};
 
 /// Blobs in one transaction.
 const AT_ONCE: usize = 1_000;
@@ -62,17 +62,17 @@ fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreErro
     let (mut hidden, mut shown) = (0, 0);
     for verdict in verdicts {
         let key = verdict.digest.key();
-        let Some(blob) = tx.get(&tables::BLOB, &key[..])? else { continue };
+        let Some(blob) = tx.get(&schema::BLOB, &key[..])? else { continue };
         if blob.generation != verdict.generation {
             continue;
         }
         match (verdict.whole, blob.state) {
             (None, BlobState::Present) => {
-                tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })?;
+                tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })?;
                 hidden += 1;
             }
             (Some(verified), BlobState::Corrupt) => {
-                tx.put(&tables::BLOB, &key[..], &Blob { state: BlobState::Present, verified, ..blob })?;
+                tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Present, verified, ..blob })?;
                 shown += 1;
             }
             _ => {}

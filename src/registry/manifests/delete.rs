@@ -1,6 +1,5 @@
 //! Deleting manifests and tags.
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -20,8 +19,8 @@ use crate::registry::usage;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::Manifest;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Manifest;
 
 /// Manifests or blobs that one transaction takes from a repository that goes.
 const SLICE: usize = 256;
@@ -93,10 +92,8 @@ impl Registry {
 
 fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<()>, RegistryError> {
     let repository = repositories::existing(tx, grant)?;
-    let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
-    let (from, to) = (Bound::Included((repository.0, first)), Bound::Included((repository.0, last)));
     let mut manifests = Vec::new();
-    tx.scan(&tables::MANIFEST.keys(), from, to, |(_, key), _| {
+    tx.scan_prefix(&schema::MANIFEST.keys(), repository.0, |key, _| {
         manifests.extend(Digest::from_key(key));
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -110,7 +107,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
         return Ok(ControlFlow::Continue(()));
     }
     let mut links = Vec::new();
-    tx.scan(&tables::LINK, from, to, |(_, key), link| {
+    tx.scan_prefix(&schema::LINK, repository.0, |key, link| {
         links.extend(Digest::from_key(key).filter(|_| link.references == 0).map(|digest| (digest, link)));
         if links.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -134,7 +131,7 @@ pub(in crate::registry) fn delete_from(
 ) -> Result<ControlFlow<()>, RegistryError> {
     let key = digest.key();
     let row = tx
-        .get(&tables::MANIFEST, (repository.0, &key[..]))?
+        .get(&schema::MANIFEST, (repository.0, &key[..]))?
         .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
     let mut tags = tags::of(tx, repository, digest, TAGS_AT_ONCE + 1)?;
     let is_last = tags.len() <= TAGS_AT_ONCE;
@@ -170,29 +167,26 @@ fn drop_rows(
     }
     disk.write(tx)?;
     for child in &row.children {
-        tx.delete(&tables::PARENT, (repository.0, &child.key()[..], &key[..]))?;
+        tx.delete(&schema::PARENT, (repository.0, &child.key()[..], &key[..]))?;
     }
     if let Some(subject) = &row.subject {
-        tx.delete(&tables::REFERRER, (repository.0, &subject.key()[..], &key[..]))?;
+        tx.delete(&schema::REFERRER, (repository.0, &subject.key()[..], &key[..]))?;
     }
-    tx.delete(&tables::MANIFEST, (repository.0, &key[..]))?;
-    tx.delete(&tables::PULLS, (repository.0, &key[..]))?;
-    tx.delete(&tables::MANIFEST_REPO, (&key[..], repository.0))?;
-    let range = (Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)));
-    if !tx.any(&tables::MANIFEST_REPO, range.0, range.1)? {
-        tx.delete(&tables::MANIFEST_BODY, &key[..])?;
+    tx.delete(&schema::MANIFEST, (repository.0, &key[..]))?;
+    tx.delete(&schema::PULLS, (repository.0, &key[..]))?;
+    tx.delete(&schema::MANIFEST_REPO, (&key[..], repository.0))?;
+    if !tx.any(&schema::MANIFEST_REPO, &key[..])? {
+        tx.delete(&schema::MANIFEST_BODY, &key[..])?;
     }
     usage::change(tx, repository, |usage| {
         usage.manifests -= 1;
         usage.manifest_bytes -= row.size;
     })?;
-    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())?;
-    let (first, last): (&[u8], &[u8]) = (&[], &[u8::MAX; 66]);
-    let left = (Bound::Included((repository.0, first)), Bound::Included((repository.0, last)));
-    if !tx.any(&tables::MANIFEST, left.0, left.1)?
-        && let Some(repository) = tx.get(&tables::REPOSITORY, repository.0)?
+    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())?;
+    if !tx.any(&schema::MANIFEST, repository.0)?
+        && let Some(repository) = tx.get(&schema::REPOSITORY, repository.0)?
     {
-        tx.delete(&tables::CATALOG, repository.name.as_str())?;
+        tx.delete(&schema::CATALOG, repository.name.as_str())?;
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
-use crate::store::meta::rows::Manifest;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Manifest;
 
 /// Up to this many bytes a body is read inline.
 const INLINE: u64 = 64 << 10;
@@ -115,9 +115,9 @@ impl Registry {
             // Its bytes may have been pushed again since they were read.
             let whole =
                 body(tx, &digest)?.is_some_and(|body| Digest::of(digest.algorithm(), &body) == digest);
-            match tx.get(&tables::MANIFEST, (repository.0, &key[..]))? {
+            match tx.get(&schema::MANIFEST, (repository.0, &key[..]))? {
                 Some(row) if !whole => {
-                    tx.put(&tables::MANIFEST, (repository.0, &key[..]), &Manifest { corrupt: true, ..row })
+                    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &Manifest { corrupt: true, ..row })
                 }
                 _ => Ok::<_, StoreError>(()),
             }
@@ -140,7 +140,7 @@ fn head(digest: Digest, row: Manifest) -> ManifestHead {
 }
 
 fn body(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-    Ok(tx.get(&tables::MANIFEST_BODY, &digest.key()[..])?.map(|raw| Bytes::from(raw.0)))
+    Ok(tx.get(&schema::MANIFEST_BODY, &digest.key()[..])?.map(|raw| Bytes::from(raw.0)))
 }
 
 fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError> {
@@ -149,7 +149,7 @@ fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError
 
 /// Where a tag points.
 pub(super) fn tagged(tx: &impl Tx, repository: RepoId, tag: &Tag) -> Result<Option<Digest>, StoreError> {
-    Ok(tx.get(&tables::TAG, (repository.0, tag.as_str()))?.map(|row| row.digest))
+    Ok(tx.get(&schema::TAG, (repository.0, tag.as_str()))?.map(|row| row.digest))
 }
 
 /// The manifest that a reference names, unless it is damaged.
@@ -164,6 +164,6 @@ pub(super) fn find(
         Reference::Digest(digest) => *digest,
     };
     let key = digest.key();
-    let row = tx.get(&tables::MANIFEST, (repository.0, &key[..]))?.filter(|row| !row.corrupt);
+    let row = tx.get(&schema::MANIFEST, (repository.0, &key[..]))?.filter(|row| !row.corrupt);
     row.map(|row| (digest, row)).ok_or_else(unknown)
 }

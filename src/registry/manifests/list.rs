@@ -12,8 +12,8 @@ use crate::registry::tags;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Manifest;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Manifest;
 
 /// Tags of a manifest that are told.
 const TAGS: usize = 10;
@@ -72,7 +72,7 @@ impl Registry {
         let unknown = || RegistryError::ManifestUnknown(digest.to_string());
         let repository = grant.repository().ok_or_else(unknown)?;
         let found = self.meta.get(|tx| {
-            let row = tx.get(&tables::MANIFEST, (repository.0, &digest.key()[..]))?;
+            let row = tx.get(&schema::MANIFEST, (repository.0, &digest.key()[..]))?;
             row.map(|row| view(tx, repository, *digest, row)).transpose()
         });
         found?.ok_or_else(unknown)
@@ -89,13 +89,9 @@ fn page(
     let (mut page, mut rows, mut references) = (ManifestPage::default(), 0, 0);
     let mut result = Ok(());
     let after = last.map(|last| last.key());
-    let from = match &after {
-        Some(after) => Bound::Excluded((repository.0, &after[..])),
-        None => Bound::Included((repository.0, &[][..])),
-    };
-    let to = Bound::Excluded((repository.0 + 1, &[][..]));
+    let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
     let mut seen = None;
-    tx.scan(&tables::MANIFEST, from, to, |(_, key), row| {
+    tx.scan_within(&schema::MANIFEST, repository.0, (from, Bound::Unbounded), |key, row| {
         if page.manifests.len() == limit || rows == MAX_ROWS || references > MAX_REFERENCES {
             page.next = seen;
             return ControlFlow::Break(());
@@ -120,14 +116,9 @@ fn page(
 
 fn view(tx: &ReadTx, repository: RepoId, digest: Digest, row: Manifest) -> Result<ManifestView, StoreError> {
     let key = digest.key();
-    let mut in_index = false;
-    let from = Bound::Included((repository.0, &key[..], &[][..]));
-    tx.scan(&tables::PARENT.keys(), from, Bound::Unbounded, |(other, child, _), _| {
-        in_index = other == repository.0 && child == &key[..];
-        ControlFlow::Break(())
-    })?;
+    let in_index = tx.any(&schema::PARENT.keys(), (repository.0, &key[..]))?;
     let refers = match &row.subject {
-        Some(subject) => tx.has(&tables::MANIFEST, (repository.0, &subject.key()[..]))?,
+        Some(subject) => tx.has(&schema::MANIFEST, (repository.0, &subject.key()[..]))?,
         None => false,
     };
     let tags = tags::of(tx, repository, &digest, TAGS)?.iter().map(ToString::to_string).collect();

@@ -1,6 +1,5 @@
 //! Pushing manifests.
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -31,9 +30,8 @@ use crate::store::meta::Raw;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows;
-use crate::store::meta::rows::Listed;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Listed;
 
 /// What a client wants of the tag that it sets (RFC 9110 section 13.1).
 #[derive(Clone, Debug, Default)]
@@ -130,7 +128,7 @@ impl Registry {
         };
         let is_there = self.meta.read_blocking(|tx| {
             // One that is there keeps its platform.
-            let is_new = !tx.has(&tables::MANIFEST, (repository.0, &digest.key()[..]))?;
+            let is_new = !tx.has(&schema::MANIFEST, (repository.0, &digest.key()[..]))?;
             Ok::<_, StoreError>(is_new && links::visible(tx, repository, &config)?.is_some())
         })?;
         let file = if is_there { self.blobs.open(&config).ok().flatten() } else { None };
@@ -178,7 +176,7 @@ fn store(
     limits: &Limits,
 ) -> Result<(), RegistryError> {
     grant.recheck(tx)??;
-    let known = tx.get(&tables::REPOSITORY_NAME, grant.name().as_str())?.map(RepoId);
+    let known = tx.get(&schema::REPOSITORY_NAME, grant.name().as_str())?.map(RepoId);
     let mut new_tags = 0;
     for tag in &prepared.tags {
         let actual = match known {
@@ -215,14 +213,13 @@ fn store(
 fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     let key = digest.key();
     let mut holders = Vec::new();
-    let all = (Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)));
-    tx.scan(&tables::MANIFEST_REPO, all.0, all.1, |(_, repository), ()| {
+    tx.scan_prefix(&schema::MANIFEST_REPO, &key[..], |repository, ()| {
         holders.push(repository);
         ControlFlow::Continue(())
     })?;
     for repository in holders {
-        if let Some(row) = tx.get(&tables::MANIFEST, (repository, &key[..]))?.filter(|row| row.corrupt) {
-            tx.put(&tables::MANIFEST, (repository, &key[..]), &rows::Manifest { corrupt: false, ..row })?;
+        if let Some(row) = tx.get(&schema::MANIFEST, (repository, &key[..]))?.filter(|row| row.corrupt) {
+            tx.put(&schema::MANIFEST, (repository, &key[..]), &schema::Manifest { corrupt: false, ..row })?;
         }
     }
     Ok(())
@@ -235,10 +232,10 @@ fn write(
     repository: RepoId,
     prepared: &Prepared,
     referred: Referred,
-) -> Result<rows::Manifest, StoreError> {
+) -> Result<schema::Manifest, StoreError> {
     let Prepared { put, manifest, digest, .. } = prepared;
     let key = digest.key();
-    let old = tx.get(&tables::MANIFEST, (repository.0, &key[..]))?;
+    let old = tx.get(&schema::MANIFEST, (repository.0, &key[..]))?;
     let (blobs, children) = (manifest.blobs(), manifest.children());
     if old.is_none() {
         let mut disk = DiskChange::default();
@@ -248,27 +245,27 @@ fn write(
         disk.write(tx)?;
         for child in &children {
             let listed = Listed { media_type: child.media_type.clone(), size: child.size };
-            tx.put(&tables::PARENT, (repository.0, &child.digest.key()[..], &key[..]), &listed)?;
+            tx.put(&schema::PARENT, (repository.0, &child.digest.key()[..], &key[..]), &listed)?;
         }
-        tx.put(&tables::MANIFEST_REPO, (&key[..], repository.0), &())?;
+        tx.put(&schema::MANIFEST_REPO, (&key[..], repository.0), &())?;
         let size = put.body.len() as u64;
         usage::change(tx, repository, |usage| {
             usage.manifests += 1;
             usage.manifest_bytes += size;
         })?;
         let name = tx
-            .get(&tables::REPOSITORY, repository.0)?
-            .ok_or(StoreError::Corrupt { table: tables::REPOSITORY.name() })?
+            .get(&schema::REPOSITORY, repository.0)?
+            .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?
             .name;
-        tx.put(&tables::CATALOG, name.as_str(), &())?;
+        tx.put(&schema::CATALOG, name.as_str(), &())?;
     }
     if let Some(subject) = &manifest.subject {
         let row = referrers::row_of(manifest, &put.body);
-        tx.put(&tables::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &row)?;
+        tx.put(&schema::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &row)?;
     }
-    let stored = tx.get(&tables::MANIFEST_BODY, &key[..])?;
+    let stored = tx.get(&schema::MANIFEST_BODY, &key[..])?;
     if stored.is_none_or(|stored| stored.0 != put.body) {
-        tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(put.body.to_vec()))?;
+        tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(put.body.to_vec()))?;
         clear_marks(tx, digest)?;
     }
     let sequence = tx.next_sequence();
@@ -278,7 +275,7 @@ fn write(
         Some(old) => (old.content_bytes, old.platform.clone()),
         None => (size.saturating_add(referred.bytes), prepared.platform.clone()),
     };
-    let row = rows::Manifest {
+    let row = schema::Manifest {
         media_type: manifest.media_type.clone(),
         size,
         depth: referred.depth,
@@ -292,7 +289,7 @@ fn write(
         content_bytes,
         platform,
     };
-    tx.put(&tables::MANIFEST, (repository.0, &key[..]), &row)?;
-    tx.put(&tables::DIRTY_REPOSITORY, repository.0, &sequence)?;
+    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &row)?;
+    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &sequence)?;
     Ok(row)
 }

@@ -1,6 +1,5 @@
 //! What a manifest refers to, compared with what is there.
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use crate::auth::{Grant, Push};
@@ -14,9 +13,8 @@ use crate::registry::links;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows;
-use crate::store::meta::rows::Listed;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Listed;
 
 /// How deep indexes may nest.
 const MAX_NESTING: u8 = 8;
@@ -111,9 +109,9 @@ impl Check<'_, '_> {
     }
 
     /// The row of a manifest of the repository, which is as the descriptor says.
-    fn manifest(&self, said: &Descriptor) -> Result<Option<rows::Manifest>, RegistryError> {
+    fn manifest(&self, said: &Descriptor) -> Result<Option<schema::Manifest>, RegistryError> {
         let Some(repository) = self.repository else { return Ok(None) };
-        let row = self.tx.get(&tables::MANIFEST, (repository.0, &said.digest.key()[..]))?;
+        let row = self.tx.get(&schema::MANIFEST, (repository.0, &said.digest.key()[..]))?;
         let Some(row) = row.filter(|row| !row.corrupt) else { return Ok(None) };
         agree(&said.digest, (&said.media_type, said.size), (&row.media_type, row.size))?;
         Ok(Some(row))
@@ -188,11 +186,8 @@ fn listed(
 ) -> Result<Option<(AnyDigest, Listed)>, StoreError> {
     let key = child.key();
     let mut found = None;
-    let from = Bound::Included((repository.0, &key[..], &[][..]));
-    tx.scan(&tables::PARENT, from, Bound::Unbounded, |(other, digest, parent), row| {
-        if other == repository.0 && digest == &key[..] {
-            found = AnyDigest::from_key(parent).map(|parent| (parent, row));
-        }
+    tx.scan_prefix(&schema::PARENT, (repository.0, &key[..]), |parent, row| {
+        found = AnyDigest::from_key(parent).map(|parent| (parent, row));
         ControlFlow::Break(())
     })?;
     Ok(found)
@@ -202,14 +197,13 @@ fn listed(
 fn holders(tx: &WriteTx<'_>, digest: &Digest) -> Result<Vec<String>, StoreError> {
     let key = digest.key();
     let mut ids = Vec::new();
-    let range = (Bound::Included((&key[..], 0)), Bound::Included((&key[..], u64::MAX)));
-    tx.scan(&tables::MANIFEST_REPO, range.0, range.1, |(_, repository), ()| {
+    tx.scan_prefix(&schema::MANIFEST_REPO, &key[..], |repository, ()| {
         ids.push(repository);
         if ids.len() < ELSEWHERE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     let mut names = Vec::with_capacity(ids.len());
     for id in ids {
-        names.extend(tx.get(&tables::REPOSITORY, id)?.map(|row| row.name));
+        names.extend(tx.get(&schema::REPOSITORY, id)?.map(|row| row.name));
     }
     Ok(names)
 }

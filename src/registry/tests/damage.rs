@@ -17,7 +17,7 @@ use crate::model::names::{Reference, UploadId};
 use crate::registry::Body;
 use crate::registry::fsck::{self, Report};
 use crate::store::meta::Tx as _;
-use crate::store::meta::{WriteTx, tables};
+use crate::store::meta::{WriteTx, schema};
 
 /// The repository in which most things are.
 const NAME: &str = "a/b/one";
@@ -47,7 +47,7 @@ struct Sample {
 impl Sample {
     /// The number of `a/b/one`.
     fn repository(tx: &WriteTx<'_>) -> u64 {
-        tx.get(&tables::REPOSITORY_NAME, NAME).unwrap().unwrap()
+        tx.get(&schema::REPOSITORY_NAME, NAME).unwrap().unwrap()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
 use crate::store::blob::faulty::{Call, Fault, Plan};
-use crate::store::meta::{Raw, Tx as _, WriteTx, tables};
+use crate::store::meta::{Raw, Tx as _, WriteTx, schema};
 
 #[test]
 fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
@@ -46,7 +46,7 @@ fn a_damaged_manifest_is_healed_in_every_repository_by_a_push_to_one() {
     for name in ["one", "two"] {
         server.put(name, reference.clone(), &manifest.body).unwrap();
     }
-    server.forge(move |tx| tx.put(&tables::MANIFEST_BODY, &digest.key()[..], &Raw(b"{}".to_vec())));
+    server.forge(move |tx| tx.put(&schema::MANIFEST_BODY, &digest.key()[..], &Raw(b"{}".to_vec())));
     for name in ["one", "two"] {
         let pulled = server.wait(server.registry.manifest(&server.grant(name), &reference));
         assert!(matches!(pulled, Err(RegistryError::ManifestUnknown(_))));
@@ -79,14 +79,14 @@ fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
     }
     pull().unwrap();
     let damaged = digests[0];
-    let id = |tx: &WriteTx<'_>| tx.get(&tables::REPOSITORY_NAME, "one").unwrap().unwrap();
-    server.forge(move |tx| tx.put(&tables::PULLS.raw(), (id(tx), &damaged.key()[..]), &Raw(vec![9])));
+    let id = |tx: &WriteTx<'_>| tx.get(&schema::REPOSITORY_NAME, "one").unwrap().unwrap();
+    server.forge(move |tx| tx.put(&schema::PULLS.raw(), (id(tx), &damaged.key()[..]), &Raw(vec![9])));
     pull().unwrap();
     let counts = pulled.map(|sample| {
         let digest = digests[sample];
         let found = server.meta.get(|tx| {
-            let id = tx.get(&tables::REPOSITORY_NAME, "one")?.unwrap();
-            tx.get(&tables::PULLS, (id, &digest.key()[..]))
+            let id = tx.get(&schema::REPOSITORY_NAME, "one")?.unwrap();
+            tx.get(&schema::PULLS, (id, &digest.key()[..]))
         });
         found.unwrap().map(|pulls| pulls.count)
     });

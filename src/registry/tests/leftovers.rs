@@ -5,18 +5,18 @@ use crate::auth::Push;
 use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, RepoId};
 use crate::registry::repositories;
-use crate::store::meta::rows::{Repository as Row, Usage};
-use crate::store::meta::{ROOT_PROJECT, Tx as _, tables};
+use crate::store::meta::schema::{Repository as Row, Usage};
+use crate::store::meta::{ROOT_PROJECT, Tx as _, schema};
 
 /// More than are looked at together.
 const LATER: u64 = 2_500;
 
 fn repositories(server: &Server<'_>) -> u64 {
-    server.meta.get(|tx| tx.count(&tables::REPOSITORY)).unwrap()
+    server.meta.get(|tx| tx.count(&schema::REPOSITORY)).unwrap()
 }
 
 fn id(server: &Server<'_>, name: &str) -> Option<u64> {
-    server.meta.get(|tx| tx.get(&tables::REPOSITORY_NAME, name)).unwrap()
+    server.meta.get(|tx| tx.get(&schema::REPOSITORY_NAME, name)).unwrap()
 }
 
 #[test]
@@ -32,9 +32,9 @@ fn an_empty_repository_is_found_behind_thousands_that_came_later() {
     server.forge(|tx| {
         for number in 0..LATER {
             let (id, name) = (tx.next_id(), format!("later{number}"));
-            tx.put(&tables::REPOSITORY_NAME, name.as_str(), &id)?;
-            tx.put(&tables::REPOSITORY, id, &Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 })?;
-            tx.put(&tables::USAGE_REPOSITORY, id, &Usage { tags: 1, ..Usage::default() })?;
+            tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
+            tx.put(&schema::REPOSITORY, id, &Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 })?;
+            tx.put(&schema::USAGE_REPOSITORY, id, &Usage { tags: 1, ..Usage::default() })?;
         }
         Ok(())
     });
@@ -60,14 +60,14 @@ fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_
     let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();
     assert!(!is_bare());
     // Without its entry in the index the row of the upload is not found: the table of uploads is not searched.
-    server.forge(move |tx| tx.delete(&tables::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..])).map(drop));
-    assert_eq!(server.meta.get(|tx| tx.count(&tables::UPLOAD)).unwrap(), 1);
+    server.forge(move |tx| tx.delete(&schema::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..])).map(drop));
+    assert_eq!(server.meta.get(|tx| tx.count(&schema::UPLOAD)).unwrap(), 1);
     assert!(is_bare());
     // Nor are the entries of its neighbours.
     for other in [one.0 - 1, one.0 + 1] {
-        server.forge(move |tx| tx.put(&tables::UPLOAD_BY_REPOSITORY, (other, &upload.bytes()[..]), &()));
+        server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (other, &upload.bytes()[..]), &()));
     }
     assert!(is_bare());
-    server.forge(move |tx| tx.put(&tables::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..]), &()));
+    server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..]), &()));
     assert!(!is_bare());
 }

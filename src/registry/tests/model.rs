@@ -10,8 +10,8 @@ use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::names::{Reference, UploadId};
 use crate::registry::{Listing, ReferrerQuery, RegistryError};
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Usage;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Usage;
 
 /// The entries of a short list.
 fn entries<Left>(page: &Listing<Left>) -> Vec<serde_json::Value> {
@@ -68,14 +68,14 @@ impl Model {
     /// Makes the projects that the names lie in.
     pub(super) fn make_projects(server: &Server<'_>) {
         use crate::model::names::ProjectId;
-        use crate::store::meta::rows::Project;
+        use crate::store::meta::schema::Project;
         server.forge(|tx| {
             let mut parent = ProjectId::ROOT;
             for (path, _) in &PROJECTS[1..] {
                 let id = tx.next_id();
                 let row = Project { path: (*path).to_owned(), parent: Some(parent), created_ms: 0 };
-                tx.put(&tables::PROJECT, id, &row)?;
-                tx.put(&tables::PROJECT_PATH, path, &id)?;
+                tx.put(&schema::PROJECT, id, &row)?;
+                tx.put(&schema::PROJECT_PATH, *path, &id)?;
                 parent = ProjectId(id);
             }
             Ok(())
@@ -188,18 +188,18 @@ impl Model {
         for (index, name) in self.names.iter().enumerate() {
             let expected = self.usage(&[index]);
             let found = server.meta.get(|tx| {
-                let Some(id) = tx.get(&tables::REPOSITORY_NAME, name)? else { return Ok(Usage::default()) };
+                let Some(id) = tx.get(&schema::REPOSITORY_NAME, *name)? else { return Ok(Usage::default()) };
                 Ok::<_, crate::store::meta::StoreError>(
-                    tx.get(&tables::USAGE_REPOSITORY, id)?.unwrap_or_default(),
+                    tx.get(&schema::USAGE_REPOSITORY, id)?.unwrap_or_default(),
                 )
             });
             assert_eq!(found.unwrap(), expected, "usage of {name}");
         }
         for (path, members) in PROJECTS {
             let found = server.meta.get(|tx| {
-                let id = tx.get(&tables::PROJECT_PATH, path)?.unwrap();
+                let id = tx.get(&schema::PROJECT_PATH, path)?.unwrap();
                 Ok::<_, crate::store::meta::StoreError>(
-                    tx.get(&tables::USAGE_PROJECT, id)?.unwrap_or_default(),
+                    tx.get(&schema::USAGE_PROJECT, id)?.unwrap_or_default(),
                 )
             });
             assert_eq!(found.unwrap(), self.usage(members), "usage of the project `{path}`");

@@ -12,8 +12,8 @@ use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::BlobStore;
 use crate::store::meta::Tx as _;
 use crate::store::meta::dump;
-use crate::store::meta::rows::{BlobState, Usage};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{BlobState, Usage};
 use crate::store::meta::tests::dumps::{Rows, all_rows};
 
 /// The newest dump of a store as a store of its own.
@@ -74,7 +74,7 @@ fn assert_same(server: &Server<'_>) {
     let report =
         fsck::check(&rebuilt.meta, server.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(report.problems, []);
-    let clock = |meta: &Meta| meta.get(|tx| tx.get(&tables::CLOCK, ())).unwrap().unwrap();
+    let clock = |meta: &Meta| meta.get(|tx| tx.get(&schema::CLOCK, ())).unwrap().unwrap();
     let (old, new) = (clock(&server.meta), clock(&rebuilt.meta));
     assert!(new.sequence > old.sequence && new.last_id > old.last_id && new.running_s >= old.running_s);
     assert_eq!(rebuilt.meta.store_id(), server.meta.store_id());
@@ -108,7 +108,7 @@ fn blobs_that_came_later_and_blobs_that_are_gone_are_listed() {
     assert_eq!(differences.later_blobs[0].digest, digest(b"later").to_string());
     let state = |content: &[u8]| {
         let key = digest(content).key();
-        meta.get(|tx| tx.get(&tables::BLOB, &key[..])).unwrap().map(|row| row.state)
+        meta.get(|tx| tx.get(&schema::BLOB, &key[..])).unwrap().map(|row| row.state)
     };
     assert_eq!(state(b"kept"), Some(BlobState::Present));
     assert_eq!(state(b"lost"), Some(BlobState::Corrupt), "clients push it again");

@@ -5,8 +5,8 @@ use crate::model::digest::Algorithm;
 use crate::model::event::EventKind;
 use crate::model::names::Tag;
 use crate::registry::manifests::TAGS_AT_ONCE;
-use crate::store::meta::rows::{AuditEntry, Disk, OutboxEntry};
-use crate::store::meta::{Pages, Row as _, Tx as _, tables};
+use crate::store::meta::schema::{AuditEntry, Disk, OutboxEntry};
+use crate::store::meta::{Pages, Row as _, Tx as _, schema};
 
 const BODY: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
@@ -33,7 +33,7 @@ fn tag(server: &Server<'_>, repository: &str, count: usize) -> Result<(), Regist
 
 fn events(server: &Server<'_>) -> Vec<EventKind> {
     let mut events = Vec::new();
-    let read = server.meta.sweep(&tables::OUTBOX, Pages::all(), |_, _, row| {
+    let read = server.meta.sweep(&schema::OUTBOX, Pages::all(), |_, _, row| {
         let event = row.unwrap().0;
         assert!(OutboxEntry(event.clone()).encode().len() < 64 << 10);
         events.push(event.kind);
@@ -46,10 +46,10 @@ fn events(server: &Server<'_>) -> Vec<EventKind> {
 fn rows(server: &Server<'_>) -> [u64; 4] {
     let count = server.meta.get(|tx| {
         Ok::<_, StoreError>([
-            tx.count(&tables::TAG)?,
-            tx.count(&tables::TAG_BY_DIGEST)?,
-            tx.count(&tables::MANIFEST)?,
-            tx.count(&tables::REPOSITORY)?,
+            tx.count(&schema::TAG)?,
+            tx.count(&schema::TAG_BY_DIGEST)?,
+            tx.count(&schema::MANIFEST)?,
+            tx.count(&schema::REPOSITORY)?,
         ])
     });
     count.unwrap()
@@ -136,14 +136,14 @@ fn histories_of_repositories_that_are_gone_and_old_audit_entries_are_removed() {
                 action: "test".to_owned(),
                 target: String::new(),
             };
-            tx.put(&tables::AUDIT, tx.next_sequence(), &entry)?;
+            tx.put(&schema::AUDIT, tx.next_sequence(), &entry)?;
         }
         Ok(())
     });
     let count = |server: &Server<'_>| {
         server
             .meta
-            .get(|tx| Ok::<_, StoreError>((tx.count(&tables::TAG_HISTORY)?, tx.count(&tables::AUDIT)?)))
+            .get(|tx| Ok::<_, StoreError>((tx.count(&schema::TAG_HISTORY)?, tx.count(&schema::AUDIT)?)))
     };
     assert_eq!(count(&server).unwrap(), (1_202, 2_502));
     let system = server.auth.system("test");
@@ -157,7 +157,7 @@ fn histories_of_repositories_that_are_gone_and_old_audit_entries_are_removed() {
 
 fn disk(server: &Server<'_>) -> Disk {
     server.assert_clean("counted");
-    server.meta.get(|tx| tx.get(&tables::DISK, ())).unwrap().unwrap_or_default()
+    server.meta.get(|tx| tx.get(&schema::DISK, ())).unwrap().unwrap_or_default()
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::*;
 use crate::auth::{Credential, Scopes};
 use crate::model::digest::Algorithm;
 use crate::model::names::UserId;
-use crate::store::meta::rows::User;
-use crate::store::meta::{Tx as _, tables};
+use crate::store::meta::schema::User;
+use crate::store::meta::{Tx as _, schema};
 
 const HANNA: u64 = 7;
 
@@ -13,7 +13,7 @@ const HANNA: u64 = 7;
 fn a_checkpoint_asks_again_whether_its_caller_may_push() {
     let place = Place::new();
     let server = place.open(true);
-    server.forge(|tx| tx.put(&tables::USER, HANNA, &User::sample("hanna")));
+    server.forge(|tx| tx.put(&schema::USER, HANNA, &User::sample("hanna")));
     let principal = Principal::User {
         id: UserId(HANNA),
         name: "hanna".into(),
@@ -29,14 +29,14 @@ fn a_checkpoint_asks_again_whether_its_caller_may_push() {
     // The next body has begun when the user goes and the repository is removed.
     let writer = server.wait(server.registry.write_upload(&grant, upload, Announced::default())).unwrap();
     server.forge(|tx| {
-        tx.delete(&tables::USER, HANNA)?;
-        let epoch = tx.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0);
-        tx.put(&tables::AUTH_EPOCH, (), &(epoch + 1))?;
-        let id = tx.get(&tables::REPOSITORY_NAME, "team/app")?.expect("the first checkpoint made it");
-        tx.delete(&tables::REPOSITORY_NAME, "team/app")?;
-        tx.delete(&tables::REPOSITORY, id).map(drop)
+        tx.delete(&schema::USER, HANNA)?;
+        let epoch = tx.get(&schema::AUTH_EPOCH, ())?.unwrap_or(0);
+        tx.put(&schema::AUTH_EPOCH, (), &(epoch + 1))?;
+        let id = tx.get(&schema::REPOSITORY_NAME, "team/app")?.expect("the first checkpoint made it");
+        tx.delete(&schema::REPOSITORY_NAME, "team/app")?;
+        tx.delete(&schema::REPOSITORY, id).map(drop)
     });
     let refused = server.wait(writer.append(body())).err();
     assert!(matches!(refused, Some(RegistryError::Withdrawn)), "{refused:?}");
-    assert_eq!(server.meta.get(|tx| tx.count(&tables::REPOSITORY)).unwrap(), 0);
+    assert_eq!(server.meta.get(|tx| tx.count(&schema::REPOSITORY)).unwrap(), 0);
 }

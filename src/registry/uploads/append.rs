@@ -18,7 +18,7 @@ use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories;
-use crate::store::meta::rows;
+use crate::store::meta::schema;
 
 /// Bytes between two checkpoints of a long request.
 const CHECKPOINT_EVERY: u64 = 32 << 20;
@@ -259,7 +259,7 @@ impl Registry {
     ) -> Result<JoinHandle<Result<u64, RegistryError>>, RegistryError> {
         let staged = state.staged.as_ref().ok_or(RegistryError::Interrupted)?;
         let sync = staged.syncer()?;
-        let row = rows::Upload {
+        let row = schema::Upload {
             repository: session.repository,
             owner: session.owner.clone(),
             offset: state.offset,
@@ -275,7 +275,7 @@ impl Registry {
             let put = registry.meta.write(move |tx| {
                 // Until this row is there, nothing keeps the repository from going with the last thing in it.
                 let repository = repositories::ensure(tx, &grant)?;
-                let row = rows::Upload { repository, ..row.clone() };
+                let row = schema::Upload { repository, ..row.clone() };
                 upload_rows::put(tx, id, &row).map_err(RegistryError::from)
             });
             put.await?;

@@ -19,8 +19,8 @@ use crate::registry::repositories;
 use crate::store::blob::{Shard, Stamp};
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
-use crate::store::meta::rows::{Blob, BlobState};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Blob, BlobState};
 
 /// A file that is verified, durable and in its place.
 pub(super) struct Sealed {
@@ -62,7 +62,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
     let repository = repositories::ensure(tx, grant)?;
     links::fits(tx, repository, &sealed.digest, sealed.size)?;
     let key = sealed.digest.key();
-    let old = tx.get(&tables::BLOB, &key[..])?;
+    let old = tx.get(&schema::BLOB, &key[..])?;
     let blob = Blob {
         size: sealed.size,
         state: BlobState::Present,
@@ -72,7 +72,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
         free_since: old.as_ref().and_then(|old| old.free_since),
         users: old.as_ref().map_or(0, |old| old.users),
     };
-    tx.put(&tables::BLOB, &key[..], &blob)?;
+    tx.put(&schema::BLOB, &key[..], &blob)?;
     if old.is_none() {
         let mut disk = DiskChange::default();
         disk.stored(sealed.size);

@@ -18,8 +18,8 @@ use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
-use crate::store::meta::rows::{Owner, Upload};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Owner, Upload};
 
 impl Registry {
     /// Brings a session of `owner` into memory that has a row, unless its file is gone: then the row goes too. It counts
@@ -31,7 +31,7 @@ impl Registry {
         holder: Holder,
     ) -> Result<Option<Arc<Session>>, RegistryError> {
         // Ids that never were, and those of others, cost a read and nothing else.
-        let row = self.meta.get(|tx| tx.get(&tables::UPLOAD, &id.bytes()[..]))?;
+        let row = self.meta.get(|tx| tx.get(&schema::UPLOAD, &id.bytes()[..]))?;
         if row.is_none_or(|row| row.owner != *owner) {
             return Ok(None);
         }
@@ -79,8 +79,8 @@ impl Registry {
             return Ok(Some(session));
         }
         let found = self.meta.get(|tx| {
-            let Some(row) = tx.get(&tables::UPLOAD, &id.bytes()[..])? else { return Ok(None) };
-            let repository = tx.get(&tables::REPOSITORY, row.repository.0)?;
+            let Some(row) = tx.get(&schema::UPLOAD, &id.bytes()[..])? else { return Ok(None) };
+            let repository = tx.get(&schema::REPOSITORY, row.repository.0)?;
             Ok::<_, StoreError>(repository.map(|repository| (row, repository.name)))
         })?;
         let Some((row, name)) = found else { return Ok(None) };
@@ -151,6 +151,6 @@ impl Registry {
 /// Whom the uploads of an owner count for, where the owner is known.
 fn holder_of(tx: &impl Tx, owner: &Owner) -> Result<Option<Holder>, StoreError> {
     let Some(id) = user_of(tx, owner)? else { return Ok(None) };
-    let user = tx.get(&tables::USER, id.0)?;
+    let user = tx.get(&schema::USER, id.0)?;
     Ok(user.map(|user| Holder::user(id, user.name.into(), None)))
 }

@@ -19,7 +19,7 @@ use crate::model::names::UploadId;
 use crate::registry::error::RegistryError;
 use crate::store::blob::{BlobStore, Staged};
 use crate::store::meta::StoreClock;
-use crate::store::meta::rows::Owner;
+use crate::store::meta::schema::Owner;
 
 /// After so many silent seconds a writer gives way to another request of the same session: its connection broke
 /// without the server hearing of it.

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::limits::{Charge, HolderId};
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
-use crate::store::meta::rows::Owner;
+use crate::store::meta::schema::Owner;
 
 /// From so many entries on, those of loads that ended are removed before another one is made.
 const LOADS: usize = 64;

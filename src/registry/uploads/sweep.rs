@@ -15,8 +15,8 @@ use crate::registry::repositories::BareSearch;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
-use crate::store::meta::rows::{Owner, Upload};
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::{Owner, Upload};
 
 /// Rows that one transaction reads or removes. Each removal changes up to five rows.
 pub(super) const SLICE: usize = 1_000;
@@ -183,7 +183,7 @@ impl Registry {
         let orphans = self.meta.read_blocking(|tx| {
             let mut orphans = Vec::new();
             for id in unclaimed {
-                if !tx.has(&tables::UPLOAD, &id.bytes()[..])? {
+                if !tx.has(&schema::UPLOAD, &id.bytes()[..])? {
                     orphans.push(*id);
                 }
             }
@@ -202,7 +202,7 @@ fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
         return Ok(true);
     }
     let Some(user) = user_of(tx, owner)? else { return Ok(false) };
-    Ok(tx.get(&tables::USER, user.0)?.is_some_and(|user| !user.disabled))
+    Ok(tx.get(&schema::USER, user.0)?.is_some_and(|user| !user.disabled))
 }
 
 /// The user behind the owner of a session; none of an anonymous one, and of a token that was revoked.
@@ -210,6 +210,6 @@ pub(super) fn user_of(tx: &impl Tx, owner: &Owner) -> Result<Option<UserId>, Sto
     match owner {
         Owner::Anonymous => Ok(None),
         Owner::User(user) => Ok(Some(*user)),
-        Owner::Token(token) => Ok(tx.get(&tables::TOKEN, *token)?.map(|token| token.user)),
+        Owner::Token(token) => Ok(tx.get(&schema::TOKEN, *token)?.map(|token| token.user)),
     }
 }

@@ -7,8 +7,8 @@ use crate::store::meta::ReadTx;
 use crate::store::meta::Reader;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
-use crate::store::meta::rows::Usage;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
+use crate::store::meta::schema::Usage;
 
 /// What repositories and projects hold, counted one thing at a time. Who holds nothing has no entry.
 pub(in crate::registry) struct Tally {
@@ -34,18 +34,18 @@ impl Tally {
     /// cannot be read count for nothing.
     pub(in crate::registry) fn of_store(meta: Reader<'_>, each: EachBlob<'_>) -> Result<Self, StoreError> {
         let mut tally = Self::new(chains(meta)?);
-        meta.sweep(&tables::MANIFEST, Pages::all(), |_, (repository, _), row| {
+        meta.sweep(&schema::MANIFEST, Pages::all(), |_, (repository, _), row| {
             if let Some(row) = row {
                 tally.manifest(repository, row.size);
             }
             Ok::<_, StoreError>(())
         })?;
-        meta.sweep(&tables::TAG, Pages::all(), |_, (repository, _), _| {
+        meta.sweep(&schema::TAG, Pages::all(), |_, (repository, _), _| {
             tally.tag(repository);
             Ok::<_, StoreError>(())
         })?;
         let mut held = Held::default();
-        meta.sweep(&tables::BLOB_LINK, Pages::all(), |tx, (digest, repository), _| {
+        meta.sweep(&schema::BLOB_LINK, Pages::all(), |tx, (digest, repository), _| {
             if held.digest != digest {
                 held.count(tx, &mut tally, each)?;
                 held.digest = digest.to_vec();
@@ -110,7 +110,7 @@ impl Held {
         if self.holders.is_empty() {
             return Ok(());
         }
-        let row = match tx.get(&tables::BLOB, &self.digest[..]) {
+        let row = match tx.get(&schema::BLOB, &self.digest[..]) {
             Err(StoreError::Corrupt { .. }) => None,
             other => other?,
         };
@@ -123,12 +123,12 @@ impl Held {
 /// The projects above each repository.
 fn chains(meta: Reader<'_>) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
     let mut parents = BTreeMap::new();
-    meta.sweep(&tables::PROJECT, Pages::all(), |_, id, row| {
+    meta.sweep(&schema::PROJECT, Pages::all(), |_, id, row| {
         parents.insert(id, row.and_then(|row| row.parent).map(|parent| parent.0));
         Ok::<_, StoreError>(())
     })?;
     let mut chains = BTreeMap::new();
-    meta.sweep(&tables::REPOSITORY, Pages::all(), |_, id, row| {
+    meta.sweep(&schema::REPOSITORY, Pages::all(), |_, id, row| {
         let mut chain = Vec::new();
         let mut next = row.map(|row| row.project.0);
         // A circle of parents is damage, which must not become a loop.

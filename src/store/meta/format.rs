@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::error;
 use super::error::StoreError;
-use super::rows::{Clock, Format, Project};
-use super::tables;
-use super::tx::{ReadTx, Tx as _, WriteTx};
+use super::read::Tx as _;
+use super::schema;
+use super::schema::{Clock, Format, Project};
+use super::tx::{ReadTx, WriteTx};
 use crate::model::time::Now;
 
 /// The number of the layout that this program writes.
@@ -99,15 +100,15 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             store_id: Uuid::new_v4(),
         };
-        tx.put(&tables::FORMAT, (), &format)?;
-        tx.put(&tables::CLOCK, (), &clock)?;
-        tx.put(&tables::AUTH_EPOCH, (), &1)?;
+        tx.put(&schema::FORMAT, (), &format)?;
+        tx.put(&schema::CLOCK, (), &clock)?;
+        tx.put(&schema::AUTH_EPOCH, (), &1)?;
         tx.put(
-            &tables::PROJECT,
+            &schema::PROJECT,
             ROOT_PROJECT,
             &Project { path: String::new(), parent: None, created_ms: 0 },
         )?;
-        tx.put(&tables::PROJECT_PATH, "", &ROOT_PROJECT)?;
+        tx.put(&schema::PROJECT_PATH, "", &ROOT_PROJECT)?;
     }
     inner.commit().map_err(|error| match error {
         redb::CommitError::Storage(source) => error::storage(source),
@@ -118,9 +119,9 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
 /// Every table is made at once, so that a reader never meets one that is not there.
 pub(super) fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     macro_rules! make {
-        ($($table:ident)*) => { $( inner.open_table(tables::$table.definition()).map_err(error::table)?; )* };
+        ($($table:ident)*) => { $( inner.open_table(schema::$table.definition()).map_err(error::table)?; )* };
     }
-    tables::every_table!(make);
+    schema::every_table!(make);
     Ok(())
 }
 
@@ -134,13 +135,13 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
             Ok(names.map(|table| table.name().to_owned()).collect::<Vec<_>>())
         })
         .map_err(|error| OpenError::store(path, &error))?;
-    if !tables.iter().any(|name| name == tables::FORMAT.name()) {
+    if !tables.iter().any(|name| name == schema::FORMAT.name()) {
         let found = "no format of Stowage".to_owned();
         return Err(OpenError::UnknownFormat { path: path.to_owned(), found });
     }
     let read = || -> Result<_, StoreError> {
         let tx = ReadTx::begin(database)?;
-        Ok((tx.get(&tables::FORMAT, ()), tx.get(&tables::CLOCK, ())))
+        Ok((tx.get(&schema::FORMAT, ()), tx.get(&schema::CLOCK, ())))
     };
     match read().map_err(|error| OpenError::store(path, &error))? {
         // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for damaged ones.

@@ -26,7 +26,7 @@ use super::format::OpenError;
 use super::overlay::Overlay;
 use super::place::{FileId, Place};
 use super::reserve::Reserve;
-use super::rows::Clock;
+use super::schema::Clock;
 use crate::config::{open_own, open_regular};
 
 /// The name of the database file in the data directory.

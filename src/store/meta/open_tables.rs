@@ -8,10 +8,11 @@ use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use redb::{Key, ReadableTable};
+use redb::ReadableTable;
 
 use super::error;
 use super::error::StoreError;
+use super::key::Key;
 use super::table::{Row, Table};
 
 /// Takes a key and its row, and says whether the scan goes on.
@@ -32,7 +33,7 @@ pub(super) trait OpenTable {
     fn delete(&mut self, key: &[u8]) -> Result<bool, StoreError>;
 }
 
-impl<K: Key + 'static> OpenTable for redb::Table<'_, K, &'static [u8]> {
+impl<K: redb::Key + 'static> OpenTable for redb::Table<'_, K, &'static [u8]> {
     fn get(&self, key: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
         let row = ReadableTable::get(self, K::from_bytes(key)).map_err(error::storage)?;
         Ok(row.map(|row| visit(row.value())).is_some())
@@ -100,11 +101,6 @@ impl Drop for OpenTables<'_> {
             resume_unwind(payload);
         }
     }
-}
-
-/// A key in its stored form.
-pub(super) fn stored<K: Key + 'static>(key: &K::SelfType<'_>) -> Vec<u8> {
-    K::as_bytes(key).as_ref().to_vec()
 }
 
 #[cfg(test)]

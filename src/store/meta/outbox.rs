@@ -4,9 +4,10 @@ use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use super::error::StoreError;
-use super::rows::OutboxEntry;
-use super::tables;
-use super::tx::{Tx as _, WriteTx};
+use super::read::Tx as _;
+use super::schema;
+use super::schema::OutboxEntry;
+use super::tx::WriteTx;
 use crate::model::event::Event;
 
 const MAX_ROWS: u64 = 100_000;
@@ -17,10 +18,10 @@ const TRIM_AT_ONCE: usize = 4;
 impl WriteTx<'_> {
     /// Records an event, and removes a few that all consumers have seen or that are too old to wait for.
     pub fn record(&self, event: Event) -> Result<(), StoreError> {
-        self.put(&tables::OUTBOX, self.next_sequence(), &OutboxEntry(event))?;
+        self.put(&schema::OUTBOX, self.next_sequence(), &OutboxEntry(event))?;
         let mut rows = self.clock().outbox_rows + 1;
         for sequence in self.trimmable(rows)? {
-            self.delete(&tables::OUTBOX, sequence)?;
+            self.delete(&schema::OUTBOX, sequence)?;
             rows -= 1;
         }
         self.set_outbox_rows(rows);
@@ -29,14 +30,14 @@ impl WriteTx<'_> {
 
     fn trimmable(&self, rows: u64) -> Result<Vec<u64>, StoreError> {
         let mut seen_by_all: Option<u64> = None;
-        self.scan(&tables::OUTBOX_CURSOR, Bound::Unbounded, Bound::Unbounded, |_, seen| {
+        self.scan(&schema::OUTBOX_CURSOR, Bound::Unbounded, Bound::Unbounded, |_, seen| {
             seen_by_all = Some(seen_by_all.map_or(seen, |lowest| lowest.min(seen)));
             ControlFlow::Continue(())
         })?;
         let too_many = usize::try_from(rows.saturating_sub(MAX_ROWS)).unwrap_or(usize::MAX);
         let oldest_kept = self.now().wall_ms.saturating_sub(MAX_AGE_MS);
         let mut old = Vec::new();
-        self.scan(&tables::OUTBOX, Bound::Unbounded, Bound::Unbounded, |sequence, OutboxEntry(event)| {
+        self.scan(&schema::OUTBOX, Bound::Unbounded, Bound::Unbounded, |sequence, OutboxEntry(event)| {
             let useless = old.len() < too_many
                 || event.at < oldest_kept
                 || seen_by_all.is_some_and(|seen| sequence <= seen);

@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use redb::{Database, Key};
+use redb::{Database, Value as _};
 
 use super::Meta;
 use super::error::StoreError;
+use super::key::{Key, PrefixOf, Stored};
+use super::read::Tx as _;
 use super::table::{Row, Table};
-use super::tx::{ReadTx, Tx as _};
+use super::tx::ReadTx;
 
 /// Rows that are read in one snapshot at most.
 const PAGE_ROWS: usize = 10_000;
@@ -26,9 +28,11 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// All rows from `from` to `to`.
-    pub fn new<K: Key>(from: &Bound<K::SelfType<'_>>, to: &Bound<K::SelfType<'_>>) -> Self {
-        Self { from: stored::<K>(from), to: stored::<K>(to), end: false }
+    /// The rows of a table whose keys begin with `prefix`.
+    pub fn of_prefix<K: Key, R: Row, P: PrefixOf<K>>(_: &Table<K, R>, prefix: P) -> Self {
+        let held = prefix.hold();
+        let from = Bound::Included(bytes::<K>(&P::with(&held, P::Rest::lowest())));
+        Self { from, to: P::end(&held).map(|key| bytes::<K>(&key)), end: false }
     }
 
     /// All rows.
@@ -37,12 +41,12 @@ impl Pages {
     }
 }
 
-fn stored<K: Key>(bound: &Bound<K::SelfType<'_>>) -> Bound<Vec<u8>> {
-    bound.as_ref().map(|key| K::as_bytes(key).as_ref().to_vec())
+fn bytes<K: Key>(key: &Stored<'_, K>) -> Vec<u8> {
+    K::Stored::as_bytes(key).as_ref().to_vec()
 }
 
-fn key<K: Key>(bound: &Bound<Vec<u8>>) -> Bound<K::SelfType<'_>> {
-    bound.as_ref().map(|bytes| K::from_bytes(bytes))
+fn key<K: Key>(bound: &Bound<Vec<u8>>) -> Bound<Stored<'_, K>> {
+    bound.as_ref().map(|bytes| K::Stored::from_bytes(bytes))
 }
 
 /// Reads for long work: each in a short snapshot of its own, or all in one that is held.
@@ -80,7 +84,7 @@ impl Meta {
         &self,
         table: &Table<K, R>,
         pages: &mut Pages,
-        visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+        visit: impl FnMut(&ReadTx, Stored<'_, K>, Option<R>) -> Result<(), E>,
     ) -> Result<bool, E> {
         self.reader().page(table, pages, visit)
     }
@@ -90,7 +94,7 @@ impl Meta {
         &self,
         table: &Table<K, R>,
         pages: Pages,
-        visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+        visit: impl FnMut(&ReadTx, Stored<'_, K>, Option<R>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.reader().sweep(table, pages, visit)
     }
@@ -112,13 +116,13 @@ impl<'m> Reader<'m> {
     }
 
     /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which
-    /// `visit` may read from. A row that cannot be decoded comes as `None`. False when there were no more. It runs
+    /// `visit` may read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False when there were no more. It runs
     /// on the calling thread, which may block.
     pub fn page<K: Key, R: Row, E: From<StoreError>>(
         self,
         table: &Table<K, R>,
         pages: &mut Pages,
-        mut visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+        mut visit: impl FnMut(&ReadTx, Stored<'_, K>, Option<R>) -> Result<(), E>,
     ) -> Result<bool, E> {
         if pages.end {
             return Ok(false);
@@ -131,7 +135,7 @@ impl<'m> Reader<'m> {
             tx.scan(&table.raw(), key::<K>(&pages.from), key::<K>(&pages.to), |key, row| {
                 rows += 1;
                 if rows == PAGE_ROWS || started.elapsed() >= PAGE_TIME {
-                    last = Some(K::as_bytes(&key).as_ref().to_vec());
+                    last = Some(bytes::<K>(&key));
                 }
                 result = visit(tx, key, R::decode(&row.0));
                 if last.is_some() || result.is_err() {
@@ -154,7 +158,7 @@ impl<'m> Reader<'m> {
         self,
         table: &Table<K, R>,
         mut pages: Pages,
-        mut visit: impl FnMut(&ReadTx, K::SelfType<'_>, Option<R>) -> Result<(), E>,
+        mut visit: impl FnMut(&ReadTx, Stored<'_, K>, Option<R>) -> Result<(), E>,
     ) -> Result<(), E> {
         while self.page(table, &mut pages, &mut visit)? {}
         Ok(())

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use redb::Key;
 use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::key::Key;
 
 /// Bytes that a table holds as they are, without a version byte or an encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,18 +73,18 @@ impl Row for Unread {
 }
 
 /// One table of the database.
-pub struct Table<K: Key + 'static, R: Row> {
-    definition: TableDefinition<'static, K, &'static [u8]>,
+pub struct Table<K: Key, R: Row> {
+    definition: TableDefinition<'static, K::Stored, &'static [u8]>,
     name: &'static str,
     row: PhantomData<fn() -> R>,
 }
 
-impl<K: Key + 'static, R: Row> Table<K, R> {
+impl<K: Key, R: Row> Table<K, R> {
     pub(super) const fn new(name: &'static str) -> Self {
         Self { definition: TableDefinition::new(name), name, row: PhantomData }
     }
 
-    pub(super) const fn definition(&self) -> TableDefinition<'static, K, &'static [u8]> {
+    pub(super) const fn definition(&self) -> TableDefinition<'static, K::Stored, &'static [u8]> {
         self.definition
     }
 
@@ -97,13 +98,19 @@ impl<K: Key + 'static, R: Row> Table<K, R> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }
 
+    /// The same table with its keys as redb has them: for checks, dumps and tests of damage, which must not depend on what
+    /// a key means.
+    pub const fn raw_keys(&self) -> Table<K::Raw, R> {
+        Table { definition: self.definition, name: self.name, row: PhantomData }
+    }
+
     /// The table's name in the database file.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 }
 
-impl<K: Key + 'static, R: Row> fmt::Debug for Table<K, R> {
+impl<K: Key, R: Row> fmt::Debug for Table<K, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }

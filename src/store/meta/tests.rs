@@ -2,6 +2,7 @@
 
 pub(crate) mod dumps;
 mod faults;
+mod keys;
 mod open;
 mod outbox;
 mod pages;
@@ -16,8 +17,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::faulty::Faults;
-use super::rows::Clock;
-use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, tables};
+use super::schema::Clock;
+use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, schema};
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {
@@ -69,17 +70,17 @@ impl Store {
     /// Sets a number and waits for the answer.
     fn set(&self, meta: &Meta, name: &str, number: u64) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.runtime.block_on(meta.write(move |tx| tx.put(&tables::OUTBOX_CURSOR, name.as_str(), &number)))
+        self.runtime.block_on(meta.write(move |tx| tx.put(&schema::OUTBOX_CURSOR, name.as_str(), &number)))
     }
 }
 
 /// The number that a name has. `outbox_cursor` is the plainest table: numbers by name.
 fn number(meta: &Meta, name: &str) -> Option<u64> {
-    meta.get(|tx| tx.get(&tables::OUTBOX_CURSOR, name)).unwrap()
+    meta.get(|tx| tx.get(&schema::OUTBOX_CURSOR, name)).unwrap()
 }
 
 fn clock(meta: &Meta) -> Clock {
-    meta.get(|tx| tx.get(&tables::CLOCK, ())).unwrap().unwrap()
+    meta.get(|tx| tx.get(&schema::CLOCK, ())).unwrap().unwrap()
 }
 
 /// Changes the clock of a closed store behind the program's back.
@@ -88,7 +89,7 @@ fn forge_clock(file: &Path, change: impl Fn(&mut Clock)) {
     let database = redb::Database::open(file).unwrap();
     let tx = database.begin_write().unwrap();
     {
-        let mut table = tx.open_table(tables::CLOCK.definition()).unwrap();
+        let mut table = tx.open_table(schema::CLOCK.definition()).unwrap();
         let mut clock = Clock::decode(table.get(()).unwrap().unwrap().value()).unwrap();
         change(&mut clock);
         table.insert((), clock.encode().as_slice()).unwrap();

@@ -5,91 +5,22 @@ use std::cell::RefCell;
 use std::ops::Bound;
 use std::ops::ControlFlow;
 
-use redb::Key;
 use redb::ReadableDatabase;
-use redb::ReadableTable;
 use redb::ReadableTableMetadata as _;
+use redb::Value as _;
 
 use super::error;
 use super::error::StoreError;
-use super::open_tables::{OpenTables, stored};
-use super::rows::Clock;
+use super::key::{Key, KeyOf, Stored};
+use super::open_tables::OpenTables;
+use super::read::{Tx, decoded, get_in, scan_in};
+use super::schema;
+use super::schema::Clock;
 use super::table::{Raw, Row, Table};
-use super::tables;
 use crate::model::time::Now;
 
 /// Rows that a transaction writes before it is committed.
 pub(super) const MAX_ROWS: u64 = 10_000;
-
-/// What can be read, in a snapshot as in a write transaction.
-pub trait Tx {
-    /// The row at `key`.
-    fn get<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>)
-    -> Result<Option<R>, StoreError>;
-
-    /// Whether there is a row at `key`, which is not read.
-    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError>;
-
-    /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks.
-    /// In a write transaction `visit` must not change this table.
-    fn scan<'k, K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-        from: Bound<K::SelfType<'k>>,
-        to: Bound<K::SelfType<'k>>,
-        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
-
-    /// Whether there is any row from `from` to `to`.
-    fn any<'k, K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-        from: Bound<K::SelfType<'k>>,
-        to: Bound<K::SelfType<'k>>,
-    ) -> Result<bool, StoreError> {
-        let mut found = false;
-        self.scan(table, from, to, |_, _| {
-            found = true;
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
-    }
-}
-
-fn decoded<K: Key, R: Row>(table: &Table<K, R>, bytes: &[u8]) -> Result<R, StoreError> {
-    R::decode(bytes).ok_or(StoreError::Corrupt { table: table.name() })
-}
-
-fn get_in<K: Key + 'static, R: Row>(
-    open: &impl ReadableTable<K, &'static [u8]>,
-    table: &Table<K, R>,
-    key: &K::SelfType<'_>,
-) -> Result<Option<R>, StoreError> {
-    let row = open.get(key).map_err(error::storage)?;
-    row.map(|row| decoded(table, row.value())).transpose()
-}
-
-fn has_in<K: Key + 'static>(
-    open: &impl ReadableTable<K, &'static [u8]>,
-    key: &K::SelfType<'_>,
-) -> Result<bool, StoreError> {
-    Ok(open.get(key).map_err(error::storage)?.is_some())
-}
-
-fn scan_in<'k, K: Key + 'static, R: Row>(
-    open: &impl ReadableTable<K, &'static [u8]>,
-    table: &Table<K, R>,
-    range: (Bound<K::SelfType<'k>>, Bound<K::SelfType<'k>>),
-    mut visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    for entry in open.range::<K::SelfType<'k>>(range).map_err(error::storage)? {
-        let (key, row) = entry.map_err(error::storage)?;
-        if visit(key.value(), decoded(table, row.value())?).is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
 
 /// A snapshot. It must be short: pages that it sees cannot be reused while it lives.
 pub struct ReadTx {
@@ -111,7 +42,7 @@ impl ReadTx {
     fn open<K: Key, R: Row>(
         &self,
         table: &Table<K, R>,
-    ) -> Result<redb::ReadOnlyTable<K, &'static [u8]>, StoreError> {
+    ) -> Result<redb::ReadOnlyTable<K::Stored, &'static [u8]>, StoreError> {
         self.inner.open_table(table.definition()).map_err(error::table)
     }
 
@@ -123,14 +54,15 @@ impl ReadTx {
     }
 
     /// What `take` makes of the stored bytes at `key`, which are not copied.
-    pub fn with<K: Key, T>(
+    pub fn with<K: Key, Q: KeyOf<K>, T>(
         &self,
         table: &Table<K, Raw>,
-        key: &K::SelfType<'_>,
+        key: Q,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
-        let read = |open: redb::ReadOnlyTable<K, &'static [u8]>| {
-            let row = open.get(key).map_err(error::storage)?;
+        let held = key.hold();
+        let read = |open: redb::ReadOnlyTable<K::Stored, &'static [u8]>| {
+            let row = open.get(Q::stored(&held)).map_err(error::storage)?;
             Ok(row.map(|row| take(row.value())))
         };
         self.note(self.open(table).and_then(read))
@@ -143,24 +75,25 @@ impl ReadTx {
 }
 
 impl Tx for ReadTx {
-    fn get<K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-        key: K::SelfType<'_>,
-    ) -> Result<Option<R>, StoreError> {
-        self.note(self.open(table).and_then(|open| get_in(&open, table, &key)))
+    fn get<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<Option<R>, StoreError> {
+        let held = key.hold();
+        self.note(self.open(table).and_then(|open| get_in(&open, table, &Q::stored(&held))))
     }
 
-    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
-        self.note(self.open(table).and_then(|open| has_in(&open, &key)))
+    fn has<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<bool, StoreError> {
+        let held = key.hold();
+        let read = |open: redb::ReadOnlyTable<K::Stored, &'static [u8]>| {
+            Ok(open.get(Q::stored(&held)).map_err(error::storage)?.is_some())
+        };
+        self.note(self.open(table).and_then(read))
     }
 
     fn scan<'k, K: Key, R: Row>(
         &self,
         table: &Table<K, R>,
-        from: Bound<K::SelfType<'k>>,
-        to: Bound<K::SelfType<'k>>,
-        visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+        from: Bound<Stored<'k, K>>,
+        to: Bound<Stored<'k, K>>,
+        visit: impl FnMut(Stored<'_, K>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.note(self.open(table).and_then(|open| scan_in(&open, table, (from, to), visit)))
     }
@@ -177,10 +110,6 @@ pub struct WriteTx<'t> {
     failure: RefCell<Option<StoreError>>,
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "keys are numbers and borrowed text; callers read better without `&`"
-)]
 impl<'t> WriteTx<'t> {
     pub(super) fn new(inner: &'t redb::WriteTransaction, now: Now, clock: Clock) -> Self {
         Self {
@@ -222,8 +151,8 @@ impl<'t> WriteTx<'t> {
 
     /// Raises the `auth_epoch`: every permission that was granted before is checked again at its use.
     pub fn raise_epoch(&self) -> Result<(), StoreError> {
-        let raised = self.get(&tables::AUTH_EPOCH, ())?.unwrap_or(0) + 1;
-        self.put(&tables::AUTH_EPOCH, (), &raised)?;
+        let raised = self.get(&schema::AUTH_EPOCH, ())?.unwrap_or(0) + 1;
+        self.put(&schema::AUTH_EPOCH, (), &raised)?;
         self.epoch.set(Some(raised));
         Ok(())
     }
@@ -246,27 +175,32 @@ impl<'t> WriteTx<'t> {
     }
 
     /// Sets the row at `key`.
-    pub fn put<K: Key, R: Row>(
+    pub fn put<K: Key, R: Row, Q: KeyOf<K>>(
         &self,
         table: &Table<K, R>,
-        key: K::SelfType<'_>,
+        key: Q,
         row: &R,
     ) -> Result<(), StoreError> {
         self.changes.set(self.changes.get() + 1);
+        let held = key.hold();
+        let key = Q::stored(&held);
         let open = self.tables.open(self.inner, table);
-        let result = open.and_then(|open| open.borrow_mut().put(K::as_bytes(&key).as_ref(), &row.encode()));
+        let result =
+            open.and_then(|open| open.borrow_mut().put(K::Stored::as_bytes(&key).as_ref(), &row.encode()));
         self.note(result)
     }
 
     /// Removes the row at `key`; whether there was one.
-    pub fn delete<K: Key, R: Row>(
+    pub fn delete<K: Key, R: Row, Q: KeyOf<K>>(
         &self,
         table: &Table<K, R>,
-        key: K::SelfType<'_>,
+        key: Q,
     ) -> Result<bool, StoreError> {
         self.changes.set(self.changes.get() + 1);
+        let held = key.hold();
+        let key = Q::stored(&held);
         let open = self.tables.open(self.inner, table);
-        let result = open.and_then(|open| open.borrow_mut().delete(K::as_bytes(&key).as_ref()));
+        let result = open.and_then(|open| open.borrow_mut().delete(K::Stored::as_bytes(&key).as_ref()));
         self.note(result)
     }
 
@@ -298,39 +232,40 @@ impl<'t> WriteTx<'t> {
 }
 
 impl Tx for WriteTx<'_> {
-    fn get<K: Key, R: Row>(
-        &self,
-        table: &Table<K, R>,
-        key: K::SelfType<'_>,
-    ) -> Result<Option<R>, StoreError> {
+    fn get<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<Option<R>, StoreError> {
+        let held = key.hold();
+        let key = Q::stored(&held);
         let read = || {
             let mut row = None;
             let open = self.tables.open(self.inner, table)?;
-            open.borrow().get(K::as_bytes(&key).as_ref(), &mut |bytes| row = Some(decoded(table, bytes)))?;
+            open.borrow()
+                .get(K::Stored::as_bytes(&key).as_ref(), &mut |bytes| row = Some(decoded(table, bytes)))?;
             row.transpose()
         };
         self.note(read())
     }
 
-    fn has<K: Key, R: Row>(&self, table: &Table<K, R>, key: K::SelfType<'_>) -> Result<bool, StoreError> {
+    fn has<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<bool, StoreError> {
+        let held = key.hold();
+        let key = Q::stored(&held);
         let open = self.tables.open(self.inner, table);
-        self.note(open.and_then(|open| open.borrow().get(K::as_bytes(&key).as_ref(), &mut |_| ())))
+        self.note(open.and_then(|open| open.borrow().get(K::Stored::as_bytes(&key).as_ref(), &mut |_| ())))
     }
 
     fn scan<'k, K: Key, R: Row>(
         &self,
         table: &Table<K, R>,
-        from: Bound<K::SelfType<'k>>,
-        to: Bound<K::SelfType<'k>>,
-        mut visit: impl FnMut(K::SelfType<'_>, R) -> ControlFlow<()>,
+        from: Bound<Stored<'k, K>>,
+        to: Bound<Stored<'k, K>>,
+        mut visit: impl FnMut(Stored<'_, K>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let (from, to) = (from.map(|key| stored::<K>(&key)), to.map(|key| stored::<K>(&key)));
+        let bytes = (from.as_ref().map(K::Stored::as_bytes), to.as_ref().map(K::Stored::as_bytes));
         let mut read = || {
             let mut damaged = None;
             let open = self.tables.open(self.inner, table)?;
-            let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+            let range = (bytes.0.as_ref().map(AsRef::as_ref), bytes.1.as_ref().map(AsRef::as_ref));
             open.borrow().scan(range, &mut |key, bytes| match decoded(table, bytes) {
-                Ok(row) => visit(K::from_bytes(key), row),
+                Ok(row) => visit(K::Stored::from_bytes(key), row),
                 Err(error) => {
                     damaged = Some(error);
                     ControlFlow::Break(())

@@ -20,9 +20,10 @@ use super::error::StoreError;
 use super::handle::Handle;
 use super::job::{Job, Message};
 use super::marks::Marks;
-use super::rows::Clock;
-use super::tables;
-use super::tx::{ReadTx, Tx as _, WriteTx};
+use super::read::Tx as _;
+use super::schema;
+use super::schema::Clock;
+use super::tx::{ReadTx, WriteTx};
 use crate::store::blob::Shard;
 
 const MAX_JOBS: usize = 1024;
@@ -308,7 +309,7 @@ impl Writer {
 
     /// A commit whose outcome was unknown may have raised the epoch.
     fn know_epoch(&self) {
-        let read = || ReadTx::begin(&*self.handle.database()?)?.get(&tables::AUTH_EPOCH, ());
+        let read = || ReadTx::begin(&*self.handle.database()?)?.get(&schema::AUTH_EPOCH, ());
         match error::guarded(read).unwrap_or_else(Err) {
             Ok(stored) => self.marks.raise_epoch(stored.unwrap_or(0)),
             Err(error) => tracing::error!(%error, "the epoch of permissions cannot be read"),
@@ -378,7 +379,7 @@ impl Writer {
 fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
     let counters = tx.clock();
     let counters = Clock { running_s: tx.now().running_s, commits: counters.commits + 1, ..counters };
-    tx.put(&tables::CLOCK, (), &counters)?;
+    tx.put(&schema::CLOCK, (), &counters)?;
     Ok(counters)
 }
 

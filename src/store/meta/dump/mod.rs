@@ -26,17 +26,17 @@ pub use read::{check, inspect};
 pub use restore::{Restored, restore};
 pub use write::Written;
 
-use super::tables;
+use super::schema;
 
 /// The number of the layout of dumps.
 const FORMAT: u32 = 1;
 
 /// Tables whose rows are counted again from the others.
 const COUNTED: [&str; 4] = [
-    tables::USAGE_REPOSITORY.name(),
-    tables::USAGE_PROJECT.name(),
-    tables::PROJECT_BLOB.name(),
-    tables::DISK.name(),
+    schema::USAGE_REPOSITORY.name(),
+    schema::USAGE_PROJECT.name(),
+    schema::PROJECT_BLOB.name(),
+    schema::DISK.name(),
 ];
 
 /// What a dump says of itself.

@@ -7,7 +7,7 @@ use super::error::DumpError;
 use super::frames::Reader;
 use super::{FORMAT, Frame, Header, Place, Totals};
 use crate::store::meta::SCHEMA;
-use crate::store::meta::tables;
+use crate::store::meta::schema;
 
 /// Characters of a version that are shown.
 const VERSION: usize = 40;
@@ -87,7 +87,7 @@ impl Known {
         self.next = loop {
             match self.reader.next()? {
                 Frame::Body { key, place } => break Some((key.to_vec(), place)),
-                Frame::Table(name) if name != tables::MANIFEST_BODY.name() => break None,
+                Frame::Table(name) if name != schema::MANIFEST_BODY.name() => break None,
                 Frame::End(_) => break None,
                 _ => {}
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Builder, Database, Key};
+use redb::{Builder, Database, Value as _};
 
 use super::bodies::Bodies;
 use super::error::{DumpError, at};
@@ -11,8 +11,8 @@ use super::{Frame, Header, read};
 use crate::model::time::Now;
 use crate::store::meta::error::{self, guarded};
 use crate::store::meta::format;
-use crate::store::meta::rows::Clock;
-use crate::store::meta::{FILE_NAME, Row, StoreError, Table, Tx as _, WriteTx, sync_dir, tables};
+use crate::store::meta::schema::Clock;
+use crate::store::meta::{FILE_NAME, Key, Row, StoreError, Table, Tx as _, WriteTx, schema, sync_dir};
 
 /// Rows and bytes of one transaction at most.
 const BATCH_ROWS: usize = 10_000;
@@ -89,13 +89,13 @@ fn in_transaction(
 fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     let tx = WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default());
     let missing = |table| StoreError::Corrupt { table };
-    let mut clock = tx.get(&tables::CLOCK, ())?.ok_or(missing(tables::CLOCK.name()))?;
+    let mut clock = tx.get(&schema::CLOCK, ())?.ok_or(missing(schema::CLOCK.name()))?;
     clock.sequence += GAP;
     clock.last_id += GAP;
     clock.last_token += GAP;
-    tx.put(&tables::CLOCK, (), &clock)?;
-    let epoch = tx.get(&tables::AUTH_EPOCH, ())?.ok_or(missing(tables::AUTH_EPOCH.name()))?;
-    tx.put(&tables::AUTH_EPOCH, (), &(epoch + GAP))
+    tx.put(&schema::CLOCK, (), &clock)?;
+    let epoch = tx.get(&schema::AUTH_EPOCH, ())?.ok_or(missing(schema::AUTH_EPOCH.name()))?;
+    tx.put(&schema::AUTH_EPOCH, (), &(epoch + GAP))
 }
 
 /// Rows of one table that wait for their transaction.
@@ -129,12 +129,12 @@ impl Batch {
 fn insert(inner: &redb::WriteTransaction, name: &str, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
     macro_rules! find {
         ($($table:ident)*) => { $(
-            if name == tables::$table.name() {
-                return insert_into(inner, &tables::$table, rows);
+            if name == schema::$table.name() {
+                return insert_into(inner, &schema::$table, rows);
             }
         )* };
     }
-    tables::every_table!(find);
+    schema::every_table!(find);
     Err(StoreError::Io(format!("there is no table `{name}`")))
 }
 
@@ -146,7 +146,7 @@ fn insert_into<K: Key, R: Row>(
     let mut open = inner.open_table(table.definition()).map_err(error::table)?;
     for (key, value) in rows {
         // A key that is none would be a panic; the checksum says that it is one.
-        let inserted = guarded(|| open.insert(K::from_bytes(key), value.as_slice()).map(drop))?;
+        let inserted = guarded(|| open.insert(K::Stored::from_bytes(key), value.as_slice()).map(drop))?;
         inserted.map_err(error::storage)?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use redb::Key;
+use redb::Value as _;
 
 use super::bodies::{self, Appender};
 use super::directory;
@@ -13,7 +13,9 @@ use super::frames::Writer;
 use super::read::{self, Known};
 use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals};
 use crate::model::digest::Digest;
-use crate::store::meta::{Meta, Pages, Raw, Reader, SCHEMA, StoreError, Table, Tx as _, sync_dir, tables};
+use crate::store::meta::{
+    Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema, sync_dir,
+};
 
 /// Bytes that must be free beside room for two dumps like the last one.
 const SPARE: u64 = 16 << 20;
@@ -185,22 +187,22 @@ impl Dump {
         meta: Reader<'_>,
         number: u64,
     ) -> Result<(Header, Totals, u64, Option<Appender>), DumpError> {
-        let clock = meta.read(|tx| tx.get(&tables::CLOCK, ()))?;
+        let clock = meta.read(|tx| tx.get(&schema::CLOCK, ()))?;
         let header = Header {
             format: FORMAT,
             schema: SCHEMA,
             store_id: meta.meta().store_id(),
             number,
-            sequence: clock.ok_or(StoreError::Corrupt { table: tables::CLOCK.name() })?.sequence,
+            sequence: clock.ok_or(StoreError::Corrupt { table: schema::CLOCK.name() })?.sequence,
             wall_ms: meta.meta().clock().now().wall_ms,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.file.frame(&Frame::Header(header.clone()))?;
         self.bodies(meta)?;
         macro_rules! write {
-            ($($table:ident)*) => { $( self.table(meta, &tables::$table)?; )* };
+            ($($table:ident)*) => { $( self.table(meta, &schema::$table)?; )* };
         }
-        tables::every_table!(write);
+        schema::every_table!(write);
         if let Some(appender) = &mut self.appender {
             appender.finish()?;
         }
@@ -222,9 +224,9 @@ impl Dump {
 
     /// The bodies of all manifests that a repository holds, those that no earlier dump has with their bytes.
     fn bodies(&mut self, meta: Reader<'_>) -> Result<(), DumpError> {
-        self.file.frame(&Frame::Table(tables::MANIFEST_BODY.name()))?;
+        self.file.frame(&Frame::Table(schema::MANIFEST_BODY.name()))?;
         let mut last = Vec::new();
-        meta.sweep(&tables::MANIFEST_REPO.raw(), Pages::all(), |tx, (key, _), _| {
+        meta.sweep(&schema::MANIFEST_REPO.raw(), Pages::all(), |tx, (key, _), _| {
             if last == key {
                 return Ok(());
             }
@@ -236,7 +238,7 @@ impl Dump {
             if let Some(place) = known.filter(|place| !self.left_behind.contains(&place.segment)) {
                 return self.refer(key, place);
             }
-            match tx.get(&tables::MANIFEST_BODY, key)? {
+            match tx.get(&schema::MANIFEST_BODY, key)? {
                 Some(Raw(body)) => self.body(key, &body),
                 None => Ok(()),
             }
@@ -273,12 +275,8 @@ impl Dump {
         self.file.frame(&Frame::Body { key, place })
     }
 
-    fn table<K: Key, R: crate::store::meta::Row>(
-        &mut self,
-        meta: Reader<'_>,
-        table: &Table<K, R>,
-    ) -> Result<(), DumpError> {
-        if COUNTED.contains(&table.name()) || table.name() == tables::MANIFEST_BODY.name() {
+    fn table<K: Key, R: Row>(&mut self, meta: Reader<'_>, table: &Table<K, R>) -> Result<(), DumpError> {
+        if COUNTED.contains(&table.name()) || table.name() == schema::MANIFEST_BODY.name() {
             return Ok(());
         }
         self.file.frame(&Frame::Table(table.name()))?;
@@ -286,7 +284,7 @@ impl Dump {
             let Some(Raw(value)) = row else { return Ok(()) };
             self.rows += 1;
             self.damaged += u64::from(R::decode(&value).is_none());
-            self.file.frame(&Frame::Row { key: K::as_bytes(&key).as_ref(), value: &value })
+            self.file.frame(&Frame::Row { key: K::Stored::as_bytes(&key).as_ref(), value: &value })
         })
     }
 }

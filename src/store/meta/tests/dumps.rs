@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use redb::Value as _;
+
 use super::*;
 use crate::model::digest::{Algorithm, Digest};
 use crate::store::meta::dump::{self, DumpError};
@@ -16,16 +18,16 @@ pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 pub(crate) fn all_rows(meta: &Meta) -> BTreeMap<&'static str, Rows> {
     let mut all = BTreeMap::new();
     macro_rules! read {
-        ($($table:ident)*) => { $( all.insert(tables::$table.name(), rows_of(meta, &tables::$table)); )* };
+        ($($table:ident)*) => { $( all.insert(schema::$table.name(), rows_of(meta, &schema::$table)); )* };
     }
-    tables::every_table!(read);
+    schema::every_table!(read);
     all
 }
 
 fn rows_of<K: Key, R: Row>(meta: &Meta, table: &Table<K, R>) -> Rows {
     let mut rows = Vec::new();
     let read = meta.sweep(&table.raw(), Pages::all(), |_, key, row| {
-        rows.push((K::as_bytes(&key).as_ref().to_vec(), row.unwrap().0));
+        rows.push((K::Stored::as_bytes(&key).as_ref().to_vec(), row.unwrap().0));
         Ok::<_, StoreError>(())
     });
     read.unwrap();
@@ -37,8 +39,8 @@ fn push(store: &Store, meta: &Meta, body: &[u8]) -> Digest {
     let digest = Digest::of(Algorithm::Sha256, body);
     let (key, body) = (digest.key(), Raw(body.to_vec()));
     let pushed = store.runtime.block_on(meta.write(move |tx| {
-        tx.put(&tables::MANIFEST_BODY, &key[..], &body)?;
-        tx.put(&tables::MANIFEST_REPO, (&key[..], 7), &())
+        tx.put(&schema::MANIFEST_BODY, &key[..], &body)?;
+        tx.put(&schema::MANIFEST_REPO, (&key[..], 7), &())
     }));
     pushed.unwrap_or_else(|error: StoreError| panic!("{error}"));
     digest
@@ -47,8 +49,8 @@ fn push(store: &Store, meta: &Meta, body: &[u8]) -> Digest {
 fn delete(store: &Store, meta: &Meta, digest: &Digest) {
     let key = digest.key();
     let deleted = store.runtime.block_on(meta.write(move |tx| {
-        tx.delete(&tables::MANIFEST_BODY, &key[..])?;
-        tx.delete(&tables::MANIFEST_REPO, (&key[..], 7))
+        tx.delete(&schema::MANIFEST_BODY, &key[..])?;
+        tx.delete(&schema::MANIFEST_REPO, (&key[..], 7))
     }));
     assert!(deleted.unwrap_or_else(|error: StoreError| panic!("{error}")));
 }
@@ -77,7 +79,7 @@ fn restored(path: &Path) -> (Store, Meta) {
 }
 
 fn body(meta: &Meta, digest: &Digest) -> Option<Vec<u8>> {
-    meta.get(|tx| tx.get(&tables::MANIFEST_BODY, &digest.key()[..])).unwrap().map(|Raw(body)| body)
+    meta.get(|tx| tx.get(&schema::MANIFEST_BODY, &digest.key()[..])).unwrap().map(|Raw(body)| body)
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn a_dump_has_every_row_and_no_number_is_given_out_twice() {
     assert_eq!(body(&copy, &digest).unwrap(), b"a manifest");
     assert_eq!(copy.store_id(), meta.store_id());
     assert!(!copy.created());
-    let root = copy.get(|tx| tx.get(&tables::PROJECT, ROOT_PROJECT)).unwrap().unwrap();
+    let root = copy.get(|tx| tx.get(&schema::PROJECT, ROOT_PROJECT)).unwrap().unwrap();
     assert_eq!(root.path, "");
     let (before, after) = (clock(&meta), clock(&copy));
     assert!(after.sequence >= before.sequence + 1000 && after.last_id >= before.last_id + 1000);
@@ -211,7 +213,7 @@ fn bytes_that_are_not_what_their_digest_says_are_dumped_as_they_are() {
     let digest = push(&store, &meta, b"a manifest");
     let key = digest.key();
     let change = move |tx: &crate::store::meta::WriteTx<'_>| {
-        tx.put(&tables::MANIFEST_BODY, &key[..], &Raw(b"damaged".to_vec()))
+        tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(b"damaged".to_vec()))
     };
     store.runtime.block_on(meta.write(change)).unwrap();
     let damaged = meta.dump(&dumps(&store), 9).unwrap();
@@ -240,7 +242,7 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
     let store = Store::new();
     let meta = store.open();
     let filled = store.runtime.block_on(meta.write(|tx| {
-        (0..40_000).try_for_each(|n| tx.put(&tables::TAG_BY_SEQUENCE, (n, n), &"x".repeat(100)))
+        (0..40_000).try_for_each(|n| tx.put(&schema::TAG_BY_SEQUENCE, (n, n), &"x".repeat(100)))
     }));
     filled.unwrap_or_else(|error: StoreError| panic!("{error}"));
     store.set(&meta, "a", 0).unwrap();
@@ -252,8 +254,8 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 n += 1;
                 let pair = store.runtime.block_on(meta.write(move |tx| {
-                    tx.put(&tables::OUTBOX_CURSOR, "a", &n)?;
-                    tx.put(&tables::TAG_BY_SEQUENCE, (n, n), &n.to_string())
+                    tx.put(&schema::OUTBOX_CURSOR, "a", &n)?;
+                    tx.put(&schema::TAG_BY_SEQUENCE, (n, n), &n.to_string())
                 }));
                 pair.unwrap_or_else(|error: StoreError| panic!("{error}"));
                 changed.store(n, std::sync::atomic::Ordering::Relaxed);
@@ -273,7 +275,7 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
     let (_s, copy) = restored(&written.path);
     let n = number(&copy, "a").unwrap();
     for row in 1..40_000 {
-        let text = copy.get(|tx| tx.get(&tables::TAG_BY_SEQUENCE, (row, row))).unwrap().unwrap();
+        let text = copy.get(|tx| tx.get(&schema::TAG_BY_SEQUENCE, (row, row))).unwrap().unwrap();
         assert_eq!(text == row.to_string(), row <= n, "row {row}, changed up to {n}");
     }
 }
@@ -285,7 +287,7 @@ fn while_rows_are_damaged_the_last_dump_of_before_is_kept() {
     store.set(&meta, "seen", 41).unwrap();
     let sound = meta.dump(&dumps(&store), 1).unwrap();
     let damage =
-        |tx: &crate::store::meta::WriteTx<'_>| tx.put(&tables::OUTBOX_CURSOR.raw(), "seen", &Raw(vec![9, 9]));
+        |tx: &crate::store::meta::WriteTx<'_>| tx.put(&schema::OUTBOX_CURSOR.raw(), "seen", &Raw(vec![9, 9]));
     store.runtime.block_on(meta.write(damage)).unwrap();
     for _ in 0..3 {
         let written = meta.dump(&dumps(&store), 1).unwrap();

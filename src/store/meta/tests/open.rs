@@ -6,7 +6,7 @@ use redb::ReadableTable as _;
 
 use super::*;
 use crate::store::meta::format::SCHEMA;
-use crate::store::meta::rows::Format;
+use crate::store::meta::schema::Format;
 use crate::store::meta::table::Row as _;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_store_that_was_closed_goes_on_where_it_stopped() {
         .runtime
         .block_on(meta.write(|tx| {
             let given = (tx.next_sequence(), tx.next_id());
-            tx.put(&tables::OUTBOX_CURSOR, "given", &given.0)?;
+            tx.put(&schema::OUTBOX_CURSOR, "given", &given.0)?;
             Ok::<_, StoreError>(given)
         }))
         .unwrap();
@@ -32,7 +32,7 @@ fn a_store_that_was_closed_goes_on_where_it_stopped() {
     assert_eq!(number(&meta, "given"), Some(given.0));
     assert!(meta.clock().now().running_s >= 5000);
     let next = store.runtime.block_on(meta.write(|tx| {
-        tx.put(&tables::OUTBOX_CURSOR, "next", &1)?;
+        tx.put(&schema::OUTBOX_CURSOR, "next", &1)?;
         Ok::<_, StoreError>((tx.next_sequence(), tx.next_id()))
     }));
     assert_eq!(next.unwrap(), (given.0 + 1, given.1 + 1));
@@ -49,9 +49,9 @@ fn a_closed_store_answers_that_it_is_not_available() {
     meta.close();
     meta.close();
     assert!(matches!(store.set(&meta, "late", 1), Err(StoreError::Unavailable)));
-    let read = meta.get(|tx| tx.get(&tables::OUTBOX_CURSOR, "late"));
+    let read = meta.get(|tx| tx.get(&schema::OUTBOX_CURSOR, "late"));
     assert!(matches!(read, Err(StoreError::Unavailable)));
-    let scanned = store.runtime.block_on(meta.scan(|tx| tx.get(&tables::OUTBOX_CURSOR, "late")));
+    let scanned = store.runtime.block_on(meta.scan(|tx| tx.get(&schema::OUTBOX_CURSOR, "late")));
     assert!(matches!(scanned, Err(StoreError::Unavailable)));
 }
 
@@ -133,26 +133,26 @@ fn with_format(change: impl Fn(&redb::WriteTransaction)) -> Store {
 #[test]
 fn an_unknown_format_is_refused_and_its_file_stays_as_it_is() {
     let newer = with_format(|tx| {
-        let mut table = tx.open_table(tables::FORMAT.definition()).unwrap();
+        let mut table = tx.open_table(schema::FORMAT.definition()).unwrap();
         let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
         format.schema = SCHEMA + 7;
         format.min_writer = SCHEMA + 7;
         table.insert((), format.encode().as_slice()).unwrap();
     });
     let other = with_format(|tx| {
-        let mut table = tx.open_table(tables::FORMAT.definition()).unwrap();
+        let mut table = tx.open_table(schema::FORMAT.definition()).unwrap();
         table.insert((), &[200, 1, 2, 3][..]).unwrap();
     });
     let foreign = with_format(|tx| {
-        assert!(tx.delete_table(tables::FORMAT.definition()).unwrap());
+        assert!(tx.delete_table(schema::FORMAT.definition()).unwrap());
     });
     let older = with_format(|tx| {
-        let mut table = tx.open_table(tables::FORMAT.definition()).unwrap();
+        let mut table = tx.open_table(schema::FORMAT.definition()).unwrap();
         let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
         (format.schema, format.min_writer) = (SCHEMA - 1, SCHEMA - 1);
         table.insert((), format.encode().as_slice()).unwrap();
         // Its rows have fewer fields than this version reads.
-        tx.open_table(tables::CLOCK.definition()).unwrap().insert((), &[1, 0, 0][..]).unwrap();
+        tx.open_table(schema::CLOCK.definition()).unwrap().insert((), &[1, 0, 0][..]).unwrap();
     });
     for store in [newer, older, other, foreign] {
         let before = fs::read(store.file()).unwrap();
@@ -165,7 +165,7 @@ fn an_unknown_format_is_refused_and_its_file_stays_as_it_is() {
 #[test]
 fn a_newer_format_that_allows_this_program_is_opened() {
     let store = with_format(|tx| {
-        let mut table = tx.open_table(tables::FORMAT.definition()).unwrap();
+        let mut table = tx.open_table(schema::FORMAT.definition()).unwrap();
         let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
         format.schema = SCHEMA + 1;
         table.insert((), format.encode().as_slice()).unwrap();

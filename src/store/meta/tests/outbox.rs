@@ -25,7 +25,7 @@ fn record(store: &Store, meta: &Meta, events: u64) {
 /// The numbers of the events that are kept; the clock's count of them is right.
 fn kept(meta: &Meta) -> Vec<u64> {
     let mut kept = Vec::new();
-    let visited = meta.sweep(&tables::OUTBOX, Pages::all(), |_, sequence, row| {
+    let visited = meta.sweep(&schema::OUTBOX, Pages::all(), |_, sequence, row| {
         assert!(row.is_some());
         kept.push(sequence);
         Ok::<_, StoreError>(())
@@ -76,8 +76,8 @@ fn there_are_never_much_more_than_a_hundred_thousand_events() {
     forge_clock(&store.file(), |clock| clock.outbox_rows = 100_002);
     let meta = store.open();
     store.runtime.block_on(meta.write(|tx| tx.record(event(tx.now().wall_ms)))).unwrap();
-    let first = meta.read_blocking(|tx| tx.has(&tables::OUTBOX, 4)).unwrap();
-    let gone = meta.read_blocking(|tx| tx.has(&tables::OUTBOX, 3)).unwrap();
+    let first = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, 4)).unwrap();
+    let gone = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, 3)).unwrap();
     assert!(first && !gone);
     assert_eq!(clock(&meta).outbox_rows, 100_000);
 }

@@ -1,9 +1,7 @@
 //! Reading tables page by page.
 
-use std::ops::Bound;
-
 use super::*;
-use crate::store::meta::rows::Tag;
+use crate::store::meta::schema::Tag;
 use crate::store::meta::{Pages, Raw};
 
 #[test]
@@ -11,14 +9,14 @@ fn every_row_is_visited_once_and_in_order() {
     let store = Store::new();
     let meta = store.open();
     let written = store.runtime.block_on(meta.write(|tx| {
-        (0..25_000).try_for_each(|n| tx.put(&tables::TAG_BY_SEQUENCE, (n / 10_000, n), &n.to_string()))
+        (0..25_000).try_for_each(|n| tx.put(&schema::TAG_BY_SEQUENCE, (n / 10_000, n), &n.to_string()))
     }));
     written.unwrap();
     let mut seen = Vec::new();
     let mut pages = Pages::all();
     let mut rounds = 0;
     while meta
-        .page(&tables::TAG_BY_SEQUENCE, &mut pages, |_, (_, n), row| {
+        .page(&schema::TAG_BY_SEQUENCE, &mut pages, |_, (_, n), row| {
             assert_eq!(row, Some(n.to_string()));
             seen.push(n);
             Ok::<_, StoreError>(())
@@ -30,14 +28,14 @@ fn every_row_is_visited_once_and_in_order() {
     assert_eq!(seen, (0..25_000).collect::<Vec<_>>());
     assert!(rounds >= 3, "{rounds} pages");
 
-    let part = Pages::new::<(u64, u64)>(&Bound::Included((1, 0)), &Bound::Excluded((2, 20_003)));
+    let part = Pages::of_prefix(&schema::TAG_BY_SEQUENCE, 1_u64);
     let mut seen = Vec::new();
-    let visited = meta.sweep(&tables::TAG_BY_SEQUENCE, part, |_, (_, n), _| {
+    let visited = meta.sweep(&schema::TAG_BY_SEQUENCE, part, |_, (_, n), _| {
         seen.push(n);
         Ok::<_, StoreError>(())
     });
     visited.unwrap();
-    assert_eq!(seen, (10_000..20_003).collect::<Vec<_>>());
+    assert_eq!(seen, (10_000..20_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -53,20 +51,20 @@ fn a_damaged_row_is_told_from_a_whole_one_and_does_not_end_the_reading() {
         platform: String::new(),
     };
     let written = store.runtime.block_on(meta.write(move |tx| {
-        tx.put(&tables::TAG, (1, "a"), &row)?;
-        tx.put(&tables::TAG.raw(), (1, "b"), &Raw(vec![1, 2, 3]))?;
-        tx.put(&tables::TAG, (1, "c"), &row)
+        tx.put(&schema::TAG, (1, "a"), &row)?;
+        tx.put(&schema::TAG.raw(), (1, "b"), &Raw(vec![1, 2, 3]))?;
+        tx.put(&schema::TAG, (1, "c"), &row)
     }));
     written.unwrap();
     let mut seen = Vec::new();
-    let visited = meta.sweep(&tables::TAG, Pages::all(), |tx, (repository, name), row| {
-        assert!(tx.has(&tables::TAG, (repository, name))?);
+    let visited = meta.sweep(&schema::TAG, Pages::all(), |tx, (repository, name), row| {
+        assert!(tx.has(&schema::TAG, (repository, name))?);
         seen.push((name.to_owned(), row.is_some()));
         Ok::<_, StoreError>(())
     });
     visited.unwrap();
     assert_eq!(seen, [("a".to_owned(), true), ("b".to_owned(), false), ("c".to_owned(), true)]);
-    let read = meta.get(|tx| tx.get(&tables::TAG, (1, "b")));
+    let read = meta.get(|tx| tx.get(&schema::TAG, (1, "b")));
     assert!(matches!(read, Err(StoreError::Corrupt { table: "tag" })));
 }
 
@@ -77,7 +75,7 @@ fn the_first_error_of_a_visit_ends_the_reading() {
     store.set(&meta, "a", 1).unwrap();
     store.set(&meta, "b", 2).unwrap();
     let mut seen = 0;
-    let visited = meta.sweep(&tables::OUTBOX_CURSOR, Pages::all(), |_, _, _| {
+    let visited = meta.sweep(&schema::OUTBOX_CURSOR, Pages::all(), |_, _, _| {
         seen += 1;
         Err(StoreError::Failed)
     });

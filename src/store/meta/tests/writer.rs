@@ -14,7 +14,7 @@ use crate::model::digest::Algorithm;
 use crate::store::blob::Shard;
 use crate::store::meta::WriteTx;
 use crate::store::meta::job::Message;
-use crate::store::meta::rows::User;
+use crate::store::meta::schema::User;
 
 /// What a job of these tests answers.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ fn increment<'a>(meta: &'a Meta, name: &str, runs: &Arc<AtomicUsize>) -> Answer<
 }
 
 fn add_one(tx: &WriteTx<'_>, name: &str) -> Result<(), Refusal> {
-    let number = tx.get(&tables::OUTBOX_CURSOR, name)?.unwrap_or(0);
-    Ok(tx.put(&tables::OUTBOX_CURSOR, name, &(number + 1))?)
+    let number = tx.get(&schema::OUTBOX_CURSOR, name)?.unwrap_or(0);
+    Ok(tx.put(&schema::OUTBOX_CURSOR, name, &(number + 1))?)
 }
 
 fn job(meta: &Meta, change: impl Fn(&WriteTx<'_>) -> Result<(), Refusal> + Send + 'static) -> Answer<'_> {
@@ -131,7 +131,7 @@ fn a_refusal_before_any_change_costs_nothing() {
     let meta = store.open();
     let before = clock(&meta).commits;
     let refuse = |tx: &WriteTx<'_>| {
-        tx.get(&tables::OUTBOX_CURSOR, "good")?;
+        tx.get(&schema::OUTBOX_CURSOR, "good")?;
         Err(Refusal::Mine)
     };
     let alone = store.runtime.block_on(job(&meta, refuse));
@@ -174,13 +174,13 @@ fn a_transaction_ends_after_ten_thousand_rows() {
     let many = |from: u64| {
         job(&meta, move |tx| {
             (from..from + 6000)
-                .try_for_each(|key| Ok(tx.put(&tables::USER, key, &User::sample(&key.to_string()))?))
+                .try_for_each(|key| Ok(tx.put(&schema::USER, key, &User::sample(&key.to_string()))?))
         })
     };
     let answers = together(&store, &meta, vec![many(0), many(10_000), many(20_000)]);
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(clock(&meta).commits, before + 2);
-    assert_eq!(meta.read_blocking(|tx| tx.count(&tables::USER)).unwrap(), 18_000);
+    assert_eq!(meta.read_blocking(|tx| tx.count(&schema::USER)).unwrap(), 18_000);
 }
 
 #[test]

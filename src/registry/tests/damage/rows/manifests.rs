@@ -1,14 +1,14 @@
 //! Damage to the rows of manifests and tags.
 
 use super::*;
-use crate::store::meta::rows::Referrer;
+use crate::store::meta::schema::Referrer;
 
 #[test]
 fn damage_to_manifests_is_found() {
     assert_found(&[
-        ("tag_target", |tx, sample, id| delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))),
+        ("tag_target", |tx, sample, id| delete(tx.delete(&schema::MANIFEST, (id, &sample.image.key()[..])))),
         ("manifest_holder", |tx, sample, id| {
-            delete(tx.delete(&tables::MANIFEST, (id, &sample.image.key()[..])))
+            delete(tx.delete(&schema::MANIFEST, (id, &sample.image.key()[..])))
         }),
         ("manifest_row", |tx, sample, id| change_manifest(tx, id, &sample.image, |row| row.size += 1)),
         ("manifest_row", |tx, sample, id| {
@@ -35,57 +35,57 @@ fn damage_to_manifests_is_found() {
             change_manifest(tx, id, &sample.other, |row| row.untagged_since = None)
         }),
         ("manifest_content", |tx, sample, _| {
-            tx.put(&tables::MANIFEST_BODY, &sample.image.key()[..], &Raw(b"{}".to_vec()))
+            tx.put(&schema::MANIFEST_BODY, &sample.image.key()[..], &Raw(b"{}".to_vec()))
         }),
         ("manifest_missing", |tx, sample, _| {
-            delete(tx.delete(&tables::MANIFEST_BODY, &sample.image.key()[..]))
+            delete(tx.delete(&schema::MANIFEST_BODY, &sample.image.key()[..]))
         }),
         ("manifest_body", |tx, sample, _| {
-            tx.put(&tables::MANIFEST_BODY, &sample.absent.key()[..], &Raw(b"absent".to_vec()))
+            tx.put(&schema::MANIFEST_BODY, &sample.absent.key()[..], &Raw(b"absent".to_vec()))
         }),
-        ("key", |tx, _, _| tx.put(&tables::MANIFEST_BODY, &[9, 9][..], &Raw(Vec::new()))),
+        ("key", |tx, _, _| tx.put(&schema::MANIFEST_BODY, &[9, 9][..], &Raw(Vec::new()))),
         ("manifest_holder", |tx, sample, id| {
-            delete(tx.delete(&tables::MANIFEST_REPO, (&sample.image.key()[..], id)))
+            delete(tx.delete(&schema::MANIFEST_REPO, (&sample.image.key()[..], id)))
         }),
         ("manifest_holder", |tx, sample, id| {
-            tx.put(&tables::MANIFEST_REPO, (&sample.absent.key()[..], id), &())
+            tx.put(&schema::MANIFEST_REPO, (&sample.absent.key()[..], id), &())
         }),
         ("parent", |tx, sample, id| {
-            delete(tx.delete(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..])))
+            delete(tx.delete(&schema::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..])))
         }),
         ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..]), &listed())
+            tx.put(&schema::PARENT, (id, &sample.image.key()[..], &sample.index.key()[..]), &listed())
         }),
         ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &listed())
+            tx.put(&schema::PARENT, (id, &sample.absent.key()[..], &sample.index.key()[..]), &listed())
         }),
         ("parent", |tx, sample, id| {
-            tx.put(&tables::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &listed())
+            tx.put(&schema::PARENT, (id, &sample.image.key()[..], &sample.absent.key()[..]), &listed())
         }),
         ("referrer", |tx, sample, id| {
-            delete(tx.delete(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..])))
+            delete(tx.delete(&schema::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..])))
         }),
         ("referrer", |tx, sample, id| {
             let (subject, referrer) = (sample.image.key(), sample.referrer.key());
-            let row = tx.get(&tables::REFERRER, (id, &subject[..], &referrer[..]))?.unwrap();
+            let row = tx.get(&schema::REFERRER, (id, &subject[..], &referrer[..]))?.unwrap();
             tx.put(
-                &tables::REFERRER,
+                &schema::REFERRER,
                 (id, &subject[..], &referrer[..]),
                 &Referrer { artifact_type: None, ..row },
             )
         }),
         ("referrer", |tx, sample, id| {
             let row = tx
-                .get(&tables::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..]))?
+                .get(&schema::REFERRER, (id, &sample.image.key()[..], &sample.referrer.key()[..]))?
                 .unwrap();
-            tx.put(&tables::REFERRER, (id, &sample.other.key()[..], &sample.referrer.key()[..]), &row)
+            tx.put(&schema::REFERRER, (id, &sample.other.key()[..], &sample.referrer.key()[..]), &row)
         }),
-        ("pulls", |tx, sample, id| tx.put(&tables::PULLS, (id, &sample.absent.key()[..]), &Pulls::default())),
+        ("pulls", |tx, sample, id| tx.put(&schema::PULLS, (id, &sample.absent.key()[..]), &Pulls::default())),
         ("row_unreadable", |tx, sample, id| {
-            tx.put(&tables::MANIFEST.raw(), (id, &sample.image.key()[..]), &Raw(vec![1, 1]))
+            tx.put(&schema::MANIFEST.raw(), (id, &sample.image.key()[..]), &Raw(vec![1, 1]))
         }),
         ("row_unreadable", |tx, sample, id| {
-            tx.put(&tables::PULLS.raw(), (id, &sample.image.key()[..]), &Raw(vec![2, 0, 0]))
+            tx.put(&schema::PULLS.raw(), (id, &sample.image.key()[..]), &Raw(vec![2, 0, 0]))
         }),
     ]);
 }
@@ -102,31 +102,31 @@ fn damage_to_tags_is_found() {
             change_tag(tx, id, |row| row.digest = other)
         }),
         ("tag_by_sequence", |tx, _, id| change_tag(tx, id, |row| row.sequence -= 1)),
-        ("tag_by_digest", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
-        ("usage", |tx, _, id| delete(tx.delete(&tables::TAG, (id, "latest")))),
+        ("tag_by_digest", |tx, _, id| delete(tx.delete(&schema::TAG, (id, "latest")))),
+        ("usage", |tx, _, id| delete(tx.delete(&schema::TAG, (id, "latest")))),
         ("tag_name", |tx, _, id| {
-            let row = tx.get(&tables::TAG, (id, "latest"))?.unwrap();
-            tx.put(&tables::TAG, (id, "no tag"), &row)
+            let row = tx.get(&schema::TAG, (id, "latest"))?.unwrap();
+            tx.put(&schema::TAG, (id, "no tag"), &row)
         }),
         ("tag_by_digest", |tx, sample, id| {
-            delete(tx.delete(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "latest")))
+            delete(tx.delete(&schema::TAG_BY_DIGEST, (id, &sample.image.key()[..], "latest")))
         }),
         ("tag_by_digest", |tx, sample, id| {
-            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.other.key()[..], "latest"), &())
+            tx.put(&schema::TAG_BY_DIGEST, (id, &sample.other.key()[..], "latest"), &())
         }),
         ("tag_by_digest", |tx, sample, id| {
-            tx.put(&tables::TAG_BY_DIGEST, (id, &sample.image.key()[..], "v7"), &())
+            tx.put(&schema::TAG_BY_DIGEST, (id, &sample.image.key()[..], "v7"), &())
         }),
         ("tag_by_sequence", |tx, _, id| {
-            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
-            delete(tx.delete(&tables::TAG_BY_SEQUENCE, (id, sequence)))
+            let sequence = tx.get(&schema::TAG, (id, "latest"))?.unwrap().sequence;
+            delete(tx.delete(&schema::TAG_BY_SEQUENCE, (id, sequence)))
         }),
         ("tag_by_sequence", |tx, _, id| {
-            let sequence = tx.get(&tables::TAG, (id, "latest"))?.unwrap().sequence;
-            tx.put(&tables::TAG_BY_SEQUENCE, (id, sequence), &"v1".to_owned())
+            let sequence = tx.get(&schema::TAG, (id, "latest"))?.unwrap().sequence;
+            tx.put(&schema::TAG_BY_SEQUENCE, (id, sequence), &"v1".to_owned())
         }),
-        ("tag_by_sequence", |tx, _, id| tx.put(&tables::TAG_BY_SEQUENCE, (id, 0), &"latest".to_owned())),
-        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG.raw(), (id, "latest"), &Raw(vec![1, 7, 7]))),
-        ("row_unreadable", |tx, _, id| tx.put(&tables::TAG_HISTORY.raw(), (id, "latest", 3), &Raw(vec![7]))),
+        ("tag_by_sequence", |tx, _, id| tx.put(&schema::TAG_BY_SEQUENCE, (id, 0), &"latest".to_owned())),
+        ("row_unreadable", |tx, _, id| tx.put(&schema::TAG.raw(), (id, "latest"), &Raw(vec![1, 7, 7]))),
+        ("row_unreadable", |tx, _, id| tx.put(&schema::TAG_HISTORY.raw(), (id, "latest", 3), &Raw(vec![7]))),
     ]);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::names::UserId;
-use crate::store::meta::rows::{Refresh, Token};
+use crate::store::meta::schema::{Refresh, Token};
 
 #[test]
 fn damage_to_tokens_and_their_indexes_is_found() {
@@ -22,12 +22,12 @@ fn damage_to_tokens_and_their_indexes_is_found() {
         Refresh { user: UserId(5), token: None, password_version: 1, used_ms: 0, sequence: 1 }
     }
     assert_found(&[
-        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN_HASH, &[1; 32][..], &77)),
-        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN_BY_USER, (5, 77), &())),
-        ("token_hash", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
-        ("token_by_user", |tx, _, _| tx.put(&tables::TOKEN, 1, &token())),
-        ("clock", |tx, _, _| tx.put(&tables::TOKEN, 1 << 40, &token())),
-        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH, &[1; 32][..], &refresh())),
-        ("refresh_by_user", |tx, _, _| tx.put(&tables::REFRESH_BY_USER, (5, 1), &Raw(vec![2; 32]))),
+        ("token_hash", |tx, _, _| tx.put(&schema::TOKEN_HASH, &[1; 32][..], &77)),
+        ("token_by_user", |tx, _, _| tx.put(&schema::TOKEN_BY_USER, (5, 77), &())),
+        ("token_hash", |tx, _, _| tx.put(&schema::TOKEN, 1, &token())),
+        ("token_by_user", |tx, _, _| tx.put(&schema::TOKEN, 1, &token())),
+        ("clock", |tx, _, _| tx.put(&schema::TOKEN, 1 << 40, &token())),
+        ("refresh_by_user", |tx, _, _| tx.put(&schema::REFRESH, &[1; 32][..], &refresh())),
+        ("refresh_by_user", |tx, _, _| tx.put(&schema::REFRESH_BY_USER, (5, 1), &Raw(vec![2; 32]))),
     ]);
 }

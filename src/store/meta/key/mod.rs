@@ -1,0 +1,75 @@
+//! Keys: what a caller names, and the redb tuple that stands for it.
+//!
+//! The typed keys do not implement redb's own `Key`: the names of the types are stored with each table, so a table of
+//! another type could not be opened any more. A marker such as `(RepoId, Digest)` belongs to the table, and a caller
+//! passes what the marker accepts, such as `(RepoId, &Digest)`. To encode it costs no allocation of its own.
+
+mod fields;
+mod tuples;
+
+use std::ops::Bound;
+
+/// A key as redb takes it and hands it out.
+pub type Stored<'a, K> = <<K as Key>::Stored as redb::Value>::SelfType<'a>;
+
+/// The type of a table's keys, or of one field of them.
+pub trait Key: 'static {
+    /// What redb stores.
+    type Stored: redb::Key + 'static;
+    /// The same key without meaning: for checks, dumps and tests of damage.
+    type Raw: Key<Stored = Self::Stored>;
+    /// What a scan hands out.
+    type Read<'r>;
+
+    /// Reads a stored key, or `None` when it is none of this type.
+    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>>;
+
+    /// Sorts before every other stored key.
+    fn lowest<'a>() -> Stored<'a, Self>;
+}
+
+/// What a caller may pass as a key of the type `K`.
+#[diagnostic::on_unimplemented(message = "`{Self}` is no key of a table with keys of `{K}`")]
+pub trait KeyOf<K: Key> {
+    /// Owns the bytes that the stored key borrows.
+    type Held;
+
+    /// Encodes the key.
+    fn hold(self) -> Self::Held;
+
+    /// The encoded key.
+    fn stored(held: &Self::Held) -> Stored<'_, K>;
+}
+
+/// A field whose value has a next one: the end of all keys that begin with it.
+pub trait Successor<K: Key>: KeyOf<K> + Copy {
+    /// Owns the bytes that the next value borrows.
+    type Next;
+
+    /// The lowest value above this one, if there is one.
+    fn next(self) -> Option<Self::Next>;
+
+    /// The next value as it is stored.
+    fn stored_next(next: &Self::Next) -> Stored<'_, K>;
+}
+
+/// The first fields of a key of the type `K`.
+#[diagnostic::on_unimplemented(message = "no key of `{K}` begins with `{Self}`")]
+pub trait PrefixOf<K: Key>: Copy {
+    /// The fields that follow.
+    type Rest: Key;
+    /// Owns the bytes that both ends borrow.
+    type Held;
+
+    /// Encodes the prefix.
+    fn hold(self) -> Self::Held;
+
+    /// The key that has `rest` behind the prefix.
+    fn with<'a>(held: &'a Self::Held, rest: Stored<'a, Self::Rest>) -> Stored<'a, K>;
+
+    /// The end of the keys with this prefix.
+    fn end(held: &Self::Held) -> Bound<Stored<'_, K>>;
+
+    /// Reads what follows the prefix.
+    fn rest<'r>(stored: &Stored<'r, K>) -> Option<<Self::Rest as Key>::Read<'r>>;
+}

@@ -1,0 +1,73 @@
+//! Blobs, and what binds them to repositories.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::blob::Stamp;
+use crate::store::meta::table::{Record, Table};
+
+/// digest -> a blob's size, state and last verification.
+pub const BLOB: Table<&'static [u8], Blob> = Table::new("blob");
+
+/// What becomes of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlobState {
+    /// Durable and whole as far as is known.
+    Present,
+    /// Its bytes did not hash to its digest. It answers as if absent until a push heals it.
+    Corrupt,
+    /// No repository holds it and its file is being removed.
+    Deleting,
+}
+
+/// A blob of the store, held by any number of repositories.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// Bytes.
+    pub size: u64,
+    /// Whether it may be served.
+    pub state: BlobState,
+    /// Raised each time the file is replaced.
+    pub generation: u32,
+    /// What the file looked like when its content was hashed last.
+    pub verified: Stamp,
+    /// When it came, in Unix milliseconds.
+    pub stored_ms: u64,
+    /// Running second since which no repository holds it; `None` while one does.
+    pub free_since: Option<u64>,
+    /// Repositories that hold it and have a manifest that refers to it.
+    pub users: u64,
+}
+
+impl Record for Blob {}
+
+/// (running second, digest) -> (): blobs that no repository holds, oldest first.
+pub const BLOB_FREE: Table<(u64, &'static [u8]), ()> = Table::new("blob_free");
+
+/// (repository, digest) -> what binds a blob to a repository.
+pub const LINK: Table<(u64, &'static [u8]), Link> = Table::new("link");
+
+/// What binds a blob to a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The repository has the blob. A link that only counts references to missing content has not.
+    pub present: bool,
+    /// Manifests of the repository that refer to it.
+    pub references: u64,
+    /// Manifests in the trash that refer to it.
+    pub trash_references: u64,
+    /// Deleted, but kept because the trash refers to it.
+    pub hidden: bool,
+    /// Running second at which `references` fell to 0, or at which its existence was promised last;
+    /// only meaningful while `references` is 0.
+    pub zero_since: u64,
+    /// While it is not present: the size that the manifests give it.
+    pub said: Option<u64>,
+}
+
+impl Record for Link {}
+
+/// (running second, repository, digest) -> (): exactly the links that nothing refers to, oldest first.
+pub const LINK_ZERO: Table<(u64, u64, &'static [u8]), ()> = Table::new("link_zero");
+
+/// (digest, repository) -> (): the links of a blob that are present.
+pub const BLOB_LINK: Table<(&'static [u8], u64), ()> = Table::new("blob_link");

@@ -1,0 +1,108 @@
+//! Manifests, and what refers to them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::AnyDigest;
+use crate::store::meta::table::{Raw, Record, Table};
+
+/// (repository, digest) -> a manifest's type, size, references and age.
+pub const MANIFEST: Table<(u64, &'static [u8]), Manifest> = Table::new("manifest");
+
+/// A manifest in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The type recorded at the push, without parameters.
+    pub media_type: String,
+    /// Bytes of the body.
+    pub size: u64,
+    /// 0 for an image, 1 + the greatest depth of its present children for an index.
+    pub depth: u8,
+    /// The distinct blobs it refers to.
+    pub blobs: Vec<AnyDigest>,
+    /// The distinct manifests it lists.
+    pub children: Vec<AnyDigest>,
+    /// The manifest it refers to.
+    pub subject: Option<AnyDigest>,
+    /// Sequence of its last push.
+    pub sequence: u64,
+    /// When it was pushed last, in Unix milliseconds.
+    pub pushed_ms: u64,
+    /// Running second since which no tag points at it; `None` while one does.
+    pub untagged_since: Option<u64>,
+    /// The stored bytes did not hash to the digest. It answers as if absent until a push heals it.
+    pub corrupt: bool,
+    /// Bytes of the image: those of the body and of all that it refers to, as its first push found them.
+    pub content_bytes: u64,
+    /// For people: `linux/amd64`, several of an index; empty where nothing tells.
+    pub platform: String,
+}
+
+impl Record for Manifest {}
+
+/// digest -> the bytes of a manifest as they were pushed.
+pub const MANIFEST_BODY: Table<&'static [u8], Raw> = Table::new("manifest_body");
+
+/// (digest, repository) -> (): the repositories that hold a manifest.
+pub const MANIFEST_REPO: Table<(&'static [u8], u64), ()> = Table::new("manifest_repo");
+
+/// (repository, digest) -> how often and when a manifest was pulled last.
+pub const PULLS: Table<(u64, &'static [u8]), Pulls> = Table::new("pulls");
+
+/// How often a manifest was pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulls {
+    /// Times.
+    pub count: u64,
+    /// The last time, in Unix milliseconds.
+    pub last_ms: u64,
+}
+
+impl Record for Pulls {}
+
+/// (repository, child, parent) -> what an index says of a manifest that it lists.
+pub const PARENT: Table<(u64, &'static [u8], &'static [u8]), Listed> = Table::new("parent");
+
+/// What an index says of a manifest that it lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its type.
+    pub media_type: String,
+    /// Its bytes.
+    pub size: u64,
+}
+
+impl Record for Listed {}
+
+/// (repository, subject, referrer) -> what a list of referrers needs beside the body.
+pub const REFERRER: Table<(u64, &'static [u8], &'static [u8]), Referrer> = Table::new("referrer");
+
+/// A manifest that names another one as its subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer {
+    /// The referrer's media type.
+    pub media_type: String,
+    /// The referrer's size in bytes.
+    pub size: u64,
+    /// Its artifact type, or the type of its config (distribution-spec, "Listing Referrers").
+    pub artifact_type: Option<String>,
+    /// Its annotations, or where they are.
+    pub annotations: ReferrerAnnotations,
+}
+
+impl Record for Referrer {}
+
+/// The annotations of a referrer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReferrerAnnotations {
+    /// There are none.
+    None,
+    /// A JSON object.
+    Short(String),
+    /// Too long for a row: the JSON object is these bytes of the body.
+    Long {
+        /// The first byte.
+        start: u32,
+        /// The byte behind the last one.
+        end: u32,
+    },
+}

@@ -1,0 +1,48 @@
+//! Every table of the database beside the row that it holds, by noun.
+//!
+//! Keys are tuples in byte order, so that each list is a range with a cursor. `docs/storage.md` explains how the tables
+//! belong together.
+//!
+//! Running seconds count only while a server runs; they age what the collector may take, so that a wrong clock ages
+//! nothing. Milliseconds are Unix time and for people.
+
+mod audit;
+mod content;
+mod manifests;
+mod outbox;
+mod people;
+mod repositories;
+mod store;
+mod tags;
+mod uploads;
+mod usage;
+
+pub use audit::*;
+pub use content::*;
+pub use manifests::*;
+pub use outbox::*;
+pub use people::*;
+pub use repositories::*;
+pub use store::*;
+pub use tags::*;
+pub use uploads::*;
+pub use usage::*;
+
+use super::table::Record;
+
+impl Record for u64 {}
+impl Record for String {}
+
+/// Hands the names of all tables to a macro.
+macro_rules! every_table {
+    ($each:ident) => {
+        $each! {
+            FORMAT CLOCK AUTH_EPOCH PROJECT PROJECT_PATH REPOSITORY REPOSITORY_NAME CATALOG BLOB LINK LINK_ZERO
+            BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
+            TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD
+            UPLOAD_BY_REPOSITORY USER USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX
+            OUTBOX_CURSOR AUDIT
+        }
+    };
+}
+pub(super) use every_table;

@@ -1,0 +1,50 @@
+//! Projects and repositories: their names, their places in the tree, and the catalogue.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::names::ProjectId;
+use crate::store::meta::table::{Record, Table};
+
+/// project id -> its path and its parent.
+pub const PROJECT: Table<u64, Project> = Table::new("project");
+
+/// A path prefix with its own members and rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// The path; "" for the root project.
+    pub path: String,
+    /// The longest project above it.
+    pub parent: Option<ProjectId>,
+    /// When it was made, in Unix milliseconds.
+    pub created_ms: u64,
+}
+
+impl Record for Project {}
+
+/// project path -> project id. The root project has the path "".
+pub const PROJECT_PATH: Table<&'static str, u64> = Table::new("project_path");
+
+/// repository id -> its name, its project and its counts.
+pub const REPOSITORY: Table<u64, Repository> = Table::new("repository");
+
+/// A repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// The present name.
+    pub name: String,
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// When it was made, in Unix milliseconds.
+    pub created_ms: u64,
+}
+
+impl Record for Repository {}
+
+/// repository name -> repository id.
+pub const REPOSITORY_NAME: Table<&'static str, u64> = Table::new("repository_name");
+
+/// name of a repository that holds a manifest -> (): the catalogue.
+pub const CATALOG: Table<&'static str, ()> = Table::new("catalog");
+
+/// repository -> sequence of its last change: work for the collector.
+pub const DIRTY_REPOSITORY: Table<u64, u64> = Table::new("dirty_repository");

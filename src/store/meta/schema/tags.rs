@@ -1,0 +1,54 @@
+//! Tags, the indexes over them, and their history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::Digest;
+use crate::store::meta::table::{Record, Table};
+
+/// (repository, tag) -> where a tag points, since when, and by whom.
+pub const TAG: Table<(u64, &'static str), Tag> = Table::new("tag");
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// The digest under which the tag was set.
+    pub digest: Digest,
+    /// Sequence of the last change.
+    pub sequence: u64,
+    /// When it was set last, in Unix milliseconds.
+    pub pushed_ms: u64,
+    /// Who set it.
+    pub by: String,
+    /// `content_bytes` of the manifest: a list of tags reads no manifests.
+    pub content_bytes: u64,
+    /// `platform` of the manifest.
+    pub platform: String,
+}
+
+impl Record for Tag {}
+
+/// (repository, digest, tag) -> ().
+pub const TAG_BY_DIGEST: Table<(u64, &'static [u8], &'static str), ()> = Table::new("tag_by_digest");
+
+/// (repository, sequence) -> tag.
+pub const TAG_BY_SEQUENCE: Table<(u64, u64), String> = Table::new("tag_by_sequence");
+
+/// (repository, tag, sequence) -> one change of a tag; the last 100 of each tag are kept.
+pub const TAG_HISTORY: Table<(u64, &'static str, u64), TagChange> = Table::new("tag_history");
+
+/// One change of a tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagChange {
+    /// Where it pointed before.
+    pub old: Option<Digest>,
+    /// Where it pointed afterwards; `None` when it was deleted.
+    pub new: Option<Digest>,
+    /// Who changed it.
+    pub by: String,
+    /// From which address.
+    pub address: String,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
+impl Record for TagChange {}

@@ -1,0 +1,42 @@
+//! Upload sessions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::names::{RepoId, UserId};
+use crate::store::meta::table::{Record, Table};
+
+/// upload id -> the committed state of an upload session.
+pub const UPLOAD: Table<&'static [u8], Upload> = Table::new("upload");
+
+/// Whose an upload session is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Owner {
+    /// A caller without a sign-in, in an open registry.
+    Anonymous,
+    /// A user who signed in with the password.
+    User(UserId),
+    /// A user's token.
+    Token(u64),
+}
+
+/// The committed state of an upload session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Where the blob goes.
+    pub repository: RepoId,
+    /// The only one who may go on with it.
+    pub owner: Owner,
+    /// Bytes that are durable in the staged file.
+    pub offset: u64,
+    /// The hash that runs over them: [`Algorithm::byte`](crate::model::digest::Algorithm::byte).
+    pub algorithm: u8,
+    /// The hash's state at `offset`, where the algorithm can save one.
+    pub hash_state: Option<Vec<u8>>,
+    /// Running second of the last checkpoint.
+    pub active_s: u64,
+}
+
+impl Record for Upload {}
+
+/// (repository, upload id) -> (): the upload sessions of a repository that have a row.
+pub const UPLOAD_BY_REPOSITORY: Table<(u64, &'static [u8]), ()> = Table::new("upload_by_repository");
