@@ -12,13 +12,14 @@ use bytes::Bytes;
 use stowage::app::{App, FirstAdmin, Hooks, Start};
 use stowage::config::Config;
 use stowage::model::digest::{AnyDigest, Digest};
-use stowage::model::names::{ProjectId, UploadId};
+use stowage::model::names::{ProjectId, RepoId, UploadId};
+use stowage::model::time::RunningSecond;
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
 use stowage::store::meta::faulty::Faults;
 use stowage::store::meta::schema::{
     Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
 };
-use stowage::store::meta::{Meta, Options, ROOT_PROJECT, Raw, StoreError, WriteTx, log_repair, schema};
+use stowage::store::meta::{Meta, Options, Raw, StoreError, WriteTx, log_repair, schema};
 
 use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, layer, tag_name};
 
@@ -118,17 +119,20 @@ impl Seeding<'_, '_> {
         }
         bodies.sort_unstable_by_key(|(digest, ..)| *digest);
         for (digest, id, body) in bodies {
-            self.tx.put(&schema::MANIFEST_BODY, &digest.key()[..], &Raw(body.into_bytes()))?;
-            self.tx.put(&schema::MANIFEST_REPO, (&digest.key()[..], id), &())?;
+            self.tx.put(&schema::MANIFEST_BODY, &digest, &Raw(body.into_bytes()))?;
+            self.tx.put(&schema::MANIFEST_REPO, (&digest, id), &())?;
         }
         if is_last { self.totals() } else { Ok(()) }
     }
 
-    fn repository(&self, number: usize, bodies: &mut Vec<(Digest, u64, String)>) -> Result<(), StoreError> {
+    fn repository(
+        &self,
+        number: usize,
+        bodies: &mut Vec<(Digest, RepoId, String)>,
+    ) -> Result<(), StoreError> {
         let repository = &self.layout.repositories[number];
-        let (tx, id) = (self.tx, self.tx.next_id());
-        let row =
-            Repository { name: repository.name.clone(), project: ProjectId(ROOT_PROJECT), created_ms: AT_MS };
+        let (tx, id) = (self.tx, self.tx.next_repository());
+        let row = Repository { name: repository.name.clone(), project: ProjectId::ROOT, created_ms: AT_MS };
         tx.put(&schema::REPOSITORY, id, &row)?;
         tx.put(&schema::REPOSITORY_NAME, repository.name.as_str(), &id)?;
         tx.put(&schema::CATALOG, repository.name.as_str(), &())?;
@@ -138,8 +142,8 @@ impl Seeding<'_, '_> {
         for digest in held {
             let references = repository.manifests.len() as u64;
             let link = Link { present: true, references, ..Link::default() };
-            tx.put(&schema::LINK, (id, &digest.key()[..]), &link)?;
-            tx.put(&schema::BLOB_LINK, (&digest.key()[..], id), &())?;
+            tx.put(&schema::LINK, (id, &digest), &link)?;
+            tx.put(&schema::BLOB_LINK, (&digest, id), &())?;
         }
         let (mut digests, mut sizes) = (Vec::new(), Vec::new());
         let mut manifest_bytes = 0;
@@ -185,14 +189,14 @@ impl Seeding<'_, '_> {
             free_since: None,
             users: holders,
         };
-        let key = digest_of(content).key();
-        self.tx.put(&schema::BLOB, &key[..], &blob)?;
-        self.tx.put(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT), &holders)
+        let digest = digest_of(content);
+        self.tx.put(&schema::BLOB, &digest, &blob)?;
+        self.tx.put(&schema::PROJECT_BLOB, (&digest, ProjectId::ROOT), &holders)
     }
 
     fn manifest(
         &self,
-        id: u64,
+        id: RepoId,
         digest: Digest,
         (body, content_bytes): (&str, u64),
         held: &[Digest],
@@ -208,12 +212,12 @@ impl Seeding<'_, '_> {
             subject: subject.map(AnyDigest::from),
             sequence: self.tx.next_sequence(),
             pushed_ms: AT_MS,
-            untagged_since: (!is_tagged).then_some(0),
+            untagged_since: (!is_tagged).then_some(RunningSecond(0)),
             corrupt: false,
             content_bytes,
             platform: String::new(),
         };
-        self.tx.put(&schema::MANIFEST, (id, &digest.key()[..]), &row)?;
+        self.tx.put(&schema::MANIFEST, (id, &digest), &row)?;
         let Some(subject) = subject else { return Ok(()) };
         // They stand at the end of the body.
         let (_, annotations) = body.split_once("\"annotations\":").unwrap_or_default();
@@ -224,10 +228,10 @@ impl Seeding<'_, '_> {
             artifact_type: Some(ARTIFACT_TYPE.to_owned()),
             annotations: ReferrerAnnotations::Short(annotations.to_owned()),
         };
-        self.tx.put(&schema::REFERRER, (id, &subject.key()[..], &digest.key()[..]), &referrer)
+        self.tx.put(&schema::REFERRER, (id, &subject, &digest), &referrer)
     }
 
-    fn tag(&self, id: u64, name: &str, digest: Digest, content_bytes: u64) -> Result<(), StoreError> {
+    fn tag(&self, id: RepoId, name: &str, digest: Digest, content_bytes: u64) -> Result<(), StoreError> {
         let (tx, sequence) = (self.tx, self.tx.next_sequence());
         tx.put(
             &schema::TAG,
@@ -241,7 +245,7 @@ impl Seeding<'_, '_> {
                 platform: String::new(),
             },
         )?;
-        tx.put(&schema::TAG_BY_DIGEST, (id, &digest.key()[..], name), &())?;
+        tx.put(&schema::TAG_BY_DIGEST, (id, &digest, name), &())?;
         tx.put(&schema::TAG_BY_SEQUENCE, (id, sequence), &name.to_owned())?;
         let change = TagChange {
             old: None,
@@ -272,6 +276,6 @@ impl Seeding<'_, '_> {
         };
         let disk = Disk { blobs: usage.blobs, bytes, ..Disk::default() };
         self.tx.put(&schema::DISK, (), &disk)?;
-        self.tx.put(&schema::USAGE_PROJECT, ROOT_PROJECT, &usage)
+        self.tx.put(&schema::USAGE_PROJECT, ProjectId::ROOT, &usage)
     }
 }

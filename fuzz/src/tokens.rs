@@ -107,7 +107,7 @@ fn assert_claims(payload: &[u8], late_s: u64, principal: &Principal) {
             number("uid") == id.0 && number("tid") == 0 && number("pwv") == *version
         }
         Principal::User { id, credential: Credential::Token(token), .. } => {
-            number("uid") == id.0 && number("tid") == *token
+            number("uid") == id.0 && number("tid") == token.0
         }
         _ => false,
     };

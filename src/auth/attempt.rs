@@ -12,7 +12,6 @@ use super::principal::{Credential, Principal};
 use super::remembered::{Key, Kind, Known};
 use super::sign_in_error::SignInError;
 use super::users::folded;
-use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema;
@@ -94,7 +93,7 @@ impl Attempt {
     async fn owner(&self, turn: &Turn) -> Result<Option<Principal>, SignInError> {
         let user = self.auth.meta.get(|tx| {
             let Some(id) = tx.get(&schema::USER_NAME, &*self.name)? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&schema::USER, id)?.map(|user| (UserId(id), user)))
+            Ok::<_, StoreError>(tx.get(&schema::USER, id)?.map(|user| (id, user)))
         })?;
         let stored =
             user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());

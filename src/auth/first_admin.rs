@@ -55,7 +55,7 @@ impl Auth {
             if any_user(tx)? {
                 return Ok(false);
             }
-            let id = tx.next_id();
+            let id = tx.next_user();
             tx.put(&schema::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
             tx.put(&schema::USER_NAME, folded(&user_name).as_str(), &id)?;
             tx.raise_epoch()?;

@@ -191,7 +191,7 @@ impl<A: Action> Grant<A> {
         let policy = self.asked.present();
         let granted = self.target.repository();
         let repository = match granted {
-            Some((name, _)) => Some((name, tx.get(&schema::REPOSITORY_NAME, name)?.map(RepoId))),
+            Some((name, _)) => Some((name, tx.get(&schema::REPOSITORY_NAME, name)?)),
             None => None,
         };
         let same_epoch = tx.get(&schema::AUTH_EPOCH, ())?.unwrap_or(0) == self.epoch;

@@ -91,7 +91,7 @@ impl Auth {
             Some(Principal::User { id, credential: Credential::Password(version), .. }) => {
                 (id.0, 0, *version)
             }
-            Some(Principal::User { id, credential: Credential::Token(token), .. }) => (id.0, *token, 0),
+            Some(Principal::User { id, credential: Credential::Token(token), .. }) => (id.0, token.0, 0),
             _ => (0, 0, 0),
         };
         let claims = Claims {
@@ -146,7 +146,7 @@ impl Auth {
     ) -> Result<Option<AccessEntry>, StoreError> {
         let Ok(name) = name.parse::<RepoName>() else { return Ok(None) };
         let id = self.meta.get(|tx| tx.get(&schema::REPOSITORY_NAME, name.as_str()))?;
-        let repository = Some((name.as_str(), id.map(RepoId)));
+        let repository = Some((name.as_str(), id));
         let (mut granted, mut refused) = (Vec::new(), Vec::new());
         for (action, kind) in [("delete", Kind::Delete), ("pull", Kind::Pull), ("push", Kind::Push)] {
             let asked = actions.contains(action) || actions.contains("*");
@@ -159,7 +159,7 @@ impl Auth {
             kind: "repository".to_owned(),
             name: name.to_string(),
             actions: granted,
-            id: id.unwrap_or(0),
+            id: id.unwrap_or_default().0,
             refused,
         };
         Ok((!entry.actions.is_empty() || !entry.refused.is_empty()).then_some(entry))

@@ -50,7 +50,7 @@ pub use tokens::{MadeToken, NewToken, TokenError, TokenView};
 pub use users::{UserChange, UserError, UserView};
 
 use crate::config::Config;
-use crate::model::names::{RepoId, RepoName};
+use crate::model::names::RepoName;
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -149,7 +149,7 @@ impl Auth {
         let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
         let now_ms = self.meta.latest_ms();
         let (answer, sees, refused, id) = self.meta.get(|tx| {
-            let id = tx.get(&schema::REPOSITORY_NAME, name.as_str())?.map(RepoId);
+            let id = tx.get(&schema::REPOSITORY_NAME, name.as_str())?;
             let question = Question {
                 policy: self.policy(),
                 principal: &caller.principal,

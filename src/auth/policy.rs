@@ -127,7 +127,7 @@ pub(super) fn user(
     credential: Credential,
     now_ms: u64,
 ) -> Result<Option<User>, StoreError> {
-    let Some(user) = tx.get(&schema::USER, id.0)?.filter(|user| !user.disabled) else { return Ok(None) };
+    let Some(user) = tx.get(&schema::USER, id)?.filter(|user| !user.disabled) else { return Ok(None) };
     let good = match credential {
         Credential::Password(version) => user.password_version == version,
         Credential::Token(token) => tx

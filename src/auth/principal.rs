@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::access::Access;
 use super::scopes::Scopes;
 use crate::limits::Holder;
-use crate::model::names::UserId;
+use crate::model::names::{TokenId, UserId};
 use crate::store::meta::schema::Owner;
 
 /// How a user proved who they are.
@@ -15,7 +15,7 @@ pub enum Credential {
     /// The password, at this version of it.
     Password(u64),
     /// A personal token.
-    Token(u64),
+    Token(TokenId),
 }
 
 /// A caller who was recognised.

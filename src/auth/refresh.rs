@@ -11,6 +11,8 @@ use super::principal::{Credential, Principal};
 use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
+use crate::model::names::UserId;
+use crate::model::secret::SecretHash;
 use crate::store::meta::Raw;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -46,7 +48,7 @@ impl Auth {
         let (hash, user) = (secret::hash(&secret), *id);
         let permitted = self.settings.refresh_tokens.load(Ordering::Acquire);
         let made = self.meta.write(move |tx| {
-            make_room(tx, user.0, permitted)?;
+            make_room(tx, user, permitted)?;
             let (used_ms, sequence) = (tx.latest_ms(), tx.next_sequence());
             put(tx, &hash, &Refresh { user, token, password_version, used_ms, sequence })
         });
@@ -65,7 +67,7 @@ impl Auth {
         }
         let hash = secret::hash(token);
         let now_ms = self.meta.latest_ms();
-        let row = self.meta.get(|tx| tx.get(&schema::REFRESH, &hash[..]))?.ok_or(SignInError::Stale)?;
+        let row = self.meta.get(|tx| tx.get(&schema::REFRESH, &hash))?.ok_or(SignInError::Stale)?;
         let idle = now_ms.saturating_sub(row.used_ms);
         let principal =
             if idle <= IDLE_MS { self.user_principal(row.user, credential(&row), None)? } else { None };
@@ -91,11 +93,11 @@ impl Auth {
     /// a user that is gone.
     pub async fn expire_refresh_tokens(&self, _: &Grant<System>) -> Result<usize, StoreError> {
         let now_ms = self.meta.latest_ms();
-        let (mut last, mut removed): (Option<Vec<u8>>, usize) = (None, 0);
+        let (mut last, mut removed): (Option<SecretHash>, usize) = (None, 0);
         loop {
             let from = last.take();
             let Slice { next, ended } =
-                self.meta.scan(move |tx| Slice::read(tx, from.as_deref(), now_ms)).await?;
+                self.meta.scan(move |tx| Slice::read(tx, from.as_ref(), now_ms)).await?;
             removed += ended.len();
             if !ended.is_empty() {
                 let gone =
@@ -113,20 +115,20 @@ impl Auth {
 /// A part of the table of refresh tokens.
 struct Slice {
     /// The last one that was looked at, unless it is the last of all.
-    next: Option<Vec<u8>>,
+    next: Option<SecretHash>,
     /// Those that are good for nothing any more.
-    ended: Vec<Vec<u8>>,
+    ended: Vec<SecretHash>,
 }
 
 impl Slice {
-    fn read(tx: &impl Tx, after: Option<&[u8]>, now_ms: u64) -> Result<Self, StoreError> {
+    fn read(tx: &impl Tx, after: Option<&SecretHash>, now_ms: u64) -> Result<Self, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rows = Vec::new();
-        tx.scan(&schema::REFRESH, from, Bound::Unbounded, |hash, row| {
-            rows.push((hash.to_vec(), row));
+        tx.scan_range(&schema::REFRESH, (from, Bound::Unbounded), |hash, row| {
+            rows.push((hash, row));
             if rows.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        let next = rows.last().filter(|_| rows.len() == SLICE).map(|(hash, _)| hash.clone());
+        let next = rows.last().filter(|_| rows.len() == SLICE).map(|(hash, _)| *hash);
         let mut ended = Vec::new();
         for (hash, row) in rows {
             let idle = now_ms.saturating_sub(row.used_ms) > IDLE_MS;
@@ -139,10 +141,10 @@ impl Slice {
 }
 
 /// Removes those of a user that are one too many, the one that was not used for the longest time first.
-fn make_room(tx: &WriteTx<'_>, user: u64, permitted: usize) -> Result<(), StoreError> {
+fn make_room(tx: &WriteTx<'_>, user: UserId, permitted: usize) -> Result<(), StoreError> {
     let mut held = Vec::new();
     tx.scan_prefix(&schema::REFRESH_BY_USER, user, |_, hash| {
-        held.push(hash.0);
+        held.extend(SecretHash::from_bytes(&hash.0));
         ControlFlow::Continue(())
     })?;
     // The new one comes on top. A setting that was lowered takes its effect here as well.
@@ -153,14 +155,14 @@ fn make_room(tx: &WriteTx<'_>, user: u64, permitted: usize) -> Result<(), StoreE
     Ok(())
 }
 
-fn put(tx: &WriteTx<'_>, hash: &[u8], row: &Refresh) -> Result<(), StoreError> {
+fn put(tx: &WriteTx<'_>, hash: &SecretHash, row: &Refresh) -> Result<(), StoreError> {
     tx.put(&schema::REFRESH, hash, row)?;
-    tx.put(&schema::REFRESH_BY_USER, (row.user.0, row.sequence), &Raw(hash.to_vec()))
+    tx.put(&schema::REFRESH_BY_USER, (row.user, row.sequence), &Raw(hash.0.to_vec()))
 }
 
-fn remove(tx: &WriteTx<'_>, hash: &[u8]) -> Result<Option<Refresh>, StoreError> {
+fn remove(tx: &WriteTx<'_>, hash: &SecretHash) -> Result<Option<Refresh>, StoreError> {
     let Some(row) = tx.get(&schema::REFRESH, hash)? else { return Ok(None) };
     tx.delete(&schema::REFRESH, hash)?;
-    tx.delete(&schema::REFRESH_BY_USER, (row.user.0, row.sequence))?;
+    tx.delete(&schema::REFRESH_BY_USER, (row.user, row.sequence))?;
     Ok(Some(row))
 }

@@ -4,6 +4,8 @@
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use crate::model::secret::SecretHash;
+
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Letters of 160 random bits.
 const BODY: usize = 27;
@@ -64,8 +66,8 @@ impl SecretKind {
 }
 
 /// What is stored of a secret, and how it is found.
-pub(super) fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
+pub(super) fn hash(secret: &str) -> SecretHash {
+    SecretHash(Sha256::digest(secret).into())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
 use super::users::folded;
-use crate::model::names::UserId;
+use crate::model::names::{TokenId, UserId};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema;
@@ -103,7 +103,7 @@ impl Auth {
         }
         let credential = match claims.tid {
             0 => Credential::Password(claims.pwv),
-            token => Credential::Token(token),
+            token => Credential::Token(TokenId(token)),
         };
         let principal = self.user_principal(UserId(claims.uid), credential, Some(&access))?;
         let principal = principal.ok_or(SignInError::Stale)?;
@@ -169,9 +169,9 @@ impl Auth {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let hash = secret::hash(secret);
         let found = self.meta.get(|tx| {
-            let Some(id) = tx.get(&schema::TOKEN_HASH, &hash[..])? else { return Ok(None) };
+            let Some(id) = tx.get(&schema::TOKEN_HASH, &hash)? else { return Ok(None) };
             let Some(token) = tx.get(&schema::TOKEN, id)? else { return Ok(None) };
-            Ok::<_, StoreError>(tx.get(&schema::USER, token.user.0)?.map(|user| (id, token, user)))
+            Ok::<_, StoreError>(tx.get(&schema::USER, token.user)?.map(|user| (id, token, user)))
         })?;
         let (id, token, user) = found.ok_or(SignInError::Revoked)?;
         if user.disabled {
@@ -190,7 +190,7 @@ impl Auth {
     }
 
     /// Notes the use of a token, once an hour. A time ahead of the clock was noted while the clock was wrong.
-    async fn note_use(&self, id: u64, token: &Token, address: Option<IpAddr>) -> Result<(), StoreError> {
+    async fn note_use(&self, id: TokenId, token: &Token, address: Option<IpAddr>) -> Result<(), StoreError> {
         let wall_ms = self.meta.clock().now().wall_ms;
         let noted = |last: u64| last <= wall_ms && wall_ms - last < LAST_USED_MS;
         if token.last_used_ms.is_some_and(noted) {

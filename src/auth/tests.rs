@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::model::names::RepoId;
 use crate::store::meta;
 use crate::store::meta::Options;
 use crate::telemetry::Secret;
@@ -174,7 +175,7 @@ fn a_right_password_that_finds_the_queue_full_is_not_called_wrong() {
 fn caller(gate: &Gate, name: &str, access: Option<Vec<AccessEntry>>) -> Caller {
     let id = gate.auth.meta.get(|tx| tx.get(&schema::USER_NAME, name)).unwrap().unwrap();
     let principal = Principal::User {
-        id: crate::model::names::UserId(id),
+        id,
         name: name.into(),
         credential: Credential::Password(1),
         scopes: Scopes::ALL,
@@ -197,7 +198,7 @@ fn is_withdrawn<A: Action>(gate: &Gate, grant: &Grant<A>) -> bool {
     gate.wait(gate.auth.meta.write(move |tx| grant.recheck(tx))).unwrap().is_err()
 }
 
-fn rename_into(gate: &Gate, name: &'static str, id: u64) {
+fn rename_into(gate: &Gate, name: &'static str, id: RepoId) {
     gate.wait(gate.auth.meta.write(move |tx| tx.put(&schema::REPOSITORY_NAME, name, &id))).unwrap();
 }
 
@@ -257,7 +258,7 @@ fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
     let name: RepoName = "team/app".parse().unwrap();
     let by_password = caller(&gate, "hanna", None);
     let early: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
-    rename_into(&gate, "team/app", 71);
+    rename_into(&gate, "team/app", RepoId(71));
     assert!(!is_withdrawn(&gate, &early), "it was made by another push of the same image meanwhile");
     let delete: Grant<Delete> = gate.auth.repository(&by_password, &name).unwrap();
     let push: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
@@ -265,7 +266,7 @@ fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
     let by_token: Grant<Push> =
         gate.auth.repository(&caller(&gate, "hanna", Some(vec![bound])), &name).unwrap();
     assert!(!is_withdrawn(&gate, &delete) && !is_withdrawn(&gate, &by_token));
-    rename_into(&gate, "team/app", 72);
+    rename_into(&gate, "team/app", RepoId(72));
     assert!(is_withdrawn(&gate, &delete), "what was to be deleted is gone");
     assert!(is_withdrawn(&gate, &by_token), "the token is for another repository");
     assert!(!is_withdrawn(&gate, &push), "the user may push to this one as well");
@@ -383,8 +384,7 @@ fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
     let refresh = gate.refresh_token("hanna", "a long password");
     let gate = gate.again(|| USUAL_MS);
     // The time that the store goes by did not go back with the clock, and goes on from there.
-    let row =
-        gate.auth.meta.get(|tx| tx.get(&schema::REFRESH, &secret::hash(&refresh)[..])).unwrap().unwrap();
+    let row = gate.auth.meta.get(|tx| tx.get(&schema::REFRESH, &secret::hash(&refresh))).unwrap().unwrap();
     let now = gate.auth.meta.latest_ms();
     assert!(now >= AHEAD_MS && row.used_ms <= now, "{now} {}", row.used_ms);
     sign_in(&gate, &short).unwrap();

@@ -9,7 +9,7 @@ use super::secret;
 use super::secret::SecretKind;
 use super::users;
 use super::users::UserError;
-use crate::model::names::UserId;
+use crate::model::names::{TokenId, UserId};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -28,7 +28,7 @@ pub enum TokenError {
     User(#[from] UserError),
     /// There is no such token.
     #[error("there is no token {0}")]
-    Unknown(u64),
+    Unknown(TokenId),
     /// The name is empty, too long, or would write to the terminals of those who list it.
     #[error("a token's name has 1 to 128 characters, none of them a control character")]
     Name,
@@ -42,7 +42,7 @@ pub enum TokenError {
         /// What it is called.
         name: String,
         /// Its number.
-        id: u64,
+        id: TokenId,
     },
     /// A token without a scope could do nothing.
     #[error("a token needs a scope, such as read_registry")]
@@ -65,7 +65,7 @@ impl From<Withdrawn> for TokenError {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct TokenView {
     /// The number.
-    pub id: u64,
+    pub id: TokenId,
     /// Whose it is.
     pub user: String,
     /// What the owner calls it.
@@ -85,7 +85,7 @@ pub struct TokenView {
 }
 
 impl TokenView {
-    fn new(id: u64, user: &User, token: &Token, now_ms: u64) -> Self {
+    fn new(id: TokenId, user: &User, token: &Token, now_ms: u64) -> Self {
         let state = match token.expires_ms {
             Some(expires) if expires <= now_ms => "expired",
             _ if user.disabled => "user_disabled",
@@ -149,7 +149,7 @@ impl Auth {
             // Expiry goes by the latest time known, so that a clock that was ahead once ends no new token at once.
             let expires = |lifetime: u64| tx.latest_ms().saturating_add(lifetime.saturating_mul(1000));
             let token = Token {
-                user: UserId(user_id),
+                user: user_id,
                 name: new.name.clone(),
                 hash,
                 scopes: new.scopes.bits(),
@@ -159,7 +159,7 @@ impl Auth {
                 last_address: String::new(),
             };
             tx.put(&schema::TOKEN, id, &token)?;
-            tx.put(&schema::TOKEN_HASH, &hash[..], &id)?;
+            tx.put(&schema::TOKEN_HASH, &hash, &id)?;
             tx.put(&schema::TOKEN_BY_USER, (user_id, id), &())?;
             users::changed(tx, &grant, "token.create", &format!("{}/{id}", user.name))?;
             let warnings = idle_scopes(new.scopes, &user);
@@ -174,13 +174,14 @@ impl Auth {
         &self,
         _grant: &Grant<Inspect>,
         user: Option<String>,
-        last: Option<u64>,
+        last: Option<TokenId>,
         limit: usize,
     ) -> Result<Vec<TokenView>, TokenError> {
         let now_ms = self.meta.latest_ms();
         self.meta
             .scan(move |tx| {
                 let mut ids = Vec::new();
+                let from = last.map_or(Bound::Unbounded, Bound::Excluded);
                 let mut take = |id| {
                     if ids.len() == limit {
                         return ControlFlow::Break(());
@@ -190,11 +191,11 @@ impl Auth {
                 };
                 if let Some(name) = &user {
                     let user = users::find(tx, name)?.0;
-                    let rest = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-                    tx.scan_within(&schema::TOKEN_BY_USER, user, rest, |id, ()| take(id))?;
+                    tx.scan_within(&schema::TOKEN_BY_USER, user, (from, Bound::Unbounded), |id, ()| {
+                        take(id)
+                    })?;
                 } else {
-                    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-                    tx.scan(&schema::TOKEN.raw(), from, Bound::Unbounded, |id, _| take(id))?;
+                    tx.scan_range(&schema::TOKEN.raw(), (from, Bound::Unbounded), |id, _| take(id))?;
                 }
                 let mut views = Vec::with_capacity(ids.len());
                 for id in ids {
@@ -206,18 +207,18 @@ impl Auth {
     }
 
     /// One token.
-    pub fn token(&self, _grant: &Grant<Inspect>, id: u64) -> Result<TokenView, TokenError> {
+    pub fn token(&self, _grant: &Grant<Inspect>, id: TokenId) -> Result<TokenView, TokenError> {
         let now_ms = self.meta.latest_ms();
         self.meta.get(|tx| view(tx, id, now_ms))?.ok_or(TokenError::Unknown(id))
     }
 
     /// Ends a token from the next request on, with everything that was signed in with it.
-    pub async fn revoke_token(&self, grant: &Grant<Manage>, id: u64) -> Result<TokenView, TokenError> {
+    pub async fn revoke_token(&self, grant: &Grant<Manage>, id: TokenId) -> Result<TokenView, TokenError> {
         let grant = grant.carry();
         let view = self.meta.write_from_reserve(move |tx| {
             grant.recheck(tx)??;
             let token = tx.get(&schema::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
-            let user = tx.get(&schema::USER, token.user.0)?.ok_or(TokenError::Unknown(id))?;
+            let user = tx.get(&schema::USER, token.user)?.ok_or(TokenError::Unknown(id))?;
             delete(tx, id, &token)?;
             users::changed(tx, &grant, "token.revoke", &format!("{}/{id}", user.name))?;
             Ok(TokenView::new(id, &user, &token, tx.latest_ms()))
@@ -246,14 +247,14 @@ fn idle_scopes(scopes: Scopes, user: &User) -> Vec<String> {
     idle
 }
 
-fn view(tx: &impl Tx, id: u64, now_ms: u64) -> Result<Option<TokenView>, StoreError> {
+fn view(tx: &impl Tx, id: TokenId, now_ms: u64) -> Result<Option<TokenView>, StoreError> {
     let Some(token) = tx.get(&schema::TOKEN, id)? else { return Ok(None) };
-    let user = tx.get(&schema::USER, token.user.0)?;
+    let user = tx.get(&schema::USER, token.user)?;
     Ok(user.map(|user| TokenView::new(id, &user, &token, now_ms)))
 }
 
 /// The token of a user that has this name.
-fn named(tx: &impl Tx, user: u64, name: &str) -> Result<Option<u64>, StoreError> {
+fn named(tx: &impl Tx, user: UserId, name: &str) -> Result<Option<TokenId>, StoreError> {
     for id in of_user(tx, user)? {
         if tx.get(&schema::TOKEN, id)?.is_some_and(|token| token.name == name) {
             return Ok(Some(id));
@@ -262,7 +263,7 @@ fn named(tx: &impl Tx, user: u64, name: &str) -> Result<Option<u64>, StoreError>
     Ok(None)
 }
 
-fn of_user(tx: &impl Tx, user: u64) -> Result<Vec<u64>, StoreError> {
+fn of_user(tx: &impl Tx, user: UserId) -> Result<Vec<TokenId>, StoreError> {
     let mut ids = Vec::new();
     tx.scan_prefix(&schema::TOKEN_BY_USER, user, |id, ()| {
         ids.push(id);
@@ -271,14 +272,14 @@ fn of_user(tx: &impl Tx, user: u64) -> Result<Vec<u64>, StoreError> {
     Ok(ids)
 }
 
-fn delete(tx: &WriteTx<'_>, id: u64, token: &Token) -> Result<(), StoreError> {
+fn delete(tx: &WriteTx<'_>, id: TokenId, token: &Token) -> Result<(), StoreError> {
     tx.delete(&schema::TOKEN, id)?;
-    tx.delete(&schema::TOKEN_HASH, &token.hash[..])?;
-    tx.delete(&schema::TOKEN_BY_USER, (token.user.0, id)).map(drop)
+    tx.delete(&schema::TOKEN_HASH, &token.hash)?;
+    tx.delete(&schema::TOKEN_BY_USER, (token.user, id)).map(drop)
 }
 
 /// Deletes every token of a user who goes.
-pub(super) fn delete_all_of(tx: &WriteTx<'_>, user: u64) -> Result<(), StoreError> {
+pub(super) fn delete_all_of(tx: &WriteTx<'_>, user: UserId) -> Result<(), StoreError> {
     for id in of_user(tx, user)? {
         if let Some(token) = tx.get(&schema::TOKEN, id)? {
             delete(tx, id, &token)?;

@@ -9,6 +9,7 @@ use super::Auth;
 use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
+use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -68,7 +69,7 @@ impl From<Withdrawn> for UserError {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct UserView {
     /// The stable number.
-    pub id: u64,
+    pub id: UserId,
     /// The name to sign in with.
     pub name: String,
     /// May do everything.
@@ -82,7 +83,7 @@ pub struct UserView {
 }
 
 impl UserView {
-    fn new(id: u64, user: &User) -> Self {
+    fn new(id: UserId, user: &User) -> Self {
         let User { name, admin, disabled, created_ms, changed, .. } = user;
         Self {
             id,
@@ -118,7 +119,7 @@ impl Auth {
                 let last = last.as_deref().map(folded);
                 let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut ids = Vec::new();
-                tx.scan(&schema::USER_NAME, from, Bound::Unbounded, |_, id| {
+                tx.scan_range(&schema::USER_NAME, (from, Bound::Unbounded), |_, id| {
                     if ids.len() == limit {
                         return ControlFlow::Break(());
                     }
@@ -156,7 +157,7 @@ impl Auth {
             if let Ok((_, other)) = find(tx, &name) {
                 return Err(UserError::Exists(other.name));
             }
-            let id = tx.next_id();
+            let id = tx.next_user();
             let user = new_user(tx, &name, &password_hash, admin);
             tx.put(&schema::USER, id, &user)?;
             tx.put(&schema::USER_NAME, folded(&name).as_str(), &id)?;
@@ -263,14 +264,14 @@ fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
     if password::LENGTH.contains(&length) { Ok(()) } else { Err(UserError::Password(length)) }
 }
 
-pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(u64, User), UserError> {
+pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(UserId, User), UserError> {
     let unknown = || UserError::Unknown(name.to_owned());
     let id = tx.get(&schema::USER_NAME, folded(name).as_str())?.ok_or_else(unknown)?;
     Ok((id, tx.get(&schema::USER, id)?.ok_or_else(unknown)?))
 }
 
 /// The user, unless another version was expected.
-fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(u64, User), UserError> {
+fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(UserId, User), UserError> {
     let (id, user) = find(tx, name)?;
     match expected {
         Some(expected) if UserView::new(id, &user).version != expected => {
@@ -289,7 +290,7 @@ pub(super) fn any_user(tx: &impl Tx) -> Result<bool, StoreError> {
     Ok(found)
 }
 
-fn another_admin(tx: &impl Tx, but: u64) -> Result<bool, StoreError> {
+fn another_admin(tx: &impl Tx, but: UserId) -> Result<bool, StoreError> {
     let mut found = false;
     tx.scan_all(&schema::USER, |id, user| {
         found |= id != but && user.admin && !user.disabled;

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::text::{quote, serde_as_text};
 
-pub use any::AnyDigest;
+pub use any::{AnyDigest, AnyDigestKey};
 pub use hasher::Hasher;
 
 /// The longest raw digest, in bytes: sha512.
@@ -124,9 +124,9 @@ impl Digest {
 
     /// The form used in keys of the metadata store: the algorithm's byte, then the raw hash.
     pub fn key(&self) -> DigestKey {
-        let mut bytes = [0; 1 + MAX_RAW];
+        let mut bytes = [0; 1 + MAX_RAW + 1];
         bytes[0] = self.algorithm.byte();
-        bytes[1..].copy_from_slice(&self.raw);
+        bytes[1..=MAX_RAW].copy_from_slice(&self.raw);
         DigestKey { bytes, len: 1 + self.algorithm.len() }
     }
 
@@ -178,8 +178,16 @@ impl FromStr for Digest {
 /// The key form of a digest, without an allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct DigestKey {
-    bytes: [u8; 1 + MAX_RAW],
+    /// Zero behind the key.
+    bytes: [u8; 1 + MAX_RAW + 1],
     len: usize,
+}
+
+impl DigestKey {
+    /// The lowest bytes above the key: the key and a zero.
+    pub fn next(&self) -> &[u8] {
+        &self.bytes[..=self.len]
+    }
 }
 
 impl Deref for DigestKey {

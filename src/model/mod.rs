@@ -9,19 +9,21 @@ pub mod manifest;
 pub mod media_type;
 pub mod names;
 pub mod referrers;
+pub mod secret;
 mod text;
 pub mod time;
 pub mod units;
 
 pub use annotations::Annotations;
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, AnyDigest, Digest, DigestError, DigestKey, Hasher};
+pub use digest::{Algorithm, AnyDigest, AnyDigestKey, Digest, DigestError, DigestKey, Hasher};
 pub use event::{Event, EventKind};
 pub use manifest::{BlobReference, MAX_MANIFEST_SIZE, Manifest, ManifestError};
 pub use media_type::ManifestKind;
 pub use names::{
-    NameError, ProjectId, Reference, ReferenceError, RepoId, RepoName, Tag, TagError, UploadId,
-    UploadIdError, UserId,
+    NameError, ProjectId, Reference, ReferenceError, RepoId, RepoName, Sequence, Tag, TagError, TokenId,
+    UploadId, UploadIdError, UserId,
 };
-pub use time::Now;
+pub use secret::SecretHash;
+pub use time::{Now, RunningSecond};
 pub use units::{ByteSize, HumanDuration, UnitError};

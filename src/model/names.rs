@@ -248,7 +248,7 @@ pub enum ReferenceError {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub u64);
 
@@ -271,6 +271,14 @@ id! {
 id! {
     /// A user, whatever the login name.
     UserId
+}
+id! {
+    /// A personal token; these have numbers of their own.
+    TokenId
+}
+id! {
+    /// A place in the store's one order of changes.
+    Sequence
 }
 
 impl ProjectId {

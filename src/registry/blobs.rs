@@ -135,14 +135,11 @@ impl Registry {
         let digest = *digest;
         let marked = self
             .meta
-            .write(move |tx| {
-                let key = digest.key();
-                match tx.get(&schema::BLOB, &key[..])? {
-                    Some(blob) if blob.generation == generation && blob.state == BlobState::Present => {
-                        tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })
-                    }
-                    _ => Ok(()),
+            .write(move |tx| match tx.get(&schema::BLOB, &digest)? {
+                Some(blob) if blob.generation == generation && blob.state == BlobState::Present => {
+                    tx.put(&schema::BLOB, &digest, &Blob { state: BlobState::Corrupt, ..blob })
                 }
+                _ => Ok(()),
             })
             .await;
         if let Err(error) = marked {
@@ -162,7 +159,7 @@ fn mount(
         return Ok(false);
     }
     let Some(source) = tx.get(&schema::REPOSITORY_NAME, from.name().as_str())? else { return Ok(false) };
-    let Some((_, blob)) = links::visible(tx, crate::model::names::RepoId(source), digest)? else {
+    let Some((_, blob)) = links::visible(tx, source, digest)? else {
         return Ok(false);
     };
     let repository = repositories::ensure(tx, grant)?;
@@ -180,16 +177,15 @@ fn mount(
 
 fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
     let repository = repositories::existing(tx, grant)?;
-    let key = digest.key();
     let link = tx
-        .get(&schema::LINK, (repository.0, &key[..]))?
+        .get(&schema::LINK, (repository, digest))?
         .filter(|link| link.present && !link.hidden)
         .ok_or(RegistryError::BlobUnknown(*digest))?;
     if link.references > 0 {
         return Err(RegistryError::BlobReferenced(*digest));
     }
     if link.trash_references > 0 {
-        tx.put(&schema::LINK, (repository.0, &key[..]), &Link { hidden: true, ..link })?;
+        tx.put(&schema::LINK, (repository, digest), &Link { hidden: true, ..link })?;
     } else {
         links::detach(tx, repository, digest, &link)?;
     }
@@ -202,9 +198,8 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
 
 /// Names of up to `limit` repositories that hold a blob.
 pub(super) fn holders(tx: &impl Tx, digest: &Digest, limit: usize) -> Result<Vec<String>, StoreError> {
-    let key = digest.key();
     let mut ids = Vec::new();
-    tx.scan_prefix(&schema::BLOB_LINK, &key[..], |repository, ()| {
+    tx.scan_prefix(&schema::BLOB_LINK, digest, |repository, ()| {
         ids.push(repository);
         if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

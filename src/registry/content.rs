@@ -225,10 +225,9 @@ impl BlobReader {
         let (registry, digest, generation) = (Arc::clone(&self.registry), self.digest, self.generation);
         self.registry.runtime.spawn(async move {
             let noted = registry.meta.write(move |tx| {
-                let key = digest.key();
-                match tx.get(&schema::BLOB, &key[..])? {
+                match tx.get(&schema::BLOB, &digest)? {
                     Some(blob) if blob.generation == generation => {
-                        tx.put(&schema::BLOB, &key[..], &Blob { verified: stamp, ..blob })
+                        tx.put(&schema::BLOB, &digest, &Blob { verified: stamp, ..blob })
                     }
                     _ => Ok::<_, StoreError>(()),
                 }

@@ -32,28 +32,26 @@ impl DiskChange {
 
     /// A manifest of one more repository refers to the blob.
     pub(super) fn gain_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
-        let key = digest.key();
         let mut blob =
-            tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+            tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
         if blob.users == 0 {
             self.unused_blobs -= 1;
             self.unused_bytes -= signed(blob.size);
         }
         blob.users += 1;
-        tx.put(&schema::BLOB, &key[..], &blob)
+        tx.put(&schema::BLOB, digest, &blob)
     }
 
     /// No manifest of one of these repositories refers to it any more.
     pub(super) fn lose_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
-        let key = digest.key();
         let mut blob =
-            tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+            tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
         blob.users = blob.users.checked_sub(1).ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
         if blob.users == 0 {
             self.unused_blobs += 1;
             self.unused_bytes += signed(blob.size);
         }
-        tx.put(&schema::BLOB, &key[..], &blob)
+        tx.put(&schema::BLOB, digest, &blob)
     }
 
     /// Writes the figures.

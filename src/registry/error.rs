@@ -139,7 +139,7 @@ pub enum RegistryError {
         /// The manifest.
         digest: Digest,
         /// The index.
-        index: AnyDigest,
+        index: Digest,
         /// What the index says.
         said: Listed,
         /// The bytes of the manifest.

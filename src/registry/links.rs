@@ -22,32 +22,30 @@ pub(super) fn visible(
     repository: RepoId,
     digest: &Digest,
 ) -> Result<Option<(Link, Blob)>, StoreError> {
-    let key = digest.key();
-    let Some(link) = tx.get(&schema::LINK, (repository.0, &key[..]))? else { return Ok(None) };
+    let Some(link) = tx.get(&schema::LINK, (repository, digest))? else { return Ok(None) };
     if !link.present || link.hidden {
         return Ok(None);
     }
-    let blob = tx.get(&schema::BLOB, &key[..])?;
+    let blob = tx.get(&schema::BLOB, digest)?;
     Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
 }
 
 /// Gives `repository` the blob, whose row is there already, and promises its existence from now on.
 pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let key = digest.key();
-    let old = tx.get(&schema::LINK, (repository.0, &key[..]))?;
+    let old = tx.get(&schema::LINK, (repository, digest))?;
     let was_present = old.is_some_and(|link| link.present);
     let mut link = old.unwrap_or_default();
     if was_present && link.references == 0 {
-        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository, digest))?;
     }
     link.present = true;
     link.hidden = false;
     link.said = None;
     if link.references == 0 {
-        link.zero_since = tx.now().running_s;
-        tx.put(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+        link.zero_since = tx.now().running_second();
+        tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
     }
-    tx.put(&schema::LINK, (repository.0, &key[..]), &link)?;
+    tx.put(&schema::LINK, (repository, digest), &link)?;
     if was_present {
         return Ok(());
     }
@@ -67,11 +65,10 @@ pub(super) fn detach(
     digest: &Digest,
     link: &Link,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
     if link.present && link.references == 0 {
-        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository, digest))?;
     }
-    tx.delete(&schema::LINK, (repository.0, &key[..]))?;
+    tx.delete(&schema::LINK, (repository, digest))?;
     if link.present {
         release(tx, repository, digest)?;
     }
@@ -80,7 +77,7 @@ pub(super) fn detach(
 
 /// The size that manifests of `repository` give a blob that is not there.
 pub(super) fn said(tx: &impl Tx, repository: RepoId, digest: &AnyDigest) -> Result<Option<u64>, StoreError> {
-    let link = tx.get(&schema::LINK, (repository.0, &digest.key()[..]))?;
+    let link = tx.get(&schema::LINK, (repository, digest))?;
     Ok(link.and_then(|link| link.said))
 }
 
@@ -104,10 +101,9 @@ pub(super) fn reference(
     (digest, size): (&AnyDigest, u64),
     disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
-    let mut link = tx.get(&schema::LINK, (repository.0, &key[..]))?.unwrap_or_default();
+    let mut link = tx.get(&schema::LINK, (repository, digest))?.unwrap_or_default();
     if link.present && link.references == 0 {
-        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]))?;
+        tx.delete(&schema::LINK_ZERO, (link.zero_since, repository, digest))?;
         if let Some(digest) = digest.known() {
             disk.gain_user(tx, &digest)?;
         }
@@ -116,7 +112,7 @@ pub(super) fn reference(
         link.said = Some(size);
     }
     link.references += 1;
-    tx.put(&schema::LINK, (repository.0, &key[..]), &link)
+    tx.put(&schema::LINK, (repository, digest), &link)
 }
 
 /// Counts one manifest less. At 0 the age of the link starts anew, or the link ends if nothing is there.
@@ -126,24 +122,23 @@ pub(super) fn unreference(
     digest: &AnyDigest,
     disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
-    let Some(mut link) = tx.get(&schema::LINK, (repository.0, &key[..]))? else {
+    let Some(mut link) = tx.get(&schema::LINK, (repository, digest))? else {
         return Err(StoreError::Corrupt { table: schema::LINK.name() });
     };
     link.references =
         link.references.checked_sub(1).ok_or(StoreError::Corrupt { table: schema::LINK.name() })?;
     if link.references == 0 && !link.present && link.trash_references == 0 {
-        tx.delete(&schema::LINK, (repository.0, &key[..]))?;
+        tx.delete(&schema::LINK, (repository, digest))?;
         return Ok(());
     }
     if link.references == 0 && link.present {
         if let Some(digest) = digest.known() {
             disk.lose_user(tx, &digest)?;
         }
-        link.zero_since = tx.now().running_s;
-        tx.put(&schema::LINK_ZERO, (link.zero_since, repository.0, &key[..]), &())?;
+        link.zero_since = tx.now().running_second();
+        tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
     }
-    tx.put(&schema::LINK, (repository.0, &key[..]), &link)
+    tx.put(&schema::LINK, (repository, digest), &link)
 }
 
 /// Promises the existence of a blob that nothing refers to from now on, if the last promise is older than
@@ -165,32 +160,30 @@ pub(super) fn promise(
 /// Whether an answer that the blob exists has to renew its promise. The age at which it is due counts as due:
 /// "older than" would leave one second unpromised, which the model of the collector shows to be fatal.
 pub(super) const fn promise_is_due(link: &Link, running_s: u64, promise_s: u64) -> bool {
-    link.references == 0 && running_s.saturating_sub(link.zero_since) >= promise_s
+    link.references == 0 && running_s.saturating_sub(link.zero_since.0) >= promise_s
 }
 
 fn hold(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let key = digest.key();
     let mut blob =
-        tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+        tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
     if let Some(since) = blob.free_since.take() {
-        tx.delete(&schema::BLOB_FREE, (since, &key[..]))?;
-        tx.put(&schema::BLOB, &key[..], &blob)?;
+        tx.delete(&schema::BLOB_FREE, (since, digest))?;
+        tx.put(&schema::BLOB, digest, &blob)?;
     }
     usage::blob_added(tx, repository, digest, blob.size)?;
-    tx.put(&schema::BLOB_LINK, (&key[..], repository.0), &())
+    tx.put(&schema::BLOB_LINK, (digest, repository), &())
 }
 
 fn release(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let key = digest.key();
     let mut blob =
-        tx.get(&schema::BLOB, &key[..])?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
-    tx.delete(&schema::BLOB_LINK, (&key[..], repository.0))?;
+        tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
+    tx.delete(&schema::BLOB_LINK, (digest, repository))?;
     usage::blob_removed(tx, repository, digest, blob.size)?;
-    if !tx.any(&schema::BLOB_LINK, &key[..])? {
-        let since = tx.now().running_s;
+    if !tx.any(&schema::BLOB_LINK, digest)? {
+        let since = tx.now().running_second();
         blob.free_since = Some(since);
-        tx.put(&schema::BLOB, &key[..], &blob)?;
-        tx.put(&schema::BLOB_FREE, (since, &key[..]), &())?;
+        tx.put(&schema::BLOB, digest, &blob)?;
+        tx.put(&schema::BLOB_FREE, (since, digest), &())?;
     }
     Ok(())
 }

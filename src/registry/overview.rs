@@ -5,8 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use super::Registry;
 use super::error::RegistryError;
 use crate::auth::{Catalog, Grant, Pull};
-use crate::model::names::RepoName;
-use crate::store::meta::ROOT_PROJECT;
+use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -17,7 +16,7 @@ use crate::store::meta::schema::{Disk, Tag, Usage};
 #[derive(Clone, Debug)]
 pub struct RepositoryView {
     /// The stable number.
-    pub id: u64,
+    pub id: RepoId,
     /// The name.
     pub name: String,
     /// When it was made, in Unix milliseconds.
@@ -81,7 +80,7 @@ impl Registry {
     pub fn repository_view(&self, grant: &Grant<Pull>) -> Result<RepositoryView, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
         let id = grant.repository().ok_or_else(unknown)?;
-        self.meta.get(|tx| view(tx, id.0))?.ok_or_else(unknown)
+        self.meta.get(|tx| view(tx, id))?.ok_or_else(unknown)
     }
 
     /// Up to `limit` tags of a repository after the tag `last` in byte order.
@@ -92,7 +91,7 @@ impl Registry {
         limit: usize,
     ) -> Result<Vec<(String, Tag)>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
-        let id = grant.repository().ok_or_else(unknown)?.0;
+        let id = grant.repository().ok_or_else(unknown)?;
         self.scan(&grant.caller().holder(), move |tx| {
             let rest = (last.as_deref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
             let mut tags = Vec::new();
@@ -111,7 +110,7 @@ impl Registry {
     /// One tag of a repository.
     pub fn tag_view(&self, grant: &Grant<Pull>, tag: &str) -> Result<Option<Tag>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(RepoName::clone(grant.name()));
-        let id = grant.repository().ok_or_else(unknown)?.0;
+        let id = grant.repository().ok_or_else(unknown)?;
         Ok(self.meta.get(|tx| tx.get(&schema::TAG, (id, tag)))?)
     }
 
@@ -122,14 +121,14 @@ impl Registry {
         let refusal = self.meta.refusal().map(|error| error.to_string());
         self.meta.get(|tx| {
             let repositories = tx.count(&schema::CATALOG)?;
-            let usage = tx.get(&schema::USAGE_PROJECT, ROOT_PROJECT)?.unwrap_or_default();
+            let usage = tx.get(&schema::USAGE_PROJECT, ProjectId::ROOT)?.unwrap_or_default();
             let disk = tx.get(&schema::DISK, ())?.unwrap_or_default();
             Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes, total_bytes })
         })
     }
 }
 
-fn view(tx: &ReadTx, id: u64) -> Result<Option<RepositoryView>, StoreError> {
+fn view(tx: &ReadTx, id: RepoId) -> Result<Option<RepositoryView>, StoreError> {
     let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(None) };
     let usage = tx.get(&schema::USAGE_REPOSITORY, id)?.unwrap_or_default();
     Ok(Some(RepositoryView { id, name: row.name, created_ms: row.created_ms, usage }))

@@ -64,7 +64,7 @@ impl PullCounter {
     pub(super) fn take(&self) -> Vec<Counted> {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         let mut counted: Vec<_> = counts.into_iter().collect();
-        counted.sort_unstable_by_key(|((repository, digest), _)| (repository.0, *digest));
+        counted.sort_unstable_by_key(|(key, _)| *key);
         counted
     }
 }
@@ -88,14 +88,13 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
 /// are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
-        let key = digest.key();
-        if !tx.has(&schema::MANIFEST, (repository.0, &key[..]))? {
+        if !tx.has(&schema::MANIFEST, (*repository, digest))? {
             continue;
         }
-        let stored = tx.get(&schema::PULLS.raw(), (repository.0, &key[..]))?;
+        let stored = tx.get(&schema::PULLS.raw(), (*repository, digest))?;
         let stored = stored.and_then(|row| Pulls::decode(&row.0)).unwrap_or_default();
         let sum = Pulls { count: stored.count + pulls.count, last_ms: stored.last_ms.max(pulls.last_ms) };
-        tx.put(&schema::PULLS, (repository.0, &key[..]), &sum)?;
+        tx.put(&schema::PULLS, (*repository, digest), &sum)?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 //! figures that a dump does not have.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
@@ -13,10 +12,11 @@ use super::disk;
 use super::fsck::Progress;
 use super::usage::recompute::Tally;
 use crate::model::digest::Digest;
+use crate::model::names::RepoId;
 use crate::model::units::exact_size;
 use crate::store::blob::{BlobStore, Entry};
 use crate::store::meta::schema::{Blob, BlobState, Disk, Usage};
-use crate::store::meta::{Meta, Pages, ReadTx, StoreError, Tx as _, schema};
+use crate::store::meta::{Key, KeyOf, Meta, Pages, ReadTx, StoreError, Table, Tx as _, schema};
 
 /// Blobs that are listed of each kind.
 const LISTED: usize = 10_000;
@@ -111,31 +111,32 @@ fn missing(
         };
         differences.missing += 1;
         if differences.missing_blobs.len() < LISTED {
-            let repositories = holders(tx, key)?;
+            let repositories = holders(tx, &digest)?;
             let blob = MissingBlob { digest: digest.to_string(), size: row.size, found, repositories };
             differences.missing_blobs.push(blob);
         }
-        gone.push((key.to_vec(), Blob { state: BlobState::Corrupt, ..row }));
+        gone.push((digest, Blob { state: BlobState::Corrupt, ..row }));
         Ok::<_, StoreError>(())
     })?;
     for part in gone.chunks(BATCH) {
         let part = part.to_vec();
-        runtime.block_on(meta.write(move |tx| {
-            part.iter().try_for_each(|(key, row)| tx.put(&schema::BLOB, key.as_slice(), row))
-        }))?;
+        runtime.block_on(
+            meta.write(move |tx| {
+                part.iter().try_for_each(|(digest, row)| tx.put(&schema::BLOB, digest, row))
+            }),
+        )?;
     }
     Ok(())
 }
 
 /// The names of the repositories that hold a blob.
-fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<String>, StoreError> {
+fn holders(tx: &ReadTx, digest: &Digest) -> Result<Vec<String>, StoreError> {
     let mut ids = Vec::new();
-    let (from, to) = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
-    tx.scan(&schema::BLOB_LINK.raw(), from, to, |(_, id), _| {
+    tx.scan_prefix(&schema::BLOB_LINK.raw(), digest, |id, _| {
         ids.push(id);
         ControlFlow::Continue(())
     })?;
-    let name = |id: u64| {
+    let name = |id: RepoId| {
         let row = tx.get(&schema::REPOSITORY, id)?;
         Ok(row.map_or_else(|| format!("number {id}"), |row| row.name))
     };
@@ -153,7 +154,7 @@ fn later(
         done += 1;
         tick(hear, "files", done, 0);
         let Entry::Blob { digest, size, modified } = entry else { return ControlFlow::Continue(()) };
-        match meta.get(|tx| tx.has(&schema::BLOB, &digest.key()[..])) {
+        match meta.get(|tx| tx.has(&schema::BLOB, &digest)) {
             Ok(true) => {}
             Ok(false) => {
                 differences.later += 1;
@@ -191,7 +192,7 @@ fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
         runtime.block_on(meta.write(move |tx| {
             let mut rows = part.iter();
             rows.try_for_each(|(key, project, count)| {
-                tx.put(&schema::PROJECT_BLOB, (&key[..], *project), count)
+                tx.put(&schema::PROJECT_BLOB.raw_keys(), (&key[..], project.0), count)
             })
         }))?;
     }
@@ -199,18 +200,19 @@ fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
     if disk != Disk::default() {
         runtime.block_on(meta.write(move |tx| tx.put(&schema::DISK, (), &disk)))?;
     }
-    for (table, figures) in [(&schema::USAGE_REPOSITORY, repositories), (&schema::USAGE_PROJECT, projects)] {
-        runtime.block_on(put_all(meta, table, figures))?;
-    }
-    Ok(())
+    runtime.block_on(put_all(meta, &schema::USAGE_REPOSITORY, repositories))?;
+    runtime.block_on(put_all(meta, &schema::USAGE_PROJECT, projects))
 }
 
-async fn put_all(
+async fn put_all<I>(
     meta: &Meta,
-    table: &'static crate::store::meta::Table<u64, Usage>,
-    figures: BTreeMap<u64, Usage>,
-) -> Result<(), StoreError> {
-    let figures: Vec<(u64, Usage)> = figures.into_iter().collect();
+    table: &'static Table<I, Usage>,
+    figures: BTreeMap<I, Usage>,
+) -> Result<(), StoreError>
+where
+    I: Key<Stored: Sync> + KeyOf<I> + Copy + Send,
+{
+    let figures: Vec<(I, Usage)> = figures.into_iter().collect();
     for part in figures.chunks(BATCH) {
         let part = part.to_vec();
         meta.write(move |tx| part.iter().try_for_each(|(id, usage)| tx.put(table, *id, usage))).await?;

@@ -134,15 +134,11 @@ impl ReferrerQuery {
         repository: RepoId,
         after: Option<Digest>,
         last: Option<Digest>,
-        mut visit: impl FnMut(Digest, Referrer) -> ControlFlow<()>,
+        visit: impl FnMut(Digest, Referrer) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let subject = self.subject.key();
-        let (after, last) = (after.map(|digest| digest.key()), last.map(|digest| digest.key()));
-        let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
-        let to = last.as_ref().map_or(Bound::Unbounded, |last| Bound::Included(&last[..]));
-        tx.scan_within(&schema::REFERRER, (repository.0, &subject[..]), (from, to), |digest, row| {
-            Digest::from_key(digest).map_or(ControlFlow::Continue(()), |digest| visit(digest, row))
-        })
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let to = last.as_ref().map_or(Bound::Unbounded, Bound::Included);
+        tx.scan_within(&schema::REFERRER, (repository, &self.subject), (from, to), visit)
     }
 }
 
@@ -242,8 +238,7 @@ fn piece(
     let ReferrersLeft { at, last } = left;
     let mut text = Text { json: Vec::new(), at: None };
     if let Some(within) = at.within {
-        let (subject, key) = (query.subject.key(), at.digest.key());
-        let row = tx.get(&schema::REFERRER, (repository.0, &subject[..], &key[..]))?;
+        let row = tx.get(&schema::REFERRER, (repository, &query.subject, &at.digest))?;
         let row = row.ok_or_else(|| RegistryError::ManifestUnknown(at.digest.to_string()))?;
         text.annotations(tx, at.digest, &row, within)?;
     }
@@ -327,7 +322,7 @@ impl Text {
         let place = long(row).ok_or_else(unknown)?;
         let start = place.start + from;
         let end = place.end.min(start + PIECE.saturating_sub(self.json.len()).max(1));
-        let copied = tx.with(&schema::MANIFEST_BODY, &digest.key()[..], |body| {
+        let copied = tx.with(&schema::MANIFEST_BODY, &digest, |body| {
             body.get(start..end).map(|part| self.json.extend_from_slice(part))
         })?;
         copied.flatten().ok_or_else(unknown)?;
@@ -355,7 +350,6 @@ fn long(row: &Referrer) -> Option<Range<usize>> {
 }
 
 fn is_whole(tx: &ReadTx, digest: &Digest) -> Result<bool, StoreError> {
-    let hashed =
-        tx.with(&schema::MANIFEST_BODY, &digest.key()[..], |body| Digest::of(digest.algorithm(), body));
+    let hashed = tx.with(&schema::MANIFEST_BODY, digest, |body| Digest::of(digest.algorithm(), body));
     Ok(hashed? == Some(*digest))
 }

@@ -8,10 +8,7 @@ use super::events;
 use super::uploads;
 use crate::auth::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
-use crate::model::names::ProjectId;
-use crate::model::names::RepoId;
-use crate::model::names::RepoName;
-use crate::store::meta::ROOT_PROJECT;
+use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -34,9 +31,9 @@ where
 /// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked again.
 fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
     if let Some(id) = tx.get(&schema::REPOSITORY_NAME, name.as_str())? {
-        return Ok(RepoId(id));
+        return Ok(id);
     }
-    let id = tx.next_id();
+    let id = tx.next_repository();
     let row = Repository {
         name: name.as_str().to_owned(),
         project: project_of(tx, name)?,
@@ -45,7 +42,7 @@ fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<Re
     tx.put(&schema::REPOSITORY, id, &row)?;
     tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
     events::record(tx, caller, EventKind::RepositoryCreated { repository: name.clone() })?;
-    Ok(RepoId(id))
+    Ok(id)
 }
 
 /// Checks the grant again in the transaction and returns the number of its repository, if there is one.
@@ -55,7 +52,6 @@ where
 {
     grant.recheck(tx)??;
     tx.get(&schema::REPOSITORY_NAME, grant.name().as_str())?
-        .map(RepoId)
         .ok_or_else(|| RegistryError::RepositoryUnknown(grant.name().clone()))
 }
 
@@ -63,15 +59,15 @@ where
 fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     for prefix in name.prefixes() {
         if let Some(project) = tx.get(&schema::PROJECT_PATH, prefix)? {
-            return Ok(ProjectId(project));
+            return Ok(project);
         }
     }
-    Ok(ProjectId(ROOT_PROJECT))
+    Ok(ProjectId::ROOT)
 }
 
 /// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row. Three point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
-    Ok(!tx.any(&schema::MANIFEST, id.0)? && !tx.any(&schema::LINK, id.0)? && !uploads::any_in(tx, id)?)
+    Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !uploads::any_in(tx, id)?)
 }
 
 /// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads has a row of
@@ -99,7 +95,8 @@ impl BareSearch {
     pub(super) fn next(&mut self, tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
         let start = self.end.saturating_sub(LOOKED_AT_ONCE);
         let mut ids = Vec::new();
-        tx.scan(&schema::REPOSITORY.raw(), Bound::Excluded(start), Bound::Included(self.end), |id, _| {
+        let range = (Bound::Excluded(RepoId(start)), Bound::Included(RepoId(self.end)));
+        tx.scan_range(&schema::REPOSITORY.raw(), range, |id, _| {
             ids.push(id);
             ControlFlow::Continue(())
         })?;
@@ -109,8 +106,8 @@ impl BareSearch {
                 continue;
             }
             self.wanted -= 1;
-            if is_bare(tx, RepoId(id))? {
-                bare.push(RepoId(id));
+            if is_bare(tx, id)? {
+                bare.push(id);
             }
         }
         self.end = start;
@@ -120,12 +117,12 @@ impl BareSearch {
 
 /// Removes a repository in which nothing is left.
 pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId) -> Result<(), StoreError> {
-    let Some(row) = tx.get(&schema::REPOSITORY, id.0)? else { return Ok(()) };
+    let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(()) };
     if !is_bare(tx, id)? {
         return Ok(());
     }
-    tx.delete(&schema::REPOSITORY, id.0)?;
+    tx.delete(&schema::REPOSITORY, id)?;
     tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
-    tx.delete(&schema::DIRTY_REPOSITORY, id.0)?;
+    tx.delete(&schema::DIRTY_REPOSITORY, id)?;
     Ok(())
 }

@@ -12,8 +12,7 @@ use super::usage;
 use crate::auth::{Caller, Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoId;
-use crate::model::names::Tag;
+use crate::model::names::{RepoId, Sequence, Tag};
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -33,7 +32,7 @@ impl Registry {
         limit: usize,
     ) -> Result<Listing<NamesLeft>, RegistryError> {
         let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
-        let repository = grant.repository().ok_or_else(unknown)?.0;
+        let repository = grant.repository().ok_or_else(unknown)?;
         self.scan(&grant.caller().holder(), move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
@@ -51,7 +50,7 @@ impl Registry {
         left: NamesLeft,
     ) -> impl Future<Output = Result<Piece<NamesLeft>, RegistryError>> + use<> {
         let (registry, holder) = (Arc::clone(self), grant.caller().holder());
-        let repository = grant.repository().map_or(0, |id| id.0);
+        let repository = grant.repository().unwrap_or_default();
         async move {
             let read = move |tx: &ReadTx| {
                 let mut more = MoreNames::new();
@@ -74,7 +73,7 @@ pub(super) fn check_limit(
     if more == 0 {
         return Ok(());
     }
-    let usage = tx.get(&schema::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    let usage = tx.get(&schema::USAGE_REPOSITORY, repository)?.unwrap_or_default();
     if usage.tags.saturating_add(more) > limit {
         return Err(RegistryError::TooManyTags { limit });
     }
@@ -89,7 +88,7 @@ pub(super) fn set(
     (digest, manifest): (Digest, &schema::Manifest),
     caller: &Caller,
 ) -> Result<(), StoreError> {
-    let old = tx.get(&schema::TAG, (repository.0, tag.as_str()))?;
+    let old = tx.get(&schema::TAG, (repository, tag.as_str()))?;
     if let Some(old) = &old {
         unindex(tx, repository, tag, old)?;
     } else {
@@ -104,9 +103,9 @@ pub(super) fn set(
         content_bytes: manifest.content_bytes,
         platform: manifest.platform.clone(),
     };
-    tx.put(&schema::TAG, (repository.0, tag.as_str()), &row)?;
-    tx.put(&schema::TAG_BY_DIGEST, (repository.0, &digest.key()[..], tag.as_str()), &())?;
-    tx.put(&schema::TAG_BY_SEQUENCE, (repository.0, sequence), &tag.to_string())?;
+    tx.put(&schema::TAG, (repository, tag.as_str()), &row)?;
+    tx.put(&schema::TAG_BY_DIGEST, (repository, &digest, tag.as_str()), &())?;
+    tx.put(&schema::TAG_BY_SEQUENCE, (repository, sequence), &tag.to_string())?;
     note_untagged(tx, repository, &digest)?;
     let old = old.map(|old| old.digest);
     if let Some(old) = old.filter(|old| *old != digest) {
@@ -125,15 +124,15 @@ pub(super) fn delete(
     tag: &Tag,
     caller: &Caller,
 ) -> Result<Option<Digest>, StoreError> {
-    let Some(old) = tx.get(&schema::TAG, (repository.0, tag.as_str()))? else { return Ok(None) };
+    let Some(old) = tx.get(&schema::TAG, (repository, tag.as_str()))? else { return Ok(None) };
     unindex(tx, repository, tag, &old)?;
-    tx.delete(&schema::TAG, (repository.0, tag.as_str()))?;
+    tx.delete(&schema::TAG, (repository, tag.as_str()))?;
     usage::change(tx, repository, |usage| usage.tags -= 1)?;
     note_untagged(tx, repository, &old.digest)?;
     let sequence = tx.next_sequence();
     remember(tx, repository, tag, sequence, Some(old.digest), None, caller)?;
-    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &sequence)?;
-    if let Some(row) = tx.get(&schema::REPOSITORY, repository.0)?
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &sequence)?;
+    if let Some(row) = tx.get(&schema::REPOSITORY, repository)?
         && let Ok(name) = row.name.parse()
     {
         let kind = EventKind::TagDeleted { repository: name, tag: tag.clone(), digest: old.digest };
@@ -152,9 +151,9 @@ pub(super) fn delete_all(
 ) -> Result<(), StoreError> {
     let mut deleted = 0;
     for tag in tags {
-        let Some(old) = tx.get(&schema::TAG, (repository.0, tag.as_str()))? else { continue };
+        let Some(old) = tx.get(&schema::TAG, (repository, tag.as_str()))? else { continue };
         unindex(tx, repository, tag, &old)?;
-        tx.delete(&schema::TAG, (repository.0, tag.as_str()))?;
+        tx.delete(&schema::TAG, (repository, tag.as_str()))?;
         remember(tx, repository, tag, tx.next_sequence(), Some(*digest), None, caller)?;
         deleted += 1;
     }
@@ -162,7 +161,7 @@ pub(super) fn delete_all(
         return Ok(());
     }
     usage::change(tx, repository, |usage| usage.tags -= deleted)?;
-    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())
 }
 
 /// Up to `limit` tags that point to a manifest.
@@ -172,9 +171,8 @@ pub(super) fn of(
     digest: &Digest,
     limit: usize,
 ) -> Result<Vec<Tag>, StoreError> {
-    let key = digest.key();
     let mut tags = Vec::new();
-    tx.scan_prefix(&schema::TAG_BY_DIGEST, (repository.0, &key[..]), |name, ()| {
+    tx.scan_prefix(&schema::TAG_BY_DIGEST, (repository, digest), |name, ()| {
         tags.extend(name.parse::<Tag>());
         if tags.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -182,28 +180,27 @@ pub(super) fn of(
 }
 
 fn unindex(tx: &WriteTx<'_>, repository: RepoId, tag: &Tag, row: &schema::Tag) -> Result<(), StoreError> {
-    tx.delete(&schema::TAG_BY_DIGEST, (repository.0, &row.digest.key()[..], tag.as_str()))?;
-    tx.delete(&schema::TAG_BY_SEQUENCE, (repository.0, row.sequence)).map(drop)
+    tx.delete(&schema::TAG_BY_DIGEST, (repository, &row.digest, tag.as_str()))?;
+    tx.delete(&schema::TAG_BY_SEQUENCE, (repository, row.sequence)).map(drop)
 }
 
 /// Notes on a manifest since when no tag points to it.
 fn note_untagged(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let key = digest.key();
-    let Some(mut row) = tx.get(&schema::MANIFEST, (repository.0, &key[..]))? else { return Ok(()) };
-    let tagged = tx.any(&schema::TAG_BY_DIGEST, (repository.0, &key[..]))?;
-    let since = if tagged { None } else { row.untagged_since.or(Some(tx.now().running_s)) };
+    let Some(mut row) = tx.get(&schema::MANIFEST, (repository, digest))? else { return Ok(()) };
+    let tagged = tx.any(&schema::TAG_BY_DIGEST, (repository, digest))?;
+    let since = if tagged { None } else { row.untagged_since.or(Some(tx.now().running_second())) };
     if since == row.untagged_since {
         return Ok(());
     }
     row.untagged_since = since;
-    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &row)
+    tx.put(&schema::MANIFEST, (repository, digest), &row)
 }
 
 fn remember(
     tx: &WriteTx<'_>,
     repository: RepoId,
     tag: &Tag,
-    sequence: u64,
+    sequence: Sequence,
     old: Option<Digest>,
     new: Option<Digest>,
     caller: &Caller,
@@ -215,14 +212,14 @@ fn remember(
         address: caller.address_text(),
         at_ms: tx.now().wall_ms,
     };
-    tx.put(&schema::TAG_HISTORY, (repository.0, tag.as_str(), sequence), &change)?;
+    tx.put(&schema::TAG_HISTORY, (repository, tag.as_str(), sequence), &change)?;
     let mut sequences = Vec::new();
-    tx.scan_prefix(&schema::TAG_HISTORY, (repository.0, tag.as_str()), |sequence, _| {
+    tx.scan_prefix(&schema::TAG_HISTORY, (repository, tag.as_str()), |sequence, _| {
         sequences.push(sequence);
         ControlFlow::Continue(())
     })?;
     for old in sequences.iter().take(sequences.len().saturating_sub(HISTORY)) {
-        tx.delete(&schema::TAG_HISTORY, (repository.0, tag.as_str(), *old))?;
+        tx.delete(&schema::TAG_HISTORY, (repository, tag.as_str(), *old))?;
     }
     Ok(())
 }

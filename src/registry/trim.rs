@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::Registry;
 use super::error::RegistryError;
 use crate::auth::{Grant, System};
+use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -41,7 +42,7 @@ impl Registry {
     }
 
     async fn trim_histories(&self) -> Result<u64, RegistryError> {
-        let (mut removed, mut from) = (0, Some(0));
+        let (mut removed, mut from) = (0, Some(RepoId(0)));
         while let Some(first) = from {
             let gone;
             (gone, from) = self.meta.scan(move |tx| gone_repositories(tx, first)).await?;
@@ -61,7 +62,7 @@ impl Registry {
 
 fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
     let mut oldest = Vec::new();
-    tx.scan(&schema::AUDIT.keys(), Bound::Unbounded, Bound::Unbounded, |sequence, _| {
+    tx.scan_all(&schema::AUDIT.keys(), |sequence, _| {
         oldest.push(sequence);
         if oldest.len() < slice { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -73,19 +74,19 @@ fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
 
 /// Repositories from this number on that are gone but for the history of their tags, found by a jump from each history
 /// to the next, and where to go on.
-fn gone_repositories(tx: &ReadTx, first: u64) -> Result<(BTreeSet<u64>, Option<u64>), StoreError> {
+fn gone_repositories(tx: &ReadTx, first: RepoId) -> Result<(BTreeSet<RepoId>, Option<RepoId>), StoreError> {
     let (mut gone, mut from) = (BTreeSet::new(), Some(first));
     for _ in 0..LOOKED_AT_ONCE {
         let Some(first) = from else { break };
         from = None;
         let mut found = None;
-        let range = (Bound::Included((first, "", 0)), Bound::Unbounded);
-        tx.scan(&schema::TAG_HISTORY.keys(), range.0, range.1, |(repository, ..), _| {
+        let range = (Bound::Included((first, "", Sequence(0))), Bound::Unbounded);
+        tx.scan_range(&schema::TAG_HISTORY.keys(), range, |(repository, ..), _| {
             found = Some(repository);
             ControlFlow::Break(())
         })?;
         if let Some(repository) = found {
-            from = repository.checked_add(1);
+            from = repository.0.checked_add(1).map(RepoId);
             if !tx.has(&schema::REPOSITORY, repository)? {
                 gone.insert(repository);
             }
@@ -94,7 +95,7 @@ fn gone_repositories(tx: &ReadTx, first: u64) -> Result<(BTreeSet<u64>, Option<u
     Ok((gone, from))
 }
 
-fn history(tx: &WriteTx<'_>, repository: u64) -> Result<u64, StoreError> {
+fn history(tx: &WriteTx<'_>, repository: RepoId) -> Result<u64, StoreError> {
     let mut changes = Vec::new();
     tx.scan_prefix(&schema::TAG_HISTORY.keys(), repository, |(tag, sequence), _| {
         changes.push((tag.to_owned(), sequence));

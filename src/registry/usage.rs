@@ -8,8 +8,7 @@ pub(in crate::registry) mod recompute;
 use std::ops::ControlFlow;
 
 use crate::model::digest::Digest;
-use crate::model::names::RepoId;
-use crate::store::meta::ROOT_PROJECT;
+use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -17,17 +16,17 @@ use crate::store::meta::schema;
 use crate::store::meta::schema::Usage;
 
 /// The project of `repository` and all above it, the root last.
-pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<u64>, StoreError> {
+pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<ProjectId>, StoreError> {
     let row = tx
-        .get(&schema::REPOSITORY, repository.0)?
+        .get(&schema::REPOSITORY, repository)?
         .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?;
-    let mut chain = vec![row.project.0];
+    let mut chain = vec![row.project];
     while let Some(parent) = tx
         .get(&schema::PROJECT, chain[chain.len() - 1])?
         .ok_or(StoreError::Corrupt { table: schema::PROJECT.name() })?
         .parent
     {
-        chain.push(parent.0);
+        chain.push(parent);
     }
     Ok(chain)
 }
@@ -39,15 +38,14 @@ pub(super) fn blob_added(
     digest: &Digest,
     size: u64,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
     let mine = projects(tx, repository)?;
-    let holders = tx.get(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    let holders = tx.get(&schema::PROJECT_BLOB, (digest, ProjectId::ROOT))?.unwrap_or(0);
     if let Some(other) = any_holder(tx, digest)? {
         if holders == 1 {
             change_repository(tx, other, |usage| usage.unique_bytes -= size)?;
         }
         for project in projects(tx, other)? {
-            let all_inside = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders;
+            let all_inside = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0) == holders;
             if all_inside && !mine.contains(&project) {
                 change_project(tx, project, |usage| usage.unique_bytes -= size)?;
             }
@@ -61,8 +59,8 @@ pub(super) fn blob_added(
         }
     })?;
     for project in mine {
-        let count = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0);
-        tx.put(&schema::PROJECT_BLOB, (&key[..], project), &(count + 1))?;
+        let count = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0);
+        tx.put(&schema::PROJECT_BLOB, (digest, project), &(count + 1))?;
         if count == 0 {
             change_project(tx, project, |usage| {
                 usage.blobs += 1;
@@ -83,9 +81,8 @@ pub(super) fn blob_removed(
     digest: &Digest,
     size: u64,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
     let mine = projects(tx, repository)?;
-    let holders = tx.get(&schema::PROJECT_BLOB, (&key[..], ROOT_PROJECT))?.unwrap_or(0);
+    let holders = tx.get(&schema::PROJECT_BLOB, (digest, ProjectId::ROOT))?.unwrap_or(0);
     change_repository(tx, repository, |usage| {
         usage.blobs -= 1;
         usage.bytes -= size;
@@ -94,12 +91,12 @@ pub(super) fn blob_removed(
         }
     })?;
     for project in &mine {
-        let count = tx.get(&schema::PROJECT_BLOB, (&key[..], *project))?.unwrap_or(0);
+        let count = tx.get(&schema::PROJECT_BLOB, (digest, *project))?.unwrap_or(0);
         if count > 1 {
-            tx.put(&schema::PROJECT_BLOB, (&key[..], *project), &(count - 1))?;
+            tx.put(&schema::PROJECT_BLOB, (digest, *project), &(count - 1))?;
             continue;
         }
-        tx.delete(&schema::PROJECT_BLOB, (&key[..], *project))?;
+        tx.delete(&schema::PROJECT_BLOB, (digest, *project))?;
         change_project(tx, *project, |usage| {
             usage.blobs -= 1;
             usage.bytes -= size;
@@ -113,7 +110,7 @@ pub(super) fn blob_removed(
         change_repository(tx, other, |usage| usage.unique_bytes += size)?;
     }
     for project in projects(tx, other)? {
-        let all_inside = tx.get(&schema::PROJECT_BLOB, (&key[..], project))?.unwrap_or(0) == holders - 1;
+        let all_inside = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0) == holders - 1;
         if all_inside && !mine.contains(&project) {
             change_project(tx, project, |usage| usage.unique_bytes += size)?;
         }
@@ -135,10 +132,9 @@ pub(super) fn change(
 }
 
 fn any_holder(tx: &impl Tx, digest: &Digest) -> Result<Option<RepoId>, StoreError> {
-    let key = digest.key();
     let mut found = None;
-    tx.scan_prefix(&schema::BLOB_LINK, &key[..], |repository, ()| {
-        found = Some(RepoId(repository));
+    tx.scan_prefix(&schema::BLOB_LINK, digest, |repository, ()| {
+        found = Some(repository);
         ControlFlow::Break(())
     })?;
     Ok(found)
@@ -149,16 +145,20 @@ fn change_repository(
     repository: RepoId,
     change: impl Fn(&mut Usage),
 ) -> Result<(), StoreError> {
-    let mut usage = tx.get(&schema::USAGE_REPOSITORY, repository.0)?.unwrap_or_default();
+    let mut usage = tx.get(&schema::USAGE_REPOSITORY, repository)?.unwrap_or_default();
     change(&mut usage);
     if usage == Usage::default() {
-        tx.delete(&schema::USAGE_REPOSITORY, repository.0).map(drop)
+        tx.delete(&schema::USAGE_REPOSITORY, repository).map(drop)
     } else {
-        tx.put(&schema::USAGE_REPOSITORY, repository.0, &usage)
+        tx.put(&schema::USAGE_REPOSITORY, repository, &usage)
     }
 }
 
-fn change_project(tx: &WriteTx<'_>, project: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+fn change_project(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    change: impl Fn(&mut Usage),
+) -> Result<(), StoreError> {
     let mut usage = tx.get(&schema::USAGE_PROJECT, project)?.unwrap_or_default();
     change(&mut usage);
     tx.put(&schema::USAGE_PROJECT, project, &usage)

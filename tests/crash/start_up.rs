@@ -36,7 +36,7 @@ fn fill(data: &Path) {
         let change = move |tx: &WriteTx<'_>| {
             (0..ROWS_PER_COMMIT).try_for_each(|row| {
                 let key = bytes(batch * ROWS_PER_COMMIT + row + 1, 32);
-                tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(bytes(row, BODY)))
+                tx.put(&schema::MANIFEST_BODY.raw_keys(), &key[..], &Raw(bytes(row, BODY)))
             })
         };
         runtime.block_on(meta.write::<(), StoreError, _>(change)).expect("the rows are written");

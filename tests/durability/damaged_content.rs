@@ -140,8 +140,8 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
 
 /// Puts other bytes in the place of a manifest's.
 fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
-    let key = digest.parse::<Digest>().expect("a digest").key();
-    change_rows(dir, move |tx| tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(body.clone())));
+    let digest = digest.parse::<Digest>().expect("a digest");
+    change_rows(dir, move |tx| tx.put(&schema::MANIFEST_BODY, &digest, &Raw(body.clone())));
 }
 
 /// Damage that a check proves is hidden at once, names the images to push again, and is healed by that push.

@@ -11,11 +11,12 @@ use super::problem::Problem;
 use super::{json, time};
 use crate::app::App;
 use crate::auth::Delete;
+use crate::model::names::RepoId;
 use crate::registry::RepositoryView;
 
 #[derive(Serialize)]
 struct Repository {
-    id: u64,
+    id: RepoId,
     name: String,
     created_at: String,
     tags: u64,

@@ -13,13 +13,14 @@ use super::sent::Sent;
 use super::{json, present, time};
 use crate::app::App;
 use crate::auth::{MadeToken, NewToken, Scopes, TokenView};
+use crate::model::names::TokenId;
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
 
 #[derive(Serialize)]
 struct Token {
-    id: u64,
+    id: TokenId,
     user: String,
     name: String,
     scopes: Vec<&'static str>,
@@ -75,7 +76,7 @@ pub(super) async fn list(
     inspector: Inspector,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let (user, last) = (page.filter("user"), page.last_number()?);
+    let (user, last) = (page.filter("user"), page.last_number()?.map(TokenId));
     let found = app.auth.tokens(inspector.grant(), user, last, page.wanted()).await?;
     Ok(page.answer::<_, Token>(found, &["user"], |token| token.id.to_string()))
 }
@@ -126,6 +127,6 @@ pub(super) async fn revoke(
 }
 
 /// A token is named by its number alone; a secret that was sent in its place is not repeated.
-fn number(id: &str) -> Result<u64, Problem> {
-    id.parse().map_err(|_| Problem::new(Code::TokenUnknown, "a token is named by its number"))
+fn number(id: &str) -> Result<TokenId, Problem> {
+    id.parse().map(TokenId).map_err(|_| Problem::new(Code::TokenUnknown, "a token is named by its number"))
 }

@@ -14,11 +14,12 @@ use super::sent::Sent;
 use super::{expected, json_at, present, time};
 use crate::app::App;
 use crate::auth::{UserChange, UserView};
+use crate::model::names::UserId;
 use crate::telemetry::Secret;
 
 #[derive(Serialize)]
 struct User {
-    id: u64,
+    id: UserId,
     name: String,
     admin: bool,
     disabled: bool,

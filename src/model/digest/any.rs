@@ -1,9 +1,10 @@
 //! Digests as descriptors name them, of algorithms that the registry may not know.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
-use super::{Algorithm, Digest, DigestError, encoding};
+use super::{Algorithm, Digest, DigestError, DigestKey, encoding};
 use crate::model::text::quote;
 
 /// The longest digest text that is accepted, in bytes.
@@ -32,10 +33,10 @@ impl AnyDigest {
     }
 
     /// The form used in keys: that of [`Digest::key`], or a zero byte and the text of a foreign digest.
-    pub fn key(&self) -> Vec<u8> {
+    pub fn key(&self) -> AnyDigestKey {
         match self {
-            Self::Known(digest) => digest.key().to_vec(),
-            Self::Foreign(text) => [&[FOREIGN], text.as_bytes()].concat(),
+            Self::Known(digest) => AnyDigestKey::Known(digest.key()),
+            Self::Foreign(text) => AnyDigestKey::Foreign([&[FOREIGN], text.as_bytes(), &[0]].concat()),
         }
     }
 
@@ -47,6 +48,36 @@ impl AnyDigest {
                 digest.known().is_none().then_some(digest)
             }
             _ => Digest::from_key(key).map(Self::Known),
+        }
+    }
+}
+
+/// The key form of any digest, without an allocation for one that we can compute.
+#[derive(Debug, Clone)]
+pub enum AnyDigestKey {
+    /// The key of a foreign digest, and a zero.
+    Foreign(Vec<u8>),
+    /// The key of a digest that we can compute.
+    Known(DigestKey),
+}
+
+impl AnyDigestKey {
+    /// The lowest bytes above the key: the key and a zero.
+    pub fn next(&self) -> &[u8] {
+        match self {
+            Self::Foreign(bytes) => bytes,
+            Self::Known(key) => key.next(),
+        }
+    }
+}
+
+impl Deref for AnyDigestKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Foreign(bytes) => &bytes[..bytes.len() - 1],
+            Self::Known(key) => key,
         }
     }
 }

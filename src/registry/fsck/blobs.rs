@@ -1,7 +1,6 @@
 //! Blobs: their rows, and the files that the rows promise.
 
 use std::io::ErrorKind;
-use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use super::check::Check;
 use super::place::Place;
 use super::verdicts::Verdict;
 use crate::model::digest::{Digest, Hasher};
+use crate::model::time::RunningSecond;
 use crate::model::units::{counted, exact_size};
 use crate::store::blob::BlobFile;
 use crate::store::meta::Pages;
@@ -72,7 +72,7 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
         Some(since) if held => {
             check.inconsistency("blob_free", place, "no time, for a repository holds it", since);
         }
-        Some(since) if !tx.has(&schema::BLOB_FREE, (since, key))? => {
+        Some(since) if !tx.has(&schema::BLOB_FREE.raw_keys(), (since.0, key))? => {
             check.inconsistency(
                 "blob_free",
                 place,
@@ -106,14 +106,13 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
 /// How many repositories hold a blob and have a manifest that refers to it.
 fn users(tx: &ReadTx, key: &[u8]) -> Result<u64, StoreError> {
     let mut holders = Vec::new();
-    let range = (Bound::Included((key, 0)), Bound::Included((key, u64::MAX)));
-    tx.scan(&schema::BLOB_LINK.keys(), range.0, range.1, |(_, repository), _| {
+    tx.scan_prefix(&schema::BLOB_LINK.raw_keys().keys(), key, |repository, _| {
         holders.push(repository);
         ControlFlow::Continue(())
     })?;
     let mut users = 0;
     for repository in holders {
-        let link = tx.get(&schema::LINK, (repository, key))?;
+        let link = tx.get(&schema::LINK.raw_keys(), (repository, key))?;
         users += u64::from(link.is_some_and(|link| link.present && link.references > 0));
     }
     Ok(users)
@@ -121,7 +120,10 @@ fn users(tx: &ReadTx, key: &[u8]) -> Result<u64, StoreError> {
 
 fn free(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&schema::BLOB_FREE.raw(), |check, tx, (since, key), _| {
-        if tx.get(&schema::BLOB, key)?.is_none_or(|blob| blob.free_since != Some(since)) {
+        if tx
+            .get(&schema::BLOB.raw_keys(), key)?
+            .is_none_or(|blob| blob.free_since != Some(RunningSecond(since)))
+        {
             check.inconsistency(
                 "blob_free",
                 Place::digest(key),
@@ -155,7 +157,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
         },
     };
     // A blob that was replaced or removed since its row was read says nothing.
-    let now = check.meta.read(|tx| tx.get(&schema::BLOB, &key[..]))?;
+    let now = check.meta.read(|tx| tx.get(&schema::BLOB, digest))?;
     if now.is_some_and(|now| now.state == BlobState::Present && now.generation == generation) {
         check.damage(kind, Place::digest(&key), expected, found);
         if check.mode.deep && !unproven {

@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::place::Place;
+use crate::model::names::{TokenId, UserId};
 use crate::model::units::counted;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -18,7 +19,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     check.rows(&schema::OUTBOX_CURSOR, |check, _, _, sequence| {
-        check.last_sequence = check.last_sequence.max(sequence);
+        check.last_sequence = check.last_sequence.max(sequence.0);
         Ok(())
     })?;
     check.rows(&schema::AUDIT, |check, _, sequence, _| {
@@ -34,7 +35,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
         (clock, events) = (row, tx.count(&schema::OUTBOX)?);
         Ok(())
     })?;
-    if clock.sequence < check.last_sequence {
+    if clock.sequence.0 < check.last_sequence {
         let expected = format!("a last sequence number of at least {}", check.last_sequence);
         check.damage("clock", Place::STORE, expected, clock.sequence);
     }
@@ -46,7 +47,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
             clock.last_id,
         );
     }
-    if clock.last_token < last_token {
+    if clock.last_token.0 < last_token {
         let expected = format!("a last token number of at least {last_token}");
         check.damage("clock", Place::STORE, expected, clock.last_token);
     }
@@ -69,7 +70,7 @@ fn folded(name: &str) -> String {
 fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&schema::USER, |check, tx, id, row| {
         check.last_id = check.last_id.max(id);
-        if tx.get(&schema::USER_NAME, folded(&row.name).as_str())? != Some(id) {
+        if tx.get(&schema::USER_NAME, folded(&row.name).as_str())? != Some(UserId(id)) {
             let expected = format!("the name `{}` leads to user {id}", row.name);
             check.inconsistency("user_name", Place::STORE, expected, "it does not");
         }
@@ -94,7 +95,7 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
     let mut last = 0;
     check.rows(&schema::TOKEN, |check, tx, id, row| {
         last = last.max(id);
-        if tx.get(&schema::TOKEN_HASH, &row.hash[..])? != Some(id) {
+        if tx.get(&schema::TOKEN_HASH, &row.hash)? != Some(TokenId(id)) {
             check.inconsistency(
                 "token_hash",
                 Place::STORE,
@@ -102,14 +103,14 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
                 "it does not",
             );
         }
-        if !tx.has(&schema::TOKEN_BY_USER, (row.user.0, id))? || !tx.has(&schema::USER, row.user.0)? {
-            let expected = format!("token {id} is listed with its user {}", row.user.0);
+        if !tx.has(&schema::TOKEN_BY_USER, (row.user, TokenId(id)))? || !tx.has(&schema::USER, row.user)? {
+            let expected = format!("token {id} is listed with its user {}", row.user);
             check.inconsistency("token_by_user", Place::STORE, expected, "it is not");
         }
         Ok(())
     })?;
     check.rows(&schema::TOKEN_HASH, |check, tx, hash, id| {
-        if tx.get(&schema::TOKEN, id)?.is_none_or(|row| row.hash[..] != *hash) {
+        if tx.get(&schema::TOKEN, id)?.is_none_or(|row| row.hash.0 != *hash) {
             check.inconsistency(
                 "token_hash",
                 Place::STORE,
@@ -120,7 +121,7 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
         Ok(())
     })?;
     check.rows(&schema::TOKEN_BY_USER, |check, tx, (user, id), ()| {
-        if tx.get(&schema::TOKEN, id)?.is_none_or(|row| row.user.0 != user) {
+        if tx.get(&schema::TOKEN.raw_keys(), id)?.is_none_or(|row| row.user.0 != user) {
             check.inconsistency(
                 "token_by_user",
                 Place::STORE,
@@ -131,17 +132,17 @@ fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
         Ok(())
     })?;
     check.rows(&schema::REFRESH, |check, tx, hash, row| {
-        let listed = tx.get(&schema::REFRESH_BY_USER, (row.user.0, row.sequence))?;
-        check.last_sequence = check.last_sequence.max(row.sequence);
+        let listed = tx.get(&schema::REFRESH_BY_USER, (row.user, row.sequence))?;
+        check.last_sequence = check.last_sequence.max(row.sequence.0);
         if listed.is_none_or(|listed| listed.0 != *hash) {
-            let expected = format!("a refresh token of user {} is listed", row.user.0);
+            let expected = format!("a refresh token of user {} is listed", row.user);
             check.inconsistency("refresh_by_user", Place::STORE, expected, "it is not");
         }
         Ok(())
     })?;
     check.rows(&schema::REFRESH_BY_USER, |check, tx, (user, sequence), hash| {
-        let row = tx.get(&schema::REFRESH, &hash.0[..])?;
-        if row.is_none_or(|row| row.user.0 != user || row.sequence != sequence) {
+        let row = tx.get(&schema::REFRESH.raw_keys(), &hash.0[..])?;
+        if row.is_none_or(|row| row.user.0 != user || row.sequence.0 != sequence) {
             let expected = format!("a refresh token of user {user} that was used at {sequence}");
             check.inconsistency("refresh_by_user", Place::STORE, expected, "there is none");
         }

@@ -67,7 +67,7 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
             Entry::Stranger(path) => strangers.add(0, || path.display().to_string()),
             Entry::Blob { digest, size, modified } => {
                 check.report.checked.files += 1;
-                match check.meta.read(|tx| tx.has(&schema::BLOB, &digest.key()[..])) {
+                match check.meta.read(|tx| tx.has(&schema::BLOB, &digest)) {
                     Ok(true) => {}
                     Ok(false) if is_young(check, modified) => young.add(size, || digest.to_string()),
                     Ok(false) => old.add(size, || digest.to_string()),
@@ -114,7 +114,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
             check.damage("key", Place::repository(repository), "an upload id", format!("{key:02x?}"));
             return Ok(());
         };
-        if !tx.has(&schema::REPOSITORY, repository)? {
+        if !tx.has(&schema::REPOSITORY.raw_keys(), repository)? {
             check.inconsistency(
                 "upload_repository",
                 Place::repository(repository),
@@ -122,7 +122,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
                 "none",
             );
         }
-        if !tx.has(&schema::UPLOAD_BY_REPOSITORY, (repository, key))? {
+        if !tx.has(&schema::UPLOAD_BY_REPOSITORY.raw_keys(), (repository, key))? {
             let place = Place::repository(repository);
             check.inconsistency("upload_index", place, "a row for an upload", "no row");
         }
@@ -143,7 +143,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     check.rows(&schema::UPLOAD_BY_REPOSITORY, |check, tx, (repository, id), ()| {
-        if tx.get(&schema::UPLOAD, id)?.is_none_or(|row| row.repository.0 != repository) {
+        if tx.get(&schema::UPLOAD.raw_keys(), id)?.is_none_or(|row| row.repository.0 != repository) {
             // Ids are not told: see below.
             check.inconsistency(
                 "upload_index",

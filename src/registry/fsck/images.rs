@@ -1,7 +1,7 @@
 //! Which images need what is damaged: the tags that lead to a blob or manifest, and what to push again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
@@ -25,7 +25,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     let mut wanted: BTreeMap<Vec<u8>, BTreeSet<Held>> = BTreeMap::new();
     for problem in check.report.problems.iter().filter(|problem| problem.severity == Severity::Damage) {
         if let Some(Ok(digest)) = problem.digest.as_deref().map(str::parse::<AnyDigest>) {
-            wanted.insert(digest.key(), BTreeSet::new());
+            wanted.insert(digest.key().to_vec(), BTreeSet::new());
         }
     }
     if wanted.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     }
     check.expect(&schema::MANIFEST)?;
     check.rows(&schema::MANIFEST, |_, _, (repository, key), row| {
-        let parts = row.blobs.iter().map(AnyDigest::key).chain([key.to_vec()]);
+        let parts = row.blobs.iter().map(|blob| blob.key().to_vec()).chain([key.to_vec()]);
         for part in parts {
             if let Some(holders) = wanted.get_mut(&part)
                 && holders.len() < MAX_IMAGES
@@ -76,33 +76,19 @@ fn climb(
     visit: &mut dyn FnMut(String) -> bool,
 ) -> Result<bool, StoreError> {
     let (mut named, mut enough) = (false, false);
-    tx.scan(
-        &schema::TAG_BY_DIGEST,
-        Bound::Included((repository, key, "")),
-        Bound::Unbounded,
-        |(other, digest, tag), ()| {
-            if (other, digest) != (repository, key) {
-                return ControlFlow::Break(());
-            }
-            named = true;
-            enough = !visit(format!(":{tag}"));
-            if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        },
-    )?;
-    let none: &[u8] = &[];
+    tx.scan_prefix(&schema::TAG_BY_DIGEST.raw_keys(), (repository, key), |tag, ()| {
+        named = true;
+        enough = !visit(format!(":{tag}"));
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
     let mut parents = Vec::new();
-    tx.scan(
-        &schema::PARENT,
-        Bound::Included((repository, key, none)),
-        Bound::Unbounded,
-        |(other, child, parent), _| {
-            if (other, child) != (repository, key) || parents.len() == MAX_IMAGES {
-                return ControlFlow::Break(());
-            }
-            parents.push(parent.to_vec());
-            ControlFlow::Continue(())
-        },
-    )?;
+    tx.scan_prefix(&schema::PARENT.raw_keys(), (repository, key), |parent, _| {
+        if parents.len() == MAX_IMAGES {
+            return ControlFlow::Break(());
+        }
+        parents.push(parent.to_vec());
+        ControlFlow::Continue(())
+    })?;
     for parent in parents {
         if enough || depth == 0 {
             break;

@@ -60,7 +60,7 @@ fn references(check: &Check<'_>, repository: u64) -> Result<HashMap<Vec<u8>, u64
     let mut references = HashMap::new();
     check.meta.sweep(&schema::MANIFEST, of_repository(repository), |_, _, row| {
         for blob in row.iter().flat_map(|row| &row.blobs) {
-            *references.entry(blob.key()).or_insert(0) += 1;
+            *references.entry(blob.key().to_vec()).or_insert(0) += 1;
         }
         Ok::<_, StoreError>(())
     })?;
@@ -93,12 +93,12 @@ fn link(
             "hidden",
         );
     }
-    let listed = tx.has(&schema::BLOB_LINK, (key, repository))?;
+    let listed = tx.has(&schema::BLOB_LINK.raw_keys(), (key, repository))?;
     if row.present && !listed {
         check.inconsistency("blob_link", place, "a row that the repository holds it", "no row");
     }
     let free = row.present && row.references == 0;
-    if free && !tx.has(&schema::LINK_ZERO, (row.zero_since, repository, key))? {
+    if free && !tx.has(&schema::LINK_ZERO.raw_keys(), (row.zero_since.0, repository, key))? {
         check.inconsistency(
             "link_zero",
             place,
@@ -107,7 +107,7 @@ fn link(
         );
     }
     if row.present {
-        match tx.get(&schema::BLOB, key)? {
+        match tx.get(&schema::BLOB.raw_keys(), key)? {
             None => check.damage("blob_missing", place, "the blob that the link says is present", "no row"),
             Some(blob) if blob.state == BlobState::Deleting => {
                 check.inconsistency(
@@ -128,15 +128,15 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::LINK_ZERO)?;
     check.expect(&schema::BLOB_LINK)?;
     check.rows(&schema::LINK_ZERO, |check, tx, (since, repository, key), ()| {
-        let row = tx.get(&schema::LINK, (repository, key))?;
-        if row.is_none_or(|row| !row.present || row.references > 0 || row.zero_since != since) {
+        let row = tx.get(&schema::LINK.raw_keys(), (repository, key))?;
+        if row.is_none_or(|row| !row.present || row.references > 0 || row.zero_since.0 != since) {
             let found = format!("a row at {since} that nothing refers to it");
             check.inconsistency("link_zero", Place::within(repository, key), "no row", found);
         }
         Ok(())
     })?;
     check.rows(&schema::BLOB_LINK, |check, tx, (key, repository), ()| {
-        if tx.get(&schema::LINK, (repository, key))?.is_none_or(|row| !row.present) {
+        if tx.get(&schema::LINK.raw_keys(), (repository, key))?.is_none_or(|row| !row.present) {
             let place = Place::within(repository, key);
             check.inconsistency("blob_link", place, "no row", "a row that the repository holds it");
         }

@@ -35,7 +35,7 @@ pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
             check.inconsistency("manifest_body", Place::digest(key), "a repository that holds it", "none");
         }
         for repository in holders {
-            if let Some(row) = tx.get(&schema::MANIFEST, (repository, key))?
+            if let Some(row) = tx.get(&schema::MANIFEST.raw_keys(), (repository, key))?
                 && actual == digest
             {
                 held(check, tx, (repository, key), &row, &body.0)?;
@@ -48,7 +48,7 @@ pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
 fn holders(tx: &ReadTx, key: &[u8]) -> Result<Vec<u64>, StoreError> {
     let mut holders = Vec::new();
     tx.scan(
-        &schema::MANIFEST_REPO.raw(),
+        &schema::MANIFEST_REPO.raw_keys().raw(),
         Bound::Included((key, 0)),
         Bound::Included((key, u64::MAX)),
         |(_, repository), _| {
@@ -81,7 +81,7 @@ fn held(
     let named = manifest.blobs();
     let content_bytes = named.iter().fold(body.len() as u64, |sum, blob| sum.saturating_add(blob.size));
     for blob in &named {
-        let link = tx.get(&schema::LINK, (repository, &blob.digest.key()[..]))?;
+        let link = tx.get(&schema::LINK.raw_keys(), (repository, &blob.digest.key()[..]))?;
         if let Some(said) = link.and_then(|link| link.said).filter(|said| *said != blob.size) {
             let digest = &blob.digest;
             let expected = format!("{} of {digest}", exact_size(blob.size));
@@ -112,7 +112,7 @@ fn held(
     }
     for child in manifest.children() {
         let expected = Listed { media_type: child.media_type.clone(), size: child.size };
-        let row = tx.get(&schema::PARENT, (repository, &child.digest.key()[..], key))?;
+        let row = tx.get(&schema::PARENT.raw_keys(), (repository, &child.digest.key()[..], key))?;
         if row.as_ref() != Some(&expected) {
             let found = if row.is_none() { "no row" } else { "a row that says something else of it" };
             check.inconsistency("parent", place, format!("a row that it lists {}", child.digest), found);
@@ -120,7 +120,7 @@ fn held(
     }
     if let Some(subject) = subject {
         let expected = referrers::row_of(&manifest, body);
-        match tx.get(&schema::REFERRER, (repository, &subject.key()[..], key))? {
+        match tx.get(&schema::REFERRER.raw_keys(), (repository, &subject.key()[..], key))? {
             Some(found) if found == expected => {}
             Some(_) => {
                 check.inconsistency(
@@ -151,15 +151,15 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&schema::MANIFEST, |check, tx, (repository, key), row| {
         let place = Place::within(repository, key);
         check.report.checked.manifests += 1;
-        check.last_sequence = check.last_sequence.max(row.sequence);
+        check.last_sequence = check.last_sequence.max(row.sequence.0);
         *pairs.entry(repository).or_default() += row.children.len() as u64;
         if Digest::from_key(key).is_none() {
             check.damage("key", place, "a digest in the table manifest", "other bytes");
         }
-        if !tx.has(&schema::MANIFEST_BODY, key)? {
+        if !tx.has(&schema::MANIFEST_BODY.raw_keys(), key)? {
             check.damage("manifest_missing", place, "its bytes", "none");
         }
-        if !tx.has(&schema::MANIFEST_REPO, (key, repository))? {
+        if !tx.has(&schema::MANIFEST_REPO.raw_keys(), (key, repository))? {
             check.inconsistency("manifest_holder", place, "a row that the repository holds it", "no row");
         }
         let tagged = is_tagged(tx, repository, key)?;
@@ -173,7 +173,7 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
             _ => {}
         }
         for child in &row.children {
-            absent += u64::from(!tx.has(&schema::MANIFEST, (repository, &child.key()[..]))?);
+            absent += u64::from(!tx.has(&schema::MANIFEST.raw_keys(), (repository, &child.key()[..]))?);
         }
         Ok(())
     })?;
@@ -185,17 +185,7 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
 }
 
 fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreError> {
-    let mut tagged = false;
-    tx.scan(
-        &schema::TAG_BY_DIGEST.raw(),
-        Bound::Included((repository, key, "")),
-        Bound::Unbounded,
-        |(other, digest, _), _| {
-            tagged = other == repository && digest == key;
-            ControlFlow::Break(())
-        },
-    )?;
-    Ok(tagged)
+    tx.any(&schema::TAG_BY_DIGEST.raw().raw_keys(), (repository, key))
 }
 
 /// That each index has its rows is known, so the others need to be looked for only where there are too many.
@@ -209,8 +199,8 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
     for repository in counts.into_keys() {
         let mut pages = Pages::of_prefix(&schema::PARENT.raw_keys(), repository);
         while check.page(&schema::PARENT, &mut pages, |check, tx, (_, child, parent), _| {
-            let row = tx.get(&schema::MANIFEST, (repository, parent))?;
-            if row.is_none_or(|row| row.children.iter().all(|other| other.key() != child)) {
+            let row = tx.get(&schema::MANIFEST.raw_keys(), (repository, parent))?;
+            if row.is_none_or(|row| row.children.iter().all(|other| *other.key() != *child)) {
                 let found = format!("a row that it lists {}", Place::digest_text(child));
                 check.inconsistency("parent", Place::within(repository, parent), "no row", found);
             }
@@ -226,22 +216,22 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::REFERRER)?;
     check.expect(&schema::PULLS)?;
     check.rows(&schema::MANIFEST_REPO, |check, tx, (key, repository), ()| {
-        if !tx.has(&schema::MANIFEST, (repository, key))? {
+        if !tx.has(&schema::MANIFEST.raw_keys(), (repository, key))? {
             let place = Place::within(repository, key);
             check.inconsistency("manifest_holder", place, "no row", "a row that the repository holds it");
         }
         Ok(())
     })?;
     check.rows(&schema::REFERRER, |check, tx, (repository, subject, key), _| {
-        let row = tx.get(&schema::MANIFEST, (repository, key))?;
-        if row.and_then(|row| row.subject).is_none_or(|other| other.key() != subject) {
+        let row = tx.get(&schema::MANIFEST.raw_keys(), (repository, key))?;
+        if row.and_then(|row| row.subject).is_none_or(|other| *other.key() != *subject) {
             let found = format!("a row that it refers to {}", Place::digest_text(subject));
             check.inconsistency("referrer", Place::within(repository, key), "no row", found);
         }
         Ok(())
     })?;
     check.rows(&schema::PULLS, |check, tx, (repository, key), _| {
-        if !tx.has(&schema::MANIFEST, (repository, key))? {
+        if !tx.has(&schema::MANIFEST.raw_keys(), (repository, key))? {
             check.inconsistency(
                 "pulls",
                 Place::within(repository, key),
@@ -252,7 +242,7 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     check.rows(&schema::DIRTY_REPOSITORY, |check, _, _, sequence| {
-        check.last_sequence = check.last_sequence.max(sequence);
+        check.last_sequence = check.last_sequence.max(sequence.0);
         Ok(())
     })
 }

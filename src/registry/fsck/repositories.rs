@@ -6,12 +6,10 @@ use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
-use crate::model::names::RepoId;
-use crate::model::names::RepoName;
+use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::model::units::counted;
 use crate::registry::repositories::is_bare;
 use crate::store::meta::Key;
-use crate::store::meta::ROOT_PROJECT;
 use crate::store::meta::ReadTx;
 use crate::store::meta::Row;
 use crate::store::meta::StoreError;
@@ -27,9 +25,9 @@ pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&schema::PROJECT, |check, tx, id, row| {
         check.last_id = check.last_id.max(id);
         let listed = tx.get(&schema::PROJECT_PATH, row.path.as_str())?;
-        if listed != Some(id) {
+        if listed != Some(ProjectId(id)) {
             let expected = format!("the path `{}` leads to project {id}", row.path);
-            check.inconsistency("project_path", Place::STORE, expected, number(listed));
+            check.inconsistency("project_path", Place::STORE, expected, number(listed.map(|id| id.0)));
         }
         if !lies_in_parent(tx, id, &row)? {
             let expected = format!("project {id} with the path `{}` lies in its parent", row.path);
@@ -58,8 +56,8 @@ pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
 }
 
 fn lies_in_parent(tx: &ReadTx, id: u64, row: &Project) -> Result<bool, StoreError> {
-    let Some(parent) = row.parent else { return Ok(id == ROOT_PROJECT && row.path.is_empty()) };
-    Ok(tx.get(&schema::PROJECT, parent.0)?.is_some_and(|parent| {
+    let Some(parent) = row.parent else { return Ok(id == ProjectId::ROOT.0 && row.path.is_empty()) };
+    Ok(tx.get(&schema::PROJECT, parent)?.is_some_and(|parent| {
         let rest = row.path.strip_prefix(&parent.path);
         rest.is_some_and(|rest| if parent.path.is_empty() { !rest.is_empty() } else { rest.starts_with('/') })
     }))
@@ -88,7 +86,7 @@ pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
             let found = row.map_or("no repository".to_owned(), |row| format!("the name `{}`", row.name));
             check.inconsistency(
                 "repository_name",
-                Place::repository(id),
+                Place::repository(id.0),
                 format!("the name `{name}`"),
                 found,
             );
@@ -113,11 +111,11 @@ fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> 
     let listed = tx.get(&schema::REPOSITORY_NAME, row.name.as_str())?;
     if row.name.parse::<RepoName>().is_err() {
         check.damage("repository_name", place, "a name", format!("`{}`", row.name));
-    } else if listed != Some(id) {
+    } else if listed != Some(RepoId(id)) {
         let expected = format!("the name `{}` leads to number {id}", row.name);
-        check.inconsistency("repository_name", place, expected, number(listed));
+        check.inconsistency("repository_name", place, expected, number(listed.map(|id| id.0)));
     }
-    if !tx.has(&schema::PROJECT, row.project.0)? {
+    if !tx.has(&schema::PROJECT, row.project)? {
         check.inconsistency("repository_project", place, "a project", format!("no project {}", row.project));
     }
     let holds = tx.any(&schema::MANIFEST.raw().raw_keys(), id)?;

@@ -1,11 +1,11 @@
 //! What repositories and projects hold, compared with a fresh count.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
+use crate::model::names::{ProjectId, RepoId};
 use crate::model::units::{counted, exact_size};
 use crate::registry::disk;
 use crate::registry::usage::recompute::Tally;
@@ -25,21 +25,21 @@ pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     check.rows(&schema::PROJECT_BLOB, |check, tx, (key, project), count| {
         if !tx.any(&schema::BLOB_LINK.raw().raw_keys(), key)? {
-            let found = repositories_of(project, count);
+            let found = repositories_of(ProjectId(project), count);
             check.inconsistency("project_blob", Place::digest(key), "no repositories that hold it", found);
         }
         Ok(())
     })?;
     check.rows(&schema::USAGE_REPOSITORY, |check, _, repository, found| {
-        let expected = repositories.remove(&repository).unwrap_or_default();
+        let expected = repositories.remove(&RepoId(repository)).unwrap_or_default();
         compare(check, Place::repository(repository), "", &expected, &found);
         Ok(())
     })?;
     for (repository, expected) in repositories {
-        compare(check, Place::repository(repository), "", &expected, &Usage::default());
+        compare(check, Place::repository(repository.0), "", &expected, &Usage::default());
     }
     check.rows(&schema::USAGE_PROJECT, |check, _, project, found| {
-        let expected = projects.remove(&project).unwrap_or_default();
+        let expected = projects.remove(&ProjectId(project)).unwrap_or_default();
         compare(check, Place::STORE, &format!("project {project}: "), &expected, &found);
         Ok(())
     })?;
@@ -66,25 +66,20 @@ fn blob_counts(
     check: &mut Check<'_>,
     tx: &ReadTx,
     key: &[u8],
-    counts: &BTreeMap<u64, u64>,
+    counts: &BTreeMap<ProjectId, u64>,
 ) -> Result<(), StoreError> {
     let mut found = BTreeMap::new();
-    let stored = tx.scan(
-        &schema::PROJECT_BLOB,
-        Bound::Included((key, 0)),
-        Bound::Included((key, u64::MAX)),
-        |(_, project), count| {
-            found.insert(project, count);
-            ControlFlow::Continue(())
-        },
-    );
+    let stored = tx.scan_prefix(&schema::PROJECT_BLOB.raw_keys(), key, |project, count| {
+        found.insert(ProjectId(project), count);
+        ControlFlow::Continue(())
+    });
     match stored {
         // The damaged row is reported with its table.
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         other => other?,
     }
     if found != *counts {
-        let text = |counts: &BTreeMap<u64, u64>| {
+        let text = |counts: &BTreeMap<ProjectId, u64>| {
             let counts: Vec<_> =
                 counts.iter().map(|(project, count)| repositories_of(*project, *count)).collect();
             counts.join(", ")
@@ -116,6 +111,6 @@ fn compare(check: &mut Check<'_>, place: Place<'_>, whose: &str, expected: &Usag
     }
 }
 
-fn repositories_of(project: u64, count: u64) -> String {
+fn repositories_of(project: ProjectId, count: u64) -> String {
     format!("{} of project {project}", counted(count, "repository", "repositories"))
 }

@@ -61,18 +61,21 @@ pub async fn record(meta: &Meta, report: &mut Report) {
 fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreError> {
     let (mut hidden, mut shown) = (0, 0);
     for verdict in verdicts {
-        let key = verdict.digest.key();
-        let Some(blob) = tx.get(&schema::BLOB, &key[..])? else { continue };
+        let Some(blob) = tx.get(&schema::BLOB, &verdict.digest)? else { continue };
         if blob.generation != verdict.generation {
             continue;
         }
         match (verdict.whole, blob.state) {
             (None, BlobState::Present) => {
-                tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Corrupt, ..blob })?;
+                tx.put(&schema::BLOB, &verdict.digest, &Blob { state: BlobState::Corrupt, ..blob })?;
                 hidden += 1;
             }
             (Some(verified), BlobState::Corrupt) => {
-                tx.put(&schema::BLOB, &key[..], &Blob { state: BlobState::Present, verified, ..blob })?;
+                tx.put(
+                    &schema::BLOB,
+                    &verdict.digest,
+                    &Blob { state: BlobState::Present, verified, ..blob },
+                )?;
                 shown += 1;
             }
             _ => {}

@@ -93,8 +93,8 @@ impl Registry {
 fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<()>, RegistryError> {
     let repository = repositories::existing(tx, grant)?;
     let mut manifests = Vec::new();
-    tx.scan_prefix(&schema::MANIFEST.keys(), repository.0, |key, _| {
-        manifests.extend(Digest::from_key(key));
+    tx.scan_prefix(&schema::MANIFEST.keys(), repository, |digest, _| {
+        manifests.push(digest);
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for digest in &manifests {
@@ -107,8 +107,8 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
         return Ok(ControlFlow::Continue(()));
     }
     let mut links = Vec::new();
-    tx.scan_prefix(&schema::LINK, repository.0, |key, link| {
-        links.extend(Digest::from_key(key).filter(|_| link.references == 0).map(|digest| (digest, link)));
+    tx.scan_prefix(&schema::LINK, repository, |digest, link| {
+        links.extend(digest.known().filter(|_| link.references == 0).map(|digest| (digest, link)));
         if links.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for (digest, link) in &links {
@@ -129,9 +129,8 @@ pub(in crate::registry) fn delete_from(
     repository: RepoId,
     digest: &Digest,
 ) -> Result<ControlFlow<()>, RegistryError> {
-    let key = digest.key();
     let row = tx
-        .get(&schema::MANIFEST, (repository.0, &key[..]))?
+        .get(&schema::MANIFEST, (repository, digest))?
         .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
     let mut tags = tags::of(tx, repository, digest, TAGS_AT_ONCE + 1)?;
     let is_last = tags.len() <= TAGS_AT_ONCE;
@@ -160,31 +159,30 @@ fn drop_rows(
     digest: &Digest,
     row: &Manifest,
 ) -> Result<(), StoreError> {
-    let key = digest.key();
     let mut disk = DiskChange::default();
     for blob in &row.blobs {
         links::unreference(tx, repository, blob, &mut disk)?;
     }
     disk.write(tx)?;
     for child in &row.children {
-        tx.delete(&schema::PARENT, (repository.0, &child.key()[..], &key[..]))?;
+        tx.delete(&schema::PARENT, (repository, child, digest))?;
     }
     if let Some(subject) = &row.subject {
-        tx.delete(&schema::REFERRER, (repository.0, &subject.key()[..], &key[..]))?;
+        tx.delete(&schema::REFERRER, (repository, subject, digest))?;
     }
-    tx.delete(&schema::MANIFEST, (repository.0, &key[..]))?;
-    tx.delete(&schema::PULLS, (repository.0, &key[..]))?;
-    tx.delete(&schema::MANIFEST_REPO, (&key[..], repository.0))?;
-    if !tx.any(&schema::MANIFEST_REPO, &key[..])? {
-        tx.delete(&schema::MANIFEST_BODY, &key[..])?;
+    tx.delete(&schema::MANIFEST, (repository, digest))?;
+    tx.delete(&schema::PULLS, (repository, digest))?;
+    tx.delete(&schema::MANIFEST_REPO, (digest, repository))?;
+    if !tx.any(&schema::MANIFEST_REPO, digest)? {
+        tx.delete(&schema::MANIFEST_BODY, digest)?;
     }
     usage::change(tx, repository, |usage| {
         usage.manifests -= 1;
         usage.manifest_bytes -= row.size;
     })?;
-    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &tx.next_sequence())?;
-    if !tx.any(&schema::MANIFEST, repository.0)?
-        && let Some(repository) = tx.get(&schema::REPOSITORY, repository.0)?
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())?;
+    if !tx.any(&schema::MANIFEST, repository)?
+        && let Some(repository) = tx.get(&schema::REPOSITORY, repository)?
     {
         tx.delete(&schema::CATALOG, repository.name.as_str())?;
     }

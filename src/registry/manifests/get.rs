@@ -111,13 +111,12 @@ impl Registry {
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
         tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until it is pushed again");
         let marked = self.meta.write(move |tx| {
-            let key = digest.key();
             // Its bytes may have been pushed again since they were read.
             let whole =
                 body(tx, &digest)?.is_some_and(|body| Digest::of(digest.algorithm(), &body) == digest);
-            match tx.get(&schema::MANIFEST, (repository.0, &key[..]))? {
+            match tx.get(&schema::MANIFEST, (repository, &digest))? {
                 Some(row) if !whole => {
-                    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &Manifest { corrupt: true, ..row })
+                    tx.put(&schema::MANIFEST, (repository, &digest), &Manifest { corrupt: true, ..row })
                 }
                 _ => Ok::<_, StoreError>(()),
             }
@@ -140,7 +139,7 @@ fn head(digest: Digest, row: Manifest) -> ManifestHead {
 }
 
 fn body(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-    Ok(tx.get(&schema::MANIFEST_BODY, &digest.key()[..])?.map(|raw| Bytes::from(raw.0)))
+    Ok(tx.get(&schema::MANIFEST_BODY, digest)?.map(|raw| Bytes::from(raw.0)))
 }
 
 fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError> {
@@ -149,7 +148,7 @@ fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError
 
 /// Where a tag points.
 pub(super) fn tagged(tx: &impl Tx, repository: RepoId, tag: &Tag) -> Result<Option<Digest>, StoreError> {
-    Ok(tx.get(&schema::TAG, (repository.0, tag.as_str()))?.map(|row| row.digest))
+    Ok(tx.get(&schema::TAG, (repository, tag.as_str()))?.map(|row| row.digest))
 }
 
 /// The manifest that a reference names, unless it is damaged.
@@ -163,7 +162,6 @@ pub(super) fn find(
         Reference::Tag(tag) => tagged(tx, repository, tag)?.ok_or_else(unknown)?,
         Reference::Digest(digest) => *digest,
     };
-    let key = digest.key();
-    let row = tx.get(&schema::MANIFEST, (repository.0, &key[..]))?.filter(|row| !row.corrupt);
+    let row = tx.get(&schema::MANIFEST, (repository, &digest))?.filter(|row| !row.corrupt);
     row.map(|row| (digest, row)).ok_or_else(unknown)
 }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use crate::auth::{Grant, Pull};
-use crate::model::digest::Digest;
+use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
@@ -72,7 +72,7 @@ impl Registry {
         let unknown = || RegistryError::ManifestUnknown(digest.to_string());
         let repository = grant.repository().ok_or_else(unknown)?;
         let found = self.meta.get(|tx| {
-            let row = tx.get(&schema::MANIFEST, (repository.0, &digest.key()[..]))?;
+            let row = tx.get(&schema::MANIFEST, (repository, digest))?;
             row.map(|row| view(tx, repository, *digest, row)).transpose()
         });
         found?.ok_or_else(unknown)
@@ -88,15 +88,13 @@ fn page(
 ) -> Result<ManifestPage, StoreError> {
     let (mut page, mut rows, mut references) = (ManifestPage::default(), 0, 0);
     let mut result = Ok(());
-    let after = last.map(|last| last.key());
-    let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
+    let from = last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut seen = None;
-    tx.scan_within(&schema::MANIFEST, repository.0, (from, Bound::Unbounded), |key, row| {
+    tx.scan_within(&schema::MANIFEST, repository, (from, Bound::Unbounded), |digest, row| {
         if page.manifests.len() == limit || rows == MAX_ROWS || references > MAX_REFERENCES {
             page.next = seen;
             return ControlFlow::Break(());
         }
-        let Some(digest) = Digest::from_key(key) else { return ControlFlow::Continue(()) };
         rows += 1;
         references += row.blobs.len() + row.children.len();
         seen = Some(digest);
@@ -115,10 +113,9 @@ fn page(
 }
 
 fn view(tx: &ReadTx, repository: RepoId, digest: Digest, row: Manifest) -> Result<ManifestView, StoreError> {
-    let key = digest.key();
-    let in_index = tx.any(&schema::PARENT.keys(), (repository.0, &key[..]))?;
-    let refers = match &row.subject {
-        Some(subject) => tx.has(&schema::MANIFEST, (repository.0, &subject.key()[..]))?,
+    let in_index = tx.any(&schema::PARENT.keys(), (repository, &digest))?;
+    let refers = match row.subject.as_ref().and_then(AnyDigest::known) {
+        Some(subject) => tx.has(&schema::MANIFEST, (repository, &subject))?,
         None => false,
     };
     let tags = tags::of(tx, repository, &digest, TAGS)?.iter().map(ToString::to_string).collect();

@@ -128,7 +128,7 @@ impl Registry {
         };
         let is_there = self.meta.read_blocking(|tx| {
             // One that is there keeps its platform.
-            let is_new = !tx.has(&schema::MANIFEST, (repository.0, &digest.key()[..]))?;
+            let is_new = !tx.has(&schema::MANIFEST, (repository, digest))?;
             Ok::<_, StoreError>(is_new && links::visible(tx, repository, &config)?.is_some())
         })?;
         let file = if is_there { self.blobs.open(&config).ok().flatten() } else { None };
@@ -176,7 +176,7 @@ fn store(
     limits: &Limits,
 ) -> Result<(), RegistryError> {
     grant.recheck(tx)??;
-    let known = tx.get(&schema::REPOSITORY_NAME, grant.name().as_str())?.map(RepoId);
+    let known = tx.get(&schema::REPOSITORY_NAME, grant.name().as_str())?;
     let mut new_tags = 0;
     for tag in &prepared.tags {
         let actual = match known {
@@ -211,15 +211,14 @@ fn store(
 
 /// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are whole again.
 fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
-    let key = digest.key();
     let mut holders = Vec::new();
-    tx.scan_prefix(&schema::MANIFEST_REPO, &key[..], |repository, ()| {
+    tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
         holders.push(repository);
         ControlFlow::Continue(())
     })?;
     for repository in holders {
-        if let Some(row) = tx.get(&schema::MANIFEST, (repository, &key[..]))?.filter(|row| row.corrupt) {
-            tx.put(&schema::MANIFEST, (repository, &key[..]), &schema::Manifest { corrupt: false, ..row })?;
+        if let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))?.filter(|row| row.corrupt) {
+            tx.put(&schema::MANIFEST, (repository, digest), &schema::Manifest { corrupt: false, ..row })?;
         }
     }
     Ok(())
@@ -234,8 +233,7 @@ fn write(
     referred: Referred,
 ) -> Result<schema::Manifest, StoreError> {
     let Prepared { put, manifest, digest, .. } = prepared;
-    let key = digest.key();
-    let old = tx.get(&schema::MANIFEST, (repository.0, &key[..]))?;
+    let old = tx.get(&schema::MANIFEST, (repository, digest))?;
     let (blobs, children) = (manifest.blobs(), manifest.children());
     if old.is_none() {
         let mut disk = DiskChange::default();
@@ -245,27 +243,27 @@ fn write(
         disk.write(tx)?;
         for child in &children {
             let listed = Listed { media_type: child.media_type.clone(), size: child.size };
-            tx.put(&schema::PARENT, (repository.0, &child.digest.key()[..], &key[..]), &listed)?;
+            tx.put(&schema::PARENT, (repository, &child.digest, digest), &listed)?;
         }
-        tx.put(&schema::MANIFEST_REPO, (&key[..], repository.0), &())?;
+        tx.put(&schema::MANIFEST_REPO, (digest, repository), &())?;
         let size = put.body.len() as u64;
         usage::change(tx, repository, |usage| {
             usage.manifests += 1;
             usage.manifest_bytes += size;
         })?;
         let name = tx
-            .get(&schema::REPOSITORY, repository.0)?
+            .get(&schema::REPOSITORY, repository)?
             .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?
             .name;
         tx.put(&schema::CATALOG, name.as_str(), &())?;
     }
     if let Some(subject) = &manifest.subject {
         let row = referrers::row_of(manifest, &put.body);
-        tx.put(&schema::REFERRER, (repository.0, &subject.digest.key()[..], &key[..]), &row)?;
+        tx.put(&schema::REFERRER, (repository, &subject.digest, digest), &row)?;
     }
-    let stored = tx.get(&schema::MANIFEST_BODY, &key[..])?;
+    let stored = tx.get(&schema::MANIFEST_BODY, digest)?;
     if stored.is_none_or(|stored| stored.0 != put.body) {
-        tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(put.body.to_vec()))?;
+        tx.put(&schema::MANIFEST_BODY, digest, &Raw(put.body.to_vec()))?;
         clear_marks(tx, digest)?;
     }
     let sequence = tx.next_sequence();
@@ -284,12 +282,12 @@ fn write(
         subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
         sequence,
         pushed_ms: tx.now().wall_ms,
-        untagged_since: old.map_or(Some(tx.now().running_s), |old| old.untagged_since),
+        untagged_since: old.map_or(Some(tx.now().running_second()), |old| old.untagged_since),
         corrupt: false,
         content_bytes,
         platform,
     };
-    tx.put(&schema::MANIFEST, (repository.0, &key[..]), &row)?;
-    tx.put(&schema::DIRTY_REPOSITORY, repository.0, &sequence)?;
+    tx.put(&schema::MANIFEST, (repository, digest), &row)?;
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &sequence)?;
     Ok(row)
 }

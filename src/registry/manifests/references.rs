@@ -111,7 +111,8 @@ impl Check<'_, '_> {
     /// The row of a manifest of the repository, which is as the descriptor says.
     fn manifest(&self, said: &Descriptor) -> Result<Option<schema::Manifest>, RegistryError> {
         let Some(repository) = self.repository else { return Ok(None) };
-        let row = self.tx.get(&schema::MANIFEST, (repository.0, &said.digest.key()[..]))?;
+        let Some(digest) = said.digest.known() else { return Ok(None) };
+        let row = self.tx.get(&schema::MANIFEST, (repository, &digest))?;
         let Some(row) = row.filter(|row| !row.corrupt) else { return Ok(None) };
         agree(&said.digest, (&said.media_type, said.size), (&row.media_type, row.size))?;
         Ok(Some(row))
@@ -183,11 +184,10 @@ fn listed(
     tx: &WriteTx<'_>,
     repository: RepoId,
     child: &AnyDigest,
-) -> Result<Option<(AnyDigest, Listed)>, StoreError> {
-    let key = child.key();
+) -> Result<Option<(Digest, Listed)>, StoreError> {
     let mut found = None;
-    tx.scan_prefix(&schema::PARENT, (repository.0, &key[..]), |parent, row| {
-        found = AnyDigest::from_key(parent).map(|parent| (parent, row));
+    tx.scan_prefix(&schema::PARENT, (repository, child), |parent, row| {
+        found = Some((parent, row));
         ControlFlow::Break(())
     })?;
     Ok(found)
@@ -195,9 +195,8 @@ fn listed(
 
 /// Names of some repositories that hold a manifest.
 fn holders(tx: &WriteTx<'_>, digest: &Digest) -> Result<Vec<String>, StoreError> {
-    let key = digest.key();
     let mut ids = Vec::new();
-    tx.scan_prefix(&schema::MANIFEST_REPO, &key[..], |repository, ()| {
+    tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
         ids.push(repository);
         if ids.len() < ELSEWHERE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

@@ -13,7 +13,7 @@ use super::samples::{blobs, manifests};
 use super::{Place, Server};
 use crate::auth::{Delete, Push};
 use crate::model::digest::Digest;
-use crate::model::names::{Reference, UploadId};
+use crate::model::names::{Reference, RepoId, UploadId};
 use crate::registry::Body;
 use crate::registry::fsck::{self, Report};
 use crate::store::meta::Tx as _;
@@ -46,7 +46,7 @@ struct Sample {
 
 impl Sample {
     /// The number of `a/b/one`.
-    fn repository(tx: &WriteTx<'_>) -> u64 {
+    fn repository(tx: &WriteTx<'_>) -> RepoId {
         tx.get(&schema::REPOSITORY_NAME, NAME).unwrap().unwrap()
     }
 }

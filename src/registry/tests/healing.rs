@@ -46,7 +46,7 @@ fn a_damaged_manifest_is_healed_in_every_repository_by_a_push_to_one() {
     for name in ["one", "two"] {
         server.put(name, reference.clone(), &manifest.body).unwrap();
     }
-    server.forge(move |tx| tx.put(&schema::MANIFEST_BODY, &digest.key()[..], &Raw(b"{}".to_vec())));
+    server.forge(move |tx| tx.put(&schema::MANIFEST_BODY, &digest, &Raw(b"{}".to_vec())));
     for name in ["one", "two"] {
         let pulled = server.wait(server.registry.manifest(&server.grant(name), &reference));
         assert!(matches!(pulled, Err(RegistryError::ManifestUnknown(_))));
@@ -80,13 +80,13 @@ fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
     pull().unwrap();
     let damaged = digests[0];
     let id = |tx: &WriteTx<'_>| tx.get(&schema::REPOSITORY_NAME, "one").unwrap().unwrap();
-    server.forge(move |tx| tx.put(&schema::PULLS.raw(), (id(tx), &damaged.key()[..]), &Raw(vec![9])));
+    server.forge(move |tx| tx.put(&schema::PULLS.raw(), (id(tx), &damaged), &Raw(vec![9])));
     pull().unwrap();
     let counts = pulled.map(|sample| {
         let digest = digests[sample];
         let found = server.meta.get(|tx| {
             let id = tx.get(&schema::REPOSITORY_NAME, "one")?.unwrap();
-            tx.get(&schema::PULLS, (id, &digest.key()[..]))
+            tx.get(&schema::PULLS, (id, &digest))
         });
         found.unwrap().map(|pulls| pulls.count)
     });

@@ -6,7 +6,7 @@ use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, RepoId};
 use crate::registry::repositories;
 use crate::store::meta::schema::{Repository as Row, Usage};
-use crate::store::meta::{ROOT_PROJECT, Tx as _, schema};
+use crate::store::meta::{Tx as _, schema};
 
 /// More than are looked at together.
 const LATER: u64 = 2_500;
@@ -15,7 +15,7 @@ fn repositories(server: &Server<'_>) -> u64 {
     server.meta.get(|tx| tx.count(&schema::REPOSITORY)).unwrap()
 }
 
-fn id(server: &Server<'_>, name: &str) -> Option<u64> {
+fn id(server: &Server<'_>, name: &str) -> Option<RepoId> {
     server.meta.get(|tx| tx.get(&schema::REPOSITORY_NAME, name)).unwrap()
 }
 
@@ -31,9 +31,9 @@ fn an_empty_repository_is_found_behind_thousands_that_came_later() {
     server.push_blob("kept", content, Digest::of(Algorithm::Sha256, content)).unwrap();
     server.forge(|tx| {
         for number in 0..LATER {
-            let (id, name) = (tx.next_id(), format!("later{number}"));
+            let (id, name) = (tx.next_repository(), format!("later{number}"));
             tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
-            tx.put(&schema::REPOSITORY, id, &Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 })?;
+            tx.put(&schema::REPOSITORY, id, &Row { name, project: ProjectId::ROOT, created_ms: 0 })?;
             tx.put(&schema::USAGE_REPOSITORY, id, &Usage { tags: 1, ..Usage::default() })?;
         }
         Ok(())
@@ -56,18 +56,18 @@ fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_
     let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
     let body = Body::whole(vec![Bytes::from_static(b"a byte")]);
     server.wait(server.append(&grant, upload, None, body)).unwrap();
-    let one = RepoId(id(&server, "one").unwrap());
+    let one = id(&server, "one").unwrap();
     let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();
     assert!(!is_bare());
     // Without its entry in the index the row of the upload is not found: the table of uploads is not searched.
-    server.forge(move |tx| tx.delete(&schema::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..])).map(drop));
+    server.forge(move |tx| tx.delete(&schema::UPLOAD_BY_REPOSITORY, (one, upload)).map(drop));
     assert_eq!(server.meta.get(|tx| tx.count(&schema::UPLOAD)).unwrap(), 1);
     assert!(is_bare());
     // Nor are the entries of its neighbours.
     for other in [one.0 - 1, one.0 + 1] {
-        server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (other, &upload.bytes()[..]), &()));
+        server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (RepoId(other), upload), &()));
     }
     assert!(is_bare());
-    server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (one.0, &upload.bytes()[..]), &()));
+    server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (one, upload), &()));
     assert!(!is_bare());
 }

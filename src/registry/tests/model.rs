@@ -72,11 +72,11 @@ impl Model {
         server.forge(|tx| {
             let mut parent = ProjectId::ROOT;
             for (path, _) in &PROJECTS[1..] {
-                let id = tx.next_id();
+                let id = tx.next_project();
                 let row = Project { path: (*path).to_owned(), parent: Some(parent), created_ms: 0 };
                 tx.put(&schema::PROJECT, id, &row)?;
                 tx.put(&schema::PROJECT_PATH, *path, &id)?;
-                parent = ProjectId(id);
+                parent = id;
             }
             Ok(())
         });

@@ -106,10 +106,8 @@ fn blobs_that_came_later_and_blobs_that_are_gone_are_listed() {
     assert_eq!((missing.digest.clone(), missing.size), (digest(b"lost").to_string(), 4));
     assert_eq!(missing.repositories, ["team/app"]);
     assert_eq!(differences.later_blobs[0].digest, digest(b"later").to_string());
-    let state = |content: &[u8]| {
-        let key = digest(content).key();
-        meta.get(|tx| tx.get(&schema::BLOB, &key[..])).unwrap().map(|row| row.state)
-    };
+    let state =
+        |content: &[u8]| meta.get(|tx| tx.get(&schema::BLOB, &digest(content))).unwrap().map(|row| row.state);
     assert_eq!(state(b"kept"), Some(BlobState::Present));
     assert_eq!(state(b"lost"), Some(BlobState::Corrupt), "clients push it again");
     assert_eq!(state(b"later"), None);

@@ -9,11 +9,11 @@ use crate::auth::{Credential, Push, Scopes};
 use crate::config::Config;
 use crate::limits::{Limit, Limits, Resource};
 use crate::model::digest::Algorithm;
-use crate::model::names::{ProjectId, RepoId, UserId};
+use crate::model::names::{ProjectId, UserId};
 use crate::registry::{Chunks, uploads};
 use crate::store::blob::faulty::Call;
 use crate::store::meta::schema::{Owner, Repository as Row, Upload, User};
-use crate::store::meta::{ROOT_PROJECT, Tx as _, schema};
+use crate::store::meta::{Tx as _, schema};
 
 const NAME: &str = "team/app";
 
@@ -132,10 +132,10 @@ fn bytes_that_were_announced_count_until_their_request_ends() {
 /// A registry that requires a sign-in, and a user who calls it.
 fn of_user(server: &Server<'_>, id: u64) -> Grant<Push> {
     server.forge(move |tx| {
-        if tx.has(&schema::USER, id)? {
+        if tx.has(&schema::USER, UserId(id))? {
             return Ok(());
         }
-        tx.put(&schema::USER, id, &User::sample(&format!("user{id}")))
+        tx.put(&schema::USER, UserId(id), &User::sample(&format!("user{id}")))
     });
     let principal = Principal::User {
         id: UserId(id),
@@ -187,7 +187,7 @@ fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() 
     let refused = server.wait(server.registry.write_upload(&grant, ids[2], length(1))).err();
     assert!(matches!(refused, Some(RegistryError::Limit(_))), "{refused:?}");
     // Those of a user who is gone end with the user.
-    server.forge(|tx| tx.delete(&schema::USER, 8).map(drop));
+    server.forge(|tx| tx.delete(&schema::USER, UserId(8)).map(drop));
     assert_eq!(
         server.wait(server.registry.end_uploads_without_owner(&server.auth.system("test"))).unwrap(),
         1
@@ -282,7 +282,7 @@ fn the_sweep_of_a_start_grows_with_what_is_left_and_not_with_its_square() {
         server.forge(move |tx| {
             for number in part * 1_000..(part + 1) * 1_000 {
                 let row = Upload {
-                    repository: RepoId(full),
+                    repository: full,
                     owner: Owner::Anonymous,
                     offset: 1,
                     algorithm: Algorithm::Sha256.byte(),
@@ -290,9 +290,9 @@ fn the_sweep_of_a_start_grows_with_what_is_left_and_not_with_its_square() {
                     active_s: 0,
                 };
                 uploads::put_row(tx, UploadId::from_bytes(u128::from(number).to_be_bytes()), &row)?;
-                let (id, name) = (tx.next_id(), format!("bare{number}"));
+                let (id, name) = (tx.next_repository(), format!("bare{number}"));
                 tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
-                let row = Row { name, project: ProjectId(ROOT_PROJECT), created_ms: 0 };
+                let row = Row { name, project: ProjectId::ROOT, created_ms: 0 };
                 tx.put(&schema::REPOSITORY, id, &row)?;
             }
             Ok(())

@@ -7,7 +7,7 @@ use crate::model::names::UserId;
 use crate::store::meta::schema::User;
 use crate::store::meta::{Tx as _, schema};
 
-const HANNA: u64 = 7;
+const HANNA: UserId = UserId(7);
 
 #[test]
 fn a_checkpoint_asks_again_whether_its_caller_may_push() {
@@ -15,7 +15,7 @@ fn a_checkpoint_asks_again_whether_its_caller_may_push() {
     let server = place.open(true);
     server.forge(|tx| tx.put(&schema::USER, HANNA, &User::sample("hanna")));
     let principal = Principal::User {
-        id: UserId(HANNA),
+        id: HANNA,
         name: "hanna".into(),
         credential: Credential::Password(1),
         scopes: Scopes::ALL,

@@ -61,8 +61,7 @@ impl Registry {
 fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), RegistryError> {
     let repository = repositories::ensure(tx, grant)?;
     links::fits(tx, repository, &sealed.digest, sealed.size)?;
-    let key = sealed.digest.key();
-    let old = tx.get(&schema::BLOB, &key[..])?;
+    let old = tx.get(&schema::BLOB, &sealed.digest)?;
     let blob = Blob {
         size: sealed.size,
         state: BlobState::Present,
@@ -72,7 +71,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
         free_since: old.as_ref().and_then(|old| old.free_since),
         users: old.as_ref().map_or(0, |old| old.users),
     };
-    tx.put(&schema::BLOB, &key[..], &blob)?;
+    tx.put(&schema::BLOB, &sealed.digest, &blob)?;
     if old.is_none() {
         let mut disk = DiskChange::default();
         disk.stored(sealed.size);

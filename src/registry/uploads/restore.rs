@@ -31,7 +31,7 @@ impl Registry {
         holder: Holder,
     ) -> Result<Option<Arc<Session>>, RegistryError> {
         // Ids that never were, and those of others, cost a read and nothing else.
-        let row = self.meta.get(|tx| tx.get(&schema::UPLOAD, &id.bytes()[..]))?;
+        let row = self.meta.get(|tx| tx.get(&schema::UPLOAD, id))?;
         if row.is_none_or(|row| row.owner != *owner) {
             return Ok(None);
         }
@@ -79,8 +79,8 @@ impl Registry {
             return Ok(Some(session));
         }
         let found = self.meta.get(|tx| {
-            let Some(row) = tx.get(&schema::UPLOAD, &id.bytes()[..])? else { return Ok(None) };
-            let repository = tx.get(&schema::REPOSITORY, row.repository.0)?;
+            let Some(row) = tx.get(&schema::UPLOAD, id)? else { return Ok(None) };
+            let repository = tx.get(&schema::REPOSITORY, row.repository)?;
             Ok::<_, StoreError>(repository.map(|repository| (row, repository.name)))
         })?;
         let Some((row, name)) = found else { return Ok(None) };
@@ -151,6 +151,6 @@ impl Registry {
 /// Whom the uploads of an owner count for, where the owner is known.
 fn holder_of(tx: &impl Tx, owner: &Owner) -> Result<Option<Holder>, StoreError> {
     let Some(id) = user_of(tx, owner)? else { return Ok(None) };
-    let user = tx.get(&schema::USER, id.0)?;
+    let user = tx.get(&schema::USER, id)?;
     Ok(user.map(|user| Holder::user(id, user.name.into(), None)))
 }

@@ -12,31 +12,29 @@ use crate::store::meta::schema::Upload;
 
 /// Sets the row of a session. Its entry in the index goes along when it moves to another repository.
 pub(in crate::registry) fn put(tx: &WriteTx<'_>, id: UploadId, row: &Upload) -> Result<(), StoreError> {
-    let key = id.bytes();
-    match tx.get(&schema::UPLOAD, &key[..])? {
+    match tx.get(&schema::UPLOAD, id)? {
         Some(old) if old.repository == row.repository => {}
         old => {
             if let Some(old) = old {
-                tx.delete(&schema::UPLOAD_BY_REPOSITORY, (old.repository.0, &key[..]))?;
+                tx.delete(&schema::UPLOAD_BY_REPOSITORY, (old.repository, id))?;
             }
-            tx.put(&schema::UPLOAD_BY_REPOSITORY, (row.repository.0, &key[..]), &())?;
+            tx.put(&schema::UPLOAD_BY_REPOSITORY, (row.repository, id), &())?;
         }
     }
-    tx.put(&schema::UPLOAD, &key[..], row)
+    tx.put(&schema::UPLOAD, id, row)
 }
 
 /// Removes the row of a session, if there is one, and returns it.
 pub(super) fn delete(tx: &WriteTx<'_>, id: UploadId) -> Result<Option<Upload>, StoreError> {
-    let key = id.bytes();
-    let Some(row) = tx.get(&schema::UPLOAD, &key[..])? else { return Ok(None) };
-    tx.delete(&schema::UPLOAD, &key[..])?;
-    tx.delete(&schema::UPLOAD_BY_REPOSITORY, (row.repository.0, &key[..]))?;
+    let Some(row) = tx.get(&schema::UPLOAD, id)? else { return Ok(None) };
+    tx.delete(&schema::UPLOAD, id)?;
+    tx.delete(&schema::UPLOAD_BY_REPOSITORY, (row.repository, id))?;
     Ok(Some(row))
 }
 
 /// Whether a session of the repository has a row.
 pub(in crate::registry) fn any_in(tx: &impl Tx, repository: RepoId) -> Result<bool, StoreError> {
-    tx.any(&schema::UPLOAD_BY_REPOSITORY, repository.0)
+    tx.any(&schema::UPLOAD_BY_REPOSITORY, repository)
 }
 
 /// Up to `limit` rows behind the session `after`, in the order of their ids.
@@ -45,11 +43,10 @@ pub(super) fn page(
     after: Option<UploadId>,
     limit: usize,
 ) -> Result<Vec<(UploadId, Upload)>, StoreError> {
-    let after = after.map(|id| id.bytes());
-    let from = after.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(&id[..]));
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rows = Vec::new();
-    tx.scan(&schema::UPLOAD, from, Bound::Unbounded, |key, row| {
-        rows.extend(key.try_into().ok().map(|id| (UploadId::from_bytes(id), row)));
+    tx.scan_range(&schema::UPLOAD, (from, Bound::Unbounded), |id, row| {
+        rows.push((id, row));
         if rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(rows)

@@ -183,7 +183,7 @@ impl Registry {
         let orphans = self.meta.read_blocking(|tx| {
             let mut orphans = Vec::new();
             for id in unclaimed {
-                if !tx.has(&schema::UPLOAD, &id.bytes()[..])? {
+                if !tx.has(&schema::UPLOAD, *id)? {
                     orphans.push(*id);
                 }
             }
@@ -202,7 +202,7 @@ fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
         return Ok(true);
     }
     let Some(user) = user_of(tx, owner)? else { return Ok(false) };
-    Ok(tx.get(&schema::USER, user.0)?.is_some_and(|user| !user.disabled))
+    Ok(tx.get(&schema::USER, user)?.is_some_and(|user| !user.disabled))
 }
 
 /// The user behind the owner of a session; none of an anonymous one, and of a token that was revoked.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::Pages;
 use crate::store::meta::ReadTx;
 use crate::store::meta::Reader;
@@ -13,20 +14,20 @@ use crate::store::meta::schema::Usage;
 /// What repositories and projects hold, counted one thing at a time. Who holds nothing has no entry.
 pub(in crate::registry) struct Tally {
     /// repository -> its project and all above it.
-    chains: BTreeMap<u64, Vec<u64>>,
+    chains: BTreeMap<RepoId, Vec<ProjectId>>,
     /// repository -> what it holds.
-    pub(in crate::registry) repositories: BTreeMap<u64, Usage>,
+    pub(in crate::registry) repositories: BTreeMap<RepoId, Usage>,
     /// project -> what it and the projects below it hold.
-    pub(in crate::registry) projects: BTreeMap<u64, Usage>,
+    pub(in crate::registry) projects: BTreeMap<ProjectId, Usage>,
 }
 
 /// Told of each blob that is held: its digest's key, and in how many repositories of each project it is.
 pub(in crate::registry) type EachBlob<'a> =
-    &'a mut dyn FnMut(&ReadTx, &[u8], &BTreeMap<u64, u64>) -> Result<(), StoreError>;
+    &'a mut dyn FnMut(&ReadTx, &[u8], &BTreeMap<ProjectId, u64>) -> Result<(), StoreError>;
 
 impl Tally {
     /// Nothing counted yet. `chains` has the projects above each repository, the root last.
-    pub(in crate::registry) const fn new(chains: BTreeMap<u64, Vec<u64>>) -> Self {
+    pub(in crate::registry) const fn new(chains: BTreeMap<RepoId, Vec<ProjectId>>) -> Self {
         Self { chains, repositories: BTreeMap::new(), projects: BTreeMap::new() }
     }
 
@@ -36,12 +37,12 @@ impl Tally {
         let mut tally = Self::new(chains(meta)?);
         meta.sweep(&schema::MANIFEST, Pages::all(), |_, (repository, _), row| {
             if let Some(row) = row {
-                tally.manifest(repository, row.size);
+                tally.manifest(RepoId(repository), row.size);
             }
             Ok::<_, StoreError>(())
         })?;
         meta.sweep(&schema::TAG, Pages::all(), |_, (repository, _), _| {
-            tally.tag(repository);
+            tally.tag(RepoId(repository));
             Ok::<_, StoreError>(())
         })?;
         let mut held = Held::default();
@@ -50,7 +51,7 @@ impl Tally {
                 held.count(tx, &mut tally, each)?;
                 held.digest = digest.to_vec();
             }
-            held.holders.push(repository);
+            held.holders.push(RepoId(repository));
             Ok::<_, StoreError>(())
         })?;
         meta.read(|tx| held.count(tx, &mut tally, each))?;
@@ -58,7 +59,7 @@ impl Tally {
     }
 
     /// Counts a manifest.
-    pub(in crate::registry) fn manifest(&mut self, repository: u64, bytes: u64) {
+    pub(in crate::registry) fn manifest(&mut self, repository: RepoId, bytes: u64) {
         self.change(repository, |usage| {
             usage.manifests += 1;
             usage.manifest_bytes += bytes;
@@ -66,12 +67,12 @@ impl Tally {
     }
 
     /// Counts a tag.
-    pub(in crate::registry) fn tag(&mut self, repository: u64) {
+    pub(in crate::registry) fn tag(&mut self, repository: RepoId) {
         self.change(repository, |usage| usage.tags += 1);
     }
 
     /// Counts a blob with all repositories that hold it, and returns in how many of each project it is.
-    pub(in crate::registry) fn blob(&mut self, bytes: u64, holders: &[u64]) -> BTreeMap<u64, u64> {
+    pub(in crate::registry) fn blob(&mut self, bytes: u64, holders: &[RepoId]) -> BTreeMap<ProjectId, u64> {
         let add = |usage: &mut Usage, unique: bool| {
             usage.blobs += 1;
             usage.bytes += bytes;
@@ -90,7 +91,7 @@ impl Tally {
         counts
     }
 
-    fn change(&mut self, repository: u64, change: impl Fn(&mut Usage)) {
+    fn change(&mut self, repository: RepoId, change: impl Fn(&mut Usage)) {
         change(self.repositories.entry(repository).or_default());
         for project in self.chains.get(&repository).into_iter().flatten() {
             change(self.projects.entry(*project).or_default());
@@ -102,7 +103,7 @@ impl Tally {
 #[derive(Default)]
 struct Held {
     digest: Vec<u8>,
-    holders: Vec<u64>,
+    holders: Vec<RepoId>,
 }
 
 impl Held {
@@ -110,7 +111,7 @@ impl Held {
         if self.holders.is_empty() {
             return Ok(());
         }
-        let row = match tx.get(&schema::BLOB, &self.digest[..]) {
+        let row = match tx.get(&schema::BLOB.raw_keys(), &self.digest[..]) {
             Err(StoreError::Corrupt { .. }) => None,
             other => other?,
         };
@@ -121,22 +122,22 @@ impl Held {
 }
 
 /// The projects above each repository.
-fn chains(meta: Reader<'_>) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
+fn chains(meta: Reader<'_>) -> Result<BTreeMap<RepoId, Vec<ProjectId>>, StoreError> {
     let mut parents = BTreeMap::new();
     meta.sweep(&schema::PROJECT, Pages::all(), |_, id, row| {
-        parents.insert(id, row.and_then(|row| row.parent).map(|parent| parent.0));
+        parents.insert(ProjectId(id), row.and_then(|row| row.parent));
         Ok::<_, StoreError>(())
     })?;
     let mut chains = BTreeMap::new();
     meta.sweep(&schema::REPOSITORY, Pages::all(), |_, id, row| {
         let mut chain = Vec::new();
-        let mut next = row.map(|row| row.project.0);
+        let mut next = row.map(|row| row.project);
         // A circle of parents is damage, which must not become a loop.
         while let Some(project) = next.filter(|project| !chain.contains(project)) {
             chain.push(project);
             next = parents.get(&project).copied().flatten();
         }
-        chains.insert(id, chain);
+        chains.insert(RepoId(id), chain);
         Ok::<_, StoreError>(())
     })?;
     Ok(chains)

@@ -14,12 +14,11 @@ use super::read::Tx as _;
 use super::schema;
 use super::schema::{Clock, Format, Project};
 use super::tx::{ReadTx, WriteTx};
+use crate::model::names::ProjectId;
 use crate::model::time::Now;
 
 /// The number of the layout that this program writes.
 pub const SCHEMA: u32 = 4;
-/// The id of the root project, which has the path "".
-pub const ROOT_PROJECT: u64 = 1;
 
 /// Why the store could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +90,7 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
     inner.set_quick_repair(true);
     {
         make_tables(&inner)?;
-        let clock = Clock { last_id: ROOT_PROJECT, ..Clock::default() };
+        let clock = Clock { last_id: ProjectId::ROOT.0, ..Clock::default() };
         let tx = WriteTx::new(&inner, Now { wall_ms: 0, running_s: 0 }, clock);
         let format = Format {
             schema: SCHEMA,
@@ -105,10 +104,10 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
         tx.put(&schema::AUTH_EPOCH, (), &1)?;
         tx.put(
             &schema::PROJECT,
-            ROOT_PROJECT,
+            ProjectId::ROOT,
             &Project { path: String::new(), parent: None, created_ms: 0 },
         )?;
-        tx.put(&schema::PROJECT_PATH, "", &ROOT_PROJECT)?;
+        tx.put(&schema::PROJECT_PATH, "", &ProjectId::ROOT)?;
     }
     inner.commit().map_err(|error| match error {
         redb::CommitError::Storage(source) => error::storage(source),

@@ -40,7 +40,7 @@ use uuid::Uuid;
 
 pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
-pub use format::{OpenError, ROOT_PROJECT, SCHEMA};
+pub use format::{OpenError, SCHEMA};
 pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
 pub use key::{Key, KeyOf, PrefixOf, Stored, Successor};
 pub use pages::{Pages, Reader};

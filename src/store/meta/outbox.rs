@@ -1,6 +1,5 @@
 //! The outbox: events written with the change they tell of, and kept until every consumer has seen them.
 
-use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use super::error::StoreError;
@@ -9,6 +8,7 @@ use super::schema;
 use super::schema::OutboxEntry;
 use super::tx::WriteTx;
 use crate::model::event::Event;
+use crate::model::names::Sequence;
 
 const MAX_ROWS: u64 = 100_000;
 const MAX_AGE_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -28,16 +28,16 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    fn trimmable(&self, rows: u64) -> Result<Vec<u64>, StoreError> {
-        let mut seen_by_all: Option<u64> = None;
-        self.scan(&schema::OUTBOX_CURSOR, Bound::Unbounded, Bound::Unbounded, |_, seen| {
+    fn trimmable(&self, rows: u64) -> Result<Vec<Sequence>, StoreError> {
+        let mut seen_by_all: Option<Sequence> = None;
+        self.scan_all(&schema::OUTBOX_CURSOR, |_, seen| {
             seen_by_all = Some(seen_by_all.map_or(seen, |lowest| lowest.min(seen)));
             ControlFlow::Continue(())
         })?;
         let too_many = usize::try_from(rows.saturating_sub(MAX_ROWS)).unwrap_or(usize::MAX);
         let oldest_kept = self.now().wall_ms.saturating_sub(MAX_AGE_MS);
         let mut old = Vec::new();
-        self.scan(&schema::OUTBOX, Bound::Unbounded, Bound::Unbounded, |sequence, OutboxEntry(event)| {
+        self.scan_all(&schema::OUTBOX, |sequence, OutboxEntry(event)| {
             let useless = old.len() < too_many
                 || event.at < oldest_kept
                 || seen_by_all.is_some_and(|seen| sequence <= seen);

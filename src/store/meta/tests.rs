@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use super::faulty::Faults;
 use super::schema::Clock;
 use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, schema};
+use crate::model::names::Sequence;
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {
@@ -70,13 +71,14 @@ impl Store {
     /// Sets a number and waits for the answer.
     fn set(&self, meta: &Meta, name: &str, number: u64) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.runtime.block_on(meta.write(move |tx| tx.put(&schema::OUTBOX_CURSOR, name.as_str(), &number)))
+        self.runtime
+            .block_on(meta.write(move |tx| tx.put(&schema::OUTBOX_CURSOR, name.as_str(), &Sequence(number))))
     }
 }
 
 /// The number that a name has. `outbox_cursor` is the plainest table: numbers by name.
 fn number(meta: &Meta, name: &str) -> Option<u64> {
-    meta.get(|tx| tx.get(&schema::OUTBOX_CURSOR, name)).unwrap()
+    meta.get(|tx| tx.get(&schema::OUTBOX_CURSOR, name)).unwrap().map(|number| number.0)
 }
 
 fn clock(meta: &Meta) -> Clock {

@@ -17,6 +17,7 @@ use super::read::{Tx, decoded, get_in, scan_in};
 use super::schema;
 use super::schema::Clock;
 use super::table::{Raw, Row, Table};
+use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UserId};
 use crate::model::time::Now;
 
 /// Rows that a transaction writes before it is committed.
@@ -134,15 +135,30 @@ impl<'t> WriteTx<'t> {
     }
 
     /// The next number of the store's one order of changes.
-    pub fn next_sequence(&self) -> u64 {
+    pub fn next_sequence(&self) -> Sequence {
         let mut clock = self.clock.get();
-        clock.sequence += 1;
+        clock.sequence.0 += 1;
         self.clock.set(clock);
         clock.sequence
     }
 
-    /// A number for a new repository, project or user, never given before.
-    pub fn next_id(&self) -> u64 {
+    /// A number for a new repository, never given before.
+    pub fn next_repository(&self) -> RepoId {
+        RepoId(self.next_id())
+    }
+
+    /// A number for a new project, never given before.
+    pub fn next_project(&self) -> ProjectId {
+        ProjectId(self.next_id())
+    }
+
+    /// A number for a new user, never given before.
+    pub fn next_user(&self) -> UserId {
+        UserId(self.next_id())
+    }
+
+    /// Repositories, projects and users have their numbers in common.
+    fn next_id(&self) -> u64 {
         let mut clock = self.clock.get();
         clock.last_id += 1;
         self.clock.set(clock);
@@ -163,9 +179,9 @@ impl<'t> WriteTx<'t> {
     }
 
     /// A number for a new personal token, never given before.
-    pub fn next_token(&self) -> u64 {
+    pub fn next_token(&self) -> TokenId {
         let mut clock = self.clock.get();
-        clock.last_token += 1;
+        clock.last_token.0 += 1;
         self.clock.set(clock);
         clock.last_token
     }

@@ -5,13 +5,14 @@ mod tokens;
 
 use super::*;
 use crate::model::digest::AnyDigest;
-use crate::model::names::{ProjectId, RepoId};
+use crate::model::names::{ProjectId, Sequence, UserId};
+use crate::model::time::RunningSecond;
 use crate::store::meta::schema::{
     AuditEntry, Blob, BlobState, Link, Listed, Manifest, Project, Pulls, Repository, Tag, Upload, Usage, User,
 };
 use crate::store::meta::{Raw, StoreError};
 
-type Damage = fn(&WriteTx<'_>, &Sample, u64) -> Result<(), StoreError>;
+type Damage = fn(&WriteTx<'_>, &Sample, RepoId) -> Result<(), StoreError>;
 
 /// Does each damage to a fresh store and looks for the problem that must be reported.
 fn assert_found(damages: &[(&'static str, Damage)]) {
@@ -27,34 +28,34 @@ fn assert_found(damages: &[(&'static str, Damage)]) {
 }
 
 fn change_blob(tx: &WriteTx<'_>, digest: &Digest, change: impl Fn(&mut Blob)) -> Result<(), StoreError> {
-    let mut row = tx.get(&schema::BLOB, &digest.key()[..])?.unwrap();
+    let mut row = tx.get(&schema::BLOB, digest)?.unwrap();
     change(&mut row);
-    tx.put(&schema::BLOB, &digest.key()[..], &row)
+    tx.put(&schema::BLOB, digest, &row)
 }
 
 fn change_link(
     tx: &WriteTx<'_>,
-    id: u64,
+    id: RepoId,
     digest: &Digest,
     change: impl Fn(&mut Link),
 ) -> Result<(), StoreError> {
-    let mut row = tx.get(&schema::LINK, (id, &digest.key()[..]))?.unwrap();
+    let mut row = tx.get(&schema::LINK, (id, digest))?.unwrap();
     change(&mut row);
-    tx.put(&schema::LINK, (id, &digest.key()[..]), &row)
+    tx.put(&schema::LINK, (id, digest), &row)
 }
 
 fn change_manifest(
     tx: &WriteTx<'_>,
-    id: u64,
+    id: RepoId,
     digest: &Digest,
     change: impl Fn(&mut Manifest),
 ) -> Result<(), StoreError> {
-    let mut row = tx.get(&schema::MANIFEST, (id, &digest.key()[..]))?.unwrap();
+    let mut row = tx.get(&schema::MANIFEST, (id, digest))?.unwrap();
     change(&mut row);
-    tx.put(&schema::MANIFEST, (id, &digest.key()[..]), &row)
+    tx.put(&schema::MANIFEST, (id, digest), &row)
 }
 
-fn change_tag(tx: &WriteTx<'_>, id: u64, change: impl Fn(&mut Tag)) -> Result<(), StoreError> {
+fn change_tag(tx: &WriteTx<'_>, id: RepoId, change: impl Fn(&mut Tag)) -> Result<(), StoreError> {
     let mut row = tx.get(&schema::TAG, (id, "latest"))?.unwrap();
     change(&mut row);
     tx.put(&schema::TAG, (id, "latest"), &row)
@@ -69,20 +70,20 @@ fn delete<T>(deleted: Result<bool, T>) -> Result<(), T> {
 fn damage_to_projects_and_repositories_is_found() {
     assert_found(&[
         ("project_path", |tx, _, _| delete(tx.delete(&schema::PROJECT_PATH, "a"))),
-        ("project_path", |tx, _, _| tx.put(&schema::PROJECT_PATH, "b", &2)),
-        ("project_path", |tx, _, _| tx.put(&schema::PROJECT_PATH, "b", &77)),
+        ("project_path", |tx, _, _| tx.put(&schema::PROJECT_PATH, "b", &ProjectId(2))),
+        ("project_path", |tx, _, _| tx.put(&schema::PROJECT_PATH, "b", &ProjectId(77))),
         ("project_parent", |tx, _, _| {
             let row = Project { path: "a".to_owned(), parent: None, created_ms: 0 };
-            tx.put(&schema::PROJECT, 2, &row)
+            tx.put(&schema::PROJECT, ProjectId(2), &row)
         }),
         ("project_parent", |tx, _, _| {
             let row = Project { path: "a".to_owned(), parent: Some(ProjectId(3)), created_ms: 0 };
-            tx.put(&schema::PROJECT, 2, &row)
+            tx.put(&schema::PROJECT, ProjectId(2), &row)
         }),
-        ("row_unreadable", |tx, _, _| tx.put(&schema::PROJECT.raw(), 2, &Raw(vec![1]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::PROJECT.raw(), ProjectId(2), &Raw(vec![1]))),
         ("repository_name", |tx, _, _| delete(tx.delete(&schema::REPOSITORY_NAME, NAME))),
         ("repository_name", |tx, _, id| tx.put(&schema::REPOSITORY_NAME, "b", &id)),
-        ("repository_name", |tx, _, _| tx.put(&schema::REPOSITORY_NAME, "b", &77)),
+        ("repository_name", |tx, _, _| tx.put(&schema::REPOSITORY_NAME, "b", &RepoId(77))),
         ("repository_name", |tx, _, id| delete(tx.delete(&schema::REPOSITORY, id))),
         ("repository_unknown", |tx, _, id| delete(tx.delete(&schema::REPOSITORY, id))),
         ("repository_name", |tx, _, id| {
@@ -96,15 +97,17 @@ fn damage_to_projects_and_repositories_is_found() {
         ("row_unreadable", |tx, _, id| tx.put(&schema::REPOSITORY.raw(), id, &Raw(Vec::new()))),
         ("catalog", |tx, _, _| delete(tx.delete(&schema::CATALOG, NAME))),
         ("catalog", |tx, _, _| tx.put(&schema::CATALOG, "b", &())),
-        ("repository_unknown", |tx, _, _| tx.put(&schema::DIRTY_REPOSITORY, 77, &1)),
-        ("repository_unknown", |tx, _, _| tx.put(&schema::TAG_BY_SEQUENCE, (77, 1), &"v1".to_owned())),
+        ("repository_unknown", |tx, _, _| tx.put(&schema::DIRTY_REPOSITORY, RepoId(77), &Sequence(1))),
+        ("repository_unknown", |tx, _, _| {
+            tx.put(&schema::TAG_BY_SEQUENCE, (RepoId(77), Sequence(1)), &"v1".to_owned())
+        }),
     ]);
 }
 
 #[test]
 fn damage_to_blobs_is_found() {
     assert_found(&[
-        ("blob_missing", |tx, sample, _| delete(tx.delete(&schema::BLOB, &sample.layer.key()[..]))),
+        ("blob_missing", |tx, sample, _| delete(tx.delete(&schema::BLOB, &sample.layer))),
         ("blob_size", |tx, sample, _| change_blob(tx, &sample.layer, |row| row.size += 1)),
         ("blob_corrupt", |tx, sample, _| {
             change_blob(tx, &sample.layer, |row| {
@@ -116,24 +119,28 @@ fn damage_to_blobs_is_found() {
         ("blob_deleting", |tx, sample, _| {
             change_blob(tx, &sample.layer, |row| row.state = BlobState::Deleting)
         }),
-        ("blob_free", |tx, sample, _| change_blob(tx, &sample.layer, |row| row.free_since = Some(7))),
-        ("blob_free", |tx, sample, _| change_blob(tx, &sample.free, |row| row.free_since = None)),
-        ("blob_free", |tx, sample, _| change_blob(tx, &sample.free, |row| row.free_since = Some(77_777))),
-        ("blob_free", |tx, sample, _| tx.put(&schema::BLOB_FREE, (7, &sample.layer.key()[..]), &())),
         ("blob_free", |tx, sample, _| {
-            let since = tx.get(&schema::BLOB, &sample.free.key()[..])?.unwrap().free_since.unwrap();
-            delete(tx.delete(&schema::BLOB_FREE, (since, &sample.free.key()[..])))
+            change_blob(tx, &sample.layer, |row| row.free_since = Some(RunningSecond(7)))
+        }),
+        ("blob_free", |tx, sample, _| change_blob(tx, &sample.free, |row| row.free_since = None)),
+        ("blob_free", |tx, sample, _| {
+            change_blob(tx, &sample.free, |row| row.free_since = Some(RunningSecond(77_777)))
+        }),
+        ("blob_free", |tx, sample, _| tx.put(&schema::BLOB_FREE, (RunningSecond(7), &sample.layer), &())),
+        ("blob_free", |tx, sample, _| {
+            let since = tx.get(&schema::BLOB, &sample.free)?.unwrap().free_since.unwrap();
+            delete(tx.delete(&schema::BLOB_FREE, (since, &sample.free)))
         }),
         ("row_unreadable", |tx, sample, _| {
-            tx.put(&schema::BLOB.raw(), &sample.layer.key()[..], &Raw(b"junk".to_vec()))
+            tx.put(&schema::BLOB.raw(), &sample.layer, &Raw(b"junk".to_vec()))
         }),
         ("key", |tx, sample, _| {
-            let row = tx.get(&schema::BLOB, &sample.free.key()[..])?.unwrap();
-            tx.put(&schema::BLOB, &[9, 9][..], &row)
+            let row = tx.get(&schema::BLOB, &sample.free)?.unwrap();
+            tx.put(&schema::BLOB.raw_keys(), &[9, 9][..], &row)
         }),
         ("blob_file_missing", |tx, sample, _| {
-            let row = tx.get(&schema::BLOB, &sample.layer.key()[..])?.unwrap();
-            tx.put(&schema::BLOB, &sample.absent.key()[..], &row)
+            let row = tx.get(&schema::BLOB, &sample.layer)?.unwrap();
+            tx.put(&schema::BLOB, &sample.absent, &row)
         }),
     ]);
 }
@@ -147,45 +154,47 @@ fn damage_to_links_is_found() {
     assert_found(&[
         ("link_references", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.references += 1)),
         ("link_references", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.references = 0)),
-        ("link_references", |tx, sample, id| delete(tx.delete(&schema::LINK, (id, &sample.layer.key()[..])))),
+        ("link_references", |tx, sample, id| delete(tx.delete(&schema::LINK, (id, &sample.layer)))),
         ("link_references", |tx, sample, id| {
             let row = Link { references: 1, ..Link::default() };
-            tx.put(&schema::LINK, (id, &sample.absent.key()[..]), &row)
+            tx.put(&schema::LINK, (id, &sample.absent), &row)
         }),
         ("blob_link", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.present = false)),
         ("link_flags", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.hidden = true)),
         ("link_said", |tx, sample, id| change_link(tx, id, &sample.layer, |row| row.said = Some(1_000_000))),
-        ("link_flags", |tx, sample, id| {
-            tx.put(&schema::LINK, (id, &sample.absent.key()[..]), &Link::default())
-        }),
+        ("link_flags", |tx, sample, id| tx.put(&schema::LINK, (id, &sample.absent), &Link::default())),
         ("link_flags", |tx, _, id| {
             let foreign: AnyDigest = "sha384:ab".parse().unwrap();
-            tx.put(&schema::LINK, (id, &foreign.key()[..]), &Link { present: true, ..Link::default() })
+            tx.put(&schema::LINK, (id, &foreign), &Link { present: true, ..Link::default() })
         }),
         ("key", |tx, _, id| {
-            tx.put(&schema::LINK, (id, &[9, 9][..]), &Link { references: 1, ..Link::default() })
+            tx.put(&schema::LINK.raw_keys(), (id.0, &[9, 9][..]), &Link { references: 1, ..Link::default() })
         }),
         ("blob_missing", |tx, sample, id| {
-            tx.put(&schema::LINK, (id, &sample.absent.key()[..]), &Link { present: true, ..Link::default() })
+            tx.put(&schema::LINK, (id, &sample.absent), &Link { present: true, ..Link::default() })
         }),
-        ("link_zero", |tx, sample, id| change_link(tx, id, &sample.unused, |row| row.zero_since += 7)),
+        ("link_zero", |tx, sample, id| change_link(tx, id, &sample.unused, |row| row.zero_since.0 += 7)),
         ("link_zero", |tx, sample, id| {
-            let since = tx.get(&schema::LINK, (id, &sample.unused.key()[..]))?.unwrap().zero_since;
-            delete(tx.delete(&schema::LINK_ZERO, (since, id, &sample.unused.key()[..])))
+            let since = tx.get(&schema::LINK, (id, &sample.unused))?.unwrap().zero_since;
+            delete(tx.delete(&schema::LINK_ZERO, (since, id, &sample.unused)))
         }),
-        ("link_zero", |tx, sample, id| tx.put(&schema::LINK_ZERO, (0, id, &sample.layer.key()[..]), &())),
-        ("link_zero", |tx, sample, id| tx.put(&schema::LINK_ZERO, (77, id, &sample.unused.key()[..]), &())),
-        ("blob_link", |tx, sample, id| delete(tx.delete(&schema::BLOB_LINK, (&sample.layer.key()[..], id)))),
-        ("blob_link", |tx, sample, id| tx.put(&schema::BLOB_LINK, (&sample.free.key()[..], id), &())),
+        ("link_zero", |tx, sample, id| {
+            tx.put(&schema::LINK_ZERO, (RunningSecond(0), id, &sample.layer), &())
+        }),
+        ("link_zero", |tx, sample, id| {
+            tx.put(&schema::LINK_ZERO, (RunningSecond(77), id, &sample.unused), &())
+        }),
+        ("blob_link", |tx, sample, id| delete(tx.delete(&schema::BLOB_LINK, (&sample.layer, id)))),
+        ("blob_link", |tx, sample, id| tx.put(&schema::BLOB_LINK, (&sample.free, id), &())),
         ("row_unreadable", |tx, sample, id| {
-            tx.put(&schema::LINK.raw(), (id, &sample.layer.key()[..]), &Raw(vec![1, 2, 3]))
+            tx.put(&schema::LINK.raw(), (id, &sample.layer), &Raw(vec![1, 2, 3]))
         }),
     ]);
 }
 
 #[test]
 fn damage_to_figures_counters_uploads_and_users_is_found() {
-    fn change_usage(tx: &WriteTx<'_>, id: u64, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
+    fn change_usage(tx: &WriteTx<'_>, id: RepoId, change: impl Fn(&mut Usage)) -> Result<(), StoreError> {
         let mut row = tx.get(&schema::USAGE_REPOSITORY, id)?.unwrap();
         change(&mut row);
         tx.put(&schema::USAGE_REPOSITORY, id, &row)
@@ -198,36 +207,40 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
         ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.manifest_bytes += 1)),
         ("usage", |tx, _, id| change_usage(tx, id, |usage| usage.tags += 1)),
         ("usage", |tx, _, id| delete(tx.delete(&schema::USAGE_REPOSITORY, id))),
-        ("usage", |tx, _, _| delete(tx.delete(&schema::USAGE_PROJECT, 2))),
-        ("usage", |tx, _, _| tx.put(&schema::USAGE_PROJECT, 77, &Usage { blobs: 1, ..Usage::default() })),
-        ("row_unreadable", |tx, _, _| tx.put(&schema::USAGE_PROJECT.raw(), 2, &Raw(vec![1]))),
-        ("project_blob", |tx, sample, _| {
-            delete(tx.delete(&schema::PROJECT_BLOB, (&sample.layer.key()[..], 2)))
+        ("usage", |tx, _, _| delete(tx.delete(&schema::USAGE_PROJECT, ProjectId(2)))),
+        ("usage", |tx, _, _| {
+            tx.put(&schema::USAGE_PROJECT, ProjectId(77), &Usage { blobs: 1, ..Usage::default() })
         }),
-        ("project_blob", |tx, sample, _| tx.put(&schema::PROJECT_BLOB, (&sample.layer.key()[..], 1), &3)),
-        ("project_blob", |tx, sample, _| tx.put(&schema::PROJECT_BLOB, (&sample.free.key()[..], 1), &1)),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::USAGE_PROJECT.raw(), ProjectId(2), &Raw(vec![1]))),
+        ("project_blob", |tx, sample, _| {
+            delete(tx.delete(&schema::PROJECT_BLOB, (&sample.layer, ProjectId(2))))
+        }),
+        ("project_blob", |tx, sample, _| tx.put(&schema::PROJECT_BLOB, (&sample.layer, ProjectId::ROOT), &3)),
+        ("project_blob", |tx, sample, _| tx.put(&schema::PROJECT_BLOB, (&sample.free, ProjectId::ROOT), &1)),
         ("upload_file", |tx, sample, _| {
-            let row = tx.get(&schema::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
-            tx.put(&schema::UPLOAD, &sample.upload.bytes()[..], &Upload { offset: 99, ..row })
+            let row = tx.get(&schema::UPLOAD, sample.upload)?.unwrap();
+            tx.put(&schema::UPLOAD, sample.upload, &Upload { offset: 99, ..row })
         }),
         ("upload_repository", |tx, sample, _| {
-            let row = tx.get(&schema::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
-            tx.put(&schema::UPLOAD, &sample.upload.bytes()[..], &Upload { repository: RepoId(77), ..row })
+            let row = tx.get(&schema::UPLOAD, sample.upload)?.unwrap();
+            tx.put(&schema::UPLOAD, sample.upload, &Upload { repository: RepoId(77), ..row })
         }),
         ("upload_index", |tx, sample, id| {
-            delete(tx.delete(&schema::UPLOAD_BY_REPOSITORY, (id, &sample.upload.bytes()[..])))
+            delete(tx.delete(&schema::UPLOAD_BY_REPOSITORY, (id, sample.upload)))
         }),
-        ("upload_index", |tx, _, id| tx.put(&schema::UPLOAD_BY_REPOSITORY, (id, &[7; 16][..]), &())),
+        ("upload_index", |tx, _, id| {
+            tx.put(&schema::UPLOAD_BY_REPOSITORY, (id, UploadId::from_bytes([7; 16])), &())
+        }),
         ("repository_unknown", |tx, sample, _| {
-            tx.put(&schema::UPLOAD_BY_REPOSITORY, (77, &sample.upload.bytes()[..]), &())
+            tx.put(&schema::UPLOAD_BY_REPOSITORY, (RepoId(77), sample.upload), &())
         }),
         ("key", |tx, sample, _| {
-            let row = tx.get(&schema::UPLOAD, &sample.upload.bytes()[..])?.unwrap();
-            tx.put(&schema::UPLOAD, &[1, 2, 3][..], &row)
+            let row = tx.get(&schema::UPLOAD, sample.upload)?.unwrap();
+            tx.put(&schema::UPLOAD.raw_keys(), &[1, 2, 3][..], &row)
         }),
-        ("user_name", |tx, _, _| tx.put(&schema::USER_NAME, "hanna", &5)),
-        ("user_name", |tx, _, _| tx.put(&schema::USER, 5, &User::sample("hanna"))),
-        ("outbox", |tx, _, _| delete(tx.delete(&schema::OUTBOX, 1))),
+        ("user_name", |tx, _, _| tx.put(&schema::USER_NAME, "hanna", &UserId(5))),
+        ("user_name", |tx, _, _| tx.put(&schema::USER, UserId(5), &User::sample("hanna"))),
+        ("outbox", |tx, _, _| delete(tx.delete(&schema::OUTBOX, Sequence(1)))),
         ("clock", |tx, _, _| {
             let row = AuditEntry {
                 at_ms: 0,
@@ -236,13 +249,13 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
                 action: String::new(),
                 target: String::new(),
             };
-            tx.put(&schema::AUDIT, 1 << 40, &row)
+            tx.put(&schema::AUDIT, Sequence(1 << 40), &row)
         }),
         ("clock", |tx, _, _| {
             let row = Repository { name: "new".to_owned(), project: ProjectId::ROOT, created_ms: 0 };
-            tx.put(&schema::REPOSITORY, 1 << 40, &row)
+            tx.put(&schema::REPOSITORY, RepoId(1 << 40), &row)
         }),
-        ("row_unreadable", |tx, _, _| tx.put(&schema::OUTBOX.raw(), 1, &Raw(vec![1, 2, 3]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::OUTBOX.raw(), Sequence(1), &Raw(vec![1, 2, 3]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::AUTH_EPOCH.raw(), (), &Raw(vec![9]))),
     ]);
 }
@@ -255,7 +268,7 @@ fn a_list_that_nobody_would_read_is_cut_short() {
         let id = Sample::repository(tx);
         (0..10_050_u64).try_for_each(|n| {
             let digest = Digest::of(crate::model::digest::Algorithm::Sha256, &n.to_le_bytes());
-            tx.put(&schema::PULLS, (id, &digest.key()[..]), &Pulls::default())
+            tx.put(&schema::PULLS, (id, &digest), &Pulls::default())
         })
     });
     let report = server.check();

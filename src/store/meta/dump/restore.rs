@@ -90,9 +90,9 @@ fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     let tx = WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default());
     let missing = |table| StoreError::Corrupt { table };
     let mut clock = tx.get(&schema::CLOCK, ())?.ok_or(missing(schema::CLOCK.name()))?;
-    clock.sequence += GAP;
+    clock.sequence.0 += GAP;
     clock.last_id += GAP;
-    clock.last_token += GAP;
+    clock.last_token.0 += GAP;
     tx.put(&schema::CLOCK, (), &clock)?;
     let epoch = tx.get(&schema::AUTH_EPOCH, ())?.ok_or(missing(schema::AUTH_EPOCH.name()))?;
     tx.put(&schema::AUTH_EPOCH, (), &(epoch + GAP))

@@ -193,7 +193,7 @@ impl Dump {
             schema: SCHEMA,
             store_id: meta.meta().store_id(),
             number,
-            sequence: clock.ok_or(StoreError::Corrupt { table: schema::CLOCK.name() })?.sequence,
+            sequence: clock.ok_or(StoreError::Corrupt { table: schema::CLOCK.name() })?.sequence.0,
             wall_ms: meta.meta().clock().now().wall_ms,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -238,7 +238,7 @@ impl Dump {
             if let Some(place) = known.filter(|place| !self.left_behind.contains(&place.segment)) {
                 return self.refer(key, place);
             }
-            match tx.get(&schema::MANIFEST_BODY, key)? {
+            match tx.get(&schema::MANIFEST_BODY.raw_keys(), key)? {
                 Some(Raw(body)) => self.body(key, &body),
                 None => Ok(()),
             }

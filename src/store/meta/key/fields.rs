@@ -1,6 +1,9 @@
-//! The fields of keys.
+//! Fields that are numbers or bytes.
 
 use super::{Key, KeyOf, Stored, Successor};
+use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UploadId, UserId};
+use crate::model::secret::SecretHash;
+use crate::model::time::RunningSecond;
 
 impl Key for () {
     type Stored = ();
@@ -22,9 +25,9 @@ impl KeyOf<()> for () {
     fn stored((): &()) {}
 }
 
-/// A field that is a number.
+/// A field that is a number: the type, and how it becomes a `u64` and comes back.
 macro_rules! number {
-    ($type:ty, $read:expr, $write:expr) => {
+    ($($type:ty: $read:expr, $write:expr;)*) => { $(
         impl Key for $type {
             type Stored = u64;
             type Raw = u64;
@@ -52,20 +55,32 @@ macro_rules! number {
         }
 
         impl Successor<Self> for $type {
-            type Next = u64;
+            type Both = u64;
 
-            fn next(self) -> Option<u64> {
-                $write(self).checked_add(1)
+            fn both(self) -> u64 {
+                $write(self)
             }
 
-            fn stored_next(next: &u64) -> u64 {
-                *next
+            fn this(both: &u64) -> u64 {
+                *both
+            }
+
+            fn next(both: &u64) -> Option<u64> {
+                both.checked_add(1)
             }
         }
-    };
+    )* };
 }
 
-number!(u64, std::convert::identity, std::convert::identity);
+number! {
+    u64: std::convert::identity, std::convert::identity;
+    RepoId: RepoId, |id: Self| id.0;
+    ProjectId: ProjectId, |id: Self| id.0;
+    UserId: UserId, |id: Self| id.0;
+    TokenId: TokenId, |id: Self| id.0;
+    Sequence: Sequence, |sequence: Self| sequence.0;
+    RunningSecond: RunningSecond, |second: Self| second.0;
+}
 
 impl Key for &'static [u8] {
     type Stored = &'static [u8];
@@ -94,51 +109,70 @@ impl<'k> KeyOf<&'static [u8]> for &'k [u8] {
 }
 
 impl Successor<&'static [u8]> for &[u8] {
-    type Next = Vec<u8>;
+    /// The bytes with a zero behind them. Only checks look for what begins with bytes that may be no key.
+    type Both = Vec<u8>;
 
-    fn next(self) -> Option<Vec<u8>> {
-        Some([self, &[0]].concat())
+    fn both(self) -> Vec<u8> {
+        [self, &[0]].concat()
     }
 
-    fn stored_next(next: &Vec<u8>) -> &[u8] {
-        next
+    fn this(both: &Vec<u8>) -> &[u8] {
+        &both[..both.len() - 1]
+    }
+
+    fn next(both: &Vec<u8>) -> Option<&[u8]> {
+        Some(both)
     }
 }
 
-impl Key for &'static str {
-    type Stored = &'static str;
-    type Raw = Self;
-    type Read<'r> = &'r str;
+impl Key for UploadId {
+    type Stored = &'static [u8];
+    type Raw = &'static [u8];
+    type Read<'r> = Self;
 
-    fn read<'r>(stored: &Stored<'r, Self>) -> Option<&'r str> {
-        Some(stored)
+    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
+        <[u8; 16]>::try_from(*stored).ok().map(Self::from_bytes)
     }
 
     fn lowest<'a>() -> Stored<'a, Self> {
-        ""
+        &[]
     }
 }
 
-impl<'k> KeyOf<&'static str> for &'k str {
-    type Held = &'k str;
+impl KeyOf<Self> for UploadId {
+    type Held = [u8; 16];
 
-    fn hold(self) -> &'k str {
-        self
+    fn hold(self) -> [u8; 16] {
+        self.bytes()
     }
 
-    fn stored<'h>(held: &'h &'k str) -> &'h str {
+    fn stored(held: &[u8; 16]) -> &[u8] {
         held
     }
 }
 
-impl Successor<&'static str> for &str {
-    type Next = String;
+impl Key for SecretHash {
+    type Stored = &'static [u8];
+    type Raw = &'static [u8];
+    type Read<'r> = Self;
 
-    fn next(self) -> Option<String> {
-        Some([self, "\0"].concat())
+    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
+        Self::from_bytes(stored)
     }
 
-    fn stored_next(next: &String) -> &str {
-        next
+    fn lowest<'a>() -> Stored<'a, Self> {
+        &[]
+    }
+}
+
+impl<'k> KeyOf<SecretHash> for &'k SecretHash {
+    type Held = &'k SecretHash;
+
+    fn hold(self) -> &'k SecretHash {
+        self
+    }
+
+    fn stored<'h>(held: &'h &'k SecretHash) -> &'h [u8] {
+        &held.0
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! The typed keys do not implement redb's own `Key`: the names of the types are stored with each table, so a table of
 //! another type could not be opened any more. A marker such as `(RepoId, Digest)` belongs to the table, and a caller
-//! passes what the marker accepts, such as `(RepoId, &Digest)`. To encode it costs no allocation of its own.
+//! passes what the marker accepts, such as `(RepoId, &Digest)`. Keys are encoded in buffers on the stack; only a digest
+//! of an algorithm that cannot be computed takes an allocation.
 
+mod digests;
 mod fields;
+mod text;
 mod tuples;
 
 use std::ops::Bound;
@@ -41,16 +44,19 @@ pub trait KeyOf<K: Key> {
     fn stored(held: &Self::Held) -> Stored<'_, K>;
 }
 
-/// A field whose value has a next one: the end of all keys that begin with it.
+/// A field that ends the common beginning of several keys: they end before the next higher value.
 pub trait Successor<K: Key>: KeyOf<K> + Copy {
-    /// Owns the bytes that the next value borrows.
-    type Next;
+    /// Owns the bytes of the value and of the next one.
+    type Both;
 
-    /// The lowest value above this one, if there is one.
-    fn next(self) -> Option<Self::Next>;
+    /// Encodes the value and the next one.
+    fn both(self) -> Self::Both;
 
-    /// The next value as it is stored.
-    fn stored_next(next: &Self::Next) -> Stored<'_, K>;
+    /// The value itself.
+    fn this(both: &Self::Both) -> Stored<'_, K>;
+
+    /// The lowest value above it, if there is one.
+    fn next(both: &Self::Both) -> Option<Stored<'_, K>>;
 }
 
 /// The first fields of a key of the type `K`.

@@ -3,6 +3,8 @@
 use std::ops::Bound;
 
 use super::{Key, KeyOf, PrefixOf, Stored, Successor};
+use crate::model::digest::Digest;
+use crate::model::names::{RepoId, UserId};
 
 impl<A: Key, B: Key> Key for (A, B) {
     type Stored = (A::Stored, B::Stored);
@@ -56,24 +58,26 @@ impl<A: Key, B: Key, C: Key, P: KeyOf<A>, Q: KeyOf<B>, R: KeyOf<C>> KeyOf<(A, B,
     }
 }
 
-/// A field that keys of several fields begin with.
+/// What is passed for the first field of keys of several fields, and the type of that field.
 macro_rules! first {
-    ($([$($k:lifetime)?] $prefix:ty as $field:ty;)*) => { $(
+    ($([$($k:lifetime)?] $prefix:ty => $field:ty;)*) => { $(
         impl<$($k,)? B: Key> PrefixOf<($field, B)> for $prefix {
             type Rest = B;
-            type Held = (<$prefix as KeyOf<$field>>::Held, Option<<$prefix as Successor<$field>>::Next>);
+            type Held = <$prefix as Successor<$field>>::Both;
 
             fn hold(self) -> Self::Held {
-                (KeyOf::<$field>::hold(self), Successor::<$field>::next(self))
+                Successor::<$field>::both(self)
             }
 
             fn with<'a>(held: &'a Self::Held, rest: Stored<'a, B>) -> Stored<'a, ($field, B)> {
-                (<$prefix as KeyOf<$field>>::stored(&held.0), rest)
+                (<$prefix as Successor<$field>>::this(held), rest)
             }
 
             fn end(held: &Self::Held) -> Bound<Stored<'_, ($field, B)>> {
-                let Some(next) = &held.1 else { return Bound::Unbounded };
-                Bound::Excluded((<$prefix as Successor<$field>>::stored_next(next), B::lowest()))
+                match <$prefix as Successor<$field>>::next(held) {
+                    Some(next) => Bound::Excluded((next, B::lowest())),
+                    None => Bound::Unbounded,
+                }
             }
 
             fn rest<'r>(stored: &Stored<'r, ($field, B)>) -> Option<B::Read<'r>> {
@@ -83,19 +87,21 @@ macro_rules! first {
 
         impl<$($k,)? B: Key, C: Key> PrefixOf<($field, B, C)> for $prefix {
             type Rest = (B, C);
-            type Held = (<$prefix as KeyOf<$field>>::Held, Option<<$prefix as Successor<$field>>::Next>);
+            type Held = <$prefix as Successor<$field>>::Both;
 
             fn hold(self) -> Self::Held {
-                (KeyOf::<$field>::hold(self), Successor::<$field>::next(self))
+                Successor::<$field>::both(self)
             }
 
             fn with<'a>(held: &'a Self::Held, rest: Stored<'a, (B, C)>) -> Stored<'a, ($field, B, C)> {
-                (<$prefix as KeyOf<$field>>::stored(&held.0), rest.0, rest.1)
+                (<$prefix as Successor<$field>>::this(held), rest.0, rest.1)
             }
 
             fn end(held: &Self::Held) -> Bound<Stored<'_, ($field, B, C)>> {
-                let Some(next) = &held.1 else { return Bound::Unbounded };
-                Bound::Excluded((<$prefix as Successor<$field>>::stored_next(next), B::lowest(), C::lowest()))
+                match <$prefix as Successor<$field>>::next(held) {
+                    Some(next) => Bound::Excluded((next, B::lowest(), C::lowest())),
+                    None => Bound::Unbounded,
+                }
             }
 
             fn rest<'r>(stored: &Stored<'r, ($field, B, C)>) -> Option<(B::Read<'r>, C::Read<'r>)> {
@@ -106,25 +112,31 @@ macro_rules! first {
 }
 
 first! {
-    [] u64 as u64;
-    ['k] &'k [u8] as &'static [u8];
+    [] u64 => u64;
+    [] RepoId => RepoId;
+    [] UserId => UserId;
+    ['k] &'k [u8] => &'static [u8];
+    ['k] &'k Digest => Digest;
 }
 
-impl<A: Key, B: Key, C: Key, P: KeyOf<A> + Copy, Q: Successor<B>> PrefixOf<(A, B, C)> for (P, Q) {
+impl<A: Key, B: Key, C: Key, P: Successor<A>, Q: Successor<B>> PrefixOf<(A, B, C)> for (P, Q) {
     type Rest = C;
-    type Held = (P::Held, Q::Held, Option<Q::Next>);
+    type Held = (P::Both, Q::Both);
 
     fn hold(self) -> Self::Held {
-        (self.0.hold(), KeyOf::<B>::hold(self.1), Successor::<B>::next(self.1))
+        (self.0.both(), self.1.both())
     }
 
     fn with<'a>(held: &'a Self::Held, rest: Stored<'a, C>) -> Stored<'a, (A, B, C)> {
-        (P::stored(&held.0), Q::stored(&held.1), rest)
+        (P::this(&held.0), Q::this(&held.1), rest)
     }
 
     fn end(held: &Self::Held) -> Bound<Stored<'_, (A, B, C)>> {
-        let Some(next) = &held.2 else { return Bound::Unbounded };
-        Bound::Excluded((P::stored(&held.0), Q::stored_next(next), C::lowest()))
+        match (Q::next(&held.1), P::next(&held.0)) {
+            (Some(second), _) => Bound::Excluded((P::this(&held.0), second, C::lowest())),
+            (None, Some(first)) => Bound::Excluded((first, B::lowest(), C::lowest())),
+            (None, None) => Bound::Unbounded,
+        }
     }
 
     fn rest<'r>(stored: &Stored<'r, (A, B, C)>) -> Option<C::Read<'r>> {

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::names::Sequence;
 use crate::store::meta::table::{Record, Table};
 
 /// sequence -> one entry of the audit log.
-pub const AUDIT: Table<u64, AuditEntry> = Table::new("audit");
+pub const AUDIT: Table<Sequence, AuditEntry> = Table::new("audit");
 
 /// One entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

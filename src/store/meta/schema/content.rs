@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::names::RepoId;
+use crate::model::time::RunningSecond;
 use crate::store::blob::Stamp;
 use crate::store::meta::table::{Record, Table};
 
 /// digest -> a blob's size, state and last verification.
-pub const BLOB: Table<&'static [u8], Blob> = Table::new("blob");
+pub const BLOB: Table<Digest, Blob> = Table::new("blob");
 
 /// What becomes of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +36,7 @@ pub struct Blob {
     /// When it came, in Unix milliseconds.
     pub stored_ms: u64,
     /// Running second since which no repository holds it; `None` while one does.
-    pub free_since: Option<u64>,
+    pub free_since: Option<RunningSecond>,
     /// Repositories that hold it and have a manifest that refers to it.
     pub users: u64,
 }
@@ -41,10 +44,10 @@ pub struct Blob {
 impl Record for Blob {}
 
 /// (running second, digest) -> (): blobs that no repository holds, oldest first.
-pub const BLOB_FREE: Table<(u64, &'static [u8]), ()> = Table::new("blob_free");
+pub const BLOB_FREE: Table<(RunningSecond, Digest), ()> = Table::new("blob_free");
 
 /// (repository, digest) -> what binds a blob to a repository.
-pub const LINK: Table<(u64, &'static [u8]), Link> = Table::new("link");
+pub const LINK: Table<(RepoId, AnyDigest), Link> = Table::new("link");
 
 /// What binds a blob to a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +62,7 @@ pub struct Link {
     pub hidden: bool,
     /// Running second at which `references` fell to 0, or at which its existence was promised last;
     /// only meaningful while `references` is 0.
-    pub zero_since: u64,
+    pub zero_since: RunningSecond,
     /// While it is not present: the size that the manifests give it.
     pub said: Option<u64>,
 }
@@ -67,7 +70,7 @@ pub struct Link {
 impl Record for Link {}
 
 /// (running second, repository, digest) -> (): exactly the links that nothing refers to, oldest first.
-pub const LINK_ZERO: Table<(u64, u64, &'static [u8]), ()> = Table::new("link_zero");
+pub const LINK_ZERO: Table<(RunningSecond, RepoId, AnyDigest), ()> = Table::new("link_zero");
 
 /// (digest, repository) -> (): the links of a blob that are present.
-pub const BLOB_LINK: Table<(&'static [u8], u64), ()> = Table::new("blob_link");
+pub const BLOB_LINK: Table<(Digest, RepoId), ()> = Table::new("blob_link");

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::digest::AnyDigest;
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::names::{RepoId, Sequence};
+use crate::model::time::RunningSecond;
 use crate::store::meta::table::{Raw, Record, Table};
 
 /// (repository, digest) -> a manifest's type, size, references and age.
-pub const MANIFEST: Table<(u64, &'static [u8]), Manifest> = Table::new("manifest");
+pub const MANIFEST: Table<(RepoId, Digest), Manifest> = Table::new("manifest");
 
 /// A manifest in a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,11 +26,11 @@ pub struct Manifest {
     /// The manifest it refers to.
     pub subject: Option<AnyDigest>,
     /// Sequence of its last push.
-    pub sequence: u64,
+    pub sequence: Sequence,
     /// When it was pushed last, in Unix milliseconds.
     pub pushed_ms: u64,
     /// Running second since which no tag points at it; `None` while one does.
-    pub untagged_since: Option<u64>,
+    pub untagged_since: Option<RunningSecond>,
     /// The stored bytes did not hash to the digest. It answers as if absent until a push heals it.
     pub corrupt: bool,
     /// Bytes of the image: those of the body and of all that it refers to, as its first push found them.
@@ -40,13 +42,13 @@ pub struct Manifest {
 impl Record for Manifest {}
 
 /// digest -> the bytes of a manifest as they were pushed.
-pub const MANIFEST_BODY: Table<&'static [u8], Raw> = Table::new("manifest_body");
+pub const MANIFEST_BODY: Table<Digest, Raw> = Table::new("manifest_body");
 
 /// (digest, repository) -> (): the repositories that hold a manifest.
-pub const MANIFEST_REPO: Table<(&'static [u8], u64), ()> = Table::new("manifest_repo");
+pub const MANIFEST_REPO: Table<(Digest, RepoId), ()> = Table::new("manifest_repo");
 
 /// (repository, digest) -> how often and when a manifest was pulled last.
-pub const PULLS: Table<(u64, &'static [u8]), Pulls> = Table::new("pulls");
+pub const PULLS: Table<(RepoId, Digest), Pulls> = Table::new("pulls");
 
 /// How often a manifest was pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +62,7 @@ pub struct Pulls {
 impl Record for Pulls {}
 
 /// (repository, child, parent) -> what an index says of a manifest that it lists.
-pub const PARENT: Table<(u64, &'static [u8], &'static [u8]), Listed> = Table::new("parent");
+pub const PARENT: Table<(RepoId, AnyDigest, Digest), Listed> = Table::new("parent");
 
 /// What an index says of a manifest that it lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +76,7 @@ pub struct Listed {
 impl Record for Listed {}
 
 /// (repository, subject, referrer) -> what a list of referrers needs beside the body.
-pub const REFERRER: Table<(u64, &'static [u8], &'static [u8]), Referrer> = Table::new("referrer");
+pub const REFERRER: Table<(RepoId, AnyDigest, Digest), Referrer> = Table::new("referrer");
 
 /// A manifest that names another one as its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,48 @@
 //!
 //! Running seconds count only while a server runs; they age what the collector may take, so that a wrong clock ages
 //! nothing. Milliseconds are Unix time and for people.
+//!
+//! A key is named by values of the types that its table has, so two ids that were swapped do not compile, nor does a bare
+//! number in the place of an id:
+//!
+//! ```
+//! use stowage::model::names::{TokenId, UserId};
+//! use stowage::store::meta::{StoreError, WriteTx, schema};
+//!
+//! fn index(tx: &WriteTx<'_>, user: UserId, token: TokenId) -> Result<(), StoreError> {
+//!     tx.put(&schema::TOKEN_BY_USER, (user, token), &())
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use stowage::model::names::{TokenId, UserId};
+//! use stowage::store::meta::{StoreError, WriteTx, schema};
+//!
+//! fn index(tx: &WriteTx<'_>, user: UserId, token: TokenId) -> Result<(), StoreError> {
+//!     tx.put(&schema::TOKEN_BY_USER, (token, user), &())
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use stowage::model::names::{TokenId, UserId};
+//! use stowage::store::meta::{StoreError, WriteTx, schema};
+//!
+//! fn index(tx: &WriteTx<'_>, user: UserId, token: TokenId) -> Result<(), StoreError> {
+//!     tx.put(&schema::TOKEN_BY_USER, (user.0, token), &())
+//! }
+//! ```
+//!
+//! Nor does a project's id name a repository:
+//!
+//! ```compile_fail,E0277
+//! use stowage::model::digest::Digest;
+//! use stowage::model::names::ProjectId;
+//! use stowage::store::meta::{StoreError, Tx, schema};
+//!
+//! fn holds(tx: &impl Tx, digest: &Digest, project: ProjectId) -> Result<bool, StoreError> {
+//!     tx.has(&schema::BLOB_LINK, (digest, project))
+//! }
+//! ```
 
 mod audit;
 mod content;
@@ -29,9 +71,15 @@ pub use uploads::*;
 pub use usage::*;
 
 use super::table::Record;
+use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UserId};
 
 impl Record for u64 {}
 impl Record for String {}
+impl Record for ProjectId {}
+impl Record for RepoId {}
+impl Record for UserId {}
+impl Record for TokenId {}
+impl Record for Sequence {}
 
 /// Hands the names of all tables to a macro.
 macro_rules! every_table {

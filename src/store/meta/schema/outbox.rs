@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::Event;
+use crate::model::names::Sequence;
 use crate::store::meta::table::{Record, Table};
 
 /// sequence -> an event that waits for its consumers.
-pub const OUTBOX: Table<u64, OutboxEntry> = Table::new("outbox");
+pub const OUTBOX: Table<Sequence, OutboxEntry> = Table::new("outbox");
 
 /// An event that waits for its consumers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +16,4 @@ pub struct OutboxEntry(pub Event);
 impl Record for OutboxEntry {}
 
 /// consumer -> the sequence it has seen last.
-pub const OUTBOX_CURSOR: Table<&'static str, u64> = Table::new("outbox_cursor");
+pub const OUTBOX_CURSOR: Table<&'static str, Sequence> = Table::new("outbox_cursor");

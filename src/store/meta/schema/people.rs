@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::names::UserId;
+use crate::model::names::{Sequence, TokenId, UserId};
+use crate::model::secret::SecretHash;
 use crate::store::meta::table::{Raw, Record, Table};
 
 /// user id -> user.
-pub const USER: Table<u64, User> = Table::new("user");
+pub const USER: Table<UserId, User> = Table::new("user");
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct User {
     /// Raised with every new password: what was signed in with an older one is not valid any more.
     pub password_version: u64,
     /// Sequence of the last change. It never comes back, so a change that was meant for an older state is noticed.
-    pub changed: u64,
+    pub changed: Sequence,
 }
 
 impl Record for User {}
@@ -34,16 +35,16 @@ impl User {
     /// A user without rights, who has no password.
     pub(crate) fn sample(name: &str) -> Self {
         let (name, password_hash, password_version) = (name.to_owned(), String::new(), 1);
-        let (admin, disabled, created_ms, changed) = (false, false, 0, 0);
+        let (admin, disabled, created_ms, changed) = (false, false, 0, Sequence(0));
         Self { name, password_hash, admin, disabled, created_ms, password_version, changed }
     }
 }
 
 /// user name in lower case -> user id.
-pub const USER_NAME: Table<&'static str, u64> = Table::new("user_name");
+pub const USER_NAME: Table<&'static str, UserId> = Table::new("user_name");
 
 /// token id -> personal token.
-pub const TOKEN: Table<u64, Token> = Table::new("token");
+pub const TOKEN: Table<TokenId, Token> = Table::new("token");
 
 /// A personal token: a user's right to sign in without the password, within scopes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub struct Token {
     /// What the owner calls it.
     pub name: String,
     /// SHA-256 of the secret. 160 random bits need no slower hash (reliability S-6).
-    pub hash: [u8; 32],
+    pub hash: SecretHash,
     /// What it may be used for, as bits.
     pub scopes: u8,
     /// When it was made, in Unix milliseconds.
@@ -69,13 +70,13 @@ pub struct Token {
 impl Record for Token {}
 
 /// SHA-256 of a token's secret -> token id.
-pub const TOKEN_HASH: Table<&'static [u8], u64> = Table::new("token_hash");
+pub const TOKEN_HASH: Table<SecretHash, TokenId> = Table::new("token_hash");
 
 /// (user id, token id) -> ().
-pub const TOKEN_BY_USER: Table<(u64, u64), ()> = Table::new("token_by_user");
+pub const TOKEN_BY_USER: Table<(UserId, TokenId), ()> = Table::new("token_by_user");
 
 /// SHA-256 of a refresh token -> who signed in.
-pub const REFRESH: Table<&'static [u8], Refresh> = Table::new("refresh");
+pub const REFRESH: Table<SecretHash, Refresh> = Table::new("refresh");
 
 /// A refresh token of the token endpoint: what `docker login` keeps instead of a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,17 +84,17 @@ pub struct Refresh {
     /// Who signed in.
     pub user: UserId,
     /// With which personal token; `None`: with the password.
-    pub token: Option<u64>,
+    pub token: Option<TokenId>,
     /// The user's `password_version` at that time.
     pub password_version: u64,
     /// When it was used last, to the day, by the latest time known then.
     pub used_ms: u64,
     /// Sequence of that use: its place in `refresh_by_user`.
-    pub sequence: u64,
+    pub sequence: Sequence,
 }
 
 impl Record for Refresh {}
 
 /// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the one that was not used for
 /// the longest time first.
-pub const REFRESH_BY_USER: Table<(u64, u64), Raw> = Table::new("refresh_by_user");
+pub const REFRESH_BY_USER: Table<(UserId, Sequence), Raw> = Table::new("refresh_by_user");

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::names::ProjectId;
+use crate::model::names::{ProjectId, RepoId, Sequence};
 use crate::store::meta::table::{Record, Table};
 
 /// project id -> its path and its parent.
-pub const PROJECT: Table<u64, Project> = Table::new("project");
+pub const PROJECT: Table<ProjectId, Project> = Table::new("project");
 
 /// A path prefix with its own members and rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +22,10 @@ pub struct Project {
 impl Record for Project {}
 
 /// project path -> project id. The root project has the path "".
-pub const PROJECT_PATH: Table<&'static str, u64> = Table::new("project_path");
+pub const PROJECT_PATH: Table<&'static str, ProjectId> = Table::new("project_path");
 
 /// repository id -> its name, its project and its counts.
-pub const REPOSITORY: Table<u64, Repository> = Table::new("repository");
+pub const REPOSITORY: Table<RepoId, Repository> = Table::new("repository");
 
 /// A repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +41,10 @@ pub struct Repository {
 impl Record for Repository {}
 
 /// repository name -> repository id.
-pub const REPOSITORY_NAME: Table<&'static str, u64> = Table::new("repository_name");
+pub const REPOSITORY_NAME: Table<&'static str, RepoId> = Table::new("repository_name");
 
 /// name of a repository that holds a manifest -> (): the catalogue.
 pub const CATALOG: Table<&'static str, ()> = Table::new("catalog");
 
 /// repository -> sequence of its last change: work for the collector.
-pub const DIRTY_REPOSITORY: Table<u64, u64> = Table::new("dirty_repository");
+pub const DIRTY_REPOSITORY: Table<RepoId, Sequence> = Table::new("dirty_repository");

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::model::names::{Sequence, TokenId};
 use crate::store::meta::table::{Record, Table};
 
 /// `()` -> the format of the store, its id and who wrote it last.
@@ -36,13 +37,13 @@ pub struct Clock {
     /// The latest wall time seen, in Unix milliseconds.
     pub wall_high_ms: u64,
     /// The last sequence number given out.
-    pub sequence: u64,
+    pub sequence: Sequence,
     /// The last id given to a repository, a project or a user.
     pub last_id: u64,
     /// Rows of the outbox.
     pub outbox_rows: u64,
     /// The last number given to a personal token.
-    pub last_token: u64,
+    pub last_token: TokenId,
     /// Commits so far: tells after a failed commit whether it is there all the same.
     pub commits: u64,
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Digest;
+use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::table::{Record, Table};
 
 /// (repository, tag) -> where a tag points, since when, and by whom.
-pub const TAG: Table<(u64, &'static str), Tag> = Table::new("tag");
+pub const TAG: Table<(RepoId, &'static str), Tag> = Table::new("tag");
 
 /// A tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct Tag {
     /// The digest under which the tag was set.
     pub digest: Digest,
     /// Sequence of the last change.
-    pub sequence: u64,
+    pub sequence: Sequence,
     /// When it was set last, in Unix milliseconds.
     pub pushed_ms: u64,
     /// Who set it.
@@ -28,13 +29,13 @@ pub struct Tag {
 impl Record for Tag {}
 
 /// (repository, digest, tag) -> ().
-pub const TAG_BY_DIGEST: Table<(u64, &'static [u8], &'static str), ()> = Table::new("tag_by_digest");
+pub const TAG_BY_DIGEST: Table<(RepoId, Digest, &'static str), ()> = Table::new("tag_by_digest");
 
 /// (repository, sequence) -> tag.
-pub const TAG_BY_SEQUENCE: Table<(u64, u64), String> = Table::new("tag_by_sequence");
+pub const TAG_BY_SEQUENCE: Table<(RepoId, Sequence), String> = Table::new("tag_by_sequence");
 
 /// (repository, tag, sequence) -> one change of a tag; the last 100 of each tag are kept.
-pub const TAG_HISTORY: Table<(u64, &'static str, u64), TagChange> = Table::new("tag_history");
+pub const TAG_HISTORY: Table<(RepoId, &'static str, Sequence), TagChange> = Table::new("tag_history");
 
 /// One change of a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

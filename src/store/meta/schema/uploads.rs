@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::names::{RepoId, UserId};
+use crate::model::names::{RepoId, TokenId, UploadId, UserId};
 use crate::store::meta::table::{Record, Table};
 
 /// upload id -> the committed state of an upload session.
-pub const UPLOAD: Table<&'static [u8], Upload> = Table::new("upload");
+pub const UPLOAD: Table<UploadId, Upload> = Table::new("upload");
 
 /// Whose an upload session is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Owner {
     /// A user who signed in with the password.
     User(UserId),
     /// A user's token.
-    Token(u64),
+    Token(TokenId),
 }
 
 /// The committed state of an upload session.
@@ -39,4 +39,4 @@ pub struct Upload {
 impl Record for Upload {}
 
 /// (repository, upload id) -> (): the upload sessions of a repository that have a row.
-pub const UPLOAD_BY_REPOSITORY: Table<(u64, &'static [u8]), ()> = Table::new("upload_by_repository");
+pub const UPLOAD_BY_REPOSITORY: Table<(RepoId, UploadId), ()> = Table::new("upload_by_repository");

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::digest::Digest;
+use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::table::{Record, Table};
 
 /// repository -> what it holds.
-pub const USAGE_REPOSITORY: Table<u64, Usage> = Table::new("usage_repository");
+pub const USAGE_REPOSITORY: Table<RepoId, Usage> = Table::new("usage_repository");
 
 /// project -> what it and the projects below it hold.
-pub const USAGE_PROJECT: Table<u64, Usage> = Table::new("usage_project");
+pub const USAGE_PROJECT: Table<ProjectId, Usage> = Table::new("usage_project");
 
 /// What a repository or a project holds. Each blob counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct Usage {
 impl Record for Usage {}
 
 /// (digest, project) -> in how many repositories of the project a blob is.
-pub const PROJECT_BLOB: Table<(&'static [u8], u64), u64> = Table::new("project_blob");
+pub const PROJECT_BLOB: Table<(Digest, ProjectId), u64> = Table::new("project_blob");
 
 /// `()` -> what lies in the directory of blobs, and what of it nothing uses.
 pub const DISK: Table<(), Disk> = Table::new("disk");

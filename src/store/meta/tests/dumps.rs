@@ -8,8 +8,9 @@ use redb::Value as _;
 
 use super::*;
 use crate::model::digest::{Algorithm, Digest};
+use crate::model::names::{ProjectId, RepoId, Sequence};
 use crate::store::meta::dump::{self, DumpError};
-use crate::store::meta::{Key, Pages, ROOT_PROJECT, Raw, Row, Table};
+use crate::store::meta::{Key, Pages, Raw, Row, Table};
 
 /// Rows of one table, as bytes.
 pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
@@ -37,20 +38,20 @@ fn rows_of<K: Key, R: Row>(meta: &Meta, table: &Table<K, R>) -> Rows {
 /// Gives a repository a manifest with these bytes.
 fn push(store: &Store, meta: &Meta, body: &[u8]) -> Digest {
     let digest = Digest::of(Algorithm::Sha256, body);
-    let (key, body) = (digest.key(), Raw(body.to_vec()));
+    let body = Raw(body.to_vec());
     let pushed = store.runtime.block_on(meta.write(move |tx| {
-        tx.put(&schema::MANIFEST_BODY, &key[..], &body)?;
-        tx.put(&schema::MANIFEST_REPO, (&key[..], 7), &())
+        tx.put(&schema::MANIFEST_BODY, &digest, &body)?;
+        tx.put(&schema::MANIFEST_REPO, (&digest, RepoId(7)), &())
     }));
     pushed.unwrap_or_else(|error: StoreError| panic!("{error}"));
     digest
 }
 
 fn delete(store: &Store, meta: &Meta, digest: &Digest) {
-    let key = digest.key();
+    let digest = *digest;
     let deleted = store.runtime.block_on(meta.write(move |tx| {
-        tx.delete(&schema::MANIFEST_BODY, &key[..])?;
-        tx.delete(&schema::MANIFEST_REPO, (&key[..], 7))
+        tx.delete(&schema::MANIFEST_BODY, &digest)?;
+        tx.delete(&schema::MANIFEST_REPO, (&digest, RepoId(7)))
     }));
     assert!(deleted.unwrap_or_else(|error: StoreError| panic!("{error}")));
 }
@@ -79,7 +80,7 @@ fn restored(path: &Path) -> (Store, Meta) {
 }
 
 fn body(meta: &Meta, digest: &Digest) -> Option<Vec<u8>> {
-    meta.get(|tx| tx.get(&schema::MANIFEST_BODY, &digest.key()[..])).unwrap().map(|Raw(body)| body)
+    meta.get(|tx| tx.get(&schema::MANIFEST_BODY, digest)).unwrap().map(|Raw(body)| body)
 }
 
 #[test]
@@ -95,10 +96,10 @@ fn a_dump_has_every_row_and_no_number_is_given_out_twice() {
     assert_eq!(body(&copy, &digest).unwrap(), b"a manifest");
     assert_eq!(copy.store_id(), meta.store_id());
     assert!(!copy.created());
-    let root = copy.get(|tx| tx.get(&schema::PROJECT, ROOT_PROJECT)).unwrap().unwrap();
+    let root = copy.get(|tx| tx.get(&schema::PROJECT, ProjectId::ROOT)).unwrap().unwrap();
     assert_eq!(root.path, "");
     let (before, after) = (clock(&meta), clock(&copy));
-    assert!(after.sequence >= before.sequence + 1000 && after.last_id >= before.last_id + 1000);
+    assert!(after.sequence.0 >= before.sequence.0 + 1000 && after.last_id >= before.last_id + 1000);
 }
 
 #[test]
@@ -211,9 +212,8 @@ fn bytes_that_are_not_what_their_digest_says_are_dumped_as_they_are() {
     let store = Store::new();
     let meta = store.open();
     let digest = push(&store, &meta, b"a manifest");
-    let key = digest.key();
     let change = move |tx: &crate::store::meta::WriteTx<'_>| {
-        tx.put(&schema::MANIFEST_BODY, &key[..], &Raw(b"damaged".to_vec()))
+        tx.put(&schema::MANIFEST_BODY, &digest, &Raw(b"damaged".to_vec()))
     };
     store.runtime.block_on(meta.write(change)).unwrap();
     let damaged = meta.dump(&dumps(&store), 9).unwrap();
@@ -242,7 +242,8 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
     let store = Store::new();
     let meta = store.open();
     let filled = store.runtime.block_on(meta.write(|tx| {
-        (0..40_000).try_for_each(|n| tx.put(&schema::TAG_BY_SEQUENCE, (n, n), &"x".repeat(100)))
+        (0..40_000)
+            .try_for_each(|n| tx.put(&schema::TAG_BY_SEQUENCE, (RepoId(n), Sequence(n)), &"x".repeat(100)))
     }));
     filled.unwrap_or_else(|error: StoreError| panic!("{error}"));
     store.set(&meta, "a", 0).unwrap();
@@ -254,8 +255,8 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 n += 1;
                 let pair = store.runtime.block_on(meta.write(move |tx| {
-                    tx.put(&schema::OUTBOX_CURSOR, "a", &n)?;
-                    tx.put(&schema::TAG_BY_SEQUENCE, (n, n), &n.to_string())
+                    tx.put(&schema::OUTBOX_CURSOR, "a", &Sequence(n))?;
+                    tx.put(&schema::TAG_BY_SEQUENCE, (RepoId(n), Sequence(n)), &n.to_string())
                 }));
                 pair.unwrap_or_else(|error: StoreError| panic!("{error}"));
                 changed.store(n, std::sync::atomic::Ordering::Relaxed);
@@ -275,7 +276,8 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
     let (_s, copy) = restored(&written.path);
     let n = number(&copy, "a").unwrap();
     for row in 1..40_000 {
-        let text = copy.get(|tx| tx.get(&schema::TAG_BY_SEQUENCE, (row, row))).unwrap().unwrap();
+        let text =
+            copy.get(|tx| tx.get(&schema::TAG_BY_SEQUENCE, (RepoId(row), Sequence(row)))).unwrap().unwrap();
         assert_eq!(text == row.to_string(), row <= n, "row {row}, changed up to {n}");
     }
 }

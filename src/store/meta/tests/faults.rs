@@ -17,11 +17,13 @@ fn body(key: u8) -> Raw {
 }
 
 fn write(store: &Store, meta: &Meta, key: u8) -> Result<(), StoreError> {
-    store.runtime.block_on(meta.write(move |tx| tx.put(&schema::MANIFEST_BODY, &[key][..], &body(key))))
+    store
+        .runtime
+        .block_on(meta.write(move |tx| tx.put(&schema::MANIFEST_BODY.raw_keys(), &[key][..], &body(key))))
 }
 
 fn holds(meta: &Meta, key: u8) -> bool {
-    let found = meta.get(|tx| tx.get(&schema::MANIFEST_BODY, &[key][..])).unwrap();
+    let found = meta.get(|tx| tx.get(&schema::MANIFEST_BODY.raw_keys(), &[key][..])).unwrap();
     assert!(found.as_ref().is_none_or(|found| *found == body(key)), "the row {key} has other bytes");
     found.is_some()
 }
@@ -90,7 +92,7 @@ fn a_read_error_is_over_when_the_disk_has_recovered_although_nobody_writes() {
     (store.faults, store.cache_bytes) = (Some(Arc::clone(&faults)), 0);
     let meta = store.open();
     write(&store, &meta, 1).unwrap();
-    let read = || meta.get(|tx| tx.get(&schema::MANIFEST_BODY, &[1][..]));
+    let read = || meta.get(|tx| tx.get(&schema::MANIFEST_BODY.raw_keys(), &[1][..]));
     assert!(read().unwrap().is_some());
     faults.fail_after(1, libc::EIO);
     let before = faults.calls();

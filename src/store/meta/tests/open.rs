@@ -18,8 +18,8 @@ fn a_store_that_was_closed_goes_on_where_it_stopped() {
     let given = store
         .runtime
         .block_on(meta.write(|tx| {
-            let given = (tx.next_sequence(), tx.next_id());
-            tx.put(&schema::OUTBOX_CURSOR, "given", &given.0)?;
+            let given = (tx.next_sequence().0, tx.next_repository().0);
+            tx.put(&schema::OUTBOX_CURSOR, "given", &Sequence(given.0))?;
             Ok::<_, StoreError>(given)
         }))
         .unwrap();
@@ -32,8 +32,8 @@ fn a_store_that_was_closed_goes_on_where_it_stopped() {
     assert_eq!(number(&meta, "given"), Some(given.0));
     assert!(meta.clock().now().running_s >= 5000);
     let next = store.runtime.block_on(meta.write(|tx| {
-        tx.put(&schema::OUTBOX_CURSOR, "next", &1)?;
-        Ok::<_, StoreError>((tx.next_sequence(), tx.next_id()))
+        tx.put(&schema::OUTBOX_CURSOR, "next", &Sequence(1))?;
+        Ok::<_, StoreError>((tx.next_sequence().0, tx.next_repository().0))
     }));
     assert_eq!(next.unwrap(), (given.0 + 1, given.1 + 1));
     meta.close();

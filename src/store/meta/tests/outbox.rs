@@ -76,8 +76,8 @@ fn there_are_never_much_more_than_a_hundred_thousand_events() {
     forge_clock(&store.file(), |clock| clock.outbox_rows = 100_002);
     let meta = store.open();
     store.runtime.block_on(meta.write(|tx| tx.record(event(tx.now().wall_ms)))).unwrap();
-    let first = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, 4)).unwrap();
-    let gone = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, 3)).unwrap();
+    let first = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, Sequence(4))).unwrap();
+    let gone = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, Sequence(3))).unwrap();
     assert!(first && !gone);
     assert_eq!(clock(&meta).outbox_rows, 100_000);
 }

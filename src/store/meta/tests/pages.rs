@@ -1,6 +1,7 @@
 //! Reading tables page by page.
 
 use super::*;
+use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::schema::Tag;
 use crate::store::meta::{Pages, Raw};
 
@@ -9,7 +10,9 @@ fn every_row_is_visited_once_and_in_order() {
     let store = Store::new();
     let meta = store.open();
     let written = store.runtime.block_on(meta.write(|tx| {
-        (0..25_000).try_for_each(|n| tx.put(&schema::TAG_BY_SEQUENCE, (n / 10_000, n), &n.to_string()))
+        (0..25_000).try_for_each(|n| {
+            tx.put(&schema::TAG_BY_SEQUENCE, (RepoId(n / 10_000), Sequence(n)), &n.to_string())
+        })
     }));
     written.unwrap();
     let mut seen = Vec::new();
@@ -28,7 +31,7 @@ fn every_row_is_visited_once_and_in_order() {
     assert_eq!(seen, (0..25_000).collect::<Vec<_>>());
     assert!(rounds >= 3, "{rounds} pages");
 
-    let part = Pages::of_prefix(&schema::TAG_BY_SEQUENCE, 1_u64);
+    let part = Pages::of_prefix(&schema::TAG_BY_SEQUENCE, RepoId(1));
     let mut seen = Vec::new();
     let visited = meta.sweep(&schema::TAG_BY_SEQUENCE, part, |_, (_, n), _| {
         seen.push(n);
@@ -44,27 +47,27 @@ fn a_damaged_row_is_told_from_a_whole_one_and_does_not_end_the_reading() {
     let meta = store.open();
     let row = Tag {
         digest: crate::model::digest::Digest::of(crate::model::digest::Algorithm::Sha256, b""),
-        sequence: 1,
+        sequence: Sequence(1),
         pushed_ms: 0,
         by: "hanna".to_owned(),
         content_bytes: 0,
         platform: String::new(),
     };
     let written = store.runtime.block_on(meta.write(move |tx| {
-        tx.put(&schema::TAG, (1, "a"), &row)?;
-        tx.put(&schema::TAG.raw(), (1, "b"), &Raw(vec![1, 2, 3]))?;
-        tx.put(&schema::TAG, (1, "c"), &row)
+        tx.put(&schema::TAG, (RepoId(1), "a"), &row)?;
+        tx.put(&schema::TAG.raw(), (RepoId(1), "b"), &Raw(vec![1, 2, 3]))?;
+        tx.put(&schema::TAG, (RepoId(1), "c"), &row)
     }));
     written.unwrap();
     let mut seen = Vec::new();
     let visited = meta.sweep(&schema::TAG, Pages::all(), |tx, (repository, name), row| {
-        assert!(tx.has(&schema::TAG, (repository, name))?);
+        assert!(tx.has(&schema::TAG, (RepoId(repository), name))?);
         seen.push((name.to_owned(), row.is_some()));
         Ok::<_, StoreError>(())
     });
     visited.unwrap();
     assert_eq!(seen, [("a".to_owned(), true), ("b".to_owned(), false), ("c".to_owned(), true)]);
-    let read = meta.get(|tx| tx.get(&schema::TAG, (1, "b")));
+    let read = meta.get(|tx| tx.get(&schema::TAG, (RepoId(1), "b")));
     assert!(matches!(read, Err(StoreError::Corrupt { table: "tag" })));
 }
 

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::model::digest::Algorithm;
+use crate::model::names::UserId;
 use crate::store::blob::Shard;
 use crate::store::meta::WriteTx;
 use crate::store::meta::job::Message;
@@ -73,8 +74,8 @@ fn increment<'a>(meta: &'a Meta, name: &str, runs: &Arc<AtomicUsize>) -> Answer<
 }
 
 fn add_one(tx: &WriteTx<'_>, name: &str) -> Result<(), Refusal> {
-    let number = tx.get(&schema::OUTBOX_CURSOR, name)?.unwrap_or(0);
-    Ok(tx.put(&schema::OUTBOX_CURSOR, name, &(number + 1))?)
+    let number = tx.get(&schema::OUTBOX_CURSOR, name)?.unwrap_or_default();
+    Ok(tx.put(&schema::OUTBOX_CURSOR, name, &Sequence(number.0 + 1))?)
 }
 
 fn job(meta: &Meta, change: impl Fn(&WriteTx<'_>) -> Result<(), Refusal> + Send + 'static) -> Answer<'_> {
@@ -173,8 +174,9 @@ fn a_transaction_ends_after_ten_thousand_rows() {
     let before = clock(&meta).commits;
     let many = |from: u64| {
         job(&meta, move |tx| {
-            (from..from + 6000)
-                .try_for_each(|key| Ok(tx.put(&schema::USER, key, &User::sample(&key.to_string()))?))
+            (from..from + 6000).try_for_each(|key| {
+                Ok(tx.put(&schema::USER, UserId(key), &User::sample(&key.to_string()))?)
+            })
         })
     };
     let answers = together(&store, &meta, vec![many(0), many(10_000), many(20_000)]);
