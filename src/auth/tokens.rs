@@ -10,6 +10,7 @@ use super::secret::SecretKind;
 use super::users;
 use super::users::UserError;
 use crate::model::names::{TokenId, UserId};
+use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -215,7 +216,7 @@ impl Auth {
     /// Ends a token from the next request on, with everything that was signed in with it.
     pub async fn revoke_token(&self, grant: &Grant<Manage>, id: TokenId) -> Result<TokenView, TokenError> {
         let grant = grant.carry();
-        let view = self.meta.write_from_reserve(move |tx| {
+        let view = self.meta.change(Change::that_frees(), move |tx| {
             grant.recheck(tx)??;
             let token = tx.get(&schema::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
             let user = tx.get(&schema::USER, token.user)?.ok_or(TokenError::Unknown(id))?;

@@ -10,6 +10,7 @@ use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
 use crate::model::names::UserId;
+use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
@@ -184,7 +185,7 @@ impl Auth {
             UserChange::Enable => (None, "user.enable"),
         };
         let (grant, name) = (grant.carry(), name.to_owned());
-        let view = self.meta.write_from_reserve(move |tx| {
+        let view = self.meta.change(Change::that_frees(), move |tx| {
             grant.recheck(tx)??;
             let (id, mut user) = find_at(tx, &name, expected.as_deref())?;
             match &password_hash {
@@ -217,7 +218,7 @@ impl Auth {
         expected: Option<String>,
     ) -> Result<(), UserError> {
         let (grant, name) = (grant.carry(), name.to_owned());
-        let deleted = self.meta.write_from_reserve(move |tx| {
+        let deleted = self.meta.change(Change::that_frees(), move |tx| {
             grant.recheck(tx)??;
             let (id, user) = find_at(tx, &name, expected.as_deref())?;
             if user.admin && !another_admin(tx, id)? {

@@ -13,6 +13,7 @@ use crate::auth::{Delete, Grant, Pull, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoName;
+use crate::store::meta::Change;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -124,7 +125,7 @@ impl Registry {
     /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the collector.
     pub async fn delete_blob(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
         let (grant, digest) = (grant.carry(), *digest);
-        self.meta.write_from_reserve(move |tx| delete(tx, &grant, &digest)).await
+        self.meta.change(Change::that_frees(), move |tx| delete(tx, &grant, &digest)).await
     }
 
     /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if absent,

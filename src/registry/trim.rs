@@ -8,6 +8,7 @@ use super::Registry;
 use super::error::RegistryError;
 use crate::auth::{Grant, System};
 use crate::model::names::{RepoId, Sequence};
+use crate::store::meta::Change;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -37,7 +38,7 @@ impl Registry {
                 return Ok(removed);
             }
             let slice = usize::try_from(more).unwrap_or(usize::MAX).min(SLICE);
-            removed += self.meta.write_from_reserve(move |tx| oldest_audit(tx, slice)).await?;
+            removed += self.meta.change(Change::that_frees(), move |tx| oldest_audit(tx, slice)).await?;
         }
     }
 
@@ -48,7 +49,8 @@ impl Registry {
             (gone, from) = self.meta.scan(move |tx| gone_repositories(tx, first)).await?;
             for repository in gone {
                 loop {
-                    let slice = self.meta.write_from_reserve(move |tx| history(tx, repository)).await?;
+                    let slice =
+                        self.meta.change(Change::that_frees(), move |tx| history(tx, repository)).await?;
                     removed += slice;
                     if slice < SLICE as u64 {
                         break;

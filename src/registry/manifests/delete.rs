@@ -16,6 +16,7 @@ use crate::registry::links;
 use crate::registry::repositories;
 use crate::registry::tags;
 use crate::registry::usage;
+use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
@@ -59,7 +60,7 @@ impl Registry {
             events::audit(tx, grant.caller(), "tag.delete", format!("{}:{tag}", grant.name()))?;
             Ok(())
         };
-        self.meta.write_from_reserve(delete).await
+        self.meta.change(Change::that_frees(), delete).await
     }
 
     /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then its hold
@@ -81,7 +82,8 @@ impl Registry {
         self.detached(async move {
             loop {
                 let job = Arc::clone(&slice);
-                if registry.meta.write_from_reserve(move |tx| (job.1)(tx, &job.0)).await?.is_break() {
+                if registry.meta.change(Change::that_frees(), move |tx| (job.1)(tx, &job.0)).await?.is_break()
+                {
                     return Ok(());
                 }
             }

@@ -26,6 +26,7 @@ use crate::registry::referrers;
 use crate::registry::repositories;
 use crate::registry::tags;
 use crate::registry::usage;
+use crate::store::meta::Change;
 use crate::store::meta::Raw;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -106,7 +107,7 @@ impl Registry {
             let limits = **registry.limits.load();
             registry
                 .meta
-                .write_after(Vec::new(), bytes, move |tx| store(tx, &grant, &prepared, &limits))
+                .change(Change::of_bytes(bytes), move |tx| store(tx, &grant, &prepared, &limits))
                 .await?;
             Ok(stored)
         })

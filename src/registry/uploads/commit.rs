@@ -17,6 +17,7 @@ use crate::registry::links;
 use crate::registry::locks::DigestGuard;
 use crate::registry::repositories;
 use crate::store::blob::{Shard, Stamp};
+use crate::store::meta::Change;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
@@ -46,11 +47,11 @@ impl Registry {
         let shards = vec![Shard::of(&sealed.digest)];
         // The lock travels with the change: it ends after the commit, not when this future does.
         let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
-        let change = move |tx: &WriteTx<'_>| {
+        let run = move |tx: &WriteTx<'_>| {
             let _held = &sealed.lock;
             record(tx, &grant, &sealed)
         };
-        let committed = self.meta.write_after(shards, 0, change).await;
+        let committed = self.meta.change(Change::after(shards), run).await;
         if cfg!(feature = "mutant-commit-first") {
             self.blocking(move || publish(blobs.as_ref(), id, &digest)).await??;
         }

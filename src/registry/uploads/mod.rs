@@ -33,6 +33,7 @@ use crate::limits::{Charge, Holder, Resource};
 use crate::model::digest::Algorithm;
 use crate::model::names::RepoId;
 use crate::model::names::UploadId;
+use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::WriteTx;
 use session::{Origin, Session, State};
@@ -169,7 +170,7 @@ impl Registry {
         self.sessions.remove(id);
         if row || (!self.sessions.any_in(repository) && self.is_bare(repository)?) {
             self.meta
-                .write_from_reserve(move |tx| {
+                .change(Change::that_frees(), move |tx| {
                     let repository = rows::delete(tx, id)?.map_or(repository, |row| row.repository);
                     registry.remove_if_unused(tx, repository)
                 })

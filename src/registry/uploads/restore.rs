@@ -16,6 +16,7 @@ use crate::model::names::RepoId;
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
+use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::schema;
@@ -139,7 +140,7 @@ impl Registry {
         drop(self.sessions.wake(id));
         let (registry, repository) = (Arc::clone(self), *repository);
         self.meta
-            .write_from_reserve(move |tx| {
+            .change(Change::that_frees(), move |tx| {
                 rows::delete(tx, id)?;
                 registry.remove_if_unused(tx, repository)
             })

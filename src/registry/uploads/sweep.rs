@@ -12,6 +12,7 @@ use crate::model::names::{UploadId, UserId};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories::BareSearch;
+use crate::store::meta::Change;
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -116,7 +117,7 @@ impl Registry {
         let registry = Arc::clone(self);
         let dropped = self
             .meta
-            .write_from_reserve(move |tx| {
+            .change(Change::that_frees(), move |tx| {
                 let mut dropped = Vec::new();
                 for id in &ids {
                     // One that was brought into memory meanwhile has a client that goes on with it.
@@ -156,7 +157,7 @@ impl Registry {
             }
             let registry = Arc::clone(self);
             self.meta
-                .write_from_reserve(move |tx| {
+                .change(Change::that_frees(), move |tx| {
                     bare.iter().try_for_each(|repository| registry.remove_if_unused(tx, *repository))
                 })
                 .await

@@ -3,6 +3,7 @@
 //! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
 
 mod batch;
+mod change;
 pub mod clock;
 pub mod dump;
 mod error;
@@ -38,6 +39,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+pub use change::Change;
 pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
 pub use format::{OpenError, SCHEMA};
@@ -50,7 +52,6 @@ pub use table::{Raw, Row, Table, Unread};
 pub use tx::{ReadTx, WriteTx};
 pub use writer::SyncShard;
 
-use crate::store::blob::Shard;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
 use marks::Marks;
@@ -162,8 +163,7 @@ impl Meta {
         self.marks.raise_epoch(stored);
     }
 
-    /// From now on some room on the disk is kept back for changes that take things away
-    /// ([`Meta::write_from_reserve`]).
+    /// From now on some room on the disk is kept back for changes that take things away ([`Change::frees`]).
     pub fn keep_reserve(&self) {
         self.handle.reserve().keep();
     }
@@ -215,53 +215,27 @@ impl Meta {
         read_in(&self.handle, &self.queue, read)?
     }
 
-    /// Changes the store in one transaction and returns when it is durable. `change` may run more than once, so it
+    /// Changes the store in one transaction and returns when it is durable. `run` may run more than once, so it
     /// must have no effect but on the transaction; what it refuses before its first change costs no other job anything.
-    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, run: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.write_after(Vec::new(), 0, change).await
+        self.change(Change::default(), run).await
     }
 
-    /// Like [`Meta::write`], for a change that takes something away: when the disk is full, it may use the room that is
-    /// kept back for such changes.
-    pub async fn write_from_reserve<T, E, F>(&self, change: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
-    {
-        self.send(Vec::new(), 0, true, change).await
-    }
-
-    /// Like [`Meta::write`], after the shard directories `shards` were synced. `bytes` tells how much the change
-    /// stores. What `change` owns (a lock, say) lives until the commit has returned, even if the caller has gone.
-    pub async fn write_after<T, E, F>(&self, shards: Vec<Shard>, bytes: usize, change: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
-    {
-        self.send(shards, bytes, false, change).await
-    }
-
-    async fn send<T, E, F>(
-        &self,
-        shards: Vec<Shard>,
-        bytes: usize,
-        may_use_reserve: bool,
-        change: F,
-    ) -> Result<T, E>
+    /// Like [`Meta::write`], for a change that is not a plain one. What `run` owns (a lock, say) lives until the commit
+    /// has returned, even if the caller has gone.
+    pub async fn change<T, E, F>(&self, change: Change, run: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: Fn(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = TypedJob { shards, bytes, may_use_reserve, change, result: None, reply };
+        let job = TypedJob { change, run, result: None, reply };
         if self.queue.send(Message::Job(Box::new(job))).is_err() {
             return Err(StoreError::Unavailable.into());
         }

@@ -97,11 +97,11 @@ impl Writer {
             };
             let mut stop = false;
             let mut jobs = vec![first];
-            let mut bytes = jobs[0].bytes();
+            let mut bytes = jobs[0].change().bytes;
             while jobs.len() < MAX_JOBS && bytes < MAX_BYTES {
                 match queue.try_recv() {
                     Ok(Message::Job(job)) => {
-                        bytes += job.bytes();
+                        bytes += job.change().bytes;
                         jobs.push(job);
                     }
                     Ok(Message::Broken(database)) => self.replace(database),
@@ -281,7 +281,7 @@ impl Writer {
     /// On a full disk: leaves the jobs that take something away, for which there is room now, and refuses the rest.
     fn draw_on_reserve(&self, jobs: &mut Vec<Box<dyn Job>>, error: &StoreError) {
         let (may, may_not): (Vec<_>, Vec<_>) =
-            std::mem::take(jobs).into_iter().partition(|job| job.may_use_reserve());
+            std::mem::take(jobs).into_iter().partition(|job| job.change().frees);
         if !may.is_empty() {
             self.handle.reserve().give_up();
         }
@@ -322,7 +322,7 @@ impl Writer {
         let mut good = Vec::with_capacity(jobs.len());
         for job in jobs {
             let mut failed = None;
-            for shard in job.shards() {
+            for shard in &job.change().after {
                 let result = synced.entry(*shard).or_insert_with(|| {
                     (self.sync_shard)(*shard).err().map(|error| StoreError::from_io(&error))
                 });

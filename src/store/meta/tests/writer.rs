@@ -13,9 +13,9 @@ use super::*;
 use crate::model::digest::Algorithm;
 use crate::model::names::UserId;
 use crate::store::blob::Shard;
-use crate::store::meta::WriteTx;
 use crate::store::meta::job::Message;
 use crate::store::meta::schema::User;
+use crate::store::meta::{Change, WriteTx};
 
 /// What a job of these tests answers.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ fn a_directory_that_cannot_be_synced_fails_only_the_jobs_that_need_it() {
         let shards: Vec<Shard> =
             shards.iter().map(|index| Shard { algorithm: Algorithm::Sha256, index: *index }).collect();
         let (needed, synced) = (shards.clone(), Arc::clone(&synced));
-        Box::pin(meta.write_after(shards, 0, move |tx| {
+        Box::pin(meta.change(Change::after(shards), move |tx| {
             let synced = synced.lock().unwrap();
             assert!(needed.iter().all(|shard| synced.contains(&shard.index)), "the rows come after the sync");
             add_one(tx, name)
