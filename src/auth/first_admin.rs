@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::Auth;
 use super::password;
-use super::users::{UserError, any_user, check_name, folded, new_user, note};
+use super::users::{UserError, any_user, check_name, folded, new_user};
+use crate::model::audit::AuditAction;
 use crate::store::meta;
 use crate::store::meta::schema;
 use crate::telemetry::Secret;
@@ -59,7 +60,7 @@ impl Auth {
             tx.put(&schema::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
             tx.put(&schema::USER_NAME, folded(&user_name).as_str(), &id)?;
             tx.raise_epoch()?;
-            note(tx, "system", "", "user.create", &user_name)?;
+            tx.audit(("system", ""), AuditAction::UserCreate, user_name.clone())?;
             Ok::<_, UserError>(true)
         });
         let made = made.await?;

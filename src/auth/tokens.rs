@@ -9,6 +9,7 @@ use super::secret;
 use super::secret::SecretKind;
 use super::users;
 use super::users::UserError;
+use crate::model::audit::AuditAction;
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::Change;
 use crate::store::meta::StoreError;
@@ -162,7 +163,7 @@ impl Auth {
             tx.put(&schema::TOKEN, id, &token)?;
             tx.put(&schema::TOKEN_HASH, &hash, &id)?;
             tx.put(&schema::TOKEN_BY_USER, (user_id, id), &())?;
-            users::changed(tx, &grant, "token.create", &format!("{}/{id}", user.name))?;
+            users::changed(tx, &grant, AuditAction::TokenCreate, format!("{}/{id}", user.name))?;
             let warnings = idle_scopes(new.scopes, &user);
             Ok::<_, TokenError>((TokenView::new(id, &user, &token, tx.latest_ms()), warnings))
         });
@@ -221,7 +222,7 @@ impl Auth {
             let token = tx.get(&schema::TOKEN, id)?.ok_or(TokenError::Unknown(id))?;
             let user = tx.get(&schema::USER, token.user)?.ok_or(TokenError::Unknown(id))?;
             delete(tx, id, &token)?;
-            users::changed(tx, &grant, "token.revoke", &format!("{}/{id}", user.name))?;
+            users::changed(tx, &grant, AuditAction::TokenRevoke, format!("{}/{id}", user.name))?;
             Ok(TokenView::new(id, &user, &token, tx.latest_ms()))
         });
         view.await

@@ -9,13 +9,14 @@ use super::Auth;
 use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
+use crate::model::audit::AuditAction;
 use crate::model::names::UserId;
 use crate::store::meta::Change;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
-use crate::store::meta::schema::{AuditEntry, User};
+use crate::store::meta::schema::User;
 use crate::telemetry::Secret;
 
 /// Characters of a user's name at most.
@@ -162,7 +163,7 @@ impl Auth {
             let user = new_user(tx, &name, &password_hash, admin);
             tx.put(&schema::USER, id, &user)?;
             tx.put(&schema::USER_NAME, folded(&name).as_str(), &id)?;
-            changed(tx, &grant, "user.create", &name)?;
+            changed(tx, &grant, AuditAction::UserCreate, name.clone())?;
             Ok(UserView::new(id, &user))
         });
         view.await
@@ -179,10 +180,10 @@ impl Auth {
         let (password_hash, action) = match change {
             UserChange::Password(new_password) => {
                 check_password(&new_password)?;
-                (Some(self.passwords.hash(new_password).await), "user.password")
+                (Some(self.passwords.hash(new_password).await), AuditAction::UserPassword)
             }
-            UserChange::Disable => (None, "user.disable"),
-            UserChange::Enable => (None, "user.enable"),
+            UserChange::Disable => (None, AuditAction::UserDisable),
+            UserChange::Enable => (None, AuditAction::UserEnable),
         };
         let (grant, name) = (grant.carry(), name.to_owned());
         let view = self.meta.change(Change::that_frees(), move |tx| {
@@ -193,18 +194,18 @@ impl Auth {
                     user.password_hash.clone_from(hash);
                     user.password_version += 1;
                 }
-                None => user.disabled = action == "user.disable",
+                None => user.disabled = action == AuditAction::UserDisable,
             }
             if user.disabled && user.admin && !another_admin(tx, id)? {
                 return Err(UserError::LastAdmin(user.name));
             }
             user.changed = tx.next_sequence();
             tx.put(&schema::USER, id, &user)?;
-            changed(tx, &grant, action, &user.name)?;
+            changed(tx, &grant, action, user.name.clone())?;
             Ok(UserView::new(id, &user))
         });
         let view = view.await?;
-        if action != "user.enable" {
+        if action != AuditAction::UserEnable {
             self.forget_password_file(&view.name);
         }
         Ok(view)
@@ -227,7 +228,7 @@ impl Auth {
             tokens::delete_all_of(tx, id)?;
             tx.delete(&schema::USER, id)?;
             tx.delete(&schema::USER_NAME, folded(&user.name).as_str())?;
-            changed(tx, &grant, "user.delete", &user.name)?;
+            changed(tx, &grant, AuditAction::UserDelete, user.name.clone())?;
             Ok::<_, UserError>(user.name)
         });
         self.forget_password_file(&deleted.await?);
@@ -304,27 +305,10 @@ fn another_admin(tx: &impl Tx, but: UserId) -> Result<bool, StoreError> {
 pub(super) fn changed(
     tx: &WriteTx<'_>,
     grant: &Grant<Manage>,
-    action: &str,
-    target: &str,
+    action: AuditAction,
+    target: String,
 ) -> Result<(), StoreError> {
     tx.raise_epoch()?;
     let caller = grant.caller();
-    note(tx, caller.principal.name(), &caller.address_text(), action, target)
-}
-
-pub(super) fn note(
-    tx: &WriteTx<'_>,
-    actor: &str,
-    address: &str,
-    action: &str,
-    target: &str,
-) -> Result<(), StoreError> {
-    let entry = AuditEntry {
-        at_ms: tx.now().wall_ms,
-        actor: actor.to_owned(),
-        address: address.to_owned(),
-        action: action.to_owned(),
-        target: target.to_owned(),
-    };
-    tx.put(&schema::AUDIT, tx.next_sequence(), &entry)
+    tx.audit((caller.principal.name(), &caller.address_text()), action, target)
 }

@@ -1,6 +1,7 @@
 //! Values: what the protocol's texts and numbers mean, parsed once at the edge; no I/O and nothing of ours below.
 
 pub mod annotations;
+pub mod audit;
 pub mod descriptor;
 pub mod digest;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod time;
 pub mod units;
 
 pub use annotations::Annotations;
+pub use audit::AuditAction;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, AnyDigest, AnyDigestKey, Digest, DigestError, DigestKey, Hasher};
 pub use event::{Event, EventKind};

@@ -10,6 +10,7 @@ use super::events;
 use super::links;
 use super::repositories;
 use crate::auth::{Delete, Grant, Pull, Push};
+use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoName;
@@ -192,7 +193,7 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
     }
     let kind = EventKind::BlobDeleted { repository: grant.name().clone(), digest: *digest };
     events::record(tx, grant.caller(), kind)?;
-    events::audit(tx, grant.caller(), "blob.delete", format!("{}@{digest}", grant.name()))?;
+    events::audit(tx, grant.caller(), AuditAction::BlobDelete, format!("{}@{digest}", grant.name()))?;
     repositories::remove_if_empty(tx, repository)?;
     Ok(())
 }

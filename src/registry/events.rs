@@ -1,12 +1,11 @@
 //! Events and audit entries, written with the change they tell of.
 
 use crate::auth::Caller;
+use crate::model::audit::AuditAction;
 use crate::model::event::Event;
 use crate::model::event::EventKind;
 use crate::store::meta::StoreError;
 use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::AuditEntry;
 
 /// Records an event for the consumers of the outbox, which are told later.
 pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Result<(), StoreError> {
@@ -22,15 +21,8 @@ pub(super) fn record(tx: &WriteTx<'_>, caller: &Caller, kind: EventKind) -> Resu
 pub(super) fn audit(
     tx: &WriteTx<'_>,
     caller: &Caller,
-    action: &str,
+    action: AuditAction,
     target: String,
 ) -> Result<(), StoreError> {
-    let entry = AuditEntry {
-        at_ms: tx.now().wall_ms,
-        actor: caller.principal.name().to_owned(),
-        address: caller.address_text(),
-        action: action.to_owned(),
-        target,
-    };
-    tx.put(&schema::AUDIT, tx.next_sequence(), &entry)
+    tx.audit((caller.principal.name(), &caller.address_text()), action, target)
 }

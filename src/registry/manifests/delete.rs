@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::auth::{Delete, Grant};
+use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoId;
@@ -57,7 +58,7 @@ impl Registry {
             let repository = repositories::existing(tx, &grant)?;
             tags::delete(tx, repository, &tag, grant.caller())?
                 .ok_or_else(|| RegistryError::ManifestUnknown(tag.to_string()))?;
-            events::audit(tx, grant.caller(), "tag.delete", format!("{}:{tag}", grant.name()))?;
+            events::audit(tx, grant.caller(), AuditAction::TagDelete, format!("{}:{tag}", grant.name()))?;
             Ok(())
         };
         self.meta.change(Change::that_frees(), delete).await
@@ -119,7 +120,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     if links.len() == SLICE {
         return Ok(ControlFlow::Continue(()));
     }
-    events::audit(tx, grant.caller(), "repository.delete", grant.name().to_string())?;
+    events::audit(tx, grant.caller(), AuditAction::RepositoryDelete, grant.name().to_string())?;
     repositories::remove_if_empty(tx, repository)?;
     Ok(ControlFlow::Break(()))
 }
@@ -150,7 +151,7 @@ pub(in crate::registry) fn delete_from(
     drop_rows(tx, repository, digest, &row)?;
     let kind = EventKind::ManifestDeleted { repository: name, digest: *digest, tags };
     events::record(tx, grant.caller(), kind)?;
-    events::audit(tx, grant.caller(), "manifest.delete", format!("{}@{digest}", grant.name()))?;
+    events::audit(tx, grant.caller(), AuditAction::ManifestDelete, format!("{}@{digest}", grant.name()))?;
     Ok(ControlFlow::Break(()))
 }
 

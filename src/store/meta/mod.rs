@@ -2,6 +2,7 @@
 //!
 //! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
 
+mod audit;
 mod batch;
 mod change;
 pub mod clock;

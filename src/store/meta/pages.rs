@@ -115,9 +115,9 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which
-    /// `visit` may read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False when there were no more. It runs
-    /// on the calling thread, which may block.
+    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which `visit` may
+    /// read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False when there were no
+    /// more. It runs on the calling thread, which may block.
     pub fn page<K: Key, R: Row, E: From<StoreError>>(
         self,
         table: &Table<K, R>,
