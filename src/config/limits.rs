@@ -22,7 +22,7 @@ pub struct LimitsConfig {
     pub manifest_memory: ByteSize,
     /// Tags of one repository.
     pub tags_per_repository: usize,
-    /// TLS handshakes at the same time; one address has half of them.
+    /// TLS handshakes that are computed at the same time; one address has half of them.
     pub handshakes: usize,
     /// Refresh tokens of one user; the oldest one ends when there are more.
     pub refresh_tokens: usize,
@@ -38,7 +38,7 @@ impl Default for LimitsConfig {
             scans: 8,
             manifest_memory: ByteSize::mib(32),
             tags_per_repository: 100_000,
-            handshakes: 128,
+            handshakes: 32,
             refresh_tokens: 2048,
         }
     }

@@ -62,8 +62,14 @@ impl Handshakes {
     /// With threads of their own: half as many as there are processors, so that requests are answered meanwhile.
     pub(super) fn new(ledger: Arc<Ledger>) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        let runtime =
-            Builder::new_multi_thread().worker_threads(threads).thread_name("tls").enable_all().build()?;
+        // A poll may take milliseconds. What is new, or has been answered, must not wait for dozens of them.
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .global_queue_interval(1)
+            .event_interval(1)
+            .thread_name("tls")
+            .enable_all()
+            .build()?;
         Ok(Self { runtime: Some(runtime), ledger })
     }
 

@@ -13,19 +13,23 @@ use super::batch::Batch;
 use super::content_length;
 use super::incoming::Incoming;
 use crate::app::App;
+use crate::http::requests::WINDOW;
 use crate::limits::{Charge, Holder, LimitReached, Resource};
 use crate::registry::{Body, BodyPart, Chunks, RegistryError};
 
 /// Up to this many announced bytes a body is collected before the registry sees it.
-pub const COLLECT: u64 = 512 << 10;
+pub const COLLECT: u64 = 256 << 10;
 /// Bytes that are handed over at once while many bodies come in. Each hand-over costs a change of threads.
 pub const BATCH: usize = 128 << 10;
 /// Bytes that are handed over at once while few bodies come in.
 pub const LARGEST_BATCH: usize = 1 << 20;
 /// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or wait for it.
 const BATCHES: usize = 8 << 20;
-/// This part of a batch is read ahead while the one before is handed over. The connection keeps a buffer of that size.
-const AHEAD: usize = 4;
+/// Bytes that are read ahead while a batch is handed over. The web framework keeps a buffer of that size, or twice as
+/// large, for the connection until it is closed.
+const AHEAD: usize = 256 << 10;
+/// What all connections together may keep so.
+const AHEAD_BY_ALL: usize = 16 << 20;
 /// Bytes that a body may have sent without a place among those that are received at once.
 pub const FREE: usize = 16 << 10;
 /// How long a place may be held for one batch.
@@ -215,7 +219,8 @@ impl<'a> Intake<'a> {
         self.incoming.pause();
         self.place = Some(Arc::new(self.app.registry.admit(self.holder, Resource::BodyPlaces, 1).await?));
         self.since = Instant::now();
-        self.incoming.set_window(self.batch_size() / AHEAD);
+        let connections = [Resource::Connections, Resource::UserConnections];
+        self.incoming.set_window(ahead(connections.map(|kind| self.app.ledger.total(kind)).iter().sum()));
         Ok(())
     }
 
@@ -223,6 +228,12 @@ impl<'a> Intake<'a> {
     fn is_all(&self) -> bool {
         self.length.is_some_and(|length| self.batch.total() >= length)
     }
+}
+
+/// The bytes that a connection reads ahead while there are so many of them.
+fn ahead(connections: u64) -> usize {
+    let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
+    (AHEAD_BY_ALL / connections).clamp(WINDOW, AHEAD)
 }
 
 /// The bytes of a batch while so many bodies have a place.
@@ -243,5 +254,14 @@ mod tests {
             assert!(share(bodies as u64) * bodies <= BATCHES, "{bodies} bodies");
         }
         assert_eq!(share(u64::MAX), BATCH);
+    }
+
+    #[test]
+    fn many_connections_read_little_ahead() {
+        assert_eq!([0, 1, 64].map(ahead), [AHEAD; 3]);
+        assert_eq!([1024, u64::MAX].map(ahead), [WINDOW; 2]);
+        for connections in 64..=1024 {
+            assert!(ahead(connections as u64) * connections <= AHEAD_BY_ALL, "{connections} connections");
+        }
     }
 }
