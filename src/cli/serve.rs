@@ -158,6 +158,8 @@ impl Serve<'_> {
         };
         // A process that reads that the server is ready may send it signals.
         let signals = Signals::catch().map_err(failed)?;
+        let named = Typed::flag("--data-dir", self.sources.flags.data_dir.as_deref());
+        let typed = Typed { data_dir: named, ..self.sources.global.typed() };
         let banner = Banner {
             file: self.loaded.file.clone(),
             free_bytes: banner::free_bytes(&data_dir),
@@ -165,6 +167,7 @@ impl Serve<'_> {
             scheme: if server.live().certificate.is_some() { Scheme::Https } else { Scheme::Http },
             public_url: self.loaded.config.server.public_url.clone(),
             socket: server.socket().map(ToOwned::to_owned),
+            command: typed.complete("stowage user add NAME"),
             new_admin: app.new_admin(),
             open: self.options.anonymous,
             data_dir,

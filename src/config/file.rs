@@ -115,17 +115,26 @@ fn broken(text: &str, span: Option<Range<usize>>, message: &str, settings: &[Set
         let end = text[start..].find('\n').map_or(text.len(), |end| start + end);
         return problem(text, Some(start..end), &format!("this is {format}; Stowage reads TOML"), fix);
     }
-    match wrong::bare_word(text, span.clone().unwrap_or(0..0).start, settings) {
-        Some((setting, value)) => {
-            let written = &text[value.clone()];
-            let message = match setting.kind {
-                Kind::Switch => format!("`{written}` is neither true nor false"),
-                Kind::Number => format!("`{written}` is not a whole number"),
-                Kind::Text | Kind::List => format!("`{written}` needs quotes"),
-            };
-            problem(text, Some(value), &message, wrong::line(setting, written))
-        }
-        None => problem(text, span, message, String::new()),
+    if let Some((setting, value)) = wrong::bare_word(text, span.clone().unwrap_or(0..0).start, settings) {
+        let written = &text[value.clone()];
+        let message = match setting.kind {
+            Kind::Switch => format!("`{written}` is neither true nor false"),
+            Kind::Number => format!("`{written}` is not a whole number"),
+            Kind::Text | Kind::List => format!("`{written}` needs quotes"),
+        };
+        return problem(text, Some(value), &message, wrong::line(setting, written));
+    }
+    let again = span.clone().filter(|_| message == "duplicate key");
+    problem(text, span, message, again.map(|again| joined(text, again.start)).unwrap_or_default())
+}
+
+/// What to do about a table or a key that the file has for a second time at `again`.
+fn joined(text: &str, again: usize) -> String {
+    let number = text[..again].matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    match text.lines().take(number).position(|earlier| line.starts_with('[') && earlier.trim() == line) {
+        Some(first) => format!("line {} begins {line} already: write the settings there", first + 1),
+        None => "a file has each table and each key once: put the two together".to_owned(),
     }
 }
 

@@ -72,7 +72,10 @@ impl TlsError {
             Self::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 format!("put the PEM file at {}, or name another one", path.display())
             }
-            Self::Read { path, .. } => format!("make {} readable for the user that runs the server", path.display()),
+            Self::Read { path, .. } => format!(
+                "run this command as the user that runs the server, or with sudo; that user must be able to read {}",
+                path.display()
+            ),
             Self::OpenKey { path, chmod, .. } => format!("chmod {chmod} {}", path.display()),
             Self::Content { fix, .. } => (*fix).to_owned(),
             Self::Mismatch { .. } => {

@@ -79,6 +79,7 @@ mod tests {
             ("sudo systemctl stop stowage", "sudo systemctl stop stowage".to_owned()),
             ("sudo -u '#7' stowage fsck --data-dir /x", "sudo -u '#7' stowage fsck --data-dir /x".to_owned()),
             ("add --yes", "add --yes".to_owned()),
+            ("stowage user add NAME", format!("stowage user add NAME {flags}")),
             ("is it running?  stowage serve", format!("is it running?  stowage serve {flags}")),
         ] {
             assert_eq!(typed.complete(text), complete);

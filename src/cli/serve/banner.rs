@@ -22,6 +22,8 @@ pub(super) struct Banner {
     pub(super) public_url: PublicUrl,
     /// The admin socket.
     pub(super) socket: Option<PathBuf>,
+    /// A command for this server, with the flags that name its data.
+    pub(super) command: String,
     pub(super) new_admin: Option<NewAdmin>,
     /// No sign-in is needed.
     pub(super) open: bool,
@@ -91,11 +93,7 @@ impl Banner {
             rows.push(("registry", self.url(*address), reach(*address)));
         }
         if let Some(socket) = &self.socket {
-            rows.push((
-                "socket",
-                socket.display().to_string(),
-                "for commands: stowage user add NAME".to_owned(),
-            ));
+            rows.push(("socket", socket.display().to_string(), format!("for commands: {}", self.command)));
         }
         let width = rows.iter().map(|(_, value, _)| value.chars().count()).max().unwrap_or(0);
         let line = |(label, value, note): &(&str, String, String)| {
@@ -173,6 +171,7 @@ mod tests {
             scheme: Scheme::Http,
             public_url: PublicUrl::default(),
             socket: Some("/run/user/1000/stowage/admin.sock".into()),
+            command: "stowage user add NAME".to_owned(),
             new_admin: Some(NewAdmin {
                 name: "admin".to_owned(),
                 password: Secret::new("maple-otter-42-violin-quay".to_owned()),

@@ -33,6 +33,19 @@ fn an_unknown_key_is_shown_in_its_line_with_what_was_meant() {
 }
 
 #[test]
+fn what_a_file_has_twice_is_put_together() {
+    assert_eq!(
+        one("# a comment\n[server]\n\n[log]\n[server]\nlisten = []\n"),
+        "  --> line 5, column 2\n    \
+           5 | [server]\n      \
+             |  ^^^^^^ duplicate key\n  \
+           fix:   line 2 begins [server] already: write the settings there"
+    );
+    let once = "a file has each table and each key once: put the two together";
+    assert!(one("[log]\nlevel = \"info\"\nlevel = \"warn\"\n").ends_with(once));
+}
+
+#[test]
 fn a_misspelt_key_is_suggested() {
     let fix =
         |text: &str| one(text).rsplit_once("fix:   ").map(|(_, fix)| fix.to_owned()).unwrap_or_default();
