@@ -38,7 +38,7 @@ impl Default for LimitsConfig {
             scans: 8,
             manifest_memory: ByteSize::mib(32),
             tags_per_repository: 100_000,
-            handshakes: 32,
+            handshakes: 16,
             refresh_tokens: 2048,
         }
     }

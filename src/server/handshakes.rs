@@ -4,18 +4,20 @@
 //! limit wait unread, which costs nothing, and one address after the other has its turn. A turn lasts only while the server
 //! computes: a client that stops in the middle of a handshake has none, and so delays no other.
 
-use std::future::poll_fn;
+use std::future::Future as _;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -62,11 +64,9 @@ impl Handshakes {
     /// With threads of their own: half as many as there are processors, so that requests are answered meanwhile.
     pub(super) fn new(ledger: Arc<Ledger>) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        // A poll may take milliseconds. What is new, or has been answered, must not wait for dozens of them.
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .global_queue_interval(1)
-            .event_interval(1)
+            .worker_threads(1)
+            .max_blocking_threads(threads)
             .thread_name("tls")
             .enable_all()
             .build()?;
@@ -125,22 +125,32 @@ impl Turns {
             None => timeout(HANDSHAKE_TIMEOUT, reading).await??,
         };
         let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
-        let mut rest = pin!(start.into_stream(config));
+        let wake = Arc::new(Wake::default());
+        let mut rest = Box::pin(start.into_stream(config));
         loop {
-            if let Poll::Ready(made) = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context))).await {
+            let waker = Waker::from(Arc::clone(&wake));
+            // A signature may take milliseconds: not on the thread that looks what has come.
+            let step = spawn_blocking(move || (rest.as_mut().poll(&mut Context::from_waker(&waker)), rest));
+            let (made, unfinished) = step.await.map_err(io::Error::other)?;
+            if let Poll::Ready(made) = made {
                 return made;
             }
+            rest = unfinished;
             drop(turn);
-            timeout_at(deadline, woken()).await?;
+            timeout_at(deadline, wake.0.notified()).await?;
             turn = self.wait(Resource::Handshakes).await?;
         }
     }
 }
 
-/// Ends when this task is woken.
-async fn woken() {
-    let mut has_slept = false;
-    poll_fn(|_| if std::mem::replace(&mut has_slept, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+/// Remembers that a handshake may go on, also before anything waits for that.
+#[derive(Default)]
+struct Wake(Notify);
+
+impl std::task::Wake for Wake {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 impl Drop for Handshakes {
