@@ -33,14 +33,11 @@ pub trait Tx {
         &self,
         table: &Table<K, R>,
         prefix: P,
-        mut visit: impl FnMut(<P::Rest as Key>::Read<'_>, R) -> ControlFlow<()>,
+        visit: impl FnMut(<P::Rest as Key>::Read<'_>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let held = prefix.hold();
         let from = Bound::Included(P::with(&held, P::Rest::lowest()));
-        self.scan(table, from, P::end(&held), |key, row| match P::rest(&key) {
-            Some(rest) => visit(rest, row),
-            None => skip(table, &key),
-        })
+        self.scan(table, from, P::end(&held), following::<K, R, P>(table, visit))
     }
 
     /// Like [`Tx::scan_prefix`], from one bound to the other of what follows the prefix.
@@ -49,7 +46,7 @@ pub trait Tx {
         table: &Table<K, R>,
         prefix: P,
         (from, to): (Bound<Q>, Bound<Q>),
-        mut visit: impl FnMut(<P::Rest as Key>::Read<'_>, R) -> ControlFlow<()>,
+        visit: impl FnMut(<P::Rest as Key>::Read<'_>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let (held, from, to) = (prefix.hold(), from.map(Q::hold), to.map(Q::hold));
         let from = match &from {
@@ -60,10 +57,7 @@ pub trait Tx {
             Bound::Unbounded => P::end(&held),
             bound => bound.as_ref().map(|rest| P::with(&held, Q::stored(rest))),
         };
-        self.scan(table, from, to, |key, row| match P::rest(&key) {
-            Some(rest) => visit(rest, row),
-            None => skip(table, &key),
-        })
+        self.scan(table, from, to, following::<K, R, P>(table, visit))
     }
 
     /// Calls `visit` with each row of a table.
@@ -123,6 +117,16 @@ fn reading<'t, K: Key, R: Row>(
 ) -> impl FnMut(Stored<'_, K>, R) -> ControlFlow<()> + 't {
     move |key, row| match K::read(&key) {
         Some(read) => visit(read, row),
+        None => skip(table, &key),
+    }
+}
+
+fn following<'t, K: Key, R: Row, P: PrefixOf<K>>(
+    table: &'t Table<K, R>,
+    mut visit: impl FnMut(<P::Rest as Key>::Read<'_>, R) -> ControlFlow<()> + 't,
+) -> impl FnMut(Stored<'_, K>, R) -> ControlFlow<()> + 't {
+    move |key, row| match P::rest(&key) {
+        Some(rest) => visit(rest, row),
         None => skip(table, &key),
     }
 }

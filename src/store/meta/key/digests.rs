@@ -1,34 +1,11 @@
 //! Fields that are digests.
 
-use super::{Key, KeyOf, Stored, Successor};
+use super::{KeyOf, Successor, byte_key};
 use crate::model::digest::{AnyDigest, AnyDigestKey, Digest, DigestKey};
 
-impl Key for Digest {
-    type Stored = &'static [u8];
-    type Raw = &'static [u8];
-    type Read<'r> = Self;
-
-    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
-        Self::from_key(stored)
-    }
-
-    fn lowest<'a>() -> Stored<'a, Self> {
-        &[]
-    }
-}
-
-impl Key for AnyDigest {
-    type Stored = &'static [u8];
-    type Raw = &'static [u8];
-    type Read<'r> = Self;
-
-    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
-        Self::from_key(stored)
-    }
-
-    fn lowest<'a>() -> Stored<'a, Self> {
-        &[]
-    }
+byte_key! {
+    Digest: Self::from_key;
+    AnyDigest: Self::from_key;
 }
 
 /// What is passed, the field, and the buffer that holds its key.

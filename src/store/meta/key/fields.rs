@@ -1,6 +1,6 @@
 //! Fields that are numbers or bytes.
 
-use super::{Key, KeyOf, Stored, Successor};
+use super::{Key, KeyOf, Stored, Successor, byte_key};
 use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UploadId, UserId};
 use crate::model::secret::SecretHash;
 use crate::model::time::RunningSecond;
@@ -125,18 +125,9 @@ impl Successor<&'static [u8]> for &[u8] {
     }
 }
 
-impl Key for UploadId {
-    type Stored = &'static [u8];
-    type Raw = &'static [u8];
-    type Read<'r> = Self;
-
-    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
-        <[u8; 16]>::try_from(*stored).ok().map(Self::from_bytes)
-    }
-
-    fn lowest<'a>() -> Stored<'a, Self> {
-        &[]
-    }
+byte_key! {
+    UploadId: |stored: &[u8]| stored.try_into().ok().map(Self::from_bytes);
+    SecretHash: Self::from_bytes;
 }
 
 impl KeyOf<Self> for UploadId {
@@ -148,20 +139,6 @@ impl KeyOf<Self> for UploadId {
 
     fn stored(held: &[u8; 16]) -> &[u8] {
         held
-    }
-}
-
-impl Key for SecretHash {
-    type Stored = &'static [u8];
-    type Raw = &'static [u8];
-    type Read<'r> = Self;
-
-    fn read<'r>(stored: &Stored<'r, Self>) -> Option<Self::Read<'r>> {
-        Self::from_bytes(stored)
-    }
-
-    fn lowest<'a>() -> Stored<'a, Self> {
-        &[]
     }
 }
 

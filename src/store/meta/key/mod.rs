@@ -79,3 +79,23 @@ pub trait PrefixOf<K: Key>: Copy {
     /// Reads what follows the prefix.
     fn rest<'r>(stored: &Stored<'r, K>) -> Option<<Self::Rest as Key>::Read<'r>>;
 }
+
+/// A field that is stored as bytes: the type, and how it is read. Bytes that are none of its values are `None`.
+macro_rules! byte_key {
+    ($($type:ty: $read:expr;)*) => { $(
+        impl $crate::store::meta::key::Key for $type {
+            type Stored = &'static [u8];
+            type Raw = &'static [u8];
+            type Read<'r> = Self;
+
+            fn read<'r>(stored: &$crate::store::meta::key::Stored<'r, Self>) -> Option<Self::Read<'r>> {
+                $read(stored)
+            }
+
+            fn lowest<'a>() -> $crate::store::meta::key::Stored<'a, Self> {
+                &[]
+            }
+        }
+    )* };
+}
+use byte_key;
