@@ -124,15 +124,18 @@ fn broken(text: &str, span: Option<Range<usize>>, message: &str, settings: &[Set
         };
         return problem(text, Some(value), &message, wrong::line(setting, written));
     }
-    let again = span.clone().filter(|_| message == "duplicate key");
-    problem(text, span, message, again.map(|again| joined(text, again.start)).unwrap_or_default())
+    let mut problem = problem(text, span, message, String::new());
+    if message == "duplicate key" {
+        problem.fix = joined(text, &problem);
+    }
+    problem
 }
 
-/// What to do about a table or a key that the file has for a second time at `again`.
-fn joined(text: &str, again: usize) -> String {
-    let number = text[..again].matches('\n').count();
-    let line = text.lines().nth(number).unwrap_or_default().trim();
-    match text.lines().take(number).position(|earlier| line.starts_with('[') && earlier.trim() == line) {
+/// What to do about a table or a key that the file has for a second time.
+fn joined(text: &str, again: &FileProblem) -> String {
+    let line = again.text.trim();
+    let mut before = text.lines().take(again.line - 1);
+    match before.position(|earlier| line.starts_with('[') && earlier.trim() == line) {
         Some(first) => format!("line {} begins {line} already: write the settings there", first + 1),
         None => "a file has each table and each key once: put the two together".to_owned(),
     }

@@ -29,6 +29,13 @@ pub struct LimitReached {
     pub setting: &'static str,
 }
 
+impl LimitReached {
+    /// The limit over all principals was reached.
+    pub(super) fn of_all(resource: Resource, limit: Limit) -> Self {
+        Self { resource, scope: "on the server".to_owned(), limit: limit.total, setting: limit.total_setting }
+    }
+}
+
 /// A principal that was refused, or had to wait, because of a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -97,9 +104,7 @@ impl Ledger {
 
     /// What a request is told that met the limit over all principals.
     pub fn total_reached(&self, resource: Resource) -> LimitReached {
-        let limit = self.limit(resource);
-        let (limit, setting) = (limit.total, limit.total_setting);
-        LimitReached { resource, scope: "on the server".to_owned(), limit, setting }
+        LimitReached::of_all(resource, self.limit(resource))
     }
 
     /// What a principal holds of a resource.

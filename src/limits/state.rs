@@ -47,12 +47,8 @@ impl State {
             let scope = format!("for {holder}");
             return Some(LimitReached { resource, scope, limit: limit.each, setting: limit.setting });
         }
-        (self.totals[index].saturating_add(amount) > limit.total).then(|| LimitReached {
-            resource,
-            scope: "on the server".to_owned(),
-            limit: limit.total,
-            setting: limit.total_setting,
-        })
+        let is_full = self.totals[index].saturating_add(amount) > limit.total;
+        is_full.then(|| LimitReached::of_all(resource, limit))
     }
 
     pub(super) fn count(&mut self, holder: &Holder, resource: Resource, amount: u64) {

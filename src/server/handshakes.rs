@@ -61,7 +61,8 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// With threads of their own: half as many as there are processors, so that requests are answered meanwhile.
+    /// With a thread of their own that looks what has come, and threads that compute: half as many as there are processors,
+    /// so that requests are answered meanwhile.
     pub(super) fn new(ledger: Arc<Ledger>) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let runtime = Builder::new_multi_thread()
