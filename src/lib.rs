@@ -12,6 +12,7 @@
 //! | 3 | [`registry`] | what a registry does |
 //! | 2 | [`store`] | blobs in files, metadata in one database |
 //! | 1 | [`limits`] | what each principal may hold of memory, files and time |
+//! | 1 | [`wire`] | requests and answers of the admin API |
 //! | 1 | [`config`], [`telemetry`] | settings; logs |
 //! | 0 | [`model`] | values |
 
@@ -39,3 +40,4 @@ pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod wire;

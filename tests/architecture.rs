@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Every module of the top level and what it may import beside `model`, the lowest first.
 const FLOORS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("wire", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
     ("limits", &["config"]),
@@ -14,9 +15,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("auth", &["config", "telemetry", "limits", "store"]),
     ("registry", &["config", "telemetry", "limits", "store", "auth"]),
     ("app", &["config", "telemetry", "limits", "store", "auth", "registry"]),
-    ("http", &["config", "telemetry", "limits", "store", "auth", "registry", "app"]),
-    ("server", &["config", "telemetry", "limits", "store", "auth", "registry", "app", "http"]),
-    ("cli", &["config", "telemetry", "limits", "store", "auth", "registry", "app", "http", "server"]),
+    ("http", &["wire", "config", "telemetry", "limits", "store", "auth", "registry", "app"]),
+    ("server", &["wire", "config", "telemetry", "limits", "store", "auth", "registry", "app", "http"]),
+    ("cli", &["wire", "config", "telemetry", "limits", "store", "auth", "registry", "app", "http", "server"]),
 ];
 
 /// What the registry knows of `auth`: the proof of permission and who holds it, nothing that makes one.

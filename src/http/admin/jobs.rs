@@ -6,75 +6,98 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::caller::{Inspector, Manager};
 use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{json, time};
-use crate::app::App;
-use crate::app::{JobState, JobView, Progress, Report};
+use crate::app;
+use crate::app::{App, JobView};
 use crate::http::query::Query;
 use crate::model::units::{HumanDuration, UnitError};
+use crate::registry::fsck;
+use crate::wire::{Checked, Finding, Job, JobKind, JobState, List, NewCheck, Progress, Report};
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-#[derive(Serialize)]
-struct Job<'a> {
-    id: Uuid,
-    kind: &'static str,
-    deep: bool,
-    by: &'a str,
-    started_at: String,
-    ended_at: Option<String>,
-    /// `running`, `done`, `failed` or `cancelled`.
-    state: &'static str,
-    progress: Progress,
-    /// Why it failed.
-    error: Option<&'a str>,
-    /// What was found, once it is done.
-    result: Option<&'a Report>,
+/// As a list has it: without what was found.
+fn brief(view: &JobView) -> Job {
+    let (state, error) = match &view.state {
+        app::JobState::Running => (JobState::Running, None),
+        app::JobState::Done(_) => (JobState::Done, None),
+        app::JobState::Failed(why) => (JobState::Failed, Some(why.clone())),
+        app::JobState::Cancelled => (JobState::Cancelled, None),
+    };
+    Job {
+        id: view.id,
+        kind: JobKind::Check,
+        deep: view.deep,
+        by: view.by.clone(),
+        started_at: time(view.started_ms),
+        ended_at: view.ended_ms.map(time),
+        state,
+        progress: view.progress.into(),
+        error,
+        result: None,
+    }
 }
 
-impl<'a> Job<'a> {
-    /// In a list jobs come without what they have found.
-    fn brief(view: &'a JobView) -> Self {
-        let (state, error) = match &view.state {
-            JobState::Running => ("running", None),
-            JobState::Done(_) => ("done", None),
-            JobState::Failed(why) => ("failed", Some(why.as_str())),
-            JobState::Cancelled => ("cancelled", None),
-        };
+fn whole(view: &JobView) -> Job {
+    let result = match &view.state {
+        app::JobState::Done(report) => Some(Report::from(&**report)),
+        _ => None,
+    };
+    Job { result, ..brief(view) }
+}
+
+impl From<app::Progress> for Progress {
+    fn from(progress: app::Progress) -> Self {
+        let app::Progress { stage, done, total, bytes } = progress;
+        Self { stage: stage.to_owned(), done, total, bytes }
+    }
+}
+
+impl From<&app::Report> for Report {
+    fn from(report: &app::Report) -> Self {
+        let checked = &report.checked;
         Self {
-            id: view.id,
-            kind: "check",
-            deep: view.deep,
-            by: &view.by,
-            started_at: time(view.started_ms),
-            ended_at: view.ended_ms.map(time),
-            state,
-            progress: view.progress,
-            error,
-            result: None,
+            checked: Checked {
+                repositories: checked.repositories,
+                manifests: checked.manifests,
+                tags: checked.tags,
+                links: checked.links,
+                blobs: checked.blobs,
+                bytes_hashed: checked.bytes_hashed,
+                uploads: checked.uploads,
+                files: checked.files,
+                orphans: checked.orphans,
+                unused_blobs: checked.unused_blobs,
+                unused_bytes: checked.unused_bytes,
+            },
+            problems: report.problems.iter().map(Finding::from).collect(),
+            notes: report.notes.clone(),
         }
     }
-
-    fn whole(view: &'a JobView) -> Self {
-        let result = match &view.state {
-            JobState::Done(report) => Some(&**report),
-            _ => None,
-        };
-        Self { result, ..Self::brief(view) }
-    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewCheck {
-    #[serde(default)]
-    deep: bool,
+impl From<&app::Problem> for Finding {
+    fn from(problem: &app::Problem) -> Self {
+        let severity = match problem.severity {
+            fsck::Severity::Damage => "damage",
+            fsck::Severity::Inconsistency => "inconsistency",
+        };
+        Self {
+            kind: problem.kind.to_owned(),
+            severity: severity.to_owned(),
+            repository: problem.repository.clone(),
+            digest: problem.digest.clone(),
+            images: problem.images.clone(),
+            expected: problem.expected.clone(),
+            found: problem.found.clone(),
+        }
+    }
 }
 
 /// `POST /api/v1/checks`
@@ -86,7 +109,7 @@ pub(super) async fn check(
     let job = app
         .start_check(manager.grant(), new.deep)
         .map_err(|running| Problem::new(Code::CheckRuns, running.to_string()))?;
-    let mut response = json(StatusCode::ACCEPTED, &Job::whole(&job));
+    let mut response = json(StatusCode::ACCEPTED, &whole(&job));
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(LOCATION, place);
     }
@@ -96,8 +119,7 @@ pub(super) async fn check(
 /// `GET /api/v1/jobs`: all of them, which are few.
 pub(super) async fn list(app: Data<App>, inspector: Inspector) -> HttpResponse {
     let jobs = app.jobs(inspector.grant());
-    let items: Vec<Job<'_>> = jobs.iter().map(Job::brief).collect();
-    json(StatusCode::OK, &serde_json::json!({"items": items, "next_cursor": null}))
+    json(StatusCode::OK, &List { items: jobs.iter().map(brief).collect(), next_cursor: None })
 }
 
 /// `GET /api/v1/jobs/{id}[?wait=30s]`
@@ -117,7 +139,7 @@ pub(super) async fn show(
         },
     };
     let job = app.job(inspector.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
-    Ok(json(StatusCode::OK, &Job::whole(&job.ok_or_else(|| unknown(&id))?)))
+    Ok(json(StatusCode::OK, &whole(&job.ok_or_else(|| unknown(&id))?)))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`
@@ -127,7 +149,7 @@ pub(super) async fn cancel(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let job = app.cancel_job(manager.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
-    Ok(json(StatusCode::ACCEPTED, &Job::brief(&job)))
+    Ok(json(StatusCode::ACCEPTED, &brief(&job)))
 }
 
 fn uuid(id: &str) -> Result<Uuid, Problem> {

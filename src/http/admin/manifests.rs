@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
-use serde::Serialize;
 
 use super::caller::Visitor;
 use super::page::PageQuery;
@@ -14,24 +13,7 @@ use crate::auth::Delete;
 use crate::model::digest::Digest;
 use crate::model::names::Reference;
 use crate::registry::{ManifestView, RegistryError};
-
-#[derive(Serialize)]
-struct Manifest {
-    digest: String,
-    media_type: String,
-    /// The manifest and all that it refers to.
-    size_bytes: u64,
-    platform: Option<String>,
-    pushed_at: String,
-    /// The first ten.
-    tags: Vec<String>,
-    /// The manifest that it refers to.
-    subject: Option<String>,
-    /// Whether an index of the repository lists it.
-    in_index: bool,
-    /// Whether nothing leads to it but its digest.
-    untagged: bool,
-}
+use crate::wire::Manifest;
 
 impl From<ManifestView> for Manifest {
     fn from(view: ManifestView) -> Self {

@@ -26,7 +26,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 pub use openapi::OPENAPI;
 pub use peer::LocalPeer;
@@ -138,11 +138,6 @@ fn expected(request: &HttpRequest) -> Result<Option<String>, Problem> {
         (_, Some(tag), None) => Ok(Some(tag.to_owned())),
         _ => Err(Problem::new(Code::IfMatchInvalid, "If-Match is one ETag in quotes, or *")),
     }
-}
-
-/// A field that may be absent, but is not null when it is there.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Unix milliseconds as RFC 3339.

@@ -17,6 +17,7 @@ use super::json;
 use super::problem::{Code, Problem};
 use crate::http::query::{Query, escape};
 use crate::model::digest::Digest;
+use crate::wire::List;
 
 /// Entries of a part when the client does not say how many.
 const USUAL: usize = 50;
@@ -24,14 +25,6 @@ const USUAL: usize = 50;
 const MOST: usize = 500;
 /// The version and the order that a cursor belongs to: there is one order of each list so far.
 const CURSOR: &str = "1\0key\0";
-
-/// A part of a list.
-#[derive(Serialize)]
-struct List<T> {
-    items: Vec<T>,
-    /// Where the next part begins; `null` at the end.
-    next_cursor: Option<String>,
-}
 
 /// Which part of a list is asked for.
 pub(super) struct PageQuery {

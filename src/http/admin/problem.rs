@@ -8,13 +8,12 @@ use actix_web::ResponseError;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use serde_json::Value;
-use serde_json::json;
 
 use crate::auth::{ScopeError, TokenError, UserError};
 use crate::http::error::{ApiError, append_header};
 use crate::model::names::{NameError, TagError};
 use crate::registry::RegistryError;
+use crate::wire;
 
 macro_rules! codes {
     ($($name:ident $text:literal $status:ident $title:literal $fix:literal;)*) => {
@@ -109,19 +108,16 @@ impl Problem {
         self
     }
 
-    fn json(&self) -> Value {
+    fn document(&self) -> wire::Problem {
         let kind = self.code.to_ascii_lowercase().replace('_', "-");
-        let mut problem = json!({
-            "type": format!("urn:stowage:error:{kind}"),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-        });
-        if !self.fix.is_empty() {
-            problem["fix"] = Value::from(self.fix);
+        wire::Problem {
+            kind: format!("urn:stowage:error:{kind}"),
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.to_owned(),
+            fix: self.fix.to_owned(),
         }
-        problem
     }
 }
 
@@ -144,7 +140,7 @@ impl ResponseError for Problem {
         response
             .insert_header((CACHE_CONTROL, "no-store"))
             .content_type("application/problem+json")
-            .body(self.json().to_string())
+            .json(self.document())
     }
 }
 

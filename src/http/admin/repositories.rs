@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
-use serde::Serialize;
 
 use super::caller::Visitor;
 use super::page::PageQuery;
@@ -11,21 +10,8 @@ use super::problem::Problem;
 use super::{json, time};
 use crate::app::App;
 use crate::auth::Delete;
-use crate::model::names::RepoId;
 use crate::registry::RepositoryView;
-
-#[derive(Serialize)]
-struct Repository {
-    id: RepoId,
-    name: String,
-    created_at: String,
-    tags: u64,
-    manifests: u64,
-    blobs: u64,
-    size_bytes: u64,
-    /// What no other repository holds.
-    unique_bytes: u64,
-}
+use crate::wire::Repository;
 
 impl From<RepositoryView> for Repository {
     fn from(view: RepositoryView) -> Self {

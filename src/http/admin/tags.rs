@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
-use serde::Serialize;
 
 use super::caller::Visitor;
 use super::page::PageQuery;
@@ -14,17 +13,7 @@ use crate::auth::Delete;
 use crate::model::names;
 use crate::model::names::Reference;
 use crate::store::meta::schema;
-
-#[derive(Serialize)]
-struct Tag {
-    name: String,
-    digest: String,
-    /// The manifest and all that it refers to.
-    size_bytes: u64,
-    platform: Option<String>,
-    pushed_at: String,
-    pushed_by: String,
-}
+use crate::wire::Tag;
 
 impl From<(String, schema::Tag)> for Tag {
     fn from((name, row): (String, schema::Tag)) -> Self {

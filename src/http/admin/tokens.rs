@@ -4,32 +4,20 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
-use serde::{Deserialize, Serialize};
 
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
-use super::{json, present, time};
+use super::{json, time};
 use crate::app::App;
 use crate::auth::{MadeToken, NewToken, Scopes, TokenView};
 use crate::model::names::TokenId;
+use crate::wire;
+use crate::wire::{CreatedToken, Token};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
-
-#[derive(Serialize)]
-struct Token {
-    id: TokenId,
-    user: String,
-    name: String,
-    scopes: Vec<&'static str>,
-    state: &'static str,
-    created_at: String,
-    expires_at: Option<String>,
-    last_used_at: Option<String>,
-    last_used_from: Option<String>,
-}
 
 impl From<TokenView> for Token {
     fn from(view: TokenView) -> Self {
@@ -39,35 +27,14 @@ impl From<TokenView> for Token {
             id,
             user,
             name,
-            scopes,
-            state,
+            scopes: scopes.into_iter().map(str::to_owned).collect(),
+            state: state.to_owned(),
             created_at: time(created_ms),
             expires_at: expires_ms.map(time),
             last_used_at: last_used_ms.map(time),
             last_used_from: (!last_address.is_empty()).then_some(last_address),
         }
     }
-}
-
-/// The only answer that ever holds a token's secret.
-#[derive(Serialize)]
-struct Created {
-    #[serde(flatten)]
-    token: Token,
-    secret: String,
-    /// Scopes that give the user nothing.
-    warnings: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct New {
-    user: String,
-    name: String,
-    scopes: Vec<String>,
-    /// How long it is valid; absent: for ever.
-    #[serde(default, deserialize_with = "present")]
-    lifetime_s: Option<u64>,
 }
 
 /// `GET /api/v1/tokens[?user=NAME]`
@@ -85,19 +52,20 @@ pub(super) async fn list(
 pub(super) async fn create(
     app: Data<App>,
     manager: Manager,
-    Sent(new): Sent<New>,
+    Sent(new): Sent<wire::NewToken>,
 ) -> Result<HttpResponse, Problem> {
-    if new.lifetime_s.is_some_and(|lifetime| !(1..=MAX_LIFETIME_S).contains(&lifetime)) {
+    let lifetime_s = new.lifetime_s.0;
+    if lifetime_s.is_some_and(|lifetime| !(1..=MAX_LIFETIME_S).contains(&lifetime)) {
         return Err(Problem::new(
             Code::LifetimeInvalid,
             "a token is valid for 1 second to 49710 days, or for ever",
         ));
     }
     let scopes = Scopes::named(new.scopes.iter().map(String::as_str))?;
-    let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s: new.lifetime_s };
+    let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s };
     let MadeToken { view, secret, warnings } = app.auth.create_token(manager.grant(), new).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
-    let created = Created { token: Token::from(view), secret: secret.into_inner(), warnings };
+    let created = CreatedToken { token: Token::from(view), secret: secret.into_inner(), warnings };
     let mut response = json(StatusCode::CREATED, &created);
     if let Ok(place) = place {
         response.headers_mut().insert(LOCATION, place);

@@ -5,50 +5,23 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
-use serde::{Deserialize, Serialize};
 
 use super::caller::{Inspector, Manager};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
-use super::{expected, json_at, present, time};
+use super::{expected, json_at, time};
 use crate::app::App;
 use crate::auth::{UserChange, UserView};
-use crate::model::names::UserId;
 use crate::telemetry::Secret;
-
-#[derive(Serialize)]
-struct User {
-    id: UserId,
-    name: String,
-    admin: bool,
-    disabled: bool,
-    created_at: String,
-}
+use crate::wire;
+use crate::wire::{Absent, NewUser, User};
 
 impl From<UserView> for User {
     fn from(view: UserView) -> Self {
         let UserView { id, name, admin, disabled, created_ms, version: _ } = view;
         Self { id, name, admin, disabled, created_at: time(created_ms) }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewUser {
-    name: String,
-    password: String,
-    #[serde(default)]
-    admin: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    #[serde(default, deserialize_with = "present")]
-    password: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    disabled: Option<bool>,
 }
 
 /// An answer with one user.
@@ -97,15 +70,13 @@ pub(super) async fn change(
     manager: Manager,
     request: HttpRequest,
     name: Path<String>,
-    Sent(change): Sent<Change>,
+    Sent(change): Sent<wire::UserChange>,
 ) -> Result<HttpResponse, Problem> {
-    let change = match change {
-        Change { password: Some(password), disabled: None } => UserChange::Password(Secret::new(password)),
-        Change { password: None, disabled: Some(true) } => UserChange::Disable,
-        Change { password: None, disabled: Some(false) } => UserChange::Enable,
-        Change { .. } => {
-            return Err(Problem::new(Code::BodyInvalid, "the body has either password or disabled"));
-        }
+    let change = match (change.password, change.disabled) {
+        (Absent(Some(password)), Absent(None)) => UserChange::Password(Secret::new(password)),
+        (Absent(None), Absent(Some(true))) => UserChange::Disable,
+        (Absent(None), Absent(Some(false))) => UserChange::Enable,
+        _ => return Err(Problem::new(Code::BodyInvalid, "the body has either password or disabled")),
     };
     let view = app.auth.change_user(manager.grant(), &name, expected(&request)?, change).await?;
     if view.disabled {

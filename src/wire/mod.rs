@@ -1,0 +1,32 @@
+//! Requests and answers of the admin API (`/api/v1`), one file per resource: the server writes and reads
+//! them, the command line and the tests do the same from the other side, and the `OpenAPI` document describes
+//! them.
+//!
+//! A request type has `deny_unknown_fields`, and [`Absent`] where a field may be left out. An answer has
+//! neither: within one version of the API fields are added, so what a client does not know is ignored. A
+//! field that is added to an answer has `#[serde(default)]`, because an older server does not send it.
+//! Comments of types and fields are the descriptions in the document.
+
+mod absent;
+mod job;
+mod list;
+mod manifest;
+mod problem;
+mod report;
+mod repository;
+mod system;
+mod tag;
+mod token;
+mod user;
+
+pub use absent::Absent;
+pub use job::{Job, JobKind, JobState, NewCheck, Progress};
+pub use list::List;
+pub use manifest::Manifest;
+pub use problem::Problem;
+pub use report::{Checked, Finding, Report, Severity};
+pub use repository::Repository;
+pub use system::{LastCheck, LimitReached, Server, System};
+pub use tag::Tag;
+pub use token::{CreatedToken, NewToken, Scope, Token, TokenState};
+pub use user::{NewUser, User, UserChange};

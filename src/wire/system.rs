@@ -1,0 +1,106 @@
+//! `/api/v1/system`
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What the registry holds, and how its server is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct System {
+    /// The version of the server.
+    pub version: String,
+    /// How many repositories there are.
+    pub repositories: u64,
+    /// How many tags there are.
+    pub tags: u64,
+    /// How many manifests there are.
+    pub manifests: u64,
+    /// How many blobs there are.
+    pub blobs: u64,
+    /// Manifests and blobs.
+    pub size_bytes: u64,
+    /// Why the store takes no changes at present; null: it takes them.
+    #[schema(required = true)]
+    pub changes_refused: Option<String>,
+    /// All blobs on the disk.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// Of these, the blobs that no manifest refers to: left by deletions and unfinished pushes.
+    #[serde(default)]
+    pub unused_bytes: u64,
+    /// How many blobs that are.
+    #[serde(default)]
+    pub unused_blobs: u64,
+    /// What is free on the disk of the blobs.
+    pub free_bytes: u64,
+    /// The size of that disk.
+    pub total_bytes: u64,
+    /// Why pushes are refused at present: too little free space.
+    #[schema(required = true)]
+    pub pushes_refused: Option<String>,
+    /// The server itself; for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub server: Option<Server>,
+    /// Principals that reached a limit in the last minute or two; for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub limits: Option<Vec<LimitReached>>,
+}
+
+/// How the server is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Server {
+    /// Where it listens; empty when a command has opened the store itself.
+    pub urls: Vec<String>,
+    /// The end of its certificate; null without TLS.
+    #[schema(required = true, format = DateTime)]
+    pub certificate_expires_at: Option<String>,
+    /// Why its certificate needs attention: it has expired, expires soon, is not valid yet, or its chain is
+    /// long, unordered or incomplete.
+    pub certificate_warnings: Vec<String>,
+    /// How long it has run, in seconds.
+    pub uptime_s: u64,
+    /// Where its data is.
+    pub data_dir: String,
+    /// Open upload sessions.
+    pub uploads: u64,
+    /// When the metadata was dumped last.
+    #[schema(required = true, format = DateTime)]
+    pub last_dump_at: Option<String>,
+    /// The last check since the start that came to its end.
+    #[schema(required = true)]
+    pub last_check: Option<LastCheck>,
+}
+
+/// A check that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastCheck {
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub ended_at: String,
+    /// Whether every blob was read.
+    pub deep: bool,
+    /// How many problems it found.
+    pub problems: u64,
+}
+
+/// A principal that reached a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LimitReached {
+    /// The user, or anonymous.
+    pub principal: String,
+    /// From where it called.
+    #[schema(required = true)]
+    pub address: Option<String>,
+    /// The setting of the limit.
+    pub setting: String,
+    /// The value of that setting.
+    pub limit: u64,
+    /// What it holds now.
+    pub held: u64,
+    /// Its requests that wait now.
+    pub waiting: u64,
+    /// How often it was refused or had to wait.
+    #[schema(minimum = 1)]
+    pub times: u64,
+}
