@@ -2,6 +2,7 @@
 //! API on the store itself when no server runs.
 
 mod failures;
+mod received;
 pub(super) mod running;
 mod target;
 mod transport;
@@ -11,9 +12,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use self::failures::{no_answer, refused, unreachable};
+use self::failures::{Refusal, no_answer, refused, unreachable};
+pub(super) use self::received::Received;
 use self::target::Target;
 use self::transport::exchange;
 use super::errors::{Exit, Failure, Typed};
@@ -28,6 +30,7 @@ use crate::config::Flags;
 use crate::config::Loaded;
 use crate::config::Source;
 use crate::server::connect_socket;
+use crate::wire::List;
 
 /// Entries that are asked for at once: as many as the API gives.
 const PART: usize = 500;
@@ -215,55 +218,59 @@ impl Api {
         self.offline.is_none().then(|| self.target.to_string())
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.call("GET", path, None)
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call("GET", path, "")
     }
 
     /// Every entry of a list. `query` has the list's own parameters, each with `&` in front.
-    pub(super) fn list(&self, path: &str, query: &str) -> Result<Value, Failure> {
-        let mut items = Vec::new();
+    pub(super) fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, Failure> {
+        let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
-            let mut part = self.get(&format!("{path}?limit={PART}{cursor}{query}"))?;
-            if let Value::Array(more) = part["items"].take() {
-                items.extend(more);
-            }
-            match part["next_cursor"].as_str() {
+            let part: List<T> = self.get(&format!("{path}?limit={PART}{cursor}{query}"))?;
+            all.extend(part.items);
+            match part.next_cursor {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(Value::Array(items)),
+                None => return Ok(all),
             }
         }
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call("POST", path, Some(body))
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call("POST", path, &encoded(body)?)
     }
 
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call("PATCH", path, Some(body))
+    pub(super) fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call("PATCH", path, &encoded(body)?)
     }
 
-    pub(super) fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.call("DELETE", path, None)
+    pub(super) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.end::<IgnoredAny>(path).map(drop)
+    }
+
+    /// Deletes what the server still describes in its answer.
+    pub(super) fn end<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call("DELETE", path, "")
     }
 
     /// One request. An answer without a body is `null`; a problem is a failure.
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let body = body.map(Value::to_string).unwrap_or_default();
+    fn call<T: DeserializeOwned>(&self, method: &str, path: &str, body: &str) -> Result<T, Failure> {
         let answer =
-            exchange(&self.target, method, path, &body).map_err(|error| unreachable(&self.target, &error))?;
-        let is_good = (200..300).contains(&answer.status);
-        let value = match answer.body.as_slice() {
-            [] => Value::Null,
-            bytes => match serde_json::from_slice(bytes) {
-                Ok(value) => value,
-                Err(_) if is_good => return Err(no_answer(&self.target)),
-                // A proxy in between answers with a page of its own.
-                Err(_) => json!({"detail": format!("the server answered with status {}", answer.status)}),
-            },
-        };
-        if is_good { Ok(value) } else { Err(refused(&self.target, answer.status, &value)) }
+            exchange(&self.target, method, path, body).map_err(|error| unreachable(&self.target, &error))?;
+        if !(200..300).contains(&answer.status) {
+            // A proxy in between answers with a page of its own.
+            let refusal = serde_json::from_slice(&answer.body).unwrap_or_else(|_| {
+                Refusal::of(format!("the server answered with status {}", answer.status))
+            });
+            return Err(refused(&self.target, answer.status, &refusal));
+        }
+        let body = if answer.body.is_empty() { b"null" } else { answer.body.as_slice() };
+        serde_json::from_slice(body).map_err(|error| no_answer(&self.target, &error))
     }
+}
+
+fn encoded(body: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(body).map_err(|error| Failure::new(Exit::Failed, "REQUEST", error.to_string()))
 }
 
 /// One part of a path, or the value of a parameter.

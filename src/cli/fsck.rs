@@ -9,8 +9,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use self::report::{Report, View};
 use super::child::{self, Event, Outcome};
 use super::client::running;
@@ -24,6 +22,7 @@ use super::terminal;
 use crate::app;
 use crate::config::{Environment, sudo_user};
 use crate::store::lock::LOCK_FILE;
+use crate::wire;
 
 pub(super) const NAME: &str = "fsck";
 
@@ -72,11 +71,10 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         }
     };
     drop(display);
-    let report = Report::from(report);
     let view = View { width: terminal::width(), in_full: options.reach.is_wide() };
     let typed = options.reach.typed(global);
     let problem = report.failure().map(|failure| failure.completed(&typed));
-    output::result(format, NAME, problem.as_ref(), &report.data(), || {
+    output::result(format, NAME, problem.as_ref(), report.data(), || {
         report.text(view, &|command| typed.complete(command))
     })?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
@@ -92,11 +90,12 @@ pub(super) fn run_child(options: &ChildOptions) -> Exit {
                 bytes: step.bytes,
             });
         };
-        app::check(&options.data_dir, &options.blob_dir, options.deep, &mut progress).map_err(Failure::from)
+        let checked = app::check(&options.data_dir, &options.blob_dir, options.deep, &mut progress);
+        checked.map(|report| wire::Report::from(&report)).map_err(Failure::from)
     })
 }
 
-fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) -> Result<Value, Failure> {
+fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) -> Result<Report, Failure> {
     let mut arguments = vec![OsStr::new("fsck-child")];
     arguments.extend([OsStr::new("--data-dir"), data_dir.as_os_str()]);
     arguments.extend([OsStr::new("--blob-dir"), blob_dir.as_os_str()]);
@@ -109,35 +108,23 @@ fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) ->
         }
     });
     match outcome {
-        Ok(Outcome::Finished(report)) => Ok(report),
+        Ok(Outcome::Finished(report)) => serde_json::from_value::<wire::Report>(report)
+            .map(Report::from)
+            .map_err(|error| Failure::new(Exit::Failed, "RESULT", error.to_string())),
         // That the database is damaged is what a check is for, not a failure of it.
         Ok(Outcome::Failed(failure))
             if failure.exit == Exit::Integrity && failure.code != "BLOBS_MISSING" =>
         {
-            Ok(damaged_database(failure.why().unwrap_or(&failure.what)))
+            Ok(Report::of_damaged_database(failure.why().unwrap_or(&failure.what)))
         }
         Ok(Outcome::Failed(failure)) => Err(failure),
-        Ok(Outcome::Crashed(how)) => Ok(damaged_database(&how)),
+        Ok(Outcome::Crashed(how)) => Ok(Report::of_damaged_database(&how)),
         Err(error) => {
             let failure =
                 Failure::new(Exit::Failed, "CHECK_NOT_STARTED", "cannot start the process that checks");
             Err(failure.because(error.to_string()))
         }
     }
-}
-
-/// The report when the database cannot be read at all.
-fn damaged_database(found: &str) -> Value {
-    let problem = json!({
-        "kind": "database",
-        "severity": "damage",
-        "repository": null,
-        "digest": null,
-        "images": [],
-        "expected": "an intact database",
-        "found": found,
-    });
-    json!({"checked": {}, "problems": [problem], "notes": []})
 }
 
 fn owner(data_dir: &Path) -> Result<u32, Failure> {
@@ -176,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_database_that_cannot_be_read_is_a_problem_of_its_own() {
-        let report = Report::from(damaged_database("reading it ended the process with signal 6"));
+        let report = Report::of_damaged_database("reading it ended the process with signal 6");
         assert_eq!(report.data()["problems"][0]["kind"], "database");
         assert!(
             report

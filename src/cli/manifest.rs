@@ -1,8 +1,8 @@
 //! `stowage manifest`: images by their digests, those without a tag too.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Api, Reach, segment};
+use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::place::Place;
@@ -11,6 +11,7 @@ use super::prompt::Deletion;
 use super::repo;
 use super::words::{ago, when};
 use crate::config::Environment;
+use crate::wire::Manifest;
 
 #[derive(clap::Args)]
 #[command(
@@ -68,7 +69,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let api = options.reach.open(global, environment)?;
             let query = if *untagged { "&untagged=true" } else { "" };
             let path = format!("{}/-/manifests", repo::path(place.repository));
-            let manifests = api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
+            let manifests: Vec<Received<Manifest>> =
+                api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
             let text = table(&manifests, &options.reach);
             options.reach.say(options.name(), &json!({"manifests": manifests}), &text)?;
             Ok(Exit::Done)
@@ -79,8 +81,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let mut tags = 0;
             // A digest that is wrong is found before anything is deleted.
             for (manifest, path) in manifests.iter().zip(&paths) {
-                let found = api.get(path).map_err(|failure| missing(failure, manifest))?;
-                tags += found["tags"].as_array().map_or(0, Vec::len);
+                let found: Manifest = api.get(path).map_err(|failure| missing(failure, manifest))?;
+                tags += found.tags.len();
             }
             let names = manifests.join(", ");
             let with = if tags > 0 { " with every tag that points there" } else { "" };
@@ -124,24 +126,22 @@ fn missing(failure: Failure, manifest: &str) -> Failure {
     repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
 }
 
-fn table(manifests: &Value, reach: &Reach) -> String {
+fn table(manifests: &[Received<Manifest>], reach: &Reach) -> String {
     let is_wide = reach.is_wide();
-    let row = |manifest: &Value| {
-        let text = |key: &str| manifest[key].as_str().unwrap_or_default();
-        let tags: Vec<&str> =
-            manifest["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let kind = text("media_type").rsplit_once("vnd.").map_or(text("media_type"), |(_, kind)| kind);
+    let row = |manifest: &Received<Manifest>| {
+        let media_type = manifest.media_type.as_str();
+        let kind = media_type.rsplit_once("vnd.").map_or(media_type, |(_, kind)| kind);
         [
-            output::digest(text("digest"), is_wide),
-            output::size(manifest["size_bytes"].as_u64().unwrap_or_default()),
-            text("platform").to_owned(),
-            if is_wide { when(text("pushed_at")) } else { ago(text("pushed_at")) },
-            if tags.is_empty() && manifest["in_index"] == true {
+            output::digest(&manifest.digest, is_wide),
+            output::size(manifest.size_bytes),
+            manifest.platform.clone().unwrap_or_default(),
+            if is_wide { when(&manifest.pushed_at) } else { ago(&manifest.pushed_at) },
+            if manifest.tags.is_empty() && manifest.in_index {
                 "(in an index)".to_owned()
             } else {
-                tags.join(",")
+                manifest.tags.join(",")
             },
-            if is_wide { text("media_type").to_owned() } else { kind.to_owned() },
+            if is_wide { media_type.to_owned() } else { kind.to_owned() },
         ]
     };
     let headings = ["DIGEST", "SIZE", "PLATFORM", "PUSHED", "TAGS", "TYPE"];

@@ -205,15 +205,14 @@ pub(super) fn digest(digest: &str, in_full: bool) -> String {
 
 /// A list of the API, each entry a row below the headings, or `none` for an empty one. Lines have at most `width`
 /// characters, if it is given.
-pub(super) fn list<const N: usize>(
-    entries: &Value,
+pub(super) fn list<T, const N: usize>(
+    entries: &[T],
     headings: [&str; N],
     width: Option<usize>,
-    row: impl Fn(&Value) -> [String; N],
+    row: impl Fn(&T) -> [String; N],
     none: &str,
 ) -> String {
-    let rows: Vec<Vec<String>> =
-        entries.as_array().into_iter().flatten().map(|entry| row(entry).to_vec()).collect();
+    let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(entry).to_vec()).collect();
     if rows.is_empty() { none.to_owned() } else { terminal::table(&headings, &rows, width) }
 }
 

@@ -21,6 +21,7 @@ use crate::app;
 use crate::app::{Rebuild, Rebuilt};
 use crate::config::Environment;
 use crate::config::Flags;
+use crate::wire;
 
 pub(super) const NAME: &str = "rebuild";
 /// Blobs that people are shown; `--json` has more of them.
@@ -80,8 +81,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     });
     drop(display);
     let rebuilt = rebuilt.map_err(|error| failures::failure(error, &request))?;
-    let check = serde_json::to_value(&rebuilt.check).unwrap_or(Value::Null);
-    let report = Report::from(check);
+    let report = Report::from(wire::Report::from(&rebuilt.check));
     let data = data(&rebuilt, &report);
     let problem = report.failure();
     output::result(format, NAME, problem.as_ref(), &data, || text(&rebuilt, &report, &request))?;

@@ -1,8 +1,9 @@
 //! `stowage repo`: what repositories there are.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, segment};
+use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::place::Place;
@@ -10,6 +11,7 @@ use super::program::Global;
 use super::prompt::Deletion;
 use super::words::{counted, when};
 use crate::config::Environment;
+use crate::wire::Repository;
 
 #[derive(clap::Args)]
 #[command(
@@ -63,36 +65,41 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Verb::List => list(&api, &options.reach)?,
         Verb::Show { name } => {
             let place = Place::of(name);
-            let repository =
-                api.get(&path(place.repository)).map_err(|failure| explain(failure, &api, &place))?;
+            let repository = get(&api, &place)?;
             let text = card(&repository);
-            (repository, text)
+            (json!(repository), text)
         }
         Verb::Delete { name, deletion } => {
             let place = whole(name)?;
             let name = place.repository;
-            let mut repository = api.get(&path(name)).map_err(|failure| explain(failure, &api, &place))?;
-            let count =
-                |key: &str, one, many| counted(repository[key].as_u64().unwrap_or_default(), one, many);
-            let (tags, manifests) =
-                (count("tags", "tag", "tags"), count("manifests", "manifest", "manifests"));
+            let repository = get(&api, &place)?;
+            let tags = counted(repository.tags, "tag", "tags");
+            let manifests = counted(repository.manifests, "manifest", "manifests");
             let [.., unique] = row(&repository);
             let what = format!("{name}: {tags}, {manifests}, {unique} that no other repository has");
             if let Some(exit) = deletion.ask(&what)? {
-                repository["dry_run"] = Value::from(true);
-                options.reach.say(
-                    options.name(),
-                    &repository,
-                    &format!("would delete the repository {what}"),
-                )?;
+                let data = Spared { repository: &repository, dry_run: true };
+                options.reach.say(options.name(), &data, &format!("would delete the repository {what}"))?;
                 return Ok(exit);
             }
             api.delete(&path(name))?;
-            (repository, format!("deleted the repository {name}: {tags}, {manifests}"))
+            (json!(repository), format!("deleted the repository {name}: {tags}, {manifests}"))
         }
     };
     options.reach.say(options.name(), &data, &text)?;
     Ok(Exit::Done)
+}
+
+/// A repository that a deletion without `--dry-run` would delete.
+#[derive(Serialize)]
+struct Spared<'a> {
+    #[serde(flatten)]
+    repository: &'a Received<Repository>,
+    dry_run: bool,
+}
+
+fn get(api: &Api, place: &Place<'_>) -> Result<Received<Repository>, Failure> {
+    api.get(&path(place.repository)).map_err(|failure| explain(failure, api, place))
 }
 
 /// A whole repository: a name with a tag or a digest means less than that.
@@ -119,8 +126,8 @@ pub(super) fn explain(failure: Failure, api: &Api, place: &Place<'_>) -> Failure
     }
     let prefix = format!("{}/", place.repository);
     // The failure is what counts, whether or not more can be said of it.
-    let all = api.list("/api/v1/repositories", "").unwrap_or_default();
-    let names = all.as_array().into_iter().flatten().filter_map(|repository| repository["name"].as_str());
+    let all: Vec<Repository> = api.list("/api/v1/repositories", "").unwrap_or_default();
+    let names = all.iter().map(|repository| repository.name.as_str());
     let below: Vec<&str> = names.filter(|name| name.starts_with(&prefix)).collect();
     if let Some(first) = below.first() {
         let more = if below.len() > NAMED { ", ..." } else { "" };
@@ -159,27 +166,26 @@ pub(super) fn path(name: &str) -> String {
 }
 
 fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
-    let repositories = api.list("/api/v1/repositories", "")?;
+    let repositories: Vec<Received<Repository>> = api.list("/api/v1/repositories", "")?;
     let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "UNIQUE"];
-    let text =
-        output::list(&repositories, headings, reach.width(), row, "no repository yet; a push creates one");
+    let none = "no repository yet; a push creates one";
+    let text = output::list(&repositories, headings, reach.width(), |repository| row(repository), none);
     Ok((json!({"repositories": repositories}), text))
 }
 
-fn row(repository: &Value) -> [String; 5] {
-    let number = |key: &str| repository[key].as_u64().unwrap_or_default();
+fn row(repository: &Repository) -> [String; 5] {
     [
-        repository["name"].as_str().unwrap_or_default().to_owned(),
-        number("tags").to_string(),
-        number("manifests").to_string(),
-        output::size(number("size_bytes")),
-        output::size(number("unique_bytes")),
+        repository.name.clone(),
+        repository.tags.to_string(),
+        repository.manifests.to_string(),
+        output::size(repository.size_bytes),
+        output::size(repository.unique_bytes),
     ]
 }
 
-fn card(repository: &Value) -> String {
+fn card(repository: &Repository) -> String {
     let [name, tags, manifests, size, unique] = row(repository);
-    let created = when(repository["created_at"].as_str().unwrap_or_default());
+    let created = when(&repository.created_at);
     let size = format!("{size}, of it {unique} that no other repository has");
     output::card(&[
         ("name", name),

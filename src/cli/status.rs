@@ -1,14 +1,15 @@
 //! `stowage status`: whether the server runs, how it is, and what it holds.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::client::Reach;
+use super::client::{Reach, Received};
 use super::errors::{Exit, Failure};
 use super::output::{self, size};
 use super::program::Global;
 use super::visible::one_line;
 use super::words::{counted, seconds, when};
 use crate::config::Environment;
+use crate::wire::{LastCheck, LimitReached, System};
 
 pub(super) const NAME: &str = "status";
 
@@ -27,6 +28,16 @@ pub(super) struct Options {
     exit_code: bool,
 }
 
+/// The document for programs.
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    system: Received<System>,
+    /// Whether a server answered; else this process has read the store.
+    running: bool,
+    attention: Vec<String>,
+}
+
 pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
     let opened = options.reach.open(global, environment);
     let api = opened.map_err(|failure| {
@@ -34,14 +45,12 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         let is_down = failure.exit == Exit::NotFound || failure.code == "NOT_OWNER";
         if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
     })?;
-    let mut status = api.get("/api/v1/system")?;
+    let system: Received<System> = api.get("/api/v1/system")?;
     let running = api.server().is_some();
-    status["running"] = Value::from(running);
-    let attention = attention(&status);
-    status["attention"] = json!(attention);
-    let mut rows = vec![("server", server(&status, api.server().as_deref()))];
-    rows.extend(about_server(&status, running));
-    rows.extend(about_content(&status));
+    let attention = attention(&system);
+    let mut rows = vec![("server", server(&system, api.server().as_deref()))];
+    rows.extend(about_server(&system, running));
+    rows.extend(about_content(&system));
     rows.extend(attention.iter().map(|what| ("warning", what.clone())));
     let lines: Vec<String> =
         rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
@@ -49,118 +58,94 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         .fix("stowage serve")
         .completed(&options.reach.typed(global));
     let problem = (!running).then_some(&down);
+    let needs_attention = !attention.is_empty();
+    let status = Status { system, running, attention };
     output::result(options.reach.format(), NAME, problem, &status, || lines.join("\n"))?;
     Ok(if !running {
         Exit::Unreachable
-    } else if options.exit_code && !attention.is_empty() {
+    } else if options.exit_code && needs_attention {
         Exit::SomethingToDo
     } else {
         Exit::Done
     })
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value[key].as_str()
-}
-
-fn number(value: &Value, key: &str) -> u64 {
-    value[key].as_u64().unwrap_or_default()
-}
-
-fn server(status: &Value, target: Option<&str>) -> String {
-    let version = text(status, "version").unwrap_or_default();
+fn server(system: &System, target: Option<&str>) -> String {
+    let version = &system.version;
     let Some(target) = target else {
         return format!("down; version {version} reads its store");
     };
-    let server = &status["server"];
-    let urls: Vec<&str> = server["urls"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if urls.is_empty() {
+    match &system.server {
+        Some(server) if !server.urls.is_empty() => {
+            let (uptime, urls) = (seconds(server.uptime_s), server.urls.join(", "));
+            format!("up for {uptime} at {urls}, version {version}")
+        }
         // The token may not see more.
-        return format!("up at {target}, version {version}");
+        _ => format!("up at {target}, version {version}"),
     }
-    format!("up for {} at {}, version {version}", seconds(number(server, "uptime_s")), urls.join(", "))
 }
 
-fn about_server(status: &Value, running: bool) -> Vec<(&'static str, String)> {
-    let server = &status["server"];
+fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
-    if server.is_null() {
-        return rows;
-    }
+    let Some(server) = &system.server else { return rows };
     if running {
-        let tls = text(server, "certificate_expires_at")
-            .map(|end| format!("certificate valid until {}", when(end)));
+        let tls = server.certificate_expires_at.as_deref();
+        let tls = tls.map(|end| format!("certificate valid until {}", when(end)));
         rows.push(("tls", tls.unwrap_or_else(|| "off".to_owned())));
     }
-    rows.push(("data", text(server, "data_dir").unwrap_or_default().to_owned()));
+    rows.push(("data", server.data_dir.clone()));
     if running {
-        let refused = text(status, "pushes_refused").map(|why| format!("refused: {why}"));
+        let refused = system.pushes_refused.as_ref().map(|why| format!("refused: {why}"));
         rows.push(("pushes", refused.unwrap_or_else(|| "accepted".to_owned())));
-        let uploads = number(server, "uploads");
-        rows.push(("uploads", counted(uploads, "upload session open", "upload sessions open")));
+        rows.push(("uploads", counted(server.uploads, "upload session open", "upload sessions open")));
     }
-    rows.push(("dump", text(server, "last_dump_at").map_or_else(|| "none yet".to_owned(), when)));
+    rows.push(("dump", server.last_dump_at.as_deref().map_or_else(|| "none yet".to_owned(), when)));
     if running {
-        let check = &server["last_check"];
-        rows.push((
-            "check",
-            text(check, "ended_at").map_or_else(
-                || "none since the start: stowage fsck".to_owned(),
-                |ended| {
-                    let found = match number(check, "problems") {
-                        0 => "no problem".to_owned(),
-                        problems => counted(problems, "problem", "problems"),
-                    };
-                    format!("{}, {found}", when(ended))
-                },
-            ),
-        ));
+        rows.push(("check", check(server.last_check.as_ref())));
     }
-    for limit in status["limits"].as_array().into_iter().flatten() {
-        let principal = text(limit, "principal").unwrap_or_default();
-        let address = text(limit, "address").map(|address| format!(" ({address})")).unwrap_or_default();
-        rows.push((
-            "limit",
-            format!(
-                "{principal}{address} reached {} = {}: holds {}, {} waiting",
-                text(limit, "setting").unwrap_or_default(),
-                number(limit, "limit"),
-                number(limit, "held"),
-                counted(number(limit, "waiting"), "request", "requests"),
-            ),
-        ));
-    }
+    rows.extend(system.limits.iter().flatten().map(|limit| ("limit", reached(limit))));
     rows
 }
 
-fn about_content(status: &Value) -> Vec<(&'static str, String)> {
-    let amount = |key: &str| size(number(status, key));
+fn check(last: Option<&LastCheck>) -> String {
+    let Some(last) = last else { return "none since the start: stowage fsck".to_owned() };
+    let found = match last.problems {
+        0 => "no problem".to_owned(),
+        problems => counted(problems, "problem", "problems"),
+    };
+    format!("{}, {found}", when(&last.ended_at))
+}
+
+fn reached(limit: &LimitReached) -> String {
+    let LimitReached { principal, address, setting, limit, held, waiting, times: _ } = limit;
+    let address = address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default();
+    let waiting = counted(*waiting, "request", "requests");
+    format!("{principal}{address} reached {setting} = {limit}: holds {held}, {waiting} waiting")
+}
+
+fn about_content(system: &System) -> Vec<(&'static str, String)> {
     let counts = [
-        ("repositories", "repository", "repositories"),
-        ("tags", "tag", "tags"),
-        ("manifests", "manifest", "manifests"),
-        ("blobs", "blob", "blobs"),
+        counted(system.repositories, "repository", "repositories"),
+        counted(system.tags, "tag", "tags"),
+        counted(system.manifests, "manifest", "manifests"),
+        counted(system.blobs, "blob", "blobs"),
     ];
-    let counts = counts.map(|(key, one, many)| counted(number(status, key), one, many));
+    let (disk, unused) = (size(system.disk_bytes), size(system.unused_bytes));
     vec![
-        ("content", format!("{}: {}", counts.join(", "), amount("size_bytes"))),
-        (
-            "blobs",
-            format!("{} on disk, of it {} that nothing uses", amount("disk_bytes"), amount("unused_bytes")),
-        ),
-        ("disk", format!("{} of {} free", amount("free_bytes"), amount("total_bytes"))),
+        ("content", format!("{}: {}", counts.join(", "), size(system.size_bytes))),
+        ("blobs", format!("{disk} on disk, of it {unused} that nothing uses")),
+        ("disk", format!("{} of {} free", size(system.free_bytes), size(system.total_bytes))),
     ]
 }
 
 /// What should not wait.
-fn attention(status: &Value) -> Vec<String> {
-    let server = &status["server"];
+fn attention(system: &System) -> Vec<String> {
     let mut found = Vec::new();
-    found.extend(text(status, "changes_refused").map(|why| format!("changes are refused: {why}")));
-    found.extend(text(status, "pushes_refused").map(|why| format!("pushes are refused: {why}")));
-    let warnings = server["certificate_warnings"].as_array().into_iter().flatten();
-    found.extend(warnings.filter_map(Value::as_str).map(str::to_owned));
-    if number(&server["last_check"], "problems") > 0 {
+    found.extend(system.changes_refused.as_ref().map(|why| format!("changes are refused: {why}")));
+    found.extend(system.pushes_refused.as_ref().map(|why| format!("pushes are refused: {why}")));
+    let Some(server) = &system.server else { return found };
+    found.extend(server.certificate_warnings.iter().cloned());
+    if server.last_check.as_ref().is_some_and(|check| check.problems > 0) {
         found.push("the last check found damage: stowage fsck".to_owned());
     }
     found
@@ -169,25 +154,31 @@ fn attention(status: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Server;
+
+    const EXPIRED: &str = "the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it";
 
     #[test]
     fn what_needs_attention_is_named() {
-        let well = json!({"server": {"certificate_warnings": []}, "pushes_refused": null});
+        let well = System { server: Some(Server::default()), ..System::default() };
         assert_eq!(attention(&well), Vec::<String>::new());
-        let ill = json!({
-            "changes_refused": "the database file is gone",
-            "pushes_refused": "the disk is full",
-            "server": {
-                "certificate_warnings": ["the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it"],
-                "last_check": {"problems": 1},
-            },
-        });
+        let check = LastCheck { ended_at: "2026-11-28T12:00:00Z".to_owned(), deep: false, problems: 1 };
+        let ill = System {
+            changes_refused: Some("the database file is gone".to_owned()),
+            pushes_refused: Some("the disk is full".to_owned()),
+            server: Some(Server {
+                certificate_warnings: vec![EXPIRED.to_owned()],
+                last_check: Some(check),
+                ..Server::default()
+            }),
+            ..System::default()
+        };
         assert_eq!(
             attention(&ill),
             [
                 "changes are refused: the database file is gone",
                 "pushes are refused: the disk is full",
-                "the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it",
+                EXPIRED,
                 "the last check found damage: stowage fsck",
             ]
         );
@@ -195,10 +186,17 @@ mod tests {
 
     #[test]
     fn who_stands_at_a_limit_is_named() {
-        let limit = json!({
-            "principal": "ci", "address": "10.0.0.7", "setting": "limits.bodies", "limit": 64, "held": 64, "waiting": 1, "times": 9,
-        });
-        let rows = about_server(&json!({"server": {}, "limits": [limit]}), true);
+        let limit = LimitReached {
+            principal: "ci".to_owned(),
+            address: Some("10.0.0.7".to_owned()),
+            setting: "limits.bodies".to_owned(),
+            limit: 64,
+            held: 64,
+            waiting: 1,
+            times: 9,
+        };
+        let (server, limits) = (Some(Server::default()), Some(vec![limit]));
+        let rows = about_server(&System { server, limits, ..System::default() }, true);
         let (label, text) = rows.last().unwrap();
         assert_eq!(*label, "limit");
         assert_eq!(text, "ci (10.0.0.7) reached limits.bodies = 64: holds 64, 1 request waiting");

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Api, Reach, segment};
+use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::place::{Place, matches};
@@ -16,6 +16,7 @@ use super::repo;
 use super::visible::one_line;
 use super::words::{ago, natural, when};
 use crate::config::Environment;
+use crate::wire::Tag;
 
 #[derive(clap::Args)]
 #[command(
@@ -81,13 +82,10 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
             let place = Place::of(repository);
             let api = options.reach.open(global, environment)?;
             let mut tags = list(&api, &place)?;
-            let text = |tag: &Value, key: &str| tag[key].as_str().unwrap_or_default().to_owned();
-            tags.sort_by(|one, other| natural(&text(one, "name"), &text(other, "name")));
+            tags.sort_by(|one, other| natural(&one.name, &other.name));
             if *sort == Sort::Time {
-                let time = |tag: &Value| text(tag, "pushed_at").parse::<Timestamp>().unwrap_or_default();
-                tags.sort_by_key(|tag| Reverse(time(tag)));
+                tags.sort_by_key(|tag| Reverse(tag.pushed_at.parse::<Timestamp>().unwrap_or_default()));
             }
-            let tags = Value::Array(tags);
             let text = table(&tags, &options.reach);
             options.reach.say(options.name(), &json!({"tags": tags}), &text)?;
             Ok(Exit::Done)
@@ -110,13 +108,11 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
 }
 
 /// The tags of a repository, or those that its place names.
-fn list(api: &Api, place: &Place<'_>) -> Result<Vec<Value>, Failure> {
+fn list(api: &Api, place: &Place<'_>) -> Result<Vec<Received<Tag>>, Failure> {
     let all = api.list(&format!("{}/-/tags", repo::path(place.repository)), "");
-    let Value::Array(mut tags) = all.map_err(|failure| repo::explain(failure, api, place))? else {
-        return Ok(Vec::new());
-    };
+    let mut tags: Vec<Received<Tag>> = all.map_err(|failure| repo::explain(failure, api, place))?;
     if let Some(pattern) = place.tag {
-        tags.retain(|tag| tag["name"].as_str().is_some_and(|name| matches(pattern, name)));
+        tags.retain(|tag| matches(pattern, &tag.name));
     }
     Ok(tags)
 }
@@ -128,7 +124,7 @@ fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
         let place = Place::of(text);
         let pattern = place.tag.filter(|tag| tag.contains(['*', '?']));
         let Some(pattern) = pattern else {
-            api.get(&path(text)?).map_err(|failure| missing(api, failure, &place, text))?;
+            api.get::<Tag>(&path(text)?).map_err(|failure| missing(api, failure, &place, text))?;
             found.push(format!("{}:{}", place.repository, place.tag.unwrap_or_default()));
             continue;
         };
@@ -138,8 +134,7 @@ fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
             return Err(Failure::new(Exit::NotFound, "TAG_UNKNOWN", what)
                 .fix(format!("stowage tag list {}", place.repository)));
         }
-        let names = tags.iter().filter_map(|tag| tag["name"].as_str());
-        found.extend(names.map(|name| format!("{}:{name}", place.repository)));
+        found.extend(tags.iter().map(|tag| format!("{}:{}", place.repository, tag.name)));
     }
     let mut seen = HashSet::new();
     found.retain(|tag| seen.insert(tag.clone()));
@@ -176,17 +171,16 @@ fn path(text: &str) -> Result<String, Failure> {
     Ok(format!("{}/-/tags/{}", repo::path(place.repository), segment(tag)))
 }
 
-fn table(tags: &Value, reach: &Reach) -> String {
+fn table(tags: &[Received<Tag>], reach: &Reach) -> String {
     let is_wide = reach.is_wide();
-    let row = |tag: &Value| {
-        let text = |key: &str| tag[key].as_str().unwrap_or_default();
+    let row = |tag: &Received<Tag>| {
         [
-            text("name").to_owned(),
-            output::digest(text("digest"), is_wide),
-            output::size(tag["size_bytes"].as_u64().unwrap_or_default()),
-            text("platform").to_owned(),
-            if is_wide { when(text("pushed_at")) } else { ago(text("pushed_at")) },
-            text("pushed_by").to_owned(),
+            tag.name.clone(),
+            output::digest(&tag.digest, is_wide),
+            output::size(tag.size_bytes),
+            tag.platform.clone().unwrap_or_default(),
+            if is_wide { when(&tag.pushed_at) } else { ago(&tag.pushed_at) },
+            tag.pushed_by.clone(),
         ]
     };
     output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], reach.width(), row, "no tag")

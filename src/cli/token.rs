@@ -7,7 +7,7 @@ use clap::Arg;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, segment};
+use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
 use super::expiry::Expiry;
 use super::output::{self, Format};
@@ -16,6 +16,7 @@ use super::visible::one_line;
 use super::words::{ago, distance, when};
 use crate::auth::Scopes;
 use crate::config::Environment;
+use crate::wire::{Absent, CreatedToken, NewToken, Token};
 
 #[derive(clap::Args)]
 #[command(
@@ -112,26 +113,24 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let (data, text) = match &options.verb {
         Verb::Create { user, name, scopes, expires } => {
             let token = create(&api, user, name, scopes, *expires)?;
-            let secret = text(&token, "secret");
             if options.reach.format() == Format::Human {
-                for warning in token["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                for warning in &token.warnings {
                     output::note(&format!("warning: {}", one_line(warning)));
                 }
-                output::note(&format!("{}\nthe secret is shown once:", card(&token)));
+                output::note(&format!("{}\nthe secret is shown once:", card(&token.token)));
             }
-            (token, one_line(&secret).into_owned())
+            (json!(token), one_line(&token.secret).into_owned())
         }
         Verb::List { user } => list(&api, user.as_deref(), &options.reach)?,
         Verb::Show { token } => {
-            let token = api.get(&path(number(&api, token)?))?;
-            let text = card(&token);
-            (token, text)
+            let token: Received<Token> = api.get(&path(number(&api, token)?))?;
+            (json!(token), card(&token))
         }
         Verb::Revoke { token } => {
             let id = number(&api, token)?;
-            let token = api.delete(&path(id))?;
-            let (name, user) = (text(&token, "name"), text(&token, "user"));
-            (token, format!("revoked the token {id} ({}) of {}", one_line(&name), one_line(&user)))
+            let token: Received<Token> = api.end(&path(id))?;
+            let (name, user) = (one_line(&token.name), one_line(&token.user));
+            (json!(token), format!("revoked the token {id} ({name}) of {user}"))
         }
     };
     options.reach.say(options.name(), &data, &text)?;
@@ -142,16 +141,20 @@ fn path(id: u64) -> String {
     format!("/api/v1/tokens/{id}")
 }
 
-fn create(api: &Api, user: &str, name: &str, scopes: &[String], expires: Expiry) -> Result<Value, Failure> {
+fn create(
+    api: &Api,
+    user: &str,
+    name: &str,
+    scopes: &[String],
+    expires: Expiry,
+) -> Result<Received<CreatedToken>, Failure> {
     // As people write lists, with a space behind the comma.
-    let scopes: Vec<&str> = scopes.iter().flat_map(|scope| scope.split_whitespace()).collect();
-    let mut body = json!({"user": user, "name": name, "scopes": scopes});
+    let scopes = scopes.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned).collect();
     #[expect(clippy::disallowed_methods, reason = "a day means a lifetime from now on")]
     let now = SystemTime::now();
-    if let Some(lifetime_s) = expires.lifetime_s(now)? {
-        body["lifetime_s"] = Value::from(lifetime_s);
-    }
-    api.post("/api/v1/tokens", &body)
+    let lifetime_s = Absent(expires.lifetime_s(now)?);
+    let new = NewToken { user: user.to_owned(), name: name.to_owned(), scopes, lifetime_s };
+    api.post("/api/v1/tokens", &new)
 }
 
 /// The number of the token that is named by it, by a name that only one token has, or by `USER/NAME`.
@@ -168,56 +171,48 @@ fn number(api: &Api, named: &str) -> Result<u64, Failure> {
         None => (None, named),
     };
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
-    let tokens = api.list("/api/v1/tokens", &query)?;
-    let named: Vec<&Value> =
-        tokens.as_array().into_iter().flatten().filter(|token| token["name"] == name).collect();
-    let found = |token: &Value| format!("{}/{name} (number {})", text(token, "user"), token["id"]);
+    let tokens: Vec<Token> = api.list("/api/v1/tokens", &query)?;
+    let named: Vec<&Token> = tokens.iter().filter(|token| token.name == name).collect();
     match named[..] {
-        [token] => Ok(token["id"].as_u64().unwrap_or_default()),
+        [token] => Ok(token.id.0),
         [] => Err(Failure::new(Exit::NotFound, "TOKEN_UNKNOWN", format!("there is no token {name:?}"))
             .fix("stowage token list")),
         [first, ..] => {
             let what = format!("{} tokens have the name {name:?}", named.len());
-            let all: Vec<String> = named.iter().map(|token| found(token)).collect();
+            let found = named.iter().map(|token| format!("{}/{name} (number {})", token.user, token.id));
+            let all: Vec<String> = found.collect();
             Err(Failure::new(Exit::Usage, "TOKEN_AMBIGUOUS", what)
                 .line("found", all.join(", "))
-                .fix(format!("say whose it is: {}/{name}", text(first, "user"))))
+                .fix(format!("say whose it is: {}/{name}", first.user)))
         }
     }
 }
 
 fn list(api: &Api, user: Option<&str>, reach: &Reach) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
-    let tokens = api.list("/api/v1/tokens", &query)?;
+    let tokens: Vec<Received<Token>> = api.list("/api/v1/tokens", &query)?;
     let headings = ["ID", "USER", "NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED"];
     let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
     let text = output::list(&tokens, headings, reach.width(), |token| fields(token, reach.is_wide()), none);
     Ok((json!({"tokens": tokens}), text))
 }
 
-fn text(token: &Value, key: &str) -> String {
-    token[key].as_str().unwrap_or_default().to_owned()
-}
-
 /// `in_full`: times with their day, not only how far away they are.
-fn fields(token: &Value, in_full: bool) -> [String; 7] {
+fn fields(token: &Token, in_full: bool) -> [String; 7] {
     let past = if in_full { when } else { ago };
     let due = if in_full { when } else { distance };
-    let or = |key: &str, other: &str| token[key].as_str().unwrap_or(other).to_owned();
-    let scopes: Vec<&str> =
-        token["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let used = match (token["last_used_at"].as_str(), token["last_used_from"].as_str()) {
+    let used = match (&token.last_used_at, &token.last_used_from) {
         (Some(at), Some(from)) => format!("{} from {from}", past(at)),
         (Some(at), None) => past(at),
         (None, _) => "never".to_owned(),
     };
-    let id = token["id"].to_string();
-    let state = or("state", "").replace('_', " ");
-    let expires = token["expires_at"].as_str().map_or_else(|| "never".to_owned(), due);
-    [id, or("user", ""), or("name", ""), state, scopes.join(","), expires, used]
+    let expires = token.expires_at.as_deref().map_or_else(|| "never".to_owned(), due);
+    let state = token.state.replace('_', " ");
+    let id = token.id.to_string();
+    [id, token.user.clone(), token.name.clone(), state, token.scopes.join(","), expires, used]
 }
 
-fn card(token: &Value) -> String {
+fn card(token: &Token) -> String {
     let labels = ["id", "user", "name", "state", "scopes", "expires", "last used"];
     let fields: Vec<(&str, String)> = labels.into_iter().zip(fields(token, true)).collect();
     output::card(&fields)

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, segment};
+use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
 use super::output;
 use super::program::Global;
 use super::prompt::{self, PasswordSource};
 use super::words::{ago, when};
 use crate::config::Environment;
+use crate::wire::{Absent, NewUser, User, UserChange};
 
 #[derive(clap::Args)]
 #[command(
@@ -103,35 +104,37 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let (data, text) = match &options.verb {
         Verb::List => list(&open()?, &options.reach)?,
         Verb::Show { name } => {
-            let user = open()?.get(&path(name))?;
+            let user: Received<User> = open()?.get(&path(name))?;
             let text = card(&user);
-            (user, text)
+            (json!(user), text)
         }
         // What is asked of a person comes first: nothing is held meanwhile.
         Verb::Add { name, admin, password } => {
             let password = password.read(name, environment)?;
-            let body = json!({"name": name, "password": password.expose(), "admin": admin});
+            let new = NewUser { name: name.clone(), password: password.into_inner(), admin: *admin };
             let kind = if *admin { "admin" } else { "user" };
-            (open()?.post("/api/v1/users", &body)?, format!("created the {kind} {name}"))
+            (open()?.post("/api/v1/users", &new)?, format!("created the {kind} {name}"))
         }
         Verb::Passwd { name, password } => {
             let password = password.read(name, environment)?;
-            let user = open()?.patch(&path(name), &json!({"password": password.expose()}))?;
-            (user, format!("{name} has a new password; tokens stay as they are"))
+            let change = UserChange { password: password.into_inner().into(), ..UserChange::default() };
+            (
+                open()?.patch(&path(name), &change)?,
+                format!("{name} has a new password; tokens stay as they are"),
+            )
         }
-        Verb::Disable { name } => (
-            open()?.patch(&path(name), &json!({"disabled": true}))?,
-            format!("{name} cannot sign in any more"),
-        ),
+        Verb::Disable { name } => {
+            (open()?.patch(&path(name), &disabled(true))?, format!("{name} cannot sign in any more"))
+        }
         Verb::Enable { name } => {
-            (open()?.patch(&path(name), &json!({"disabled": false}))?, format!("{name} can sign in again"))
+            (open()?.patch(&path(name), &disabled(false))?, format!("{name} can sign in again"))
         }
         Verb::Delete { name, yes } => {
             let api = open()?;
-            let user = api.get(&path(name))?;
+            let user: Received<User> = api.get(&path(name))?;
             prompt::confirm(*yes, &format!("Remove the user {name} with all tokens?"))?;
             api.delete(&path(name))?;
-            (user, format!("removed the user {name} with all tokens"))
+            (json!(user), format!("removed the user {name} with all tokens"))
         }
     };
     options.reach.say(options.name(), &data, &text)?;
@@ -143,7 +146,7 @@ fn path(name: &str) -> String {
 }
 
 fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
-    let users = api.list("/api/v1/users", "")?;
+    let users: Vec<Received<User>> = api.list("/api/v1/users", "")?;
     let headings = ["NAME", "ROLE", "STATE", "CREATED"];
     let time: fn(&str) -> String = if reach.is_wide() { when } else { ago };
     let text = output::list(
@@ -156,14 +159,17 @@ fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
     Ok((json!({"users": users}), text))
 }
 
-fn row(user: &Value, time: fn(&str) -> String) -> [String; 4] {
-    let text = |key: &str| user[key].as_str().unwrap_or_default().to_owned();
-    let role = if user["admin"] == true { "admin" } else { "user" };
-    let state = if user["disabled"] == true { "disabled" } else { "active" };
-    [text("name"), role.to_owned(), state.to_owned(), time(&text("created_at"))]
+fn disabled(disabled: bool) -> UserChange {
+    UserChange { disabled: Absent::from(disabled), ..UserChange::default() }
 }
 
-fn card(user: &Value) -> String {
+fn row(user: &User, time: fn(&str) -> String) -> [String; 4] {
+    let role = if user.admin { "admin" } else { "user" };
+    let state = if user.disabled { "disabled" } else { "active" };
+    [user.name.clone(), role.to_owned(), state.to_owned(), time(&user.created_at)]
+}
+
+fn card(user: &User) -> String {
     let [name, role, state, created] = row(user, when);
     output::card(&[("name", name), ("role", role), ("state", state), ("created", created)])
 }

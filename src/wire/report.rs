@@ -41,7 +41,7 @@ pub struct Checked {
 }
 
 /// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// What is wrong, as one word.
     pub kind: String,

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fake;
 use crate::program::{PASSWORD, Place, Ran};
+use crate::samples;
 use crate::support::content;
 
 /// A command line (its words, and what it reads), its exit code, its code for programs, how the first line begins after
@@ -317,15 +318,16 @@ fn remedies_are_the_last_lines() {
 #[test]
 fn what_was_done_before_a_failure_is_told() {
     let place = Place::new();
+    let tag = fake::json(200, &json!(samples::tag("1")));
     let mut answers = [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        "HTTP/1.1 204 No Content\r\n\r\n",
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\r\n{\"detail\":\"too bad\"}",
-        "SSH-2.0-OpenSSH\r\n\r\n",
+        tag.clone(),
+        tag,
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\r\n{\"detail\":\"too bad\"}".to_owned(),
+        "SSH-2.0-OpenSSH\r\n\r\n".to_owned(),
     ]
     .into_iter();
-    let server = fake::server(&place, move |_| answers.next().unwrap().to_owned());
+    let server = fake::server(&place, move |_| answers.next().unwrap());
     let delete = ["tag", "delete", "a:1", "a:2", "--yes", "--server", &server];
     let ran = place.run_elsewhere(&delete, &[]).expect(8);
     assert!(ran.stderr.contains("done:  a:1\n  left:  a:2"), "{ran:?}");

@@ -2,55 +2,37 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
+use stowage::wire::JobState;
 
 use crate::fake;
 use crate::program::{PASSWORD, Place, Ran};
+use crate::samples;
 use crate::terminal::Terminal;
 
 /// Clears the screen, sets the title, colours by C1, forges a line, moves the cursor, turns the order of letters around.
 const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\u{202e}y";
 
-/// Every field that a document of the API has, each with [`EVIL`] where a text may be.
-fn document() -> Value {
-    let texts = [
-        "name",
-        "user",
-        "state",
-        "expires_at",
-        "last_used_at",
-        "last_used_from",
-        "created_at",
-        "digest",
-        "platform",
-        "pushed_at",
-        "pushed_by",
-        "media_type",
-        "secret",
-        "version",
-        "changes_refused",
-        "pushes_refused",
-        "error",
-        "by",
-    ];
-    let mut document: Value = texts.iter().map(|name| ((*name).to_owned(), Value::from(EVIL))).collect();
-    document["id"] = Value::from(7);
-    for list in ["scopes", "tags", "warnings"] {
-        document[list] = json!([EVIL]);
-    }
-    document["limits"] = json!([{"principal": EVIL, "address": EVIL, "setting": EVIL}]);
-    document["server"] = json!({
-        "urls": [EVIL], "data_dir": EVIL, "certificate_expires_at": EVIL, "last_dump_at": EVIL,
-        "last_check": {"ended_at": EVIL, "problems": 1},
-    });
-    document
-}
-
-fn report() -> Value {
-    let problem = json!({
-        "kind": EVIL, "severity": EVIL, "repository": EVIL, "digest": EVIL, "expected": EVIL, "found": EVIL, "images": [EVIL],
-    });
-    json!({"checked": {EVIL: 1}, "problems": [problem], "notes": [EVIL]})
+/// The answer of the API to the first line of a request, with [`EVIL`] wherever a text may be.
+fn answer(request: &str) -> String {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let document = if path.contains("/-/tags") {
+        json!(samples::tag(EVIL))
+    } else if path.contains("/-/manifests") {
+        json!(samples::manifest(EVIL))
+    } else if path.contains("/repositories") {
+        json!(samples::repository(EVIL))
+    } else if path.contains("/users") {
+        json!(samples::user(EVIL))
+    } else if path.contains("/tokens") {
+        json!(samples::token(EVIL))
+    } else if path.contains("/system") {
+        json!(samples::system(EVIL))
+    } else {
+        json!(samples::job(EVIL, JobState::Done))
+    };
+    let is_list = path.contains("?limit=");
+    fake::json(200, &if is_list { json!({"items": [document], "next_cursor": null}) } else { document })
 }
 
 /// Nothing that acts on a terminal, and no line that the server has made.
@@ -103,17 +85,7 @@ fn run(place: &Place, server: &str, command: &str, form: &[&str]) -> Ran {
 #[test]
 fn every_table_and_card_shows_control_characters() {
     let place = Place::new();
-    let server = fake::server(&place, |request| {
-        let path = request.split(' ').nth(1).unwrap_or_default();
-        let document = if path.contains("?limit=") {
-            json!({"items": [document()], "next_cursor": null})
-        } else if path.contains("/jobs/") || path.ends_with("/checks") {
-            json!({"id": "1", "state": "done", "result": report()})
-        } else {
-            document()
-        };
-        fake::json(200, &document)
-    });
+    let server = fake::server(&place, answer);
     for command in COMMANDS {
         for form in FORMS {
             let ran = run(&place, &server, command, form);
@@ -141,10 +113,12 @@ fn every_error_shows_control_characters() {
     }
     // Names that only the failure mentions.
     let server = fake::server(&place, |request| {
-        let items = |name: &str| json!({"items": [{"name": name, "user": EVIL, "id": 1}, {"name": name, "user": EVIL, "id": 2}]});
+        let mut token = samples::token(EVIL).token;
+        token.name = "ci".to_owned();
+        let repository = samples::repository(&format!("team/{EVIL}"));
         match request {
-            request if request.contains("/tokens?") => fake::json(200, &items("ci")),
-            request if request.contains("/repositories?") => fake::json(200, &items(&format!("team/{EVIL}"))),
+            request if request.contains("/tokens?") => fake::json(200, &json!({"items": [token, token]})),
+            request if request.contains("/repositories?") => fake::json(200, &json!({"items": [repository]})),
             _ => fake::json(404, &json!({"detail": "no such thing", "code": "REPOSITORY_UNKNOWN"})),
         }
     });
@@ -166,7 +140,7 @@ fn on_terminal(place: &Place, server: &str, arguments: &[&str]) -> Terminal {
 #[test]
 fn questions_show_control_characters() {
     let place = Place::new();
-    let server = fake::server(&place, |_| fake::json(200, &json!({"items": [document()]})));
+    let server = fake::server(&place, answer);
     let mut terminal = on_terminal(&place, &server, &["tag", "delete", "team/app:*"]);
     let question = terminal.expect("? [y/N] ");
     assert!(question.contains("Delete team/app:x\\u001b[2J") && !question.contains('\u{1b}'), "{question:?}");
@@ -182,11 +156,9 @@ fn progress_shows_control_characters() {
     let server = fake::server(&place, move |_| {
         // Long enough for the command to show how far it is, which it does every tenth of a second.
         std::thread::sleep(Duration::from_millis(60));
-        let state = if begun.elapsed() < Duration::from_secs(30) { "running" } else { "done" };
-        fake::json(
-            200,
-            &json!({"id": "1", "state": state, "progress": {"stage": EVIL, "done": 1, "total": 2}}),
-        )
+        let is_young = begun.elapsed() < Duration::from_secs(30);
+        let state = if is_young { JobState::Running } else { JobState::Done };
+        fake::json(200, &json!(samples::job(EVIL, state)))
     });
     let mut terminal = on_terminal(&place, &server, &["fsck"]);
     let shown = terminal.expect(": 1 of 2");

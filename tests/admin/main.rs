@@ -24,6 +24,7 @@ mod openapi;
 mod program;
 mod prompts;
 mod remote;
+mod samples;
 mod status;
 mod stops;
 mod stores;

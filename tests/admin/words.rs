@@ -2,6 +2,7 @@
 
 use crate::fake;
 use crate::program::Place;
+use crate::samples;
 use crate::support::content;
 use serde_json::json;
 
@@ -89,12 +90,7 @@ fn one_is_singular_wherever_a_number_is_told() {
 #[test]
 fn an_api_of_another_version_may_have_other_times() {
     let place = Place::new();
-    let server = fake::server(&place, |_| {
-        fake::json(
-            200,
-            &json!({"name": "hanna", "admin": false, "disabled": false, "created_at": "yesterday"}),
-        )
-    });
+    let server = fake::server(&place, |_| fake::json(200, &json!(samples::user("yesterday"))));
     let ran = place.run_elsewhere(&["user", "show", "hanna", "--server", &server], &[]).expect(0);
     assert!(ran.stdout.contains("created  yesterday"), "{ran:?}");
 }

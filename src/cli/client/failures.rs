@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::target::{Network, Target};
 use crate::cli::errors::{Exit, Failure};
@@ -15,8 +15,33 @@ pub(super) fn nobody_there(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
+/// What a server says of a request that it refuses: a problem of the admin API, or what does not come from
+/// the admin API and has the form of the registry's errors.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Refusal {
+    code: String,
+    detail: String,
+    fix: String,
+    errors: Vec<RegistryError>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RegistryError {
+    code: String,
+    message: String,
+}
+
+impl Refusal {
+    /// One that says this much.
+    pub(super) fn of(detail: String) -> Self {
+        Self { detail, ..Self::default() }
+    }
+}
+
 /// What the admin API said, with an exit code.
-pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure {
+pub(super) fn refused(target: &Target, status: u16, refusal: &Refusal) -> Failure {
     let exit = match status {
         400 | 413 | 415 => Exit::Usage,
         401 => Exit::Unreachable,
@@ -24,26 +49,18 @@ pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure 
         404 => Exit::NotFound,
         _ => Exit::Failed,
     };
-    // What does not come from the admin API has the form of the registry's errors.
-    let first = &problem["errors"][0];
-    let text = |key: &str| {
-        let key = if first.is_null() {
-            &problem[key]
-        } else if key == "detail" {
-            &first["message"]
-        } else {
-            &first[key]
-        };
-        key.as_str().unwrap_or_default()
+    let (code, detail, fix) = match refusal.errors.first() {
+        Some(first) => (first.code.as_str(), first.message.as_str(), ""),
+        None => (refusal.code.as_str(), refusal.detail.as_str(), refusal.fix.as_str()),
     };
     let what = match target {
         Target::Network(Network { token: None, .. }) if status == 401 => {
             "the server does not know who you are"
         }
-        _ if text("detail").is_empty() => "the server failed",
-        _ => text("detail"),
+        _ if detail.is_empty() => "the server failed",
+        _ => detail,
     };
-    let code = if text("code").is_empty() { "UNKNOWN" } else { text("code") };
+    let code = if code.is_empty() { "UNKNOWN" } else { code };
     let failure = Failure::new(exit, code, what);
     let failure = match target {
         Target::Socket(_) => failure,
@@ -54,14 +71,15 @@ pub(super) fn refused(target: &Target, status: u16, problem: &Value) -> Failure 
             None => "add --token-file FILE or set STOWAGE_TOKEN",
             Some(_) => "make another token on the server: stowage token create USER --name NAME --scopes api",
         }),
-        _ if text("fix").is_empty() => failure,
-        _ => failure.fix(text("fix")),
+        _ if fix.is_empty() => failure,
+        _ => failure.fix(fix),
     }
 }
 
-pub(super) fn no_answer(target: &Target) -> Failure {
+pub(super) fn no_answer(target: &Target, error: &serde_json::Error) -> Failure {
     Failure::new(Exit::Unreachable, "SERVER_ANSWER", "the response is not from a Stowage server")
         .line("tried", target.to_string())
+        .because(error.to_string())
 }
 
 pub(super) fn unreachable(target: &Target, error: &io::Error) -> Failure {

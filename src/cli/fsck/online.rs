@@ -1,27 +1,27 @@
 //! A check by the server that runs: a job of its own there.
 
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
 
-use crate::cli::client::Api;
+use super::report::Report;
+use crate::cli::client::{Api, Received};
 use crate::cli::errors::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Display;
+use crate::wire::{Job, JobState, NewCheck, Progress};
 
 /// Starts the job, shows how far it is, and returns what it has found. Ctrl-C ends it.
-pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Value, Failure> {
-    let mut job = api.post("/api/v1/checks", &json!({"deep": deep}))?;
-    let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap_or_default());
+pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
+    let mut job: Received<Job> = api.post("/api/v1/checks", &NewCheck { deep })?;
+    let path = format!("/api/v1/jobs/{}", job.id);
     let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
     let mut cancelled = false;
-    while job["state"] == "running" {
+    while job.state == JobState::Running {
         if interrupt.is_wanted() && !cancelled {
-            api.post(&format!("{path}/cancel"), &Value::Null)?;
+            api.post::<IgnoredAny>(&format!("{path}/cancel"), &())?;
             cancelled = true;
         }
-        let progress = &job["progress"];
-        let count = |name: &str| progress[name].as_u64().unwrap_or_default();
-        let stage = progress["stage"].as_str().unwrap_or_default();
-        display.show(stage, count("done"), count("total"), count("bytes"));
+        let Progress { stage, done, total, bytes } = &job.progress;
+        display.show(stage, *done, *total, *bytes);
         job = api.get(&format!("{path}?wait=1s")).map_err(gone)?;
     }
     if cancelled {
@@ -31,11 +31,12 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Valu
             "the check was cancelled; it changes nothing",
         ));
     }
-    match job["state"].as_str() {
-        Some("done") => Ok(job["result"].take()),
-        Some("cancelled") => Err(ended()),
+    let (job, mut document) = job.into_parts();
+    match (job.state, job.result) {
+        (JobState::Done, Some(report)) => Ok(Report::new(report, document["result"].take())),
+        (JobState::Cancelled, _) => Err(ended()),
         _ => Err(Failure::new(Exit::Failed, "CHECK_FAILED", "the check failed")
-            .because(job["error"].as_str().unwrap_or("the server does not say why"))
+            .because(job.error.as_deref().unwrap_or("the server does not say why"))
             .fix("stop the server and run it again")),
     }
 }

@@ -1,12 +1,11 @@
 //! One problem of a report, in words: which image it is about, what is wrong, and what to do.
 
-use serde_json::Value;
-
 use crate::cli::output;
+use crate::wire::Finding;
 
 /// A problem as the check tells it.
 #[derive(Clone, Copy)]
-pub(super) struct Problem<'a>(pub(super) &'a Value);
+pub(super) struct Problem<'a>(pub(super) &'a Finding);
 
 /// What to do about a problem, apart from pushing images again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,17 +28,13 @@ impl Remedy {
 }
 
 impl<'a> Problem<'a> {
-    fn field(self, key: &str) -> &'a str {
-        self.0[key].as_str().unwrap_or_default()
-    }
-
     pub(super) fn kind(self) -> &'a str {
-        self.field("kind")
+        &self.0.kind
     }
 
     /// The images that need what is damaged.
     pub(super) fn images(self) -> impl Iterator<Item = &'a str> {
-        self.0["images"].as_array().into_iter().flatten().filter_map(Value::as_str)
+        self.0.images.iter().map(String::as_str)
     }
 
     pub(super) fn remedy(self) -> Option<Remedy> {
@@ -53,16 +48,15 @@ impl<'a> Problem<'a> {
 
     /// Image, digest, and what is wrong.
     pub(super) fn row(self, short: bool) -> Vec<String> {
-        let digest = self.field("digest");
+        let digest = self.0.digest.as_deref().unwrap_or_default();
         vec![self.image(), output::digest(digest, !short), self.words()]
     }
 
     /// Every field as it is.
     pub(super) fn in_full(self) -> Vec<String> {
-        let images = self.images().collect::<Vec<_>>().join(", ");
-        let [severity, kind, repository, digest, expected, found] =
-            ["severity", "kind", "repository", "digest", "expected", "found"]
-                .map(|key| self.field(key).to_owned());
+        let Finding { kind, severity, repository, digest, images, expected, found } = self.0.clone();
+        let images = images.join(", ");
+        let (repository, digest) = (repository.unwrap_or_default(), digest.unwrap_or_default());
         vec![severity, kind, repository, images, digest, expected, found]
     }
 
@@ -72,12 +66,12 @@ impl<'a> Problem<'a> {
         match first {
             Some(first) if more > 0 => format!("{first} and {more} more"),
             Some(first) => first.to_owned(),
-            None => self.field("repository").to_owned(),
+            None => self.0.repository.clone().unwrap_or_default(),
         }
     }
 
     fn words(self) -> String {
-        let (expected, found) = (self.field("expected"), self.field("found"));
+        let Finding { expected, found, .. } = self.0;
         let words = match self.kind() {
             "blob_missing" => "the repository has the blob, and the blob is missing",
             "blob_file_missing" => "the file of the blob is missing",
@@ -100,13 +94,16 @@ impl<'a> Problem<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn each_problem_has_words_and_a_remedy() {
-        let problem = |kind: &str| json!({"kind": kind, "expected": "7 bytes", "found": "6 bytes"});
+        let problem = |kind: &str| Finding {
+            kind: kind.to_owned(),
+            expected: "7 bytes".to_owned(),
+            found: "6 bytes".to_owned(),
+            ..Finding::default()
+        };
         for (kind, words, remedy) in [
             ("blob_size", "the file of the blob has 6 bytes instead of 7 bytes", None),
             ("blob_unreadable", "the file of the blob cannot be read: 6 bytes", Some(Remedy::Disk)),

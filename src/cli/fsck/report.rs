@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::problem::{Problem, Remedy};
 use crate::cli::errors::{Exit, Failure};
@@ -10,15 +10,20 @@ use crate::cli::output::size;
 use crate::cli::terminal;
 use crate::cli::visible::one_line;
 use crate::cli::words::counted;
+use crate::wire;
+use crate::wire::{Checked, Finding};
 
 /// Images that the error of a document names; the problems name all of them.
 const IN_ERROR: usize = 20;
 
-/// A report as the check has written it; fields of another version are kept.
+/// A report as the check has written it.
 pub(in crate::cli) struct Report {
-    checked: Map<String, Value>,
-    problems: Vec<Value>,
-    notes: Vec<Value>,
+    /// Nothing, when the database cannot be read at all.
+    checked: Option<Checked>,
+    problems: Vec<Finding>,
+    notes: Vec<String>,
+    /// All of it for programs, with the fields that a later server has added.
+    document: Value,
 }
 
 /// How people see a report.
@@ -30,30 +35,41 @@ pub(in crate::cli) struct View {
     pub(in crate::cli) in_full: bool,
 }
 
-impl From<Value> for Report {
-    fn from(mut report: Value) -> Self {
-        let mut list = |name: &str| match report[name].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        };
-        let (problems, notes) = (list("problems"), list("notes"));
-        let checked = match report["checked"].take() {
-            Value::Object(checked) => checked,
-            _ => Map::new(),
-        };
-        Self { checked, problems, notes }
+impl From<wire::Report> for Report {
+    fn from(report: wire::Report) -> Self {
+        let document = json!(report);
+        Self::new(report, document)
     }
 }
 
 impl Report {
+    /// A report, and the document in which it came.
+    pub(super) fn new(report: wire::Report, document: Value) -> Self {
+        let wire::Report { checked, problems, notes } = report;
+        Self { checked: Some(checked), problems, notes, document }
+    }
+
+    /// The report when the database cannot be read at all.
+    pub(super) fn of_damaged_database(found: &str) -> Self {
+        let problem = Finding {
+            kind: "database".to_owned(),
+            severity: "damage".to_owned(),
+            expected: "an intact database".to_owned(),
+            found: found.to_owned(),
+            ..Finding::default()
+        };
+        let document = json!({"checked": {}, "problems": [problem], "notes": []});
+        Self { checked: None, problems: vec![problem], notes: Vec::new(), document }
+    }
+
     /// Whether nothing is wrong.
     pub(in crate::cli) const fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
     /// As a JSON document has it.
-    pub(in crate::cli) fn data(&self) -> Value {
-        json!({"checked": self.checked, "problems": self.problems, "notes": self.notes})
+    pub(in crate::cli) const fn data(&self) -> &Value {
+        &self.document
     }
 
     /// What is wrong, as the error of a document; `None` when nothing is.
@@ -78,12 +94,8 @@ impl Report {
     /// As people read it; `complete` adds to a command the flags that name this store.
     pub(in crate::cli) fn text(&self, view: View, complete: &dyn Fn(&str) -> String) -> String {
         let mut lines = Vec::new();
-        if !self.checked.is_empty() {
-            lines.push(format!("checked: {}", self.checked()));
-        }
-        lines.extend(
-            self.notes.iter().filter_map(Value::as_str).map(|note| format!("note: {}", one_line(note))),
-        );
+        lines.extend(self.checked.as_ref().map(|checked| format!("checked: {}", looked_at(checked))));
+        lines.extend(self.notes.iter().map(|note| format!("note: {}", one_line(note))));
         if self.is_clean() {
             lines.push("no problem found".to_owned());
             return lines.join("\n");
@@ -105,26 +117,6 @@ impl Report {
 
     fn total(&self) -> String {
         counted(self.problems.len() as u64, "problem", "problems")
-    }
-
-    /// What was looked at: `2 repositories, 10 blobs, 1.2 GiB read`.
-    fn checked(&self) -> String {
-        let number = |key: &str| self.checked.get(key).and_then(Value::as_u64);
-        let nouns = [
-            ("repositories", "repository", "repositories"),
-            ("tags", "tag", "tags"),
-            ("manifests", "manifest", "manifests"),
-            ("blobs", "blob", "blobs"),
-            ("uploads", "unfinished upload", "unfinished uploads"),
-        ];
-        let found = nouns.iter().filter_map(|(key, one, many)| Some(counted(number(key)?, one, many)));
-        let mut parts: Vec<String> = found.collect();
-        parts.extend(number("bytes_hashed").map(|bytes| format!("{} read", size(bytes))));
-        if let Some(unused @ 1..) = number("unused_blobs") {
-            let bytes = size(number("unused_bytes").unwrap_or_default());
-            parts.push(format!("{} without a manifest ({bytes})", counted(unused, "blob", "blobs")));
-        }
-        parts.join(", ")
     }
 
     fn table(&self, view: View) -> String {
@@ -153,31 +145,51 @@ impl Report {
     }
 }
 
+/// What was looked at: `2 repositories, 10 blobs, 1.2 GiB read`.
+fn looked_at(checked: &Checked) -> String {
+    let mut parts = vec![
+        counted(checked.repositories, "repository", "repositories"),
+        counted(checked.tags, "tag", "tags"),
+        counted(checked.manifests, "manifest", "manifests"),
+        counted(checked.blobs, "blob", "blobs"),
+        counted(checked.uploads, "unfinished upload", "unfinished uploads"),
+        format!("{} read", size(checked.bytes_hashed)),
+    ];
+    if checked.unused_blobs > 0 {
+        let (blobs, bytes) = (counted(checked.unused_blobs, "blob", "blobs"), size(checked.unused_bytes));
+        parts.push(format!("{blobs} without a manifest ({bytes})"));
+    }
+    parts.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn report(problems: &Value) -> Report {
-        Report::from(json!({
-            "checked": {
-                "blobs": 10, "repositories": 1, "bytes_hashed": 1536, "unused_blobs": 1, "unused_bytes": 1024,
-                "orphans": 0,
-            },
-            "problems": problems,
-            "notes": ["1 deleted repository still has tag history"],
-        }))
+    fn report(problems: Vec<Finding>) -> Report {
+        let checked = Checked {
+            blobs: 10,
+            repositories: 1,
+            bytes_hashed: 1536,
+            unused_blobs: 1,
+            unused_bytes: 1024,
+            ..Checked::default()
+        };
+        let notes = vec!["1 deleted repository still has tag history".to_owned()];
+        Report::from(wire::Report { checked, problems, notes })
     }
 
-    const CHECKED: &str = "checked: 1 repository, 10 blobs, 1.5 KiB read, 1 blob without a manifest (1 KiB)\n\
+    const CHECKED: &str = "checked: 1 repository, 0 tags, 0 manifests, 10 blobs, 0 unfinished uploads, 1.5 KiB read, \
+                           1 blob without a manifest (1 KiB)\n\
                            note: 1 deleted repository still has tag history\n";
 
     #[test]
     fn a_clean_store_has_no_problem() {
         assert_eq!(
-            report(&json!([])).text(View::default(), &str::to_owned),
+            report(Vec::new()).text(View::default(), &str::to_owned),
             format!("{CHECKED}no problem found")
         );
-        assert_eq!(report(&json!([])).failure(), None);
+        assert_eq!(report(Vec::new()).failure(), None);
     }
 
     #[test]
@@ -189,7 +201,7 @@ mod tests {
             {"severity": "inconsistency", "kind": "tag_row", "repository": "team/app", "digest": null,
              "images": [], "expected": "a row", "found": "none"},
         ]);
-        let report = report(&problems);
+        let report = report(serde_json::from_value(problems.clone()).unwrap());
         let view = View { width: Some(70), in_full: false };
         let (blank, more) = (" ".repeat(28), " ".repeat(37));
         assert_eq!(
@@ -205,8 +217,7 @@ mod tests {
             )
         );
         assert!(report.text(View::default(), &str::to_owned).contains(&digest), "a pipe gets everything");
-        let database = json!([{"kind": "database", "found": "the file is empty"}]);
-        let text = Report::from(json!({"problems": database})).text(view, &str::to_owned);
+        let text = Report::of_damaged_database("the file is empty").text(view, &str::to_owned);
         assert!(text.starts_with("PROBLEM\nthe database cannot be used: the file is empty\n"), "{text}");
         let in_full = report.text(View { width: None, in_full: true }, &str::to_owned);
         assert!(in_full.contains("damage         blob_file_missing"), "{in_full}");

@@ -1,0 +1,121 @@
+//! Answers of the API, for servers that are not Stowage.
+
+use stowage::model::names::{RepoId, TokenId, UserId};
+use stowage::wire::{
+    Checked, CreatedToken, Finding, Job, JobKind, JobState, LastCheck, LimitReached, Manifest, Progress,
+    Report, Repository, Server, System, Tag, Token, User,
+};
+
+pub(crate) fn user(text: &str) -> User {
+    let (name, created_at) = (text.to_owned(), text.to_owned());
+    User { id: UserId(7), name, admin: false, disabled: false, created_at }
+}
+
+pub(crate) fn token(text: &str) -> CreatedToken {
+    let token = Token {
+        id: TokenId(7),
+        user: text.to_owned(),
+        name: text.to_owned(),
+        scopes: vec![text.to_owned()],
+        state: text.to_owned(),
+        created_at: text.to_owned(),
+        expires_at: Some(text.to_owned()),
+        last_used_at: Some(text.to_owned()),
+        last_used_from: Some(text.to_owned()),
+    };
+    CreatedToken { token, secret: text.to_owned(), warnings: vec![text.to_owned()] }
+}
+
+pub(crate) fn repository(text: &str) -> Repository {
+    Repository {
+        id: RepoId(7),
+        name: text.to_owned(),
+        created_at: text.to_owned(),
+        tags: 1,
+        manifests: 1,
+        blobs: 1,
+        size_bytes: 1,
+        unique_bytes: 1,
+    }
+}
+
+pub(crate) fn manifest(text: &str) -> Manifest {
+    Manifest {
+        digest: text.to_owned(),
+        media_type: text.to_owned(),
+        size_bytes: 1,
+        platform: Some(text.to_owned()),
+        pushed_at: text.to_owned(),
+        tags: vec![text.to_owned()],
+        subject: Some(text.to_owned()),
+        in_index: false,
+        untagged: false,
+    }
+}
+
+pub(crate) fn tag(text: &str) -> Tag {
+    Tag {
+        name: text.to_owned(),
+        digest: text.to_owned(),
+        size_bytes: 1,
+        platform: Some(text.to_owned()),
+        pushed_at: text.to_owned(),
+        pushed_by: text.to_owned(),
+    }
+}
+
+/// A check that runs, or one that is done and has found a problem.
+pub(crate) fn job(text: &str, state: JobState) -> Job {
+    let problem = Finding {
+        kind: text.to_owned(),
+        severity: text.to_owned(),
+        repository: Some(text.to_owned()),
+        digest: Some(text.to_owned()),
+        images: vec![text.to_owned()],
+        expected: text.to_owned(),
+        found: text.to_owned(),
+    };
+    let report =
+        Report { checked: Checked::default(), problems: vec![problem], notes: vec![text.to_owned()] };
+    Job {
+        id: uuid::Uuid::nil(),
+        kind: JobKind::Check,
+        deep: false,
+        by: text.to_owned(),
+        started_at: text.to_owned(),
+        ended_at: Some(text.to_owned()),
+        state,
+        progress: Progress { stage: text.to_owned(), done: 1, total: 2, bytes: 0 },
+        error: Some(text.to_owned()),
+        result: (state == JobState::Done).then_some(report),
+    }
+}
+
+pub(crate) fn system(text: &str) -> System {
+    let server = Server {
+        urls: vec![text.to_owned()],
+        certificate_expires_at: Some(text.to_owned()),
+        certificate_warnings: vec![text.to_owned()],
+        data_dir: text.to_owned(),
+        last_dump_at: Some(text.to_owned()),
+        last_check: Some(LastCheck { ended_at: text.to_owned(), deep: false, problems: 1 }),
+        ..Server::default()
+    };
+    let limit = LimitReached {
+        principal: text.to_owned(),
+        address: Some(text.to_owned()),
+        setting: text.to_owned(),
+        limit: 1,
+        held: 1,
+        waiting: 1,
+        times: 1,
+    };
+    System {
+        version: text.to_owned(),
+        changes_refused: Some(text.to_owned()),
+        pushes_refused: Some(text.to_owned()),
+        server: Some(server),
+        limits: Some(vec![limit]),
+        ..System::default()
+    }
+}
