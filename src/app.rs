@@ -25,7 +25,7 @@ pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
 pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
 pub use condition::{CertificateState, Condition, LastCheck, Listening};
 pub use jobs::{CheckRuns, JobState, JobView};
-pub use open::{BlobLayer, FirstAdmin, Hooks, Start};
+pub use open::{FirstAdmin, Hooks, Start};
 pub use open_error::OpenError;
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 

@@ -15,7 +15,7 @@ use stowage::model::digest::{AnyDigest, Digest};
 use stowage::model::names::{ProjectId, RepoId, UploadId};
 use stowage::model::time::RunningSecond;
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
-use stowage::store::meta::faulty::Faults;
+use stowage::store::faulty::Faults;
 use stowage::store::meta::schema::{
     Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
 };

@@ -25,10 +25,10 @@ use crate::config::Config;
 use crate::limits::{Ledger, Limits};
 use crate::registry::Registry;
 use crate::store::blob::{BlobStore, FileBlobs};
+use crate::store::faulty::Faults;
 use crate::store::lock::DirLock;
 use crate::store::meta;
 use crate::store::meta::Meta;
-use crate::store::meta::faulty::Faults;
 use crate::telemetry::Secret;
 
 /// What a server is started with.
@@ -55,16 +55,13 @@ pub enum FirstAdmin {
     Password(Secret<String>),
 }
 
-/// A layer that a test puts over the blob store.
-pub type BlobLayer = Box<dyn FnOnce(FileBlobs) -> Arc<dyn BlobStore>>;
-
 /// What tests put in the place of the real thing. The default is the real thing.
 #[derive(Default)]
 pub struct Hooks {
     /// Errors of the database file.
     pub meta_faults: Option<Arc<Faults>>,
-    /// A layer over the blob store.
-    pub blobs: Option<BlobLayer>,
+    /// Errors of the blob tree.
+    pub blob_faults: Option<Arc<Faults>>,
 }
 
 /// A locked store.
@@ -175,11 +172,8 @@ fn open_store(
         );
     }
     rebuild::clear(data_dir);
-    let files = FileBlobs::open(blob_dir).map_err(|error| directories::layout(blob_dir, error))?;
-    let blobs: Arc<dyn BlobStore> = match hooks.blobs {
-        Some(layer) => layer(files),
-        None => Arc::new(files),
-    };
+    let files = FileBlobs::open_with(blob_dir, hooks.blob_faults);
+    let blobs: Arc<dyn BlobStore> = Arc::new(files.map_err(|error| directories::layout(blob_dir, error))?);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(256)

@@ -32,8 +32,8 @@ use crate::limits;
 use crate::limits::Ledger;
 use crate::model::digest::Digest;
 use crate::model::names::{Reference, UploadId};
-use crate::store::blob::faulty::FaultyBlobs;
 use crate::store::blob::{BlobStore as _, FileBlobs};
+use crate::store::faulty::Faults;
 use crate::store::meta;
 use crate::store::meta::{Meta, Options, StoreError, WallClock};
 
@@ -48,7 +48,7 @@ struct Place {
     runtime: Runtime,
     wall: WallClock,
     upload_idle_s: u64,
-    meta_faults: Option<Arc<meta::faulty::Faults>>,
+    meta_faults: Option<Arc<Faults>>,
 }
 
 impl Place {
@@ -63,7 +63,9 @@ impl Place {
 
     /// Opens the store. `strict`: what a manifest refers to must be there.
     fn open(&self, strict: bool) -> Server<'_> {
-        let blobs = Arc::new(FaultyBlobs::new(FileBlobs::open(self.dir.path()).unwrap()));
+        let faults = Arc::new(Faults::recording());
+        let blobs = FileBlobs::open_with(self.dir.path(), Some(Arc::clone(&faults))).unwrap();
+        let blobs = Arc::new(blobs);
         let synced = Arc::clone(&blobs);
         let options = Options {
             data_dir: self.dir.path().to_owned(),
@@ -94,7 +96,7 @@ impl Place {
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));
         let (runtime, counted) = (self.runtime.handle().clone(), Arc::clone(&ledger));
         let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, counted, limits);
-        Server { place: self, meta, blobs, auth, registry, ledger }
+        Server { place: self, meta, blobs, faults, auth, registry, ledger }
     }
 }
 
@@ -102,7 +104,9 @@ impl Place {
 struct Server<'p> {
     place: &'p Place,
     meta: Arc<Meta>,
-    blobs: Arc<FaultyBlobs<FileBlobs>>,
+    blobs: Arc<FileBlobs>,
+    /// What the tree of blobs is asked, and how it fails.
+    faults: Arc<Faults>,
     auth: Auth,
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,

@@ -1,6 +1,8 @@
 //! What is kept: blobs as files, everything else in one database.
 
 pub mod blob;
+#[doc(hidden)]
+pub mod faulty;
 pub mod filesystem;
 pub mod lock;
 pub mod meta;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use crate::exchange::exchange;
 use crate::process::{assert_whole, directory_in_memory, note};
@@ -11,9 +11,7 @@ use crate::support::content::{bytes, image, sha256};
 use crate::support::{Client, Response, Setup, TestStowage};
 use stowage::app::{App, FirstAdmin, Hooks, Start};
 use stowage::model::media_type::OCI_MANIFEST;
-use stowage::store::blob::faulty::{Fault, FaultyBlobs, Plan};
-use stowage::store::blob::{BlobStore, FileBlobs};
-use stowage::store::meta::faulty::Faults;
+use stowage::store::faulty::{Fault, Faults, Plan};
 
 const EIO: i32 = libc::EIO;
 const ENOSPC: i32 = libc::ENOSPC;
@@ -23,25 +21,17 @@ const ENDLESS: u64 = 5_000;
 /// A server whose disk fails when it is told to.
 struct Rig {
     server: TestStowage,
-    blobs: Arc<FaultyBlobs<FileBlobs>>,
+    blobs: Arc<Faults>,
     meta: Arc<Faults>,
     books: BTreeMap<String, Vec<u8>>,
 }
 
 impl Rig {
     fn in_directory(dir: &Path) -> Self {
-        let meta = Arc::new(Faults::default());
-        let slot = Arc::new(OnceLock::new());
-        let made = Arc::clone(&slot);
-        let layer = move |files| -> Arc<dyn BlobStore> {
-            let blobs = Arc::new(FaultyBlobs::new(files));
-            assert!(made.set(Arc::clone(&blobs)).is_ok(), "one layer");
-            blobs
-        };
-        let hooks = Hooks { meta_faults: Some(Arc::clone(&meta)), blobs: Some(Box::new(layer)) };
+        let (meta, blobs) = (Arc::new(Faults::default()), Arc::new(Faults::default()));
+        let hooks = Hooks { meta_faults: Some(Arc::clone(&meta)), blob_faults: Some(Arc::clone(&blobs)) };
         let setup = Setup { hooks, directory: Some(dir.to_owned()), ..Setup::default() };
         let server = TestStowage::with(setup);
-        let blobs = Arc::clone(slot.get().expect("the server has a store"));
         Self { server, blobs, meta, books: BTreeMap::new() }
     }
 
@@ -248,7 +238,7 @@ fn a_start_whose_disk_fails_is_refused_and_loses_nothing() {
             data_dir: dir.path().to_owned(),
             open_registry: true,
             first_admin: FirstAdmin::No,
-            hooks: Hooks { meta_faults: Some(Arc::clone(faults)), blobs: None },
+            hooks: Hooks { meta_faults: Some(Arc::clone(faults)), ..Hooks::default() },
         })
     };
     let mut refused = 0;

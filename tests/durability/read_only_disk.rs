@@ -8,7 +8,7 @@ use crate::support::{Client, Setup, TestStowage, eventually};
 use crate::volume::{ReadOnlyFile, Volume};
 use stowage::app::Hooks;
 use stowage::model::media_type::OCI_MANIFEST;
-use stowage::store::meta::faulty::Faults;
+use stowage::store::faulty::Faults;
 
 #[test]
 fn pulls_go_on_when_the_disk_turns_read_only() {
@@ -51,7 +51,7 @@ fn pulls_go_on_when_the_disk_turns_read_only() {
 fn pulls_that_would_renew_a_promise_go_on_and_changes_are_taken_when_the_disk_takes_them() {
     let dir = directory_in_memory();
     let faults = Arc::new(Faults::default());
-    let hooks = Hooks { meta_faults: Some(Arc::clone(&faults)), blobs: None };
+    let hooks = Hooks { meta_faults: Some(Arc::clone(&faults)), ..Hooks::default() };
     let mut setup = Setup { hooks, directory: Some(dir.path().to_owned()), ..Setup::default() };
     setup.config.storage.gc.promise = "0s".parse().unwrap();
     let server = TestStowage::with(setup);

@@ -15,7 +15,7 @@ use stowage::auth::{Action, Caller, Grant, Principal, Repository as Target};
 use stowage::model::digest::AnyDigest;
 use stowage::model::names::Reference;
 use stowage::registry::{Listing, ReferrerQuery};
-use stowage::store::meta::faulty::Faults;
+use stowage::store::faulty::Faults;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 

@@ -11,8 +11,7 @@ use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
 use crate::store::blob::BlobStore as _;
-use crate::store::blob::faulty::{Fault, Plan};
-use crate::store::meta::faulty::Faults;
+use crate::store::faulty::{Fault, Faults, Plan};
 
 const NAME: &str = "team/app";
 
@@ -141,11 +140,11 @@ fn each_call(faults: Option<&Arc<Faults>>, step: impl Fn(Server<'_>, &Image, u64
 /// Plays a push once for each call of the blob store, with that call failing.
 fn play(kind: Fault) -> u64 {
     each_call(None, |server, image, n| {
-        server.blobs.set_plan(Some(Plan { fail_at: n, kind }));
+        server.faults.set_plan(Some(Plan { fail_at: n, kind }));
         let done = image.push(&server);
-        let fired = server.blobs.fired();
-        let call = server.blobs.trace().get(usize::try_from(n).unwrap() - 1).copied();
-        server.blobs.set_plan(None);
+        let fired = server.faults.fired();
+        let call = server.faults.trace().get(usize::try_from(n).unwrap() - 1).copied();
+        server.faults.set_plan(None);
         let context = format!("call {n} ({call:?}) fails with {kind:?}, then {:?}", done.errors);
         assert_eq!(done.errors.is_empty(), done.manifest, "{context}");
         assert!(fired || done.errors.is_empty(), "{context}");
@@ -204,9 +203,9 @@ fn a_failed_push_leaves_no_repository_behind() {
     let server = place.open(true);
     let absent = Digest::of(Algorithm::Sha256, b"absent");
     assert!(server.push_blob(NAME, b"other bytes", absent).is_err());
-    server.blobs.set_plan(Some(Plan { fail_at: 2, kind: Fault::Errno(libc::EIO) }));
+    server.faults.set_plan(Some(Plan { fail_at: 2, kind: Fault::Errno(libc::EIO) }));
     assert!(in_pieces(&server, NAME, &blobs()[2], false).is_err());
-    server.blobs.set_plan(None);
+    server.faults.set_plan(None);
     let report = server.check();
     assert_eq!(report.checked.repositories, 0, "{:?}", report.notes);
 }
@@ -217,10 +216,10 @@ fn a_file_that_cannot_be_removed_stops_no_later_expiry() {
     let server = place.open(true);
     // The calls of a push in one piece are create, append and discard.
     let absent = Digest::of(Algorithm::Sha256, b"absent");
-    server.blobs.set_plan(Some(Plan { fail_at: 3, kind: Fault::Errno(libc::EIO) }));
+    server.faults.set_plan(Some(Plan { fail_at: 3, kind: Fault::Errno(libc::EIO) }));
     let pushed = server.push_blob(NAME, b"other bytes", absent);
     assert!(matches!(pushed, Err(RegistryError::DigestMismatch { .. })), "{pushed:?}");
-    assert!(server.blobs.fired());
+    assert!(server.faults.fired());
     let grant = server.grant::<Push>(NAME);
     server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
     assert_eq!(server.wait(server.registry.expire_uploads(&server.auth.system("test"))).unwrap(), 1);

@@ -10,7 +10,7 @@ use crate::auth::Push;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
-use crate::store::blob::faulty::{Call, Fault, Plan};
+use crate::store::faulty::{Call, Fault, Plan};
 use crate::store::meta::{Raw, Tx as _, WriteTx, schema};
 
 #[test]
@@ -103,7 +103,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     let server = place.open(true);
     let content = vec![7_u8; 12 * CHUNK];
     let grant = server.grant::<Push>("one");
-    let (registry, blobs) = (&server.registry, &server.blobs);
+    let (registry, faults) = (&server.registry, &server.faults);
     let (id, appended) = server.wait(async {
         let id = registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
@@ -111,7 +111,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
         let send = async {
             for (n, chunk) in content.chunks(CHUNK).enumerate() {
                 if n == 9 {
-                    blobs.set_plan(Some(Plan { fail_at: 1, kind: Fault::Errno(libc::EIO) }));
+                    faults.set_plan(Some(Plan { fail_at: 1, kind: Fault::Errno(libc::EIO) }));
                 }
                 if sender.send(BodyPart::Data(vec![Bytes::copy_from_slice(chunk)].into())).await.is_err() {
                     break;
@@ -122,8 +122,8 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
         (id, futures_util::future::join(append, send).await.0)
     });
     assert!(appended.is_err());
-    assert!(server.blobs.trace().contains(&Call::Append));
-    server.blobs.set_plan(None);
+    assert!(server.faults.trace().contains(&Call::Write));
+    server.faults.set_plan(None);
     // A checkpoint that was under way when the request failed goes on by itself.
     server.await_background_work();
     let report = server.check();

@@ -11,7 +11,7 @@ use crate::limits::{Limit, Limits, Resource};
 use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, UserId};
 use crate::registry::{Chunks, uploads};
-use crate::store::blob::faulty::Call;
+use crate::store::faulty::Call;
 use crate::store::meta::schema::{Owner, Repository as Row, Upload, User};
 use crate::store::meta::{Tx as _, schema};
 
@@ -376,12 +376,12 @@ fn a_request_with_many_ranges_counts_as_one_reader() {
 fn no_request_asks_the_file_system_how_full_it_is() {
     let place = Place::new();
     let server = place.open(true);
-    server.blobs.set_plan(None);
-    let before = server.blobs.trace().len();
+    server.faults.set_plan(None);
+    let before = server.faults.trace().len();
     server.push_blob(NAME, b"content", Digest::of(Algorithm::Sha256, b"content")).unwrap();
     begin(&server);
-    let calls = server.blobs.trace();
+    let calls = server.faults.trace();
     assert!(!calls[before.min(calls.len())..].contains(&Call::Space), "{calls:?}");
     server.wait(server.registry.sample_space(&server.auth.system("test")));
-    assert!(server.blobs.trace().contains(&Call::Space));
+    assert!(server.faults.trace().contains(&Call::Space));
 }

@@ -1,17 +1,17 @@
 //! The blob store on a local file system.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
+use super::disk::Disk;
 use super::layout::{self, BLOBS, QUARANTINE, UPLOADS};
 use super::reader::{self, OpenBlob};
 use super::staged::StagedFile;
@@ -19,6 +19,7 @@ use super::writeback::Window;
 use super::{BlobFile, BlobStore, Entry, LayoutError, Shard, Space, Staged, StagedEntry, walk};
 use crate::model::digest::Digest;
 use crate::model::names::UploadId;
+use crate::store::faulty::{Call, Faults};
 
 /// Blobs as files below one directory.
 ///
@@ -31,8 +32,7 @@ pub struct FileBlobs {
     uploads: ArcSwap<OwnedFd>,
     /// Held while a file moves in, so that two files never get one name.
     quarantine: Mutex<OwnedFd>,
-    /// Whether the file system can tell what is in the page cache.
-    cached_reads: Arc<AtomicBool>,
+    disk: Arc<Disk>,
     /// How far uploads are ahead of the disk.
     window: Arc<Window>,
 }
@@ -53,6 +53,12 @@ impl FileBlobs {
     /// The caller holds the lock of `root`. An empty `root` is an error, not a new tree: it may be the mount
     /// point of a disk that is not there.
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
+        Self::open_with(root, None)
+    }
+
+    /// The same on a disk that a test watches.
+    #[doc(hidden)]
+    pub fn open_with(root: &Path, faults: Option<Arc<Faults>>) -> Result<Self, LayoutError> {
         layout::repair(root)?;
         let open = |name: &str| {
             let path = root.join(name);
@@ -66,7 +72,7 @@ impl FileBlobs {
             uploads: ArcSwap::from_pointee(open(UPLOADS)?),
             quarantine: Mutex::new(open(QUARANTINE)?),
             root: root.to_owned(),
-            cached_reads: Arc::new(AtomicBool::new(true)),
+            disk: Disk::new(faults),
             window: Arc::default(),
         })
     }
@@ -84,6 +90,10 @@ impl FileBlobs {
         Ok(())
     }
 
+    fn stage(&self, file: File, len: u64) -> StagedFile {
+        StagedFile::new(file, Arc::clone(&self.disk), len, Arc::clone(&self.window))
+    }
+
     /// The error with the file that it is about: the kind stays, for what is done about it.
     fn at(&self, part: &str, name: &str, error: Errno) -> io::Error {
         let error = io::Error::from(error);
@@ -94,7 +104,9 @@ impl FileBlobs {
     fn staged(&self, id: UploadId, flags: OFlags) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | flags;
         let name = id.to_string();
-        let open = || openat(&**self.uploads.load(), &name, flags, Mode::from_raw_mode(0o640));
+        let call = if flags.contains(OFlags::CREATE) { Call::CreateStaged } else { Call::OpenStaged };
+        let mode = Mode::from_raw_mode(0o640);
+        let open = || self.disk.call(call, || openat(&**self.uploads.load(), &name, flags, mode));
         let opened = match open() {
             // No file can be made in a directory that was removed, which stays open all the same.
             Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
@@ -110,33 +122,34 @@ impl FileBlobs {
 impl BlobStore for FileBlobs {
     fn create(&self, id: UploadId) -> io::Result<Box<dyn Staged>> {
         let file = self.staged(id, OFlags::CREATE | OFlags::EXCL)?;
-        Ok(Box::new(StagedFile::new(file, 0, Arc::clone(&self.window))))
+        Ok(Box::new(self.stage(file, 0)))
     }
 
     fn resume(&self, id: UploadId, offset: u64) -> io::Result<Box<dyn Staged>> {
         let file = self.staged(id, OFlags::empty())?;
-        let size = file.metadata()?.len();
+        let size = self.disk.call(Call::Stat, || file.metadata())?.len();
         if size < offset {
             let message = format!("the staged file has {size} bytes, not the {offset} that were committed");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
         if size > offset {
-            file.set_len(offset)?;
+            self.disk.call(Call::Truncate, || file.set_len(offset))?;
         }
-        Ok(Box::new(StagedFile::new(file, offset, Arc::clone(&self.window))))
+        Ok(Box::new(self.stage(file, offset)))
     }
 
     fn discard(&self, id: UploadId) -> io::Result<()> {
-        match unlinkat(&**self.uploads.load(), id.to_string(), AtFlags::empty()) {
+        let unlink = || unlinkat(&**self.uploads.load(), id.to_string(), AtFlags::empty());
+        match self.disk.call(Call::Unlink, unlink) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(io::Error::from(error)),
         }
     }
 
     fn publish(&self, id: UploadId, digest: &Digest) -> io::Result<()> {
         let path = layout::blob_path(digest);
-        renameat(&**self.uploads.load(), id.to_string(), &self.blobs, &path)
-            .map_err(|error| self.at(BLOBS, &path, error))
+        let rename = || renameat(&**self.uploads.load(), id.to_string(), &self.blobs, &path);
+        self.disk.call(Call::Rename, rename).map_err(|error| self.at(BLOBS, &path, error))
     }
 
     fn sync_shard(&self, shard: Shard) -> io::Result<()> {
@@ -144,15 +157,17 @@ impl BlobStore for FileBlobs {
             return Ok(());
         }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
-        File::from(openat(&self.blobs, layout::shard_path(shard), flags, Mode::empty())?).sync_all()
+        let open = || openat(&self.blobs, layout::shard_path(shard), flags, Mode::empty());
+        let directory = File::from(self.disk.call(Call::OpenDirectory, open)?);
+        self.disk.call(Call::SyncDirectory, || directory.sync_all())
     }
 
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>> {
         // What is not a file, a FIFO say, must not hold the thread that opens it; `OpenBlob` refuses it.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let path = layout::blob_path(digest);
-        match openat(&self.blobs, &path, flags, Mode::empty()) {
-            Ok(file) => Ok(Some(Arc::new(OpenBlob::new(file.into(), Arc::clone(&self.cached_reads))?))),
+        match self.disk.call(Call::OpenBlob, || openat(&self.blobs, &path, flags, Mode::empty())) {
+            Ok(file) => Ok(Some(Arc::new(OpenBlob::new(file.into(), Arc::clone(&self.disk))?))),
             Err(Errno::NOENT) => Ok(None),
             // A symbolic link or a socket.
             Err(Errno::LOOP | Errno::NXIO) => Err(reader::not_a_file()),
@@ -165,13 +180,15 @@ impl BlobStore for FileBlobs {
         let mut n = 0;
         let name = loop {
             let name = layout::quarantine_name(digest, n);
-            match statat(&*quarantine, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            let look = || statat(&*quarantine, &name, AtFlags::SYMLINK_NOFOLLOW);
+            match self.disk.call(Call::Stat, look) {
                 Ok(_) => n += 1,
                 Err(Errno::NOENT) => break name,
                 Err(error) => return Err(error.into()),
             }
         };
-        match renameat(&self.blobs, layout::blob_path(digest), &*quarantine, name) {
+        let rename = || renameat(&self.blobs, layout::blob_path(digest), &*quarantine, name);
+        match self.disk.call(Call::Rename, rename) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
@@ -180,7 +197,7 @@ impl BlobStore for FileBlobs {
 
     fn uploads(&self) -> io::Result<Vec<StagedEntry>> {
         let mut staged = Vec::new();
-        for entry in fs::read_dir(self.root.join(UPLOADS))? {
+        for entry in walk::list(&self.disk, &self.root.join(UPLOADS))? {
             if let Some(found) = walk::staged_entry(&entry?)? {
                 staged.push(found);
             }
@@ -189,11 +206,11 @@ impl BlobStore for FileBlobs {
     }
 
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {
-        walk::walk(&self.root, visit)
+        walk::walk(&self.disk, &self.root, visit)
     }
 
     fn space(&self) -> io::Result<Space> {
-        let found = fstatvfs(&self.blobs)?;
+        let found = self.disk.call(Call::Space, || fstatvfs(&self.blobs))?;
         Ok(Space {
             total: found.f_blocks.saturating_mul(found.f_frsize),
             available: found.f_bavail.saturating_mul(found.f_frsize),

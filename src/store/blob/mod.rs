@@ -9,8 +9,7 @@
 //! A blob becomes durable in four steps, in this order: [`Staged::append`], [`Staged::sync`],
 //! [`BlobStore::publish`], [`BlobStore::sync_shard`]. Only then may a row name it.
 
-#[doc(hidden)]
-pub mod faulty;
+mod disk;
 mod files;
 mod health;
 mod layout;

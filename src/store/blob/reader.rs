@@ -4,26 +4,26 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 
+use super::disk::Disk;
 use super::{BlobFile, Stamp};
+use crate::store::faulty::Call;
 use crate::store::sys;
 
 /// A blob's file, open.
 pub(super) struct OpenBlob {
     file: File,
     stamp: Stamp,
-    /// Shared by all files of a store: cleared once the file system cannot tell what is in the page cache.
-    cached_reads: Arc<AtomicBool>,
+    disk: Arc<Disk>,
 }
 
 impl OpenBlob {
-    pub(super) fn new(file: File, cached_reads: Arc<AtomicBool>) -> io::Result<Self> {
-        let found = file.metadata()?;
+    pub(super) fn new(file: File, disk: Arc<Disk>) -> io::Result<Self> {
+        let found = disk.call(Call::Stat, || file.metadata())?;
         if !found.is_file() {
             return Err(not_a_file());
         }
@@ -33,7 +33,7 @@ impl OpenBlob {
             mtime_ns: nanoseconds(found.mtime(), found.mtime_nsec()),
             ctime_ns: nanoseconds(found.ctime(), found.ctime_nsec()),
         };
-        Ok(Self { file, stamp, cached_reads })
+        Ok(Self { file, stamp, disk })
     }
 
     /// How much of a request lies within the blob.
@@ -57,16 +57,17 @@ impl BlobFile for OpenBlob {
         if len == 0 {
             return Ok(Some(Bytes::new()));
         }
-        if !self.cached_reads.load(Ordering::Relaxed) {
+        if !self.disk.has_cached_reads() {
             return Ok(None);
         }
+        let len = self.disk.read_len(Call::ReadCached, len)?;
         match sys::read_cached(&self.file, offset, len) {
             Ok(read) if read.is_empty() => Err(cut_off(offset)),
             Ok(read) => Ok(Some(read.into())),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN | Errno::INTR) => Ok(None),
                 Some(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    self.cached_reads.store(false, Ordering::Relaxed);
+                    self.disk.give_up_cached_reads();
                     Ok(None)
                 }
                 _ => Err(error),
@@ -79,7 +80,7 @@ impl BlobFile for OpenBlob {
         let mut buffer = Vec::with_capacity(len);
         while buffer.len() < len {
             let next = offset + buffer.len() as u64;
-            match pread(&self.file, spare_capacity(&mut buffer), next) {
+            match self.disk.call(Call::Read, || pread(&self.file, spare_capacity(&mut buffer), next)) {
                 Ok(0) => return Err(cut_off(next)),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -111,13 +112,13 @@ mod tests {
 
     #[test]
     fn a_file_system_that_cannot_tell_is_asked_once() {
-        let cached_reads = Arc::new(AtomicBool::new(true));
+        let disk = Disk::new(None);
         // No file of procfs supports RWF_NOWAIT, on any kernel.
         let file = File::open("/proc/self/maps").unwrap();
-        let mut blob = OpenBlob::new(file, Arc::clone(&cached_reads)).unwrap();
+        let mut blob = OpenBlob::new(file, Arc::clone(&disk)).unwrap();
         blob.stamp.size = 16;
         assert_eq!(blob.try_read(0, 16).unwrap(), None);
-        assert!(!cached_reads.load(Ordering::Relaxed));
+        assert!(!disk.has_cached_reads());
         assert_eq!(blob.try_read(0, 16).unwrap(), None);
         assert_eq!(blob.read(0, 16).unwrap().len(), 16);
     }
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn a_directory_is_not_a_blob() {
         let file = File::open("/").unwrap();
-        let error = OpenBlob::new(file, Arc::new(AtomicBool::new(true))).err().unwrap();
+        let error = OpenBlob::new(file, Disk::new(None)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use rustix::io::pwritev;
 
+use super::disk::Disk;
 use super::health::Health;
 use super::writeback::{Window, Writeback};
 use super::{Staged, Syncer};
+use crate::store::faulty::Call;
 
 /// The most slices that one `writev` takes (`UIO_MAXIOV`).
 const MAX_SLICES: usize = 1024;
@@ -19,23 +20,24 @@ const MAX_SLICES: usize = 1024;
 /// The file of an upload, open for appending.
 pub(super) struct StagedFile {
     file: Arc<File>,
+    disk: Arc<Disk>,
     len: u64,
     writeback: Writeback,
     health: Arc<Health>,
 }
 
 impl StagedFile {
-    pub(super) fn new(file: File, len: u64, window: Arc<Window>) -> Self {
+    pub(super) fn new(file: File, disk: Arc<Disk>, len: u64, window: Arc<Window>) -> Self {
         let writeback = Writeback::new(len, window);
-        Self { file: Arc::new(file), len, writeback, health: Arc::default() }
+        Self { file: Arc::new(file), disk, len, writeback, health: Arc::default() }
     }
 }
 
 impl Staged for StagedFile {
     fn append(&mut self, chunks: &[Bytes]) -> io::Result<()> {
-        let Self { file, len, writeback, health } = self;
+        let Self { file, disk, len, writeback, health } = self;
         health.guard(|| {
-            *len = write_all(chunks, *len, |slices, offset| Ok(pwritev(&**file, slices, offset)?))?;
+            *len = write_all(chunks, *len, |slices, offset| disk.write(file, slices, offset))?;
             writeback.advance(file, *len, health)
         })
     }
@@ -45,22 +47,25 @@ impl Staged for StagedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.health.guard_alone(|| sync(&self.file))?;
+        self.health.guard_alone(|| sync(&self.disk, &self.file))?;
         self.writeback.restart(self.len);
         Ok(())
     }
 
     fn syncer(&self) -> io::Result<Syncer> {
-        let (file, health, len) = (Arc::clone(&self.file), Arc::clone(&self.health), self.len);
+        let (file, disk) = (Arc::clone(&self.file), Arc::clone(&self.disk));
+        let (health, len) = (Arc::clone(&self.health), self.len);
         let synced = self.writeback.synced();
         Ok(Box::new(move || {
-            health.guard_alone(|| sync(&file))?;
+            health.guard_alone(|| sync(&disk, &file))?;
             synced.fetch_max(len, Ordering::Relaxed);
             Ok(())
         }))
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.disk.read_len(Call::ReadStaged, buf.len())?;
+        let buf = &mut buf[..len];
         loop {
             match self.file.read_at(buf, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -76,15 +81,18 @@ impl Staged for StagedFile {
                 "a staged file cannot be cut off beyond its end",
             ));
         }
-        self.health.guard(|| self.file.set_len(len))?;
+        self.health.guard(|| self.disk.call(Call::Truncate, || self.file.set_len(len)))?;
         self.len = len;
         self.writeback.restart(len);
         Ok(())
     }
 }
 
-fn sync(file: &File) -> io::Result<()> {
-    if cfg!(feature = "mutant-no-blob-sync") { Ok(()) } else { file.sync_data() }
+fn sync(disk: &Disk, file: &File) -> io::Result<()> {
+    if cfg!(feature = "mutant-no-blob-sync") {
+        return Ok(());
+    }
+    disk.call(Call::SyncFile, || file.sync_data())
 }
 
 /// Writes all chunks from `offset` on, however little `write` takes at once; returns the offset behind them.

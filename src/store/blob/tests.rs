@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::faulty::{Call, Fault, FaultyBlobs, Plan};
 use super::*;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::UploadId;
+use crate::store::faulty::{Call, Fault, Faults, Plan};
 
 fn new_store() -> (TempDir, FileBlobs) {
     let dir = tempfile::tempdir().unwrap();
@@ -295,35 +295,50 @@ fn the_file_system_has_room() {
     assert!(space.inodes_available <= space.inodes_total);
 }
 
+fn new_faulty_store() -> (TempDir, FileBlobs, Arc<Faults>) {
+    let dir = tempfile::tempdir().unwrap();
+    FileBlobs::create_layout(dir.path()).unwrap();
+    let faults = Arc::new(Faults::recording());
+    let store = FileBlobs::open_with(dir.path(), Some(Arc::clone(&faults))).unwrap();
+    (dir, store, faults)
+}
+
 #[test]
 fn each_call_of_a_push_can_be_made_to_fail() {
-    let (_dir, store) = new_store();
-    let store = FaultyBlobs::new(store);
+    let (dir, store, faults) = new_faulty_store();
     push(&store, upload(0), &sha256(0), b"content").unwrap();
-    let calls = [Call::Create, Call::Append, Call::Sync, Call::Publish, Call::SyncShard];
-    assert_eq!(store.trace(), calls);
-    assert!(!store.fired());
-    for n in 1..=5 {
+    let calls = [
+        Call::CreateStaged,
+        Call::Write,
+        Call::SyncFile,
+        Call::Rename,
+        Call::OpenDirectory,
+        Call::SyncDirectory,
+    ];
+    assert_eq!(faults.trace(), calls);
+    assert!(!faults.fired());
+    let healthy = FileBlobs::open(dir.path()).unwrap();
+    for n in 1..=6 {
         let id = upload(u8::try_from(n).unwrap());
-        store.set_plan(Some(Plan { fail_at: n, kind: Fault::Errno(libc::EIO) }));
+        faults.set_plan(Some(Plan { fail_at: n, kind: Fault::Errno(libc::EIO) }));
         let error = push(&store, id, &sha256(1), b"content").unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EIO));
-        assert!(store.fired());
-        let published = content(store.inner(), &sha256(1)).is_some();
-        assert_eq!(published, n == 5, "only the last failure leaves a file");
+        // An error that names its file has the kind alone.
+        assert!(error.raw_os_error() == Some(libc::EIO) || error.to_string().contains("os error 5"));
+        assert!(faults.fired());
+        let published = content(&healthy, &sha256(1)).is_some();
+        assert_eq!(published, n > 4, "only what fails behind the rename leaves a file");
         store.discard(id).unwrap();
     }
-    assert_eq!(store.calls(), 5 + (1 + 2 + 3 + 4 + 5) + 5);
-    store.set_plan(None);
+    assert_eq!(faults.calls(), 6 + (1 + 2 + 3 + 4 + 5 + 6) + 6);
+    faults.set_plan(None);
     push(&store, upload(9), &sha256(1), b"content").unwrap();
 }
 
 #[test]
 fn a_short_write_leaves_half_of_the_bytes() {
-    let (_dir, store) = new_store();
-    let store = FaultyBlobs::new(store);
+    let (_dir, store, faults) = new_faulty_store();
     let mut staged = store.create(upload(1)).unwrap();
-    store.set_plan(Some(Plan { fail_at: 1, kind: Fault::ShortWrite }));
+    faults.set_plan(Some(Plan { fail_at: 1, kind: Fault::ShortWrite }));
     let error = staged.append(&[Bytes::from_static(b"012"), Bytes::from_static(b"345")]).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
     assert_eq!(store.uploads().unwrap()[0].size, 3);
@@ -334,7 +349,7 @@ fn a_short_write_leaves_half_of_the_bytes() {
 
     store.publish(upload(1), &sha256(1)).unwrap();
     let blob = store.open(&sha256(1)).unwrap().unwrap();
-    store.set_plan(Some(Plan { fail_at: 1, kind: Fault::ShortWrite }));
+    faults.set_plan(Some(Plan { fail_at: 1, kind: Fault::ShortWrite }));
     assert!(blob.try_read(0, 2).unwrap().is_none_or(|read| read == "0"));
     assert_eq!(blob.read(0, 2).unwrap(), "0x");
 }

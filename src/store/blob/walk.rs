@@ -1,46 +1,54 @@
 //! Going through the tree as it is on the disk.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, ReadDir};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::disk::Disk;
 use super::layout::{BLOBS, UPLOADS, shard_path};
 use super::{Entry, Shard, StagedEntry};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::UploadId;
+use crate::store::faulty::Call;
 
 type Visit<'a> = &'a mut dyn FnMut(Entry) -> ControlFlow<()>;
 
 /// See [`BlobStore::walk`](super::BlobStore::walk).
-pub(super) fn walk(root: &Path, visit: Visit<'_>) -> io::Result<()> {
+pub(super) fn walk(disk: &Disk, root: &Path, visit: Visit<'_>) -> io::Result<()> {
     let blobs = root.join(BLOBS);
     let algorithm = |name: &OsStr| Algorithm::ALL.iter().any(|algorithm| name == algorithm.as_str());
-    if strangers(&blobs, visit, |entry| Ok(is_dir(entry)? && algorithm(&entry.file_name())))?.is_break() {
+    if strangers(disk, &blobs, visit, |entry| Ok(is_dir(entry)? && algorithm(&entry.file_name())))?.is_break()
+    {
         return Ok(());
     }
     for algorithm in Algorithm::ALL {
-        if walk_algorithm(&blobs, algorithm, visit)?.is_break() {
+        if walk_algorithm(disk, &blobs, algorithm, visit)?.is_break() {
             return Ok(());
         }
     }
     let known = |entry: &DirEntry| Ok(upload_id(entry).is_some() && entry.file_type()?.is_file());
-    strangers(&root.join(UPLOADS), visit, known).map(|_| ())
+    strangers(disk, &root.join(UPLOADS), visit, known).map(|_| ())
 }
 
-fn walk_algorithm(blobs: &Path, algorithm: Algorithm, visit: Visit<'_>) -> io::Result<ControlFlow<()>> {
+fn walk_algorithm(
+    disk: &Disk,
+    blobs: &Path,
+    algorithm: Algorithm,
+    visit: Visit<'_>,
+) -> io::Result<ControlFlow<()>> {
     let is_shard = |name: &OsStr| {
         let index = name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok());
         index.is_some_and(|index| *name == *format!("{index:02x}"))
     };
     let known = |entry: &DirEntry| Ok(is_dir(entry)? && is_shard(&entry.file_name()));
-    if strangers(&blobs.join(algorithm.as_str()), visit, known)?.is_break() {
+    if strangers(disk, &blobs.join(algorithm.as_str()), visit, known)?.is_break() {
         return Ok(ControlFlow::Break(()));
     }
     for index in 0..=u8::MAX {
         let shard = Shard { algorithm, index };
-        for entry in fs::read_dir(blobs.join(shard_path(shard)))? {
+        for entry in list(disk, &blobs.join(shard_path(shard)))? {
             let entry = entry?;
             let found = match blob_entry(&entry, shard) {
                 Ok(found) => found.unwrap_or_else(|| Entry::Stranger(entry.path())),
@@ -85,17 +93,23 @@ fn blob_entry(entry: &DirEntry, shard: Shard) -> io::Result<Option<Entry>> {
 }
 
 fn strangers(
+    disk: &Disk,
     dir: &Path,
     visit: Visit<'_>,
     known: impl Fn(&DirEntry) -> io::Result<bool>,
 ) -> io::Result<ControlFlow<()>> {
-    for entry in fs::read_dir(dir)? {
+    for entry in list(disk, dir)? {
         let entry = entry?;
         if !known(&entry)? && visit(Entry::Stranger(entry.path())).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The names in a directory.
+pub(super) fn list(disk: &Disk, dir: &Path) -> io::Result<ReadDir> {
+    disk.call(Call::List, || fs::read_dir(dir))
 }
 
 fn upload_id(entry: &DirEntry) -> Option<UploadId> {

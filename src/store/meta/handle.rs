@@ -20,7 +20,7 @@ use redb::DatabaseError;
 use redb::backends::FileBackend;
 
 use super::error::{self, StoreError, guarded};
-use super::faulty::{Faults, FaultyBackend};
+use super::faulty::FaultyBackend;
 use super::format;
 use super::format::OpenError;
 use super::overlay::Overlay;
@@ -28,6 +28,7 @@ use super::place::{FileId, Place};
 use super::reserve::Reserve;
 use super::schema::Clock;
 use crate::config::{open_own, open_regular};
+use crate::store::faulty::Faults;
 
 /// The name of the database file in the data directory.
 pub const FILE_NAME: &str = "stowage.redb";

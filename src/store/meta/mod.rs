@@ -8,7 +8,7 @@ mod change;
 pub mod clock;
 pub mod dump;
 mod error;
-pub mod faulty;
+mod faulty;
 mod format;
 mod handle;
 mod job;
@@ -53,6 +53,7 @@ pub use table::{Raw, Row, Table, Unread};
 pub use tx::{ReadTx, WriteTx};
 pub use writer::SyncShard;
 
+use crate::store::faulty::Faults;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
 use marks::Marks;
@@ -73,7 +74,7 @@ pub struct Options {
     /// The runtime whose blocking threads run the scans.
     pub runtime: Runtime,
     /// Errors to play in a test.
-    pub faults: Option<Arc<faulty::Faults>>,
+    pub faults: Option<Arc<Faults>>,
     /// Who is told of a repair: mostly [`log_repair`].
     pub on_repair: OnRepair,
 }

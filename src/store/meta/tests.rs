@@ -16,10 +16,10 @@ use redb::ReadableTable as _;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::faulty::Faults;
 use super::schema::Clock;
 use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, schema};
 use crate::model::names::Sequence;
+use crate::store::faulty::Faults;
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {
