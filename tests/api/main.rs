@@ -14,6 +14,7 @@ mod damage;
 mod data_sets;
 mod deletion;
 mod digests;
+mod disk_calls;
 mod durability;
 mod errors;
 mod manifest_pushes;
