@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Report;
+use super::{OpenEnum, Report};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,8 +48,8 @@ pub struct Job {
     #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     /// What it does.
-    #[schema(inline)]
-    pub kind: JobKind,
+    #[schema(value_type = JobKind, inline)]
+    pub kind: OpenEnum<JobKind>,
     /// Whether every blob is read.
     pub deep: bool,
     /// Who asked for it.
@@ -57,12 +57,12 @@ pub struct Job {
     /// When it began.
     #[schema(format = DateTime)]
     pub started_at: String,
-    /// When it ended.
+    /// When it ended; null: it has not.
     #[schema(required = true, format = DateTime)]
     pub ended_at: Option<String>,
     /// How it is.
-    #[schema(inline)]
-    pub state: JobState,
+    #[schema(value_type = JobState, inline)]
+    pub state: OpenEnum<JobState>,
     /// How far it is.
     pub progress: Progress,
     /// Why it failed.

@@ -4,13 +4,15 @@
 //!
 //! A request type has `deny_unknown_fields`, and [`Absent`] where a field may be left out. An answer has
 //! neither: within one version of the API fields are added, so what a client does not know is ignored. A
-//! field that is added to an answer has `#[serde(default)]`, because an older server does not send it.
-//! Comments of types and fields are the descriptions in the document.
+//! field that is added to an answer has `#[serde(default)]`, because an older server does not send it. A word
+//! to which a newer server may add is a `String` where it is only shown, and an [`OpenEnum`] where a program
+//! acts on it. Comments of types and fields are the descriptions in the document.
 
 mod absent;
 mod job;
 mod list;
 mod manifest;
+mod open_enum;
 mod problem;
 mod report;
 mod repository;
@@ -23,6 +25,7 @@ pub use absent::Absent;
 pub use job::{Job, JobKind, JobState, NewCheck, Progress};
 pub use list::List;
 pub use manifest::Manifest;
+pub use open_enum::OpenEnum;
 pub use problem::Problem;
 pub use report::{Checked, Finding, Report, Severity};
 pub use repository::Repository;

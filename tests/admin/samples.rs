@@ -79,12 +79,12 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
         Report { checked: Checked::default(), problems: vec![problem], notes: vec![text.to_owned()] };
     Job {
         id: uuid::Uuid::nil(),
-        kind: JobKind::Check,
+        kind: JobKind::Check.into(),
         deep: false,
         by: text.to_owned(),
         started_at: text.to_owned(),
-        ended_at: Some(text.to_owned()),
-        state,
+        ended_at: (state != JobState::Running).then(|| text.to_owned()),
+        state: state.into(),
         progress: Progress { stage: text.to_owned(), done: 1, total: 2, bytes: 0 },
         error: Some(text.to_owned()),
         result: (state == JobState::Done).then_some(report),

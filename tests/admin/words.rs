@@ -4,7 +4,8 @@ use crate::fake;
 use crate::program::Place;
 use crate::samples;
 use crate::support::content;
-use serde_json::json;
+use serde_json::{Value, json};
+use stowage::wire::JobState;
 
 /// Runs a command in a time zone in which no UTC time is local.
 fn people(place: &Place, arguments: &[&str]) -> String {
@@ -93,4 +94,24 @@ fn an_api_of_another_version_may_have_other_times() {
     let server = fake::server(&place, |_| fake::json(200, &json!(samples::user("yesterday"))));
     let ran = place.run_elsewhere(&["user", "show", "hanna", "--server", &server], &[]).expect(0);
     assert!(ran.stdout.contains("created  yesterday"), "{ran:?}");
+}
+
+#[test]
+fn a_newer_server_may_have_other_kinds_and_states_of_jobs() {
+    let place = Place::new();
+    let mut waiting = json!(samples::job("start", JobState::Running));
+    (waiting["kind"], waiting["state"]) = (json!("scrub"), json!("queued"));
+    let mut with_result = json!(samples::job("tag", JobState::Done));
+    (with_result["kind"], with_result["state"]) = (json!("scrub"), json!("archived"));
+    let mut without = with_result.clone();
+    (without["result"], without["error"]) = (Value::Null, Value::Null);
+    let ran = |ended: Value| {
+        let mut answers = [waiting.clone(), waiting.clone(), ended].into_iter();
+        let server = fake::server(&place, move |_| fake::json(200, &answers.next().unwrap()));
+        place.run_elsewhere(&["fsck", "--server", &server], &[])
+    };
+    let found = ran(with_result).expect(7);
+    assert!(found.stdout.contains("1 problem"), "{found:?}");
+    let failed = ran(without).expect(1);
+    assert!(failed.stderr.contains("its state is archived, which this version does not know"), "{failed:?}");
 }

@@ -7,7 +7,7 @@ use crate::cli::client::{Api, Received};
 use crate::cli::errors::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Display;
-use crate::wire::{Job, JobState, NewCheck, Progress};
+use crate::wire::{Job, JobState, NewCheck, OpenEnum, Progress};
 
 /// Starts the job, shows how far it is, and returns what it has found. Ctrl-C ends it.
 pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
@@ -15,7 +15,7 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
     let path = format!("/api/v1/jobs/{}", job.id);
     let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
     let mut cancelled = false;
-    while job.state == JobState::Running {
+    while job.ended_at.is_none() {
         if interrupt.is_wanted() && !cancelled {
             api.post::<IgnoredAny>(&format!("{path}/cancel"), &())?;
             cancelled = true;
@@ -32,13 +32,20 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
         ));
     }
     let (job, mut document) = job.into_parts();
-    match (job.state, job.result) {
-        (JobState::Done, Some(report)) => Ok(Report::new(report, document["result"].take())),
-        (JobState::Cancelled, _) => Err(ended()),
-        _ => Err(Failure::new(Exit::Failed, "CHECK_FAILED", "the check failed")
-            .because(job.error.as_deref().unwrap_or("the server does not say why"))
-            .fix("stop the server and run it again")),
+    if let Some(report) = job.result {
+        return Ok(Report::new(report, document["result"].take()));
     }
+    if job.state == JobState::Cancelled {
+        return Err(ended());
+    }
+    let why = match (job.error, job.state) {
+        (Some(why), _) => why,
+        (None, OpenEnum::Unknown(state)) => format!("its state is {state}, which this version does not know"),
+        (None, OpenEnum::Known(_)) => "the server does not say why".to_owned(),
+    };
+    Err(Failure::new(Exit::Failed, "CHECK_FAILED", "the check failed")
+        .because(why)
+        .fix("stop the server and run it again"))
 }
 
 /// A server that is gone, or another one that does not know the job, means that the first one has stopped.

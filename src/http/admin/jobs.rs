@@ -32,12 +32,12 @@ fn brief(view: &JobView) -> Job {
     };
     Job {
         id: view.id,
-        kind: JobKind::Check,
+        kind: JobKind::Check.into(),
         deep: view.deep,
         by: view.by.clone(),
         started_at: time(view.started_ms),
         ended_at: view.ended_ms.map(time),
-        state,
+        state: state.into(),
         progress: view.progress.into(),
         error,
         result: None,
