@@ -1,8 +1,16 @@
-//! The `OpenAPI` document and the API say the same.
+//! The `OpenAPI` document, the types of `wire` and the API say the same.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use stowage::wire::{
+    CreatedToken, Job, List, Manifest, NewCheck, NewToken, NewUser, Problem, Repository, System, Tag, Token,
+    User, UserChange,
+};
 
 use crate::program::{PASSWORD, Place, over_socket};
 use crate::support::content;
@@ -59,6 +67,64 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
     operations.collect()
 }
 
+/// Run with `UPDATE_DOCS=1` to update the document.
+#[test]
+fn the_document_is_what_routes_and_types_make() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/admin/openapi.json");
+    let made = stowage::http::admin::document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, made).unwrap();
+    } else {
+        assert!(
+            made == fs::read_to_string(&path).unwrap(),
+            "src/http/admin/openapi.json is old; run: UPDATE_DOCS=1 cargo test --test admin openapi::the_document_is"
+        );
+    }
+}
+
+/// The answer of a newer server: every object in it has one more field.
+fn newer(answer: &Value) -> Value {
+    match answer {
+        Value::Array(items) => items.iter().map(newer).collect(),
+        Value::Object(fields) => {
+            let mut fields: serde_json::Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), newer(value))).collect();
+            fields.insert("of_a_newer_server".to_owned(), json!([1]));
+            Value::Object(fields)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether a type reads an answer and loses nothing of it, and reads the same from the answer of a newer server.
+fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
+    let reads = |from: Value| serde_json::from_value::<T>(from).is_ok_and(|read| json!(read) == *answer);
+    reads(answer.clone()) && reads(newer(answer))
+}
+
+/// Whether the type that a name of the document stands for holds an answer.
+fn type_holds(name: &str, answer: &Value) -> bool {
+    let holds = match name {
+        "CreatedToken" => holds::<CreatedToken>,
+        "Job" => holds::<Job>,
+        "Jobs" => holds::<List<Job>>,
+        "Manifest" => holds::<Manifest>,
+        "Manifests" => holds::<List<Manifest>>,
+        "Problem" => holds::<Problem>,
+        "Repositories" => holds::<List<Repository>>,
+        "Repository" => holds::<Repository>,
+        "System" => holds::<System>,
+        "Tag" => holds::<Tag>,
+        "Tags" => holds::<List<Tag>>,
+        "Token" => holds::<Token>,
+        "Tokens" => holds::<List<Token>>,
+        "User" => holds::<User>,
+        "Users" => holds::<List<User>>,
+        other => panic!("{other} has no type"),
+    };
+    holds(answer)
+}
+
 #[test]
 fn every_operation_of_the_document_answers_as_it_says() {
     let place = Place::new();
@@ -88,7 +154,12 @@ fn every_operation_of_the_document_answers_as_it_says() {
         match answer["content"]["application/json"]["schema"].as_object() {
             Some(_) => {
                 let value = response.json();
-                check(&document, &answer["content"]["application/json"]["schema"], &value, operation);
+                let schema = &answer["content"]["application/json"]["schema"];
+                check(&document, schema, &value, operation);
+                if let Some(name) = schema["$ref"].as_str() {
+                    let name = name.rsplit('/').next().unwrap();
+                    assert!(type_holds(name, &value), "{operation}: {value}");
+                }
             }
             None => assert!(response.body.is_empty(), "{operation}: {response:?}"),
         }
@@ -137,6 +208,63 @@ fn every_operation_of_the_document_answers_as_it_says() {
     let problem = &document["paths"]["/users"]["get"]["responses"]["default"]["content"];
     let answer = admin.get("/api/v1/users/absent").expect(404).json();
     check(&document, &problem["application/problem+json"]["schema"], &answer, "problem");
+    assert!(type_holds("Problem", &answer), "{answer}");
+}
+
+#[test]
+fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    let document: Value = serde_json::from_str(stowage::http::admin::OPENAPI).unwrap();
+    let new_user = NewUser { name: "omar".to_owned(), password: PASSWORD.to_owned(), admin: false };
+    let change = UserChange { disabled: true.into(), ..UserChange::default() };
+    let new_token = NewToken {
+        user: "admin".to_owned(),
+        name: "ci".to_owned(),
+        scopes: vec!["api".to_owned()],
+        lifetime_s: 60.into(),
+    };
+    let bodies = [
+        ("createUser", "/users", json!(new_user)),
+        ("changeUser", "/users/omar", json!(change)),
+        ("createToken", "/tokens", json!(new_token)),
+        ("startCheck", "/checks", json!(NewCheck { deep: false })),
+    ];
+    let with_body: BTreeSet<String> = operations(&document)
+        .into_iter()
+        .filter(|(_, _, operation)| operation["requestBody"].is_object())
+        .map(|(_, _, operation)| operation["operationId"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(with_body, bodies.iter().map(|(operation, ..)| (*operation).to_owned()).collect());
+    for (operation, path, body) in bodies {
+        let all = operations(&document);
+        let (_, method, found) = all.iter().find(|(_, _, found)| found["operationId"] == operation).unwrap();
+        let schema = &found["requestBody"]["content"]["application/json"]["schema"];
+        let schema = document.pointer(schema["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
+        assert_eq!(schema["additionalProperties"], false, "{operation}");
+        let send = |body: &Value| {
+            let headers = [("Content-Type", "application/json")];
+            let path = format!("/api/v1{path}");
+            admin.send(&method.to_uppercase(), &path, &headers, body.to_string().as_bytes())
+        };
+        let refused = |body: &Value, why: &str| {
+            let problem: Problem = serde_json::from_slice(&send(body).expect(400).body).unwrap();
+            assert_eq!(problem.code, "BODY_INVALID", "{operation} {body}");
+            assert!(problem.detail.contains(why), "{operation} {body}: {}", problem.detail);
+        };
+        let properties = schema["properties"].as_object().unwrap();
+        for (name, schema) in properties {
+            assert!(schema["type"].is_string(), "{operation}: {name} may be of several types");
+            let mut with_null = body.clone();
+            with_null[name] = Value::Null;
+            refused(&with_null, "a value has a wrong type");
+        }
+        let mut unknown = body.clone();
+        unknown["color"] = json!("blue");
+        refused(&unknown, "unknown field `color`");
+        refused(&json!([]), "the body is an array");
+        assert!(send(&body).status < 300, "{operation} {body}");
+    }
 }
 
 #[test]

@@ -9,9 +9,11 @@ use actix_web::web::{Data, Path};
 use uuid::Uuid;
 
 use super::caller::{Inspector, Manager};
+use super::endpoint::{Endpoint, at};
+use super::operation::{Operation, operation};
 use super::problem::{Code, Problem};
 use super::sent::Sent;
-use super::{json, time};
+use super::{form, json, time};
 use crate::app;
 use crate::app::{App, JobView};
 use crate::http::query::Query;
@@ -21,6 +23,35 @@ use crate::wire::{Checked, Finding, Job, JobKind, JobState, List, NewCheck, Prog
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// The paths of jobs, and of what starts one.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        at("/checks").post(check, || {
+            operation("startCheck", "Check everything stored while the server works. For admins.")
+                .takes::<NewCheck>()
+                .answers::<Job>(202, "The job that does it, also in Location.")
+        }),
+        at("/jobs").get(list, || {
+            operation("listJobs", "List the latest jobs, the newest first. For admins.")
+                .lists::<Job>("Jobs", "Jobs.")
+        }),
+        at("/jobs/{id}").get(show, || {
+            let wait = "Answer when the job has ended, or after this time: `30s`, at most one minute.";
+            of_job("showJob", "Show a job. For admins.")
+                .query("wait", wait, form::wait())
+                .answers::<Job>(200, "The job.")
+        }),
+        at("/jobs/{id}/cancel").post(cancel, || {
+            of_job("cancelJob", "Ask a job to end. For admins.")
+                .answers::<Job>(202, "The job, which ends soon.")
+        }),
+    ]
+}
+
+fn of_job(id: &str, summary: &str) -> Operation {
+    operation(id, summary).path("id", "The job.", form::text())
+}
 
 /// As a list has it: without what was found.
 fn brief(view: &JobView) -> Job {

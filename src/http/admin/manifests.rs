@@ -5,15 +5,43 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
 use super::caller::Visitor;
+use super::endpoint::{Endpoint, at};
+use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{json, time};
+use super::{form, json, time};
 use crate::app::App;
 use crate::auth::Delete;
 use crate::model::digest::Digest;
 use crate::model::names::Reference;
 use crate::registry::{ManifestView, RegistryError};
 use crate::wire::Manifest;
+
+/// The paths of manifests.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let all = at("/repositories/{name:.+}/-/manifests").get(list, || {
+        let untagged = "Only those to which no tag, no index and no manifest that they refer to leads.";
+        let parts = "Manifests. A part may have fewer than `limit` and still be followed by another one.";
+        operation("listManifests", "List the manifests of a repository by digest.")
+            .of_repository()
+            .in_parts()
+            .query("untagged", untagged, form::switch())
+            .lists::<Manifest>("Manifests", parts)
+    });
+    let one = at("/repositories/{name:.+}/-/manifests/{digest}")
+        .get(show, || {
+            of_manifest("showManifest", "Show a manifest.").answers::<Manifest>(200, "The manifest.")
+        })
+        .delete(delete, || {
+            of_manifest("deleteManifest", "Delete a manifest with every tag that points to it. For admins.")
+                .answers_nothing("The manifest is gone.")
+        });
+    vec![all, one]
+}
+
+fn of_manifest(id: &str, summary: &str) -> Operation {
+    operation(id, summary).of_repository().path("digest", "The digest.", form::digest())
+}
 
 impl From<ManifestView> for Manifest {
     fn from(view: ManifestView) -> Self {

@@ -2,9 +2,13 @@
 //! named like it.
 
 mod caller;
+mod document;
+mod endpoint;
+mod form;
 mod jobs;
 mod manifests;
 mod openapi;
+mod operation;
 mod page;
 mod peer;
 mod problem;
@@ -17,8 +21,8 @@ mod users;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::Resource;
 use actix_web::ResponseError as _;
+use actix_web::Scope;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -28,56 +32,38 @@ use actix_web::web;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use document::document;
 pub use openapi::OPENAPI;
 pub use peer::LocalPeer;
 pub(super) use peer::local_caller;
 pub use sent::MAX_BODY;
 
+use endpoint::Endpoint;
 use problem::{Code, Problem};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Every path below `/api/v1`. The first that fits a request answers: a repository's name may have slashes,
+/// so what is below a repository comes before it.
+fn endpoints() -> Vec<Endpoint> {
+    let resources = [
+        users::endpoints(),
+        tokens::endpoints(),
+        jobs::endpoints(),
+        system::endpoints(),
+        tags::endpoints(),
+        manifests::endpoints(),
+        repositories::endpoints(),
+        openapi::endpoints(),
+    ];
+    resources.into_iter().flatten().collect()
+}
+
 /// Every route below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let scope = web::scope("/api/v1")
-        .service(at("/users").route(web::get().to(users::list)).route(web::post().to(users::create)))
-        .service(
-            at("/users/{name}")
-                .route(web::get().to(users::show))
-                .route(web::patch().to(users::change))
-                .route(web::delete().to(users::delete)),
-        )
-        .service(at("/tokens").route(web::get().to(tokens::list)).route(web::post().to(tokens::create)))
-        .service(
-            at("/tokens/{id}").route(web::get().to(tokens::show)).route(web::delete().to(tokens::revoke)),
-        )
-        .service(at("/checks").route(web::post().to(jobs::check)))
-        .service(at("/jobs").route(web::get().to(jobs::list)))
-        .service(at("/jobs/{id}").route(web::get().to(jobs::show)))
-        .service(at("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
-        .service(at("/openapi.json").route(web::get().to(openapi::get)))
-        .service(at("/system").route(web::get().to(system::get)))
-        .service(at("/repositories").route(web::get().to(repositories::list)))
-        .service(at("/repositories/{name:.+}/-/tags").route(web::get().to(tags::list)))
-        .service(
-            at("/repositories/{name:.+}/-/tags/{tag}")
-                .route(web::get().to(tags::show))
-                .route(web::delete().to(tags::delete)),
-        )
-        .service(at("/repositories/{name:.+}/-/manifests").route(web::get().to(manifests::list)))
-        .service(
-            at("/repositories/{name:.+}/-/manifests/{digest}")
-                .route(web::get().to(manifests::show))
-                .route(web::delete().to(manifests::delete)),
-        )
-        .service(
-            at("/repositories/{name:.+}")
-                .route(web::get().to(repositories::show))
-                .route(web::delete().to(repositories::delete)),
-        )
-        .default_service(web::to(elsewhere))
-        .wrap(from_fn(openapi::refuse_unknown));
-    config.service(scope);
+    let resources = endpoints().into_iter().map(Endpoint::into_resource);
+    let scope = resources.fold(web::scope("/api/v1"), Scope::service);
+    config.service(scope.default_service(web::to(elsewhere)).wrap(from_fn(openapi::refuse_unknown)));
 }
 
 /// All that the admin socket serves.
@@ -101,11 +87,6 @@ pub async fn refuse_browsers(
 /// The answer to a browser that sends for a page of another site.
 pub(super) fn browser_refused(detail: String) -> HttpResponse {
     Problem::new(Code::BrowserRefused, detail).error_response()
-}
-
-/// A path of the document: methods that it does not have are refused by [`openapi::refuse_unknown`].
-fn at(path: &str) -> Resource {
-    web::resource(path)
 }
 
 async fn elsewhere(request: HttpRequest) -> Problem {

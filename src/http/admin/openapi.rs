@@ -1,5 +1,5 @@
-//! What the admin API offers, as an `OpenAPI` document. The document is more than a description: an operation or a parameter that it
-//! does not have is refused.
+//! What the admin API offers, as an `OpenAPI` document. The document is more than a description: an operation
+//! or a parameter that it does not have is refused.
 
 use std::sync::LazyLock;
 
@@ -11,14 +11,27 @@ use actix_web::http::header::ALLOW;
 use actix_web::middleware::Next;
 use serde_json::Value;
 
+use super::endpoint::{Endpoint, at, documented};
+use super::operation::operation;
 use super::problem::{Code, Problem};
 use crate::http::query::Query;
 
-/// The document, as text.
+/// Where the API is.
+const PREFIX: &str = "/api/v1";
+
+/// The document, as text: made by [`document`](super::document).
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(OPENAPI).expect("the document is JSON, which a test keeps"));
+
+/// The path of the document.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let document = at("/openapi.json").get(get, || {
+        operation("showOpenapi", "This document.").for_anyone().answers_object("This document.")
+    });
+    vec![document]
+}
 
 /// `GET /api/v1/openapi.json`
 pub(super) async fn get() -> HttpResponse {
@@ -31,7 +44,7 @@ pub(super) async fn refuse_unknown(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     if let Some(pattern) = request.match_pattern()
-        && let Some(path) = DOCUMENT["paths"].get(documented(&pattern))
+        && let Some(path) = DOCUMENT["paths"].get(documented(pattern.trim_start_matches(PREFIX)))
     {
         let Some(operation) = path.get(request.method().as_str().to_ascii_lowercase()) else {
             return Err(wrong_method(request.request(), path).into());
@@ -50,11 +63,6 @@ fn wrong_method(request: &HttpRequest, path: &Value) -> Problem {
     let allow = methods.collect::<Vec<_>>().join(", ");
     let message = format!("{} is not possible here; use one of {allow}", request.method());
     Problem::new(Code::MethodNotAllowed, message).header(ALLOW, &allow)
-}
-
-/// A route as the document writes it: without the prefix, and parameters by their names alone.
-fn documented(pattern: &str) -> String {
-    pattern.trim_start_matches("/api/v1").replace(":.+}", "}")
 }
 
 fn parameters(operation: &Value) -> impl Iterator<Item = &str> {

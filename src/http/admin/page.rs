@@ -20,9 +20,9 @@ use crate::model::digest::Digest;
 use crate::wire::List;
 
 /// Entries of a part when the client does not say how many.
-const USUAL: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 /// Entries of a part at most.
-const MOST: usize = 500;
+pub(super) const MAX_LIMIT: usize = 500;
 /// The version and the order that a cursor belongs to: there is one order of each list so far.
 const CURSOR: &str = "1\0key\0";
 
@@ -38,11 +38,11 @@ impl PageQuery {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let query = Query::of(request);
         let limit = match query.get("limit") {
-            None => USUAL,
+            None => DEFAULT_LIMIT,
             Some(text) => {
-                let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+                let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
                 let wrong =
-                    || Problem::new(Code::LimitInvalid, format!("limit is a number from 1 to {MOST}"));
+                    || Problem::new(Code::LimitInvalid, format!("limit is a number from 1 to {MAX_LIMIT}"));
                 limit.ok_or_else(wrong)?
             }
         };

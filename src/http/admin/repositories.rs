@@ -5,6 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
 use super::caller::Visitor;
+use super::endpoint::{Endpoint, at};
+use super::operation::operation;
 use super::page::PageQuery;
 use super::problem::Problem;
 use super::{json, time};
@@ -12,6 +14,26 @@ use crate::app::App;
 use crate::auth::Delete;
 use crate::registry::RepositoryView;
 use crate::wire::Repository;
+
+/// The paths of repositories.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let all = at("/repositories").get(list, || {
+        operation("listRepositories", "List repositories by name.")
+            .in_parts()
+            .lists::<Repository>("Repositories", "Repositories.")
+    });
+    let one = at("/repositories/{name:.+}")
+        .get(show, || {
+            let operation = operation("showRepository", "Show a repository.");
+            operation.of_repository().answers::<Repository>(200, "The repository.")
+        })
+        .delete(delete, || {
+            operation("deleteRepository", "Delete a repository with all tags and manifests. For admins.")
+                .of_repository()
+                .answers_nothing("The repository is gone.")
+        });
+    vec![all, one]
+}
 
 impl From<RepositoryView> for Repository {
     fn from(view: RepositoryView) -> Self {

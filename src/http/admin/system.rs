@@ -5,12 +5,21 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
 use super::caller::Visitor;
+use super::endpoint::{Endpoint, at};
+use super::operation::operation;
 use super::problem::Problem;
 use super::{json, time};
 use crate::app::App;
 use crate::app::Condition;
 use crate::limits::Standing;
 use crate::wire::{LastCheck, LimitReached, Server, System};
+
+/// The path of the system.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let system = at("/system")
+        .get(get, || operation("showSystem", "What the registry holds.").answers::<System>(200, "Totals."));
+    vec![system]
+}
 
 /// `GET /api/v1/system`
 pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse, Problem> {

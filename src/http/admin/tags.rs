@@ -5,15 +5,38 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
 use super::caller::Visitor;
+use super::endpoint::{Endpoint, at};
+use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
-use super::{json, time};
+use super::{form, json, time};
 use crate::app::App;
 use crate::auth::Delete;
 use crate::model::names;
 use crate::model::names::Reference;
 use crate::store::meta::schema;
 use crate::wire::Tag;
+
+/// The paths of tags.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let all = at("/repositories/{name:.+}/-/tags").get(list, || {
+        operation("listTags", "List the tags of a repository by name.")
+            .of_repository()
+            .in_parts()
+            .lists::<Tag>("Tags", "Tags.")
+    });
+    let one = at("/repositories/{name:.+}/-/tags/{tag}")
+        .get(show, || of_tag("showTag", "Show a tag.").answers::<Tag>(200, "The tag."))
+        .delete(delete, || {
+            of_tag("deleteTag", "Delete a tag; its manifest stays. For admins.")
+                .answers_nothing("The tag is gone.")
+        });
+    vec![all, one]
+}
+
+fn of_tag(id: &str, summary: &str) -> Operation {
+    operation(id, summary).of_repository().path("tag", "The tag.", form::tag_name())
+}
 
 impl From<(String, schema::Tag)> for Tag {
     fn from((name, row): (String, schema::Tag)) -> Self {

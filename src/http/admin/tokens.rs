@@ -6,10 +6,12 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 
 use super::caller::{Inspector, Manager};
+use super::endpoint::{Endpoint, at};
+use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
-use super::{json, time};
+use super::{form, json, time};
 use crate::app::App;
 use crate::auth::{MadeToken, NewToken, Scopes, TokenView};
 use crate::model::names::TokenId;
@@ -18,6 +20,33 @@ use crate::wire::{CreatedToken, Token};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
+
+/// The paths of tokens.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let all = at("/tokens")
+        .get(list, || {
+            operation("listTokens", "List tokens by number. For admins.")
+                .in_parts()
+                .query("user", "Only those of this user.", form::user_name())
+                .lists::<Token>("Tokens", "Tokens.")
+        })
+        .post(create, || {
+            operation("createToken", "Make a token. For admins.")
+                .takes::<wire::NewToken>()
+                .answers::<CreatedToken>(201, "The token with its secret.")
+        });
+    let one = at("/tokens/{id}")
+        .get(show, || of_token("showToken", "Show a token. For admins.").answers::<Token>(200, "The token."))
+        .delete(revoke, || {
+            of_token("revokeToken", "End a token, from the next request on. For admins.")
+                .answers::<Token>(200, "What it was.")
+        });
+    vec![all, one]
+}
+
+fn of_token(id: &str, summary: &str) -> Operation {
+    operation(id, summary).path("id", "The token's number.", form::text())
+}
 
 impl From<TokenView> for Token {
     fn from(view: TokenView) -> Self {

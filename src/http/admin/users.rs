@@ -7,15 +7,54 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 
 use super::caller::{Inspector, Manager};
+use super::endpoint::{Endpoint, at};
+use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
-use super::{expected, json_at, time};
+use super::{expected, form, json_at, time};
 use crate::app::App;
 use crate::auth::{UserChange, UserView};
 use crate::telemetry::Secret;
 use crate::wire;
 use crate::wire::{Absent, NewUser, User};
+
+/// The paths of users.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let one = at("/users/{name}")
+        .get(show, || {
+            of_user("showUser", "Show a user. For admins.").answers_with_version::<User>(200, "The user.")
+        })
+        .patch(change, || {
+            of_user(
+                "changeUser",
+                "Give a user another password, or keep the user from signing in. For admins.",
+            )
+            .shared("ifMatch")
+            .takes::<wire::UserChange>()
+            .answers_with_version::<User>(200, "The user.")
+        })
+        .delete(delete, || {
+            of_user("deleteUser", "Remove a user with all tokens. For admins.")
+                .shared("ifMatch")
+                .answers_nothing("The user is gone.")
+        });
+    let all = at("/users")
+        .get(list, || {
+            let operation = operation("listUsers", "List users by name. For admins.");
+            operation.in_parts().lists::<User>("Users", "Users.")
+        })
+        .post(create, || {
+            operation("createUser", "Make a user. For admins.")
+                .takes::<NewUser>()
+                .answers_with_version::<User>(201, "The user.")
+        });
+    vec![all, one]
+}
+
+fn of_user(id: &str, summary: &str) -> Operation {
+    operation(id, summary).path("name", "The user.", form::user_name())
+}
 
 impl From<UserView> for User {
     fn from(view: UserView) -> Self {

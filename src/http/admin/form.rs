@@ -1,0 +1,59 @@
+//! The forms of what a request has outside its body: patterns, lengths and bounds, as the document says them.
+//! `tests/admin/forms.rs` compares them with what the server accepts.
+
+use serde_json::Value;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+
+use super::page::{DEFAULT_LIMIT, MAX_LIMIT};
+
+/// Any text.
+pub(super) fn text() -> Object {
+    Object::with_type(Type::String)
+}
+
+pub(super) fn user_name() -> Object {
+    pattern("^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$").build()
+}
+
+pub(super) fn repository_name() -> Object {
+    let component = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*";
+    pattern(&format!("^{component}(/{component})*$")).max_length(Some(255)).build()
+}
+
+pub(super) fn tag_name() -> Object {
+    pattern("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$").build()
+}
+
+pub(super) fn digest() -> Object {
+    pattern("^((sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128})$").build()
+}
+
+/// How long an answer may wait.
+pub(super) fn wait() -> Object {
+    pattern(r"^\s*(0+|[0-9]+\s*[wdhms])\s*$").build()
+}
+
+/// True or false; false when it is absent.
+pub(super) fn switch() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::from(false))).build()
+}
+
+/// Entries of a part.
+pub(super) fn limit() -> Object {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).default(Some(Value::from(DEFAULT_LIMIT)));
+    number.minimum(Some(1)).maximum(Some(MAX_LIMIT)).build()
+}
+
+/// Where a part begins.
+pub(super) fn cursor() -> Object {
+    pattern("^[A-Za-z0-9_-]+$").min_length(Some(1)).build()
+}
+
+/// One `ETag`, or `*`.
+pub(super) fn if_match() -> Object {
+    pattern(r#"^(\*|"[\t !#-~]*")$"#).build()
+}
+
+fn pattern(pattern: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern))
+}
