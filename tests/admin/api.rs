@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use stowage::wire::{List, NewUser, Problem, User};
 
 use crate::program::{PASSWORD, Place, over_socket};
 use crate::support::Response;
@@ -14,11 +15,11 @@ const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
 fn problem(response: &Response, status: u16, code: &str) {
     assert_eq!(response.status, status, "{}", String::from_utf8_lossy(&response.body));
     assert_eq!(response.header("content-type"), Some("application/problem+json"));
-    let problem = response.json();
-    for key in ["type", "title", "detail"] {
-        assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+    let problem: Problem = response.read();
+    for text in [&problem.kind, &problem.title, &problem.detail] {
+        assert!(!text.is_empty(), "{problem:?}");
     }
-    assert_eq!((&problem["status"], &problem["code"]), (&Value::from(status), &Value::from(code)));
+    assert_eq!((problem.status, problem.code.as_str()), (status, code));
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn the_socket_is_for_its_owner_and_group_and_serves_the_admin_api_alone() {
         let (status, _, body) =
             over_socket(&socket, "GET", "/api/v1/users", &format!("Origin: {origin}\r\n"), "");
         assert_eq!(status, 403);
-        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["code"], "BROWSER_REFUSED");
+        assert_eq!(serde_json::from_str::<Problem>(&body).unwrap().code, "BROWSER_REFUSED");
     }
 }
 
@@ -51,9 +52,10 @@ fn on_the_public_listener_the_api_is_for_admins() {
     assert_eq!(anonymous.header("www-authenticate"), Some("Basic realm=\"Stowage\""));
     problem(&anonymous, 401, "UNAUTHORIZED");
     problem(&server.client().basic("hanna", PASSWORD).get("/api/v1/users"), 403, "DENIED");
-    let users = admin.get("/api/v1/users").expect(200).json();
-    assert_eq!((users["items"].as_array().unwrap().len(), &users["next_cursor"]), (2, &Value::Null));
-    let body = json!({"name": "omar", "password": PASSWORD}).to_string();
+    let users: List<User> = admin.get("/api/v1/users").expect(200).read();
+    assert_eq!((users.items.len(), users.next_cursor), (2, None));
+    let new = NewUser { name: "omar".to_owned(), password: PASSWORD.to_owned(), admin: false };
+    let body = json!(new).to_string();
     let made = admin.send("POST", "/api/v1/users", JSON, body.as_bytes()).expect(201);
     assert_eq!(made.header("location"), Some("/api/v1/users/omar"));
     assert_eq!(made.header("cache-control"), Some("no-store"));
@@ -80,7 +82,7 @@ fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
     problem(&post(JSON, &" ".repeat(65 << 10)), 413, "BODY_TOO_LARGE");
     let unknown = post(JSON, &json!({"name": "x", "password": PASSWORD, "role": "admin"}).to_string());
     problem(&unknown, 400, "BODY_INVALID");
-    assert!(unknown.json()["detail"].as_str().unwrap().contains("`role`"));
+    assert!(unknown.read::<Problem>().detail.contains("`role`"));
     let wrong = post(JSON, &json!({"name": [PASSWORD], "password": 7, "admin": PASSWORD}).to_string());
     problem(&wrong, 400, "BODY_INVALID");
     assert!(!String::from_utf8_lossy(&wrong.body).contains(PASSWORD));

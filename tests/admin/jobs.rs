@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use stowage::wire::{Job, JobKind, JobState, List, NewCheck, OpenEnum, Problem};
 
 use crate::program::{PASSWORD, Place, Server};
 use crate::support::client::read_response;
@@ -14,7 +15,7 @@ use crate::support::{Client, content};
 const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
 
 fn start(admin: &Client, deep: bool) -> crate::support::Response {
-    admin.send("POST", "/api/v1/checks", JSON, json!({"deep": deep}).to_string().as_bytes())
+    admin.send("POST", "/api/v1/checks", JSON, json!(NewCheck { deep }).to_string().as_bytes())
 }
 
 fn blob_file(place: &Place, content: &[u8]) -> PathBuf {
@@ -94,20 +95,22 @@ fn what_changes_during_a_check_is_no_damage() {
                 }
             });
         }
-        let mut found = Value::Null;
+        let mut found: Option<Job> = None;
         let mut checks = 0;
         // Each worker has deleted some tags, and the first one its repository as well.
         let worked = || rounds.iter().all(|rounds| rounds.load(Ordering::Acquire) > 3 * 23);
-        while (checks < CHECKS || !worked()) && found == Value::Null {
+        while (checks < CHECKS || !worked()) && found.is_none() {
             checks += 1;
             let job = start(&admin, true).expect(202);
-            let job = admin.get(&format!("{}?wait=30s", job.location())).expect(200).json();
-            if job["state"] != "done" || job["result"]["problems"] != json!([]) {
-                found = job;
+            let job: Job = admin.get(&format!("{}?wait=30s", job.location())).expect(200).read();
+            if job.state != JobState::Done
+                || job.result.as_ref().is_none_or(|found| !found.problems.is_empty())
+            {
+                found = Some(job);
             }
         }
         done.store(true, Ordering::Release);
-        assert_eq!(found, Value::Null);
+        assert_eq!(found, None);
     });
     place.run(&["fsck", "--deep"]).expect(0);
 }
@@ -117,28 +120,30 @@ fn a_job_tells_how_far_it_is_and_ends_when_it_is_asked_to() {
     let place = Place::new();
     let (_server, admin) = with_much(&place);
     let begun = start(&admin, true).expect(202);
-    let (place_of_job, begun) = (begun.location(), begun.json());
-    assert_eq!(
-        (&begun["state"], &begun["kind"], &begun["by"]),
-        (&json!("running"), &json!("check"), &json!("admin"))
-    );
-    let second = start(&admin, false).expect(409).json();
-    assert_eq!(second["code"], "CHECK_RUNS");
-    assert!(second["detail"].as_str().unwrap().contains(begun["id"].as_str().unwrap()), "{second}");
+    let (place_of_job, begun) = (begun.location(), begun.read::<Job>());
+    assert_eq!((begun.state, begun.kind), (JobState::Running.into(), JobKind::Check.into()));
+    assert_eq!(begun.by, "admin");
+    let second: Problem = start(&admin, false).expect(409).read();
+    assert_eq!(second.code, "CHECK_RUNS");
+    assert!(second.detail.contains(&begun.id.to_string()), "{second:?}");
     admin.send("POST", &format!("{place_of_job}/cancel"), &[], b"").expect(202);
-    let ended = admin.get(&format!("{place_of_job}?wait=30s")).expect(200).json();
-    assert_eq!((&ended["state"], &ended["result"]), (&json!("cancelled"), &Value::Null));
-    assert!(ended["ended_at"].is_string(), "{ended}");
+    let ended: Job = admin.get(&format!("{place_of_job}?wait=30s")).expect(200).read();
+    assert_eq!((&ended.state, &ended.result), (&JobState::Cancelled.into(), &None));
+    assert!(ended.ended_at.is_some(), "{ended:?}");
     // One that has ended makes room for another.
     let other = start(&admin, false).expect(202).location();
-    assert_eq!(admin.get(&format!("{other}?wait=30s")).expect(200).json()["state"], "done");
-    let listed = admin.get("/api/v1/jobs").expect(200).json();
-    let states: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|job| &job["state"]).collect();
-    assert_eq!(states, ["done", "cancelled"]);
+    let other: Job = admin.get(&format!("{other}?wait=30s")).expect(200).read();
+    assert_eq!(other.state, JobState::Done);
+    let listed: List<Job> = admin.get("/api/v1/jobs").expect(200).read();
+    let states: Vec<OpenEnum<JobState>> = listed.items.into_iter().map(|job| job.state).collect();
+    assert_eq!(states, [JobState::Done, JobState::Cancelled]);
     for unknown in ["x", "00000000-0000-4000-8000-000000000000"] {
         assert_eq!(admin.get(&format!("/api/v1/jobs/{unknown}")).expect(404).json()["code"], "JOB_UNKNOWN");
     }
-    assert_eq!(admin.get(&format!("{other}?wait=soon")).expect(400).json()["code"], "WAIT_INVALID");
+    assert_eq!(
+        admin.get(&format!("/api/v1/jobs/{}?wait=soon", other.id)).expect(400).json()["code"],
+        "WAIT_INVALID"
+    );
 }
 
 #[test]
@@ -153,8 +158,8 @@ fn a_check_does_not_keep_the_server_from_stopping() {
         admin.get("/v2/").expect(200);
     }
     let log = server.stop();
-    let ended = read_response(&mut BufReader::new(waiting), false).expect(200).json();
-    assert_eq!(ended["state"], "cancelled");
+    let ended: Job = read_response(&mut BufReader::new(waiting), false).expect(200).read();
+    assert_eq!(ended.state, JobState::Cancelled);
     assert!(log.contains("the check was cancelled"), "{log}");
     place.run(&["fsck", "--deep"]).expect(0);
 }
@@ -175,9 +180,9 @@ fn checks_are_for_admins_and_their_tokens() {
     let (reads, changes) = (token("read_api"), token("api"));
     let job = start(&changes, false).expect(202).location();
     reads.get(&format!("{job}?wait=30s")).expect(200);
-    let refused = start(&reads, false).expect(403).json();
+    let refused: Problem = start(&reads, false).expect(403).read();
     assert_eq!(
-        refused["detail"],
+        refused.detail,
         "this token may not change anything through the API: that needs the scope api"
     );
     reads.send("POST", &format!("{job}/cancel"), &[], b"").expect(403);

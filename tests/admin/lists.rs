@@ -6,6 +6,7 @@ use crate::program::{PASSWORD, Place};
 use crate::support::{Client, content};
 use crate::terminal::Terminal;
 use stowage::model::media_type::OCI_MANIFEST;
+use stowage::wire::{List, Problem, User};
 
 /// The names in a list that is read in parts, and how many parts there were.
 fn in_parts(client: &Client, path: &str, key: &str) -> (Vec<String>, usize) {
@@ -13,17 +14,16 @@ fn in_parts(client: &Client, path: &str, key: &str) -> (Vec<String>, usize) {
     let mut next = path.to_owned();
     loop {
         let answer = client.get(&next).expect(200);
-        let part = answer.json();
+        let part: List<Value> = answer.read();
         parts += 1;
-        let items = part["items"].as_array().unwrap();
-        names.extend(items.iter().map(|item| item[key].to_string().trim_matches('"').to_owned()));
+        names.extend(part.items.iter().map(|item| item[key].to_string().trim_matches('"').to_owned()));
         let link = answer.header("link");
-        let Some(cursor) = part["next_cursor"].as_str() else {
+        let Some(cursor) = part.next_cursor else {
             assert_eq!(link, None);
             return (names, parts);
         };
         link.unwrap().split(['<', '>']).nth(1).unwrap().clone_into(&mut next);
-        assert!(next.contains(cursor), "{link:?} {cursor}");
+        assert!(next.contains(&cursor), "{link:?} {cursor}");
     }
 }
 
@@ -74,8 +74,8 @@ fn every_list_comes_in_parts_without_a_gap_or_a_repetition() {
     place.add("aaa");
     place.run(&["user", "delete", "bob", "--yes"]).expect(0);
     let next = first.header("link").unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
-    let rest = admin.get(&next).expect(200).json();
-    assert_eq!(rest["items"][0]["name"], "carl");
+    let rest: List<User> = admin.get(&next).expect(200).read();
+    assert_eq!(rest.items[0].name, "carl");
 }
 
 #[test]
@@ -105,9 +105,9 @@ fn a_change_can_be_bound_to_what_was_seen() {
     let seen = tag(&admin.get(path).expect(200));
     let changed = tag(&change(&seen, &json!({"disabled": true})).expect(200));
     assert_ne!(seen, changed);
-    let refused = change(&seen, &json!({"disabled": false})).expect(412).json();
-    assert_eq!(refused["code"], "CHANGED");
-    assert_eq!(admin.get(path).expect(200).json()["disabled"], true);
+    let refused: Problem = change(&seen, &json!({"disabled": false})).expect(412).read();
+    assert_eq!(refused.code, "CHANGED");
+    assert!(admin.get(path).expect(200).read::<User>().disabled);
     admin.send("DELETE", path, &[("If-Match", &seen)], b"").expect(412);
     let with_password = tag(&change("*", &json!({"password": PASSWORD})).expect(200));
     assert_ne!(changed, with_password, "a new password is a change");

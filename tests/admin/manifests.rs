@@ -1,7 +1,8 @@
 //! `stowage manifest`, and what `stowage tag` and `stowage repo` make of names as people write them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
+use stowage::wire::{List, Manifest, Tag};
 
 use crate::program::Place;
 use crate::support::Client;
@@ -77,14 +78,14 @@ fn the_parts_of_a_list_of_manifests_are_the_list() {
         let (mut found, mut cursor) = (Vec::new(), String::new());
         loop {
             let path = format!("/api/v1/repositories/a/-/manifests?limit=2{filter}{cursor}");
-            let part = admin.get(&path).expect(200).json();
-            found.extend(part["items"].as_array().unwrap().clone());
-            match part["next_cursor"].as_str() {
+            let part: List<Manifest> = admin.get(&path).expect(200).read();
+            found.extend(part.items);
+            match part.next_cursor {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
             }
         }
-        let mut digests: Vec<&str> = found.iter().map(|entry| entry["digest"].as_str().unwrap()).collect();
+        let mut digests: Vec<&str> = found.iter().map(|entry| entry.digest.as_str()).collect();
         digests.sort_unstable();
         digests.dedup();
         assert_eq!(digests.len(), if filter.is_empty() { 7 } else { 6 });
@@ -106,10 +107,10 @@ fn a_list_of_tags_says_size_platform_and_age_in_the_order_that_is_asked_for() {
     };
     assert_eq!(names(&["--sort", "name"]), ["v1.1", "v1.2", "v1.10"]);
     assert_eq!(names(&[]).last().map(String::as_str), Some("v1.10"), "the oldest");
-    let shown = admin.get("/api/v1/repositories/app/-/tags/v1.10").expect(200).json();
+    let shown: Tag = admin.get("/api/v1/repositories/app/-/tags/v1.10").expect(200).read();
     let config = json!({"os": "linux", "architecture": "amd64"}).to_string();
-    assert_eq!(shown["platform"], "linux/amd64");
-    assert_eq!(shown["size_bytes"], Value::from(image.len() + config.len() + b"a layer".len()));
+    assert_eq!(shown.platform.as_deref(), Some("linux/amd64"));
+    assert_eq!(shown.size_bytes, (image.len() + config.len() + b"a layer".len()) as u64);
     let text = place.run(&["tag", "list", "app"]).expect(0).stdout;
     let line = text.lines().find(|line| line.starts_with("v1.10 ")).unwrap();
     let hex = &sha256(&image)[7..19];

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stowage::wire::System;
 
 use crate::program::{PASSWORD, Place};
 use crate::support::content;
@@ -51,15 +52,15 @@ fn what_deletions_leave_on_the_disk_is_told() {
     let place = Place::new();
     let (_server, admin) = place.serve_with_admin();
     content::push_image(&admin, "team/app", "1", &content::bytes(1, 3 << 20));
-    let system = || admin.get("/api/v1/system").expect(200).json();
+    let system = || admin.get("/api/v1/system").expect(200).read::<System>();
     let on_disk = bytes_in(&place.data().join("blobs"));
-    assert_eq!((&system()["disk_bytes"], &system()["unused_bytes"]), (&json!(on_disk), &json!(0)));
+    assert_eq!((system().disk_bytes, system().unused_bytes), (on_disk, 0));
     admin.delete("/api/v1/repositories/team/app").expect(204);
     let left = system();
-    assert_eq!((&left["repositories"], &left["size_bytes"]), (&json!(0), &json!(0)));
+    assert_eq!((left.repositories, left.size_bytes), (0, 0));
     assert_eq!(bytes_in(&place.data().join("blobs")), on_disk);
-    assert_eq!((&left["disk_bytes"], &left["unused_bytes"]), (&json!(on_disk), &json!(on_disk)));
-    assert_eq!(left["unused_blobs"], 2);
+    assert_eq!((left.disk_bytes, left.unused_bytes), (on_disk, on_disk));
+    assert_eq!(left.unused_blobs, 2);
     let status = place.run(&["status"]).expect(0).stdout;
     assert!(status.contains("3 MiB on disk, of it 3 MiB that nothing uses"), "{status}");
     let checked = place.run(&["fsck"]).expect(0).stdout;

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Sends requests, each on a connection of its own.
@@ -252,6 +253,13 @@ impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The answer as a type of the admin API.
+    #[track_caller]
+    pub fn read<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The code of the first error.
