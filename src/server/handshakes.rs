@@ -127,7 +127,8 @@ impl Turns {
         };
         let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
         let wake = Arc::new(Wake::default());
-        let mut rest = Box::pin(start.into_stream(config));
+        // Lazy, because `into_stream` itself answers the first message, and so signs.
+        let mut rest = Box::pin(async move { start.into_stream(config).await });
         loop {
             let waker = Waker::from(Arc::clone(&wake));
             // A signature may take milliseconds: not on the thread that looks what has come.
@@ -159,6 +160,103 @@ impl Drop for Handshakes {
         // Waiting for its threads is forbidden where the last owner may be: on a thread of another runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicBool;
+
+    use actix_web::rt::net::TcpListener;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+    use rustls::version::{TLS12, TLS13};
+    use rustls::{
+        ClientConfig, RootCertStore, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion,
+    };
+    use tokio::runtime::Handle;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::limits::Limits;
+
+    /// A key that notes whether it signs on a thread that may block.
+    #[derive(Clone, Debug)]
+    struct Watched {
+        key: Arc<dyn SigningKey>,
+        blocks: Arc<AtomicBool>,
+    }
+
+    #[derive(Debug)]
+    struct WatchedSigner(Box<dyn Signer>, Arc<AtomicBool>);
+
+    impl SigningKey for Watched {
+        fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+            let signer = self.key.choose_scheme(offered)?;
+            Some(Box::new(WatchedSigner(signer, Arc::clone(&self.blocks))))
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            self.key.algorithm()
+        }
+    }
+
+    impl Signer for WatchedSigner {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+            // On a thread that drives tasks this panics.
+            let blocking = AssertUnwindSafe(|| Handle::current().block_on(std::future::ready(())));
+            self.1.store(catch_unwind(blocking).is_ok(), Ordering::Relaxed);
+            self.0.sign(message)
+        }
+
+        fn scheme(&self) -> SignatureScheme {
+            self.0.scheme()
+        }
+    }
+
+    async fn signs_on_a_blocking_thread(version: &'static SupportedProtocolVersion) -> bool {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let der = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let watched = Watched {
+            key: rustls::crypto::ring::sign::any_supported_type(&der).unwrap(),
+            blocks: Arc::new(AtomicBool::new(false)),
+        };
+        let certified = CertifiedKey::new(vec![certificate.der().clone()], Arc::new(watched.clone()));
+        let config = ServerConfig::builder_with_protocol_versions(&[version])
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        // It refuses the certificate in the end; the server has signed by then.
+        let client =
+            ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let connecting = async {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            TlsConnector::from(Arc::new(client)).connect(name, stream).await
+        };
+        let accepting = async {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let hello = Hello::of(&stream).await.unwrap();
+            let handshakes = Handshakes::new(Ledger::new(Limits::of(&Config::default()))).unwrap();
+            let holder = Holder::address(Some(peer.ip()));
+            handshakes.make(Arc::new(config), stream, hello, holder).await.map(drop)
+        };
+        let (connected, accepted) = tokio::join!(connecting, accepting);
+        assert!(connected.is_err() && accepted.is_err(), "the client trusts no certificate");
+        watched.blocks.load(Ordering::Relaxed)
+    }
+
+    #[actix_web::test]
+    async fn signatures_are_made_on_threads_that_may_block() {
+        for version in [&TLS13, &TLS12] {
+            assert!(signs_on_a_blocking_thread(version).await, "{version:?}");
         }
     }
 }
