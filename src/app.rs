@@ -29,6 +29,8 @@ pub use open::{FirstAdmin, Hooks, Start};
 pub use open_error::OpenError;
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, RefusedDump};
 
+use crate::access::Access;
+use crate::auth;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
@@ -46,6 +48,8 @@ pub const FREE_MANIFEST: u64 = 64 << 10;
 /// The server's parts.
 pub struct App {
     /// Who may do what.
+    pub access: Arc<Access>,
+    /// Who calls.
     pub auth: Arc<Auth>,
     /// What a registry does.
     pub registry: Arc<Registry>,
@@ -79,7 +83,8 @@ impl App {
     pub fn reconfigure(&self, config: &Config) {
         self.ledger.reconfigure(Limits::of(config));
         self.registry.set_limits(limits(config));
-        self.auth.reconfigure(config);
+        self.access.reconfigure(config);
+        self.auth.reconfigure(auth::Settings::of(config));
         self.dumps.set(config.storage.dumps.clone());
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
@@ -87,7 +92,7 @@ impl App {
     /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a change that
     /// took the sign-in of a user or a token away.
     pub fn end_uploads_without_owner(&self) {
-        let (registry, grant) = (Arc::clone(&self.registry), self.auth.system("uploads"));
+        let (registry, grant) = (Arc::clone(&self.registry), self.access.system("uploads"));
         self.registry.spawn(async move {
             if let Err(error) = registry.end_uploads_without_owner(&grant).await {
                 tracing::warn!(%error, "uploads of a user or token that may not sign in any more could not be ended");
@@ -118,7 +123,7 @@ impl App {
         self.jobs.stop();
         // What was met since the last report would be told by nothing else.
         workers::report_limits(&self.ledger.report());
-        runtime.block_on(self.registry.close(&self.auth.system("stop")));
+        runtime.block_on(self.registry.close(&self.access.system("stop")));
         self.meta.close();
         let locks = std::mem::take(&mut *self.locks.lock().unwrap_or_else(PoisonError::into_inner));
         for lock in &locks {

@@ -8,8 +8,9 @@
 //! | 6 | [`server`] | listeners, signals, drain |
 //! | 5 | [`http`] | HTTP in, HTTP out; the only floor that knows status codes |
 //! | 4 | [`app`] | the parts, built once |
-//! | 3 | [`auth`] | who may do what |
+//! | 3 | [`auth`] | who calls |
 //! | 3 | [`registry`] | what a registry does |
+//! | 3 | [`access`] | who may do what, and the proof of it |
 //! | 2 | [`store`] | blobs in files, metadata in one database |
 //! | 1 | [`limits`] | what each principal may hold of memory, files and time |
 //! | 1 | [`wire`] | requests and answers of the admin API |
@@ -29,6 +30,7 @@ compile_error!(
     "the mutant features plant faults that lose data; they are for the debug builds of tests/crash"
 );
 
+pub mod access;
 pub mod app;
 pub mod auth;
 pub mod cli;

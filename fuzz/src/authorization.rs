@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use stowage::auth::{AccessEntry, Applicant, Header, ScopeRequest};
+use stowage::access::AccessEntry;
+use stowage::auth::{Applicant, Header, ScopeRequest};
 use stowage::http::query::Query;
 
 use super::gate::{GATE, Gate};

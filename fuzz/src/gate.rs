@@ -3,14 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, LazyLock};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use stowage::auth::{
-    Applicant, Auth, Caller, Door, NewToken, Policy, Principal, ScopeRequest, Scopes, Settings,
-};
+use stowage::access::{Access, Caller, Policy, Principal, Scopes};
+use stowage::auth::{Applicant, Auth, Door, NewToken, ScopeRequest, Settings};
 use stowage::store::meta::{self, Meta};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -59,20 +57,16 @@ impl Gate {
             faults: None,
             on_repair: meta::log_repair,
         };
-        let settings = Settings {
-            data_dir: directory.path().to_owned(),
-            initial_admin: "admin".to_owned(),
-            token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: AtomicU64::new(3600),
-            refresh_tokens: AtomicUsize::new(256),
-        };
+        let settings = Settings { token_ttl_s: 300, upload_idle_s: 3600, refresh_tokens: 256 };
         let policy = Policy::SignIn { anonymous_pull: true };
         let meta = Arc::new(Meta::open(options).expect("a store"));
-        let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).expect("a gate");
-        let auth = Arc::new(auth);
+        let access = Arc::new(Access::new(Arc::clone(&meta), policy).expect("a store"));
+        let (admin, runner) = ("admin".to_owned(), runtime.handle().clone());
+        let auth = Auth::new(meta, Arc::clone(&access), directory.path(), admin, settings, runner);
+        let auth = Arc::new(auth.expect("a gate"));
         let pkcs8 = fs::read(directory.path().join("keys/registry-token.p8")).expect("the key");
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new());
-        let [token, personal, refresh] = runtime.block_on(credentials(&auth, directory.path()));
+        let [token, personal, refresh] = runtime.block_on(credentials(&access, &auth, directory.path()));
         let bearer = format!("Bearer {personal}");
         let owner = runtime.block_on(auth.authenticate(Some(&bearer), None, Door::Registry));
         let Ok(Principal::User { id, .. }) = owner else { panic!("{owner:?}") };
@@ -80,10 +74,10 @@ impl Gate {
     }
 }
 
-async fn credentials(auth: &Arc<Auth>, directory: &Path) -> [String; 3] {
+async fn credentials(access: &Access, auth: &Arc<Auth>, directory: &Path) -> [String; 3] {
     let admin = auth.ensure_admin("admin", None, directory).await.expect("a user").expect("the first");
     let local = Caller { principal: Principal::Local { name: "root".into() }, address: None };
-    let grant = auth.manage(&local).expect("the admin socket may do everything");
+    let grant = access.site(&local).expect("the admin socket may do everything");
     let new = NewToken {
         user: "admin".to_owned(),
         name: "of the gate".to_owned(),

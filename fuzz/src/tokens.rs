@@ -7,7 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use stowage::auth::{Applicant, Credential, Door, Principal};
+use stowage::access::{Credential, Principal};
+use stowage::auth::{Applicant, Door};
 
 use super::gate::{GATE, Gate, NOW_S};
 use super::json::Json;
@@ -55,14 +56,14 @@ fn check_sent(gate: &Gate, text: &str) {
     let signed = gate.token.rsplit_once('.').map(|(message, _)| message);
     let is_ours = text.rsplit_once('.').map(|(message, _)| message) == signed;
     match &accepted {
-        Ok(Principal::User { id, credential: Credential::Token(_), access: None, .. }) => {
+        Ok(Principal::User { id, credential: Credential::Token(_), claims: None, .. }) => {
             assert!(text == gate.personal && id.0 == gate.user, "{text:?}");
         }
-        Ok(Principal::User { id, credential: Credential::Password(_), access: Some(access), .. }) => {
+        Ok(Principal::User { id, credential: Credential::Password(_), claims: Some(claims), .. }) => {
             assert!(is_ours && id.0 == gate.user, "{text:?}");
-            assert_eq!(access.0.len(), 1);
+            assert_eq!(claims.0.len(), 1);
             assert_eq!(
-                (access.0[0].name.as_str(), access.0[0].actions.join(",")),
+                (claims.0[0].name.as_str(), claims.0[0].actions.join(",")),
                 ("team/app", "pull,push".to_owned())
             );
         }
@@ -100,7 +101,7 @@ fn assert_claims(payload: &[u8], late_s: u64, principal: &Principal) {
     assert!(NOW_S <= number("exp").saturating_add(late_s) && number("nbf") <= NOW_S + LEEWAY_S);
     let _ = (text("sub"), text("jti"), number("iat"));
     let entries = claims.get("access").map(Json::entries).expect("a list");
-    assert_eq!(principal.access().map(|access| access.0.len()), Some(entries.len()));
+    assert_eq!(principal.claims().map(|claims| claims.0.len()), Some(entries.len()));
     let good = match principal {
         Principal::Anonymous { .. } => number("uid") == 0,
         Principal::User { id, credential: Credential::Password(version), .. } => {

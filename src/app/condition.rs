@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{App, JobState};
-use crate::auth::{Grant, Inspect};
+use crate::access::{Grant, Inspect};
 use crate::limits::Resource;
 
 /// The certificate in use.

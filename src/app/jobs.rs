@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::App;
-use crate::auth::{Grant, Inspect, Manage};
+use crate::access::{Grant, Inspect, Manage};
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::store::meta::clock::StoreClock;
 

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -18,8 +17,9 @@ use super::jobs::Jobs;
 use super::open_error::{OpenError, io_at};
 use super::rebuild;
 use super::{App, limits};
+use crate::access::{Access, Policy};
 use crate::auth;
-use crate::auth::{Auth, GateError, Policy, Settings, UserError};
+use crate::auth::{Auth, Settings, UserError};
 use crate::config;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
@@ -91,24 +91,20 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
     meta.keep_reserve();
     let handle = runtime.handle().clone();
-    let policy = if open_registry {
-        Policy::Open
-    } else {
-        Policy::SignIn { anonymous_pull: config.auth.anonymous_pull }
-    };
+    let policy = if open_registry { Policy::Open } else { Policy::of(&config) };
     let database = data_dir.join(meta::FILE_NAME);
-    let settings = Settings {
-        data_dir: data_dir.clone(),
-        initial_admin: config.auth.initial_admin.clone(),
-        token_ttl_s: AtomicU64::new(config.auth.token_ttl.as_secs()),
-        upload_idle_s: AtomicU64::new(config.storage.gc.upload_idle.as_secs()),
-        refresh_tokens: AtomicUsize::new(config.limits.refresh_tokens),
-    };
-    let auth =
-        Auth::new(Arc::clone(&meta), policy, settings, handle.clone()).map_err(|error| match error {
-            GateError::Store(error) => OpenError::from_store(&database, error),
-            GateError::Keys(error) => io_at(&auth::key_file(&data_dir))(error),
-        })?;
+    let access =
+        Access::new(Arc::clone(&meta), policy).map_err(|error| OpenError::from_store(&database, error))?;
+    let access = Arc::new(access);
+    let auth = Auth::new(
+        Arc::clone(&meta),
+        Arc::clone(&access),
+        &data_dir,
+        config.auth.initial_admin.clone(),
+        Settings::of(&config),
+        handle.clone(),
+    )
+    .map_err(io_at(&auth::key_file(&data_dir)))?;
     let auth = Arc::new(auth);
     let ledger = Ledger::new(Limits::of(&config));
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, Arc::clone(&ledger), limits(&config));
@@ -133,6 +129,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         }
     };
     Ok(App {
+        access,
         auth,
         registry,
         ledger,

@@ -23,7 +23,7 @@ const EXPIRE_SIGN_INS_EVERY: Duration = Duration::from_hours(1);
 pub(super) fn start(app: &Arc<App>) {
     app.registry.spawn(store_pulls(Arc::downgrade(app)));
     every(app, EXPIRE_UPLOADS_EVERY, |app| async move {
-        let grant = app.auth.system("uploads");
+        let grant = app.access.system("uploads");
         let ended = match app.registry.expire_uploads(&grant).await {
             Ok(_) => app.registry.end_uploads_without_owner(&grant).await,
             Err(error) => Err(error),
@@ -34,7 +34,7 @@ pub(super) fn start(app: &Arc<App>) {
     });
     app.registry.spawn(sweep_uploads(Arc::downgrade(app)));
     every(app, SAMPLE_SPACE_EVERY, |app| async move {
-        app.registry.sample_space(&app.auth.system("space")).await;
+        app.registry.sample_space(&app.access.system("space")).await;
     });
     app.registry.spawn(dumps::run(Arc::downgrade(app)));
     every(app, REPORT_LIMITS_EVERY, |app| async move { report_limits(&app.ledger.report()) });
@@ -42,7 +42,7 @@ pub(super) fn start(app: &Arc<App>) {
         drop(tokio::task::spawn_blocking(give_unused_memory_back));
     });
     every(app, TRIM_EVERY, |app| async move {
-        match app.registry.trim(&app.auth.system("trimming")).await {
+        match app.registry.trim(&app.access.system("trimming")).await {
             Ok(0) => {}
             Ok(removed) => {
                 tracing::debug!(
@@ -54,7 +54,7 @@ pub(super) fn start(app: &Arc<App>) {
         }
     });
     every(app, EXPIRE_SIGN_INS_EVERY, |app| async move {
-        match app.auth.expire_refresh_tokens(&app.auth.system("sign-ins")).await {
+        match app.auth.expire_refresh_tokens(&app.access.system("sign-ins")).await {
             Ok(0) => {}
             Ok(removed) => {
                 tracing::debug!(removed, "removed expired refresh tokens");
@@ -71,7 +71,7 @@ async fn store_pulls(weak: Weak<App>) {
         // Which of both it was does not matter.
         let _ = tokio::time::timeout(STORE_PULLS_EVERY, many).await;
         let Some(app) = weak.upgrade() else { return };
-        if let Err(error) = app.registry.store_pulls(&app.auth.system("pulls")).await {
+        if let Err(error) = app.registry.store_pulls(&app.access.system("pulls")).await {
             tracing::warn!(%error, "could not store the pull counts");
             drop(app);
             // They are many as long as they cannot be written.
@@ -84,7 +84,7 @@ async fn store_pulls(weak: Weak<App>) {
 /// meanwhile.
 async fn sweep_uploads(weak: Weak<App>) {
     let Some((registry, grant)) =
-        weak.upgrade().map(|app| (Arc::clone(&app.registry), app.auth.system("start")))
+        weak.upgrade().map(|app| (Arc::clone(&app.registry), app.access.system("start")))
     else {
         return;
     };

@@ -69,8 +69,8 @@ impl Auth {
 
     /// The generated password opens nothing once it was changed, or its admin was disabled or removed.
     pub(super) fn forget_password_file(&self, name: &str) {
-        let path = self.settings.data_dir.join(PASSWORD_FILE);
-        if folded(name) == folded(&self.settings.initial_admin)
+        let path = self.data_dir.join(PASSWORD_FILE);
+        if folded(name) == folded(&self.initial_admin)
             && let Err(error) = fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
         {

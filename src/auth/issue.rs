@@ -5,21 +5,17 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::Auth;
 use super::SERVICE;
-use super::access::{AccessEntry, ScopeRequest};
 use super::credentials::{Basic, Header};
-use super::grant::Kind;
 use super::jwt::Claims;
-use super::policy;
-use super::policy::Question;
-use super::principal::{Credential, Principal};
+use super::scope_request::ScopeRequest;
 use super::sign_in_error::SignInError;
-use crate::model::names::{RepoId, RepoName};
+use crate::access::{AccessEntry, Credential, Kind, Principal, Resource};
+use crate::model::names::RepoName;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema;
@@ -86,7 +82,7 @@ impl Auth {
         };
         // By the time that tokens are verified with, which does not go back when the clock does.
         let issued_s = self.meta.latest_ms() / 1000;
-        let expires_in = self.settings.token_ttl_s.load(Ordering::Acquire);
+        let expires_in = self.settings.load().token_ttl_s;
         let (uid, tid, pwv) = match &principal {
             Some(Principal::User { id, credential: Credential::Password(version), .. }) => {
                 (id.0, 0, *version)
@@ -146,7 +142,7 @@ impl Auth {
     ) -> Result<Option<AccessEntry>, StoreError> {
         let Ok(name) = name.parse::<RepoName>() else { return Ok(None) };
         let id = self.meta.get(|tx| tx.get(&schema::REPOSITORY_NAME, name.as_str()))?;
-        let repository = Some((name.as_str(), id));
+        let repository = Resource::Repository { name: name.as_str(), id };
         let (mut granted, mut refused) = (Vec::new(), Vec::new());
         for (action, kind) in [("delete", Kind::Delete), ("pull", Kind::Pull), ("push", Kind::Push)] {
             let asked = actions.contains(action) || actions.contains("*");
@@ -170,7 +166,7 @@ impl Auth {
         principal: Option<&Principal>,
         actions: &BTreeSet<&str>,
     ) -> Result<Option<AccessEntry>, StoreError> {
-        let granted = actions.contains("*") && self.would_permit(principal, Kind::Catalog, None)?;
+        let granted = actions.contains("*") && self.would_permit(principal, Kind::Catalog, Resource::Site)?;
         Ok(granted.then(|| AccessEntry {
             kind: "registry".to_owned(),
             name: "catalog".to_owned(),
@@ -185,14 +181,10 @@ impl Auth {
         &self,
         principal: Option<&Principal>,
         kind: Kind,
-        repository: Option<(&str, Option<RepoId>)>,
+        resource: Resource<'_>,
     ) -> Result<bool, StoreError> {
-        let anonymous = Principal::Anonymous { access: Arc::default() };
-        let now_ms = self.meta.latest_ms();
-        self.meta.get(|tx| {
-            let principal = principal.unwrap_or(&anonymous);
-            policy::allows(Question { policy: self.policy(), principal, kind, repository, now_ms }, tx)
-        })
+        let anonymous = Principal::Anonymous { claims: Arc::default() };
+        self.access.allows(principal.unwrap_or(&anonymous), kind, resource)
     }
 
     /// The public key of registry tokens as a JWK set.

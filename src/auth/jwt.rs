@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use super::access::AccessEntry;
+use crate::access::AccessEntry;
 use crate::config::{has_own_directory, open_own};
 use crate::store::meta;
 

@@ -2,15 +2,13 @@
 //! long as the credential is that they stand for.
 
 use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::Ordering;
 
 use super::Auth;
-use super::grant::{Grant, System};
-use super::policy;
-use super::principal::{Credential, Principal};
 use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
+use crate::access;
+use crate::access::{Credential, Grant, Principal, System};
 use crate::model::names::UserId;
 use crate::model::secret::SecretHash;
 use crate::store::meta::Raw;
@@ -46,7 +44,7 @@ impl Auth {
         };
         let secret = SecretKind::Refresh.generate();
         let (hash, user) = (secret::hash(&secret), *id);
-        let permitted = self.settings.refresh_tokens.load(Ordering::Acquire);
+        let permitted = self.settings.load().refresh_tokens;
         let made = self.meta.write(move |tx| {
             make_room(tx, user, permitted)?;
             let (used_ms, sequence) = (tx.latest_ms(), tx.next_sequence());
@@ -132,7 +130,7 @@ impl Slice {
         let mut ended = Vec::new();
         for (hash, row) in rows {
             let idle = now_ms.saturating_sub(row.used_ms) > IDLE_MS;
-            if idle || policy::user(tx, row.user, credential(&row), now_ms)?.is_none() {
+            if idle || access::user(tx, row.user, credential(&row), now_ms)?.is_none() {
                 ended.push(hash);
             }
         }

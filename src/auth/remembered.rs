@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::principal::Principal;
+use crate::access::Principal;
 
 /// Bytes of all entries of one kind at most, their bookkeeping included.
 const KIND_BYTES: usize = 4 << 20;
@@ -181,9 +181,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::auth::access::{Access, AccessEntry};
-    use crate::auth::principal::Credential;
-    use crate::auth::scopes::Scopes;
+    use crate::access::{AccessEntry, Claims, Credential, Scopes};
     use crate::model::names::UserId;
 
     fn known(user: u64) -> Known {
@@ -192,7 +190,7 @@ mod tests {
             name: Arc::from("hanna"),
             credential: Credential::Password(1),
             scopes: Scopes::ALL,
-            access: None,
+            claims: None,
         };
         Known { principal, until_ms: 100, epoch: 1 }
     }
@@ -219,7 +217,7 @@ mod tests {
     #[test]
     fn no_anonymous_caller_is_kept() {
         let remembered = Remembered::new();
-        for principal in [Principal::Anybody, Principal::Anonymous { access: Arc::default() }] {
+        for principal in [Principal::Anybody, Principal::Anonymous { claims: Arc::default() }] {
             remembered.put(Kind::Registry, key(1), Known { principal, ..known(1) });
             assert!(remembered.get(Kind::Registry, &key(1), 0).is_none());
         }
@@ -258,7 +256,7 @@ mod tests {
         let name = "a".repeat(200);
         let actions = vec!["pull".to_owned()];
         let entry = AccessEntry { kind: "repository".to_owned(), name, actions, ..AccessEntry::default() };
-        let access = Arc::new(Access(vec![entry; 10]));
-        assert!(Principal::Anonymous { access }.text_bytes() > 2_000);
+        let claims = Arc::new(Claims(vec![entry; 10]));
+        assert!(Principal::Anonymous { claims }.text_bytes() > 2_000);
     }
 }

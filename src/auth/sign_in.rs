@@ -2,22 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Auth;
-use super::access::Access;
 use super::attempt::REMEMBER_MS;
 use super::credentials::{Basic, Header};
 use super::jwt::Unverified;
-use super::policy;
-use super::policy::Policy;
-use super::principal::{Credential, Principal};
 use super::remembered::{Key, Kind, Known, LONGEST_REMEMBERED};
-use super::scopes::Scopes;
 use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
 use super::users::folded;
+use crate::access;
+use crate::access::{Claims, Credential, Policy, Principal, Scopes};
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -47,7 +43,7 @@ impl Auth {
         address: Option<IpAddr>,
         door: Door,
     ) -> Result<Principal, SignInError> {
-        let anonymous_pull = match self.policy() {
+        let anonymous_pull = match self.access.policy() {
             Policy::Open => return Ok(Principal::Anybody),
             Policy::SignIn { anonymous_pull } => anonymous_pull,
         };
@@ -69,8 +65,8 @@ impl Auth {
         if known.epoch == epoch {
             return Ok(Some(known.principal));
         }
-        let Principal::User { id, credential, access, .. } = &known.principal else { return Ok(None) };
-        let Some(principal) = self.user_principal(*id, *credential, access.as_ref())? else {
+        let Principal::User { id, credential, claims, .. } = &known.principal else { return Ok(None) };
+        let Some(principal) = self.user_principal(*id, *credential, claims.as_ref())? else {
             self.remembered.forget(kind, key);
             return Ok(None);
         };
@@ -88,7 +84,7 @@ impl Auth {
         let epoch = self.meta.auth_epoch();
         let now_s = self.meta.latest_ms() / 1000;
         let late_s = match door {
-            Door::Upload => self.settings.upload_idle_s.load(Ordering::Acquire),
+            Door::Upload => self.settings.load().upload_idle_s,
             Door::Registry | Door::Admin => 0,
         };
         let claims = match self.signer.verify(token, super::SERVICE, now_s, late_s) {
@@ -97,15 +93,15 @@ impl Auth {
             Err(Unverified::Untimely) => return Err(SignInError::Stale),
             Ok(claims) => claims,
         };
-        let access = Arc::new(Access(claims.access));
+        let covered = Arc::new(Claims(claims.access));
         if claims.uid == 0 {
-            return Ok(Principal::Anonymous { access });
+            return Ok(Principal::Anonymous { claims: covered });
         }
         let credential = match claims.tid {
             0 => Credential::Password(claims.pwv),
             token => Credential::Token(TokenId(token)),
         };
-        let principal = self.user_principal(UserId(claims.uid), credential, Some(&access))?;
+        let principal = self.user_principal(UserId(claims.uid), credential, Some(&covered))?;
         let principal = principal.ok_or(SignInError::Stale)?;
         if token.len() <= LONGEST_REMEMBERED {
             let until_ms = claims.exp.saturating_mul(1000);
@@ -119,11 +115,11 @@ impl Auth {
         &self,
         id: UserId,
         credential: Credential,
-        access: Option<&Arc<Access>>,
+        claims: Option<&Arc<Claims>>,
     ) -> Result<Option<Principal>, StoreError> {
         let now_ms = self.meta.latest_ms();
         self.meta.get(|tx| {
-            let Some(user) = policy::user(tx, id, credential, now_ms)? else { return Ok(None) };
+            let Some(user) = access::user(tx, id, credential, now_ms)? else { return Ok(None) };
             let scopes = match credential {
                 Credential::Password(_) => Scopes::ALL,
                 Credential::Token(token) => tx
@@ -131,7 +127,7 @@ impl Auth {
                     .map_or(Scopes::from_bits(0), |token| Scopes::from_bits(token.scopes)),
             };
             let name = Arc::from(user.name);
-            Ok(Some(Principal::User { id, name, credential, scopes, access: access.cloned() }))
+            Ok(Some(Principal::User { id, name, credential, scopes, claims: claims.cloned() }))
         })
     }
 

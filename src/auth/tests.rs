@@ -1,14 +1,16 @@
 //! The gate on a store of its own.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
-
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::model::names::RepoId;
+use crate::access::{
+    AccessEntry, Action, Caller, Catalog, Claims, Credential, Delete, Grant, Manage, Policy, Principal, Pull,
+    Push, Scopes,
+};
+use crate::model::names::{RepoId, RepoName};
 use crate::store::meta;
-use crate::store::meta::Options;
+use crate::store::meta::{Options, StoreError, Tx as _, schema};
 use crate::telemetry::Secret;
 
 /// Refresh tokens that a user may have.
@@ -19,6 +21,7 @@ fn password(text: &str) -> Secret<String> {
 }
 
 struct Gate {
+    access: Arc<Access>,
     auth: Arc<Auth>,
     runtime: Runtime,
     directory: TempDir,
@@ -34,9 +37,9 @@ impl Gate {
 
     /// Another server on the same store.
     fn again(self, wall: fn() -> u64) -> Self {
-        let Self { auth, runtime, directory } = self;
+        let Self { access, auth, runtime, directory } = self;
         auth.meta.close();
-        drop((auth, runtime));
+        drop((access, auth, runtime));
         Self::open(directory, wall)
     }
 
@@ -52,22 +55,18 @@ impl Gate {
             on_repair: meta::log_repair,
             faults: None,
         };
-        let settings = Settings {
-            data_dir: dir.path().to_owned(),
-            initial_admin: "admin".to_owned(),
-            token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: AtomicU64::new(3600),
-            refresh_tokens: AtomicUsize::new(REFRESH_TOKENS),
-        };
+        let settings = Settings { token_ttl_s: 300, upload_idle_s: 3600, refresh_tokens: REFRESH_TOKENS };
         let meta = Arc::new(Meta::open(options).unwrap());
         let policy = Policy::SignIn { anonymous_pull: false };
-        let auth = Auth::new(meta, policy, settings, runtime.handle().clone()).unwrap();
-        Self { auth: Arc::new(auth), runtime, directory: dir }
+        let access = Arc::new(Access::new(Arc::clone(&meta), policy).unwrap());
+        let (admin, runner) = ("admin".to_owned(), runtime.handle().clone());
+        let auth = Auth::new(meta, Arc::clone(&access), dir.path(), admin, settings, runner).unwrap();
+        Self { access, auth: Arc::new(auth), runtime, directory: dir }
     }
 
     fn manager(&self) -> Grant<Manage> {
         let principal = Principal::Local { name: "root".into() };
-        self.auth.manage(&Caller { principal, address: None }).unwrap()
+        self.access.site(&Caller { principal, address: None }).unwrap()
     }
 
     fn wait<T>(&self, work: impl Future<Output = T>) -> T {
@@ -80,7 +79,7 @@ impl Gate {
     }
 
     fn expire(&self) -> usize {
-        self.wait(self.auth.expire_refresh_tokens(&self.auth.system("test"))).unwrap()
+        self.wait(self.auth.expire_refresh_tokens(&self.access.system("test"))).unwrap()
     }
 }
 
@@ -172,14 +171,14 @@ fn a_right_password_that_finds_the_queue_full_is_not_called_wrong() {
 }
 
 /// A caller with the password of a user, or with a registry token that covers this.
-fn caller(gate: &Gate, name: &str, access: Option<Vec<AccessEntry>>) -> Caller {
+fn caller(gate: &Gate, name: &str, entries: Option<Vec<AccessEntry>>) -> Caller {
     let id = gate.auth.meta.get(|tx| tx.get(&schema::USER_NAME, name)).unwrap().unwrap();
     let principal = Principal::User {
         id,
         name: name.into(),
         credential: Credential::Password(1),
         scopes: Scopes::ALL,
-        access: access.map(|entries| Arc::new(access::Access(entries))),
+        claims: entries.map(|entries| Arc::new(Claims(entries))),
     };
     Caller { principal, address: None }
 }
@@ -208,7 +207,7 @@ fn what_a_caller_sees_goes_by_rights_and_not_by_what_the_registry_token_covers()
     let manager = gate.manager();
     gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), false)).unwrap();
     let listing = caller(&gate, "hanna", Some(vec![entry("registry", "catalog", "*")]));
-    let grant = gate.auth.catalog(&listing).unwrap();
+    let grant = gate.access.site::<Catalog>(&listing).unwrap();
     let sees = || gate.auth.meta.get(|tx| Ok::<_, StoreError>(grant.sight(0, tx)?.sees("team/app"))).unwrap();
     assert!(sees(), "the bearer could ask for a token that covers it");
     gate.wait(gate.auth.change_user(&manager, "hanna", None, UserChange::Disable)).unwrap();
@@ -239,12 +238,12 @@ fn a_grant_is_checked_again_by_the_present_policy() {
     let set = |anonymous_pull| {
         let mut config = Config::default();
         config.auth.anonymous_pull = anonymous_pull;
-        gate.auth.reconfigure(&config);
+        gate.access.reconfigure(&config);
     };
     set(true);
-    let access = Arc::new(access::Access(vec![entry("repository", "team/app", "pull")]));
-    let anonymous = Caller { principal: Principal::Anonymous { access }, address: None };
-    let grant: Grant<Pull> = gate.auth.repository(&anonymous, &"team/app".parse().unwrap()).unwrap();
+    let claims = Arc::new(Claims(vec![entry("repository", "team/app", "pull")]));
+    let anonymous = Caller { principal: Principal::Anonymous { claims }, address: None };
+    let grant: Grant<Pull> = gate.access.repository(&anonymous, &"team/app".parse().unwrap()).unwrap();
     assert!(!is_withdrawn(&gate, &grant));
     set(false);
     assert!(is_withdrawn(&gate, &grant));
@@ -257,14 +256,14 @@ fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
     gate.wait(gate.auth.add_user(&manager, "hanna", password("a long password"), true)).unwrap();
     let name: RepoName = "team/app".parse().unwrap();
     let by_password = caller(&gate, "hanna", None);
-    let early: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
+    let early: Grant<Push> = gate.access.repository(&by_password, &name).unwrap();
     rename_into(&gate, "team/app", RepoId(71));
     assert!(!is_withdrawn(&gate, &early), "it was made by another push of the same image meanwhile");
-    let delete: Grant<Delete> = gate.auth.repository(&by_password, &name).unwrap();
-    let push: Grant<Push> = gate.auth.repository(&by_password, &name).unwrap();
+    let delete: Grant<Delete> = gate.access.repository(&by_password, &name).unwrap();
+    let push: Grant<Push> = gate.access.repository(&by_password, &name).unwrap();
     let bound = AccessEntry { id: 71, ..entry("repository", "team/app", "push") };
     let by_token: Grant<Push> =
-        gate.auth.repository(&caller(&gate, "hanna", Some(vec![bound])), &name).unwrap();
+        gate.access.repository(&caller(&gate, "hanna", Some(vec![bound])), &name).unwrap();
     assert!(!is_withdrawn(&gate, &delete) && !is_withdrawn(&gate, &by_token));
     rename_into(&gate, "team/app", RepoId(72));
     assert!(is_withdrawn(&gate, &delete), "what was to be deleted is gone");
@@ -282,7 +281,7 @@ fn the_version_of_a_user_never_comes_back() {
     }
     let deleted = gate.wait(gate.auth.delete_user(&manager, "hanna", Some(made.version)));
     assert!(matches!(deleted, Err(UserError::Changed(_))), "{deleted:?}");
-    let now = gate.auth.user(&gate.auth.inspect(&local()).unwrap(), "hanna").unwrap();
+    let now = gate.auth.user(&gate.access.site(&local()).unwrap(), "hanna").unwrap();
     gate.wait(gate.auth.delete_user(&manager, "hanna", Some(now.version))).unwrap();
 }
 
@@ -392,7 +391,7 @@ fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
     sign_in(&gate, &personal(&gate, Some(60))).unwrap();
     // The last use is told by the clock, though it is earlier than the one before.
     sign_in(&gate, &long).unwrap();
-    let views = gate.wait(gate.auth.tokens(&gate.auth.inspect(&local()).unwrap(), None, None, 10)).unwrap();
+    let views = gate.wait(gate.auth.tokens(&gate.access.site(&local()).unwrap(), None, None, 10)).unwrap();
     let long = views.iter().find(|view| view.expires_ms.is_none()).unwrap();
     assert_eq!(long.last_used_ms, Some(USUAL_MS));
     let short = views.iter().find(|view| view.name == "for Some(3600)").unwrap();

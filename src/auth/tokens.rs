@@ -3,12 +3,11 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Auth;
-use super::grant::{Grant, Inspect, Manage, Withdrawn};
-use super::scopes::Scopes;
 use super::secret;
 use super::secret::SecretKind;
 use super::users;
 use super::users::UserError;
+use crate::access::{Grant, Inspect, Manage, Scopes, Withdrawn};
 use crate::model::audit::AuditAction;
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::Change;

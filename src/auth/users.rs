@@ -6,9 +6,9 @@ use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 
 use super::Auth;
-use super::grant::{Grant, Inspect, Manage, Withdrawn};
 use super::password;
 use super::tokens;
+use crate::access::{Grant, Inspect, Manage, Withdrawn};
 use crate::model::audit::AuditAction;
 use crate::model::names::UserId;
 use crate::store::meta::Change;

@@ -14,7 +14,7 @@ use super::output::{self, Format};
 use super::program::Global;
 use super::visible::one_line;
 use super::words::{ago, distance, when};
-use crate::auth::Scopes;
+use crate::access::Scopes;
 use crate::config::Environment;
 use crate::wire::{Absent, CreatedToken, NewToken, Token};
 

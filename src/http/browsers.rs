@@ -19,8 +19,8 @@ use super::error::{ApiError, Code};
 use super::origin;
 use super::origin::Origin;
 use super::route;
+use crate::access::Policy;
 use crate::app::App;
-use crate::auth::Policy;
 use crate::config::Scheme;
 use crate::config::is_authority;
 
@@ -72,7 +72,7 @@ fn why(request: &HttpRequest) -> Option<Why> {
     if changes(request) && is_from_elsewhere(headers, &origin::origin(request)) {
         return Some(Why::OtherSite);
     }
-    let is_open = request.app_data::<Data<App>>().is_some_and(|app| app.auth.policy() == Policy::Open);
+    let is_open = request.app_data::<Data<App>>().is_some_and(|app| app.access.policy() == Policy::Open);
     let host = headers.get(HOST).filter(|_| is_open)?;
     let is_ours =
         host.to_str().is_ok_and(|host| is_local_name(host) || origin::is_public_host(request, host));

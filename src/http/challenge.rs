@@ -11,7 +11,8 @@ use super::error::{ApiError, Code};
 use super::origin;
 use super::query::Query;
 use super::route::{Route, Shape};
-use crate::auth::{Refusal, SERVICE, SignInError};
+use crate::access::Refusal;
+use crate::auth::{SERVICE, SignInError};
 use crate::model::names::RepoName;
 
 /// The answer to a caller who was not recognised.

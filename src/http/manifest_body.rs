@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 
+use crate::access::{Grant, Pull};
 use crate::app::App;
-use crate::auth::{Grant, Pull};
 use crate::model::digest::Digest;
 use crate::registry::{ManifestContent, RegistryError};
 

@@ -29,8 +29,8 @@ use super::origin::client_address;
 use super::requests::{Requests, Running};
 use super::route;
 use super::route::{Route, Shape};
+use crate::access::Principal;
 use crate::app::App;
-use crate::auth::Principal;
 use crate::telemetry::{ACCESS, PART};
 
 /// Parameters of queries that hold names, digests and numbers.

@@ -1,4 +1,4 @@
-//! The only way of a handler to a grant: an extractor that recognises the caller and asks `auth`.
+//! The only way of a handler to a grant: an extractor that recognises the caller and asks `access`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +18,9 @@ use super::origin::client_address;
 use super::requests::Requests;
 use super::route;
 use super::route::{Route, Shape};
+use crate::access::{Action, Caller, Catalog, Grant, Principal, Repository};
 use crate::app::App;
-use crate::auth::{Action, Caller, Catalog, Door, Grant, Principal, Repository, SignInError};
+use crate::auth::{Door, SignInError};
 use crate::limits::Holder;
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -120,7 +121,7 @@ impl FromRequest for Known {
 
 /// How a grant for a request is found.
 pub(crate) trait Sought: Action {
-    /// Asks `auth` for the grant.
+    /// Asks `access` for the grant.
     fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError>
     where
         Self: Sized;
@@ -128,13 +129,13 @@ pub(crate) trait Sought: Action {
 
 macro_rules! on_repository {
     ($($action:ident)*) => { $(
-        impl Sought for crate::auth::$action {
+        impl Sought for crate::access::$action {
             fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
                 let name = match request.extensions().get::<Route>() {
                     Some(route) => route.repository()?,
                     None => Route::parse(request.path()).repository()?,
                 };
-                app(request)?.auth.repository(caller, &name).map_err(|refusal| challenge::refusal(request, refusal))
+                app(request)?.access.repository(caller, &name).map_err(|refusal| challenge::refusal(request, refusal))
             }
         }
     )* };
@@ -144,7 +145,7 @@ on_repository!(Pull Push Delete);
 
 impl Sought for Catalog {
     fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
-        app(request)?.auth.catalog(caller).map_err(|refusal| challenge::refusal(request, refusal))
+        app(request)?.access.site(caller).map_err(|refusal| challenge::refusal(request, refusal))
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::RegistryError;
 use super::events;
 use super::links;
 use super::repositories;
-use crate::auth::{Delete, Grant, Pull, Push};
+use crate::access::{Delete, Grant, Pull, Push};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;

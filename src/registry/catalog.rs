@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Registry;
 use super::error::RegistryError;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
-use crate::auth::{Catalog, Grant};
+use crate::access::{Catalog, Grant};
 use crate::store::meta::ReadTx;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema;

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::space::LittleSpace;
-use crate::auth::Withdrawn;
+use crate::access::Withdrawn;
 use crate::limits::LimitReached;
 use crate::model::digest::AnyDigest;
 use crate::model::digest::Digest;

@@ -1,6 +1,6 @@
 //! Events and audit entries, written with the change they tell of.
 
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::model::audit::AuditAction;
 use crate::model::event::Event;
 use crate::model::event::EventKind;

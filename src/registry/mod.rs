@@ -1,4 +1,4 @@
-//! What a registry does. Every function demands a [`Grant`](crate::auth::Grant) and checks it again in the
+//! What a registry does. Every function demands a [`Grant`](crate::access::Grant) and checks it again in the
 //! transaction that changes something.
 
 mod blobs;
@@ -46,7 +46,7 @@ pub use space::LittleSpace;
 pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
 
-use crate::auth::{Grant, System};
+use crate::access::{Grant, System};
 use crate::config::MinFree;
 use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::store::blob::BlobStore;

@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use super::Registry;
 use super::error::RegistryError;
-use crate::auth::{Catalog, Grant, Pull};
+use crate::access::{Catalog, Grant, Pull};
 use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::ReadTx;
 use crate::store::meta::StoreError;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Registry;
 use super::error::RegistryError;
 use super::listing::{Listing, PIECE, Piece, append};
-use crate::auth::{Grant, Pull};
+use crate::access::{Grant, Pull};
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::Manifest;
 use crate::model::names::RepoId;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::error::RegistryError;
 use super::events;
 use super::uploads;
-use crate::auth::{Action, Caller, Grant, Repository as Target};
+use crate::access::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
 use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::ReadTx;

@@ -9,7 +9,7 @@ use super::error::RegistryError;
 use super::events;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use super::usage;
-use crate::auth::{Caller, Grant, Pull};
+use crate::access::{Caller, Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::{RepoId, Sequence, Tag};

@@ -14,7 +14,6 @@ mod withdrawn;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,7 +25,7 @@ use super::fsck::Report;
 use super::{
     Announced, Body, Condition, ContentRange, Limits, PutManifest, Registry, RegistryError, Standing, Stored,
 };
-use crate::auth::{Action, Auth, Caller, Grant, Policy, Principal, Push, Repository, Settings};
+use crate::access::{Access, Action, Caller, Grant, Policy, Principal, Push, Repository};
 use crate::config::Config;
 use crate::limits;
 use crate::limits::Ledger;
@@ -77,15 +76,7 @@ impl Place {
             on_repair: meta::log_repair,
         };
         let meta = Arc::new(Meta::open(options).unwrap());
-        let settings = Settings {
-            refresh_tokens: AtomicUsize::new(256),
-            data_dir: self.dir.path().to_owned(),
-            initial_admin: "admin".to_owned(),
-            token_ttl_s: AtomicU64::new(300),
-            upload_idle_s: AtomicU64::new(self.upload_idle_s),
-        };
-        let auth =
-            Auth::new(Arc::clone(&meta), Policy::Open, settings, self.runtime.handle().clone()).unwrap();
+        let access = Access::new(Arc::clone(&meta), Policy::Open).unwrap();
         let limits = Limits {
             promise_s: 3600,
             upload_idle_s: self.upload_idle_s,
@@ -96,7 +87,7 @@ impl Place {
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));
         let (runtime, counted) = (self.runtime.handle().clone(), Arc::clone(&ledger));
         let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, counted, limits);
-        Server { place: self, meta, blobs, faults, auth, registry, ledger }
+        Server { place: self, meta, blobs, faults, access, registry, ledger }
     }
 }
 
@@ -107,7 +98,7 @@ struct Server<'p> {
     blobs: Arc<FileBlobs>,
     /// What the tree of blobs is asked, and how it fails.
     faults: Arc<Faults>,
-    auth: Auth,
+    access: Access,
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
 }
@@ -128,7 +119,7 @@ impl Server<'_> {
 
     fn grant<A: Action<Target = Repository>>(&self, repository: &str) -> Grant<A> {
         let caller = Caller { principal: Principal::Anybody, address: Some([192, 0, 2, 1].into()) };
-        self.auth.repository(&caller, &repository.parse().unwrap()).unwrap()
+        self.access.repository(&caller, &repository.parse().unwrap()).unwrap()
     }
 
     /// Stops without bringing anything to an end, as far as a process can that lives on.

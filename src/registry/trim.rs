@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::Registry;
 use super::error::RegistryError;
-use crate::auth::{Grant, System};
+use crate::access::{Grant, System};
 use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::Change;
 use crate::store::meta::ReadTx;

@@ -10,8 +10,8 @@ mod seed;
 use std::sync::Arc;
 
 use layout::{LIST, LIST_NAME, LONG_LIST_NAME, Layout, Sizes, digest_of, layer, repository_name, tag_name};
+use stowage::access::{Action, Caller, Grant, Principal, Repository as Target};
 use stowage::app::App;
-use stowage::auth::{Action, Caller, Grant, Principal, Repository as Target};
 use stowage::model::digest::AnyDigest;
 use stowage::model::names::Reference;
 use stowage::registry::{Listing, ReferrerQuery};
@@ -88,7 +88,7 @@ impl Open<'_> {
     fn grant<A: Action<Target = Target>>(&self, name: &str) -> Grant<A> {
         let caller = Caller { principal: Principal::Anybody, address: None };
         self.app
-            .auth
+            .access
             .repository(&caller, &name.parse().expect("the store answers"))
             .expect("the store answers")
     }
@@ -155,7 +155,7 @@ impl Open<'_> {
     fn catalog(&self, number: usize) {
         let last = number * 7_919 % (self.layout.ordinary().len() - 20);
         let caller = Caller { principal: Principal::Anybody, address: None };
-        let grant = self.app.auth.catalog(&caller).expect("the store answers");
+        let grant = self.app.access.site(&caller).expect("the store answers");
         let read = self.app.registry.catalog(&grant, Some(repository_name(last)), 20);
         let wanted: Vec<_> = (last + 1..=last + 20).map(repository_name).collect();
         assert_eq!(entries(&self.runtime.block_on(read).expect("the store answers")), wanted);

@@ -8,8 +8,9 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 
 use super::problem::Problem;
+use crate::access::{Action, Caller, Catalog, Grant, Inspect, Manage, Refusal, Repository};
 use crate::app::App;
-use crate::auth::{Action, Auth, Caller, Catalog, Door, Grant, Inspect, Manage, Refusal, Repository};
+use crate::auth::Door;
 use crate::http::challenge;
 use crate::http::permit::{app, recognise};
 
@@ -28,12 +29,12 @@ impl Visitor {
         app: &App,
         name: &str,
     ) -> Result<Grant<A>, Problem> {
-        self.granted(app.auth.repository(&self.caller, &name.parse()?))
+        self.granted(app.access.repository(&self.caller, &name.parse()?))
     }
 
     /// The permission to list repositories.
     pub(super) fn catalog(&self, app: &App) -> Result<Grant<Catalog>, Problem> {
-        self.granted(app.auth.catalog(&self.caller))
+        self.granted(app.access.site(&self.caller))
     }
 
     /// Who calls.
@@ -60,7 +61,7 @@ impl FromRequest for Visitor {
 }
 
 macro_rules! permitted {
-    ($($(#[$doc:meta])* $name:ident $action:ident $ask:path;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $action:ident;)*) => { $(
         $(#[$doc])*
         pub(super) struct $name(Grant<$action>);
 
@@ -79,7 +80,7 @@ macro_rules! permitted {
                 let visitor = Visitor::from_request(request, payload);
                 Box::pin(async move {
                     let visitor = visitor.await?;
-                    let answer = $ask(&app(&visitor.request)?.auth, &visitor.caller);
+                    let answer = app(&visitor.request)?.access.site(&visitor.caller);
                     visitor.granted(answer).map(Self)
                 })
             }
@@ -89,7 +90,7 @@ macro_rules! permitted {
 
 permitted! {
     /// A caller who may see users, tokens and the server.
-    Inspector Inspect Auth::inspect;
+    Inspector Inspect;
     /// A caller who may change them.
-    Manager Manage Auth::manage;
+    Manager Manage;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use crate::auth::{Caller, Principal};
+use crate::access::{Caller, Principal};
 
 /// The local user who opened a connection, as the kernel names it. The server puts it with the connection.
 #[derive(Clone, Debug)]

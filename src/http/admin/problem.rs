@@ -9,7 +9,8 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
-use crate::auth::{ScopeError, TokenError, UserError};
+use crate::access::ScopeError;
+use crate::auth::{TokenError, UserError};
 use crate::http::error::{ApiError, append_header};
 use crate::model::names::{NameError, TagError};
 use crate::registry::RegistryError;

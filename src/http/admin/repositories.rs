@@ -10,8 +10,8 @@ use super::operation::operation;
 use super::page::PageQuery;
 use super::problem::Problem;
 use super::{json, time};
+use crate::access::Delete;
 use crate::app::App;
-use crate::auth::Delete;
 use crate::registry::RepositoryView;
 use crate::wire::Repository;
 

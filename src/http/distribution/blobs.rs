@@ -11,8 +11,8 @@ use actix_web::http::header::{
 use actix_web::web::Data;
 
 use super::CONTENT_DIGEST;
+use crate::access::{Delete, Pull};
 use crate::app::App;
-use crate::auth::{Delete, Pull};
 use crate::http::blob_body::{BlobBody, HeadBody};
 use crate::http::conditional;
 use crate::http::conditional::Outcome;

@@ -11,8 +11,8 @@ use actix_web::web::Data;
 use actix_web::web::Payload;
 
 use super::{CONTENT_DIGEST, created};
+use crate::access::{Delete, Pull, Push};
 use crate::app::App;
-use crate::auth::{Delete, Pull, Push};
 use crate::config::Scheme;
 use crate::http::blob_body::HeadBody;
 use crate::http::body;

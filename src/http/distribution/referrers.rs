@@ -9,8 +9,8 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::Data;
 
 use super::next_link;
+use crate::access::Pull;
 use crate::app::App;
-use crate::auth::Pull;
 use crate::http::error::ApiError;
 use crate::http::list_body;
 use crate::http::list_body::Frame;

@@ -11,8 +11,8 @@ use actix_web::web::Data;
 use actix_web::web::Payload;
 
 use super::created;
+use crate::access::{Pull, Push, Refusal};
 use crate::app::App;
-use crate::auth::{Pull, Push, Refusal};
 use crate::http::body;
 use crate::http::challenge;
 use crate::http::error::{ApiError, Code};
@@ -159,14 +159,16 @@ async fn mount(
 ) -> Result<bool, ApiError> {
     let caller = permit.grant().caller();
     let Ok(source) = from.parse::<RepoName>() else { return Ok(false) };
-    match app.auth.repository::<Pull>(caller, &source) {
+    match app.access.repository::<Pull>(caller, &source) {
         Ok(from) => Ok(app.registry.mount(permit.grant(), digest, &from).await?),
-        Err(refusal @ Refusal::Scope(_)) => match app.auth.repository::<Pull>(&caller.by_right(), &source) {
-            Ok(from) if app.registry.blob_size(&from, digest).await.is_ok() => {
-                Err(challenge::refusal(request, refusal))
+        Err(refusal @ Refusal::Scope(_)) => {
+            match app.access.repository::<Pull>(&caller.by_right(), &source) {
+                Ok(from) if app.registry.blob_size(&from, digest).await.is_ok() => {
+                    Err(challenge::refusal(request, refusal))
+                }
+                _ => Ok(false),
             }
-            _ => Ok(false),
-        },
+        }
         Err(_) => Ok(false),
     }
 }
@@ -176,7 +178,7 @@ async fn mount(
 async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, ApiError> {
     let caller = permit.grant().caller().by_right();
     for source in app.registry.mount_sources(permit.grant(), digest).await? {
-        if let Ok(from) = app.auth.repository::<Pull>(&caller, &source)
+        if let Ok(from) = app.access.repository::<Pull>(&caller, &source)
             && app.registry.mount(permit.grant(), digest, &from).await?
         {
             return Ok(true);

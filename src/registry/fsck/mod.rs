@@ -54,7 +54,7 @@ pub use verdicts::{Verdict, record};
 pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
 
 use super::Registry;
-use crate::auth::{Grant, Manage};
+use crate::access::{Grant, Manage};
 
 impl Registry {
     /// [`check`] while the server works, on the calling thread, which it keeps for long.

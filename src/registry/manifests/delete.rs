@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::auth::{Delete, Grant};
+use crate::access::{Delete, Grant};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::auth::{Grant, Pull};
+use crate::access::{Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
 use crate::model::names::{Reference, Tag};

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::ops::ControlFlow;
 
-use crate::auth::{Grant, Pull};
+use crate::access::{Grant, Pull};
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
 use crate::registry::Registry;

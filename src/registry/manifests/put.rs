@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::platform;
 use super::references;
 use super::references::Referred;
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::limits::Charge;
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::event::EventKind;

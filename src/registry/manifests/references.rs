@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::model::descriptor::Descriptor;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::{BlobReference, Manifest};

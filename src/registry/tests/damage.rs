@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::samples::{blobs, manifests};
 use super::{Place, Server};
-use crate::auth::{Delete, Push};
+use crate::access::{Delete, Push};
 use crate::model::digest::Digest;
 use crate::model::names::{Reference, RepoId, UploadId};
 use crate::registry::Body;
@@ -113,7 +113,7 @@ fn fill(server: &Server<'_>) -> Sample {
     server.push_blob("three", b"free", free).unwrap();
     server.wait(server.registry.delete_blob(&server.grant::<Delete>("three"), &free)).unwrap();
     server.wait(server.registry.manifest(&server.grant(NAME), &tag("latest"))).unwrap();
-    server.wait(server.registry.store_pulls(&server.auth.system("test"))).unwrap();
+    server.wait(server.registry.store_pulls(&server.access.system("test"))).unwrap();
     let grant = server.grant::<Push>(NAME);
     let upload = server.wait(server.registry.start_upload(&grant, free.algorithm())).unwrap();
     let body = Body::whole(vec![Bytes::from_static(b"half of something")]);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::samples::{Blob, Manifest, blobs, image};
 use super::{Place, Server};
-use crate::auth::Push;
+use crate::access::Push;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
@@ -108,12 +108,12 @@ fn assert_recovered(server: Server<'_>, image: &Image, done: &Acknowledged, cont
     server.assert_clean(context);
     let again = image.push(&server);
     assert!(again.errors.is_empty(), "{context}: the next push fails: {:?}", again.errors);
-    server.wait(server.registry.expire_uploads(&server.auth.system("test"))).unwrap();
+    server.wait(server.registry.expire_uploads(&server.access.system("test"))).unwrap();
     let place = server.place;
     server.stop();
 
     let server = place.open(true);
-    server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
     image.assert_there(&server, &again, context);
     let report = server.check();
     assert_eq!(report.problems, [], "{context}");
@@ -222,5 +222,5 @@ fn a_file_that_cannot_be_removed_stops_no_later_expiry() {
     assert!(server.faults.fired());
     let grant = server.grant::<Push>(NAME);
     server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
-    assert_eq!(server.wait(server.registry.expire_uploads(&server.auth.system("test"))).unwrap(), 1);
+    assert_eq!(server.wait(server.registry.expire_uploads(&server.access.system("test"))).unwrap(), 1);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Place;
 use super::samples::{blobs, manifests};
-use crate::auth::Push;
+use crate::access::Push;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
@@ -72,7 +72,7 @@ fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
             let reference = Reference::Digest(digests[sample]);
             server.wait(server.registry.manifest(&server.grant("one"), &reference)).unwrap();
         }
-        server.wait(server.registry.store_pulls(&server.auth.system("test")))
+        server.wait(server.registry.store_pulls(&server.access.system("test")))
     };
     for sample in pulled {
         server.put("one", Reference::Digest(digests[sample]), &samples[sample].body).unwrap();

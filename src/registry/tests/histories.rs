@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::model::{Contents, Model, Session};
 use super::{Place, Server};
-use crate::auth::{Delete, Pull, Push};
+use crate::access::{Delete, Pull, Push};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, Condition, ContentRange, PutManifest, RegistryError};
@@ -93,7 +93,7 @@ impl History<'_> {
             Act::DeleteBlob { repository, blob } => self.delete_blob(repository, blob),
             Act::StorePulls => {
                 let server = self.server();
-                server.wait(server.registry.store_pulls(&server.auth.system("test"))).unwrap();
+                server.wait(server.registry.store_pulls(&server.access.system("test"))).unwrap();
             }
             Act::Reopen { strict, clean } => self.reopen(strict, clean),
         }
@@ -262,12 +262,12 @@ impl History<'_> {
     fn reopen(&mut self, strict: bool, clean: bool) {
         let server = self.server.take().unwrap();
         if clean {
-            server.wait(server.registry.close(&server.auth.system("test")));
+            server.wait(server.registry.close(&server.access.system("test")));
         }
         server.stop();
         self.strict = strict;
         let server = self.place.open(strict);
-        server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+        server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
         self.server = Some(server);
         // What had no byte yet had no row.
         self.model.sessions.retain(|session| session.received > 0);

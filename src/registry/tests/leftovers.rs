@@ -1,7 +1,7 @@
 //! What uploads leave that came to nothing is found at the next start, however much came after it.
 
 use super::*;
-use crate::auth::Push;
+use crate::access::Push;
 use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, RepoId};
 use crate::registry::repositories;
@@ -42,7 +42,7 @@ fn an_empty_repository_is_found_behind_thousands_that_came_later() {
 
     let server = place.open(true);
     assert_eq!(repositories(&server), LATER + 3);
-    server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
     assert_eq!(repositories(&server), LATER + 1);
     assert_eq!((id(&server, "left"), id(&server, "left/too")), (None, None));
     assert!(id(&server, "kept").is_some());

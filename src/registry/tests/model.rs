@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Server;
 use super::samples::{Blob, Manifest};
-use crate::auth::{Caller, Principal};
+use crate::access::{Caller, Principal};
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::names::{Reference, UploadId};
 use crate::registry::{Listing, ReferrerQuery, RegistryError};
@@ -98,8 +98,8 @@ impl Model {
     /// Asks the registry for everything and compares.
     pub(super) fn assert_seen(&self, server: &Server<'_>) {
         let catalog = server
-            .auth
-            .catalog(&Caller { principal: Principal::Anybody, address: None })
+            .access
+            .site(&Caller { principal: Principal::Anybody, address: None })
             .map(|grant| names(&server.wait(server.registry.catalog(&grant, None, 100)).unwrap()));
         let listed =
             self.names.iter().zip(&self.repositories).filter(|(_, contents)| !contents.manifests.is_empty());

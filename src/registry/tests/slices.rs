@@ -95,7 +95,7 @@ fn between_two_slices_the_store_is_whole() {
     let place = Place::new();
     let server = place.open(true);
     tag(&server, "a", 2 * TAGS_AT_ONCE).unwrap();
-    let grant: Grant<crate::auth::Delete> = server.grant("a");
+    let grant: Grant<crate::access::Delete> = server.grant("a");
     let slice = server.wait(server.meta.write(move |tx| {
         let repository = crate::registry::repositories::existing(tx, &grant)?;
         crate::registry::manifests::delete_from(tx, &grant, repository, &digest(BODY))
@@ -146,7 +146,7 @@ fn histories_of_repositories_that_are_gone_and_old_audit_entries_are_removed() {
             .get(|tx| Ok::<_, StoreError>((tx.count(&schema::TAG_HISTORY)?, tx.count(&schema::AUDIT)?)))
     };
     assert_eq!(count(&server).unwrap(), (1_202, 2_502));
-    let system = server.auth.system("test");
+    let system = server.access.system("test");
     assert_eq!(server.wait(server.registry.trim(&system)).unwrap(), 1_200);
     assert_eq!(count(&server).unwrap(), (2, 2_502));
     assert_eq!(server.wait(server.registry.trim_audit(1_000)).unwrap(), 1_502);

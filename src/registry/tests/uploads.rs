@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::auth::{Credential, Push, Scopes};
+use crate::access::{Credential, Push, Scopes};
 use crate::config::Config;
 use crate::limits::{Limit, Limits, Resource};
 use crate::model::digest::Algorithm;
@@ -59,7 +59,7 @@ fn at_the_limit_of_all_sessions_no_fresh_one_of_another_principal_makes_room() {
     server.ledger.reconfigure(Limits::of(&Config::default()).with(Resource::UploadSessions, limit));
     let from = |number: u8| -> Grant<Push> {
         let caller = Caller { principal: Principal::Anybody, address: Some([192, 0, 2, number].into()) };
-        server.auth.repository(&caller, &NAME.parse().unwrap()).unwrap()
+        server.access.repository(&caller, &NAME.parse().unwrap()).unwrap()
     };
     let start = |grant: &Grant<Push>| server.wait(server.registry.start_upload(grant, Algorithm::Sha256));
     let honest = [begin(&server), begin(&server)];
@@ -142,10 +142,10 @@ fn of_user(server: &Server<'_>, id: u64) -> Grant<Push> {
         name: "user".into(),
         credential: Credential::Password(1),
         scopes: Scopes::ALL,
-        access: None,
+        claims: None,
     };
     let caller = Caller { principal, address: Some([192, 0, 2, 7].into()) };
-    server.auth.repository(&caller, &NAME.parse().unwrap()).unwrap()
+    server.access.repository(&caller, &NAME.parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() 
     // Those of a user who is gone end with the user.
     server.forge(|tx| tx.delete(&schema::USER, UserId(8)).map(drop));
     assert_eq!(
-        server.wait(server.registry.end_uploads_without_owner(&server.auth.system("test"))).unwrap(),
+        server.wait(server.registry.end_uploads_without_owner(&server.access.system("test"))).unwrap(),
         1
     );
     assert_eq!((held(&grant), held(&other)), ((1, 1), (0, 0)));
@@ -299,7 +299,7 @@ fn the_sweep_of_a_start_grows_with_what_is_left_and_not_with_its_square() {
         });
     }
     let begun = Instant::now();
-    server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
     assert_eq!(server.meta.get(|tx| tx.count(&schema::REPOSITORY)).unwrap(), 1);
     assert_eq!(server.meta.get(|tx| tx.count(&schema::UPLOAD)).unwrap(), MANY);
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
@@ -313,7 +313,7 @@ fn a_sweep_leaves_alone_what_began_after_the_start() {
     let grant = server.grant::<Push>(NAME);
     let body = Body::whole(vec![Bytes::from_static(b"a byte")]);
     server.wait(server.append(&grant, begun, None, body)).unwrap();
-    let removed = server.wait(server.registry.sweep_uploads(&server.auth.system("test"))).unwrap();
+    let removed = server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
     assert_eq!(removed, 0);
     assert!(exists(&server, empty) && exists(&server, begun));
     server.assert_clean("after the sweep");
@@ -382,6 +382,6 @@ fn no_request_asks_the_file_system_how_full_it_is() {
     begin(&server);
     let calls = server.faults.trace();
     assert!(!calls[before.min(calls.len())..].contains(&Call::Space), "{calls:?}");
-    server.wait(server.registry.sample_space(&server.auth.system("test")));
+    server.wait(server.registry.sample_space(&server.access.system("test")));
     assert!(server.faults.trace().contains(&Call::Space));
 }

@@ -1,7 +1,7 @@
 //! A permission that ends in the middle of a body ends the upload with its next checkpoint.
 
 use super::*;
-use crate::auth::{Credential, Scopes};
+use crate::access::{Credential, Scopes};
 use crate::model::digest::Algorithm;
 use crate::model::names::UserId;
 use crate::store::meta::schema::User;
@@ -19,10 +19,10 @@ fn a_checkpoint_asks_again_whether_its_caller_may_push() {
         name: "hanna".into(),
         credential: Credential::Password(1),
         scopes: Scopes::ALL,
-        access: None,
+        claims: None,
     };
     let caller = Caller { principal, address: None };
-    let grant: Grant<Push> = server.auth.repository(&caller, &"team/app".parse().unwrap()).unwrap();
+    let grant: Grant<Push> = server.access.repository(&caller, &"team/app".parse().unwrap()).unwrap();
     let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
     let body = || Body::whole(vec![Bytes::from_static(b"some bytes")]);
     server.wait(server.append(&grant, upload, None, body())).unwrap();

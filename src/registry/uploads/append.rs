@@ -12,7 +12,7 @@ use super::rows as upload_rows;
 use super::session::{Session, State, Writer};
 use super::sessions::Resting;
 use super::writer::UploadWriter;
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::model::digest::Hasher;
 use crate::model::names::UploadId;
 use crate::registry::Registry;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::finish::publish;
 use super::rows;
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoName;

@@ -8,7 +8,7 @@ use super::body::{Body, Chunks};
 use super::commit::Sealed;
 use super::session::{Session, State};
 use super::writer::{Announced, UploadWriter};
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::model::digest::{Algorithm, Digest, Hasher};
 use crate::model::names::UploadId;
 use crate::registry::Registry;

@@ -28,7 +28,7 @@ pub use writer::{Announced, UploadWriter};
 use super::Registry;
 use super::error::RegistryError;
 use super::repositories;
-use crate::auth::{Action, Grant, Push, Repository};
+use crate::access::{Action, Grant, Push, Repository};
 use crate::limits::{Charge, Holder, Resource};
 use crate::model::digest::Algorithm;
 use crate::model::names::RepoId;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::rows;
 use super::session::Session;
-use crate::auth::{Grant, System};
+use crate::access::{Grant, System};
 use crate::model::names::{UploadId, UserId};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;

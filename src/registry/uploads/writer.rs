@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::body::ContentRange;
 use super::session::{Session, Writer};
-use crate::auth::{Grant, Push};
+use crate::access::{Grant, Push};
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;

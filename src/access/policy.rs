@@ -4,10 +4,12 @@
 //! sign in pulls and pushes within the scopes of the credential, only admins delete and manage, and a caller with an
 //! anonymous token pulls if the settings say so.
 
-use super::grant::Kind;
+use super::action::Kind;
 use super::principal::{Credential, Principal};
+use super::refusal::Refusal;
+use super::resource::Resource;
 use super::scopes::Scopes;
-use crate::model::names::RepoId;
+use crate::config::Config;
 use crate::model::names::UserId;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx;
@@ -26,25 +28,22 @@ pub enum Policy {
     },
 }
 
+impl Policy {
+    /// That of a registry with users, by its settings.
+    pub const fn of(config: &Config) -> Self {
+        Self::SignIn { anonymous_pull: config.auth.anonymous_pull }
+    }
+}
+
 /// What is asked of the policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'q> {
     pub(super) policy: Policy,
     pub(super) principal: &'q Principal,
     pub(super) kind: Kind,
-    /// The repository's name, and its number if there is one.
-    pub(super) repository: Option<(&'q str, Option<RepoId>)>,
+    pub(super) resource: Resource<'q>,
     /// By which tokens expire: [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
     pub(super) now_ms: u64,
-}
-
-/// Why the policy says no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum No {
-    /// A registry token is not for this, but its bearer may ask for one that is.
-    Scope,
-    /// No caller with this identity may.
-    Right,
 }
 
 /// What an identity may do, read from the store once: a list asks it for each name without reading the rows again.
@@ -89,9 +88,9 @@ impl Standing {
         })
     }
 
-    /// Whether it may do this. Until projects exist every repository is alike, so the name decides nothing yet; all who
-    /// ask tell it.
-    pub(super) fn may(self, kind: Kind, _repository: Option<&str>) -> bool {
+    /// Whether it may do this. Until projects exist every repository is alike, so the resource decides nothing yet; all
+    /// who ask tell it.
+    pub(super) fn may(self, kind: Kind, _resource: Resource<'_>) -> bool {
         match self {
             Self::Nothing => false,
             Self::Open => !matches!(kind, Kind::System | Kind::Inspect | Kind::Manage),
@@ -102,26 +101,41 @@ impl Standing {
     }
 }
 
-/// Asks by what is stored now, within what the caller's token covers.
-pub(super) fn ask(question: Question<'_>, tx: &impl Tx) -> Result<Result<(), No>, StoreError> {
+/// Whether this is permitted by what is stored now, within what the caller's registry token covers.
+pub(super) fn permits(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
     let covered =
-        question.principal.access().is_none_or(|access| access.covers(question.kind, question.repository));
-    Ok(match (covered, allows(question, tx)?) {
-        (false, _) => Err(No::Scope),
-        (true, true) => Ok(()),
-        (true, false) => Err(No::Right),
+        question.principal.claims().is_none_or(|claims| claims.covers(question.kind, question.resource));
+    Ok(covered && allows(question, tx)?)
+}
+
+/// Whether the principal may do this, whatever registry token it comes with.
+pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
+    let Question { policy, principal, kind, resource, now_ms } = question;
+    Ok(Standing::of(policy, principal, now_ms, tx)?.may(kind, resource))
+}
+
+/// Why something is not permitted: what the caller may know of it.
+pub(super) fn refusal(question: Question<'_>, tx: &impl Tx) -> Result<Refusal, StoreError> {
+    let Question { principal, kind, resource, .. } = question;
+    let denied = Refusal::Denied(missing_here(principal, kind));
+    let pull = Question { kind: Kind::Pull, ..question };
+    Ok(match (principal.claims(), resource) {
+        // A caller who asked the token endpoint for this and may pull here gains nothing from another token.
+        (Some(claims), Resource::Repository { .. })
+            if claims.was_refused(kind, resource) && allows(pull, tx)? =>
+        {
+            denied
+        }
+        // A token that covers too little and one for what does not exist are answered alike.
+        (Some(_), _) => Refusal::Scope(kind),
+        (None, Resource::Site) => Refusal::Forbidden(missing(principal, kind)),
+        (None, Resource::Repository { .. }) if allows(pull, tx)? => denied,
+        (None, Resource::Repository { .. }) => Refusal::Hidden,
     })
 }
 
-/// Whether the identity may do this, whatever token it comes with.
-pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
-    let Question { policy, principal, kind, repository, now_ms } = question;
-    let standing = Standing::of(policy, principal, now_ms, tx)?;
-    Ok(standing.may(kind, repository.map(|(name, _)| name)))
-}
-
 /// The user, if the credential is still good.
-pub(super) fn user(
+pub(crate) fn user(
     tx: &impl Tx,
     id: UserId,
     credential: Credential,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::access::Access;
+use super::claims::Claims;
 use super::scopes::Scopes;
 use crate::limits::Holder;
 use crate::model::names::{TokenId, UserId};
@@ -26,7 +26,7 @@ pub enum Principal {
     /// A caller without a sign-in, with an anonymous token.
     Anonymous {
         /// What the token is for.
-        access: Arc<Access>,
+        claims: Arc<Claims>,
     },
     /// A user of the registry.
     User {
@@ -39,7 +39,7 @@ pub enum Principal {
         /// What the credential may be used for.
         scopes: Scopes,
         /// What a registry token is for; `None` for the credential itself.
-        access: Option<Arc<Access>>,
+        claims: Option<Arc<Claims>>,
     },
     /// A caller at the admin socket, by the name of the local user. The file's mode is the gate.
     Local {
@@ -58,12 +58,12 @@ impl Principal {
     }
 
     /// Bytes of the text in it, for what keeps it to count.
-    pub(super) fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         let name = match self {
             Self::User { name, .. } | Self::Local { name } => name.len(),
             Self::Anybody | Self::Anonymous { .. } => 0,
         };
-        name + self.access().map_or(0, Access::text_bytes)
+        name + self.claims().map_or(0, Claims::text_bytes)
     }
 
     /// Whose the upload sessions are that this caller opens.
@@ -85,10 +85,10 @@ impl Principal {
     }
 
     /// What a registry token is for, if the caller has come with one.
-    pub fn access(&self) -> Option<&Access> {
+    pub fn claims(&self) -> Option<&Claims> {
         match self {
-            Self::Anonymous { access } => Some(access),
-            Self::User { access, .. } => access.as_deref(),
+            Self::Anonymous { claims } => Some(claims),
+            Self::User { claims, .. } => claims.as_deref(),
             Self::Anybody | Self::Local { .. } => None,
         }
     }
@@ -109,8 +109,8 @@ impl Caller {
     #[must_use]
     pub fn by_right(&self) -> Self {
         let mut caller = self.clone();
-        if let Principal::User { access, .. } = &mut caller.principal {
-            *access = None;
+        if let Principal::User { claims, .. } = &mut caller.principal {
+            *claims = None;
         }
         caller
     }

@@ -1,6 +1,6 @@
 //! Why something was not permitted, in sentences that name the fix.
 
-use super::grant::Kind;
+use super::action::Kind;
 use crate::store::meta::StoreError;
 
 /// Why something was not permitted.

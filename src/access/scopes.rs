@@ -51,11 +51,11 @@ impl Scopes {
     }
 
     /// The stored form.
-    pub(super) const fn bits(self) -> u8 {
+    pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
-    pub(super) const fn from_bits(bits: u8) -> Self {
+    pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::ALL.0)
     }
 

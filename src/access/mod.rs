@@ -1,0 +1,106 @@
+//! Who may do what, and the proof of it: nothing else makes a [`Grant`].
+//!
+//! This module writes no log lines: their target would be the one of the access log.
+
+mod action;
+mod claims;
+mod grant;
+mod policy;
+mod principal;
+mod refusal;
+mod resource;
+mod scopes;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use action::{Action, Catalog, Delete, Inspect, Kind, Manage, Pull, Push, System};
+pub use claims::{AccessEntry, Claims};
+pub use grant::{Grant, Sight, Withdrawn};
+pub use policy::Policy;
+pub(crate) use policy::user;
+pub use principal::{Caller, Credential, Principal};
+pub use refusal::Refusal;
+pub use resource::{Repository, Resource, Site, Target};
+pub use scopes::{ScopeError, Scopes};
+
+use crate::config::Config;
+use crate::model::names::RepoName;
+use crate::store::meta::Meta;
+use crate::store::meta::StoreError;
+use crate::store::meta::Tx as _;
+use crate::store::meta::schema;
+use grant::Asked;
+use policy::Question;
+
+/// Grants what the policy permits.
+pub struct Access {
+    meta: Arc<Meta>,
+    policy: Arc<ArcSwap<Policy>>,
+}
+
+impl Access {
+    /// By the rights that are stored in `meta`.
+    pub fn new(meta: Arc<Meta>, policy: Policy) -> Result<Self, StoreError> {
+        meta.know_epoch(meta.get(|tx| tx.get(&schema::AUTH_EPOCH, ()))?.unwrap_or(0));
+        Ok(Self { meta, policy: Arc::new(ArcSwap::from_pointee(policy)) })
+    }
+
+    /// How the registry treats those who do not sign in.
+    pub fn policy(&self) -> Policy {
+        **self.policy.load()
+    }
+
+    /// Puts other settings into force, from the next request on. An open registry stays open.
+    pub fn reconfigure(&self, config: &Config) {
+        if self.policy() != Policy::Open {
+            self.policy.store(Arc::new(Policy::of(config)));
+        }
+    }
+
+    /// Permits `A` on the repository `name`, or says why not.
+    pub fn repository<A>(&self, caller: &Caller, name: &RepoName) -> Result<Grant<A>, Refusal>
+    where
+        A: Action<Target = Repository>,
+    {
+        let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
+        let id = self.meta.get(|tx| {
+            let id = tx.get(&schema::REPOSITORY_NAME, name.as_str())?;
+            let resource = Resource::Repository { name: name.as_str(), id };
+            let question = self.question(&caller.principal, A::KIND, resource);
+            if policy::permits(question, tx)? { Ok(id) } else { Err(policy::refusal(question, tx)?) }
+        })?;
+        Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, asked))
+    }
+
+    /// Permits `A` on the server as a whole, or says why not.
+    pub fn site<A: Action<Target = Site>>(&self, caller: &Caller) -> Result<Grant<A>, Refusal> {
+        let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
+        let question = self.question(&caller.principal, A::KIND, Resource::Site);
+        self.meta.get(|tx| {
+            if policy::permits(question, tx)? { Ok(()) } else { Err(policy::refusal(question, tx)?) }
+        })?;
+        Ok(Grant::new(caller.clone(), Site, epoch, asked))
+    }
+
+    /// Permits a background worker of the server to do its work.
+    pub fn system(&self, worker: &'static str) -> Grant<System> {
+        let caller = Caller { principal: Principal::Local { name: worker.into() }, address: None };
+        Grant::new(caller, Site, self.meta.auth_epoch(), Asked::now(&self.policy))
+    }
+
+    /// Whether the principal has the right, whatever its registry token covers: what a new token may be for.
+    pub(crate) fn allows(
+        &self,
+        principal: &Principal,
+        kind: Kind,
+        resource: Resource<'_>,
+    ) -> Result<bool, StoreError> {
+        self.meta.get(|tx| policy::allows(self.question(principal, kind, resource), tx))
+    }
+
+    fn question<'q>(&self, principal: &'q Principal, kind: Kind, resource: Resource<'q>) -> Question<'q> {
+        Question { policy: self.policy(), principal, kind, resource, now_ms: self.meta.latest_ms() }
+    }
+}
