@@ -1,6 +1,7 @@
-//! The house rules that a glance cannot hold: who imports whom, who names redb, who makes grants, how long a file is.
+//! The house rules that a glance cannot hold: who imports whom, who names redb, who makes grants, how long a
+//! file and a function are, and which files import each other in a circle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,10 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// Lines of a source file at most; tests apart.
 const LONGEST_FILE: usize = 400;
+/// Lines of a function at most, its signature and its last brace among them.
+const LONGEST_FUNCTION: usize = 80;
+/// Groups of files that import each other, directly or by way of others. The number may only fall.
+const CIRCLES: usize = 6;
 
 struct Source {
     path: PathBuf,
@@ -48,8 +53,13 @@ struct Source {
     text: String,
 }
 
+/// The sources of the crate.
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below("src")
+}
+
+fn sources_below(directory: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut found = Vec::new();
     collect(&root, &mut found);
     let sources = found.into_iter().map(|path| {
@@ -178,4 +188,119 @@ fn no_file_is_longer_than_a_reader_can_hold() {
 fn every_module_says_what_it_is_for() {
     let silent = sources().into_iter().filter(|source| !source.text.starts_with("//!") && !is_test(source));
     assert_none(&silent.map(|source| format!("src/{}", source.path.display())).collect::<Vec<_>>());
+}
+
+/// The sources, tests and benchmarks, each with the path of its folder.
+fn everything() -> impl Iterator<Item = (String, Source)> {
+    ["src", "tests", "benches", "fuzz/fuzz_targets"].into_iter().flat_map(|directory| {
+        let named = move |source: Source| (format!("{directory}/{}", source.path.display()), source);
+        sources_below(directory).into_iter().map(named)
+    })
+}
+
+#[test]
+fn no_function_is_longer_than_a_reader_can_hold() {
+    let mut problems = Vec::new();
+    for (path, source) in everything() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            if !is_function(line.trim_start()) {
+                continue;
+            }
+            // rustfmt puts the last brace of a function below its first word.
+            let last = format!("{indent}}}");
+            let length = lines[start..].iter().position(|line| *line == last).map_or(1, |end| end + 1);
+            if length > LONGEST_FUNCTION {
+                problems.push(format!("{path}:{}: {length} lines: {}", start + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+/// Whether a function with a body in lines of its own begins in a line.
+fn is_function(line: &str) -> bool {
+    let before = ["pub", "const", "async", "unsafe", "extern"];
+    let mut words =
+        line.split_whitespace().skip_while(|word| before.iter().any(|known| word.starts_with(known)));
+    words.next() == Some("fn") && !line.ends_with(';') && !line.ends_with('}')
+}
+
+/// The names of a module: `["store", "meta"]`.
+type Module = Vec<String>;
+
+/// The module that a file is.
+fn module_of(source: &Source) -> Module {
+    let path = source.path.with_extension("");
+    let mut names: Module = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.pop_if(|last| last == "mod");
+    names
+}
+
+/// The modules that a line names, by paths from the root or from the parents of `own`.
+fn modules_in(line: &str, own: &Module, all: &BTreeSet<Module>) -> Vec<Module> {
+    let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':')).collect();
+    let mut found = Vec::new();
+    for word in words.iter().filter(|word| word.contains("::")) {
+        let mut parts = word.split("::").peekable();
+        let mut module = match parts.peek() {
+            Some(&"crate") => Vec::new(),
+            Some(&"super") => own.clone(),
+            _ => continue,
+        };
+        for part in parts {
+            match part {
+                "crate" => {}
+                "super" => drop(module.pop()),
+                part => module.push(part.to_owned()),
+            }
+        }
+        while !module.is_empty() && !all.contains(&module) {
+            module.pop();
+        }
+        found.push(module);
+    }
+    found.retain(|module| !module.is_empty() && module != own);
+    found
+}
+
+#[test]
+fn few_files_import_each_other_in_a_circle() {
+    let sources: Vec<Source> = sources().into_iter().filter(|source| !is_test(source)).collect();
+    let all: BTreeSet<Module> = sources.iter().map(module_of).collect();
+    let mut imports: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+    for source in &sources {
+        let own = module_of(source);
+        let tests = source.text.lines().position(|line| line == "#[cfg(test)]").unwrap_or(usize::MAX);
+        let lines = code(source).take_while(|(number, _)| *number <= tests);
+        // `pub(in crate::server)` says who sees a name; it imports nothing.
+        let lines = lines.map(|(_, line)| line.replace("(in crate::", "(in "));
+        let named = lines.flat_map(|line| modules_in(&line, &own, &all)).collect();
+        imports.insert(own, named);
+    }
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+        imports.keys().map(|module| (module, reached_from(module, &imports))).collect();
+    let circles: BTreeSet<Vec<String>> = reached
+        .iter()
+        .filter(|(module, reached)| reached.contains(*module))
+        .map(|(module, there)| {
+            let back = there.iter().filter(|other| reached[**other].contains(module));
+            back.map(|other| other.join("::")).collect()
+        })
+        .collect();
+    let listed: Vec<String> = circles.iter().map(|circle| circle.join(", ")).collect();
+    assert!(circles.len() <= CIRCLES, "{} circles, {CIRCLES} at most:\n{}", circles.len(), listed.join("\n"));
+}
+
+/// Everything that a module imports, directly or by way of others.
+fn reached_from<'a>(start: &Module, imports: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&Module> = imports[start].iter().collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(&imports[module]);
+        }
+    }
+    reached
 }

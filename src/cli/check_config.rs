@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
+use super::global::Global;
 use super::output;
-use super::program::Global;
 use super::settings;
 use crate::config;
 use crate::config::Environment;

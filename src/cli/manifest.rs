@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
+use super::global::Global;
 use super::output;
 use super::place::Place;
-use super::program::Global;
 use super::prompt::Deletion;
 use super::repo;
 use super::words::{ago, when};

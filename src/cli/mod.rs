@@ -8,6 +8,7 @@ mod completions;
 mod errors;
 mod expiry;
 mod fsck;
+mod global;
 mod init;
 mod interrupt;
 mod man;

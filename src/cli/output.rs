@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
-use super::program::GLOBAL;
+use super::global::GLOBAL;
 use super::terminal;
 use super::visible::{one_line, visible};
 use crate::config::Problem;

@@ -1,20 +1,17 @@
 //! `stowage` as a program: its commands, and what its exit code says.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::errors::{Exit, Failure, Typed};
+use super::global::Global;
 use super::output::Format;
 use super::{
     absent, check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo,
     serve, status, tag, token, usage, user, version,
 };
 use crate::config::Environment;
-
-/// The heading of the flags that many commands share, below those of the command itself.
-pub(super) const GLOBAL: &str = "Global options";
 
 #[derive(Parser)]
 #[command(
@@ -28,24 +25,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Flags that every command takes.
-#[derive(Args, Clone)]
-pub(super) struct Global {
-    /// Read the settings from FILE, and from conf.d/*.toml beside it
-    #[arg(short, long, global = true, value_name = "FILE", help_heading = GLOBAL)]
-    pub(super) config: Option<PathBuf>,
-    /// Write no colours (also: `NO_COLOR=1`)
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    pub(super) no_color: bool,
-}
-
-impl Global {
-    /// The flag that names the configuration.
-    pub(super) fn typed(&self) -> Typed {
-        Typed { config: Typed::flag("--config", self.config.as_deref()), ..Typed::default() }
-    }
 }
 
 #[derive(Subcommand)]

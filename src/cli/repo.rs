@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
+use super::global::Global;
 use super::output;
 use super::place::Place;
-use super::program::Global;
 use super::prompt::Deletion;
 use super::words::{counted, when};
 use crate::config::Environment;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::errors::Failure;
-use super::program::Global;
+use super::global::Global;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;

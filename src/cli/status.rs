@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::client::{Reach, Received};
 use super::errors::{Exit, Failure};
+use super::global::Global;
 use super::output::{self, size};
-use super::program::Global;
 use super::visible::one_line;
 use super::words::{counted, seconds, when};
 use crate::config::Environment;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::client::{Api, Reach, Received, segment};
 use super::errors::{Exit, Failure};
+use super::global::Global;
 use super::output;
-use super::program::Global;
 use super::prompt::{self, PasswordSource};
 use super::words::{ago, when};
 use crate::config::Environment;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::load::Source;
+use super::loaded::Source;
 use super::machine::Machine;
 use super::secret_file::SecretFile;
 use super::settings::Config;

@@ -6,7 +6,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::check::Problem;
-use super::environment::VariableProblem;
+use super::loaded::Source;
+use super::variables::VariableProblem;
 
 /// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum ConfigError {
     #[error("the configuration is not valid")]
     Values {
         /// What is wrong, and where it came from; never empty.
-        problems: Vec<(Problem, super::load::Source)>,
+        problems: Vec<(Problem, Source)>,
     },
 }
 

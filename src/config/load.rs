@@ -1,25 +1,22 @@
 //! Merges the layers: defaults, the file, `conf.d`, the environment, flags.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::Metadata;
-use figment::Profile;
-use figment::Provider;
-use figment::providers::Serialized;
-use figment::value::{Dict, Map, Value};
 
-use super::environment::{self, Environment};
+use super::environment::Environment;
 use super::error::ConfigError;
 use super::file;
+use super::layer::{Layer, defaults};
+use super::loaded::{Loaded, Source};
 use super::log_filter::LogFilter;
 use super::paths::PACKAGED_FILE;
 use super::schema;
 use super::settings::Config;
+use super::variables;
 
 /// The sources of a configuration.
 #[derive(Clone, Debug)]
@@ -45,46 +42,6 @@ pub struct Flags {
     pub log_level: Option<LogFilter>,
 }
 
-/// A configuration, and where each setting came from.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The effective settings.
-    pub config: Config,
-    /// The main file, when one is used.
-    pub file: Option<PathBuf>,
-    /// Where each setting came from that is not at its default.
-    pub sources: BTreeMap<String, Source>,
-}
-
-/// Where a setting came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Built in.
-    Default,
-    /// A line of a file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Variable(String),
-    /// A flag of the command line.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("built in"),
-            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
-            Self::Variable(name) => f.write_str(name),
-            Self::Flag(name) => f.write_str(name),
-        }
-    }
-}
-
 impl Request {
     /// Everything from `environment`; the system file is the one of this system.
     pub fn new(file: Option<PathBuf>, environment: Environment, flags: Flags) -> Self {
@@ -93,11 +50,6 @@ impl Request {
 }
 
 impl Loaded {
-    /// Where the setting `key` came from.
-    pub fn source(&self, key: &str) -> Source {
-        self.sources.get(key).cloned().unwrap_or(Source::Default)
-    }
-
     /// Itself, when every value is safe.
     ///
     /// # Errors
@@ -130,9 +82,9 @@ pub fn load(request: &Request) -> Result<Loaded, ConfigError> {
         for (key, line) in layer.lines {
             sources.insert(key, Source::File { path: path.clone(), line });
         }
-        figment = figment.merge(Layer(layer.values));
+        figment = figment.merge(Layer::of(layer.values));
     }
-    let variables = environment::values(&request.environment, &settings)
+    let variables = variables::values(&request.environment, &settings)
         .map_err(|problems| ConfigError::Environment { problems })?;
     for (key, variable, value) in variables {
         figment = figment.merge(Layer::one(&key, value));
@@ -196,33 +148,6 @@ impl Flags {
             config.log.level.clone_from(level);
             from("log.level", "--log-level");
         }
-    }
-}
-
-pub(super) fn defaults() -> Serialized<Config> {
-    Serialized::defaults(Config::default())
-}
-
-/// The values of one layer, for figment.
-pub(super) struct Layer(Dict);
-
-impl Layer {
-    /// A layer with one value, at the dotted path `key`.
-    pub(super) fn one(key: &str, value: Value) -> Self {
-        let mut names = key.rsplit('.');
-        let last = names.next().unwrap_or(key);
-        let innermost = Dict::from([(last.to_owned(), value)]);
-        Self(names.fold(innermost, |inner, name| Dict::from([(name.to_owned(), inner.into())])))
-    }
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("settings")
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.0.clone()))
     }
 }
 

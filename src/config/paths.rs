@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::load::{Loaded, Source};
+use super::loaded::{Loaded, Source};
 use super::settings::Config;
 
 /// The file that is read when none is named and it is there.

@@ -5,6 +5,9 @@ use figment::value::Value;
 
 use super::settings::Config;
 
+/// What the names of our environment variables begin with.
+pub(super) const PREFIX: &str = "STOWAGE__";
+
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -32,7 +35,7 @@ pub enum Kind {
 impl Setting {
     /// The environment variable that sets it: `STOWAGE__STORAGE__GC__PROMISE`.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::environment::PREFIX, self.key.to_uppercase().replace('.', "__"))
+        format!("{PREFIX}{}", self.key.to_uppercase().replace('.', "__"))
     }
 
     /// The table it is in, and its name there.

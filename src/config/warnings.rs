@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::check::Problem;
 use super::environment::Environment;
-use super::load::{Loaded, Source};
+use super::loaded::{Loaded, Source};
 use super::machine::Machine;
 use super::settings::ServerConfig;
 use crate::model::units::human_size;

@@ -1,22 +1,13 @@
-//! Amounts that can be taken away again. At a limit the principal that holds the most of a resource loses what it has held
-//! longest, so that clients who hold many things still keep no room from those who need one for a moment.
+//! Amounts that can be taken away again, by principal and age. At a limit the principal that holds the most of a resource
+//! loses what it has held longest, so that clients who hold many things still keep no room from those who need one for a
+//! moment.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use super::holder::{Holder, HolderId};
-use super::ledger::{Charge, Ledger, LimitReached};
-use super::resource::Resource;
-
-/// How long a request waits for what it has had evicted, until it has more evicted.
-const EVICT_AGAIN: Duration = Duration::from_secs(1);
+use super::holder::HolderId;
 
 /// Those of one resource.
 #[derive(Default)]
@@ -35,18 +26,9 @@ struct Held {
     parts: BTreeMap<u64, (u64, oneshot::Sender<()>)>,
 }
 
-/// An amount that is counted until it is dropped, and can be taken away before.
-pub struct Evictable {
-    charge: Option<Charge>,
-    evictions: Arc<Evictions>,
-    holder: HolderId,
-    number: u64,
-    evicted: oneshot::Receiver<()>,
-}
-
 impl Evictions {
-    fn join(self: &Arc<Self>, charge: Charge) -> Evictable {
-        let (holder, amount) = (charge.holder(), charge.amount());
+    /// Enters an amount; returns its number, and what tells that it was taken away.
+    pub(super) fn enter(&self, holder: HolderId, amount: u64) -> (u64, oneshot::Receiver<()>) {
         let (sender, evicted) = oneshot::channel();
         let mut state = self.lock();
         state.number += 1;
@@ -54,11 +36,16 @@ impl Evictions {
         let held = state.holders.entry(holder).or_default();
         held.amount += amount;
         held.parts.insert(number, (amount, sender));
-        Evictable { charge: Some(charge), evictions: Arc::clone(self), holder, number, evicted }
+        (number, evicted)
+    }
+
+    /// Forgets an amount that ended by itself.
+    pub(super) fn leave(&self, holder: HolderId, number: u64) {
+        self.lock().take(holder, number);
     }
 
     /// Evicts until so much was taken away, or until there is nothing left to take.
-    fn evict(&self, wanted: u64) {
+    pub(super) fn evict(&self, wanted: u64) {
         let mut state = self.lock();
         let mut taken = 0;
         while taken < wanted {
@@ -86,68 +73,5 @@ impl State {
             self.holders.remove(&holder);
         }
         Some(part)
-    }
-}
-
-impl Ledger {
-    /// Counts an amount that can be taken away again. At a limit others lose theirs, and this waits until they have.
-    pub async fn wait_evicting(
-        self: &Arc<Self>,
-        holder: &Holder,
-        resource: Resource,
-        amount: u64,
-        patience: Duration,
-    ) -> Result<Evictable, LimitReached> {
-        let evictions = self.evictions(resource);
-        let until = Instant::now() + patience;
-        let mut charged = self.charge(holder, resource, amount);
-        while let Err(reached) = charged {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(reached);
-            }
-            evictions.evict(amount);
-            charged = self.wait(holder, resource, amount, left.min(EVICT_AGAIN)).await;
-        }
-        charged.map(|charge| evictions.join(charge))
-    }
-
-    /// Counts an amount that is there already and can be taken away again. At a limit others lose theirs.
-    pub fn count_evicting(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Evictable {
-        let evictions = self.evictions(resource);
-        let charge = self.charge(holder, resource, amount).unwrap_or_else(|_| {
-            evictions.evict(amount);
-            self.count(holder, resource, amount)
-        });
-        evictions.join(charge)
-    }
-}
-
-impl Evictable {
-    /// Whether it was taken away; if not, this task is woken when it is. What was counted must end then.
-    pub fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.evicted.poll_unpin(context).map(|_| ())
-    }
-
-    /// Ends when it is taken away.
-    pub async fn evicted(&mut self) {
-        poll_fn(|context| self.poll_evicted(context)).await;
-    }
-
-    /// The same amount, which nothing takes away from now on.
-    pub fn keep(mut self) -> Option<Charge> {
-        self.charge.take()
-    }
-}
-
-impl fmt::Debug for Evictable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Evictable").field("charge", &self.charge).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Evictable {
-    fn drop(&mut self) {
-        self.evictions.lock().take(self.holder, self.number);
     }
 }

@@ -1,7 +1,6 @@
 //! The ledger: what is charged, refused, and waited for.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,51 +10,10 @@ use tokio::sync::oneshot;
 
 use super::evictions::Evictions;
 use super::holder::{Holder, HolderId};
+use super::reached::{LimitReached, Standing};
 use super::resource::{COUNT, Resource};
 use super::settings::{Limit, Limits};
 use super::state::State;
-
-/// A limit was reached.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many {} {scope} (limit {limit}, {setting}): wait until some of them end", resource.words())]
-pub struct LimitReached {
-    /// Of what.
-    pub resource: Resource,
-    /// Whose: "for this user", or "on the server" for the limit over all principals.
-    pub scope: String,
-    /// The limit.
-    pub limit: u64,
-    /// The setting that changes it.
-    pub setting: &'static str,
-}
-
-impl LimitReached {
-    /// The limit over all principals was reached.
-    pub(super) fn of_all(resource: Resource, limit: Limit) -> Self {
-        Self { resource, scope: "on the server".to_owned(), limit: limit.total, setting: limit.total_setting }
-    }
-}
-
-/// A principal that was refused, or had to wait, because of a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The principal's name.
-    pub principal: String,
-    /// From where it called last.
-    pub address: Option<IpAddr>,
-    /// What it wanted.
-    pub resource: Resource,
-    /// The limit.
-    pub limit: u64,
-    /// The setting that changes it.
-    pub setting: &'static str,
-    /// What it holds now.
-    pub held: u64,
-    /// Requests that wait for more of it now.
-    pub waiting: usize,
-    /// How often it was refused or had to wait since the last report.
-    pub times: u64,
-}
 
 /// Counts and limits per principal, in memory.
 pub struct Ledger {

@@ -6,17 +6,20 @@
 //! principal after the other: a principal with a thousand waiting requests delays another one by one request.
 
 mod account;
+mod evictable;
 mod evictions;
 mod holder;
 mod ledger;
+mod reached;
 mod resource;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use evictions::Evictable;
+pub use evictable::Evictable;
 pub use holder::{Holder, HolderId, network_of};
-pub use ledger::{Charge, Ledger, LimitReached, Standing};
+pub use ledger::{Charge, Ledger};
+pub use reached::{LimitReached, Standing};
 pub use resource::Resource;
 pub use settings::{Limit, Limits};

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::account::{Account, Waiter};
 use super::holder::{Holder, HolderId};
-use super::ledger::{LimitReached, Standing};
+use super::reached::{LimitReached, Standing};
 use super::resource::{COUNT, Resource};
 use super::settings::Limit;
 

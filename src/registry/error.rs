@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::space::LittleSpace;
+use super::little_space::LittleSpace;
 use crate::access::Withdrawn;
 use crate::limits::LimitReached;
 use crate::model::digest::AnyDigest;

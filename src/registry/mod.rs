@@ -10,6 +10,7 @@ mod events;
 pub mod fsck;
 mod links;
 mod listing;
+mod little_space;
 mod locks;
 mod manifests;
 mod overview;
@@ -37,12 +38,13 @@ use tokio::sync::Semaphore;
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
 pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
+pub use little_space::LittleSpace;
 pub use manifests::{
     Condition, ManifestContent, ManifestHead, ManifestPage, ManifestView, PutManifest, Stored,
 };
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
-pub use space::LittleSpace;
+
 pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::error::RegistryError;
 use super::events;
-use super::uploads;
+use super::uploads::rows;
 use crate::access::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
 use crate::model::names::{ProjectId, RepoId, RepoName};
@@ -67,7 +67,7 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
 
 /// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row. Three point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
-    Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !uploads::any_in(tx, id)?)
+    Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !rows::any_in(tx, id)?)
 }
 
 /// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads has a row of

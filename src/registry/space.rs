@@ -3,7 +3,6 @@
 //! The file system is asked once a second by a worker, never by a request: a disk that hangs must not hang requests
 //! that do not need it.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::error::RegistryError;
+use super::little_space::LittleSpace;
 use crate::config::MinFree;
-use crate::model::units::human_size;
 use crate::store::blob::{BlobStore, Space};
 
 /// What the last question to the file system has brought, and what was written since.
@@ -25,39 +24,6 @@ pub(super) struct SpaceGate {
     refusing: AtomicBool,
     /// The last question failed: for the log.
     failing: AtomicBool,
-}
-
-/// Why a push is refused before the disk is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LittleSpace {
-    /// What must stay free.
-    pub min_free: MinFree,
-    /// Bytes that are free.
-    pub available: u64,
-    /// Bytes in all.
-    pub total: u64,
-    /// Bytes that were announced; 0 where even the first one is too many.
-    pub announced: u64,
-    /// There are too few inodes: bytes do not matter.
-    pub inodes: bool,
-}
-
-impl fmt::Display for LittleSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { min_free, available, total, announced, inodes } = *self;
-        let (available, total) = (human_size(available), human_size(total));
-        if inodes {
-            write!(f, "less than 1% of the files (inodes) of the disk are left")
-        } else if announced > 0 {
-            let announced = human_size(announced);
-            write!(
-                f,
-                "a body of {announced} would leave less than storage.min_free ({min_free}): {available} of {total} free"
-            )
-        } else {
-            write!(f, "less than storage.min_free ({min_free}) is left: {available} of {total} free")
-        }
-    }
 }
 
 impl SpaceGate {

@@ -8,8 +8,8 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 
-use super::TLS_HANDSHAKE;
-
+/// The first byte of every TLS connection: the content type of a handshake.
+pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes of a record's head.
 const RECORD_HEAD: usize = 5;
 /// Bytes of a handshake message's head.

@@ -10,7 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::tls::TlsError;
+use super::tls_error::TlsError;
 use crate::config::Environment;
 use crate::config::TlsConfig;
 use crate::config::open_regular;

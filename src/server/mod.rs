@@ -10,6 +10,7 @@ mod listener;
 mod signals;
 mod socket;
 mod tls;
+mod tls_error;
 mod x509;
 
 use std::io;
@@ -39,11 +40,10 @@ pub use guard::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
 pub use handshakes::HANDSHAKE_TIMEOUT;
 pub use signals::Signals;
 pub use socket::{AdminSocket, SocketError, connect_socket};
-pub use tls::{Certificate, NewCertificate, Tls, TlsError};
+pub use tls::{Certificate, NewCertificate, Tls};
+pub use tls_error::TlsError;
 pub use x509::CertificateFacts;
 
-/// The first byte of every TLS connection: the content type of a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
 /// How often the files of the certificate are looked at.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);
 

@@ -1,7 +1,5 @@
 //! TLS: the certificate from its files, checked before it is used, and exchanged while connections come in.
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -14,76 +12,11 @@ use rustls::version::{TLS12, TLS13};
 
 use super::certificate_warnings;
 use super::key_pair::{Files, Stamp};
+use super::tls_error::TlsError;
 use super::x509::CertificateFacts;
 use crate::config::Environment;
-use crate::config::SecretFileError;
 use crate::config::TlsConfig;
 use crate::config::TlsVersion;
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The setting names no file.
-    #[error(transparent)]
-    Place(#[from] SecretFileError),
-    /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Users who need not read the key may do so.
-    #[error("the private key {} is open to other users (mode {mode:04o})", path.display())]
-    OpenKey {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-        /// The mode that chmod should set.
-        chmod: &'static str,
-    },
-    /// A file does not hold what it should.
-    #[error("{} {what}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-        /// What to do.
-        fix: &'static str,
-    },
-    /// The two files belong to two certificates.
-    #[error("the private key {} does not belong to the certificate {}", key.display(), cert.display())]
-    Mismatch {
-        /// The certificate.
-        cert: PathBuf,
-        /// The key.
-        key: PathBuf,
-    },
-}
-
-impl TlsError {
-    /// What to do about it.
-    pub fn fix(&self) -> String {
-        match self {
-            Self::Place(error) => error.fix(),
-            Self::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("put the PEM file at {}, or name another one", path.display())
-            }
-            Self::Read { path, .. } => format!(
-                "run this command as the user that runs the server, or with sudo; that user must be able to read {}",
-                path.display()
-            ),
-            Self::OpenKey { path, chmod, .. } => format!("chmod {chmod} {}", path.display()),
-            Self::Content { fix, .. } => (*fix).to_owned(),
-            Self::Mismatch { .. } => {
-                "name the key that the certificate was made with; in the certificate file the server's own comes first".to_owned()
-            }
-        }
-    }
-}
 
 /// Everything for listeners that speak TLS.
 pub struct Tls {

@@ -13,7 +13,7 @@ use stowage::wire::{
 };
 
 use crate::program::{PASSWORD, Place, over_socket};
-use crate::support::content;
+use crate::support::{Client, Response, content};
 
 /// Whether `value` is as `schema` says; the document uses no more of JSON Schema than this.
 fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
@@ -125,6 +125,37 @@ fn type_holds(name: &str, answer: &Value) -> bool {
     holds(answer)
 }
 
+/// Calls an operation and compares what is sent and answered with the document.
+fn call(admin: &Client, document: &Value, operation: &str, path: &str, body: &Value) -> Response {
+    let all = operations(document);
+    let (_, method, found) = all.iter().find(|(_, _, found)| found["operationId"] == operation).unwrap();
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    if !body.is_null() {
+        check(document, &found["requestBody"]["content"]["application/json"]["schema"], body, operation);
+    }
+    let headers: &[(&str, &str)] = if body.is_null() { &[] } else { &[("Content-Type", "application/json")] };
+    let response = admin.send(&method.to_uppercase(), &format!("/api/v1{path}"), headers, text.as_bytes());
+    let answers = found["responses"].as_object().unwrap();
+    let answer = answers.get(&response.status.to_string());
+    let answer = answer.unwrap_or_else(|| panic!("{operation}: {response:?}"));
+    match answer["content"]["application/json"]["schema"].as_object() {
+        Some(_) => {
+            let value = response.json();
+            let schema = &answer["content"]["application/json"]["schema"];
+            check(document, schema, &value, operation);
+            if let Some(name) = schema["$ref"].as_str() {
+                let name = name.rsplit('/').next().unwrap();
+                assert!(type_holds(name, &value), "{operation}: {value}");
+            }
+        }
+        None => assert!(response.body.is_empty(), "{operation}: {response:?}"),
+    }
+    for header in answer["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+        assert!(response.header(&header.to_lowercase()).is_some(), "{operation} has no {header}");
+    }
+    response
+}
+
 #[test]
 fn every_operation_of_the_document_answers_as_it_says() {
     let place = Place::new();
@@ -137,42 +168,11 @@ fn every_operation_of_the_document_answers_as_it_says() {
     assert_eq!(printed, document);
     let user = json!({"name": "omar", "password": PASSWORD});
     let token = json!({"user": "omar", "name": "ci", "scopes": ["read_registry"], "lifetime_s": 3600});
-    let call = |operation: &str, path: &str, body: &Value| {
-        let all = operations(&document);
-        let (_, method, found) = all.iter().find(|(_, _, found)| found["operationId"] == operation).unwrap();
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        if !body.is_null() {
-            check(&document, &found["requestBody"]["content"]["application/json"]["schema"], body, operation);
-        }
-        let headers: &[(&str, &str)] =
-            if body.is_null() { &[] } else { &[("Content-Type", "application/json")] };
-        let response =
-            admin.send(&method.to_uppercase(), &format!("/api/v1{path}"), headers, text.as_bytes());
-        let answers = found["responses"].as_object().unwrap();
-        let answer = answers.get(&response.status.to_string());
-        let answer = answer.unwrap_or_else(|| panic!("{operation}: {response:?}"));
-        match answer["content"]["application/json"]["schema"].as_object() {
-            Some(_) => {
-                let value = response.json();
-                let schema = &answer["content"]["application/json"]["schema"];
-                check(&document, schema, &value, operation);
-                if let Some(name) = schema["$ref"].as_str() {
-                    let name = name.rsplit('/').next().unwrap();
-                    assert!(type_holds(name, &value), "{operation}: {value}");
-                }
-            }
-            None => assert!(response.body.is_empty(), "{operation}: {response:?}"),
-        }
-        for header in answer["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
-            assert!(response.header(&header.to_lowercase()).is_some(), "{operation} has no {header}");
-        }
-        response
-    };
     let mut called = BTreeSet::new();
     let none = Value::Null;
     let mut run = |operation: &str, path: &str, body: &Value| {
         called.insert(operation.to_owned());
-        call(operation, path, body)
+        call(&admin, &document, operation, path, body)
     };
     run("createUser", "/users", &user);
     run("changeUser", "/users/omar", &json!({"disabled": true}));

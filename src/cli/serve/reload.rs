@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cli::errors::Failure;
-use crate::cli::program::Global;
+use crate::cli::global::Global;
 use crate::cli::settings;
 use crate::config::Config;
 use crate::config::Environment;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::place::Place;
-use super::verdicts::Verdict;
+use super::report::Verdict;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::time::RunningSecond;
 use crate::model::units::{counted, exact_size};

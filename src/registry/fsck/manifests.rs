@@ -118,28 +118,26 @@ fn held(
             check.inconsistency("parent", place, format!("a row that it lists {}", child.digest), found);
         }
     }
-    if let Some(subject) = subject {
-        let expected = referrers::row_of(&manifest, body);
-        match tx.get(&schema::REFERRER.raw_keys(), (repository, &subject.key()[..], key))? {
-            Some(found) if found == expected => {}
-            Some(_) => {
-                check.inconsistency(
-                    "referrer",
-                    place,
-                    "what its body says",
-                    "a row that says something else",
-                );
-            }
-            None => {
-                check.inconsistency(
-                    "referrer",
-                    place,
-                    format!("a row that it refers to {subject}"),
-                    "no row",
-                );
-            }
-        }
-    }
+    referrer(check, tx, (repository, key), &manifest, body)
+}
+
+/// Compares the row of a manifest as a referrer of its subject with its body.
+fn referrer(
+    check: &mut Check<'_>,
+    tx: &ReadTx,
+    (repository, key): (u64, &[u8]),
+    manifest: &Manifest,
+    body: &[u8],
+) -> Result<(), StoreError> {
+    let Some(subject) = &manifest.subject else { return Ok(()) };
+    let subject = &subject.digest;
+    let row = tx.get(&schema::REFERRER.raw_keys(), (repository, &subject.key()[..], key))?;
+    let (expected, found) = match row {
+        Some(row) if row == referrers::row_of(manifest, body) => return Ok(()),
+        Some(_) => ("what its body says".to_owned(), "a row that says something else"),
+        None => (format!("a row that it refers to {subject}"), "no row"),
+    };
+    check.inconsistency("referrer", Place::within(repository, key), expected, found);
     Ok(())
 }
 

@@ -49,9 +49,9 @@ mod verdicts;
 use std::ops::ControlFlow;
 
 pub use check::check;
-pub use verdicts::{Verdict, record};
+pub use verdicts::record;
 
-pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
+pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity, Verdict};
 
 use super::Registry;
 use crate::access::{Grant, Manage};

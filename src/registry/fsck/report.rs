@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::verdicts::Verdict;
+use crate::model::digest::Digest;
+use crate::store::blob::Stamp;
 use crate::store::meta::StoreError;
 
 /// How a check is made.
@@ -92,6 +93,15 @@ pub struct Problem {
     pub expected: String,
     /// What is.
     pub found: String,
+}
+
+/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub(super) digest: Digest,
+    pub(super) generation: u32,
+    /// What its whole file looks like; none: it is damaged.
+    pub(super) whole: Option<Stamp>,
 }
 
 /// The outcome of a check.

@@ -1,9 +1,7 @@
 //! What a check has proven of blobs, written down: damaged ones are hidden, so that the next push is taken, and hidden
 //! ones that are whole again are shown.
 
-use super::report::Report;
-use crate::model::digest::Digest;
-use crate::store::blob::Stamp;
+use super::report::{Report, Verdict};
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
@@ -13,15 +11,6 @@ use crate::store::meta::schema::{Blob, BlobState};
 
 /// Blobs in one transaction.
 const AT_ONCE: usize = 1_000;
-
-/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push replaces it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    pub(super) digest: Digest,
-    pub(super) generation: u32,
-    /// What its whole file looks like; none: it is damaged.
-    pub(super) whole: Option<Stamp>,
-}
 
 /// Records the verdicts of a report, and says in it what that changed. The report stands when nothing can be written.
 pub async fn record(meta: &Meta, report: &mut Report) {

@@ -9,7 +9,7 @@ mod body;
 mod commit;
 mod finish;
 mod restore;
-mod rows;
+pub(super) mod rows;
 mod session;
 mod sessions;
 mod sweep;
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use body::{Body, BodyPart, Chunks, ContentRange};
-pub(super) use rows::any_in;
 #[cfg(test)]
 pub(super) use rows::put as put_row;
 pub(super) use sessions::Sessions;

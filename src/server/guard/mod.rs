@@ -26,8 +26,8 @@ use self::head::Head;
 use self::interim::Interim;
 use self::old_post::OldPost;
 use self::refusal::Refusal;
-use super::TLS_HANDSHAKE;
 use super::handshakes::TlsConnection;
+use super::hello::TLS_HANDSHAKE;
 use crate::http::Requests;
 
 /// A connection that is closed when no request comes out of it.

@@ -1,0 +1,39 @@
+//! Why a push is refused before the disk is full.
+
+use std::fmt;
+
+use crate::config::MinFree;
+use crate::model::units::human_size;
+
+/// Why a push is refused before the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LittleSpace {
+    /// What must stay free.
+    pub min_free: MinFree,
+    /// Bytes that are free.
+    pub available: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that were announced; 0 where even the first one is too many.
+    pub announced: u64,
+    /// There are too few inodes: bytes do not matter.
+    pub inodes: bool,
+}
+
+impl fmt::Display for LittleSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min_free, available, total, announced, inodes } = *self;
+        let (available, total) = (human_size(available), human_size(total));
+        if inodes {
+            write!(f, "less than 1% of the files (inodes) of the disk are left")
+        } else if announced > 0 {
+            let announced = human_size(announced);
+            write!(
+                f,
+                "a body of {announced} would leave less than storage.min_free ({min_free}): {available} of {total} free"
+            )
+        } else {
+            write!(f, "less than storage.min_free ({min_free}) is left: {available} of {total} free")
+        }
+    }
+}
