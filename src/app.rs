@@ -20,7 +20,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 
-pub use crate::auth::NewAdmin;
+pub use crate::people::NewAdmin;
 pub use crate::registry::fsck::{CheckError, Problem, Progress, Report};
 pub use crate::registry::rebuild::{Differences, LaterBlob, MissingBlob};
 pub use condition::{CertificateState, Condition, LastCheck, Listening};
@@ -34,6 +34,7 @@ use crate::auth;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
+use crate::people::People;
 use crate::registry::Registry;
 use crate::registry::fsck;
 use crate::store::lock::DirLock;
@@ -51,6 +52,8 @@ pub struct App {
     pub access: Arc<Access>,
     /// Who calls.
     pub auth: Arc<Auth>,
+    /// The users and their tokens.
+    pub people: People,
     /// What a registry does.
     pub registry: Arc<Registry>,
     /// What each principal holds and may hold.

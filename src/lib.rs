@@ -9,6 +9,7 @@
 //! | 5 | [`http`] | HTTP in, HTTP out; the only floor that knows status codes |
 //! | 4 | [`app`] | the parts, built once |
 //! | 3 | [`auth`] | who calls |
+//! | 3 | [`people`] | users and their tokens |
 //! | 3 | [`registry`] | what a registry does |
 //! | 3 | [`access`] | who may do what, and the proof of it |
 //! | 2 | [`store`] | blobs in files, metadata in one database |
@@ -38,6 +39,7 @@ pub mod config;
 pub mod http;
 pub mod limits;
 pub mod model;
+pub mod people;
 pub mod registry;
 pub mod server;
 pub mod store;

@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use stowage::access::{Access, Caller, Policy, Principal, Scopes};
-use stowage::auth::{Applicant, Auth, Door, NewToken, ScopeRequest, Settings};
+use stowage::auth::{Applicant, Auth, Door, ScopeRequest, Settings};
+use stowage::people::{NewToken, People};
 use stowage::store::meta::{self, Meta};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -61,12 +62,13 @@ impl Gate {
         let policy = Policy::SignIn { anonymous_pull: true };
         let meta = Arc::new(Meta::open(options).expect("a store"));
         let access = Arc::new(Access::new(Arc::clone(&meta), policy).expect("a store"));
-        let (admin, runner) = ("admin".to_owned(), runtime.handle().clone());
-        let auth = Auth::new(meta, Arc::clone(&access), directory.path(), admin, settings, runner);
+        let (store, handle) = (Arc::clone(&meta), runtime.handle().clone());
+        let auth = Auth::new(store, Arc::clone(&access), directory.path(), settings, handle);
         let auth = Arc::new(auth.expect("a gate"));
+        let people = People::new(meta, Arc::clone(&auth), directory.path(), "admin");
         let pkcs8 = fs::read(directory.path().join("keys/registry-token.p8")).expect("the key");
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new());
-        let [token, personal, refresh] = runtime.block_on(credentials(&access, &auth, directory.path()));
+        let [token, personal, refresh] = runtime.block_on(credentials(&access, &auth, &people));
         let bearer = format!("Bearer {personal}");
         let owner = runtime.block_on(auth.authenticate(Some(&bearer), None, Door::Registry));
         let Ok(Principal::User { id, .. }) = owner else { panic!("{owner:?}") };
@@ -74,8 +76,8 @@ impl Gate {
     }
 }
 
-async fn credentials(access: &Access, auth: &Arc<Auth>, directory: &Path) -> [String; 3] {
-    let admin = auth.ensure_admin("admin", None, directory).await.expect("a user").expect("the first");
+async fn credentials(access: &Access, auth: &Arc<Auth>, people: &People) -> [String; 3] {
+    let admin = people.ensure_admin(None).await.expect("a user").expect("the first");
     let local = Caller { principal: Principal::Local { name: "root".into() }, address: None };
     let grant = access.site(&local).expect("the admin socket may do everything");
     let new = NewToken {
@@ -84,7 +86,7 @@ async fn credentials(access: &Access, auth: &Arc<Auth>, directory: &Path) -> [St
         scopes: Scopes::READ_REGISTRY,
         lifetime_s: None,
     };
-    let personal = auth.create_token(&grant, new).await.expect("a token").secret;
+    let personal = people.create_token(&grant, new).await.expect("a token").secret;
     let applicant = Applicant::Password(admin.name, admin.password.expose().clone());
     let scope: ScopeRequest = "repository:team/app:pull,push".parse().expect("a scope");
     let issued = auth.issue(applicant, None, &[scope], true).await.expect("a registry token");

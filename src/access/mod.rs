@@ -104,3 +104,6 @@ impl Access {
         Question { policy: self.policy(), principal, kind, resource, now_ms: self.meta.latest_ms() }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

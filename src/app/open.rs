@@ -19,10 +19,11 @@ use super::rebuild;
 use super::{App, limits};
 use crate::access::{Access, Policy};
 use crate::auth;
-use crate::auth::{Auth, Settings, UserError};
+use crate::auth::{Auth, Settings};
 use crate::config;
 use crate::config::Config;
 use crate::limits::{Ledger, Limits};
+use crate::people::{People, UserError};
 use crate::registry::Registry;
 use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::faulty::Faults;
@@ -96,16 +97,12 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let access =
         Access::new(Arc::clone(&meta), policy).map_err(|error| OpenError::from_store(&database, error))?;
     let access = Arc::new(access);
-    let auth = Auth::new(
-        Arc::clone(&meta),
-        Arc::clone(&access),
-        &data_dir,
-        config.auth.initial_admin.clone(),
-        Settings::of(&config),
-        handle.clone(),
-    )
-    .map_err(io_at(&auth::key_file(&data_dir)))?;
+    let auth =
+        Auth::new(Arc::clone(&meta), Arc::clone(&access), &data_dir, Settings::of(&config), handle.clone())
+            .map_err(io_at(&auth::key_file(&data_dir)))?;
     let auth = Arc::new(auth);
+    let initial_admin = &config.auth.initial_admin;
+    let people = People::new(Arc::clone(&meta), Arc::clone(&auth), &data_dir, initial_admin);
     let ledger = Ledger::new(Limits::of(&config));
     let registry = Registry::new(Arc::clone(&meta), blobs, handle, Arc::clone(&ledger), limits(&config));
     if let Err(error) = registry.count_uploads() {
@@ -120,7 +117,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         None => None,
         Some(_) if open_registry => None,
         Some(given) => {
-            let made = runtime.block_on(auth.ensure_admin(&config.auth.initial_admin, given, &data_dir));
+            let made = runtime.block_on(people.ensure_admin(given));
             made.map_err(|error| match error {
                 UserError::File { path, source } => OpenError::Io { path, source },
                 UserError::Store(error) => OpenError::from_store(&database, error),
@@ -131,6 +128,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     Ok(App {
         access,
         auth,
+        people,
         registry,
         ledger,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),

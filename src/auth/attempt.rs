@@ -10,7 +10,7 @@ use super::credentials::Basic;
 use super::password::{QueueFull, Turn};
 use super::remembered::{Key, Kind, Known};
 use super::sign_in_error::SignInError;
-use super::users::folded;
+use super::user_name::folded;
 use crate::access::{Credential, Principal};
 use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::password;
-use super::users::LONGEST_NAME;
+use super::user_name::MAX_USER_NAME;
 
 /// Bytes of a basic credential in base64 at most: the longest name and password, in characters of four bytes.
-const MAX_BASIC: usize = (LONGEST_NAME + 1 + 4 * password::MAX_LENGTH).div_ceil(3) * 4;
+const MAX_BASIC: usize = (MAX_USER_NAME + 1 + 4 * password::MAX_LENGTH).div_ceil(3) * 4;
 /// Bytes of a token that is looked at; ours are far below.
 const MAX_TOKEN: usize = 16 << 10;
 

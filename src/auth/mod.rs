@@ -4,7 +4,6 @@ mod attempt;
 mod buckets;
 mod credentials;
 mod failures;
-mod first_admin;
 mod issue;
 mod jwt;
 mod password;
@@ -14,30 +13,30 @@ mod scope_request;
 mod secret;
 mod sign_in;
 mod sign_in_error;
-mod tokens;
-mod users;
+mod user_name;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 
 pub use credentials::{Basic, Header};
-pub use first_admin::NewAdmin;
 pub use issue::{Applicant, Issued, MAX_SCOPES};
+pub(crate) use password::generate as generate_password;
 pub use password::{LENGTH as PASSWORD_LENGTH, length_problem as password_length_problem};
 pub use remembered::{LONGEST_REMEMBERED, MOST_REMEMBERED};
 pub use scope_request::ScopeRequest;
+pub(crate) use secret::{SecretKind, hash as hash_secret};
 pub use sign_in::Door;
 pub use sign_in_error::SignInError;
-pub use tokens::{MadeToken, NewToken, TokenError, TokenView};
-pub use users::{UserChange, UserError, UserView};
+pub(crate) use user_name::{MAX_USER_NAME, folded};
 
 use crate::access::Access;
 use crate::config::Config;
 use crate::store::meta::Meta;
+use crate::telemetry::Secret;
 use buckets::Buckets;
 use failures::Failures;
 use jwt::Signer;
@@ -75,8 +74,6 @@ pub struct Auth {
     meta: Arc<Meta>,
     access: Arc<Access>,
     settings: ArcSwap<Settings>,
-    data_dir: PathBuf,
-    initial_admin: String,
     remembered: Remembered,
     passwords: Passwords,
     buckets: Buckets,
@@ -93,7 +90,6 @@ impl Auth {
         meta: Arc<Meta>,
         access: Arc<Access>,
         data_dir: &Path,
-        initial_admin: String,
         settings: Settings,
         runtime: Runtime,
     ) -> io::Result<Self> {
@@ -102,8 +98,6 @@ impl Auth {
             meta,
             access,
             settings: ArcSwap::from_pointee(settings),
-            data_dir: data_dir.to_owned(),
-            initial_admin,
             remembered: Remembered::new(),
             passwords: Passwords::new(runtime),
             buckets: Buckets::default(),
@@ -114,6 +108,11 @@ impl Auth {
     /// Puts other settings into force, from the next request on.
     pub fn reconfigure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+    }
+
+    /// The string to store for a new password. It waits for its turn among the passwords that are verified.
+    pub(crate) async fn hash_password(&self, password: Secret<String>) -> String {
+        self.passwords.hash(password).await
     }
 }
 

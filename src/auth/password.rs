@@ -118,7 +118,7 @@ fn argon2() -> Argon2<'static> {
 }
 
 /// The string to store for a password.
-pub(super) fn hash(password: &str) -> String {
+fn hash(password: &str) -> String {
     argon2()
         .hash_password(password.as_bytes())
         .expect("argon2 fails only for parameters or lengths outside its limits, which are fixed here")
@@ -131,7 +131,7 @@ fn matches(stored: &str, password: &str) -> bool {
 }
 
 /// A password that can be read aloud: four words and a number, 57 bits of chance.
-pub(super) fn generate() -> String {
+pub(crate) fn generate() -> String {
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).expect("the system's random source answers");
     let mut bits = u64::from_le_bytes(random);

@@ -14,7 +14,7 @@ const CHECK: usize = 6;
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SecretKind {
+pub(crate) enum SecretKind {
     /// `stw_pat_`: a user's token.
     Personal,
     /// `stw_ref_`: a refresh token.
@@ -30,7 +30,7 @@ impl SecretKind {
     }
 
     /// A new secret of this kind.
-    pub(super) fn generate(self) -> String {
+    pub(crate) fn generate(self) -> String {
         let mut random = [0_u8; BODY * 2];
         getrandom::fill(&mut random).expect("the system's random source answers");
         // Two bytes a letter: the bias of the remainder is one part in a thousand of one letter's chance.
@@ -45,7 +45,7 @@ impl SecretKind {
     }
 
     /// Whether a text has the form of this kind, checksum included. Nothing is looked up for one that has not.
-    pub(super) fn recognises(self, text: &str) -> bool {
+    pub(crate) fn recognises(self, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(self.prefix()) else { return false };
         rest.is_ascii() && rest.len() == BODY + CHECK && self.checksum(&rest[..BODY]) == rest[BODY..]
     }
@@ -66,7 +66,7 @@ impl SecretKind {
 }
 
 /// What is stored of a secret, and how it is found.
-pub(super) fn hash(secret: &str) -> SecretHash {
+pub(crate) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret).into())
 }
 

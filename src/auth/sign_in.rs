@@ -11,7 +11,7 @@ use super::remembered::{Key, Kind, Known, LONGEST_REMEMBERED};
 use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
-use super::users::folded;
+use super::user_name::folded;
 use crate::access;
 use crate::access::{Claims, Credential, Policy, Principal, Scopes};
 use crate::model::names::{TokenId, UserId};

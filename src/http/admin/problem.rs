@@ -10,9 +10,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::access::ScopeError;
-use crate::auth::{TokenError, UserError};
 use crate::http::error::{ApiError, append_header};
 use crate::model::names::{NameError, TagError};
+use crate::people::{TokenError, UserError};
 use crate::registry::RegistryError;
 use crate::wire;
 

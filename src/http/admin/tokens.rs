@@ -14,8 +14,8 @@ use super::sent::Sent;
 use super::{form, json, time};
 use crate::access::Scopes;
 use crate::app::App;
-use crate::auth::{MadeToken, NewToken, TokenView};
 use crate::model::names::TokenId;
+use crate::people::{MadeToken, NewToken, TokenView};
 use crate::wire;
 use crate::wire::{CreatedToken, Token};
 
@@ -74,7 +74,7 @@ pub(super) async fn list(
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let (user, last) = (page.filter("user"), page.last_number()?.map(TokenId));
-    let found = app.auth.tokens(inspector.grant(), user, last, page.wanted()).await?;
+    let found = app.people.tokens(inspector.grant(), user, last, page.wanted()).await?;
     Ok(page.answer::<_, Token>(found, &["user"], |token| token.id.to_string()))
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn create(
     }
     let scopes = Scopes::named(new.scopes.iter().map(String::as_str))?;
     let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s };
-    let MadeToken { view, secret, warnings } = app.auth.create_token(manager.grant(), new).await?;
+    let MadeToken { view, secret, warnings } = app.people.create_token(manager.grant(), new).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
     let created = CreatedToken { token: Token::from(view), secret: secret.into_inner(), warnings };
     let mut response = json(StatusCode::CREATED, &created);
@@ -109,7 +109,7 @@ pub(super) async fn show(
     inspector: Inspector,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.auth.token(inspector.grant(), number(&id)?)?;
+    let view = app.people.token(inspector.grant(), number(&id)?)?;
     Ok(json(StatusCode::OK, &Token::from(view)))
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn revoke(
     manager: Manager,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.auth.revoke_token(manager.grant(), number(&id)?).await?;
+    let view = app.people.revoke_token(manager.grant(), number(&id)?).await?;
     app.end_uploads_without_owner();
     Ok(json(StatusCode::OK, &Token::from(view)))
 }

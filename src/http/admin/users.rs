@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{expected, form, json_at, time};
 use crate::app::App;
-use crate::auth::{UserChange, UserView};
+use crate::people::{UserChange, UserView};
 use crate::telemetry::Secret;
 use crate::wire;
 use crate::wire::{Absent, NewUser, User};
@@ -75,7 +75,7 @@ pub(super) async fn list(
     inspector: Inspector,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let found = app.auth.users(inspector.grant(), page.last(), page.wanted()).await?;
+    let found = app.people.users(inspector.grant(), page.last(), page.wanted()).await?;
     Ok(page.answer::<_, User>(found, &[], |user| user.name.clone()))
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn create(
     manager: Manager,
     Sent(new): Sent<NewUser>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.auth.add_user(manager.grant(), &new.name, Secret::new(new.password), new.admin).await?;
+    let view = app.people.add_user(manager.grant(), &new.name, Secret::new(new.password), new.admin).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/users/{}", view.name));
     let mut response = answer(StatusCode::CREATED, view);
     if let Ok(place) = place {
@@ -100,7 +100,7 @@ pub(super) async fn show(
     inspector: Inspector,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(StatusCode::OK, app.auth.user(inspector.grant(), &name)?))
+    Ok(answer(StatusCode::OK, app.people.user(inspector.grant(), &name)?))
 }
 
 /// `PATCH /api/v1/users/{name}`
@@ -117,7 +117,7 @@ pub(super) async fn change(
         (Absent(None), Absent(Some(false))) => UserChange::Enable,
         _ => return Err(Problem::new(Code::BodyInvalid, "the body has either password or disabled")),
     };
-    let view = app.auth.change_user(manager.grant(), &name, expected(&request)?, change).await?;
+    let view = app.people.change_user(manager.grant(), &name, expected(&request)?, change).await?;
     if view.disabled {
         app.end_uploads_without_owner();
     }
@@ -131,7 +131,7 @@ pub(super) async fn delete(
     request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    app.auth.delete_user(manager.grant(), &name, expected(&request)?).await?;
+    app.people.delete_user(manager.grant(), &name, expected(&request)?).await?;
     app.end_uploads_without_owner();
     Ok(HttpResponse::NoContent().finish())
 }

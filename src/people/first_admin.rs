@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Auth;
-use super::password;
-use super::users::{UserError, any_user, check_name, folded, new_user};
+use super::People;
+use super::users::{UserError, any_user, check_name, new_user};
+use crate::auth::{folded, generate_password};
 use crate::model::audit::AuditAction;
 use crate::store::meta;
 use crate::store::meta::schema;
@@ -27,31 +27,27 @@ pub struct NewAdmin {
     pub file: Option<PathBuf>,
 }
 
-impl Auth {
+impl People {
     /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
     /// written and synced to its file before the user exists, so that a crash never leaves an admin whose password is
     /// unknown.
-    pub async fn ensure_admin(
-        &self,
-        name: &str,
-        given: Option<Secret<String>>,
-        data_dir: &Path,
-    ) -> Result<Option<NewAdmin>, UserError> {
+    pub async fn ensure_admin(&self, given: Option<Secret<String>>) -> Result<Option<NewAdmin>, UserError> {
         if self.meta.scan(any_user).await? {
             return Ok(None);
         }
+        let name = &self.initial_admin;
         check_name(name)?;
         let (new_password, file) = if let Some(given) = given {
             (given, None)
         } else {
-            let generated = Secret::new(password::generate());
-            let path = data_dir.join(PASSWORD_FILE);
+            let generated = Secret::new(generate_password());
+            let path = self.data_dir.join(PASSWORD_FILE);
             write_secret(&path, generated.expose())
                 .map_err(|source| UserError::File { path: path.clone(), source })?;
             (generated, Some(path))
         };
-        let user_name = name.to_owned();
-        let password_hash = password::hash(new_password.expose());
+        let user_name = name.clone();
+        let password_hash = self.auth.hash_password(Secret::new(new_password.expose().clone())).await;
         let made = self.meta.write(move |tx| {
             if any_user(tx)? {
                 return Ok(false);
@@ -64,7 +60,7 @@ impl Auth {
             Ok::<_, UserError>(true)
         });
         let made = made.await?;
-        Ok(made.then(|| NewAdmin { name: name.to_owned(), password: new_password, file }))
+        Ok(made.then(|| NewAdmin { name: name.clone(), password: new_password, file }))
     }
 
     /// The generated password opens nothing once it was changed, or its admin was disabled or removed.

@@ -1,14 +1,13 @@
-//! The users: made, changed and removed by callers who may manage. Every change raises the epoch, so that it counts
-//! from the next request on.
+//! The users: made, changed and removed by callers who may manage them.
 
 use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 
-use super::Auth;
-use super::password;
+use super::People;
 use super::tokens;
 use crate::access::{Grant, Inspect, Manage, Withdrawn};
+use crate::auth::{MAX_USER_NAME, PASSWORD_LENGTH, folded, password_length_problem};
 use crate::model::audit::AuditAction;
 use crate::model::names::UserId;
 use crate::store::meta::Change;
@@ -18,9 +17,6 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
 use crate::store::meta::schema::User;
 use crate::telemetry::Secret;
-
-/// Characters of a user's name at most.
-pub(super) const LONGEST_NAME: usize = 64;
 
 /// Why a user was not made or changed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +50,7 @@ pub enum UserError {
     )]
     Name(String),
     /// The password is too short or too long.
-    #[error("{}", password::length_problem(*.0))]
+    #[error("{}", password_length_problem(*.0))]
     Password(usize),
     /// The last admin would be gone.
     #[error("{0:?} is the last admin who can sign in; make another one first: stowage user add NAME --admin")]
@@ -108,7 +104,7 @@ pub enum UserChange {
     Enable,
 }
 
-impl Auth {
+impl People {
     /// Up to `limit` users after the name `last`, in byte order.
     pub async fn users(
         &self,
@@ -153,7 +149,7 @@ impl Auth {
         check_name(name)?;
         check_password(&new_password)?;
         let (grant, name) = (grant.carry(), name.to_owned());
-        let password_hash = self.passwords.hash(new_password).await;
+        let password_hash = self.auth.hash_password(new_password).await;
         let view = self.meta.write(move |tx| {
             grant.recheck(tx)??;
             if let Ok((_, other)) = find(tx, &name) {
@@ -180,7 +176,7 @@ impl Auth {
         let (password_hash, action) = match change {
             UserChange::Password(new_password) => {
                 check_password(&new_password)?;
-                (Some(self.passwords.hash(new_password).await), AuditAction::UserPassword)
+                (Some(self.auth.hash_password(new_password).await), AuditAction::UserPassword)
             }
             UserChange::Disable => (None, AuditAction::UserDisable),
             UserChange::Enable => (None, AuditAction::UserEnable),
@@ -248,22 +244,17 @@ pub(super) fn new_user(tx: &WriteTx<'_>, name: &str, password_hash: &str, admin:
     }
 }
 
-/// A name as it is found: two names that differ in their case alone are one.
-pub(super) fn folded(name: &str) -> String {
-    name.to_ascii_lowercase()
-}
-
 pub(super) fn check_name(name: &str) -> Result<(), UserError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    let fits = name.len() <= LONGEST_NAME
+    let fits = name.len() <= MAX_USER_NAME
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(good);
-    if fits { Ok(()) } else { Err(UserError::Name(name.chars().take(LONGEST_NAME).collect())) }
+    if fits { Ok(()) } else { Err(UserError::Name(name.chars().take(MAX_USER_NAME).collect())) }
 }
 
 fn check_password(new_password: &Secret<String>) -> Result<(), UserError> {
     let length = new_password.expose().chars().count();
-    if password::LENGTH.contains(&length) { Ok(()) } else { Err(UserError::Password(length)) }
+    if PASSWORD_LENGTH.contains(&length) { Ok(()) } else { Err(UserError::Password(length)) }
 }
 
 pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(UserId, User), UserError> {

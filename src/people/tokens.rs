@@ -2,12 +2,11 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use super::Auth;
-use super::secret;
-use super::secret::SecretKind;
+use super::People;
 use super::users;
 use super::users::UserError;
 use crate::access::{Grant, Inspect, Manage, Scopes, Withdrawn};
+use crate::auth::{SecretKind, hash_secret};
 use crate::model::audit::AuditAction;
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::Change;
@@ -129,7 +128,7 @@ pub struct MadeToken {
     pub warnings: Vec<String>,
 }
 
-impl Auth {
+impl People {
     /// Makes a token.
     pub async fn create_token(&self, grant: &Grant<Manage>, new: NewToken) -> Result<MadeToken, TokenError> {
         if new.name.is_empty() || new.name.chars().count() > LONGEST_NAME || !is_printable(&new.name) {
@@ -139,7 +138,7 @@ impl Auth {
             return Err(TokenError::NoScope);
         }
         let secret = Secret::new(SecretKind::Personal.generate());
-        let (grant, hash) = (grant.carry(), secret::hash(secret.expose()));
+        let (grant, hash) = (grant.carry(), hash_secret(secret.expose()));
         let made = self.meta.write(move |tx| {
             grant.recheck(tx)??;
             let (user_id, user) = users::find(tx, &new.user)?;
