@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::claims::Claims;
 use super::scopes::Scopes;
 use crate::limits::Holder;
+use crate::model::audit::Actor;
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::schema::Owner;
 
@@ -124,8 +125,8 @@ impl Caller {
         }
     }
 
-    /// The address for histories and events; empty when there is none.
-    pub fn address_text(&self) -> String {
-        self.address.map(|address| address.to_string()).unwrap_or_default()
+    /// Who does what this caller does, for histories, events and the audit log.
+    pub fn actor(&self) -> Actor<'_> {
+        Actor { name: self.principal.name(), address: self.address }
     }
 }

@@ -1,4 +1,25 @@
-//! What the audit log calls the things that people do.
+//! What the audit log calls the things that people do, and who does them.
+
+use std::net::IpAddr;
+
+/// Who does something, as events and the audit log name them.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor<'a> {
+    /// The name of a user, of a local user, or of a worker of the server.
+    pub name: &'a str,
+    /// From where; `None`: the server itself, or a caller on the same computer.
+    pub address: Option<IpAddr>,
+}
+
+impl Actor<'_> {
+    /// The server, where it acts for no caller.
+    pub const SYSTEM: Actor<'static> = Actor { name: "system", address: None };
+
+    /// The address as it is stored; empty when there is none.
+    pub fn address_text(&self) -> String {
+        self.address.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
 
 /// Something that is worth an entry of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

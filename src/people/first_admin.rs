@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::People;
 use super::users::{UserError, any_user, check_name, new_user};
 use crate::auth::{folded, generate_password};
-use crate::model::audit::AuditAction;
+use crate::model::audit::{Actor, AuditAction};
 use crate::store::meta;
 use crate::store::meta::schema;
 use crate::telemetry::Secret;
@@ -56,7 +56,7 @@ impl People {
             tx.put(&schema::USER, id, &new_user(tx, &user_name, &password_hash, true))?;
             tx.put(&schema::USER_NAME, folded(&user_name).as_str(), &id)?;
             tx.raise_epoch()?;
-            tx.audit(("system", ""), AuditAction::UserCreate, user_name.clone())?;
+            tx.audit(Actor::SYSTEM, AuditAction::UserCreate, user_name.clone())?;
             Ok::<_, UserError>(true)
         });
         let made = made.await?;

@@ -300,6 +300,5 @@ pub(super) fn changed(
     target: String,
 ) -> Result<(), StoreError> {
     tx.raise_epoch()?;
-    let caller = grant.caller();
-    tx.audit((caller.principal.name(), &caller.address_text()), action, target)
+    tx.audit(grant.caller().actor(), action, target)
 }

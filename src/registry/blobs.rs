@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Registry;
 use super::content::BlobContent;
 use super::error::RegistryError;
-use super::events;
 use super::links;
 use super::repositories;
 use crate::access::{Delete, Grant, Pull, Push};
@@ -173,7 +172,7 @@ fn mount(
         digest: *digest,
         size: blob.size,
     };
-    events::record(tx, grant.caller(), kind)?;
+    tx.record(grant.caller().actor(), kind)?;
     Ok(true)
 }
 
@@ -192,8 +191,8 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
         links::detach(tx, repository, digest, &link)?;
     }
     let kind = EventKind::BlobDeleted { repository: grant.name().clone(), digest: *digest };
-    events::record(tx, grant.caller(), kind)?;
-    events::audit(tx, grant.caller(), AuditAction::BlobDelete, format!("{}@{digest}", grant.name()))?;
+    tx.record(grant.caller().actor(), kind)?;
+    tx.audit(grant.caller().actor(), AuditAction::BlobDelete, format!("{}@{digest}", grant.name()))?;
     repositories::remove_if_empty(tx, repository)?;
     Ok(())
 }

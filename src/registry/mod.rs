@@ -6,7 +6,6 @@ mod catalog;
 mod content;
 mod disk;
 mod error;
-mod events;
 pub mod fsck;
 mod links;
 mod listing;

@@ -4,7 +4,6 @@ use std::ops::Bound;
 use std::ops::ControlFlow;
 
 use super::error::RegistryError;
-use super::events;
 use super::uploads::rows;
 use crate::access::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
@@ -41,7 +40,7 @@ fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<Re
     };
     tx.put(&schema::REPOSITORY, id, &row)?;
     tx.put(&schema::REPOSITORY_NAME, name.as_str(), &id)?;
-    events::record(tx, caller, EventKind::RepositoryCreated { repository: name.clone() })?;
+    tx.record(caller.actor(), EventKind::RepositoryCreated { repository: name.clone() })?;
     Ok(id)
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::Registry;
 use super::error::RegistryError;
-use super::events;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use super::usage;
 use crate::access::{Caller, Grant, Pull};
@@ -136,7 +135,7 @@ pub(super) fn delete(
         && let Ok(name) = row.name.parse()
     {
         let kind = EventKind::TagDeleted { repository: name, tag: tag.clone(), digest: old.digest };
-        events::record(tx, caller, kind)?;
+        tx.record(caller.actor(), kind)?;
     }
     Ok(Some(old.digest))
 }
@@ -205,11 +204,12 @@ fn remember(
     new: Option<Digest>,
     caller: &Caller,
 ) -> Result<(), StoreError> {
+    let actor = caller.actor();
     let change = TagChange {
         old,
         new,
-        by: caller.principal.name().to_owned(),
-        address: caller.address_text(),
+        by: actor.name.to_owned(),
+        address: actor.address_text(),
         at_ms: tx.now().wall_ms,
     };
     tx.put(&schema::TAG_HISTORY, (repository, tag.as_str(), sequence), &change)?;

@@ -12,7 +12,6 @@ use crate::model::names::{Reference, Tag};
 use crate::registry::Registry;
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::events;
 use crate::registry::links;
 use crate::registry::repositories;
 use crate::registry::tags;
@@ -58,7 +57,7 @@ impl Registry {
             let repository = repositories::existing(tx, &grant)?;
             tags::delete(tx, repository, &tag, grant.caller())?
                 .ok_or_else(|| RegistryError::ManifestUnknown(tag.to_string()))?;
-            events::audit(tx, grant.caller(), AuditAction::TagDelete, format!("{}:{tag}", grant.name()))?;
+            tx.audit(grant.caller().actor(), AuditAction::TagDelete, format!("{}:{tag}", grant.name()))?;
             Ok(())
         };
         self.meta.change(Change::that_frees(), delete).await
@@ -120,7 +119,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     if links.len() == SLICE {
         return Ok(ControlFlow::Continue(()));
     }
-    events::audit(tx, grant.caller(), AuditAction::RepositoryDelete, grant.name().to_string())?;
+    tx.audit(grant.caller().actor(), AuditAction::RepositoryDelete, grant.name().to_string())?;
     repositories::remove_if_empty(tx, repository)?;
     Ok(ControlFlow::Break(()))
 }
@@ -141,17 +140,16 @@ pub(in crate::registry) fn delete_from(
     tags::delete_all(tx, repository, digest, &tags, grant.caller())?;
     let name = grant.name().clone();
     if !is_last {
-        events::record(
-            tx,
-            grant.caller(),
+        tx.record(
+            grant.caller().actor(),
             EventKind::TagsDeleted { repository: name, tags, digest: *digest },
         )?;
         return Ok(ControlFlow::Continue(()));
     }
     drop_rows(tx, repository, digest, &row)?;
     let kind = EventKind::ManifestDeleted { repository: name, digest: *digest, tags };
-    events::record(tx, grant.caller(), kind)?;
-    events::audit(tx, grant.caller(), AuditAction::ManifestDelete, format!("{}@{digest}", grant.name()))?;
+    tx.record(grant.caller().actor(), kind)?;
+    tx.audit(grant.caller().actor(), AuditAction::ManifestDelete, format!("{}@{digest}", grant.name()))?;
     Ok(ControlFlow::Break(()))
 }
 

@@ -20,7 +20,6 @@ use crate::registry::Limits;
 use crate::registry::Registry;
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::events;
 use crate::registry::links;
 use crate::registry::referrers;
 use crate::registry::repositories;
@@ -207,7 +206,7 @@ fn store(
         size: prepared.put.body.len() as u64,
         tags: prepared.tags.clone(),
     };
-    Ok(events::record(tx, grant.caller(), kind)?)
+    Ok(tx.record(grant.caller().actor(), kind)?)
 }
 
 /// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are whole again.

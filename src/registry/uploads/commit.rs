@@ -12,7 +12,6 @@ use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::events;
 use crate::registry::links;
 use crate::registry::locks::DigestGuard;
 use crate::registry::repositories;
@@ -84,5 +83,5 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), 
     }
     let kind =
         EventKind::BlobPushed { repository: sealed.name.clone(), digest: sealed.digest, size: sealed.size };
-    Ok(events::record(tx, grant.caller(), kind)?)
+    Ok(tx.record(grant.caller().actor(), kind)?)
 }

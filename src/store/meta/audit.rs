@@ -4,20 +4,15 @@ use super::error::StoreError;
 use super::schema;
 use super::schema::AuditEntry;
 use super::tx::WriteTx;
-use crate::model::audit::AuditAction;
+use crate::model::audit::{Actor, AuditAction};
 
 impl WriteTx<'_> {
-    /// Writes an entry of the audit log: who did it from which address (none for the server itself), and to what.
-    pub fn audit(
-        &self,
-        (actor, address): (&str, &str),
-        action: AuditAction,
-        target: String,
-    ) -> Result<(), StoreError> {
+    /// Writes an entry of the audit log: who did what, and to what.
+    pub fn audit(&self, actor: Actor<'_>, action: AuditAction, target: String) -> Result<(), StoreError> {
         let entry = AuditEntry {
             at_ms: self.now().wall_ms,
-            actor: actor.to_owned(),
-            address: address.to_owned(),
+            actor: actor.name.to_owned(),
+            address: actor.address_text(),
             action: action.as_str().to_owned(),
             target,
         };

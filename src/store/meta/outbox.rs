@@ -7,7 +7,8 @@ use super::read::Tx as _;
 use super::schema;
 use super::schema::OutboxEntry;
 use super::tx::WriteTx;
-use crate::model::event::Event;
+use crate::model::audit::Actor;
+use crate::model::event::{Event, EventKind};
 use crate::model::names::Sequence;
 
 const MAX_ROWS: u64 = 100_000;
@@ -17,7 +18,9 @@ const TRIM_AT_ONCE: usize = 4;
 
 impl WriteTx<'_> {
     /// Records an event, and removes a few that all consumers have seen or that are too old to wait for.
-    pub fn record(&self, event: Event) -> Result<(), StoreError> {
+    pub fn record(&self, actor: Actor<'_>, kind: EventKind) -> Result<(), StoreError> {
+        let (actor, address) = (actor.name.to_owned(), actor.address_text());
+        let event = Event { at: self.now().wall_ms, actor, address, kind };
         self.put(&schema::OUTBOX, self.next_sequence(), &OutboxEntry(event))?;
         let mut rows = self.clock().outbox_rows + 1;
         for sequence in self.trimmable(rows)? {

@@ -3,22 +3,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::model::event::{Event, EventKind};
-use crate::store::meta::Pages;
+use crate::model::audit::Actor;
+use crate::model::event::EventKind;
+use crate::store::meta::{Pages, WriteTx};
 
 static WALL_MS: AtomicU64 = AtomicU64::new(0);
 
-fn event(at: u64) -> Event {
-    Event {
-        at,
-        actor: "hanna".to_owned(),
-        address: String::new(),
-        kind: EventKind::RepositoryCreated { repository: "team/app".parse().unwrap() },
-    }
+fn record_one(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let actor = Actor { name: "hanna", address: None };
+    tx.record(actor, EventKind::RepositoryCreated { repository: "team/app".parse().unwrap() })
 }
 
 fn record(store: &Store, meta: &Meta, events: u64) {
-    let write = meta.write(move |tx| (0..events).try_for_each(|_| tx.record(event(tx.now().wall_ms))));
+    let write = meta.write(move |tx| (0..events).try_for_each(|_| record_one(tx)));
     store.runtime.block_on(write).unwrap();
 }
 
@@ -75,7 +72,7 @@ fn there_are_never_much_more_than_a_hundred_thousand_events() {
     meta.close();
     forge_clock(&store.file(), |clock| clock.outbox_rows = 100_002);
     let meta = store.open();
-    store.runtime.block_on(meta.write(|tx| tx.record(event(tx.now().wall_ms)))).unwrap();
+    store.runtime.block_on(meta.write(record_one)).unwrap();
     let first = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, Sequence(4))).unwrap();
     let gone = meta.read_blocking(|tx| tx.has(&schema::OUTBOX, Sequence(3))).unwrap();
     assert!(first && !gone);
