@@ -155,7 +155,7 @@ pub fn check(
 ) -> Result<Report, OpenError> {
     let store = open::offline(data_dir, blob_dir)?;
     let mode = fsck::Mode { deep, others_write: false };
-    let report = fsck::check(&store.meta, store.blobs.as_ref(), mode, &mut |step| {
+    let report = fsck::check(&store.meta, &store.staging, store.blobs.as_ref(), mode, &mut |step| {
         progress(step);
         ControlFlow::Continue(())
     });

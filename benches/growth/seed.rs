@@ -25,6 +25,8 @@ use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, lay
 
 /// Manifests of one transaction, more or less.
 const AT_ONCE: usize = 20_000;
+/// Threads that store blobs.
+const WRITERS: usize = 16;
 /// Who has pushed, and when.
 const BY: &str = "anonymous";
 const AT_MS: u64 = 1_750_000_000_000;
@@ -56,7 +58,7 @@ pub(crate) fn open_meta(
         data_dir: dir.to_owned(),
         cache_bytes,
         wall: || AT_MS,
-        sync_shard: Arc::new(|_| Ok(())),
+        sync_barrier: Arc::new(|_| Ok(())),
         runtime: runtime.clone(),
         faults: calls,
         on_repair: log_repair,
@@ -89,18 +91,28 @@ pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, hear: &dyn Fn(usize)) -> Re
     Ok(())
 }
 
-/// Writes the files of all layers and of the config, which comes last, and tells what they look like.
+/// Stores all layers and the config, which comes last, and tells what they look like. Each is synced, many at a time.
 fn blobs(dir: &Path, layout: &Layout) -> Result<Arc<Vec<Stamp>>, String> {
     let files = FileBlobs::open(dir).map_err(|error| error.to_string())?;
-    let contents = (0..layout.repositories.len()).map(layer).chain([config().to_vec()]);
-    let stamps = contents.map(|content| {
-        let (id, digest) = (UploadId::random(), digest_of(&content));
-        files.create(id)?.append(&[Bytes::from(content)])?;
-        files.publish(id, &digest)?;
-        Ok(files.open(&digest)?.map(|file| file.stamp()).unwrap_or_default())
+    let count = layout.repositories.len();
+    let put = |number| {
+        let content = if number < count { layer(number) } else { config().to_vec() };
+        let digest = digest_of(&content);
+        let mut staged = files.staging().create(UploadId::random())?;
+        staged.append(&[Bytes::from(content)])?;
+        Ok(files.put(staged.seal(&digest)?)?.stamp)
+    };
+    let numbers: Vec<usize> = (0..=count).collect();
+    let stamps: std::io::Result<Vec<Vec<Stamp>>> = std::thread::scope(|scope| {
+        let parts = numbers.chunks(numbers.len().div_ceil(WRITERS));
+        let writers: Vec<_> =
+            parts.map(|part| scope.spawn(|| part.iter().map(|number| put(*number)).collect())).collect();
+        let join = |writer: std::thread::ScopedJoinHandle<'_, _>| {
+            writer.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
+        };
+        writers.into_iter().map(join).collect()
     });
-    let stamps: std::io::Result<Vec<_>> = stamps.collect();
-    stamps.map(Arc::new).map_err(|error| error.to_string())
+    stamps.map(|stamps| Arc::new(stamps.concat())).map_err(|error| error.to_string())
 }
 
 struct Seeding<'a, 't> {

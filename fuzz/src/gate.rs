@@ -53,7 +53,7 @@ impl Gate {
             data_dir: directory.path().to_owned(),
             cache_bytes: 4 << 20,
             wall: || NOW_S * 1000,
-            sync_shard: Arc::new(|_| Ok(())),
+            sync_barrier: Arc::new(|_| Ok(())),
             runtime: runtime.handle().clone(),
             faults: None,
             on_repair: meta::log_repair,

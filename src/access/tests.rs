@@ -16,7 +16,7 @@ pub(crate) fn open_store(directory: &TempDir, wall: WallClock) -> (Arc<Meta>, Ru
         data_dir: directory.path().to_owned(),
         cache_bytes: 1 << 20,
         wall,
-        sync_shard: Arc::new(|_| Ok(())),
+        sync_barrier: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         on_repair: meta::log_repair,
         faults: None,

@@ -125,7 +125,7 @@ fn refuse_without_database(data_dir: &Path) -> Result<(), OpenError> {
 
 fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {
     let mut found = false;
-    blobs.walk(&mut |entry| {
+    blobs.list(&mut |entry| {
         found |= matches!(entry, Entry::Blob { .. });
         if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::limits::{Ledger, Limits};
 use crate::people::{People, UserError};
 use crate::registry::Registry;
-use crate::store::blob::{BlobStore, FileBlobs};
+use crate::store::blob::{BlobStore, FileBlobs, Staging};
 use crate::store::faulty::Faults;
 use crate::store::lock::DirLock;
 use crate::store::meta;
@@ -68,6 +68,7 @@ pub struct Hooks {
 /// A locked store.
 pub(super) struct Store {
     pub(super) meta: Arc<Meta>,
+    pub(super) staging: Arc<Staging>,
     pub(super) blobs: Arc<dyn BlobStore>,
     locks: Vec<DirLock>,
     pub(super) runtime: Runtime,
@@ -89,7 +90,8 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let Start { config, data_dir, open_registry, first_admin, hooks } = start;
     let blob_dir = config::blob_dir(&config, &data_dir);
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
-    let Store { meta, blobs, locks, runtime } = open_store(&data_dir, &blob_dir, cache, hooks, true)?;
+    let Store { meta, staging, blobs, locks, runtime } =
+        open_store(&data_dir, &blob_dir, cache, hooks, true)?;
     meta.keep_reserve();
     let handle = runtime.handle().clone();
     let policy = if open_registry { Policy::Open } else { Policy::of(&config) };
@@ -104,7 +106,8 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let initial_admin = &config.auth.initial_admin;
     let people = People::new(Arc::clone(&meta), Arc::clone(&auth), &data_dir, initial_admin);
     let ledger = Ledger::new(Limits::of(&config));
-    let registry = Registry::new(Arc::clone(&meta), blobs, handle, Arc::clone(&ledger), limits(&config));
+    let registry =
+        Registry::new(Arc::clone(&meta), staging, blobs, handle, Arc::clone(&ledger), limits(&config));
     if let Err(error) = registry.count_uploads() {
         tracing::warn!(%error, "unfinished uploads of the last run cannot be counted for their users");
     }
@@ -167,8 +170,10 @@ fn open_store(
         );
     }
     rebuild::clear(data_dir);
-    let files = FileBlobs::open_with(blob_dir, hooks.blob_faults);
-    let blobs: Arc<dyn BlobStore> = Arc::new(files.map_err(|error| directories::layout(blob_dir, error))?);
+    let files = FileBlobs::open_with(blob_dir, hooks.blob_faults)
+        .map_err(|error| directories::layout(blob_dir, error))?;
+    let staging = Arc::clone(files.staging());
+    let blobs: Arc<dyn BlobStore> = Arc::new(files);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(256)
@@ -178,7 +183,7 @@ fn open_store(
         .map_err(io_at(data_dir))?;
     let meta = open_meta(data_dir, cache_bytes, &blobs, runtime.handle().clone(), hooks.meta_faults)?;
     directories::match_ids(&mut locks, data_dir, &meta, blobs.as_ref())?;
-    Ok(Store { meta, blobs, locks, runtime })
+    Ok(Store { meta, staging, blobs, locks, runtime })
 }
 
 pub(super) fn open_meta(
@@ -188,12 +193,12 @@ pub(super) fn open_meta(
     runtime: Handle,
     faults: Option<Arc<Faults>>,
 ) -> Result<Arc<Meta>, OpenError> {
-    let shards = Arc::clone(blobs);
+    let blobs = Arc::clone(blobs);
     let options = meta::Options {
         data_dir: data_dir.to_owned(),
         cache_bytes,
         wall: wall_ms,
-        sync_shard: Arc::new(move |shard| shards.sync_shard(shard)),
+        sync_barrier: Arc::new(move |barrier| blobs.sync(barrier)),
         runtime,
         faults,
         on_repair: meta::log_repair,
@@ -215,7 +220,7 @@ pub(super) fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), Op
         data_dir: data_dir.to_owned(),
         cache_bytes: 64 << 20,
         wall: wall_ms,
-        sync_shard: Arc::new(|_| Ok(())),
+        sync_barrier: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
         on_repair,

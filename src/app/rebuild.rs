@@ -311,6 +311,7 @@ fn finish(
     hear: &mut dyn FnMut(Progress),
 ) -> Result<(Differences, Report), RebuildError> {
     let files = FileBlobs::open(blob_dir).map_err(|error| directories::layout(blob_dir, error))?;
+    let staging = Arc::clone(files.staging());
     let blobs: Arc<dyn BlobStore> = Arc::new(files);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.map_err(io_at(workshop))?;
@@ -318,7 +319,7 @@ fn finish(
     let failed = |error| OpenError::from_store(&workshop.join(FILE_NAME), error);
     let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear).map_err(failed)?;
     let mode = fsck::Mode { deep: false, others_write: false };
-    let checked = fsck::check(&meta, blobs.as_ref(), mode, &mut |step| {
+    let checked = fsck::check(&meta, &staging, blobs.as_ref(), mode, &mut |step| {
         hear(step);
         ControlFlow::Continue(())
     });

@@ -16,15 +16,15 @@ pub struct LittleSpace {
     pub total: u64,
     /// Bytes that were announced; 0 where even the first one is too many.
     pub announced: u64,
-    /// There are too few inodes: bytes do not matter.
-    pub inodes: bool,
+    /// Too few files can be made: bytes do not matter.
+    pub files: bool,
 }
 
 impl fmt::Display for LittleSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { min_free, available, total, announced, inodes } = *self;
+        let Self { min_free, available, total, announced, files } = *self;
         let (available, total) = (human_size(available), human_size(total));
-        if inodes {
+        if files {
             write!(f, "less than 1% of the files (inodes) of the disk are left")
         } else if announced > 0 {
             let announced = human_size(announced);

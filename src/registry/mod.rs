@@ -50,7 +50,7 @@ pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, Upl
 use crate::access::{Grant, System};
 use crate::config::MinFree;
 use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
-use crate::store::blob::BlobStore;
+use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::Meta;
 use crate::store::meta::StoreError;
 use content::Readers;
@@ -86,6 +86,7 @@ pub struct Limits {
 /// The registry: blobs, manifests and tags of one store.
 pub struct Registry {
     meta: Arc<Meta>,
+    staging: Arc<Staging>,
     blobs: Arc<dyn BlobStore>,
     runtime: Runtime,
     ledger: Arc<Ledger>,
@@ -104,6 +105,7 @@ impl Registry {
     /// The registry on a store. Its file work runs on `runtime`.
     pub fn new(
         meta: Arc<Meta>,
+        staging: Arc<Staging>,
         blobs: Arc<dyn BlobStore>,
         runtime: Runtime,
         ledger: Arc<Ledger>,
@@ -112,6 +114,7 @@ impl Registry {
         Arc::new(Self {
             space: SpaceGate::new(Arc::clone(&blobs)),
             meta,
+            staging,
             blobs,
             runtime,
             ledger,

@@ -150,7 +150,7 @@ fn later(
     hear: &mut dyn FnMut(Progress),
 ) -> Result<(), StoreError> {
     let (mut done, mut failure) = (0, None);
-    let walked = blobs.walk(&mut |entry| {
+    let listed = blobs.list(&mut |entry| {
         done += 1;
         tick(hear, "files", done, 0);
         let Entry::Blob { digest, size, modified } = entry else { return ControlFlow::Continue(()) };
@@ -173,7 +173,7 @@ fn later(
         }
         ControlFlow::Continue(())
     });
-    match (failure, walked) {
+    match (failure, listed) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(StoreError::Io(error.to_string())),
         (None, Ok(())) => Ok(()),

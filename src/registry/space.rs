@@ -28,7 +28,7 @@ pub(super) struct SpaceGate {
 
 impl SpaceGate {
     pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Self {
-        let unlimited = Space { total: 0, available: u64::MAX, inodes_total: 0, inodes_available: 0 };
+        let unlimited = Space { total: 0, available: u64::MAX, files_total: 0, files_available: 0 };
         let gate = Self {
             blobs,
             space: ArcSwap::from_pointee(unlimited),
@@ -91,7 +91,7 @@ impl SpaceGate {
         match self.shortage(min_free, more) {
             None => Ok(()),
             // Where nothing is kept free, the disk itself is the limit.
-            Some(shortage) if !shortage.inodes && min_free.of(shortage.total) == 0 => {
+            Some(shortage) if !shortage.files && min_free.of(shortage.total) == 0 => {
                 Err(RegistryError::DiskFull)
             }
             Some(shortage) => Err(RegistryError::LittleSpace(shortage)),
@@ -101,16 +101,16 @@ impl SpaceGate {
     /// What is lacking for `more` bytes.
     pub(super) fn shortage(&self, min_free: MinFree, more: u64) -> Option<LittleSpace> {
         let space = self.space();
-        // A file system that runs out of inodes takes no files although it has room for bytes.
-        let inodes = space.inodes_total != 0 && space.inodes_available < space.inodes_total / 100;
+        // A file system may take no more files although it has room for bytes.
+        let files = space.files_total != 0 && space.files_available < space.files_total / 100;
         let wanted = min_free.of(space.total);
         let (lacking, too_large) = (space.available < wanted, space.available.saturating_sub(wanted) < more);
-        (inodes || lacking || too_large).then_some(LittleSpace {
+        (files || lacking || too_large).then_some(LittleSpace {
             min_free,
             available: space.available,
             total: space.total,
             announced: if lacking { 0 } else { more },
-            inodes,
+            files,
         })
     }
 }

@@ -6,6 +6,7 @@ mod healing;
 mod histories;
 mod leftovers;
 mod model;
+mod other_store;
 mod rebuilding;
 mod samples;
 mod slices;
@@ -31,7 +32,7 @@ use crate::limits;
 use crate::limits::Ledger;
 use crate::model::digest::Digest;
 use crate::model::names::{Reference, UploadId};
-use crate::store::blob::{BlobStore as _, FileBlobs};
+use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::faulty::Faults;
 use crate::store::meta;
 use crate::store::meta::{Meta, Options, StoreError, WallClock};
@@ -62,15 +63,25 @@ impl Place {
 
     /// Opens the store. `strict`: what a manifest refers to must be there.
     fn open(&self, strict: bool) -> Server<'_> {
+        self.open_with(strict, |files| Arc::clone(files) as _)
+    }
+
+    /// The same with its blobs in another store than the files.
+    fn open_with(
+        &self,
+        strict: bool,
+        store: impl FnOnce(&Arc<FileBlobs>) -> Arc<dyn BlobStore>,
+    ) -> Server<'_> {
         let faults = Arc::new(Faults::recording());
         let blobs = FileBlobs::open_with(self.dir.path(), Some(Arc::clone(&faults))).unwrap();
         let blobs = Arc::new(blobs);
-        let synced = Arc::clone(&blobs);
+        let store = store(&blobs);
+        let synced = Arc::clone(&store);
         let options = Options {
             data_dir: self.dir.path().to_owned(),
             cache_bytes: 1 << 20,
             wall: self.wall,
-            sync_shard: Arc::new(move |shard| synced.sync_shard(shard)),
+            sync_barrier: Arc::new(move |barrier| synced.sync(barrier)),
             runtime: self.runtime.handle().clone(),
             faults: self.meta_faults.clone(),
             on_repair: meta::log_repair,
@@ -86,8 +97,9 @@ impl Place {
         };
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));
         let (runtime, counted) = (self.runtime.handle().clone(), Arc::clone(&ledger));
-        let registry = Registry::new(Arc::clone(&meta), Arc::clone(&blobs) as _, runtime, counted, limits);
-        Server { place: self, meta, blobs, faults, access, registry, ledger }
+        let (staging, kept) = (Arc::clone(blobs.staging()), Arc::clone(&store));
+        let registry = Registry::new(Arc::clone(&meta), staging, kept, runtime, counted, limits);
+        Server { place: self, meta, blobs, store, faults, access, registry, ledger }
     }
 }
 
@@ -96,6 +108,8 @@ struct Server<'p> {
     place: &'p Place,
     meta: Arc<Meta>,
     blobs: Arc<FileBlobs>,
+    /// What the registry has its blobs in: mostly the same.
+    store: Arc<dyn BlobStore>,
     /// What the tree of blobs is asked, and how it fails.
     faults: Arc<Faults>,
     access: Access,
@@ -175,7 +189,10 @@ impl Server<'_> {
 
     fn check(&self) -> Report {
         let mode = fsck::Mode { deep: true, others_write: false };
-        fsck::check(&self.meta, self.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(())).unwrap()
+        fsck::check(&self.meta, self.blobs.staging(), self.store.as_ref(), mode, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
     }
 
     fn assert_clean(&self, context: &str) {

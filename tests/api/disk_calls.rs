@@ -92,7 +92,7 @@ fn a_blob_is_found_without_a_call_and_a_small_one_read_with_three() {
 fn a_small_blob_is_durable_after_two_syncs_and_one_commit() {
     let rig = Rig::new();
     push_image(&rig.server.client());
-    let calls = [CreateStaged, Write, SyncFile, Rename, OpenBlob, Stat, OpenDirectory, SyncDirectory];
+    let calls = [CreateStaged, Write, SyncFile, Rename, Stat, OpenDirectory, SyncDirectory];
     let expected = [&calls[..], &COMMIT].concat();
     rig.assert_calls(&expected, |client, number| {
         let content = bytes(1_000 + number, 2_000);
@@ -112,7 +112,7 @@ fn a_blob_in_two_requests_costs_a_checkpoint_more() {
     push_image(&rig.server.client());
     let checkpoint = [&[CreateStaged, Write, SyncFile][..], &COMMIT].concat();
     // The file was closed in between.
-    let opened = [OpenStaged, Stat, SyncFile, Rename, OpenBlob, Stat, OpenDirectory, SyncDirectory];
+    let opened = [OpenStaged, Stat, SyncFile, Rename, Stat, OpenDirectory, SyncDirectory];
     let blob = [&opened[..], &COMMIT].concat();
     rig.assert_calls(&[checkpoint, blob].concat(), |client, number| {
         let content = bytes(3_000 + number, 2_000);

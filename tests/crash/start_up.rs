@@ -23,7 +23,7 @@ fn fill(data: &Path) {
         data_dir: data.to_owned(),
         cache_bytes: 256 << 20,
         wall: || 0,
-        sync_shard: Arc::new(|_| Ok(())),
+        sync_barrier: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
         on_repair: log_repair,

@@ -94,7 +94,7 @@ pub(crate) fn change_rows(
         data_dir: data.to_owned(),
         cache_bytes: 1 << 20,
         wall: || 0,
-        sync_shard: Arc::new(|_| Ok(())),
+        sync_barrier: Arc::new(|_| Ok(())),
         runtime: runtime.handle().clone(),
         faults: None,
         on_repair: log_repair,

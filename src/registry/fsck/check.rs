@@ -8,7 +8,7 @@ use super::place::{Located, Place};
 use super::report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
 use super::{blobs, counters, files, images, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
-use crate::store::blob::BlobStore;
+use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
 
 /// Problems that are listed. A store that lost its blobs has millions, more than a person reads.
@@ -27,12 +27,14 @@ type Step = fn(&mut Check<'_>) -> Result<(), StoreError>;
 /// [`CheckError::Ended`] when `progress` ended it, [`CheckError::Store`] when the store cannot be read at all.
 pub fn check(
     meta: &Meta,
+    staging: &Staging,
     blobs: &dyn BlobStore,
     mode: Mode,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, CheckError> {
     let mut check = Check {
         meta: meta.reader(),
+        staging,
         blobs,
         mode,
         repositories: BTreeMap::new(),
@@ -59,6 +61,7 @@ pub fn check(
 /// What the steps share.
 pub(super) struct Check<'a> {
     pub(super) meta: Reader<'a>,
+    pub(super) staging: &'a Staging,
     pub(super) blobs: &'a dyn BlobStore,
     pub(super) mode: Mode,
     /// Every repository's name, and the number of each that only other rows speak of.
@@ -134,6 +137,7 @@ impl Check<'_> {
         self.meta.meta().hold(|meta| {
             let mut held = Check {
                 meta,
+                staging: self.staging,
                 blobs: self.blobs,
                 mode: self.mode,
                 repositories: std::mem::take(&mut self.repositories),

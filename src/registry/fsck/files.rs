@@ -57,14 +57,14 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB)?;
     let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());
     let mut failure = None;
-    let blobs = check.blobs;
-    let walked = blobs.walk(&mut |entry| {
+    let (staging, blobs) = (check.staging, check.blobs);
+    let listed = blobs.list(&mut |entry| {
         check.tick();
         if check.is_ended() {
             return ControlFlow::Break(());
         }
         match entry {
-            Entry::Stranger(path) => strangers.add(0, || path.display().to_string()),
+            Entry::Stranger(name) => strangers.add(0, || name),
             Entry::Blob { digest, size, modified } => {
                 check.report.checked.files += 1;
                 match check.meta.read(|tx| tx.has(&schema::BLOB, &digest)) {
@@ -83,7 +83,14 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     if let Some(error) = failure {
         return Err(error);
     }
-    if let Err(error) = walked {
+    let listed = listed.and_then(|()| {
+        staging.strangers(&mut |name| {
+            check.tick();
+            strangers.add(0, || name);
+            if check.is_ended() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    });
+    if let Err(error) = listed {
         check.damage("tree_unreadable", Place::STORE, "directories with blobs", error);
     }
     check.report.checked.orphans += old.files;
@@ -103,7 +110,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::UPLOAD_BY_REPOSITORY)?;
     let mut staged = HashMap::new();
     let mut gone = 0_u64;
-    match check.blobs.uploads() {
+    match check.staging.list() {
         Ok(entries) => staged.extend(entries.into_iter().map(|entry| (entry.id, entry))),
         Err(error) => check.damage("tree_unreadable", Place::STORE, "the directory with uploads", error),
     }

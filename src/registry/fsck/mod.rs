@@ -64,7 +64,8 @@ impl Registry {
         deep: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, CheckError> {
-        let mut report = check(&self.meta, self.blobs.as_ref(), Mode { deep, others_write: true }, progress)?;
+        let mode = Mode { deep, others_write: true };
+        let mut report = check(&self.meta, &self.staging, self.blobs.as_ref(), mode, progress)?;
         self.runtime.block_on(record(&self.meta, &mut report));
         if let Some(path) = self.meta.displaced() {
             let displaced = Problem {

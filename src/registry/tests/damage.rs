@@ -80,8 +80,10 @@ impl Store {
         let server = self.open();
         let [alone, beside_others] = [false, true].map(|others_write| {
             let mode = fsck::Mode { deep, others_write };
-            fsck::check(&server.meta, server.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(()))
-                .unwrap()
+            fsck::check(&server.meta, server.blobs.staging(), server.blobs.as_ref(), mode, &mut |_| {
+                ControlFlow::Continue(())
+            })
+            .unwrap()
         });
         server.stop();
         assert_eq!(alone, beside_others);

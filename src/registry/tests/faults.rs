@@ -10,7 +10,6 @@ use crate::access::Push;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
-use crate::store::blob::BlobStore as _;
 use crate::store::faulty::{Fault, Faults, Plan};
 
 const NAME: &str = "team/app";
@@ -119,7 +118,7 @@ fn assert_recovered(server: Server<'_>, image: &Image, done: &Acknowledged, cont
     assert_eq!(report.problems, [], "{context}");
     let stuck: Vec<_> = report.notes.iter().filter(|note| !note.contains("blob files")).collect();
     assert!(stuck.is_empty(), "{context}: {stuck:?}");
-    assert_eq!(server.blobs.uploads().unwrap(), [], "{context}");
+    assert_eq!(server.blobs.staging().list().unwrap(), [], "{context}");
     server.stop();
 }
 

@@ -38,7 +38,7 @@ impl Server<'_> {
             data_dir: dir.path().to_owned(),
             cache_bytes: 1 << 20,
             wall: self.place.wall,
-            sync_shard: Arc::new(move |shard| blobs.sync_shard(shard)),
+            sync_barrier: Arc::new(move |barrier| blobs.sync(barrier)),
             runtime: self.place.runtime.handle().clone(),
             faults: None,
             on_repair: meta::log_repair,
@@ -71,8 +71,10 @@ fn assert_same(server: &Server<'_>) {
     assert_eq!(rebuilt.differences, Differences::default());
     assert_eq!(comparable(&rebuilt.meta), comparable(&server.meta));
     let mode = fsck::Mode { deep: true, others_write: false };
-    let report =
-        fsck::check(&rebuilt.meta, server.blobs.as_ref(), mode, &mut |_| ControlFlow::Continue(())).unwrap();
+    let report = fsck::check(&rebuilt.meta, server.blobs.staging(), server.blobs.as_ref(), mode, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(report.problems, []);
     let clock = |meta: &Meta| meta.get(|tx| tx.get(&schema::CLOCK, ())).unwrap().unwrap();
     let (old, new) = (clock(&server.meta), clock(&rebuilt.meta));
@@ -99,7 +101,7 @@ fn blobs_that_came_later_and_blobs_that_are_gone_are_listed() {
     }
     server.dump();
     server.push_blob("team/app", b"later", digest(b"later")).unwrap();
-    assert!(server.blobs.quarantine(&digest(b"lost")).unwrap());
+    assert!(server.blobs.remove(&digest(b"lost")).unwrap());
     let Rebuilt { meta, differences, .. } = server.rebuild();
     assert_eq!((differences.missing, differences.later, differences.later_bytes), (1, 1, 5));
     let missing = &differences.missing_blobs[0];

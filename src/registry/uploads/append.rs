@@ -200,7 +200,7 @@ impl Registry {
         let mut work = state.lend();
         let (work, result) = self
             .blocking(move || {
-                let result = work.append(registry.blobs.as_ref(), id, &chunks);
+                let result = work.append(&registry.staging, id, &chunks);
                 drop(chunks);
                 (work, result)
             })
@@ -258,7 +258,7 @@ impl Registry {
         grant: &Grant<Push>,
     ) -> Result<JoinHandle<Result<u64, RegistryError>>, RegistryError> {
         let staged = state.staged.as_ref().ok_or(RegistryError::Interrupted)?;
-        let sync = staged.syncer()?;
+        let sync = staged.syncer();
         let row = schema::Upload {
             repository: session.repository,
             owner: session.owner.clone(),
@@ -270,7 +270,7 @@ impl Registry {
         let (registry, id, grant) = (Arc::clone(self), session.id, grant.carry());
         Ok(self.runtime.spawn(async move {
             let _permit = Arc::clone(&registry.syncs).acquire_owned().await;
-            registry.blocking(sync).await??;
+            registry.blocking(move || sync.run()).await??;
             let offset = row.offset;
             let put = registry.meta.write(move |tx| {
                 // Until this row is there, nothing keeps the repository from going with the last thing in it.

@@ -1,8 +1,7 @@
-//! The commit of a blob: rename, directory sync, row, in this order, under the digest's lock.
+//! The commit of a blob: its place, the barrier, the row, in this order, under the digest's lock.
 
 use std::sync::Arc;
 
-use super::finish::publish;
 use super::rows;
 use crate::access::{Grant, Push};
 use crate::model::digest::Digest;
@@ -15,73 +14,73 @@ use crate::registry::error::RegistryError;
 use crate::registry::links;
 use crate::registry::locks::DigestGuard;
 use crate::registry::repositories;
-use crate::store::blob::{Shard, Stamp};
+use crate::store::blob::{Placed, Sealed};
 use crate::store::meta::Change;
 use crate::store::meta::Tx as _;
 use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
 use crate::store::meta::schema::{Blob, BlobState};
 
-/// A file that is verified, durable and in its place.
-pub(super) struct Sealed {
+/// A blob that is verified and in its place, and that no row names yet.
+pub(super) struct Unrecorded {
     pub(super) id: UploadId,
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) row: bool,
     pub(super) name: RepoName,
-    /// What it looks like in its place.
-    pub(super) stamp: Stamp,
-    /// The digest's lock, held from before the rename.
+    pub(super) placed: Placed,
+    /// What a planted fault puts in its place after the commit.
+    pub(super) late: Option<Sealed>,
+    /// The digest's lock, held from before it was put there.
     pub(super) lock: DigestGuard,
 }
 
 impl Registry {
-    /// Records a sealed file.
+    /// Records a blob.
     pub(super) async fn commit(
         self: &Arc<Self>,
         grant: &Grant<Push>,
-        sealed: Sealed,
+        mut blob: Unrecorded,
     ) -> Result<(), RegistryError> {
         let grant = grant.carry();
-        let shards = vec![Shard::of(&sealed.digest)];
+        let (barrier, late) = (blob.placed.barrier, blob.late.take());
         // The lock travels with the change: it ends after the commit, not when this future does.
-        let (blobs, id, digest) = (Arc::clone(&self.blobs), sealed.id, sealed.digest);
         let run = move |tx: &WriteTx<'_>| {
-            let _held = &sealed.lock;
-            record(tx, &grant, &sealed)
+            let _held = &blob.lock;
+            record(tx, &grant, &blob)
         };
-        let committed = self.meta.change(Change::after(shards), run).await;
-        if cfg!(feature = "mutant-commit-first") {
-            self.blocking(move || publish(blobs.as_ref(), id, &digest)).await??;
+        let committed = self.meta.change(Change::after(barrier), run).await;
+        if let Some(late) = late {
+            let blobs = Arc::clone(&self.blobs);
+            self.blocking(move || blobs.put(late)).await??;
         }
         committed
     }
 }
 
-fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, sealed: &Sealed) -> Result<(), RegistryError> {
+fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, new: &Unrecorded) -> Result<(), RegistryError> {
     let repository = repositories::ensure(tx, grant)?;
-    links::fits(tx, repository, &sealed.digest, sealed.size)?;
-    let old = tx.get(&schema::BLOB, &sealed.digest)?;
+    links::fits(tx, repository, &new.digest, new.size)?;
+    let old = tx.get(&schema::BLOB, &new.digest)?;
     let blob = Blob {
-        size: sealed.size,
+        size: new.size,
         state: BlobState::Present,
         generation: old.as_ref().map_or(1, |old| old.generation + 1),
-        verified: sealed.stamp,
+        verified: new.placed.stamp,
         stored_ms: tx.now().wall_ms,
         free_since: old.as_ref().and_then(|old| old.free_since),
         users: old.as_ref().map_or(0, |old| old.users),
     };
-    tx.put(&schema::BLOB, &sealed.digest, &blob)?;
+    tx.put(&schema::BLOB, &new.digest, &blob)?;
     if old.is_none() {
         let mut disk = DiskChange::default();
-        disk.stored(sealed.size);
+        disk.stored(new.size);
         disk.write(tx)?;
     }
-    links::attach(tx, repository, &sealed.digest)?;
-    if sealed.row {
-        rows::delete(tx, sealed.id)?;
+    links::attach(tx, repository, &new.digest)?;
+    if new.row {
+        rows::delete(tx, new.id)?;
     }
-    let kind =
-        EventKind::BlobPushed { repository: sealed.name.clone(), digest: sealed.digest, size: sealed.size };
+    let kind = EventKind::BlobPushed { repository: new.name.clone(), digest: new.digest, size: new.size };
     Ok(tx.record(grant.caller().actor(), kind)?)
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use super::append::Ending;
 use super::body::{Body, Chunks};
-use super::commit::Sealed;
+use super::commit::Unrecorded;
 use super::session::{Session, State};
 use super::writer::{Announced, UploadWriter};
 use crate::access::{Grant, Push};
 use crate::model::digest::{Algorithm, Digest, Hasher};
-use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::store::blob::{BlobStore, Staged, Stamp};
+use crate::store::blob::{BlobStore, Placed, Sealed, Staged};
 
 /// Bytes read at once when a staged file is hashed again.
 const REHASH_CHUNK: usize = 1 << 20;
@@ -48,11 +47,11 @@ impl UploadWriter {
             state.closed = true;
             let row = state.row;
             match work.seal(&session, &mut state, last, &digests).await {
-                Ok(published) => {
+                Ok(placed) => {
                     // The closed session stays in memory until the file has left `uploads/`: were it gone earlier, a
                     // late PATCH would find the row, open the file and write into a blob.
-                    let committed = match published {
-                        Ok(sealed) => work.commit(&grant, sealed).await,
+                    let committed = match placed {
+                        Ok(blob) => work.commit(&grant, blob).await,
                         Err(error) => Err(error),
                     };
                     work.sessions.remove(session.id);
@@ -105,7 +104,7 @@ impl Registry {
         state: &mut State,
         mut last: Chunks,
         digests: &[Digest],
-    ) -> Result<Result<Sealed, RegistryError>, RegistryError> {
+    ) -> Result<Result<Unrecorded, RegistryError>, RegistryError> {
         let digest = *digests.first().ok_or(RegistryError::Interrupted)?;
         if digests.iter().any(|digest| digest.algorithm() != state.algorithm) {
             self.hash_again(session, state, std::mem::take(&mut last), digests).await?;
@@ -114,30 +113,24 @@ impl Registry {
             digests.iter().filter(|digest| digest.algorithm() == state.algorithm).copied().collect();
         let lock = self.locks.lock(&digest).await;
         let permit = Arc::clone(&self.syncs).acquire_owned().await;
-        let (blobs, id) = (Arc::clone(&self.blobs), session.id);
+        let (staging, blobs, id) = (Arc::clone(&self.staging), Arc::clone(&self.blobs), session.id);
         let mut work = state.lend();
         let sealing = move || {
             let _permit = permit;
             if !last.is_empty() {
-                work.append(blobs.as_ref(), id, &last)?;
+                work.append(&staging, id, &last)?;
             }
             // The disk may take long for the sync: others have the memory.
             drop(last);
-            work.open(blobs.as_ref(), id)?;
+            work.open(&staging, id)?;
             let actual = work.hasher.take().unwrap_or_else(|| Hasher::new(work.algorithm)).finish();
             compare(&streamed, &[actual])?;
-            work.staged.as_mut().ok_or(RegistryError::Interrupted)?.sync()?;
-            work.staged = None;
-            let published = if cfg!(feature = "mutant-commit-first") {
-                Ok(Stamp::default())
-            } else {
-                publish(blobs.as_ref(), id, &digest)
-            };
-            Ok::<_, RegistryError>((work.offset, published))
+            let sealed = work.staged.take().ok_or(RegistryError::Interrupted)?.seal(&digest)?;
+            Ok::<_, RegistryError>((work.offset, place(blobs.as_ref(), sealed)))
         };
-        let (size, published) = self.blocking(sealing).await??;
+        let (size, placed) = self.blocking(sealing).await??;
         let (row, name) = (state.row, session.name.clone());
-        Ok(published.map(|stamp| Sealed { id, digest, size, row, name, stamp, lock }))
+        Ok(placed.map(|(placed, late)| Unrecorded { id, digest, size, row, name, placed, late, lock }))
     }
 
     /// Checks the digests of algorithms that did not run along: the file is read once for all of them. That takes as
@@ -150,7 +143,7 @@ impl Registry {
         digests: &[Digest],
     ) -> Result<(), RegistryError> {
         let permit = Arc::clone(&self.rehashes).acquire_owned().await;
-        let (blobs, id, digests) = (Arc::clone(&self.blobs), session.id, digests.to_vec());
+        let (staging, id, digests) = (Arc::clone(&self.staging), session.id, digests.to_vec());
         let algorithms: Vec<_> = Algorithm::ALL
             .into_iter()
             .filter(|algorithm| *algorithm != state.algorithm)
@@ -161,11 +154,11 @@ impl Registry {
             .blocking(move || {
                 let _permit = permit;
                 if !last.is_empty() {
-                    work.append(blobs.as_ref(), id, &last)?;
+                    work.append(&staging, id, &last)?;
                 }
                 drop(last);
-                let staged = work.open(blobs.as_ref(), id)?;
-                let actual = hashes_of(staged.as_ref(), &algorithms)?;
+                let staged = work.open(&staging, id)?;
+                let actual = hashes_of(staged, &algorithms)?;
                 let actual: Vec<_> = actual.into_iter().map(Hasher::finish).collect();
                 compare(&digests, &actual)?;
                 Ok::<_, RegistryError>(work)
@@ -195,15 +188,17 @@ fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> 
     Ok(())
 }
 
-/// Renames a durable file to its place, and says what it looks like there. From here on it is never written again.
-/// Content that is there already is replaced: that heals damage that was not noticed yet, and costs a rename.
-pub(super) fn publish(blobs: &dyn BlobStore, id: UploadId, digest: &Digest) -> Result<Stamp, RegistryError> {
-    blobs.publish(id, digest)?;
-    Ok(blobs.open(digest)?.map(|file| file.stamp()).unwrap_or_default())
+/// Puts a sealed file in its place, unless a planted fault is to do so after the commit. Content that is there already is
+/// replaced: that heals damage that was not noticed yet, and costs a rename.
+fn place(blobs: &dyn BlobStore, sealed: Sealed) -> Result<(Placed, Option<Sealed>), RegistryError> {
+    if cfg!(feature = "mutant-commit-first") {
+        return Ok((Placed::default(), Some(sealed)));
+    }
+    Ok((blobs.put(sealed)?, None))
 }
 
 /// Reads a staged file from its start, once, and hashes it with each of the algorithms.
-pub(super) fn hashes_of(staged: &dyn Staged, algorithms: &[Algorithm]) -> io::Result<Vec<Hasher>> {
+pub(super) fn hashes_of(staged: &Staged, algorithms: &[Algorithm]) -> io::Result<Vec<Hasher>> {
     let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
     let mut buffer = vec![0; REHASH_CHUNK];
     let mut offset = 0;

@@ -146,16 +146,16 @@ impl Registry {
         state.closed = true;
         state.staged = None;
         self.forget(session, state.row).await?;
-        let (blobs, id) = (Arc::clone(&self.blobs), session.id);
-        self.blocking(move || blobs.discard(id)).await??;
+        let (staging, id) = (Arc::clone(&self.staging), session.id);
+        self.blocking(move || staging.discard(id)).await??;
         Ok(())
     }
 
     /// Ends an upload that came to nothing. What cannot be removed now is found at the next start.
     async fn give_up(self: &Arc<Self>, session: &Session, row: bool) {
         let forgotten = self.forget(session, row).await;
-        let (blobs, id) = (Arc::clone(&self.blobs), session.id);
-        let discarded = self.blocking(move || Ok(blobs.discard(id)?)).await.and_then(|discarded| discarded);
+        let (staging, id) = (Arc::clone(&self.staging), session.id);
+        let discarded = self.blocking(move || Ok(staging.discard(id)?)).await.and_then(|discarded| discarded);
         if let Err(error) = forgotten.and(discarded) {
             tracing::warn!(upload = %session.id, %error, "could not remove a failed upload; the next start removes it");
         }

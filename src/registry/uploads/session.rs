@@ -17,7 +17,7 @@ use crate::model::names::RepoId;
 use crate::model::names::RepoName;
 use crate::model::names::UploadId;
 use crate::registry::error::RegistryError;
-use crate::store::blob::{BlobStore, Staged};
+use crate::store::blob::{Staged, Staging};
 use crate::store::meta::StoreClock;
 use crate::store::meta::schema::Owner;
 
@@ -61,7 +61,7 @@ pub(super) struct Session {
 /// What the one writer of a session holds.
 pub(super) struct State {
     /// The file, made with the first byte.
-    pub(super) staged: Option<Box<dyn Staged>>,
+    pub(super) staged: Option<Staged>,
     /// What the file is hashed with.
     pub(super) algorithm: Algorithm,
     /// The hash over the file so far, made with the first byte.
@@ -80,7 +80,7 @@ pub(super) struct State {
 
 /// The part of the state that goes to a blocking thread.
 pub(super) struct Work {
-    pub(super) staged: Option<Box<dyn Staged>>,
+    pub(super) staged: Option<Staged>,
     pub(super) algorithm: Algorithm,
     pub(super) hasher: Option<Hasher>,
     pub(super) offset: u64,
@@ -149,8 +149,8 @@ impl State {
 
 impl Work {
     /// Writes and hashes a batch. After an error the hash and the offset are as before.
-    pub(super) fn append(&mut self, blobs: &dyn BlobStore, id: UploadId, chunks: &[Bytes]) -> io::Result<()> {
-        self.open(blobs, id)?.append(chunks)?;
+    pub(super) fn append(&mut self, staging: &Staging, id: UploadId, chunks: &[Bytes]) -> io::Result<()> {
+        self.open(staging, id)?.append(chunks)?;
         let hasher = self.hasher.get_or_insert_with(|| Hasher::new(self.algorithm));
         for chunk in chunks {
             hasher.update(chunk);
@@ -161,12 +161,12 @@ impl Work {
 
     /// The staged file: a new one with the first byte, the old one after a restart, cut off where it is known to be
     /// whole.
-    pub(super) fn open(&mut self, blobs: &dyn BlobStore, id: UploadId) -> io::Result<&mut Box<dyn Staged>> {
+    pub(super) fn open(&mut self, staging: &Staging, id: UploadId) -> io::Result<&mut Staged> {
         let staged = match self.staged.take() {
             Some(staged) => staged,
-            None if self.row => blobs.resume(id, self.offset)?,
+            None if self.row => staging.resume(id, self.offset)?,
             None if self.offset > 0 => return Err(io::Error::other("the staged file was lost")),
-            None => blobs.create(id)?,
+            None => staging.create(id)?,
         };
         Ok(self.staged.insert(staged))
     }

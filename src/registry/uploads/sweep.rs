@@ -134,8 +134,8 @@ impl Registry {
         for id in &dropped {
             drop(self.sessions.wake(*id));
         }
-        let (blobs, count) = (Arc::clone(&self.blobs), dropped.len());
-        self.blocking(move || dropped.into_iter().try_for_each(|id| blobs.discard(id))).await??;
+        let (staging, count) = (Arc::clone(&self.staging), dropped.len());
+        self.blocking(move || dropped.into_iter().try_for_each(|id| staging.discard(id))).await??;
         Ok(count)
     }
 
@@ -167,8 +167,8 @@ impl Registry {
     }
 
     async fn sweep_files(self: &Arc<Self>) -> Result<usize, RegistryError> {
-        let blobs = Arc::clone(&self.blobs);
-        let files = self.blocking(move || blobs.uploads()).await??;
+        let staging = Arc::clone(&self.staging);
+        let files = self.blocking(move || staging.list()).await??;
         let mut removed = 0;
         for files in files.chunks(SLICE) {
             let (registry, ids) = (Arc::clone(self), files.iter().map(|file| file.id).collect::<Vec<_>>());
@@ -191,7 +191,7 @@ impl Registry {
             Ok::<_, StoreError>(orphans)
         })?;
         for id in &orphans {
-            self.blobs.discard(*id)?;
+            self.staging.discard(*id)?;
         }
         Ok(orphans.len())
     }

@@ -2,12 +2,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error;
 
-use super::Shard;
+use super::Barrier;
 use crate::config::has_own_directory;
 use crate::model::digest::{Algorithm, Digest};
 
@@ -43,6 +45,49 @@ impl From<LayoutError> for io::Error {
         };
         Self::new(kind, error)
     }
+}
+
+/// One of the directories that blobs of one algorithm are spread over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shard {
+    /// The algorithm of its digests.
+    pub(super) algorithm: Algorithm,
+    /// Their first byte.
+    pub(super) index: u8,
+}
+
+impl Shard {
+    /// The shard in which a digest's blob lies.
+    pub(super) fn of(digest: &Digest) -> Self {
+        Self { algorithm: digest.algorithm(), index: digest.shard() }
+    }
+
+    /// The barrier of the names in it.
+    pub(super) fn barrier(self) -> Barrier {
+        Barrier::new(u64::from(u16::from_be_bytes([self.algorithm.byte(), self.index])))
+    }
+
+    /// The shard whose barrier it is.
+    pub(super) fn behind(barrier: Barrier) -> io::Result<Self> {
+        let bytes = u16::try_from(barrier.number()).map(u16::to_be_bytes);
+        let shard = bytes.ok().and_then(|[algorithm, index]| {
+            Algorithm::from_byte(algorithm).map(|algorithm| Self { algorithm, index })
+        });
+        shard.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the barrier of another store"))
+    }
+}
+
+/// Opens one of the directories below `root`.
+pub(super) fn open_directory(root: &Path, name: &str) -> Result<OwnedFd, LayoutError> {
+    let path = root.join(name);
+    File::open(&path).map(OwnedFd::from).map_err(at(&path))
+}
+
+/// The error with the file that it is about: the kind stays, for what is done about it.
+pub(super) fn at_path(root: &Path, part: &str, name: &str, error: Errno) -> io::Error {
+    let error = io::Error::from(error);
+    let path = root.join(part).join(name);
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// The path of a shard directory below `blobs`.
@@ -159,7 +204,9 @@ mod tests {
             let path = blob_path(&digest);
             prop_assert_eq!(&path, &format!("{algorithm}/{}/{hex}", &hex[..2]));
             prop_assert!(Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))));
-            prop_assert_eq!(path.rsplit_once('/').unwrap().0, shard_path(Shard::of(&digest)));
+            let shard = Shard::of(&digest);
+            prop_assert_eq!(path.rsplit_once('/').unwrap().0, shard_path(shard));
+            prop_assert_eq!(Shard::behind(shard.barrier()).unwrap(), shard);
             let name = quarantine_name(&digest, n);
             let stem = format!("{algorithm}-{hex}");
             prop_assert!(name.starts_with(&stem));
@@ -177,6 +224,13 @@ mod tests {
             if let Ok(id) = text.parse::<UploadId>() {
                 prop_assert!(id.to_string().bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'));
             }
+        }
+    }
+
+    #[test]
+    fn a_barrier_of_another_store_is_refused() {
+        for number in [0, 0xff, 0x0400, 0x1_0100, u64::MAX] {
+            assert!(Shard::behind(Barrier::new(number)).is_err(), "{number:x}");
         }
     }
 

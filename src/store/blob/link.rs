@@ -6,8 +6,8 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::layout::{BLOBS, blob_path};
-use super::{BlobStore as _, Entry, FileBlobs, Shard};
+use super::layout::{BLOBS, Shard, blob_path};
+use super::{BlobStore as _, Entry, FileBlobs};
 
 impl FileBlobs {
     /// Gives every blob a second name in the tree in `root`, durably, and returns how many there are. A blob's file is
@@ -17,7 +17,7 @@ impl FileBlobs {
         let target = Self::open(root)?;
         let (from, to) = (self.root().join(BLOBS), root.join(BLOBS));
         let (mut done, mut failure, mut touched) = (0, None, BTreeSet::new());
-        self.walk(&mut |entry| {
+        self.list(&mut |entry| {
             let Entry::Blob { digest, .. } = entry else { return ControlFlow::Continue(()) };
             let path = blob_path(&digest);
             match fs::hard_link(from.join(&path), to.join(&path)) {

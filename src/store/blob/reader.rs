@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::{Errno, pread};
 
 use super::disk::Disk;
@@ -17,35 +17,30 @@ use crate::store::sys;
 /// A blob's file, open.
 pub(super) struct OpenBlob {
     file: File,
+    size: u64,
     stamp: Stamp,
     disk: Arc<Disk>,
 }
 
 impl OpenBlob {
     pub(super) fn new(file: File, disk: Arc<Disk>) -> io::Result<Self> {
-        let found = disk.call(Call::Stat, || file.metadata())?;
-        if !found.is_file() {
+        let found = disk.call(Call::Stat, || fstat(&file))?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(not_a_file());
         }
-        let stamp = Stamp {
-            inode: found.ino(),
-            size: found.size(),
-            mtime_ns: nanoseconds(found.mtime(), found.mtime_nsec()),
-            ctime_ns: nanoseconds(found.ctime(), found.ctime_nsec()),
-        };
-        Ok(Self { file, stamp, disk })
+        Ok(Self { file, size: size(&found), stamp: stamp(&found), disk })
     }
 
     /// How much of a request lies within the blob.
     fn within(&self, offset: u64, len: usize) -> usize {
-        let left = self.stamp.size.saturating_sub(offset);
+        let left = self.size.saturating_sub(offset);
         usize::try_from(left).map_or(len, |left| left.min(len))
     }
 }
 
 impl BlobFile for OpenBlob {
     fn size(&self) -> u64 {
-        self.stamp.size
+        self.size
     }
 
     fn stamp(&self) -> Stamp {
@@ -102,8 +97,19 @@ fn cut_off(offset: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 
-fn nanoseconds(seconds: i64, fraction: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(fraction)
+/// What a file looks like: its number, its bytes, and when its content was changed last, and anything of it.
+pub(super) fn stamp(found: &Stat) -> Stamp {
+    let written = nanoseconds(found.st_mtime, found.st_mtime_nsec);
+    Stamp::new((found.st_ino, size(found), written, nanoseconds(found.st_ctime, found.st_ctime_nsec)))
+}
+
+fn size(found: &Stat) -> u64 {
+    u64::try_from(found.st_size).unwrap_or_default()
+}
+
+/// Since 1970. The fraction has another type on other machines.
+fn nanoseconds(seconds: i64, fraction: impl TryInto<i64>) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(fraction.try_into().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -116,7 +122,7 @@ mod tests {
         // No file of procfs supports RWF_NOWAIT, on any kernel.
         let file = File::open("/proc/self/maps").unwrap();
         let mut blob = OpenBlob::new(file, Arc::clone(&disk)).unwrap();
-        blob.stamp.size = 16;
+        blob.size = 16;
         assert_eq!(blob.try_read(0, 16).unwrap(), None);
         assert!(!disk.has_cached_reads());
         assert_eq!(blob.try_read(0, 16).unwrap(), None);

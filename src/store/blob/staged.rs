@@ -4,21 +4,28 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::Sealed;
 use super::disk::Disk;
 use super::health::Health;
 use super::writeback::{Window, Writeback};
-use super::{Staged, Syncer};
+use crate::model::digest::Digest;
+use crate::model::names::UploadId;
 use crate::store::faulty::Call;
 
 /// The most slices that one `writev` takes (`UIO_MAXIOV`).
 const MAX_SLICES: usize = 1024;
 
-/// The file of an upload, open for appending.
-pub(super) struct StagedFile {
+/// A file that an upload is writing, open for appending. Dropping it leaves the file where it is.
+///
+/// After an error of `append`, `sync`, `truncate` or a [`Syncer`] all of these refuse: the kernel reports a
+/// lost write once, so a later success would mean nothing. The file is to be discarded, or resumed at an
+/// offset synced before.
+pub struct Staged {
+    id: UploadId,
     file: Arc<File>,
     disk: Arc<Disk>,
     len: u64,
@@ -26,44 +33,68 @@ pub(super) struct StagedFile {
     health: Arc<Health>,
 }
 
-impl StagedFile {
-    pub(super) fn new(file: File, disk: Arc<Disk>, len: u64, window: Arc<Window>) -> Self {
-        let writeback = Writeback::new(len, window);
-        Self { file: Arc::new(file), disk, len, writeback, health: Arc::default() }
-    }
+/// The sync of one state of a staged file, to be run while more is appended.
+pub struct Syncer {
+    file: Arc<File>,
+    disk: Arc<Disk>,
+    len: u64,
+    synced: Arc<AtomicU64>,
+    health: Arc<Health>,
 }
 
-impl Staged for StagedFile {
-    fn append(&mut self, chunks: &[Bytes]) -> io::Result<()> {
-        let Self { file, disk, len, writeback, health } = self;
+impl Staged {
+    pub(super) fn new(id: UploadId, file: File, disk: Arc<Disk>, len: u64, window: Arc<Window>) -> Self {
+        let writeback = Writeback::new(len, window);
+        Self { id, file: Arc::new(file), disk, len, writeback, health: Arc::default() }
+    }
+
+    /// Appends all chunks in order.
+    pub fn append(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        let Self { file, disk, len, writeback, health, .. } = self;
         health.guard(|| {
             *len = write_all(chunks, *len, |slices, offset| disk.write(file, slices, offset))?;
             writeback.advance(file, *len, health)
         })
     }
 
-    fn len(&self) -> u64 {
+    /// Bytes appended so far.
+    pub const fn len(&self) -> u64 {
         self.len
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    /// Whether nothing was appended yet.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes everything appended durable.
+    pub fn sync(&mut self) -> io::Result<()> {
         self.health.guard_alone(|| sync(&self.disk, &self.file))?;
         self.writeback.restart(self.len);
         Ok(())
     }
 
-    fn syncer(&self) -> io::Result<Syncer> {
-        let (file, disk) = (Arc::clone(&self.file), Arc::clone(&self.disk));
-        let (health, len) = (Arc::clone(&self.health), self.len);
-        let synced = self.writeback.synced();
-        Ok(Box::new(move || {
-            health.guard_alone(|| sync(&disk, &file))?;
-            synced.fetch_max(len, Ordering::Relaxed);
-            Ok(())
-        }))
+    /// The same for what is appended by now, at another time and on another thread. Its error is the file's
+    /// error: `append` and `sync` refuse from then on.
+    pub fn syncer(&self) -> Syncer {
+        Syncer {
+            file: Arc::clone(&self.file),
+            disk: Arc::clone(&self.disk),
+            len: self.len,
+            synced: self.writeback.synced(),
+            health: Arc::clone(&self.health),
+        }
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    /// Makes everything durable and closes the file: it is the whole content of `digest`, which the caller has
+    /// computed, and may be put into a store.
+    pub fn seal(mut self, digest: &Digest) -> io::Result<Sealed> {
+        self.sync()?;
+        Ok(Sealed { id: self.id, digest: *digest })
+    }
+
+    /// Reads a part back, as much as there is.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.disk.read_len(Call::ReadStaged, buf.len())?;
         let buf = &mut buf[..len];
         loop {
@@ -74,7 +105,8 @@ impl Staged for StagedFile {
         }
     }
 
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
+    /// Cuts the file off at `len`, which must not be beyond its end.
+    pub fn truncate(&mut self, len: u64) -> io::Result<()> {
         if len > self.len {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -84,6 +116,15 @@ impl Staged for StagedFile {
         self.health.guard(|| self.disk.call(Call::Truncate, || self.file.set_len(len)))?;
         self.len = len;
         self.writeback.restart(len);
+        Ok(())
+    }
+}
+
+impl Syncer {
+    /// Syncs the file.
+    pub fn run(self) -> io::Result<()> {
+        self.health.guard_alone(|| sync(&self.disk, &self.file))?;
+        self.synced.fetch_max(self.len, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,93 +1,43 @@
-//! What a blob store does, whatever keeps the bytes.
+//! What a store of blobs does, whatever keeps the bytes.
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::digest::{Algorithm, Digest};
-use crate::model::names::UploadId;
+use super::Sealed;
+use crate::model::digest::Digest;
 
-/// A content-addressed tree of files, and the staged files that become part of it.
+/// Blobs under their digests. What every implementation must do is written down as a test: `contract.rs`.
 ///
-/// Everything may block but [`BlobFile::try_read`]. Only the holder of a digest's lock publishes or
-/// quarantines that digest.
+/// Everything may block but [`BlobFile::try_read`]. Only the holder of a digest's lock puts or removes that
+/// digest.
 pub trait BlobStore: Send + Sync + 'static {
-    /// Makes an empty staged file for an upload; an error when there is one.
+    /// Puts a sealed file in the place of its digest, over whatever is there. No reader sees a part of it.
     ///
-    /// Its directory entry is made durable only by the file system itself, with the first sync of the
-    /// file. A power cut may take an upload that was not published, never a blob.
-    fn create(&self, id: UploadId) -> io::Result<Box<dyn Staged>>;
+    /// It is durable when [`Placed::barrier`] has been synced. After an error either the old blob or the new
+    /// one is in the place, and the staged file may still be there.
+    fn put(&self, sealed: Sealed) -> io::Result<Placed>;
 
-    /// Opens the staged file of an upload and cuts it off at `offset`. `UnexpectedEof` when it is shorter,
-    /// `NotFound` when there is none.
-    fn resume(&self, id: UploadId, offset: u64) -> io::Result<Box<dyn Staged>>;
+    /// Makes everything durable that was put with this barrier.
+    fn sync(&self, barrier: Barrier) -> io::Result<()>;
 
-    /// Unlinks a staged file; fine when it is already gone.
-    fn discard(&self, id: UploadId) -> io::Result<()>;
-
-    /// Renames a staged, synced file to its digest's path, over whatever is there. The directory is not
-    /// synced.
-    fn publish(&self, id: UploadId, digest: &Digest) -> io::Result<()>;
-
-    /// Makes the renames into and out of one shard directory durable.
-    fn sync_shard(&self, shard: Shard) -> io::Result<()>;
-
-    /// Opens a blob for reading; none when there is no file. It stays readable when it is replaced or
-    /// quarantined.
+    /// Opens a blob for reading; none when there is none. It stays readable when it is replaced or removed.
+    /// `InvalidData` when what lies in its place can never be read as a blob.
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>>;
 
-    /// Moves a blob's file out of the tree, beside earlier ones of that digest; false when there is no file.
-    /// Nothing is deleted, and no directory is synced: a power cut may bring the file back.
-    fn quarantine(&self, digest: &Digest) -> io::Result<bool>;
+    /// Takes a blob out of the store; false when there is none. A power cut may bring it back.
+    fn remove(&self, digest: &Digest) -> io::Result<bool>;
 
-    /// The staged files. What is not named like an upload is left to [`walk`](Self::walk).
-    fn uploads(&self) -> io::Result<Vec<StagedEntry>>;
+    /// Calls `visit` for each blob, and for everything among them that does not belong there, until it
+    /// breaks. A blob that comes or goes meanwhile may or may not be seen.
+    fn list(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()>;
 
-    /// Calls `visit` for each blob file, shard by shard, and for everything among blobs and staged files that
-    /// does not belong there, until it breaks. A file that comes or goes meanwhile may or may not be seen.
-    fn walk(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()>;
-
-    /// How full the file system is.
+    /// How full the store is.
     fn space(&self) -> io::Result<Space>;
-}
-
-/// The sync of one state of a staged file, to be run while more is appended.
-pub type Syncer = Box<dyn FnOnce() -> io::Result<()> + Send>;
-
-/// A file that an upload is writing. Dropping it leaves the file where it is.
-///
-/// After an error of `append`, `sync`, `truncate` or a [`Syncer`] all of these refuse: the kernel reports a
-/// lost write once, so a later success would mean nothing. The file is to be discarded, or resumed at an
-/// offset synced before.
-pub trait Staged: Send {
-    /// Appends all chunks in order.
-    fn append(&mut self, chunks: &[Bytes]) -> io::Result<()>;
-
-    /// Bytes appended so far.
-    fn len(&self) -> u64;
-
-    /// Whether nothing was appended yet.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Makes everything appended durable.
-    fn sync(&mut self) -> io::Result<()>;
-
-    /// The same for what is appended by now, at another time and on another thread. Its error is the file's
-    /// error: `append` and `sync` refuse from then on.
-    fn syncer(&self) -> io::Result<Syncer>;
-
-    /// Reads a part back, as much as there is.
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
-
-    /// Cuts the file off at `len`, which must not be beyond its end.
-    fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
 
 /// A blob opened for reading.
@@ -95,63 +45,58 @@ pub trait BlobFile: Send + Sync {
     /// Bytes when it was opened.
     fn size(&self) -> u64;
 
-    /// What the file looked like when it was opened.
+    /// What it looked like when it was opened.
     fn stamp(&self) -> Stamp;
 
     /// Reads up to `len` bytes without blocking; none when the disk would have to be asked. The answer may be
     /// short, and is empty only at the end of the blob.
     fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>>;
 
-    /// Reads `len` bytes or up to the end of the blob. `UnexpectedEof` when the file was cut off after it was
+    /// Reads `len` bytes or up to the end of the blob. `UnexpectedEof` when it was cut off after it was
     /// opened.
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes>;
 }
 
-/// One of the directories that blobs of one algorithm are spread over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shard {
-    /// The algorithm of its digests.
-    pub algorithm: Algorithm,
-    /// Their first byte.
-    pub index: u8,
+/// A blob in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// What it looks like there.
+    pub stamp: Stamp,
+    /// What must be synced before a row may name it; none where it is durable already.
+    pub barrier: Option<Barrier>,
 }
 
-impl Shard {
-    /// The shard in which a digest's blob lies.
-    pub fn of(digest: &Digest) -> Self {
-        Self { algorithm: digest.algorithm(), index: digest.shard() }
+/// A sync that blobs wait for: a number that only their store understands. Blobs with equal barriers become
+/// durable by one sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Barrier(u64);
+
+impl Barrier {
+    pub(in crate::store) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(in crate::store) const fn number(self) -> u64 {
+        self.0
     }
 }
 
-/// What tells one state of a file from another without reading it. A rename changes it, so the stamp of a new
-/// blob is taken from [`BlobStore::open`] after [`BlobStore::publish`].
+/// What tells one state of a stored blob from another without reading it: numbers that only its store
+/// understands. The default is the stamp of no blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// The file's number in its file system.
-    pub inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Last change of its content, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Last change of its content, name or attributes, in nanoseconds since 1970.
-    pub ctime_ns: i64,
+pub struct Stamp(u64, u64, i64, i64);
+
+impl Stamp {
+    pub(in crate::store) const fn new(numbers: (u64, u64, i64, i64)) -> Self {
+        let (first, second, third, fourth) = numbers;
+        Self(first, second, third, fourth)
+    }
 }
 
-/// A file among the uploads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StagedEntry {
-    /// The upload that it belongs to.
-    pub id: UploadId,
-    /// Bytes, synced or not.
-    pub size: u64,
-    /// When it was appended to last.
-    pub modified: SystemTime,
-}
-
-/// Something found by [`BlobStore::walk`].
+/// Something found by [`BlobStore::list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A blob's file; nothing is known about its content.
+    /// A blob; nothing is known about its content.
     Blob {
         /// The digest that it is named after.
         digest: Digest,
@@ -160,19 +105,33 @@ pub enum Entry {
         /// When its content was written last.
         modified: SystemTime,
     },
-    /// Something that the store did not put there.
-    Stranger(PathBuf),
+    /// Something that the store did not put there, as an operator finds it.
+    Stranger(String),
 }
 
-/// How full a file system is, for an ordinary user.
+/// How full a store is, for an ordinary user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// Bytes in all.
     pub total: u64,
     /// Bytes that can still be written.
     pub available: u64,
-    /// Files in all; 0 where the file system sets no number.
-    pub inodes_total: u64,
-    /// Files that can still be made; 0 where the file system sets no number.
-    pub inodes_available: u64,
+    /// Files in all; 0 where nothing sets a number.
+    pub files_total: u64,
+    /// Files that can still be made; 0 where nothing sets a number.
+    pub files_available: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_stored_as_it_always_was() {
+        let stamp = Stamp::new((300, 5, -1, 1_700_000_000_000_000_000));
+        let stored = postcard::to_allocvec(&stamp).unwrap();
+        let expected = [0xac, 2, 5, 1, 0x80, 0x80, 0xd0, 0xe2, 0xc6, 0xbf, 0xce, 0x97, 0x2f];
+        assert_eq!(stored, expected);
+        assert_eq!(postcard::from_bytes::<Stamp>(&stored).unwrap(), stamp);
+    }
 }

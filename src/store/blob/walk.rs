@@ -7,20 +7,21 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::layout::{BLOBS, UPLOADS, shard_path};
-use super::{Entry, Shard, StagedEntry};
+use super::layout::{BLOBS, Shard, UPLOADS, shard_path};
+use super::{Entry, StagedEntry};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::UploadId;
 use crate::store::faulty::Call;
 
 type Visit<'a> = &'a mut dyn FnMut(Entry) -> ControlFlow<()>;
+type VisitName<'a> = &'a mut dyn FnMut(String) -> ControlFlow<()>;
 
-/// See [`BlobStore::walk`](super::BlobStore::walk).
-pub(super) fn walk(disk: &Disk, root: &Path, visit: Visit<'_>) -> io::Result<()> {
+/// See [`BlobStore::list`](super::BlobStore::list).
+pub(super) fn blobs(disk: &Disk, root: &Path, visit: Visit<'_>) -> io::Result<()> {
     let blobs = root.join(BLOBS);
     let algorithm = |name: &OsStr| Algorithm::ALL.iter().any(|algorithm| name == algorithm.as_str());
-    if strangers(disk, &blobs, visit, |entry| Ok(is_dir(entry)? && algorithm(&entry.file_name())))?.is_break()
-    {
+    let known = |entry: &DirEntry| Ok(is_dir(entry)? && algorithm(&entry.file_name()));
+    if strangers(disk, &blobs, known, &mut |name| visit(Entry::Stranger(name)))?.is_break() {
         return Ok(());
     }
     for algorithm in Algorithm::ALL {
@@ -28,8 +29,24 @@ pub(super) fn walk(disk: &Disk, root: &Path, visit: Visit<'_>) -> io::Result<()>
             return Ok(());
         }
     }
+    Ok(())
+}
+
+/// See [`Staging::list`](super::Staging::list).
+pub(super) fn staged(disk: &Disk, root: &Path) -> io::Result<Vec<StagedEntry>> {
+    let mut staged = Vec::new();
+    for entry in list(disk, &root.join(UPLOADS))? {
+        if let Some(found) = staged_entry(&entry?)? {
+            staged.push(found);
+        }
+    }
+    Ok(staged)
+}
+
+/// See [`Staging::strangers`](super::Staging::strangers).
+pub(super) fn staged_strangers(disk: &Disk, root: &Path, visit: VisitName<'_>) -> io::Result<()> {
     let known = |entry: &DirEntry| Ok(upload_id(entry).is_some() && entry.file_type()?.is_file());
-    strangers(disk, &root.join(UPLOADS), visit, known).map(|_| ())
+    strangers(disk, &root.join(UPLOADS), known, visit).map(|_| ())
 }
 
 fn walk_algorithm(
@@ -43,7 +60,8 @@ fn walk_algorithm(
         index.is_some_and(|index| *name == *format!("{index:02x}"))
     };
     let known = |entry: &DirEntry| Ok(is_dir(entry)? && is_shard(&entry.file_name()));
-    if strangers(disk, &blobs.join(algorithm.as_str()), visit, known)?.is_break() {
+    let dir = blobs.join(algorithm.as_str());
+    if strangers(disk, &dir, known, &mut |name| visit(Entry::Stranger(name)))?.is_break() {
         return Ok(ControlFlow::Break(()));
     }
     for index in 0..=u8::MAX {
@@ -51,7 +69,7 @@ fn walk_algorithm(
         for entry in list(disk, &blobs.join(shard_path(shard)))? {
             let entry = entry?;
             let found = match blob_entry(&entry, shard) {
-                Ok(found) => found.unwrap_or_else(|| Entry::Stranger(entry.path())),
+                Ok(found) => found.unwrap_or_else(|| Entry::Stranger(name_of(&entry))),
                 // It went while the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -65,7 +83,7 @@ fn walk_algorithm(
 }
 
 /// What a directory entry is as a staged file; none when it is not one, or went meanwhile.
-pub(super) fn staged_entry(entry: &DirEntry) -> io::Result<Option<StagedEntry>> {
+fn staged_entry(entry: &DirEntry) -> io::Result<Option<StagedEntry>> {
     let Some(id) = upload_id(entry) else { return Ok(None) };
     match entry.metadata() {
         Ok(found) if found.is_file() => {
@@ -95,20 +113,25 @@ fn blob_entry(entry: &DirEntry, shard: Shard) -> io::Result<Option<Entry>> {
 fn strangers(
     disk: &Disk,
     dir: &Path,
-    visit: Visit<'_>,
     known: impl Fn(&DirEntry) -> io::Result<bool>,
+    visit: VisitName<'_>,
 ) -> io::Result<ControlFlow<()>> {
     for entry in list(disk, dir)? {
         let entry = entry?;
-        if !known(&entry)? && visit(Entry::Stranger(entry.path())).is_break() {
+        if !known(&entry)? && visit(name_of(&entry)).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
     Ok(ControlFlow::Continue(()))
 }
 
+/// How an operator finds it.
+fn name_of(entry: &DirEntry) -> String {
+    entry.path().display().to_string()
+}
+
 /// The names in a directory.
-pub(super) fn list(disk: &Disk, dir: &Path) -> io::Result<ReadDir> {
+fn list(disk: &Disk, dir: &Path) -> io::Result<ReadDir> {
     disk.call(Call::List, || fs::read_dir(dir))
 }
 

@@ -1,12 +1,12 @@
 //! What the writer must know of a change beside what it does.
 
-use crate::store::blob::Shard;
+use crate::store::blob::Barrier;
 
 /// When a change may be made, what it costs a batch, and whether it may be made on a full disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Shard directories that are synced before the transaction: what its rows name is durable by then.
-    pub after: Vec<Shard>,
+    /// Barriers of the blob store that are synced before the transaction: what its rows name is durable by then.
+    pub after: Vec<Barrier>,
     /// Bytes that it stores beside small rows. A batch has a limit of them.
     pub bytes: usize,
     /// It takes something away: when the disk is full, it may use the room that is kept back for such changes.
@@ -14,9 +14,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change whose rows name files in these directories.
-    pub fn after(after: Vec<Shard>) -> Self {
-        Self { after, ..Self::default() }
+    /// A change whose rows name blobs with these barriers.
+    pub fn after(barriers: impl IntoIterator<Item = Barrier>) -> Self {
+        Self { after: barriers.into_iter().collect(), ..Self::default() }
     }
 
     /// A change that stores so many bytes.

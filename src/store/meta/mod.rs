@@ -51,7 +51,7 @@ pub use place::saved_database;
 pub use read::Tx;
 pub use table::{Raw, Row, Table, Unread};
 pub use tx::{ReadTx, WriteTx};
-pub use writer::SyncShard;
+pub use writer::SyncBarrier;
 
 use crate::store::faulty::Faults;
 use handle::{Handle, Opener};
@@ -69,8 +69,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Where the wall time comes from.
     pub wall: WallClock,
-    /// Syncs a shard directory of the blob tree.
-    pub sync_shard: SyncShard,
+    /// Syncs a barrier of the blob store.
+    pub sync_barrier: SyncBarrier,
     /// The runtime whose blocking threads run the scans.
     pub runtime: Runtime,
     /// Errors to play in a test.
@@ -115,7 +115,7 @@ impl Meta {
         let clock = StoreClock::start(options.wall, stored.clock.running_s);
         let marks = Arc::new(Marks::new(stored.clock.wall_high_ms));
         let shared = (Arc::clone(&handle), Arc::clone(&marks));
-        let writer = Writer::new(shared, clock, stored.clock, options.sync_shard);
+        let writer = Writer::new(shared, clock, stored.clock, options.sync_barrier);
         let (queue, jobs) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("stowage-writer".to_owned())

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::schema::Clock;
-use super::{Meta, OpenError, Options, StoreError, SyncShard, Tx as _, WallClock, log_repair, schema};
+use super::{Meta, OpenError, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
 use crate::model::names::Sequence;
 use crate::store::faulty::Faults;
 
@@ -32,7 +32,7 @@ struct Store {
     runtime: Runtime,
     cache_bytes: usize,
     wall: WallClock,
-    sync_shard: SyncShard,
+    sync_barrier: SyncBarrier,
     faults: Option<Arc<Faults>>,
 }
 
@@ -43,7 +43,7 @@ impl Store {
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap(),
             cache_bytes: 1 << 20,
             wall: || 1_700_000_000_000,
-            sync_shard: Arc::new(|_| Ok(())),
+            sync_barrier: Arc::new(|_| Ok(())),
             faults: None,
         }
     }
@@ -53,7 +53,7 @@ impl Store {
             data_dir: self.dir.path().to_owned(),
             cache_bytes: self.cache_bytes,
             wall: self.wall,
-            sync_shard: Arc::clone(&self.sync_shard),
+            sync_barrier: Arc::clone(&self.sync_barrier),
             runtime: self.runtime.handle().clone(),
             faults: self.faults.clone(),
             on_repair: log_repair,

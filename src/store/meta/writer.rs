@@ -1,8 +1,7 @@
 //! The writer: one thread that commits what many callers want changed, in groups.
 //!
 //! A batch is whatever waits when the last commit returned; the commit itself is the time in which the next
-//! batch gathers. First the shard directories of the batch are synced, each once, then its jobs run in one
-//! transaction, then it is committed in two phases, then everybody is answered.
+//! batch gathers. First the barriers of the batch are synced, each once, then its jobs run in one transaction, then it is committed in two phases, then everybody is answered.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +23,7 @@ use super::read::Tx as _;
 use super::schema;
 use super::schema::Clock;
 use super::tx::{ReadTx, WriteTx};
-use crate::store::blob::Shard;
+use crate::store::blob::Barrier;
 
 const MAX_JOBS: usize = 1024;
 const MAX_BYTES: usize = 16 << 20;
@@ -38,15 +37,15 @@ const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
 /// How long no idle commit is made after one that failed: reopening takes the database away from readers for a moment.
 const IDLE_AGAIN: Duration = Duration::from_mins(1);
 
-/// Syncs one shard directory: the blob store's part in a commit.
-pub type SyncShard = Arc<dyn Fn(Shard) -> io::Result<()> + Send + Sync>;
+/// Syncs one barrier: the blob store's part in a commit.
+pub type SyncBarrier = Arc<dyn Fn(Barrier) -> io::Result<()> + Send + Sync>;
 
 pub(super) struct Writer {
     pub(super) handle: Arc<Handle>,
     clock: StoreClock,
     counters: Clock,
     marks: Arc<Marks>,
-    sync_shard: SyncShard,
+    sync_barrier: SyncBarrier,
     last_quick_repair: Instant,
     last_stored: Instant,
     /// Commits were made that a start after a crash would have to repair at length.
@@ -63,14 +62,14 @@ impl Writer {
         (handle, marks): (Arc<Handle>, Arc<Marks>),
         clock: StoreClock,
         counters: Clock,
-        sync_shard: SyncShard,
+        sync_barrier: SyncBarrier,
     ) -> Self {
         Self {
             handle,
             clock,
             counters,
             marks,
-            sync_shard,
+            sync_barrier,
             last_quick_repair: Instant::now(),
             last_stored: Instant::now(),
             repair_owed: false,
@@ -226,7 +225,7 @@ impl Writer {
         if let Some(refusal) = self.refusal() {
             return refuse(jobs, &refusal);
         }
-        let mut jobs = self.sync_shards(jobs);
+        let mut jobs = self.sync_barriers(jobs);
         let mut reopened = false;
         let mut drawn = false;
         while !jobs.is_empty() {
@@ -316,15 +315,15 @@ impl Writer {
         }
     }
 
-    /// Syncs each directory that the jobs touched once; jobs whose directory fails are answered and leave.
-    fn sync_shards(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-        let mut synced: BTreeMap<Shard, Option<StoreError>> = BTreeMap::new();
+    /// Syncs each barrier of the jobs once; jobs whose barrier fails are answered and leave.
+    fn sync_barriers(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let mut synced: BTreeMap<Barrier, Option<StoreError>> = BTreeMap::new();
         let mut good = Vec::with_capacity(jobs.len());
         for job in jobs {
             let mut failed = None;
-            for shard in &job.change().after {
-                let result = synced.entry(*shard).or_insert_with(|| {
-                    (self.sync_shard)(*shard).err().map(|error| StoreError::from_io(&error))
+            for barrier in &job.change().after {
+                let result = synced.entry(*barrier).or_insert_with(|| {
+                    (self.sync_barrier)(*barrier).err().map(|error| StoreError::from_io(&error))
                 });
                 failed = failed.or_else(|| result.clone());
             }
@@ -363,7 +362,7 @@ impl Writer {
             };
             (stored, tx.raised_epoch())
         };
-        // Crash order: every file and directory that these rows speak of is durable by now (`sync_shards`), so a
+        // Crash order: every file and directory that these rows speak of is durable by now (`sync_barriers`), so a
         // crash on either side of this commit leaves at most a file without a row.
         if let Some(counters) = counters {
             commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;

@@ -168,7 +168,7 @@ fn an_idle_commit_that_failed_is_not_tried_again_at_once() {
     let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path()), place));
     let clock = StoreClock::start(store.wall, 0);
     let mut writer =
-        Writer::new((handle, Arc::default()), clock, Clock::default(), Arc::clone(&store.sync_shard));
+        Writer::new((handle, Arc::default()), clock, Clock::default(), Arc::clone(&store.sync_barrier));
     writer.repair_owed = true;
     faults.fail_after(1, libc::ENOSPC);
     let before = faults.calls();

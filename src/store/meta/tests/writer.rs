@@ -10,9 +10,8 @@ use std::task::Poll;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::model::digest::Algorithm;
 use crate::model::names::UserId;
-use crate::store::blob::Shard;
+use crate::store::blob::Barrier;
 use crate::store::meta::job::Message;
 use crate::store::meta::schema::User;
 use crate::store::meta::{Change, WriteTx};
@@ -186,23 +185,25 @@ fn a_transaction_ends_after_ten_thousand_rows() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_synced_fails_only_the_jobs_that_need_it() {
+fn a_barrier_that_cannot_be_synced_fails_only_the_jobs_that_need_it() {
     let mut store = Store::new();
-    let synced: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let synced: Arc<Mutex<Vec<u64>>> = Arc::default();
     let seen = Arc::clone(&synced);
-    store.sync_shard = Arc::new(move |shard| {
-        seen.lock().unwrap().push(shard.index);
-        if shard.index == 7 { Err(errno(libc::EIO)) } else { Ok(()) }
+    store.sync_barrier = Arc::new(move |barrier| {
+        seen.lock().unwrap().push(barrier.number());
+        if barrier.number() == 7 { Err(errno(libc::EIO)) } else { Ok(()) }
     });
     let meta = store.open();
     let before = clock(&meta).commits;
-    let write = |name: &'static str, shards: &[u8]| -> Answer<'_> {
-        let shards: Vec<Shard> =
-            shards.iter().map(|index| Shard { algorithm: Algorithm::Sha256, index: *index }).collect();
-        let (needed, synced) = (shards.clone(), Arc::clone(&synced));
-        Box::pin(meta.change(Change::after(shards), move |tx| {
+    let write = |name: &'static str, barriers: &[u64]| -> Answer<'_> {
+        let barriers: Vec<Barrier> = barriers.iter().copied().map(Barrier::new).collect();
+        let (needed, synced) = (barriers.clone(), Arc::clone(&synced));
+        Box::pin(meta.change(Change::after(barriers), move |tx| {
             let synced = synced.lock().unwrap();
-            assert!(needed.iter().all(|shard| synced.contains(&shard.index)), "the rows come after the sync");
+            assert!(
+                needed.iter().all(|barrier| synced.contains(&barrier.number())),
+                "the rows come after the sync"
+            );
             add_one(tx, name)
         }))
     };
@@ -217,7 +218,7 @@ fn a_directory_that_cannot_be_synced_fails_only_the_jobs_that_need_it() {
     }
     let mut synced = synced.lock().unwrap().clone();
     synced.sort_unstable();
-    assert_eq!(synced, [1, 2, 7], "each directory is synced once");
+    assert_eq!(synced, [1, 2, 7], "each barrier is synced once");
     assert_eq!(clock(&meta).commits, before + 1);
 }
 
