@@ -10,6 +10,7 @@ use std::path::Path;
 use super::open_error::{OpenError, io_at};
 use super::rebuild;
 use crate::store::blob::{BlobStore, Entry, FileBlobs, LayoutError};
+use crate::store::durable;
 use crate::store::filesystem;
 use crate::store::filesystem::Verdict;
 use crate::store::lock;
@@ -91,7 +92,7 @@ pub(super) fn match_ids(
             }
             None => {
                 // The start that made the database may not have come to this.
-                meta::sync_dir(data_dir).map_err(io_at(data_dir))?;
+                durable::sync_dir(data_dir).map_err(io_at(data_dir))?;
                 lock.set_store_id(meta.store_id()).map_err(io_at(&dir))?;
             }
         }

@@ -1,9 +1,9 @@
 //! Making a store again from a dump of its metadata and its blobs.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,10 +18,11 @@ use crate::registry::fsck;
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::{BlobStore, FileBlobs};
+use crate::store::durable;
 use crate::store::lock::DirLock;
+use crate::store::meta::FILE_NAME;
 use crate::store::meta::dump;
 use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
-use crate::store::meta::{self, FILE_NAME};
 
 /// Where the database is made. It gets its place when it is whole; while this is there and the database is not, there is
 /// no store.
@@ -173,7 +174,7 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     let there = into.try_exists().map_err(io_at(into))?;
     DirBuilder::new().recursive(true).mode(0o750).create(into).map_err(io_at(into))?;
     if let (false, Some(parent)) = (there, into.parent()) {
-        meta::sync_dir(parent).map_err(io_at(parent))?;
+        durable::sync_dir(parent).map_err(io_at(parent))?;
     }
     // The directory of the old store is never one to be removed, nor is one that another run works in.
     if was_cut_off(into) && into != data_dir {
@@ -193,7 +194,7 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
 fn begin(into: &Path) -> Result<PathBuf, OpenError> {
     let workshop = into.join(WORKSHOP);
     DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
-    meta::sync_dir(into).map_err(io_at(into))?;
+    durable::sync_dir(into).map_err(io_at(into))?;
     Ok(workshop)
 }
 
@@ -295,11 +296,8 @@ fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(io_at(&old)(error)),
         };
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let written = written.and_then(|mut to| io::Write::write_all(&mut to, &content).and(to.sync_all()));
+        let written = durable::write_file(&new, 0o600, |file| io::Write::write_all(file, &content));
         written.map_err(io_at(&new))?;
-        let parent = new.parent().unwrap_or(into);
-        meta::sync_dir(parent).map_err(io_at(parent))?;
     }
     Ok(())
 }
@@ -335,9 +333,8 @@ fn finish(
 /// Gives the database its name, and with it the new data directory its store.
 fn put_in_place(workshop: &Path, into: &Path) -> Result<(), OpenError> {
     let database = into.join(FILE_NAME);
-    fs::rename(workshop.join(FILE_NAME), &database).map_err(io_at(&database))?;
     // Without the workshop, and without the database, it would be told as a store whose database is lost.
-    meta::sync_dir(into).map_err(io_at(into))?;
+    durable::put_in_place(&workshop.join(FILE_NAME), &database).map_err(io_at(&database))?;
     fs::remove_dir(workshop).map_err(io_at(workshop))?;
-    meta::sync_dir(into).map_err(io_at(into))
+    durable::sync_dir(into).map_err(io_at(into))
 }

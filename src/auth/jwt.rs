@@ -6,7 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -22,7 +22,7 @@ use sha2::Sha256;
 
 use crate::access::AccessEntry;
 use crate::config::{has_own_directory, open_own};
-use crate::store::meta;
+use crate::store::durable;
 
 /// The directory of keys in the data directory.
 const DIRECTORY: &str = "keys";
@@ -88,15 +88,8 @@ impl Signer {
                 if !has_keys {
                     fs::DirBuilder::new().mode(0o700).create(&directory)?;
                 }
-                let new = path.with_extension("new");
-                let mut options = OpenOptions::new();
-                options.write(true).create(true).truncate(true).mode(0o600);
-                let mut file = open_own(&new, &mut options)?;
-                file.write_all(document.as_ref())?;
-                file.sync_all()?;
-                fs::rename(&new, &path)?;
-                meta::sync_dir(&directory)?;
-                meta::sync_dir(data_dir)?;
+                durable::write_file(&path, 0o600, |file| file.write_all(document.as_ref()))?;
+                durable::sync_dir(data_dir)?;
                 Self::from_pkcs8(document.as_ref())
             }
             Err(error) => Err(error),

@@ -3,14 +3,13 @@
 use std::fs;
 use std::io;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::People;
 use super::users::{UserError, any_user, check_name, new_user};
 use crate::auth::{folded, generate_password};
 use crate::model::audit::{Actor, AuditAction};
-use crate::store::meta;
+use crate::store::durable;
 use crate::store::meta::schema;
 use crate::telemetry::Secret;
 
@@ -42,7 +41,7 @@ impl People {
         } else {
             let generated = Secret::new(generate_password());
             let path = self.data_dir.join(PASSWORD_FILE);
-            write_secret(&path, generated.expose())
+            durable::write_file(&path, 0o600, |file| writeln!(file, "{}", generated.expose()))
                 .map_err(|source| UserError::File { path: path.clone(), source })?;
             (generated, Some(path))
         };
@@ -73,15 +72,4 @@ impl People {
             tracing::warn!(file = %path.display(), %error, "the file of the old password could not be removed");
         }
     }
-}
-
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    meta::sync_dir(path.parent().unwrap_or(Path::new(".")))
 }

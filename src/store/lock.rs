@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::durable::sync_dir;
 use crate::config::open_own;
 
 /// The name of the file in the directory that it locks. It is never unlinked: a second file of that name
@@ -74,7 +75,7 @@ impl DirLock {
         let lock = Self { file, dir: dir.to_owned(), store: record.store, clean, socket: None };
         lock.write(false)?;
         if text.is_empty() {
-            File::open(dir)?.sync_all()?;
+            sync_dir(dir)?;
         }
         Ok(lock)
     }

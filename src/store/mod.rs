@@ -1,6 +1,7 @@
 //! What is kept: blobs as files, everything else in one database.
 
 pub mod blob;
+pub mod durable;
 #[doc(hidden)]
 pub mod faulty;
 pub mod filesystem;

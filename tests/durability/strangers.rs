@@ -77,9 +77,10 @@ fn nothing_is_written_through_a_symbolic_link() {
         ("reserve", true),
         ("LOCK", false),
         ("stowage.redb.new", true),
-        ("keys/registry-token.new", true),
+        ("keys/registry-token.p8.new", true),
         ("keys/registry-token.p8", false),
         ("initial-admin-password", true),
+        ("initial-admin-password.new", true),
     ] {
         let dir = directory_in_memory();
         Stowage::start(dir.path()).stop();

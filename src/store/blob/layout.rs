@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::Barrier;
 use crate::config::has_own_directory;
 use crate::model::digest::{Algorithm, Digest};
+use crate::store::durable::{parent, sync_dir};
 
 pub(super) const BLOBS: &str = "blobs";
 pub(super) const UPLOADS: &str = "uploads";
@@ -119,7 +120,7 @@ pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
         .chain([&blobs])
         .map(PathBuf::as_path)
         .chain([root])
-        .try_for_each(|dir| sync(dir).map_err(at(dir)))
+        .try_for_each(|dir| sync_dir(dir).map_err(at(dir)))
 }
 
 /// Makes the directories that are missing below `root`, and checks that files can be renamed among all of
@@ -150,20 +151,17 @@ fn make_all(parent: &Path, names: impl IntoIterator<Item = String>, device: u64)
         }
         made |= make(&path).map_err(at(&path))?;
     }
-    if made { sync(parent).map_err(at(parent)) } else { Ok(()) }
+    if made { sync_dir(parent).map_err(at(parent)) } else { Ok(()) }
 }
 
 fn make_root(root: &Path) -> io::Result<()> {
     if root.is_dir() {
         return Ok(());
     }
-    let parent = match root.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent(root);
     make_root(parent)?;
     DirBuilder::new().mode(0o750).create(root)?;
-    sync(parent)
+    sync_dir(parent)
 }
 
 /// Makes a directory; false when there is one.
@@ -173,10 +171,6 @@ fn make(path: &Path) -> io::Result<bool> {
     }
     DirBuilder::new().mode(0o750).create(path)?;
     Ok(true)
-}
-
-fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> LayoutError {

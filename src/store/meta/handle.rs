@@ -5,7 +5,6 @@ use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -28,6 +27,7 @@ use super::place::{FileId, Place};
 use super::reserve::Reserve;
 use super::schema::Clock;
 use crate::config::{open_own, open_regular};
+use crate::store::durable::{put_in_place, remove_if_there};
 use crate::store::faulty::Faults;
 
 /// The name of the database file in the data directory.
@@ -92,8 +92,7 @@ impl Opener {
             open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
         let database = self.database(file).map_err(|error| self.refused(error, 0))?;
         format::create(&database)?;
-        fs::rename(&new, &path).map_err(|source| OpenError::io(&path, source))?;
-        sync_dir(&self.data_dir).map_err(|source| OpenError::io(&self.data_dir, source))?;
+        put_in_place(&new, &path).map_err(|source| OpenError::io(&path, source))?;
         Ok((database, true))
     }
 
@@ -188,18 +187,6 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Makes the entries of a directory durable.
-pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// The open database, which the writer replaces after an I/O error (redb refuses all writes after one).

@@ -44,7 +44,7 @@ pub use change::Change;
 pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
 pub use format::{OpenError, SCHEMA};
-pub use handle::{FILE_NAME, OnRepair, log_repair, sync_dir};
+pub use handle::{FILE_NAME, OnRepair, log_repair};
 pub use key::{Key, KeyOf, PrefixOf, Stored, Successor};
 pub use pages::{Pages, Reader};
 pub use place::saved_database;

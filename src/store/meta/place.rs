@@ -6,13 +6,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::handle::{FILE_NAME, sync_dir};
+use super::handle::FILE_NAME;
+use crate::store::durable;
 
 /// Saved databases are `stowage.redb.saved-<number>`.
 const SAVED: &str = "stowage.redb.saved-";
@@ -199,22 +200,17 @@ fn save(file: &File, path: &Path) -> io::Result<PathBuf> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let number = saved_numbers(dir).into_iter().max().unwrap_or(0) + 1;
     let target = dir.join(format!("{SAVED}{number}"));
-    let new = dir.join(format!("{SAVED}{number}.new"));
-    let copied = copy(file, &new).and_then(|()| fs::rename(&new, &target)).and_then(|()| sync_dir(dir));
-    if copied.is_err() {
-        // What is not whole must not be taken for the database.
-        let _ = fs::remove_file(&new);
-    }
-    copied.map(|()| target)
+    // What is not whole must not be taken for the database.
+    durable::write_file(&target, 0o600, |target| copy(file, target))?;
+    Ok(target)
 }
 
-fn copy(file: &File, to: &Path) -> io::Result<()> {
-    let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+fn copy(file: &File, target: &File) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     let mut offset = 0;
     loop {
         match file.read_at(&mut piece, offset) {
-            Ok(0) => break,
+            Ok(0) => return Ok(()),
             Ok(read) => {
                 target.write_all_at(&piece[..read], offset)?;
                 offset += read as u64;
@@ -223,7 +219,6 @@ fn copy(file: &File, to: &Path) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    target.sync_all()
 }
 
 fn saved_numbers(dir: &Path) -> Vec<u64> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::{DumpError, at};
 use super::read;
 use crate::config::has_own_directory;
-use crate::store::meta::sync_dir;
+use crate::store::durable::sync_dir;
 
 /// The name of the directory of dumps in the data directory.
 pub const DIR_NAME: &str = "dumps";

@@ -13,9 +13,8 @@ use super::frames::Writer;
 use super::read::{self, Known};
 use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals};
 use crate::model::digest::Digest;
-use crate::store::meta::{
-    Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema, sync_dir,
-};
+use crate::store::durable::sync_dir;
+use crate::store::meta::{Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema};
 
 /// Bytes that must be free beside room for two dumps like the last one.
 const SPARE: u64 = 16 << 20;

@@ -1,0 +1,111 @@
+//! Files that are there whole or not at all, whenever the power goes.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::open_own;
+
+/// Writes a file of its own name and mode, in the place of the one that is there.
+///
+/// `write` fills it under a temporary name; then it is synced, gets its name, and the directory is synced. After an
+/// error the old file is still there, and nothing is left of the new one.
+pub fn write_file(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let new = temporary(path);
+    // Left by a process that was killed here.
+    remove_if_there(&new)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let written = open_own(&new, &mut options)
+        .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
+        .and_then(|()| put_in_place(&new, path));
+    if written.is_err() {
+        // The next one removes what is left, too.
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// Gives a file that is synced its name, in the place of the one that is there, and syncs the directory.
+pub fn put_in_place(new: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(new, path)?;
+    sync_dir(parent(path))
+}
+
+/// Makes the entries of a directory durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Removes a file; fine when there is none.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The directory that holds a file's name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        for content in [&b"first"[..], b"second"] {
+            write_file(&path, 0o600, |file| file.write_all(content)).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), content);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_file(&path, 0o600, |file| file.write_all(b"old")).unwrap();
+        let failed = write_file(&path, 0o600, |file| {
+            file.write_all(b"half of the ne")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_replaced_and_links_are_not_followed() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, target) = (dir.path().join("secret"), other.path().join("target"));
+        fs::write(&target, "precious").unwrap();
+        fs::write(dir.path().join("secret.new"), "left over").unwrap();
+        symlink(&target, &path).unwrap();
+        write_file(&path, 0o600, |file| file.write_all(b"new")).unwrap();
+        symlink(&target, dir.path().join("secret.new")).unwrap();
+        write_file(&path, 0o600, |file| file.write_all(b"newer")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"precious");
+    }
+}
