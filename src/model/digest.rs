@@ -136,11 +136,6 @@ impl Digest {
         Self::from_raw(Algorithm::from_byte(byte)?, raw)
     }
 
-    /// The shard directory of the blob store that holds this content.
-    pub const fn shard(&self) -> u8 {
-        self.raw[0]
-    }
-
     /// A digest from its raw hash, if that has the right length.
     fn from_raw(algorithm: Algorithm, hash: &[u8]) -> Option<Self> {
         let mut raw = [0; MAX_RAW];

@@ -10,6 +10,7 @@ use crate::access::Push;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::{Body, BodyPart, RegistryError};
+use crate::store::blob::FileBlobs;
 use crate::store::faulty::{Call, Fault, Plan};
 use crate::store::meta::{Raw, Tx as _, WriteTx, schema};
 
@@ -19,8 +20,7 @@ fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
     let server = place.open(true);
     let blob = &blobs()[2];
     server.push_blob("one", &blob.content, blob.digest).unwrap();
-    let path =
-        place.dir.path().join(format!("blobs/sha256/{:02x}/{}", blob.digest.shard(), blob.digest.hex()));
+    let path = FileBlobs::path_in(place.dir.path(), &blob.digest);
     fs::write(&path, b"a lazer").unwrap();
     let damaged = server.wait(server.registry.open_blob(&server.grant("one"), &blob.digest)).unwrap();
     assert!(matches!(server.pull_blob("one", &blob.digest), Err(RegistryError::BlobUnknown(_))));

@@ -69,6 +69,12 @@ impl FileBlobs {
         &self.staging
     }
 
+    /// Where a blob's file lies, for tests that damage it.
+    #[cfg(test)]
+    pub(crate) fn path_in(root: &Path, digest: &Digest) -> PathBuf {
+        root.join(BLOBS).join(layout::blob_path(digest))
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }

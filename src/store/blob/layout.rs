@@ -60,7 +60,7 @@ pub(super) struct Shard {
 impl Shard {
     /// The shard in which a digest's blob lies.
     pub(super) fn of(digest: &Digest) -> Self {
-        Self { algorithm: digest.algorithm(), index: digest.shard() }
+        Self { algorithm: digest.algorithm(), index: digest.bytes()[0] }
     }
 
     /// The barrier of the names in it.
@@ -98,7 +98,7 @@ pub(super) fn shard_path(shard: Shard) -> String {
 
 /// The path of a blob below `blobs`. It is made of a digest alone, so it cannot lead anywhere else.
 pub(super) fn blob_path(digest: &Digest) -> String {
-    format!("{}/{:02x}/{}", digest.algorithm().as_str(), digest.shard(), digest.hex())
+    format!("{}/{:02x}/{}", digest.algorithm().as_str(), digest.bytes()[0], digest.hex())
 }
 
 /// The name of the `n`-th file in quarantine that was this digest's blob.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::registry::fsck::Severity;
+use crate::store::blob::FileBlobs;
 
 impl Store {
     fn blob(&self, digest: &Digest) -> PathBuf {
-        let shard = format!("{:02x}", digest.shard());
-        self.place.dir.path().join("blobs").join(digest.algorithm().as_str()).join(shard).join(digest.hex())
+        FileBlobs::path_in(self.place.dir.path(), digest)
     }
 }
 
