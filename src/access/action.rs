@@ -10,7 +10,8 @@ pub trait Action: Copy + Send + Sync + 'static {
     const KIND: Kind;
 }
 
-/// The kinds of action that the policy knows.
+/// The kinds of action that the policy knows. Who reads one thing need not read another, so that a role can be as narrow
+/// as an auditor or one who gives out tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Read a repository.
@@ -21,10 +22,18 @@ pub enum Kind {
     Delete,
     /// List the repositories.
     Catalog,
-    /// See users, tokens and the server.
-    Inspect,
-    /// See and change users, tokens and the server.
-    Manage,
+    /// See the users.
+    ReadUsers,
+    /// Make, change and remove users.
+    ManageUsers,
+    /// See the personal tokens of all users.
+    ReadTokens,
+    /// Make and revoke personal tokens of all users.
+    ManageTokens,
+    /// See how the server is and what its jobs do.
+    ReadServer,
+    /// Start and cancel jobs.
+    RunJobs,
     /// What the server does by itself.
     System,
 }
@@ -51,10 +60,18 @@ actions! {
     Delete on Repository;
     /// Listing the repositories.
     Catalog on Site;
-    /// Seeing users, tokens and the server.
-    Inspect on Site;
-    /// Seeing and changing users, tokens and the server.
-    Manage on Site;
+    /// Seeing the users.
+    ReadUsers on Site;
+    /// Making, changing and removing users.
+    ManageUsers on Site;
+    /// Seeing the personal tokens of all users.
+    ReadTokens on Site;
+    /// Making and revoking personal tokens of all users.
+    ManageTokens on Site;
+    /// Seeing how the server is and what its jobs do.
+    ReadServer on Site;
+    /// Starting and cancelling jobs.
+    RunJobs on Site;
     /// What the server does by itself.
     System on Site;
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::action::{Action, Kind};
 use super::policy;
-use super::policy::{Policy, Question, Standing};
+use super::policy::{Policy, Question, Rights};
 use super::principal::Caller;
 use super::resource::{Repository, Resource, Target};
 use crate::model::names::{RepoId, RepoName};
@@ -43,18 +43,6 @@ impl Asked {
     }
 }
 
-/// What the caller of a grant may see, for lists and hints that name repositories.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight(Standing);
-
-impl Sight {
-    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
-    /// bounds do not count here: its bearer could ask for one that covers it.
-    pub fn sees(self, name: &str) -> bool {
-        self.0.may(Kind::Pull, Resource::Repository { name, id: None })
-    }
-}
-
 /// The permission was withdrawn between the check and its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawn;
@@ -80,9 +68,9 @@ impl<A: Action> Grant<A> {
         }
     }
 
-    /// What the caller may see by the present policy and the rights stored in `tx`.
-    pub fn sight(&self, now_ms: u64, tx: &impl Tx) -> Result<Sight, StoreError> {
-        Standing::of(self.asked.present(), &self.caller.principal, now_ms, tx).map(Sight)
+    /// What the caller may do by the present policy and the rows in `tx`, for lists and hints that name repositories.
+    pub fn rights(&self, now_ms: u64, tx: &impl Tx) -> Result<Rights, StoreError> {
+        Rights::of(self.asked.present(), &self.caller.principal, now_ms, tx)
     }
 }
 

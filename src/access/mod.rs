@@ -9,17 +9,21 @@ mod policy;
 mod principal;
 mod refusal;
 mod resource;
+mod role;
 mod scopes;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use action::{Action, Catalog, Delete, Inspect, Kind, Manage, Pull, Push, System};
+pub use action::{
+    Action, Catalog, Delete, Kind, ManageTokens, ManageUsers, Pull, Push, ReadServer, ReadTokens, ReadUsers,
+    RunJobs, System,
+};
 pub use claims::{AccessEntry, Claims};
-pub use grant::{Grant, Sight, Withdrawn};
-pub use policy::Policy;
+pub use grant::{Grant, Withdrawn};
 pub(crate) use policy::user;
+pub use policy::{Policy, Rights};
 pub use principal::{Caller, Credential, Principal};
 pub use refusal::Refusal;
 pub use resource::{Repository, Resource, Site, Target};

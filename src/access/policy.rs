@@ -1,13 +1,15 @@
-//! Who may do what, as one function over the stored rows.
+//! Who may do what: the stored rows give a principal its roles, the table in [`Role`] says what a role may do, and the
+//! scopes of the credential bound it.
 //!
-//! Until projects and roles exist: in an open registry everybody may do everything; elsewhere every user who may
-//! sign in pulls and pushes within the scopes of the credential, only admins delete and manage, and a caller with an
-//! anonymous token pulls if the settings say so.
+//! Until projects exist, a role on one repository is a role on all: in an open registry everybody is a maintainer;
+//! elsewhere every user is a developer, admins are admins, and a caller with an anonymous token is a reporter if the
+//! settings say so.
 
 use super::action::Kind;
 use super::principal::{Credential, Principal};
 use super::refusal::Refusal;
 use super::resource::Resource;
+use super::role::Role;
 use super::scopes::Scopes;
 use crate::config::Config;
 use crate::model::names::UserId;
@@ -46,27 +48,20 @@ pub(super) struct Question<'q> {
     pub(super) now_ms: u64,
 }
 
-/// What an identity may do, read from the store once: a list asks it for each name without reading the rows again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nothing: the caller is not known, or the credential has ended.
-    Nothing,
-    /// Everything that the registry itself holds, in an open registry.
-    Open,
-    /// Everything but what the server does by itself.
-    Local,
-    /// Pulls alone.
-    Puller,
-    /// What a user may do who is an admin or is not, within the scopes of the credential.
-    User {
-        /// May do everything.
-        admin: bool,
-        /// What the credential may be used for.
-        scopes: Scopes,
-    },
+/// What a principal may do, read from the store once: a list asks it for each name without reading the rows again.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights {
+    on_site: Option<Role>,
+    /// Until projects exist, the same on every repository.
+    on_repositories: Option<Role>,
+    scopes: Scopes,
 }
 
-impl Standing {
+impl Rights {
+    const NONE: Self = Self { on_site: None, on_repositories: None, scopes: Scopes::ALL };
+    const ADMIN: Self =
+        Self { on_site: Some(Role::Admin), on_repositories: Some(Role::Admin), scopes: Scopes::ALL };
+
     /// Of a principal, whatever registry token it comes with.
     pub(super) fn of(
         policy: Policy,
@@ -75,29 +70,45 @@ impl Standing {
         tx: &impl Tx,
     ) -> Result<Self, StoreError> {
         Ok(match (policy, principal) {
-            (_, Principal::Local { .. }) => Self::Local,
-            (Policy::Open, Principal::Anybody) => Self::Open,
-            (Policy::SignIn { anonymous_pull: true }, Principal::Anonymous { .. }) => Self::Puller,
+            (_, Principal::Local { .. }) => Self::ADMIN,
+            (Policy::Open, Principal::Anybody) => Self {
+                on_site: Some(Role::User),
+                on_repositories: Some(Role::Maintainer),
+                scopes: Scopes::ALL,
+            },
+            (Policy::SignIn { anonymous_pull: true }, Principal::Anonymous { .. }) => {
+                Self { on_repositories: Some(Role::Reporter), ..Self::NONE }
+            }
             (_, Principal::User { id, credential, scopes, .. }) => {
                 match user(tx, *id, *credential, now_ms)? {
-                    Some(user) => Self::User { admin: user.admin, scopes: *scopes },
-                    None => Self::Nothing,
+                    Some(user) if user.admin => Self { scopes: *scopes, ..Self::ADMIN },
+                    Some(_) => Self {
+                        on_site: Some(Role::User),
+                        on_repositories: Some(Role::Developer),
+                        scopes: *scopes,
+                    },
+                    None => Self::NONE,
                 }
             }
-            (_, Principal::Anybody | Principal::Anonymous { .. }) => Self::Nothing,
+            (_, Principal::Anybody | Principal::Anonymous { .. }) => Self::NONE,
         })
     }
 
-    /// Whether it may do this. Until projects exist every repository is alike, so the resource decides nothing yet; all
-    /// who ask tell it.
-    pub(super) fn may(self, kind: Kind, _resource: Resource<'_>) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Open => !matches!(kind, Kind::System | Kind::Inspect | Kind::Manage),
-            Self::Local => kind != Kind::System,
-            Self::Puller => kind == Kind::Pull,
-            Self::User { admin, scopes } => in_scope(scopes, kind) && may(admin, kind),
+    const fn role(self, resource: Resource<'_>) -> Option<Role> {
+        match resource {
+            Resource::Site => self.on_site,
+            Resource::Repository { .. } => self.on_repositories,
         }
+    }
+
+    pub(super) fn may(self, kind: Kind, resource: Resource<'_>) -> bool {
+        self.role(resource).is_some_and(|role| role.may(kind)) && self.scopes.cover(kind)
+    }
+
+    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
+    /// bounds do not count here: its bearer could ask for one that covers it.
+    pub fn sees(self, name: &str) -> bool {
+        self.may(Kind::Pull, Resource::Repository { name, id: None })
     }
 }
 
@@ -111,7 +122,7 @@ pub(super) fn permits(question: Question<'_>, tx: &impl Tx) -> Result<bool, Stor
 /// Whether the principal may do this, whatever registry token it comes with.
 pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
     let Question { policy, principal, kind, resource, now_ms } = question;
-    Ok(Standing::of(policy, principal, now_ms, tx)?.may(kind, resource))
+    Ok(Rights::of(policy, principal, now_ms, tx)?.may(kind, resource))
 }
 
 /// Why something is not permitted: what the caller may know of it.
@@ -154,10 +165,14 @@ pub(crate) fn user(
 /// What a caller lacks who may not do this, in words for that person.
 pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
-        (Principal::User { scopes, .. }, Kind::Manage) if !in_scope(*scopes, kind) => {
+        (Principal::User { scopes, .. }, Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs)
+            if !scopes.cover(kind) =>
+        {
             "this token may not change anything through the API: that needs the scope api"
         }
-        (Principal::User { scopes, .. }, Kind::Inspect) if !in_scope(*scopes, kind) => {
+        (Principal::User { scopes, .. }, Kind::ReadUsers | Kind::ReadTokens | Kind::ReadServer)
+            if !scopes.cover(kind) =>
+        {
             "this token is not for the API: that needs the scope read_api or api"
         }
         _ => "this is for admins",
@@ -167,10 +182,10 @@ pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
 /// What a caller lacks who may pull from a repository but not do this there, in words for that person.
 pub(super) const fn missing_here(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
-        (Principal::User { scopes, .. }, Kind::Push) if !in_scope(*scopes, kind) => {
+        (Principal::User { scopes, .. }, Kind::Push) if !scopes.cover(kind) => {
             "this token may pull, but not push: that needs the scope write_registry"
         }
-        (Principal::User { scopes, .. }, Kind::Delete) if !in_scope(*scopes, kind) => {
+        (Principal::User { scopes, .. }, Kind::Delete) if !scopes.cover(kind) => {
             "this token may pull, but not delete: that needs the scope delete_registry"
         }
         (Principal::User { .. }, Kind::Delete) => "you may pull, but only admins may delete",
@@ -182,24 +197,4 @@ pub(super) const fn missing_here(principal: &Principal, kind: Kind) -> &'static 
         }
         _ => "this credential may not change it",
     }
-}
-
-const fn may(admin: bool, kind: Kind) -> bool {
-    match kind {
-        Kind::Pull | Kind::Push | Kind::Catalog => true,
-        Kind::Delete | Kind::Inspect | Kind::Manage => admin,
-        Kind::System => false,
-    }
-}
-
-const fn in_scope(scopes: Scopes, kind: Kind) -> bool {
-    scopes.any(match kind {
-        Kind::Pull => Scopes::READ_OR_WRITE,
-        Kind::Catalog => Scopes::READ_REGISTRY,
-        Kind::Push => Scopes::WRITE_REGISTRY,
-        Kind::Delete => Scopes::DELETE_REGISTRY,
-        Kind::Inspect => Scopes::READ_OR_API,
-        Kind::Manage => Scopes::API,
-        Kind::System => return false,
-    })
 }

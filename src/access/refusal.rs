@@ -29,6 +29,12 @@ const fn verb(kind: Kind) -> &'static str {
         Kind::Push => "push",
         Kind::Delete => "delete",
         Kind::Catalog => "list the repositories",
-        Kind::Inspect | Kind::Manage | Kind::System => "manage the registry",
+        Kind::ReadUsers
+        | Kind::ManageUsers
+        | Kind::ReadTokens
+        | Kind::ManageTokens
+        | Kind::ReadServer
+        | Kind::RunJobs
+        | Kind::System => "manage the registry",
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::action::Kind;
+
 /// A set of scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scopes(u8);
@@ -30,10 +32,6 @@ impl Scopes {
     pub const READ_API: Self = Self(8);
     /// Read and change through the API.
     pub const API: Self = Self(16);
-    /// A push reads what it need not send again.
-    pub(super) const READ_OR_WRITE: Self = Self(3);
-    /// Who may change through the API may read.
-    pub(super) const READ_OR_API: Self = Self(24);
     /// Everything: what a password stands for.
     pub const ALL: Self = Self(31);
 
@@ -62,6 +60,21 @@ impl Scopes {
     /// Whether any of `other` is in the set.
     pub const fn any(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Whether a credential with these scopes may be used for this.
+    pub(super) const fn cover(self, kind: Kind) -> bool {
+        self.any(match kind {
+            // A push reads what it need not send again.
+            Kind::Pull => Self(Self::READ_REGISTRY.0 | Self::WRITE_REGISTRY.0),
+            Kind::Catalog => Self::READ_REGISTRY,
+            Kind::Push => Self::WRITE_REGISTRY,
+            Kind::Delete => Self::DELETE_REGISTRY,
+            // What may change through the API may read.
+            Kind::ReadUsers | Kind::ReadTokens | Kind::ReadServer => Self(Self::READ_API.0 | Self::API.0),
+            Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs => Self::API,
+            Kind::System => return false,
+        })
     }
 
     /// Whether nothing is in the set.

@@ -95,7 +95,7 @@ fn what_a_caller_sees_goes_by_rights_and_not_by_what_the_registry_token_covers()
     let listing = hanna(Some(vec![entry("registry", "catalog", "*")]));
     let grant = gate.access.site::<Catalog>(&listing).unwrap();
     let sees =
-        || gate.access.meta.get(|tx| Ok::<_, StoreError>(grant.sight(0, tx)?.sees("team/app"))).unwrap();
+        || gate.access.meta.get(|tx| Ok::<_, StoreError>(grant.rights(0, tx)?.sees("team/app"))).unwrap();
     assert!(sees(), "the bearer could ask for a token that covers it");
     gate.set_hanna(User { disabled: true, ..User::sample("hanna") });
     assert!(!sees(), "no token would do any more");
@@ -136,4 +136,76 @@ fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
     assert!(gate.is_withdrawn(&delete), "what was to be deleted is gone");
     assert!(gate.is_withdrawn(&by_token), "the token is for another repository");
     assert!(!gate.is_withdrawn(&push), "the user may push to this one as well");
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Pull,
+    Kind::Push,
+    Kind::Delete,
+    Kind::Catalog,
+    Kind::ReadUsers,
+    Kind::ManageUsers,
+    Kind::ReadTokens,
+    Kind::ManageTokens,
+    Kind::ReadServer,
+    Kind::RunJobs,
+    Kind::System,
+];
+
+/// What `principal` may do: a letter for each of [`KINDS`] that the policy permits.
+fn permitted(gate: &Gate, principal: &Principal) -> String {
+    let letters = "lsdcuUtTrjS".chars();
+    let may = |kind| {
+        let resource = match kind {
+            Kind::Pull | Kind::Push | Kind::Delete => Resource::Repository { name: "team/app", id: None },
+            _ => Resource::Site,
+        };
+        gate.access.allows(principal, kind, resource).unwrap()
+    };
+    KINDS.into_iter().zip(letters).filter(|(kind, _)| may(*kind)).map(|(_, letter)| letter).collect()
+}
+
+#[test]
+fn each_caller_may_what_the_table_says_and_nothing_else() {
+    let gate = Gate::new();
+    let anonymous = Principal::Anonymous { claims: Arc::default() };
+    let user = |scopes| {
+        let Caller { principal: Principal::User { id, name, credential, claims, .. }, .. } = hanna(None)
+        else {
+            panic!("a user")
+        };
+        Principal::User { id, name, credential, scopes, claims }
+    };
+    let scoped = |names: &str| user(Scopes::named(names.split(',')).unwrap());
+    assert_eq!(permitted(&gate, &user(Scopes::ALL)), "", "nobody has this number");
+    gate.set_hanna(User::sample("hanna"));
+    for (principal, expected) in [
+        (Principal::Anybody, ""),
+        (anonymous.clone(), ""),
+        (local().principal, "lsdcuUtTrj"),
+        (user(Scopes::ALL), "lsc"),
+        (scoped("read_registry"), "lc"),
+        (scoped("write_registry"), "ls"),
+        (scoped("delete_registry,read_api,api"), ""),
+    ] {
+        assert_eq!(permitted(&gate, &principal), expected, "{principal:?}");
+    }
+    gate.set_hanna(User { admin: true, ..User::sample("hanna") });
+    for (scopes, expected) in [
+        ("read_registry", "lc"),
+        ("write_registry", "ls"),
+        ("delete_registry", "d"),
+        ("read_api", "utr"),
+        ("api", "uUtTrj"),
+        ("read_registry,write_registry,delete_registry,read_api,api", "lsdcuUtTrj"),
+    ] {
+        assert_eq!(permitted(&gate, &scoped(scopes)), expected, "{scopes}");
+    }
+    gate.set_hanna(User { admin: true, disabled: true, ..User::sample("hanna") });
+    assert_eq!(permitted(&gate, &user(Scopes::ALL)), "");
+    gate.access.policy.store(Arc::new(Policy::SignIn { anonymous_pull: true }));
+    assert_eq!(permitted(&gate, &anonymous), "l");
+    gate.access.policy.store(Arc::new(Policy::Open));
+    assert_eq!(permitted(&gate, &Principal::Anybody), "lsdc");
+    assert_eq!(permitted(&gate, &local().principal), "lsdcuUtTrj");
 }

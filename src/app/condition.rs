@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{App, JobState};
-use crate::access::{Grant, Inspect};
+use crate::access::{Grant, ReadServer};
 use crate::limits::Resource;
 
 /// The certificate in use.
@@ -75,7 +75,7 @@ impl App {
     }
 
     /// How the server is.
-    pub fn condition(&self, grant: &Grant<Inspect>) -> Condition {
+    pub fn condition(&self, grant: &Grant<ReadServer>) -> Condition {
         let listening = self.run.listening.get();
         let certificate = listening.and_then(|listening| listening.certificate.as_ref());
         Condition {
@@ -89,7 +89,7 @@ impl App {
         }
     }
 
-    fn last_check(&self, grant: &Grant<Inspect>) -> Option<LastCheck> {
+    fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {
         self.jobs(grant).into_iter().find_map(|job| match job.state {
             JobState::Done(report) => Some(LastCheck {
                 ended_ms: job.ended_ms.unwrap_or(job.started_ms),

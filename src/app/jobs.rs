@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::App;
-use crate::access::{Grant, Inspect, Manage};
+use crate::access::{Grant, ReadServer, RunJobs};
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::store::meta::clock::StoreClock;
 
@@ -102,7 +102,7 @@ impl Job {
     }
 
     /// Does the work and says how it ended, even when a damaged page ends it in a panic.
-    fn run(&self, app: &Parts, grant: &Grant<Manage>) {
+    fn run(&self, app: &Parts, grant: &Grant<RunJobs>) {
         let mut hear = |progress| {
             self.status.send_modify(|status| status.progress = progress);
             if self.cancelled.load(Ordering::Acquire) {
@@ -177,7 +177,7 @@ impl App {
     ///
     /// # Errors
     /// [`CheckRuns`]: two at once would only make each other slow.
-    pub fn start_check(&self, grant: &Grant<Manage>, deep: bool) -> Result<JobView, CheckRuns> {
+    pub fn start_check(&self, grant: &Grant<RunJobs>, deep: bool) -> Result<JobView, CheckRuns> {
         let clock = self.meta.clock();
         let mut known = self.jobs.known();
         if let Some(running) = known.jobs.iter().find(|job| job.is_running()) {
@@ -208,12 +208,12 @@ impl App {
     }
 
     /// The jobs that are remembered, the newest first.
-    pub fn jobs(&self, _grant: &Grant<Inspect>) -> Vec<JobView> {
+    pub fn jobs(&self, _grant: &Grant<ReadServer>) -> Vec<JobView> {
         self.jobs.known().jobs.iter().map(|job| job.view()).collect()
     }
 
     /// One job, when it has ended or `patience` is over.
-    pub async fn job(&self, _grant: &Grant<Inspect>, id: Uuid, patience: Duration) -> Option<JobView> {
+    pub async fn job(&self, _grant: &Grant<ReadServer>, id: Uuid, patience: Duration) -> Option<JobView> {
         let job = self.jobs.find(id)?;
         if !patience.is_zero() {
             let mut status = job.status.subscribe();
@@ -224,7 +224,7 @@ impl App {
     }
 
     /// Asks a job to end, which it does soon. One that has ended stays as it is.
-    pub fn cancel_job(&self, _grant: &Grant<Manage>, id: Uuid) -> Option<JobView> {
+    pub fn cancel_job(&self, _grant: &Grant<RunJobs>, id: Uuid) -> Option<JobView> {
         let job = self.jobs.find(id)?;
         job.cancelled.store(true, Ordering::Release);
         Some(job.view())

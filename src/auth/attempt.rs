@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Auth;
+use super::credential_cache::{CredentialKind, Key, Verified};
 use super::credentials::Basic;
-use super::password::{QueueFull, Turn};
-use super::remembered::{Key, Kind, Known};
+use super::password::{QueueFull, Running};
 use super::sign_in_error::SignInError;
 use super::user_name::folded;
 use crate::access::{Credential, Principal};
@@ -38,23 +38,23 @@ impl Auth {
         address: Option<IpAddr>,
     ) -> Result<Principal, SignInError> {
         let name = folded(&sent.name);
-        let key = self.remembered.key(&[&name, &sent.password]);
-        if let Some(principal) = self.recall(Kind::Password, &key)? {
+        let key = self.cache.key(&[&name, &sent.password]);
+        if let Some(principal) = self.recall(CredentialKind::Password, &key)? {
             return Ok(principal);
         }
         self.may_try(address, &name)?;
-        let place = self.passwords.place().map_err(|QueueFull| queue_full())?;
+        let queued = self.passwords.queue().map_err(|QueueFull| queue_full())?;
         let attempt = Attempt { auth: Arc::clone(self), sent, name, key, address };
         let verified = self.passwords.spawn(async move {
             // Held until the attempt is counted: the next one is measured by all that were verified before.
-            let turn = attempt.auth.passwords.turn(place).await;
-            attempt.verify(&turn).await
+            let running = attempt.auth.passwords.start(queued).await;
+            attempt.verify(&running).await
         });
         verified.await.unwrap_or_else(|_| Err(queue_full()))
     }
 
     fn may_try(&self, address: Option<IpAddr>, name: &str) -> Result<(), SignInError> {
-        match self.buckets.wait(address, name, Instant::now()) {
+        match self.limiter.wait(address, name, Instant::now()) {
             Some(wait) => Err(SignInError::RateLimited { retry_after_s: wait.as_secs().max(1) }),
             None => Ok(()),
         }
@@ -66,38 +66,38 @@ const fn queue_full() -> SignInError {
 }
 
 impl Attempt {
-    async fn verify(self, turn: &Turn) -> Result<Principal, SignInError> {
+    async fn verify(self, running: &Running) -> Result<Principal, SignInError> {
         let auth = &self.auth;
         // While this one waited, others were verified: the same password, or as many wrong ones as are permitted.
-        if let Some(principal) = auth.recall(Kind::Password, &self.key)? {
+        if let Some(principal) = auth.recall(CredentialKind::Password, &self.key)? {
             return Ok(principal);
         }
         auth.may_try(self.address, &self.name)?;
         let epoch = auth.meta.auth_epoch();
-        let Some(principal) = self.owner(turn).await? else {
-            auth.buckets.wrong(self.address, &self.name, Instant::now());
+        let Some(principal) = self.owner(running).await? else {
+            auth.limiter.wrong(self.address, &self.name, Instant::now());
             auth.failures.tell(&self.sent.name, self.address, &SignInError::Wrong);
             return Err(SignInError::Wrong);
         };
-        auth.buckets.right(self.address, &self.name, Instant::now());
+        auth.limiter.right(self.address, &self.name, Instant::now());
         let until_ms = auth.meta.latest_ms() + REMEMBER_MS;
-        auth.remembered.put(
-            Kind::Password,
+        auth.cache.put(
+            CredentialKind::Password,
             self.key,
-            Known { principal: principal.clone(), until_ms, epoch },
+            Verified { principal: principal.clone(), until_ms, epoch },
         );
         Ok(principal)
     }
 
     /// The user of this name, if the password is theirs.
-    async fn owner(&self, turn: &Turn) -> Result<Option<Principal>, SignInError> {
+    async fn owner(&self, running: &Running) -> Result<Option<Principal>, SignInError> {
         let user = self.auth.meta.get(|tx| {
             let Some(id) = tx.get(&schema::USER_NAME, &*self.name)? else { return Ok(None) };
             Ok::<_, StoreError>(tx.get(&schema::USER, id)?.map(|user| (id, user)))
         })?;
         let stored =
             user.as_ref().filter(|(_, user)| !user.disabled).map(|(_, user)| user.password_hash.clone());
-        let right = self.auth.passwords.verify(turn, stored, self.sent.password.clone()).await;
+        let right = self.auth.passwords.verify(running, stored, self.sent.password.clone()).await;
         match user {
             Some((id, user)) if right => {
                 Ok(self.auth.user_principal(id, Credential::Password(user.password_version), None)?)

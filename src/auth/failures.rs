@@ -14,10 +14,10 @@ const MAX_NAME: usize = 64;
 
 /// Bounds the lines.
 #[derive(Default)]
-pub(super) struct Failures(Mutex<State>);
+pub(super) struct Failures(Mutex<Written>);
 
 #[derive(Default)]
-struct State {
+struct Written {
     since: Option<Instant>,
     lines: u32,
     unsaid: u64,
@@ -42,16 +42,16 @@ impl Failures {
 
     /// How many lines were left out since the last one; none: this one is left out, too.
     fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
-            (state.since, state.lines) = (Some(now), 0);
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            (written.since, written.lines) = (Some(now), 0);
         }
-        if state.lines == MAX_LINES {
-            state.unsaid += 1;
+        if written.lines == MAX_LINES {
+            written.unsaid += 1;
             return None;
         }
-        state.lines += 1;
-        Some(std::mem::take(&mut state.unsaid))
+        written.lines += 1;
+        Some(std::mem::take(&mut written.unsaid))
     }
 }
 

@@ -1,18 +1,18 @@
 //! Who a caller is: recognises the sender of a request, and issues the tokens by which it will be recognised again.
 
 mod attempt;
-mod buckets;
+mod credential_cache;
 mod credentials;
 mod failures;
 mod issue;
 mod jwt;
 mod password;
 mod refresh;
-mod remembered;
 mod scope_request;
 mod secret;
 mod sign_in;
 mod sign_in_error;
+mod sign_in_limiter;
 mod user_name;
 
 use std::io;
@@ -22,11 +22,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 
+pub use credential_cache::{LONGEST_REMEMBERED, MOST_REMEMBERED};
 pub use credentials::{Basic, Header};
 pub use issue::{Applicant, Issued, MAX_SCOPES};
 pub(crate) use password::generate as generate_password;
 pub use password::{LENGTH as PASSWORD_LENGTH, length_problem as password_length_problem};
-pub use remembered::{LONGEST_REMEMBERED, MOST_REMEMBERED};
 pub use scope_request::ScopeRequest;
 pub(crate) use secret::{SecretKind, hash as hash_secret};
 pub use sign_in::Door;
@@ -37,12 +37,12 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::store::meta::Meta;
 use crate::telemetry::Secret;
-use buckets::Buckets;
+use credential_cache::CredentialCache;
 use failures::Failures;
 use jwt::Signer;
 pub use jwt::key_file;
 use password::Passwords;
-use remembered::Remembered;
+use sign_in_limiter::SignInLimiter;
 
 /// The name of this service in challenges and tokens.
 pub const SERVICE: &str = "stowage";
@@ -74,9 +74,9 @@ pub struct Auth {
     meta: Arc<Meta>,
     access: Arc<Access>,
     settings: ArcSwap<Settings>,
-    remembered: Remembered,
+    cache: CredentialCache,
     passwords: Passwords,
-    buckets: Buckets,
+    limiter: SignInLimiter,
     failures: Failures,
     signer: Signer,
 }
@@ -98,9 +98,9 @@ impl Auth {
             meta,
             access,
             settings: ArcSwap::from_pointee(settings),
-            remembered: Remembered::new(),
+            cache: CredentialCache::new(),
             passwords: Passwords::new(runtime),
-            buckets: Buckets::default(),
+            limiter: SignInLimiter::default(),
             failures: Failures::default(),
         })
     }

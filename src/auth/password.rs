@@ -38,19 +38,19 @@ pub fn length_problem(length: usize) -> String {
 pub(super) struct Passwords {
     runtime: Runtime,
     running: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
     /// Verified for names that do not exist, so that they take as long as those that do.
     decoy: String,
 }
 
 /// A verification that waits.
-pub(super) struct Place {
+pub(super) struct Queued {
     _permit: OwnedSemaphorePermit,
 }
 
 /// A verification that runs, until this is dropped. Dropped before the hash ends, it lets more than [`AT_ONCE`] run.
-pub(super) struct Turn {
-    _place: Place,
+pub(super) struct Running {
+    _queued: Queued,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -63,7 +63,7 @@ impl Passwords {
         Self {
             runtime,
             running: Arc::new(Semaphore::new(AT_ONCE)),
-            queue: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            admitted: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
             decoy: DECOY.to_owned(),
         }
     }
@@ -79,19 +79,19 @@ impl Passwords {
         task.await.unwrap_or_default()
     }
 
-    /// A place among the verifications that wait.
-    pub(super) fn place(&self) -> Result<Place, QueueFull> {
-        Arc::clone(&self.queue)
+    /// Enters the queue of verifications.
+    pub(super) fn queue(&self) -> Result<Queued, QueueFull> {
+        Arc::clone(&self.admitted)
             .try_acquire_owned()
-            .map(|permit| Place { _permit: permit })
+            .map(|permit| Queued { _permit: permit })
             .map_err(|_| QueueFull)
     }
 
-    /// Waits until `place` is at the head of the queue.
-    pub(super) async fn turn(&self, place: Place) -> Turn {
+    /// Waits until one of the [`AT_ONCE`] permits is free.
+    pub(super) async fn start(&self, queued: Queued) -> Running {
         // The pool is never closed, and losing the permit would only mean a third thread.
         let permit = Arc::clone(&self.running).acquire_owned().await;
-        Turn { _place: place, _permit: permit.ok() }
+        Running { _queued: queued, _permit: permit.ok() }
     }
 
     /// Runs work that goes on when its caller does not wait for it any longer.
@@ -103,7 +103,7 @@ impl Passwords {
     }
 
     /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is false.
-    pub(super) async fn verify(&self, _: &Turn, stored: Option<String>, password: String) -> bool {
+    pub(super) async fn verify(&self, _: &Running, stored: Option<String>, password: String) -> bool {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
         let task = self.runtime.spawn_blocking(move || matches(&stored, &password));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Auth;
 use super::attempt::REMEMBER_MS;
+use super::credential_cache::{CredentialKind, Key, LONGEST_REMEMBERED, Verified};
 use super::credentials::{Basic, Header};
 use super::jwt::Unverified;
-use super::remembered::{Key, Kind, Known, LONGEST_REMEMBERED};
 use super::secret;
 use super::secret::SecretKind;
 use super::sign_in_error::SignInError;
@@ -59,25 +59,25 @@ impl Auth {
 
     /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the secret
     /// itself is known to be right.
-    pub(super) fn recall(&self, kind: Kind, key: &Key) -> Result<Option<Principal>, StoreError> {
+    pub(super) fn recall(&self, kind: CredentialKind, key: &Key) -> Result<Option<Principal>, StoreError> {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
-        let Some(known) = self.remembered.get(kind, key, now_ms) else { return Ok(None) };
+        let Some(known) = self.cache.get(kind, key, now_ms) else { return Ok(None) };
         if known.epoch == epoch {
             return Ok(Some(known.principal));
         }
         let Principal::User { id, credential, claims, .. } = &known.principal else { return Ok(None) };
         let Some(principal) = self.user_principal(*id, *credential, claims.as_ref())? else {
-            self.remembered.forget(kind, key);
+            self.cache.forget(kind, key);
             return Ok(None);
         };
-        self.remembered.put(kind, *key, Known { principal: principal.clone(), epoch, ..known });
+        self.cache.put(kind, *key, Verified { principal: principal.clone(), epoch, ..known });
         Ok(Some(principal))
     }
 
     fn registry_token(&self, token: &str, door: Door) -> Result<Principal, SignInError> {
-        let key = self.remembered.key(&[token]);
+        let key = self.cache.key(&[token]);
         if door != Door::Admin
-            && let Some(principal) = self.recall(Kind::Registry, &key)?
+            && let Some(principal) = self.recall(CredentialKind::Registry, &key)?
         {
             return Ok(principal);
         }
@@ -105,7 +105,11 @@ impl Auth {
         let principal = principal.ok_or(SignInError::Stale)?;
         if token.len() <= LONGEST_REMEMBERED {
             let until_ms = claims.exp.saturating_mul(1000);
-            self.remembered.put(Kind::Registry, key, Known { principal: principal.clone(), until_ms, epoch });
+            self.cache.put(
+                CredentialKind::Registry,
+                key,
+                Verified { principal: principal.clone(), until_ms, epoch },
+            );
         }
         Ok(principal)
     }
@@ -158,8 +162,8 @@ impl Auth {
 
     /// Recognises the holder of a personal token. Its secret is proven, so what is wrong with it may be told.
     async fn personal(&self, secret: &str, address: Option<IpAddr>) -> Result<Principal, SignInError> {
-        let key = self.remembered.key(&[secret]);
-        if let Some(principal) = self.recall(Kind::Personal, &key)? {
+        let key = self.cache.key(&[secret]);
+        if let Some(principal) = self.recall(CredentialKind::Personal, &key)? {
             return Ok(principal);
         }
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
@@ -181,7 +185,11 @@ impl Auth {
         let principal = principal.ok_or(SignInError::Revoked)?;
         self.note_use(id, &token, address).await?;
         let until_ms = expires_ms.min(now_ms + REMEMBER_MS);
-        self.remembered.put(Kind::Personal, key, Known { principal: principal.clone(), until_ms, epoch });
+        self.cache.put(
+            CredentialKind::Personal,
+            key,
+            Verified { principal: principal.clone(), until_ms, epoch },
+        );
         Ok(principal)
     }
 

@@ -64,11 +64,12 @@ fn guesses_that_are_sent_together_are_heard_no_more_often_than_others_and_right_
     assert_eq!(sign_in_together(&gate, "hanna", |_| "a long password".to_owned()), (all, 0));
     let started = std::time::Instant::now();
     let (_, heard) = sign_in_together(&gate, "omar", |number| format!("guess number {number}"));
-    let promised = buckets::NAME.burst + buckets::NAME.refill * started.elapsed().as_secs_f64();
+    let promised =
+        sign_in_limiter::NAME.burst + sign_in_limiter::NAME.refill * started.elapsed().as_secs_f64();
     let number = |count: usize| f64::from(u32::try_from(count).unwrap());
     let most = promised + number(password::AT_ONCE - 1);
     assert!(number(heard) <= most, "{heard} were heard, {promised} were promised");
-    assert!(number(heard) >= buckets::NAME.burst, "{heard}");
+    assert!(number(heard) >= sign_in_limiter::NAME.burst, "{heard}");
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_right_password_that_finds_the_queue_full_is_not_called_wrong() {
         let (name, password) = ("hanna".to_owned(), "a long password".to_owned());
         gate.wait(gate.auth.basic(Basic { name, password }, None))
     };
-    let waiting: Vec<_> = std::iter::from_fn(|| gate.auth.passwords.place().ok()).collect();
+    let waiting: Vec<_> = std::iter::from_fn(|| gate.auth.passwords.queue().ok()).collect();
     assert_eq!(waiting.len(), password::AT_ONCE + password::WAITING);
     let refused = sign_in().unwrap_err().to_string();
     assert_eq!(refused, "the server is busy verifying other passwords; try again in 5 seconds");

@@ -5,7 +5,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::access::tests::{local, open_store};
-use crate::access::{Access, Grant, Manage, Policy, Principal, Scopes};
+use crate::access::{Access, Action, Grant, Policy, Principal, Scopes, Site};
 use crate::auth::{Applicant, Door, Settings, SignInError, hash_secret};
 use crate::store::meta::{StoreError, Tx as _, schema};
 use crate::telemetry::Secret;
@@ -53,7 +53,7 @@ impl Gate {
         Self { access, auth, people, runtime, directory }
     }
 
-    fn manager(&self) -> Grant<Manage> {
+    fn manager<A: Action<Target = Site>>(&self) -> Grant<A> {
         self.access.site(&local()).unwrap()
     }
 
@@ -145,7 +145,7 @@ fn the_version_of_a_user_never_comes_back() {
     }
     let deleted = gate.wait(gate.people.delete_user(&manager, "hanna", Some(made.version)));
     assert!(matches!(deleted, Err(UserError::Changed(_))), "{deleted:?}");
-    let now = gate.people.user(&gate.access.site(&local()).unwrap(), "hanna").unwrap();
+    let now = gate.people.user(&gate.manager(), "hanna").unwrap();
     gate.wait(gate.people.delete_user(&manager, "hanna", Some(now.version))).unwrap();
 }
 
@@ -251,7 +251,7 @@ fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
     sign_in(&gate, &personal(&gate, Some(60))).unwrap();
     // The last use is told by the clock, though it is earlier than the one before.
     sign_in(&gate, &long).unwrap();
-    let views = gate.wait(gate.people.tokens(&gate.access.site(&local()).unwrap(), None, None, 10)).unwrap();
+    let views = gate.wait(gate.people.tokens(&gate.manager(), None, None, 10)).unwrap();
     let long = views.iter().find(|view| view.expires_ms.is_none()).unwrap();
     assert_eq!(long.last_used_ms, Some(USUAL_MS));
     let short = views.iter().find(|view| view.name == "for Some(3600)").unwrap();

@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use super::People;
 use super::users;
 use super::users::UserError;
-use crate::access::{Grant, Inspect, Manage, Scopes, Withdrawn};
+use crate::access::{Grant, ManageTokens, ReadTokens, Scopes, Withdrawn};
 use crate::auth::{SecretKind, hash_secret};
 use crate::model::audit::AuditAction;
 use crate::model::names::{TokenId, UserId};
@@ -130,7 +130,11 @@ pub struct MadeToken {
 
 impl People {
     /// Makes a token.
-    pub async fn create_token(&self, grant: &Grant<Manage>, new: NewToken) -> Result<MadeToken, TokenError> {
+    pub async fn create_token(
+        &self,
+        grant: &Grant<ManageTokens>,
+        new: NewToken,
+    ) -> Result<MadeToken, TokenError> {
         if new.name.is_empty() || new.name.chars().count() > LONGEST_NAME || !is_printable(&new.name) {
             return Err(TokenError::Name);
         }
@@ -172,7 +176,7 @@ impl People {
     /// Up to `limit` tokens of a user, or of everybody, with numbers above `last`.
     pub async fn tokens(
         &self,
-        _grant: &Grant<Inspect>,
+        _grant: &Grant<ReadTokens>,
         user: Option<String>,
         last: Option<TokenId>,
         limit: usize,
@@ -207,13 +211,17 @@ impl People {
     }
 
     /// One token.
-    pub fn token(&self, _grant: &Grant<Inspect>, id: TokenId) -> Result<TokenView, TokenError> {
+    pub fn token(&self, _grant: &Grant<ReadTokens>, id: TokenId) -> Result<TokenView, TokenError> {
         let now_ms = self.meta.latest_ms();
         self.meta.get(|tx| view(tx, id, now_ms))?.ok_or(TokenError::Unknown(id))
     }
 
     /// Ends a token from the next request on, with everything that was signed in with it.
-    pub async fn revoke_token(&self, grant: &Grant<Manage>, id: TokenId) -> Result<TokenView, TokenError> {
+    pub async fn revoke_token(
+        &self,
+        grant: &Grant<ManageTokens>,
+        id: TokenId,
+    ) -> Result<TokenView, TokenError> {
         let grant = grant.carry();
         let view = self.meta.change(Change::that_frees(), move |tx| {
             grant.recheck(tx)??;

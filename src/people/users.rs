@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::People;
 use super::tokens;
-use crate::access::{Grant, Inspect, Manage, Withdrawn};
+use crate::access::{Action, Grant, ManageUsers, ReadUsers, Withdrawn};
 use crate::auth::{MAX_USER_NAME, PASSWORD_LENGTH, folded, password_length_problem};
 use crate::model::audit::AuditAction;
 use crate::model::names::UserId;
@@ -108,7 +108,7 @@ impl People {
     /// Up to `limit` users after the name `last`, in byte order.
     pub async fn users(
         &self,
-        _grant: &Grant<Inspect>,
+        _grant: &Grant<ReadUsers>,
         last: Option<String>,
         limit: usize,
     ) -> Result<Vec<UserView>, UserError> {
@@ -134,14 +134,14 @@ impl People {
     }
 
     /// One user.
-    pub fn user(&self, _grant: &Grant<Inspect>, name: &str) -> Result<UserView, UserError> {
+    pub fn user(&self, _grant: &Grant<ReadUsers>, name: &str) -> Result<UserView, UserError> {
         self.meta.get(|tx| find(tx, name).map(|(id, user)| UserView::new(id, &user)))
     }
 
     /// Makes a user.
     pub async fn add_user(
         &self,
-        grant: &Grant<Manage>,
+        grant: &Grant<ManageUsers>,
         name: &str,
         new_password: Secret<String>,
         admin: bool,
@@ -168,7 +168,7 @@ impl People {
     /// Changes a user, who must be at the version `expected` if one is given.
     pub async fn change_user(
         &self,
-        grant: &Grant<Manage>,
+        grant: &Grant<ManageUsers>,
         name: &str,
         expected: Option<String>,
         change: UserChange,
@@ -210,7 +210,7 @@ impl People {
     /// Removes a user with all tokens, at the version `expected` if one is given. What the user pushed stays.
     pub async fn delete_user(
         &self,
-        grant: &Grant<Manage>,
+        grant: &Grant<ManageUsers>,
         name: &str,
         expected: Option<String>,
     ) -> Result<(), UserError> {
@@ -293,9 +293,9 @@ fn another_admin(tx: &impl Tx, but: UserId) -> Result<bool, StoreError> {
 }
 
 /// Raises the epoch and writes the audit entry of a change of a user's rights.
-pub(super) fn changed(
+pub(super) fn changed<A: Action>(
     tx: &WriteTx<'_>,
-    grant: &Grant<Manage>,
+    grant: &Grant<A>,
     action: AuditAction,
     target: String,
 ) -> Result<(), StoreError> {

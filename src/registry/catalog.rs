@@ -23,9 +23,9 @@ impl Registry {
         self.scan(&holder, move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
-            let sight = grant.sight(now_ms, tx)?;
+            let rights = grant.rights(now_ms, tx)?;
             tx.scan_range(&schema::CATALOG, (from, Bound::Unbounded), |name, ()| {
-                if sight.sees(name) { page.take(name) } else { ControlFlow::Continue(()) }
+                if rights.sees(name) { page.take(name) } else { ControlFlow::Continue(()) }
             })?;
             Ok(page.finish())
         })
@@ -43,10 +43,10 @@ impl Registry {
         async move {
             let read = move |tx: &ReadTx| {
                 let mut more = MoreNames::new();
-                let sight = grant.sight(now_ms, tx)?;
+                let rights = grant.rights(now_ms, tx)?;
                 let range = (Bound::Excluded(left.after.as_str()), Bound::Included(left.last.as_str()));
                 tx.scan_range(&schema::CATALOG, range, |name, ()| {
-                    if sight.sees(name) { more.take(name) } else { ControlFlow::Continue(()) }
+                    if rights.sees(name) { more.take(name) } else { ControlFlow::Continue(()) }
                 })?;
                 Ok(more.finish(left))
             };

@@ -55,12 +55,12 @@ impl Registry {
         self.scan(&holder, move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut names = Vec::new();
-            let sight = grant.sight(now_ms, tx)?;
+            let rights = grant.rights(now_ms, tx)?;
             tx.scan_range(&schema::CATALOG, (from, Bound::Unbounded), |name, ()| {
                 if names.len() == limit {
                     return ControlFlow::Break(());
                 }
-                if sight.sees(name) {
+                if rights.sees(name) {
                     names.push(name.to_owned());
                 }
                 ControlFlow::Continue(())

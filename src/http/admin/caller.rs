@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 
 use super::problem::Problem;
-use crate::access::{Action, Caller, Catalog, Grant, Inspect, Manage, Refusal, Repository};
+use crate::access::{Action, Caller, Catalog, Grant, Refusal, Repository, Site};
 use crate::app::App;
 use crate::auth::Door;
 use crate::http::challenge;
@@ -60,37 +60,26 @@ impl FromRequest for Visitor {
     }
 }
 
-macro_rules! permitted {
-    ($($(#[$doc:meta])* $name:ident $action:ident;)*) => { $(
-        $(#[$doc])*
-        pub(super) struct $name(Grant<$action>);
+/// The permission for `A` on the server as a whole.
+pub(super) struct Permit<A: Action>(Grant<A>);
 
-        impl $name {
-            /// The proof.
-            pub(super) const fn grant(&self) -> &Grant<$action> {
-                &self.0
-            }
-        }
-
-        impl FromRequest for $name {
-            type Error = Problem;
-            type Future = Extraction<Self>;
-
-            fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-                let visitor = Visitor::from_request(request, payload);
-                Box::pin(async move {
-                    let visitor = visitor.await?;
-                    let answer = app(&visitor.request)?.access.site(&visitor.caller);
-                    visitor.granted(answer).map(Self)
-                })
-            }
-        }
-    )* };
+impl<A: Action> Permit<A> {
+    /// The proof.
+    pub(super) const fn grant(&self) -> &Grant<A> {
+        &self.0
+    }
 }
 
-permitted! {
-    /// A caller who may see users, tokens and the server.
-    Inspector Inspect;
-    /// A caller who may change them.
-    Manager Manage;
+impl<A: Action<Target = Site>> FromRequest for Permit<A> {
+    type Error = Problem;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let visitor = Visitor::from_request(request, payload);
+        Box::pin(async move {
+            let visitor = visitor.await?;
+            let answer = app(&visitor.request)?.access.site(&visitor.caller);
+            visitor.granted(answer).map(Self)
+        })
+    }
 }

@@ -8,12 +8,13 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 use uuid::Uuid;
 
-use super::caller::{Inspector, Manager};
+use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{form, json, time};
+use crate::access::{ReadServer, RunJobs};
 use crate::app;
 use crate::app::{App, JobView};
 use crate::http::query::Query;
@@ -134,11 +135,11 @@ impl From<&app::Problem> for Finding {
 /// `POST /api/v1/checks`
 pub(super) async fn check(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<RunJobs>,
     Sent(new): Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
     let job = app
-        .start_check(manager.grant(), new.deep)
+        .start_check(permit.grant(), new.deep)
         .map_err(|running| Problem::new(Code::CheckRuns, running.to_string()))?;
     let mut response = json(StatusCode::ACCEPTED, &whole(&job));
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)) {
@@ -148,15 +149,15 @@ pub(super) async fn check(
 }
 
 /// `GET /api/v1/jobs`: all of them, which are few.
-pub(super) async fn list(app: Data<App>, inspector: Inspector) -> HttpResponse {
-    let jobs = app.jobs(inspector.grant());
+pub(super) async fn list(app: Data<App>, permit: Permit<ReadServer>) -> HttpResponse {
+    let jobs = app.jobs(permit.grant());
     json(StatusCode::OK, &List { items: jobs.iter().map(brief).collect(), next_cursor: None })
 }
 
 /// `GET /api/v1/jobs/{id}[?wait=30s]`
 pub(super) async fn show(
     app: Data<App>,
-    inspector: Inspector,
+    permit: Permit<ReadServer>,
     id: Path<String>,
     query: Query,
 ) -> Result<HttpResponse, Problem> {
@@ -169,17 +170,17 @@ pub(super) async fn show(
             Err(_) => return Err(Problem::new(Code::WaitInvalid, "wait is a duration such as 30s")),
         },
     };
-    let job = app.job(inspector.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
+    let job = app.job(permit.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
     Ok(json(StatusCode::OK, &whole(&job.ok_or_else(|| unknown(&id))?)))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`
 pub(super) async fn cancel(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<RunJobs>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let job = app.cancel_job(manager.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
+    let job = app.cancel_job(permit.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
     Ok(json(StatusCode::ACCEPTED, &brief(&job)))
 }
 

@@ -9,7 +9,7 @@ use super::endpoint::{Endpoint, at};
 use super::operation::operation;
 use super::problem::Problem;
 use super::{json, time};
-use crate::access::Inspect;
+use crate::access::ReadServer;
 use crate::app::App;
 use crate::app::Condition;
 use crate::limits::Standing;
@@ -26,7 +26,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse, Problem> {
     let totals = app.registry.totals(&visitor.catalog(&app)?)?;
     // Names and addresses of others are for those who may see users.
-    let inspect = app.access.site::<Inspect>(visitor.caller()).ok();
+    let inspect = app.access.site::<ReadServer>(visitor.caller()).ok();
     let system = System {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         repositories: totals.repositories,

@@ -5,14 +5,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 
-use super::caller::{Inspector, Manager};
+use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{form, json, time};
-use crate::access::Scopes;
+use crate::access::{ManageTokens, ReadTokens, Scopes};
 use crate::app::App;
 use crate::model::names::TokenId;
 use crate::people::{MadeToken, NewToken, TokenView};
@@ -70,18 +70,18 @@ impl From<TokenView> for Token {
 /// `GET /api/v1/tokens[?user=NAME]`
 pub(super) async fn list(
     app: Data<App>,
-    inspector: Inspector,
+    permit: Permit<ReadTokens>,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let (user, last) = (page.filter("user"), page.last_number()?.map(TokenId));
-    let found = app.people.tokens(inspector.grant(), user, last, page.wanted()).await?;
+    let found = app.people.tokens(permit.grant(), user, last, page.wanted()).await?;
     Ok(page.answer::<_, Token>(found, &["user"], |token| token.id.to_string()))
 }
 
 /// `POST /api/v1/tokens`
 pub(super) async fn create(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<ManageTokens>,
     Sent(new): Sent<wire::NewToken>,
 ) -> Result<HttpResponse, Problem> {
     let lifetime_s = new.lifetime_s.0;
@@ -93,7 +93,7 @@ pub(super) async fn create(
     }
     let scopes = Scopes::named(new.scopes.iter().map(String::as_str))?;
     let new = NewToken { user: new.user, name: new.name, scopes, lifetime_s };
-    let MadeToken { view, secret, warnings } = app.people.create_token(manager.grant(), new).await?;
+    let MadeToken { view, secret, warnings } = app.people.create_token(permit.grant(), new).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/tokens/{}", view.id));
     let created = CreatedToken { token: Token::from(view), secret: secret.into_inner(), warnings };
     let mut response = json(StatusCode::CREATED, &created);
@@ -106,20 +106,20 @@ pub(super) async fn create(
 /// `GET /api/v1/tokens/{id}`
 pub(super) async fn show(
     app: Data<App>,
-    inspector: Inspector,
+    permit: Permit<ReadTokens>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.people.token(inspector.grant(), number(&id)?)?;
+    let view = app.people.token(permit.grant(), number(&id)?)?;
     Ok(json(StatusCode::OK, &Token::from(view)))
 }
 
 /// `DELETE /api/v1/tokens/{id}`: answers what was revoked.
 pub(super) async fn revoke(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<ManageTokens>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.people.revoke_token(manager.grant(), number(&id)?).await?;
+    let view = app.people.revoke_token(permit.grant(), number(&id)?).await?;
     app.end_uploads_without_owner();
     Ok(json(StatusCode::OK, &Token::from(view)))
 }

@@ -6,13 +6,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 
-use super::caller::{Inspector, Manager};
+use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
 use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{expected, form, json_at, time};
+use crate::access::{ManageUsers, ReadUsers};
 use crate::app::App;
 use crate::people::{UserChange, UserView};
 use crate::telemetry::Secret;
@@ -72,20 +73,20 @@ fn answer(status: StatusCode, view: UserView) -> HttpResponse {
 /// `GET /api/v1/users`
 pub(super) async fn list(
     app: Data<App>,
-    inspector: Inspector,
+    permit: Permit<ReadUsers>,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let found = app.people.users(inspector.grant(), page.last(), page.wanted()).await?;
+    let found = app.people.users(permit.grant(), page.last(), page.wanted()).await?;
     Ok(page.answer::<_, User>(found, &[], |user| user.name.clone()))
 }
 
 /// `POST /api/v1/users`
 pub(super) async fn create(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<ManageUsers>,
     Sent(new): Sent<NewUser>,
 ) -> Result<HttpResponse, Problem> {
-    let view = app.people.add_user(manager.grant(), &new.name, Secret::new(new.password), new.admin).await?;
+    let view = app.people.add_user(permit.grant(), &new.name, Secret::new(new.password), new.admin).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/users/{}", view.name));
     let mut response = answer(StatusCode::CREATED, view);
     if let Ok(place) = place {
@@ -97,16 +98,16 @@ pub(super) async fn create(
 /// `GET /api/v1/users/{name}`
 pub(super) async fn show(
     app: Data<App>,
-    inspector: Inspector,
+    permit: Permit<ReadUsers>,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(StatusCode::OK, app.people.user(inspector.grant(), &name)?))
+    Ok(answer(StatusCode::OK, app.people.user(permit.grant(), &name)?))
 }
 
 /// `PATCH /api/v1/users/{name}`
 pub(super) async fn change(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<ManageUsers>,
     request: HttpRequest,
     name: Path<String>,
     Sent(change): Sent<wire::UserChange>,
@@ -117,7 +118,7 @@ pub(super) async fn change(
         (Absent(None), Absent(Some(false))) => UserChange::Enable,
         _ => return Err(Problem::new(Code::BodyInvalid, "the body has either password or disabled")),
     };
-    let view = app.people.change_user(manager.grant(), &name, expected(&request)?, change).await?;
+    let view = app.people.change_user(permit.grant(), &name, expected(&request)?, change).await?;
     if view.disabled {
         app.end_uploads_without_owner();
     }
@@ -127,11 +128,11 @@ pub(super) async fn change(
 /// `DELETE /api/v1/users/{name}`
 pub(super) async fn delete(
     app: Data<App>,
-    manager: Manager,
+    permit: Permit<ManageUsers>,
     request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    app.people.delete_user(manager.grant(), &name, expected(&request)?).await?;
+    app.people.delete_user(permit.grant(), &name, expected(&request)?).await?;
     app.end_uploads_without_owner();
     Ok(HttpResponse::NoContent().finish())
 }

@@ -54,13 +54,13 @@ pub use verdicts::record;
 pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity, Verdict};
 
 use super::Registry;
-use crate::access::{Grant, Manage};
+use crate::access::{Grant, RunJobs};
 
 impl Registry {
     /// [`check`] while the server works, on the calling thread, which it keeps for long.
     pub fn check(
         &self,
-        _grant: &Grant<Manage>,
+        _grant: &Grant<RunJobs>,
         deep: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, CheckError> {

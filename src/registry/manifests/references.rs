@@ -138,9 +138,9 @@ impl Check<'_, '_> {
             } else {
                 blobs::holders(self.tx, &known, ELSEWHERE)?
             };
-            let sight = self.grant.sight(self.tx.latest_ms(), self.tx)?;
+            let rights = self.grant.rights(self.tx.latest_ms(), self.tx)?;
             let own = self.grant.name().as_str();
-            elsewhere = names.into_iter().find(|name| name != own && sight.sees(name));
+            elsewhere = names.into_iter().find(|name| name != own && rights.sees(name));
         }
         self.missing.push(MissingReference { digest, manifest, elsewhere });
         Ok(())

@@ -17,13 +17,13 @@ const KIND_BYTES: usize = 4 << 20;
 const ENTRY_BYTES: usize = 400;
 /// Entries of one kind at most.
 pub const MOST_REMEMBERED: usize = KIND_BYTES / ENTRY_BYTES;
-/// Bytes of a registry token that is remembered. A longer one is verified each time it comes: it costs its sender as much
+/// Bytes of a registry token that is cache. A longer one is verified each time it comes: it costs its sender as much
 /// as the server.
 pub const LONGEST_REMEMBERED: usize = 2 << 10;
 
 /// The kinds of credential, each with a memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CredentialKind {
     /// A name and its password.
     Password,
     /// A personal token.
@@ -37,7 +37,7 @@ pub(super) type Key = [u8; 32];
 
 /// What is known of a credential that was verified.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct Verified {
     pub(super) principal: Principal,
     /// When the secret is to be verified again, by [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
     pub(super) until_ms: u64,
@@ -45,15 +45,15 @@ pub(super) struct Known {
     pub(super) epoch: u64,
 }
 
-/// The memories of all kinds.
-pub(super) struct Remembered {
+/// The caches of all kinds of credential.
+pub(super) struct CredentialCache {
     key: [u8; 32],
     passwords: RwLock<Memory>,
     personal: RwLock<Memory>,
     registry: RwLock<Memory>,
 }
 
-impl Remembered {
+impl CredentialCache {
     pub(super) fn new() -> Self {
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the system's random source answers");
@@ -71,31 +71,31 @@ impl Remembered {
         *hasher.finalize().as_bytes()
     }
 
-    pub(super) fn get(&self, kind: Kind, key: &Key, now_ms: u64) -> Option<Known> {
+    pub(super) fn get(&self, kind: CredentialKind, key: &Key, now_ms: u64) -> Option<Verified> {
         let memory = self.memory(kind).read().unwrap_or_else(PoisonError::into_inner);
         memory.get(key).filter(|known| now_ms < known.until_ms).cloned()
     }
 
     /// Keeps a credential of a user, in place of what was known of it.
-    pub(super) fn put(&self, kind: Kind, key: Key, known: Known) {
+    pub(super) fn put(&self, kind: CredentialKind, key: Key, known: Verified) {
         self.memory(kind).write().unwrap_or_else(PoisonError::into_inner).put(key, known);
     }
 
-    pub(super) fn forget(&self, kind: Kind, key: &Key) {
+    pub(super) fn forget(&self, kind: CredentialKind, key: &Key) {
         self.memory(kind).write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    const fn memory(&self, kind: Kind) -> &RwLock<Memory> {
+    const fn memory(&self, kind: CredentialKind) -> &RwLock<Memory> {
         match kind {
-            Kind::Password => &self.passwords,
-            Kind::Personal => &self.personal,
-            Kind::Registry => &self.registry,
+            CredentialKind::Password => &self.passwords,
+            CredentialKind::Personal => &self.personal,
+            CredentialKind::Registry => &self.registry,
         }
     }
 }
 
 struct Entry {
-    known: Known,
+    known: Verified,
     user: u64,
     age: u64,
     bytes: usize,
@@ -126,11 +126,11 @@ impl Memory {
         }
     }
 
-    fn get(&self, key: &Key) -> Option<&Known> {
+    fn get(&self, key: &Key) -> Option<&Verified> {
         self.entries.get(key).map(|entry| &entry.known)
     }
 
-    fn put(&mut self, key: Key, known: Known) {
+    fn put(&mut self, key: Key, known: Verified) {
         let Principal::User { id, .. } = &known.principal else { return };
         let user = id.0;
         self.remove(&key);
@@ -184,7 +184,7 @@ mod tests {
     use crate::access::{AccessEntry, Claims, Credential, Scopes};
     use crate::model::names::UserId;
 
-    fn known(user: u64) -> Known {
+    fn known(user: u64) -> Verified {
         let principal = Principal::User {
             id: UserId(user),
             name: Arc::from("hanna"),
@@ -192,7 +192,7 @@ mod tests {
             scopes: Scopes::ALL,
             claims: None,
         };
-        Known { principal, until_ms: 100, epoch: 1 }
+        Verified { principal, until_ms: 100, epoch: 1 }
     }
 
     fn key(number: usize) -> Key {
@@ -203,23 +203,23 @@ mod tests {
 
     #[test]
     fn what_was_verified_is_known_until_its_time() {
-        let remembered = Remembered::new();
-        let key = remembered.key(&["hanna", "x"]);
-        remembered.put(Kind::Password, key, known(7));
-        assert!(remembered.get(Kind::Password, &key, 99).is_some());
-        assert!(remembered.get(Kind::Password, &key, 100).is_none());
-        assert!(remembered.get(Kind::Personal, &key, 99).is_none());
-        remembered.forget(Kind::Password, &key);
-        assert!(remembered.get(Kind::Password, &key, 99).is_none());
-        assert_ne!(remembered.key(&["a", "bc"]), remembered.key(&["ab", "c"]));
+        let cache = CredentialCache::new();
+        let key = cache.key(&["hanna", "x"]);
+        cache.put(CredentialKind::Password, key, known(7));
+        assert!(cache.get(CredentialKind::Password, &key, 99).is_some());
+        assert!(cache.get(CredentialKind::Password, &key, 100).is_none());
+        assert!(cache.get(CredentialKind::Personal, &key, 99).is_none());
+        cache.forget(CredentialKind::Password, &key);
+        assert!(cache.get(CredentialKind::Password, &key, 99).is_none());
+        assert_ne!(cache.key(&["a", "bc"]), cache.key(&["ab", "c"]));
     }
 
     #[test]
     fn no_anonymous_caller_is_kept() {
-        let remembered = Remembered::new();
+        let cache = CredentialCache::new();
         for principal in [Principal::Anybody, Principal::Anonymous { claims: Arc::default() }] {
-            remembered.put(Kind::Registry, key(1), Known { principal, ..known(1) });
-            assert!(remembered.get(Kind::Registry, &key(1), 0).is_none());
+            cache.put(CredentialKind::Registry, key(1), Verified { principal, ..known(1) });
+            assert!(cache.get(CredentialKind::Registry, &key(1), 0).is_none());
         }
     }
 

@@ -1,9 +1,9 @@
-//! Buckets of wrong sign-ins, for each address and each name: after a burst one try every few seconds is heard, so that
-//! guessing costs an attacker time and the server no hashing (reliability S-11).
+//! The rate limiter of wrong sign-ins: a token bucket for each address and each name. After a burst one attempt every few
+//! seconds is verified, so that guessing costs an attacker time and the server no hashing (docs/security.md).
 //!
 //! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than a name's.
-//! Where a name signed in rightly a while ago, tries count in a bucket of that name and network alone: guesses that come
-//! from elsewhere, or for other names, keep no user out who is where users of that name are.
+//! Where a name signed in correctly within the last day, attempts count in a bucket of that name and network alone:
+//! guesses that come from elsewhere, or for other names, do not block the user there.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,14 +34,14 @@ enum Key {
     Address(IpAddr),
     Name(String),
     /// A name, where it has signed in rightly.
-    Known(IpAddr, String),
+    Recent(IpAddr, String),
 }
 
 impl Key {
     const fn rate(&self) -> &'static Rate {
         match self {
             Self::Address(_) => &ADDRESS,
-            Self::Name(_) | Self::Known(..) => &NAME,
+            Self::Name(_) | Self::Recent(..) => &NAME,
         }
     }
 }
@@ -60,19 +60,19 @@ impl Bucket {
 }
 
 #[derive(Default)]
-struct State {
+struct Attempts {
     buckets: HashMap<Key, Bucket>,
-    known: Known,
+    recent: RecentNetworks,
 }
 
 /// From where each name signed in rightly, and when it did last.
 #[derive(Default)]
-struct Known {
+struct RecentNetworks {
     names: HashMap<String, Vec<(IpAddr, Instant)>>,
     count: usize,
 }
 
-impl Known {
+impl RecentNetworks {
     fn has(&self, network: IpAddr, name: &str, now: Instant) -> bool {
         let networks = self.names.get(name).map_or(&[][..], Vec::as_slice);
         networks.iter().any(|(known, last)| *known == network && is_recent(*last, now))
@@ -144,12 +144,12 @@ fn is_recent(last: Instant, now: Instant) -> bool {
     now.saturating_duration_since(last) < KNOWN_FOR
 }
 
-impl State {
+impl Attempts {
     /// The buckets that a try counts in.
     fn keys(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Vec<Key> {
         let (network, name) = (address.map(network_of), shortened(name));
         match network {
-            Some(network) if self.known.has(network, &name, now) => vec![Key::Known(network, name)],
+            Some(network) if self.recent.has(network, &name, now) => vec![Key::Recent(network, name)],
             _ => {
                 let name = (!name.is_empty()).then_some(Key::Name(name));
                 network.map(Key::Address).into_iter().chain(name).collect()
@@ -160,9 +160,9 @@ impl State {
 
 /// The buckets of a server.
 #[derive(Default)]
-pub(super) struct Buckets(Mutex<State>);
+pub(super) struct SignInLimiter(Mutex<Attempts>);
 
-impl Buckets {
+impl SignInLimiter {
     /// How long a caller has to wait before the next try is heard; `None`: not at all.
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
@@ -195,11 +195,11 @@ impl Buckets {
     /// Remembers that a user signed in rightly from an address.
     pub(super) fn right(&self, address: Option<IpAddr>, name: &str, now: Instant) {
         if let Some(address) = address {
-            self.lock().known.note(network_of(address), shortened(name), now);
+            self.lock().recent.note(network_of(address), shortened(name), now);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -217,37 +217,37 @@ mod tests {
         text.parse().ok()
     }
 
-    fn fail(buckets: &Buckets, rate: &Rate, from: &str, name: impl Fn(u32) -> String, now: Instant) {
+    fn fail(limiter: &SignInLimiter, rate: &Rate, from: &str, name: impl Fn(u32) -> String, now: Instant) {
         let mut tries = 0;
         while f64::from(tries) < rate.burst {
             let name = name(tries);
-            assert_eq!(buckets.wait(address(from), &name, now), None, "try {tries}");
-            buckets.wrong(address(from), &name, now);
+            assert_eq!(limiter.wait(address(from), &name, now), None, "try {tries}");
+            limiter.wrong(address(from), &name, now);
             tries += 1;
         }
     }
 
     #[test]
     fn after_a_burst_of_wrong_tries_one_name_is_heard_ten_times_a_minute() {
-        let (buckets, start) = (Buckets::default(), Instant::now());
-        fail(&buckets, &NAME, "192.0.2.7", |_| "admin".to_owned(), start);
-        assert!(buckets.wait(address("192.0.2.7"), "admin", start).unwrap() <= Duration::from_secs(6));
-        assert!(buckets.wait(address("192.0.2.1"), "admin", start).is_some());
-        assert_eq!(buckets.wait(address("192.0.2.7"), "other", start), None, "the address has more left");
-        assert_eq!(buckets.wait(address("192.0.2.7"), "admin", start + Duration::from_secs(7)), None);
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
+        fail(&limiter, &NAME, "192.0.2.7", |_| "admin".to_owned(), start);
+        assert!(limiter.wait(address("192.0.2.7"), "admin", start).unwrap() <= Duration::from_secs(6));
+        assert!(limiter.wait(address("192.0.2.1"), "admin", start).is_some());
+        assert_eq!(limiter.wait(address("192.0.2.7"), "other", start), None, "the address has more left");
+        assert_eq!(limiter.wait(address("192.0.2.7"), "admin", start + Duration::from_secs(7)), None);
     }
 
     #[test]
     fn tries_that_are_verified_at_the_same_time_are_heard_no_more_often_than_others() {
         const TOGETHER: u32 = 100;
-        let (buckets, start) = (Buckets::default(), Instant::now());
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
         let (mut heard, seconds) = (0, 3600);
         for second in 0..seconds {
             let now = start + Duration::from_secs(second);
-            if buckets.wait(address("192.0.2.7"), "admin", now).is_none() {
+            if limiter.wait(address("192.0.2.7"), "admin", now).is_none() {
                 heard += TOGETHER;
                 for _ in 0..TOGETHER {
-                    buckets.wrong(address("192.0.2.7"), "admin", now);
+                    limiter.wrong(address("192.0.2.7"), "admin", now);
                 }
             }
         }
@@ -258,75 +258,75 @@ mod tests {
 
     #[test]
     fn an_address_that_guesses_many_names_is_held_back_but_for_whoever_signed_in_from_it() {
-        let (buckets, start) = (Buckets::default(), Instant::now());
-        buckets.right(address("2001:db8::9"), "hanna", start);
-        fail(&buckets, &ADDRESS, "2001:db8::1", |number| format!("user-{number}"), start);
-        assert!(buckets.wait(address("2001:db8::2"), "other", start).unwrap() <= Duration::from_secs(1));
-        assert_eq!(buckets.wait(address("2001:db8::3"), "hanna", start), None);
-        assert_eq!(buckets.wait(address("192.0.2.1"), "other", start), None);
-        fail(&buckets, &NAME, "2001:db8::3", |_| "hanna".to_owned(), start);
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
+        limiter.right(address("2001:db8::9"), "hanna", start);
+        fail(&limiter, &ADDRESS, "2001:db8::1", |number| format!("user-{number}"), start);
+        assert!(limiter.wait(address("2001:db8::2"), "other", start).unwrap() <= Duration::from_secs(1));
+        assert_eq!(limiter.wait(address("2001:db8::3"), "hanna", start), None);
+        assert_eq!(limiter.wait(address("192.0.2.1"), "other", start), None);
+        fail(&limiter, &NAME, "2001:db8::3", |_| "hanna".to_owned(), start);
         assert!(
-            buckets.wait(address("2001:db8::3"), "hanna", start).is_some(),
+            limiter.wait(address("2001:db8::3"), "hanna", start).is_some(),
             "the name has its own bucket"
         );
-        assert!(buckets.wait(address("2001:db8::3"), "other", start + KNOWN_FOR).is_none());
+        assert!(limiter.wait(address("2001:db8::3"), "other", start + KNOWN_FOR).is_none());
     }
 
     #[test]
     fn guesses_from_elsewhere_keep_no_user_out_where_the_name_has_signed_in() {
-        let (buckets, start) = (Buckets::default(), Instant::now());
-        buckets.right(address("192.0.2.1"), "hanna", start);
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
+        limiter.right(address("192.0.2.1"), "hanna", start);
         for stranger in 1..=100 {
             for _ in 0..100 {
-                buckets.wrong(address(&format!("198.51.100.{stranger}")), "hanna", start);
+                limiter.wrong(address(&format!("198.51.100.{stranger}")), "hanna", start);
             }
         }
-        assert!(buckets.wait(address("203.0.113.1"), "hanna", start).is_some());
-        assert_eq!(buckets.wait(address("192.0.2.1"), "hanna", start), None);
+        assert!(limiter.wait(address("203.0.113.1"), "hanna", start).is_some());
+        assert_eq!(limiter.wait(address("192.0.2.1"), "hanna", start), None);
         // There, too, guesses are held back; and what is known ends.
-        fail(&buckets, &NAME, "192.0.2.1", |_| "hanna".to_owned(), start);
-        assert!(buckets.wait(address("192.0.2.1"), "hanna", start).is_some());
-        buckets.right(address("192.0.2.2"), "hanna", start);
+        fail(&limiter, &NAME, "192.0.2.1", |_| "hanna".to_owned(), start);
+        assert!(limiter.wait(address("192.0.2.1"), "hanna", start).is_some());
+        limiter.right(address("192.0.2.2"), "hanna", start);
         let (before, later) = (start + KNOWN_FOR / 2, start + KNOWN_FOR);
-        buckets.wrong(address("198.51.100.1"), "hanna", before);
-        assert_eq!(buckets.wait(address("192.0.2.2"), "hanna", before), None);
+        limiter.wrong(address("198.51.100.1"), "hanna", before);
+        assert_eq!(limiter.wait(address("192.0.2.2"), "hanna", before), None);
         for _ in 0..100 {
-            buckets.wrong(address("198.51.100.1"), "hanna", later);
+            limiter.wrong(address("198.51.100.1"), "hanna", later);
         }
-        assert!(buckets.wait(address("192.0.2.2"), "hanna", later).is_some());
+        assert!(limiter.wait(address("192.0.2.2"), "hanna", later).is_some());
     }
 
     #[test]
     fn wrong_sign_ins_with_very_many_names_reset_no_rate_limit_that_is_in_force() {
-        let (buckets, start) = (Buckets::default(), Instant::now());
-        fail(&buckets, &NAME, "192.0.2.7", |_| "admin".to_owned(), start);
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
+        fail(&limiter, &NAME, "192.0.2.7", |_| "admin".to_owned(), start);
         for number in 0..3 * CAPACITY {
-            buckets.wrong(address(&format!("2001:db8:0:{number:x}::1")), &format!("user-{number}"), start);
-            assert!(buckets.lock().buckets.len() <= CAPACITY + 1);
+            limiter.wrong(address(&format!("2001:db8:0:{number:x}::1")), &format!("user-{number}"), start);
+            assert!(limiter.lock().buckets.len() <= CAPACITY + 1);
         }
-        assert!(buckets.wait(address("192.0.2.7"), "admin", start).is_some());
+        assert!(limiter.wait(address("192.0.2.7"), "admin", start).is_some());
     }
 
     #[test]
     fn who_signed_in_is_remembered_within_bounds() {
-        let (buckets, start) = (Buckets::default(), Instant::now());
+        let (limiter, start) = (SignInLimiter::default(), Instant::now());
         let at = |number: usize| start + Duration::from_millis(number as u64);
         let count = || {
-            let state = buckets.lock();
-            assert_eq!(state.known.count, state.known.names.values().map(Vec::len).sum::<usize>());
-            state.known.count
+            let state = limiter.lock();
+            assert_eq!(state.recent.count, state.recent.names.values().map(Vec::len).sum::<usize>());
+            state.recent.count
         };
         for number in 0..KNOWN + 10 {
-            buckets.right(address("192.0.2.1"), &number.to_string(), at(number));
+            limiter.right(address("192.0.2.1"), &number.to_string(), at(number));
             assert!(count() <= KNOWN);
         }
-        let known = |text: &str, name: &str| buckets.lock().known.has(text.parse().unwrap(), name, start);
+        let known = |text: &str, name: &str| limiter.lock().recent.has(text.parse().unwrap(), name, start);
         assert!(!known("192.0.2.1", "0") && known("192.0.2.1", &KNOWN.to_string()));
         // One user in many networks costs others nothing.
         let before = count();
         for number in 0..10 * KNOWN_OF_NAME {
             let network = format!("2001:db8:0:{number:x}::1");
-            buckets.right(address(&network), "roamer", at(KNOWN + 10 + number));
+            limiter.right(address(&network), "roamer", at(KNOWN + 10 + number));
         }
         assert!(count() <= before + KNOWN_OF_NAME && known("192.0.2.1", &KNOWN.to_string()));
         assert!(known(&format!("2001:db8:0:{:x}::", 10 * KNOWN_OF_NAME - 1), "roamer"));
