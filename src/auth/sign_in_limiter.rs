@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use crate::limits::network_of;
 
-/// Wrong tries in a row that are heard of one name, and how many a second after that: ten a minute.
+/// Wrong attempts in a row that are verified for one name, and how many a second after that: ten a minute.
 pub(super) const NAME: Rate = Rate { burst: 20.0, refill: 10.0 / 60.0 };
 /// The same of one address: of ten names.
 const ADDRESS: Rate = Rate { burst: 200.0, refill: 100.0 / 60.0 };
 /// Buckets that are kept. Above that the fullest ones are removed, which limit the least.
 const CAPACITY: usize = 10_000;
-/// Networks from which a name signed in rightly, in all and of one name, and how long they count.
+/// Networks from which a name signed in correctly, in all and of one name, and how long they count.
 const KNOWN: usize = 10_000;
 const KNOWN_OF_NAME: usize = 100;
 const KNOWN_FOR: Duration = Duration::from_hours(24);
@@ -33,7 +33,7 @@ pub(super) struct Rate {
 enum Key {
     Address(IpAddr),
     Name(String),
-    /// A name, where it has signed in rightly.
+    /// A name, in a network from which it signed in correctly.
     Recent(IpAddr, String),
 }
 
@@ -65,7 +65,7 @@ struct Attempts {
     recent: RecentNetworks,
 }
 
-/// From where each name signed in rightly, and when it did last.
+/// The networks from which each name signed in correctly, and when it did last.
 #[derive(Default)]
 struct RecentNetworks {
     names: HashMap<String, Vec<(IpAddr, Instant)>>,
@@ -163,7 +163,7 @@ impl Attempts {
 pub(super) struct SignInLimiter(Mutex<Attempts>);
 
 impl SignInLimiter {
-    /// How long a caller has to wait before the next try is heard; `None`: not at all.
+    /// How long a caller has to wait before the next attempt is verified; `None`: not at all.
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let keys = state.keys(address, name, now);
@@ -192,7 +192,7 @@ impl SignInLimiter {
         }
     }
 
-    /// Remembers that a user signed in rightly from an address.
+    /// Remembers that a user signed in correctly from an address.
     pub(super) fn right(&self, address: Option<IpAddr>, name: &str, now: Instant) {
         if let Some(address) = address {
             self.lock().recent.note(network_of(address), shortened(name), now);
