@@ -4,10 +4,12 @@
 //!
 //! | floor | module | what it is for |
 //! |---|---|---|
-//! | 7 | [`cli`] | one file per command |
-//! | 6 | [`server`] | listeners, signals, drain |
-//! | 5 | [`http`] | HTTP in, HTTP out; the only floor that knows status codes |
-//! | 4 | [`app`] | the parts, built once |
+//! | 8 | [`cli`] | one file per command |
+//! | 7 | [`server`] | listeners, signals, drain |
+//! | 6 | [`http`] | HTTP in, HTTP out; the only floor that knows status codes |
+//! | 5 | [`app`] | the parts, built once |
+//! | 4 | [`lifecycle`] | workers and jobs |
+//! | 4 | [`transfer`] | whole stores made again |
 //! | 3 | [`auth`] | who calls |
 //! | 3 | [`people`] | users and their tokens |
 //! | 3 | [`registry`] | what a registry does |
@@ -37,6 +39,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod lifecycle;
 pub mod limits;
 pub mod model;
 pub mod people;
@@ -44,4 +47,5 @@ pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod transfer;
 pub mod wire;

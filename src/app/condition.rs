@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{App, JobState};
+use super::App;
 use crate::access::{Grant, ReadServer};
+use crate::lifecycle::JobState;
 use crate::limits::Resource;
 
 /// The certificate in use.
@@ -90,7 +91,7 @@ impl App {
     }
 
     fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {
-        self.jobs(grant).into_iter().find_map(|job| match job.state {
+        self.jobs.list(grant).into_iter().find_map(|job| match job.state {
             JobState::Done(report) => Some(LastCheck {
                 ended_ms: job.ended_ms.unwrap_or(job.started_ms),
                 deep: job.deep,

@@ -19,8 +19,9 @@ use super::output;
 use super::progress::Display;
 use super::settings;
 use super::terminal;
-use crate::app;
 use crate::config::{Environment, sudo_user};
+use crate::lifecycle::check;
+use crate::registry::fsck::Progress;
 use crate::store::lock::LOCK_FILE;
 use crate::wire;
 
@@ -82,7 +83,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
 
 pub(super) fn run_child(options: &ChildOptions) -> Exit {
     child::answer(|| {
-        let mut progress = |step: app::Progress| {
+        let mut progress = |step: Progress| {
             child::say(&Event::Progress {
                 stage: step.stage.to_string(),
                 done: step.done,
@@ -90,7 +91,7 @@ pub(super) fn run_child(options: &ChildOptions) -> Exit {
                 bytes: step.bytes,
             });
         };
-        let checked = app::check(&options.data_dir, &options.blob_dir, options.deep, &mut progress);
+        let checked = check::offline(&options.data_dir, &options.blob_dir, options.deep, &mut progress);
         checked.map(|report| wire::Report::from(&report)).map_err(Failure::from)
     })
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::child::{self, Event, Outcome};
 use super::errors::{Exit, Failure};
-use crate::app;
 use crate::store::meta::log_repair;
+use crate::store::open;
 
 #[derive(clap::Args)]
 pub(super) struct ChildOptions {
@@ -16,7 +16,7 @@ pub(super) struct ChildOptions {
 
 /// After a stop that was not clean: makes sure that opening the database does not end this process.
 pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
-    if app::was_clean(data_dir) {
+    if open::was_clean(data_dir) {
         return Ok(());
     }
     tracing::info!("the last run did not stop cleanly: looking at the database first");
@@ -34,7 +34,7 @@ pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn run_child(options: &ChildOptions) -> Exit {
-    child::answer(|| app::probe(&options.data_dir, tell_parent).map_err(Failure::from))
+    child::answer(|| open::probe(&options.data_dir, tell_parent).map_err(Failure::from))
 }
 
 fn tell_parent(percent: u64) {

@@ -17,10 +17,10 @@ use super::progress::Display;
 use super::settings;
 use super::terminal;
 use super::words::{counted, when_ms};
-use crate::app;
-use crate::app::{Rebuild, Rebuilt};
 use crate::config::Environment;
 use crate::config::Flags;
+use crate::transfer;
+use crate::transfer::{Rebuild, Rebuilt};
 use crate::wire;
 
 pub(super) const NAME: &str = "rebuild";
@@ -76,7 +76,7 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let link_blobs = loaded.config.storage.blob_dir.as_os_str().is_empty();
     let request = Rebuild { from: options.from.clone(), data_dir, blob_dir, link_blobs, into };
     let mut display = Display::new(format, options.no_progress);
-    let rebuilt = app::rebuild(&request, &mut |step| {
+    let rebuilt = transfer::rebuild(&request, &mut |step| {
         display.show(step.stage, step.done, step.total, step.bytes);
     });
     drop(display);

@@ -215,7 +215,7 @@ impl Server {
         let hurry = Arc::clone(&at_once);
         actix_web::rt::spawn(async move {
             let again = stop.await;
-            ending.end_jobs();
+            ending.jobs.end();
             drop(ending);
             tokio::select! {
                 () = handle.stop(true) => {}

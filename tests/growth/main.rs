@@ -177,7 +177,7 @@ impl Open<'_> {
 fn a_check_finds_a_seeded_store_whole() {
     let place =
         Place::new(Sizes { long_list: 300, manifests: 1_000, tags: 1_500, repositories: 100, ..SMALL });
-    let report = stowage::app::check(place.dir.path(), place.dir.path(), true, &mut |_| ())
+    let report = stowage::lifecycle::check::offline(place.dir.path(), place.dir.path(), true, &mut |_| ())
         .expect("the store answers");
     assert_eq!(report.problems, []);
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use super::{Exit, Failure};
-use crate::app::OpenError;
 use crate::cli::process;
 use crate::config::{sudo_user, user_name};
+use crate::store::open::OpenError;
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {

@@ -3,12 +3,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::*;
-use crate::app::OpenError;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Request;
 use crate::config::SecretFileError;
+use crate::store::open::OpenError;
 
 fn request(directory: &tempfile::TempDir, text: &str, environment: &[(&str, &str)]) -> Request {
     let file = directory.path().join("stowage.toml");

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::app::{OpenError, Rebuild, RebuildError};
 use crate::cli::errors::{Exit, Failure};
+use crate::store::open::OpenError;
+use crate::transfer::{Rebuild, RebuildError};
 
 pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
     let failure = match error {

@@ -15,9 +15,10 @@ use super::problem::{Code, Problem};
 use super::sent::Sent;
 use super::{form, json, time};
 use crate::access::{ReadServer, RunJobs};
-use crate::app;
-use crate::app::{App, JobView};
+use crate::app::App;
 use crate::http::query::Query;
+use crate::lifecycle;
+use crate::lifecycle::JobView;
 use crate::model::units::{HumanDuration, UnitError};
 use crate::registry::fsck;
 use crate::wire::{Checked, Finding, Job, JobKind, JobState, List, NewCheck, Progress, Report};
@@ -57,10 +58,10 @@ fn of_job(id: &str, summary: &str) -> Operation {
 /// As a list has it: without what was found.
 fn brief(view: &JobView) -> Job {
     let (state, error) = match &view.state {
-        app::JobState::Running => (JobState::Running, None),
-        app::JobState::Done(_) => (JobState::Done, None),
-        app::JobState::Failed(why) => (JobState::Failed, Some(why.clone())),
-        app::JobState::Cancelled => (JobState::Cancelled, None),
+        lifecycle::JobState::Running => (JobState::Running, None),
+        lifecycle::JobState::Done(_) => (JobState::Done, None),
+        lifecycle::JobState::Failed(why) => (JobState::Failed, Some(why.clone())),
+        lifecycle::JobState::Cancelled => (JobState::Cancelled, None),
     };
     Job {
         id: view.id,
@@ -78,21 +79,21 @@ fn brief(view: &JobView) -> Job {
 
 fn whole(view: &JobView) -> Job {
     let result = match &view.state {
-        app::JobState::Done(report) => Some(Report::from(&**report)),
+        lifecycle::JobState::Done(report) => Some(Report::from(&**report)),
         _ => None,
     };
     Job { result, ..brief(view) }
 }
 
-impl From<app::Progress> for Progress {
-    fn from(progress: app::Progress) -> Self {
-        let app::Progress { stage, done, total, bytes } = progress;
+impl From<fsck::Progress> for Progress {
+    fn from(progress: fsck::Progress) -> Self {
+        let fsck::Progress { stage, done, total, bytes } = progress;
         Self { stage: stage.to_owned(), done, total, bytes }
     }
 }
 
-impl From<&app::Report> for Report {
-    fn from(report: &app::Report) -> Self {
+impl From<&fsck::Report> for Report {
+    fn from(report: &fsck::Report) -> Self {
         let checked = &report.checked;
         Self {
             checked: Checked {
@@ -114,8 +115,8 @@ impl From<&app::Report> for Report {
     }
 }
 
-impl From<&app::Problem> for Finding {
-    fn from(problem: &app::Problem) -> Self {
+impl From<&fsck::Problem> for Finding {
+    fn from(problem: &fsck::Problem) -> Self {
         let severity = match problem.severity {
             fsck::Severity::Damage => "damage",
             fsck::Severity::Inconsistency => "inconsistency",
@@ -139,6 +140,7 @@ pub(super) async fn check(
     Sent(new): Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
     let job = app
+        .jobs
         .start_check(permit.grant(), new.deep)
         .map_err(|running| Problem::new(Code::CheckRuns, running.to_string()))?;
     let mut response = json(StatusCode::ACCEPTED, &whole(&job));
@@ -150,7 +152,7 @@ pub(super) async fn check(
 
 /// `GET /api/v1/jobs`: all of them, which are few.
 pub(super) async fn list(app: Data<App>, permit: Permit<ReadServer>) -> HttpResponse {
-    let jobs = app.jobs(permit.grant());
+    let jobs = app.jobs.list(permit.grant());
     json(StatusCode::OK, &List { items: jobs.iter().map(brief).collect(), next_cursor: None })
 }
 
@@ -170,7 +172,7 @@ pub(super) async fn show(
             Err(_) => return Err(Problem::new(Code::WaitInvalid, "wait is a duration such as 30s")),
         },
     };
-    let job = app.job(permit.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
+    let job = app.jobs.show(permit.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
     Ok(json(StatusCode::OK, &whole(&job.ok_or_else(|| unknown(&id))?)))
 }
 
@@ -180,7 +182,7 @@ pub(super) async fn cancel(
     permit: Permit<RunJobs>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let job = app.cancel_job(permit.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
+    let job = app.jobs.cancel(permit.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
     Ok(json(StatusCode::ACCEPTED, &brief(&job)))
 }
 

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use crate::model::units::human_size;
+use crate::store::open_error::OpenError;
 
 /// An error of the metadata store. None of them is the caller's fault.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,6 +48,19 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             _ => Self::Io(error.to_string()),
         }
+    }
+
+    /// What the error means where the database at `path` is opened: only rows and pages that do not fit are damage.
+    pub fn on_opening(self, path: &Path) -> OpenError {
+        let kind = match self {
+            Self::Corrupt { .. } => {
+                return OpenError::Damaged { path: path.to_owned(), detail: self.to_string() };
+            }
+            Self::Full => io::ErrorKind::StorageFull,
+            Self::ReadOnly => io::ErrorKind::ReadOnlyFilesystem,
+            _ => io::ErrorKind::Other,
+        };
+        OpenError::io(path, io::Error::new(kind, self))
     }
 
     /// Whether the store takes no changes for now, although it can be read.

@@ -1,7 +1,6 @@
 //! The format of the store: made once, checked at every start, never guessed.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::Database;
 use redb::ReadableDatabase;
@@ -16,58 +15,10 @@ use super::schema::{Clock, Format, Project};
 use super::tx::{ReadTx, WriteTx};
 use crate::model::names::ProjectId;
 use crate::model::time::Now;
+use crate::store::open_error::OpenError;
 
 /// The number of the layout that this program writes.
 pub const SCHEMA: u32 = 4;
-
-/// Why the store could not be opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("the database {} is in use by another process", path.display())]
-    InUse {
-        /// The database file.
-        path: PathBuf,
-    },
-    /// A format that this program does not know.
-    #[error("the database {} has {found}, which this version does not know; use the version that wrote it", path.display())]
-    UnknownFormat {
-        /// The database file.
-        path: PathBuf,
-        /// What was found.
-        found: String,
-    },
-    /// The file is not a whole database.
-    #[error("the database {} is damaged: {detail}", path.display())]
-    Damaged {
-        /// The database file.
-        path: PathBuf,
-        /// What does not fit.
-        detail: String,
-    },
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(StoreError::from_io(source), StoreError::Full))
-    }
-
-    fn store(path: &Path, error: &StoreError) -> Self {
-        Self::Damaged { path: path.to_owned(), detail: error.to_string() }
-    }
-}
 
 /// What every start reads first.
 pub(super) struct Stored {
@@ -75,14 +26,9 @@ pub(super) struct Stored {
     pub(super) clock: Clock,
 }
 
-/// Writes the first commit of a new database: all tables, the format, the root project.
-pub(super) fn create(database: &Database) -> Result<(), OpenError> {
-    let path = PathBuf::from(super::handle::FILE_NAME);
-    first_commit(database).map_err(|error| match error {
-        StoreError::Full => OpenError::io(&path, io::Error::from(io::ErrorKind::StorageFull)),
-        StoreError::Io(detail) => OpenError::io(&path, io::Error::other(detail)),
-        other => OpenError::store(&path, &other),
-    })
+/// Writes the first commit of a new database at `path`: all tables, the format, the root project.
+pub(super) fn create(database: &Database, path: &Path) -> Result<(), OpenError> {
+    first_commit(database).map_err(|error| error.on_opening(path))
 }
 
 fn first_commit(database: &Database) -> Result<(), StoreError> {
@@ -133,31 +79,33 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
             let names = tx.list_tables().map_err(error::storage)?;
             Ok(names.map(|table| table.name().to_owned()).collect::<Vec<_>>())
         })
-        .map_err(|error| OpenError::store(path, &error))?;
+        .map_err(|error| error.on_opening(path))?;
     if !tables.iter().any(|name| name == schema::FORMAT.name()) {
         let found = "no format of Stowage".to_owned();
-        return Err(OpenError::UnknownFormat { path: path.to_owned(), found });
+        return Err(unknown(path, found));
     }
     let read = || -> Result<_, StoreError> {
         let tx = ReadTx::begin(database)?;
         Ok((tx.get(&schema::FORMAT, ()), tx.get(&schema::CLOCK, ())))
     };
-    match read().map_err(|error| OpenError::store(path, &error))? {
+    match read().map_err(|error| error.on_opening(path))? {
         // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for damaged ones.
         (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < SCHEMA => {
-            Err(OpenError::UnknownFormat {
-                path: path.to_owned(),
-                found: format!("format {} (written by Stowage {})", format.schema, format.written_by),
-            })
+            let Format { schema, written_by, .. } = format;
+            Err(unknown(path, format!("format {schema} (written by Stowage {written_by})")))
         }
         (Ok(Some(format)), Ok(Some(clock))) => Ok(Stored { format, clock }),
-        (Err(StoreError::Corrupt { .. }), _) => Err(OpenError::UnknownFormat {
-            path: path.to_owned(),
-            found: "a format stamp of another kind".to_owned(),
-        }),
+        (Err(StoreError::Corrupt { .. }), _) => {
+            Err(unknown(path, "a format stamp of another kind".to_owned()))
+        }
         _ => Err(OpenError::Damaged {
             path: path.to_owned(),
             detail: "the format stamp or the clock is missing".to_owned(),
         }),
     }
+}
+
+/// A refusal of what this version does not know.
+pub(super) fn unknown(path: &Path, found: String) -> OpenError {
+    OpenError::UnknownFormat { path: path.to_owned(), found, supported: format!("format {SCHEMA}") }
 }

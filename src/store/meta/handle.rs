@@ -21,7 +21,6 @@ use redb::backends::FileBackend;
 use super::error::{self, StoreError, guarded};
 use super::faulty::FaultyBackend;
 use super::format;
-use super::format::OpenError;
 use super::overlay::Overlay;
 use super::place::{FileId, Place};
 use super::reserve::Reserve;
@@ -29,6 +28,7 @@ use super::schema::Clock;
 use crate::config::{open_own, open_regular};
 use crate::store::durable::{put_in_place, remove_if_there};
 use crate::store::faulty::Faults;
+use crate::store::open_error::OpenError;
 
 /// The name of the database file in the data directory.
 pub const FILE_NAME: &str = "stowage.redb";
@@ -91,7 +91,7 @@ impl Opener {
         let file =
             open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
         let database = self.database(file).map_err(|error| self.refused(error, 0))?;
-        format::create(&database)?;
+        format::create(&database, &path)?;
         put_in_place(&new, &path).map_err(|source| OpenError::io(&path, source))?;
         Ok((database, true))
     }
@@ -168,9 +168,9 @@ impl Opener {
     fn refused(&self, error: DatabaseError, len: u64) -> OpenError {
         let path = self.path();
         match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
+            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path, pid: None },
             DatabaseError::UpgradeRequired(version) => {
-                OpenError::UnknownFormat { path, found: format!("redb file format {version}") }
+                format::unknown(&path, format!("redb file format {version}"))
             }
             DatabaseError::Storage(redb::StorageError::Io(source))
                 if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>

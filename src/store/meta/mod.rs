@@ -43,7 +43,7 @@ use uuid::Uuid;
 pub use change::Change;
 pub use clock::{StoreClock, WallClock};
 pub use error::StoreError;
-pub use format::{OpenError, SCHEMA};
+pub use format::SCHEMA;
 pub use handle::{FILE_NAME, OnRepair, log_repair};
 pub use key::{Key, KeyOf, PrefixOf, Stored, Successor};
 pub use pages::{Pages, Reader};
@@ -54,6 +54,7 @@ pub use tx::{ReadTx, WriteTx};
 pub use writer::SyncBarrier;
 
 use crate::store::faulty::Faults;
+use crate::store::open_error::OpenError;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
 use marks::Marks;
@@ -104,7 +105,7 @@ impl Meta {
         let path = options.data_dir.join(FILE_NAME);
         let reserve = Reserve::new(&options.data_dir);
         let (database, created) = match opener.open_or_create() {
-            Err(error) if error.is_full() && reserve.give_up() => opener.open_or_create()?,
+            Err(error) if is_full(&error) && reserve.give_up() => opener.open_or_create()?,
             first => first?,
         };
         let stored = format::check(&database, &path)?;
@@ -256,6 +257,10 @@ impl Meta {
             }
         }
     }
+}
+
+fn is_full(error: &OpenError) -> bool {
+    matches!(error, OpenError::Io { source, .. } if matches!(StoreError::from_io(source), StoreError::Full))
 }
 
 /// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no change for a

@@ -17,9 +17,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::schema::Clock;
-use super::{Meta, OpenError, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
+use super::{Meta, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
 use crate::model::names::Sequence;
 use crate::store::faulty::Faults;
+use crate::store::open_error::OpenError;
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::App;
 use crate::access::{Grant, ReadServer, RunJobs};
+use crate::registry::Registry;
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::store::meta::clock::StoreClock;
 
@@ -61,8 +61,9 @@ pub struct CheckRuns {
 }
 
 /// The jobs of a server.
-#[derive(Default)]
-pub(super) struct Jobs {
+pub struct Jobs {
+    registry: Arc<Registry>,
+    clock: StoreClock,
     known: Mutex<Known>,
 }
 
@@ -102,7 +103,7 @@ impl Job {
     }
 
     /// Does the work and says how it ended, even when a damaged page ends it in a panic.
-    fn run(&self, app: &Parts, grant: &Grant<RunJobs>) {
+    fn run(&self, registry: &Registry, clock: StoreClock, grant: &Grant<RunJobs>) {
         let mut hear = |progress| {
             self.status.send_modify(|status| status.progress = progress);
             if self.cancelled.load(Ordering::Acquire) {
@@ -111,7 +112,7 @@ impl Job {
                 ControlFlow::Continue(())
             }
         };
-        let checked = catch_unwind(AssertUnwindSafe(|| app.registry.check(grant, self.deep, &mut hear)));
+        let checked = catch_unwind(AssertUnwindSafe(|| registry.check(grant, self.deep, &mut hear)));
         let state = match checked {
             Ok(Ok(report)) => {
                 tracing::info!(job = %self.id, problems = report.problems.len(), "the check is complete");
@@ -132,18 +133,17 @@ impl Job {
                 )
             }
         };
-        let ended_ms = Some(app.clock.now().wall_ms);
+        let ended_ms = Some(clock.now().wall_ms);
         self.status.send_modify(|status| (status.ended_ms, status.state) = (ended_ms, state));
     }
 }
 
-/// What a job works on. It does not keep the whole server alive.
-struct Parts {
-    registry: Arc<crate::registry::Registry>,
-    clock: StoreClock,
-}
-
 impl Jobs {
+    /// The jobs of a server that has just started: none.
+    pub fn new(registry: Arc<Registry>, clock: StoreClock) -> Self {
+        Self { registry, clock, known: Mutex::default() }
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,8 +152,9 @@ impl Jobs {
         self.known().jobs.iter().find(|job| job.id == id).cloned()
     }
 
-    /// Asks what is under way to end, and everything that begins from now on.
-    fn end(&self) {
+    /// Asks what is under way to end, and everything that begins from now on: a server that stops waits for the answers
+    /// of those who wait for a job.
+    pub fn end(&self) {
         let mut known = self.known();
         known.stopped = true;
         for job in &known.jobs {
@@ -162,7 +163,7 @@ impl Jobs {
     }
 
     /// Ends what is under way and waits for its end.
-    pub(super) fn stop(&self) {
+    pub fn stop(&self) {
         self.end();
         let thread = self.known().thread.take();
         if let Some(thread) = thread {
@@ -170,16 +171,13 @@ impl Jobs {
             let _ = thread.join();
         }
     }
-}
 
-impl App {
     /// Starts a check of everything stored, while the server works.
     ///
     /// # Errors
     /// [`CheckRuns`]: two at once would only make each other slow.
     pub fn start_check(&self, grant: &Grant<RunJobs>, deep: bool) -> Result<JobView, CheckRuns> {
-        let clock = self.meta.clock();
-        let mut known = self.jobs.known();
+        let mut known = self.known();
         if let Some(running) = known.jobs.iter().find(|job| job.is_running()) {
             return Err(CheckRuns { id: running.id });
         }
@@ -189,32 +187,27 @@ impl App {
             id: Uuid::new_v4(),
             deep,
             by: grant.caller().principal.name().to_owned(),
-            started_ms: clock.now().wall_ms,
+            started_ms: self.clock.now().wall_ms,
             cancelled: AtomicBool::new(known.stopped),
             status,
         });
         tracing::info!(job = %job.id, deep, by = job.by, "a check started");
         let (work, grant) = (Arc::clone(&job), grant.carry());
-        let parts = Parts { registry: Arc::clone(&self.registry), clock };
-        known.thread = Some(std::thread::spawn(move || work.run(&parts, &grant)));
+        let (registry, clock) = (Arc::clone(&self.registry), self.clock);
+        known.thread = Some(std::thread::spawn(move || work.run(&registry, clock, &grant)));
         known.jobs.push_front(Arc::clone(&job));
         known.jobs.truncate(REMEMBERED);
         Ok(job.view())
     }
 
-    /// Asks all jobs to end: a server that stops waits for the answers of those who wait for a job.
-    pub fn end_jobs(&self) {
-        self.jobs.end();
-    }
-
     /// The jobs that are remembered, the newest first.
-    pub fn jobs(&self, _grant: &Grant<ReadServer>) -> Vec<JobView> {
-        self.jobs.known().jobs.iter().map(|job| job.view()).collect()
+    pub fn list(&self, _grant: &Grant<ReadServer>) -> Vec<JobView> {
+        self.known().jobs.iter().map(|job| job.view()).collect()
     }
 
     /// One job, when it has ended or `patience` is over.
-    pub async fn job(&self, _grant: &Grant<ReadServer>, id: Uuid, patience: Duration) -> Option<JobView> {
-        let job = self.jobs.find(id)?;
+    pub async fn show(&self, _grant: &Grant<ReadServer>, id: Uuid, patience: Duration) -> Option<JobView> {
+        let job = self.find(id)?;
         if !patience.is_zero() {
             let mut status = job.status.subscribe();
             // Running out of patience is an answer, too; the sender lives as long as the job is known.
@@ -224,8 +217,8 @@ impl App {
     }
 
     /// Asks a job to end, which it does soon. One that has ended stays as it is.
-    pub fn cancel_job(&self, _grant: &Grant<RunJobs>, id: Uuid) -> Option<JobView> {
-        let job = self.jobs.find(id)?;
+    pub fn cancel(&self, _grant: &Grant<RunJobs>, id: Uuid) -> Option<JobView> {
+        let job = self.find(id)?;
         job.cancelled.store(true, Ordering::Release);
         Some(job.view())
     }

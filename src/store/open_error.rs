@@ -3,9 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::meta;
-use crate::store::meta::StoreError;
-
 /// Why the store could not be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -106,29 +103,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What an error of the open database means: only rows that do not fit mean damage.
-    pub(in crate::app) fn from_store(path: &Path, error: StoreError) -> Self {
-        match error {
-            StoreError::Corrupt { .. } => Self::Damaged { path: path.to_owned(), detail: error.to_string() },
-            other => Self::Io { path: path.to_owned(), source: io::Error::other(other) },
-        }
+    /// Reading or writing `path` failed.
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
     }
 }
 
-impl From<meta::OpenError> for OpenError {
-    fn from(error: meta::OpenError) -> Self {
-        match error {
-            meta::OpenError::InUse { path } => Self::InUse { path, pid: None },
-            meta::OpenError::UnknownFormat { path, found } => {
-                Self::UnknownFormat { path, found, supported: format!("format {}", meta::SCHEMA) }
-            }
-            meta::OpenError::Damaged { path, detail } => Self::Damaged { path, detail },
-            meta::OpenError::Io { path, source } => Self::Io { path, source },
-        }
-    }
-}
-
-pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io { path, source }
+/// [`OpenError::io`] as `map_err` takes it.
+pub fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::io(path, source)
 }

@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
-use super::open_error::{OpenError, io_at};
-use super::rebuild;
+use super::workshop;
 use crate::store::blob::{BlobStore, Entry, FileBlobs, LayoutError};
 use crate::store::durable;
 use crate::store::filesystem;
@@ -16,6 +15,7 @@ use crate::store::filesystem::Verdict;
 use crate::store::lock;
 use crate::store::lock::{DirLock, LOCK_FILE, LockError};
 use crate::store::meta;
+use crate::store::open_error::{OpenError, io_at};
 
 /// Permission of every user to write.
 const OTHERS_WRITE: u32 = 0o002;
@@ -44,7 +44,7 @@ pub(super) fn for_server(data_dir: &Path, blob_dir: &Path) -> Result<Locked, Ope
         fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io_at(dir))?;
         locks.push(acquire(dir)?);
     }
-    if rebuild::was_cut_off(data_dir) {
+    if workshop::was_cut_off(data_dir) {
         return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
     }
     // Another process may have made a store while this one waited for the lock.
@@ -67,7 +67,7 @@ pub(super) fn locked(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenErr
         judge(dir)?;
         locks.push(acquire(dir)?);
     }
-    if rebuild::was_cut_off(data_dir) {
+    if workshop::was_cut_off(data_dir) {
         return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
     }
     refuse_without_database(data_dir)?;
@@ -118,7 +118,7 @@ fn has_database(data_dir: &Path) -> Result<bool, OpenError> {
 /// A new database where a store was would make every blob of it garbage.
 fn refuse_without_database(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join(meta::FILE_NAME);
-    if path.try_exists().map_err(io_at(&path))? || rebuild::was_cut_off(data_dir) {
+    if path.try_exists().map_err(io_at(&path))? || workshop::was_cut_off(data_dir) {
         return Ok(());
     }
     Err(OpenError::DatabaseMissing { path, saved: meta::saved_database(data_dir) })
@@ -154,7 +154,8 @@ fn refuse_others(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
+/// Refuses a file system that breaks the promises that the store depends on, and warns of one that may not last.
+pub fn judge(dir: &Path) -> Result<(), OpenError> {
     match filesystem::check(dir).map_err(io_at(dir))? {
         Verdict::Fine => Ok(()),
         Verdict::Warn(kind) => {
@@ -165,7 +166,8 @@ pub(super) fn judge(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-pub(super) fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
+/// Locks a directory.
+pub fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
     DirLock::acquire(dir).map_err(|error| match error {
         LockError::HeldBy { pid } => {
             OpenError::InUse { path: dir.to_owned(), pid: (pid != 0).then_some(pid) }
@@ -174,7 +176,8 @@ pub(super) fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
     })
 }
 
-pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
+/// What an error of the blob tree in `dir` means.
+pub fn layout(dir: &Path, error: LayoutError) -> OpenError {
     match error {
         LayoutError::Io { path, source } => OpenError::Io { path, source },
         LayoutError::Missing(path) => OpenError::BlobsMissing { path },
@@ -185,7 +188,7 @@ pub(super) fn layout(dir: &Path, error: LayoutError) -> OpenError {
 }
 
 /// Whether the last server left the data directory in order. Asking changes nothing where the start will be refused.
-pub(super) fn was_clean(data_dir: &Path) -> bool {
+pub fn was_clean(data_dir: &Path) -> bool {
     if !data_dir.join(LOCK_FILE).exists() || refuse_others(data_dir).is_err() {
         return true;
     }

@@ -11,9 +11,6 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
-use super::directories;
-use super::open;
-use super::open_error::{OpenError, io_at};
 use crate::registry::fsck;
 use crate::registry::fsck::{CheckError, Progress, Report};
 use crate::registry::rebuild::{Differences, settle};
@@ -21,16 +18,15 @@ use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::durable;
 use crate::store::lock::DirLock;
 use crate::store::meta::FILE_NAME;
+use crate::store::meta::StoreError;
 use crate::store::meta::dump;
 use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
+use crate::store::open;
+use crate::store::open::{OpenError, WORKSHOP, io_at, was_cut_off};
 
-/// Where the database is made. It gets its place when it is whole; while this is there and the database is not, there is
-/// no store.
-const WORKSHOP: &str = "rebuild.new";
 /// What else belongs to a store, beside database and blobs.
 const KEYS: &str = "keys";
 const ADMIN_PASSWORD: &str = "initial-admin-password";
-const CACHE_BYTES: usize = 64 << 20;
 
 /// What is to be made of what.
 #[derive(Clone, Debug)]
@@ -115,8 +111,11 @@ pub enum RebuildError {
     OtherFileSystem(PathBuf),
 }
 
-/// Makes a store from a dump and the blobs. `hear` is told how far it is.
-pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
+/// Makes a store from a dump and the blobs, while no server runs. `hear` is told how far it is.
+///
+/// # Errors
+/// [`RebuildError`]: the store that was is as it was.
+pub fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
     let Rebuild { data_dir, blob_dir, into, .. } = request;
     make_empty(into, data_dir)?;
     if request.link_blobs && device(into)? != device(blob_dir)? {
@@ -128,9 +127,9 @@ pub(super) fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Resu
     }
     let known: Vec<Uuid> = old.iter().filter_map(DirLock::store_id).collect();
     let Chosen { path, header, totals, refused } = choose(request, &known, hear)?;
-    directories::judge(into)?;
+    open::judge(into)?;
     let workshop = begin(into)?;
-    let mut new = directories::acquire(into)?;
+    let mut new = open::acquire(into)?;
     new.set_store_id(header.store_id).map_err(io_at(into))?;
     let total = totals.rows + totals.bodies;
     dump::restore(&path, &workshop, &mut |done| hear(Progress { stage: "rows", done, total, bytes: 0 }))
@@ -178,7 +177,7 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     }
     // The directory of the old store is never one to be removed, nor is one that another run works in.
     if was_cut_off(into) && into != data_dir {
-        directories::acquire(into)?;
+        open::acquire(into)?;
         return Err(RebuildError::CutOff(into.to_owned()));
     }
     for entry in fs::read_dir(into).map_err(io_at(into))? {
@@ -198,25 +197,13 @@ fn begin(into: &Path) -> Result<PathBuf, OpenError> {
     Ok(workshop)
 }
 
-/// Whether a directory has what a rebuild has left that did not come to its end, or is at work on: ask with the lock of
-/// the directory. One that has dumps was a whole store once, and may be all that is left of it.
-pub(super) fn was_cut_off(dir: &Path) -> bool {
-    dir.join(WORKSHOP).exists() && !dir.join(FILE_NAME).exists() && !dir.join(dump::DIR_NAME).exists()
-}
-
-/// Removes the empty workshop that a rebuild leaves when it is cut off behind its last step.
-pub(super) fn clear(dir: &Path) {
-    // Mostly there is none; one that stays does no harm.
-    let _ = fs::remove_dir(dir.join(WORKSHOP));
-}
-
 fn device(dir: &Path) -> Result<u64, OpenError> {
     fs::metadata(dir).map(|found| found.dev()).map_err(io_at(dir))
 }
 
 /// Keeps servers from a directory of the old store. No server works where nothing can be written.
 fn lock_old(dir: &Path) -> Result<Option<DirLock>, OpenError> {
-    match directories::acquire(dir) {
+    match open::acquire(dir) {
         Ok(lock) => Ok(Some(lock)),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
         Err(error) => Err(error),
@@ -261,14 +248,14 @@ fn dump_failed(path: &Path, error: DumpError) -> OpenError {
     match error {
         DumpError::Io { path, source } => OpenError::Io { path, source },
         DumpError::Damaged { path, detail } => OpenError::Damaged { path, detail },
-        DumpError::Store(error) => OpenError::from_store(path, error),
+        DumpError::Store(error) => error.on_opening(path),
         other => OpenError::Io { path: path.to_owned(), source: io::Error::other(other) },
     }
 }
 
 fn link(from: &Path, into: &Path, hear: &mut dyn FnMut(Progress)) -> Result<u64, RebuildError> {
-    FileBlobs::create_layout(into).map_err(|error| directories::layout(into, error))?;
-    let blobs = FileBlobs::open(from).map_err(|error| directories::layout(from, error))?;
+    FileBlobs::create_layout(into).map_err(|error| open::layout(into, error))?;
+    let blobs = FileBlobs::open(from).map_err(|error| open::layout(from, error))?;
     let linked = blobs.link_into(into, &mut |done| {
         hear(Progress { stage: "links", done, total: 0, bytes: 0 });
     });
@@ -308,13 +295,13 @@ fn finish(
     blob_dir: &Path,
     hear: &mut dyn FnMut(Progress),
 ) -> Result<(Differences, Report), RebuildError> {
-    let files = FileBlobs::open(blob_dir).map_err(|error| directories::layout(blob_dir, error))?;
+    let files = FileBlobs::open(blob_dir).map_err(|error| open::layout(blob_dir, error))?;
     let staging = Arc::clone(files.staging());
     let blobs: Arc<dyn BlobStore> = Arc::new(files);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.map_err(io_at(workshop))?;
-    let meta = open::open_meta(workshop, CACHE_BYTES, &blobs, runtime.handle().clone(), None)?;
-    let failed = |error| OpenError::from_store(&workshop.join(FILE_NAME), error);
+    let meta = open::open_meta(workshop, open::OFFLINE_CACHE, &blobs, runtime.handle().clone(), None)?;
+    let failed = |error: StoreError| error.on_opening(&workshop.join(FILE_NAME));
     let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear).map_err(failed)?;
     let mode = fsck::Mode { deep: false, others_write: false };
     let checked = fsck::check(&meta, &staging, blobs.as_ref(), mode, &mut |step| {

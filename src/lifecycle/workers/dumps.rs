@@ -1,13 +1,13 @@
 //! Dumps of the metadata while the server works.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::App;
 use crate::config::DumpsConfig;
+use crate::lifecycle::worker::Worker;
 use crate::store::meta::Meta;
 use crate::store::meta::dump;
 use crate::store::meta::dump::Written;
@@ -16,7 +16,7 @@ use crate::store::meta::dump::Written;
 const ASK_EVERY: Duration = Duration::from_mins(1);
 
 /// When dumps are made, and where.
-pub(super) struct Dumps {
+pub struct Dumps {
     dir: PathBuf,
     settings: ArcSwap<DumpsConfig>,
     /// The last attempt of this server.
@@ -24,18 +24,19 @@ pub(super) struct Dumps {
 }
 
 impl Dumps {
-    pub(super) fn new(data_dir: &Path, settings: DumpsConfig) -> Self {
+    /// Dumps of the store in `data_dir`.
+    pub fn new(data_dir: &Path, settings: DumpsConfig) -> Self {
         let dir = data_dir.join(dump::DIR_NAME);
         Self { dir, settings: ArcSwap::from_pointee(settings), last: Mutex::new(None) }
     }
 
     /// Puts other settings into force.
-    pub(super) fn set(&self, settings: DumpsConfig) {
+    pub fn set(&self, settings: DumpsConfig) {
         self.settings.store(Arc::new(settings));
     }
 
     /// When the newest dump was made, in Unix milliseconds.
-    pub(super) fn newest(&self) -> Option<u64> {
+    pub fn newest(&self) -> Option<u64> {
         dump::newest(&self.dir)
     }
 
@@ -69,18 +70,25 @@ impl Dumps {
     }
 }
 
-/// Makes a dump when it is due, for as long as the app is there. While one is made, the app may go.
-pub(super) async fn run(app: Weak<App>) {
-    loop {
-        let Some(pause) = app.upgrade().map(|app| app.dumps.pause()) else { return };
-        tokio::time::sleep(pause).await;
-        let Some((meta, work)) = app.upgrade().map(|app| {
-            let now_ms = app.meta.clock().now().wall_ms;
-            (Arc::clone(&app.meta), app.dumps.due(now_ms))
-        }) else {
-            return;
-        };
-        let Some((dir, keep)) = work else { continue };
+pub(super) struct MakeDumps {
+    meta: Arc<Meta>,
+    dumps: Arc<Dumps>,
+}
+
+impl MakeDumps {
+    pub(super) const fn new(meta: Arc<Meta>, dumps: Arc<Dumps>) -> Self {
+        Self { meta, dumps }
+    }
+}
+
+impl Worker for MakeDumps {
+    fn pause(&self) -> Duration {
+        self.dumps.pause()
+    }
+
+    async fn step(&self) {
+        let Some((dir, keep)) = self.dumps.due(self.meta.clock().now().wall_ms) else { return };
+        let meta = Arc::clone(&self.meta);
         // A panic over a damaged page is told by its own words.
         let _ = tokio::task::spawn_blocking(move || make(&meta, &dir, keep)).await;
     }

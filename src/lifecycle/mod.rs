@@ -1,0 +1,45 @@
+//! What runs by itself in a server, and what runs for longer than an answer may.
+
+pub mod check;
+mod jobs;
+mod worker;
+mod workers;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+pub use jobs::{CheckRuns, JobState, JobView, Jobs};
+pub use worker::Worker;
+pub use workers::dumps::Dumps;
+pub use workers::leftovers::end_without_owner;
+pub use workers::limits::report as report_limits;
+
+use crate::access::Access;
+use crate::auth::Auth;
+use crate::limits::Ledger;
+use crate::registry::Registry;
+use crate::store::meta::Meta;
+
+/// The parts of a server that workers and jobs work on.
+pub struct Parts {
+    /// The runtime that they run on.
+    pub runtime: Handle,
+    /// The metadata.
+    pub meta: Arc<Meta>,
+    /// Gives each worker its grant.
+    pub access: Arc<Access>,
+    /// Sign-ins.
+    pub auth: Arc<Auth>,
+    /// Blobs, uploads, manifests and tags.
+    pub registry: Arc<Registry>,
+    /// What each principal holds.
+    pub ledger: Arc<Ledger>,
+    /// When dumps are made.
+    pub dumps: Arc<Dumps>,
+}
+
+/// Starts the workers. They end with the runtime.
+pub fn start(parts: &Parts) {
+    workers::start_all(parts);
+}

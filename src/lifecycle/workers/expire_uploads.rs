@@ -1,0 +1,35 @@
+//! Ends uploads that were idle for too long, and those whose owner may not sign in any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Grant, System};
+use crate::lifecycle::worker::Worker;
+use crate::registry::Registry;
+
+pub(super) struct ExpireUploads {
+    registry: Arc<Registry>,
+    grant: Grant<System>,
+}
+
+impl ExpireUploads {
+    pub(super) const fn new(registry: Arc<Registry>, grant: Grant<System>) -> Self {
+        Self { registry, grant }
+    }
+}
+
+impl Worker for ExpireUploads {
+    fn pause(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+
+    async fn step(&self) {
+        let ended = match self.registry.expire_uploads(&self.grant).await {
+            Ok(_) => self.registry.end_uploads_without_owner(&self.grant).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "could not remove expired uploads");
+        }
+    }
+}

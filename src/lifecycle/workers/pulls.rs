@@ -1,0 +1,38 @@
+//! Writes the pulls that were counted in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Grant, System};
+use crate::lifecycle::worker::Worker;
+use crate::registry::Registry;
+
+pub(super) struct StorePulls {
+    registry: Arc<Registry>,
+    grant: Grant<System>,
+}
+
+impl StorePulls {
+    pub(super) const fn new(registry: Arc<Registry>, grant: Grant<System>) -> Self {
+        Self { registry, grant }
+    }
+}
+
+impl Worker for StorePulls {
+    fn pause(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    async fn due(&self) {
+        // Which of both it was does not matter.
+        let _ = tokio::time::timeout(self.pause(), self.registry.pulls_are_many()).await;
+    }
+
+    async fn step(&self) {
+        if let Err(error) = self.registry.store_pulls(&self.grant).await {
+            tracing::warn!(%error, "could not store the pull counts");
+            // They are many as long as they cannot be written.
+            tokio::time::sleep(self.pause()).await;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Removes refresh tokens that have expired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Grant, System};
+use crate::auth::Auth;
+use crate::lifecycle::worker::Worker;
+
+pub(super) struct ExpireSignIns {
+    auth: Arc<Auth>,
+    grant: Grant<System>,
+}
+
+impl ExpireSignIns {
+    pub(super) const fn new(auth: Arc<Auth>, grant: Grant<System>) -> Self {
+        Self { auth, grant }
+    }
+}
+
+impl Worker for ExpireSignIns {
+    fn pause(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+
+    async fn step(&self) {
+        match self.auth.expire_refresh_tokens(&self.grant).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::debug!(removed, "removed expired refresh tokens");
+            }
+            Err(error) => tracing::warn!(%error, "could not remove expired refresh tokens"),
+        }
+    }
+}

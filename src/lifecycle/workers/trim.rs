@@ -1,0 +1,38 @@
+//! Removes old entries of the audit log, and the tag history of repositories that are gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Grant, System};
+use crate::lifecycle::worker::Worker;
+use crate::registry::Registry;
+
+pub(super) struct TrimHistory {
+    registry: Arc<Registry>,
+    grant: Grant<System>,
+}
+
+impl TrimHistory {
+    pub(super) const fn new(registry: Arc<Registry>, grant: Grant<System>) -> Self {
+        Self { registry, grant }
+    }
+}
+
+impl Worker for TrimHistory {
+    fn pause(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
+    async fn step(&self) {
+        match self.registry.trim(&self.grant).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::debug!(
+                    removed,
+                    "removed old audit entries and the tag history of deleted repositories"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "old audit entries and tag histories could not be removed"),
+        }
+    }
+}
