@@ -13,13 +13,13 @@ use self::report::{Report, View};
 use super::child::{self, Event, Outcome};
 use super::client::running;
 use super::client::{Found, Reach, Store};
-use super::errors::{Exit, Failure};
+use super::errors::{Exit, Failure, refuse_stranger};
 use super::global::Global;
 use super::output;
 use super::progress::Display;
 use super::settings;
 use super::terminal;
-use crate::config::{Environment, sudo_user};
+use crate::config::Environment;
 use crate::lifecycle::check;
 use crate::registry::fsck::Progress;
 use crate::store::lock::LOCK_FILE;
@@ -61,12 +61,10 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
         Found::Server(api) => online::check(&api, options.deep, &mut display)?,
         Found::Store(store) => {
             let Store { data_dir, blob_dir, .. } = *store;
-            refuse_stranger(
-                &format!("{NAME} --data-dir {}", data_dir.display()),
-                &data_dir,
-                owner(&data_dir)?,
-                rustix::process::geteuid().as_raw(),
-            )?;
+            let directory = data_dir.display().to_string();
+            let again = format!("{NAME} --data-dir {directory}");
+            let caller = rustix::process::geteuid().as_raw();
+            refuse_stranger(&directory, &again, owner(&data_dir)?, caller)?;
             check(options.deep, &data_dir, &blob_dir, &mut display)
                 .map_err(|failure| options.reach.explained(failure))?
         }
@@ -143,21 +141,6 @@ fn owner(data_dir: &Path) -> Result<u32, Failure> {
     }
 }
 
-/// What another user creates in the directory could keep the server from using it.
-pub(super) fn refuse_stranger(
-    command: &str,
-    data_dir: &Path,
-    owner: u32,
-    caller: u32,
-) -> Result<(), Failure> {
-    if owner == caller {
-        return Ok(());
-    }
-    let what = format!("{} belongs to another user", data_dir.display());
-    let fix = format!("sudo -u {} stowage {command}", sudo_user(owner));
-    Err(Failure::not_owner(what, owner, caller).fix(fix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,9 +159,9 @@ mod tests {
     #[test]
     fn only_the_owner_may_check() {
         let command = "fsck --data-dir /data";
-        assert_eq!(refuse_stranger(command, Path::new("/data"), 7, 7), Ok(()));
+        assert_eq!(refuse_stranger("/data", command, 7, 7), Ok(()));
         assert_eq!(
-            refuse_stranger(command, Path::new("/data"), 4_000_000_000, 0).unwrap_err().to_string(),
+            refuse_stranger("/data", command, 4_000_000_000, 0).unwrap_err().to_string(),
             "error: /data belongs to another user\n  \
                why:   its owner is 4000000000, you are root: 4000000000 could not use the files that you create\n  \
                fix:   sudo -u '#4000000000' stowage fsck --data-dir /data"

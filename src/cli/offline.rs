@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::client::running;
-use super::errors::{Exit, Failure};
+use super::errors::{Exit, Failure, refuse_stranger};
 use super::private_dir::PrivateDir;
 use super::probe;
 use super::settings;
 use crate::app::{App, FirstAdmin, Hooks, Start};
-use crate::config::{Config, sudo_user};
+use crate::config::Config;
 use crate::server::AdminSocket;
 
 /// An open store. Dropping it closes it in order.
@@ -29,7 +29,7 @@ pub(super) struct Offline {
 impl Offline {
     /// Opens the store in `data_dir`, which must be there and belong to this user.
     pub(super) fn open(config: Config, data_dir: &Path) -> Result<Self, Failure> {
-        refuse_stranger(data_dir)?;
+        refuse_unusable(data_dir)?;
         probe::after_unclean_stop(data_dir)?;
         let directory = PrivateDir::create()?;
         let socket = directory.path().join("admin.sock");
@@ -69,8 +69,8 @@ impl Drop for Offline {
     }
 }
 
-/// What another user creates in the directory could keep the server from using it.
-fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
+/// Refuses a directory without a store, and the store of another user.
+fn refuse_unusable(data_dir: &Path) -> Result<(), Failure> {
     let owner = match fs::metadata(data_dir) {
         Ok(found) if settings::has_store(data_dir) => found.uid(),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -84,11 +84,7 @@ fn refuse_stranger(data_dir: &Path) -> Result<(), Failure> {
             return Err(running::named(failure));
         }
     };
-    let caller = rustix::process::geteuid().as_raw();
-    if owner == caller {
-        return Ok(());
-    }
-    let what = format!("no server runs, and {} belongs to another user", data_dir.display());
-    let fix = format!("sudo -u {} stowage ... --data-dir {}", sudo_user(owner), data_dir.display());
-    Err(Failure::not_owner(what, owner, caller).fix(fix))
+    let directory = format!("no server runs, and {}", data_dir.display());
+    let command = format!("... --data-dir {}", data_dir.display());
+    refuse_stranger(&directory, &command, owner, rustix::process::geteuid().as_raw())
 }

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::errors::{Exit, Failure, Typed};
-use super::fsck;
+use super::errors::{Exit, Failure, Typed, refuse_stranger};
 use super::fsck::report::{Report, View};
 use super::global::Global;
 use super::output;
@@ -69,7 +68,8 @@ pub(super) fn run(options: &Options, global: &Global, environment: &Environment)
     let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
     let owner = std::fs::metadata(&data_dir).map_err(|error| Failure::unusable(&data_dir, &error))?.uid();
     let again = format!("{NAME} --into {} --data-dir {}", options.into.display(), data_dir.display());
-    fsck::refuse_stranger(&again, &data_dir, owner, rustix::process::geteuid().as_raw())?;
+    let directory = data_dir.display().to_string();
+    refuse_stranger(&directory, &again, owner, rustix::process::geteuid().as_raw())?;
     let into =
         std::path::absolute(&options.into).map_err(|error| Failure::unusable(&options.into, &error))?;
     // A directory that is set stays what it is, whatever else is in it.

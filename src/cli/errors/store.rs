@@ -83,6 +83,21 @@ impl From<OpenError> for Failure {
     }
 }
 
+/// Refuses a `caller` who is not the `owner` of `directory`: what another user creates there could keep the
+/// server from using it. `command` is what the owner can run.
+pub(in crate::cli) fn refuse_stranger(
+    directory: &str,
+    command: &str,
+    owner: u32,
+    caller: u32,
+) -> Result<(), Failure> {
+    if owner == caller {
+        return Ok(());
+    }
+    let failure = Failure::not_owner(format!("{directory} belongs to another user"), owner, caller);
+    Err(failure.fix(format!("sudo -u {} stowage {command}", sudo_user(owner))))
+}
+
 impl Failure {
     /// The database at `path` is damaged.
     pub(in crate::cli) fn damaged(path: &Path, detail: &str) -> Self {
@@ -134,7 +149,7 @@ impl Failure {
     }
 
     /// `what` says which directory belongs to `owner`, and not to the user who ran the command.
-    pub(in crate::cli) fn not_owner(what: String, owner: u32, caller: u32) -> Self {
+    fn not_owner(what: String, owner: u32, caller: u32) -> Self {
         let (owner, caller) = (user_name(owner), user_name(caller));
         Self::new(Exit::Failed, "NOT_OWNER", what).because(format!(
             "its owner is {owner}, you are {caller}: {owner} could not use the files that you create"
