@@ -8,14 +8,14 @@ use std::net::IpAddr;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::ResponseError as _;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use actix_web::web::Data;
 
 use super::admin;
-use super::error::{ApiError, Code};
+use super::distribution;
+use super::fault::{Code, Fault};
 use super::origin;
 use super::origin::Origin;
 use super::route;
@@ -61,10 +61,12 @@ fn refused(request: &HttpRequest, why: Why) -> HttpResponse {
             "this open registry is not known as {host}: use localhost or an IP address, or set server.public_url"
         ),
     };
+    let fault = Fault::new(Code::BrowserRefused, message);
     if route::path(request).starts_with("/api/") {
-        return admin::browser_refused(message);
+        admin::refusal(fault)
+    } else {
+        distribution::refusal(fault)
     }
-    ApiError::new(Code::Denied, message).error_response()
 }
 
 fn why(request: &HttpRequest) -> Option<Why> {

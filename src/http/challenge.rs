@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::WWW_AUTHENTICATE;
 
-use super::error::{ApiError, Code};
+use super::fault::{Code, Fault};
 use super::origin;
 use super::query::Query;
 use super::route::{Route, Shape};
@@ -15,46 +15,43 @@ use crate::access::Refusal;
 use crate::auth::{SERVICE, SignInError};
 use crate::model::names::RepoName;
 
+/// The challenge where a name and a password are asked for.
+pub(crate) const BASIC: &str = "Basic realm=\"Stowage\"";
+
 /// The answer to a caller who was not recognised.
-pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> ApiError {
-    let message = told(request, &error);
+pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> Fault {
     let problem = match error {
         SignInError::Missing { .. } | SignInError::Malformed | SignInError::Wrong => None,
-        SignInError::Stale
-        | SignInError::Foreign
-        | SignInError::RegistryToken
-        | SignInError::Revoked
-        | SignInError::Expired { .. }
-        | SignInError::Disabled { .. }
-        | SignInError::Anothers { .. } => Some("invalid_token"),
-        SignInError::RateLimited { retry_after_s } | SignInError::PasswordQueueFull { retry_after_s } => {
-            return ApiError::new(Code::TooManyRequests, message).retry_after(&retry_after_s.to_string());
-        }
-        SignInError::Store(error) => return ApiError::from(error),
+        _ => Some("invalid_token"),
     };
-    unauthorized(request, &message, problem)
+    challenged(not_recognised(request, error), || bearer(request, problem))
+}
+
+/// The same where a name and a password are asked for.
+pub(crate) fn sign_in_with_password(request: &HttpRequest, error: SignInError) -> Fault {
+    challenged(not_recognised(request, error), || BASIC.to_owned())
 }
 
 /// Why a caller was not recognised, with the address under which that client knows the server.
-pub(crate) fn told(request: &HttpRequest, error: &SignInError) -> String {
+fn not_recognised(request: &HttpRequest, error: SignInError) -> Fault {
     let origin = origin::origin(request);
-    error.told(&origin.host, &origin.url("/token"))
+    let message = error.told(&origin.host, &origin.url("/token"));
+    Fault::sign_in(error, message)
 }
 
 /// The answer to a caller who may not do this. A registry token that covers too little is answered with the scope that
 /// would do, whether the repository exists or not: that is how clients learn what to ask for.
-pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> ApiError {
-    let message = refusal.to_string();
-    match refusal {
-        Refusal::Scope(_) => unauthorized(request, &message, Some("insufficient_scope")),
-        Refusal::Hidden => ApiError::new(Code::NameUnknown, message),
-        Refusal::Denied(_) | Refusal::Forbidden(_) => ApiError::new(Code::Denied, message),
-        Refusal::Store(error) => ApiError::from(error),
-    }
+pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> Fault {
+    challenged(Fault::from(refusal), || bearer(request, Some("insufficient_scope")))
 }
 
-/// A 401 with the challenge that docker, containerd and the others act on. Every parameter is in quotes.
-fn unauthorized(request: &HttpRequest, message: &str, problem: Option<&str>) -> ApiError {
+/// A 401 says how to sign in; any other answer stays as it is.
+fn challenged(fault: Fault, challenge: impl FnOnce() -> String) -> Fault {
+    if fault.code() == Code::Unauthorized { fault.header(WWW_AUTHENTICATE, &challenge()) } else { fault }
+}
+
+/// The challenge that docker, containerd and the others act on. Every parameter is in quotes.
+fn bearer(request: &HttpRequest, problem: Option<&str>) -> String {
     let origin = origin::origin(request);
     let mut challenge = format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", origin.url("/token"));
     if let Some(scope) = scope(request) {
@@ -63,7 +60,7 @@ fn unauthorized(request: &HttpRequest, message: &str, problem: Option<&str>) -> 
     if let Some(problem) = problem {
         let _ = write!(challenge, ",error=\"{problem}\"");
     }
-    ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, &challenge)
+    challenge
 }
 
 /// The scope that a request needs (protocol.md 8.4); none for `/v2/` itself.

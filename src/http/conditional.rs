@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 
-use super::error::{ApiError, Code};
+use super::fault::{Code, Fault};
 use super::route::header;
 use crate::model::digest::Digest;
 use crate::registry::Condition;
@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
 }
 
 /// Evaluates `If-Match` and `If-None-Match` of a read; a failed `If-Match` is 412.
-pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome, ApiError> {
+pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome, Fault> {
     if !request.headers().contains_key(IF_MATCH) && !request.headers().contains_key(IF_NONE_MATCH) {
         return Ok(Outcome::Send);
     }
@@ -28,9 +28,7 @@ pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome
         && !among(&wanted)
     {
         let message = format!("the content is {digest}, which If-Match does not name");
-        return Err(
-            ApiError::new(Code::Denied, message).status(actix_web::http::StatusCode::PRECONDITION_FAILED)
-        );
+        return Err(Fault::new(Code::PreconditionFailed, message));
     }
     let known = tags(request, &IF_NONE_MATCH).is_some_and(|known| among(&known));
     Ok(if known { Outcome::NotModified } else { Outcome::Send })

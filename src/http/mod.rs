@@ -7,7 +7,7 @@ mod browsers;
 mod challenge;
 mod conditional;
 pub mod distribution;
-mod error;
+mod fault;
 mod list_body;
 mod manifest_body;
 mod observe;
@@ -22,6 +22,7 @@ pub mod route;
 use actix_web::HttpResponse;
 use actix_web::web;
 
+use fault::{Code, Fault};
 pub use observe::{observe, observe_public};
 pub use origin::{Connection, Reach};
 pub use requests::{Requests, WINDOW, in_flight};
@@ -35,7 +36,5 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// Any path outside the API, such as `/v1/search`: clients that probe for something else go on quickly.
 async fn elsewhere() -> HttpResponse {
-    HttpResponse::NotFound().json(serde_json::json!({
-        "errors": [{ "code": "NOT_FOUND", "message": "nothing is here: the registry's API is below /v2/" }]
-    }))
+    distribution::refusal(Fault::new(Code::NotFound, "nothing is here: the registry's API is below /v2/"))
 }

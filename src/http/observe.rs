@@ -13,7 +13,6 @@ use actix_web::Error;
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::ResponseError as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -23,7 +22,8 @@ use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 
 use super::browsers;
-use super::error::{ApiError, Code};
+use super::distribution;
+use super::fault::{Code, Fault};
 use super::origin;
 use super::origin::client_address;
 use super::requests::{Requests, Running};
@@ -145,7 +145,7 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let app = request.app_data::<Data<App>>()?;
     let reached = requests.count_for(&app.ledger, client_address(request)).err()?;
     requests.turn_away();
-    Some(ApiError::too_many_connections(route::path(request), reached).error_response())
+    Some(distribution::refusal(Fault::too_many_connections(route::path(request), reached)))
 }
 
 /// The answer to a request that asks for a WebSocket. The web framework takes all that follows its head for a body without
@@ -159,8 +159,7 @@ fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
         requests.turn_away();
     }
     let message = "there is no WebSocket here: send the request without the header Upgrade";
-    let error = ApiError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
-    Some(error.header(CONNECTION, "close").error_response())
+    Some(distribution::refusal(Fault::new(Code::UpgradeRefused, message).header(CONNECTION, "close")))
 }
 
 /// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what

@@ -12,7 +12,8 @@ use actix_web::web::Data;
 
 use super::admin::local_caller;
 use super::challenge;
-use super::error::{ApiError, Code};
+use super::distribution::ApiError;
+use super::fault::{Code, Fault};
 use super::observe::Seen;
 use super::origin::client_address;
 use super::requests::Requests;
@@ -56,12 +57,12 @@ impl<A: Action<Target = Repository>> Permit<A> {
 }
 
 /// The parts of the server.
-pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, ApiError> {
-    request.app_data::<Data<App>>().ok_or_else(|| ApiError::new(Code::Unknown, "the server is not set up"))
+pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, Fault> {
+    request.app_data::<Data<App>>().ok_or_else(|| Fault::new(Code::Failed, "the server is not set up"))
 }
 
 /// Finds out who has sent a request to the registry's API.
-async fn recognise_at_registry(request: &HttpRequest) -> Result<Caller, ApiError> {
+async fn recognise_at_registry(request: &HttpRequest) -> Result<Caller, Fault> {
     let door = match shape(request) {
         Shape::Upload => Door::Upload,
         _ => Door::Registry,
@@ -70,7 +71,7 @@ async fn recognise_at_registry(request: &HttpRequest) -> Result<Caller, ApiError
 }
 
 /// Finds out who has sent a request.
-pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Caller, ApiError> {
+pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Caller, Fault> {
     if let Some(caller) = local_caller(request) {
         note_principal(request, &caller.principal);
         return Ok(caller);
@@ -93,7 +94,7 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
         let counted = requests.signed_in(&app.ledger, *id, || caller.holder());
         counted.map_err(|reached| {
             requests.turn_away();
-            ApiError::too_many_connections(route::path(request), reached)
+            Fault::too_many_connections(route::path(request), reached)
         })?;
     }
     Ok(caller)
@@ -115,14 +116,14 @@ impl FromRequest for Known {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { recognise_at_registry(&request).await.map(|_| Self) })
+        Box::pin(async move { Ok(recognise_at_registry(&request).await.map(|_| Self)?) })
     }
 }
 
 /// How a grant for a request is found.
 pub(crate) trait Sought: Action {
     /// Asks `access` for the grant.
-    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError>
+    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault>
     where
         Self: Sized;
 }
@@ -130,7 +131,7 @@ pub(crate) trait Sought: Action {
 macro_rules! on_repository {
     ($($action:ident)*) => { $(
         impl Sought for crate::access::$action {
-            fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
+            fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
                 let name = match request.extensions().get::<Route>() {
                     Some(route) => route.repository()?,
                     None => Route::parse(request.path()).repository()?,
@@ -144,7 +145,7 @@ macro_rules! on_repository {
 on_repository!(Pull Push Delete);
 
 impl Sought for Catalog {
-    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, ApiError> {
+    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
         app(request)?.access.site(caller).map_err(|refusal| challenge::refusal(request, refusal))
     }
 }
@@ -157,7 +158,7 @@ impl<A: Sought> FromRequest for Permit<A> {
         let request = request.clone();
         Box::pin(async move {
             let caller = recognise_at_registry(&request).await?;
-            A::seek(&request, &caller).map(Self)
+            Ok(A::seek(&request, &caller).map(Self)?)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The query of a request: form-encoded pairs in any order, of which unknown ones are ignored.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
@@ -8,7 +9,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::web;
 
-use super::error::{ApiError, Code};
+use super::fault::{Code, Fault};
 
 /// Entries of a list when the client does not say how many, and at most.
 const MAX_PAGE: usize = 10_000;
@@ -47,11 +48,11 @@ impl Query {
     }
 
     /// `n`: how many entries a page has at most.
-    pub fn page_size(&self) -> Result<usize, ApiError> {
+    pub fn page_size(&self) -> Result<usize, Fault> {
         let Some(text) = self.get("n").filter(|text| !text.is_empty()) else { return Ok(MAX_PAGE) };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             let message = "n must be a number of entries from 0 on, such as n=100";
-            return Err(ApiError::new(Code::PaginationNumberInvalid, message));
+            return Err(Fault::new(Code::PaginationNumberInvalid, message));
         }
         Ok(text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
     }
@@ -63,8 +64,8 @@ impl Query {
 }
 
 impl FromRequest for Query {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Ok(Self::of(request)))

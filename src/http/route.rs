@@ -2,6 +2,7 @@
 //! `manifests` (distribution-spec, "Endpoints").
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
@@ -9,8 +10,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, http::header};
 use std::future::{Ready, ready};
 
-use super::error::ApiError;
-use crate::model::names::RepoName;
+use crate::model::names::{NameError, RepoName};
 
 /// The kinds of path below `/v2/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +98,8 @@ impl Route {
     }
 
     /// The repository's name, or what is wrong with it.
-    pub(crate) fn repository(&self) -> Result<RepoName, ApiError> {
-        Ok(self.name.parse::<RepoName>()?)
+    pub(crate) fn repository(&self) -> Result<RepoName, NameError> {
+        self.name.parse()
     }
 }
 
@@ -124,8 +124,8 @@ fn decode(path: &str) -> Option<Cow<'_, str>> {
 }
 
 impl FromRequest for Route {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let known = request.extensions().get::<Self>().cloned();

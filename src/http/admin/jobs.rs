@@ -11,11 +11,12 @@ use uuid::Uuid;
 use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::sent::Sent;
 use super::{form, json, time};
 use crate::access::{ReadServer, RunJobs};
 use crate::app::App;
+use crate::http::fault::Code;
 use crate::http::query::Query;
 use crate::lifecycle;
 use crate::lifecycle::JobView;
@@ -139,10 +140,7 @@ pub(super) async fn check(
     permit: Permit<RunJobs>,
     Sent(new): Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
-    let job = app
-        .jobs
-        .start_check(permit.grant(), new.deep)
-        .map_err(|running| Problem::new(Code::CheckRuns, running.to_string()))?;
+    let job = app.jobs.start_check(permit.grant(), new.deep)?;
     let mut response = json(StatusCode::ACCEPTED, &whole(&job));
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(LOCATION, place);

@@ -8,11 +8,11 @@ use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::{form, json, time};
 use crate::access::Delete;
 use crate::app::App;
-use crate::model::digest::Digest;
+use crate::http::fault::Code;
 use crate::model::names::Reference;
 use crate::registry::{ManifestView, RegistryError};
 use crate::wire::Manifest;
@@ -87,7 +87,7 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (name, digest) = path.into_inner();
     let grant = visitor.on(&app, &name)?;
-    let view = app.registry.manifest_view(&grant, &parse(&digest)?).map_err(|error| unknown(error, &name))?;
+    let view = app.registry.manifest_view(&grant, &digest.parse()?).map_err(|error| unknown(error, &name))?;
     Ok(json(StatusCode::OK, &Manifest::from(view)))
 }
 
@@ -99,13 +99,9 @@ pub(super) async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (name, digest) = path.into_inner();
     let grant = visitor.on::<Delete>(&app, &name)?;
-    let deleted = app.registry.delete_manifest(&grant, Reference::Digest(parse(&digest)?)).await;
+    let deleted = app.registry.delete_manifest(&grant, Reference::Digest(digest.parse()?)).await;
     deleted.map_err(|error| unknown(error, &name))?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn parse(digest: &str) -> Result<Digest, Problem> {
-    digest.parse().map_err(|error| Problem::new(Code::DigestInvalid, format!("{error}")))
 }
 
 fn unknown(error: RegistryError, repository: &str) -> Problem {

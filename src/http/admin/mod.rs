@@ -39,7 +39,9 @@ pub(super) use peer::local_caller;
 pub use sent::MAX_BODY;
 
 use endpoint::Endpoint;
-use problem::{Code, Problem};
+use problem::Problem;
+
+use super::fault::{Code, Fault};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -84,9 +86,9 @@ pub async fn refuse_browsers(
     next.call(request).await
 }
 
-/// The answer to a browser that sends for a page of another site.
-pub(super) fn browser_refused(detail: String) -> HttpResponse {
-    Problem::new(Code::BrowserRefused, detail).error_response()
+/// The answer to a request that no handler sees.
+pub(super) fn refusal(fault: Fault) -> HttpResponse {
+    Problem::from(fault).error_response()
 }
 
 async fn elsewhere(request: HttpRequest) -> Problem {

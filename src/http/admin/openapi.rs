@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::endpoint::{Endpoint, at, documented};
 use super::operation::operation;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::http::fault::{Code, Fault};
 use crate::http::query::Query;
 
 /// Where the API is.
@@ -62,7 +63,7 @@ fn wrong_method(request: &HttpRequest, path: &Value) -> Problem {
     let methods = path.as_object().into_iter().flatten().map(|(method, _)| method.to_ascii_uppercase());
     let allow = methods.collect::<Vec<_>>().join(", ");
     let message = format!("{} is not possible here; use one of {allow}", request.method());
-    Problem::new(Code::MethodNotAllowed, message).header(ALLOW, &allow)
+    Fault::new(Code::MethodNotAllowed, message).header(ALLOW, &allow).into()
 }
 
 fn parameters(operation: &Value) -> impl Iterator<Item = &str> {

@@ -14,7 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::json;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::http::fault::Code;
 use crate::http::query::{Query, escape};
 use crate::model::digest::Digest;
 use crate::wire::List;

@@ -10,12 +10,11 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web;
 use serde::de::DeserializeOwned;
 
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use crate::auth::Door;
 use crate::http::body;
 use crate::http::body::WholeError;
-use crate::http::error;
-use crate::http::error::ApiError;
+use crate::http::fault::{Code, Fault};
 use crate::http::permit::{app, recognise};
 use crate::http::route::header;
 
@@ -40,8 +39,8 @@ impl<T: DeserializeOwned> FromRequest for Sent<T> {
                 let message = "the body must be JSON, with Content-Type: application/json";
                 return Err(Problem::new(Code::ContentType, message));
             }
-            let body = body::small(&request, payload, app(&request)?, &caller.holder(), MAX_BODY).await?;
-            document(&body).map(Self)
+            let body = body::small(&request, payload, app(&request)?, &caller.holder(), MAX_BODY).await;
+            document(&body.map_err(not_whole)?).map(Self)
         })
     }
 }
@@ -74,16 +73,12 @@ fn data_error(error: &serde_json::Error) -> String {
     }
 }
 
-impl From<WholeError> for Problem {
-    fn from(error: WholeError) -> Self {
-        match error {
-            WholeError::TooLarge(limit) => {
-                Self::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes"))
-            }
-            WholeError::Limit(reached) => {
-                ApiError::new(error::Code::TooManyRequests, reached.to_string()).retry_after("5").into()
-            }
-            error => ApiError::from(error).into(),
+fn not_whole(error: WholeError) -> Fault {
+    match error {
+        WholeError::TooLarge(limit) => {
+            Fault::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes"))
         }
+        WholeError::Limit(reached) => Fault::wait(&reached),
+        error => Fault::from(error),
     }
 }

@@ -8,12 +8,14 @@ use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::{form, json, time};
 use crate::access::Delete;
 use crate::app::App;
+use crate::http::fault::Code;
 use crate::model::names;
 use crate::model::names::Reference;
+use crate::registry::RegistryError;
 use crate::store::meta::schema;
 use crate::wire::Tag;
 
@@ -83,6 +85,10 @@ pub(super) async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (name, tag) = path.into_inner();
     let grant = visitor.on::<Delete>(&app, &name)?;
-    app.registry.delete_manifest(&grant, Reference::Tag(tag.parse()?)).await?;
+    let deleted = app.registry.delete_manifest(&grant, Reference::Tag(tag.parse()?)).await;
+    deleted.map_err(|error| match error {
+        error @ RegistryError::ManifestUnknown(_) => Problem::new(Code::TagUnknown, error.to_string()),
+        other => other.into(),
+    })?;
     Ok(HttpResponse::NoContent().finish())
 }

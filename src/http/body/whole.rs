@@ -5,14 +5,13 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
 
 use super::batch::is_crumbs;
 use super::content_length;
 use super::incoming::Incoming;
 use crate::app::{App, FREE_MANIFEST};
-use crate::http::error::{ApiError, Code};
+use crate::http::fault::{Code, Fault};
 use crate::limits::{Charge, Evictable, Holder, LimitReached, Resource};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 
@@ -50,14 +49,14 @@ impl From<LimitReached> for WholeError {
     }
 }
 
-impl From<WholeError> for ApiError {
+impl From<WholeError> for Fault {
     fn from(error: WholeError) -> Self {
         match error {
             WholeError::TooLarge(limit) => {
                 let message = format!(
                     "the body is larger than {limit} bytes, the most that is read here; move data into blobs"
                 );
-                Self::new(Code::ManifestInvalid, message).status(StatusCode::PAYLOAD_TOO_LARGE)
+                Self::new(Code::ManifestTooLarge, message)
             }
             WholeError::TooSlow => {
                 Self::new(Code::SizeInvalid, "the body came too slowly and was given up; send it again")

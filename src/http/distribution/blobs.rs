@@ -10,13 +10,14 @@ use actix_web::http::header::{
 };
 use actix_web::web::Data;
 
+use super::ApiError;
 use super::CONTENT_DIGEST;
 use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::blob_body::{BlobBody, HeadBody};
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
-use crate::http::error::{ApiError, Code};
+use crate::http::fault::{Code, Fault};
 use crate::http::permit::Permit;
 use crate::http::range;
 use crate::http::range::{Asked, Span};
@@ -66,7 +67,7 @@ pub(super) async fn get(
         Asked::Unsatisfiable => {
             let message = format!("the blob has {}, and none in this range", exact_size(blob.size()));
             let size = format!("bytes */{}", blob.size());
-            Err(ApiError::new(Code::RangeInvalid, message).header(CONTENT_RANGE, &size))
+            Err(Fault::new(Code::RangeInvalid, message).header(CONTENT_RANGE, &size).into())
         }
     }
 }

@@ -5,10 +5,10 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 
+use super::ApiError;
 use super::next_link;
 use crate::access::Catalog;
 use crate::app::App;
-use crate::http::error::ApiError;
 use crate::http::list_body;
 use crate::http::list_body::Frame;
 use crate::http::permit::Permit;

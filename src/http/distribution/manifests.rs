@@ -10,6 +10,7 @@ use actix_web::http::header::{
 use actix_web::web::Data;
 use actix_web::web::Payload;
 
+use super::ApiError;
 use super::{CONTENT_DIGEST, created};
 use crate::access::{Delete, Pull, Push};
 use crate::app::App;
@@ -18,7 +19,7 @@ use crate::http::blob_body::HeadBody;
 use crate::http::body;
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
-use crate::http::error::{ApiError, Code};
+use crate::http::fault::{Code, Fault};
 use crate::http::manifest_body::ManifestBody;
 use crate::http::origin::{Origin, origin};
 use crate::http::permit::Permit;
@@ -114,30 +115,30 @@ pub(super) async fn delete(
 }
 
 /// Why a manifest was not stored, with the command that copies what another repository has.
-fn refusal(error: RegistryError, here: &Origin, repository: &str) -> ApiError {
+fn refusal(error: RegistryError, here: &Origin, repository: &str) -> Fault {
     let RegistryError::ReferencesMissing(missing) = error else { return error.into() };
     let insecure = match here.scheme {
         Scheme::Http => " --src-tls-verify=false --dest-tls-verify=false",
         Scheme::Https => "",
     };
-    ApiError::missing(missing, |from, digest| {
+    Fault::missing(missing, |from, digest| {
         let place = |name: &str| format!("docker://{}/{name}@{digest}", here.host);
         Some(format!("skopeo copy --all{insecure} {} {}", place(from), place(repository)))
     })
 }
 
-fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, ApiError> {
+fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, Fault> {
     let mut tags = query.all("tag").map(str::parse).collect::<Result<Vec<Tag>, _>>()?;
     tags.sort();
     tags.dedup();
     if tags.len() > MAX_TAGS {
         let message =
             format!("{} tags at once; set at most {MAX_TAGS}, and the rest with another push", tags.len());
-        return Err(ApiError::new(Code::ManifestInvalid, message).status(StatusCode::URI_TOO_LONG));
+        return Err(Fault::new(Code::TooManyTags, message));
     }
     if matches!(reference, Reference::Tag(_)) && !tags.is_empty() {
         let message = "tag parameters need a push by digest: put the manifest to its digest, or name one tag in the path";
-        return Err(ApiError::new(Code::TagInvalid, message));
+        return Err(Fault::new(Code::TagNameInvalid, message));
     }
     Ok(tags)
 }

@@ -3,6 +3,7 @@
 mod base;
 mod blobs;
 mod catalog;
+mod error;
 mod manifests;
 mod referrers;
 mod tags;
@@ -14,11 +15,14 @@ use std::pin::Pin;
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderName, LINK, LOCATION};
 use actix_web::web;
-use actix_web::{Error, FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder};
+use actix_web::{
+    Error, FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder, ResponseError as _,
+};
 
+pub use error::ApiError;
 pub use token::MAX_FORM;
 
-use super::error::{ApiError, Code};
+use super::fault::{Code, Fault};
 use super::route::{Route, Shape};
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -84,13 +88,18 @@ async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiEr
     if allow.is_empty() {
         let message =
             "nothing is here: the registry's API is /v2/<name>/manifests, blobs, tags and referrers";
-        return Err(ApiError::new(Code::NameUnknown, message));
+        return Err(Fault::new(Code::PathUnknown, message).into());
     }
     if request.method() == Method::OPTIONS {
         return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
     }
     let message = format!("{} is not possible here; use one of {allow}", request.method());
-    Err(ApiError::new(Code::Unsupported, message).header(ALLOW, allow))
+    Err(Fault::new(Code::MethodNotAllowed, message).header(ALLOW, allow).into())
+}
+
+/// The answer to a request that no handler sees.
+pub(super) fn refusal(fault: Fault) -> HttpResponse {
+    ApiError::from(fault).error_response()
 }
 
 /// An empty answer with a place and a digest.

@@ -4,18 +4,18 @@
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use actix_web::web::Data;
 use actix_web::web::Payload;
 use serde_json::{Value, json};
 
+use super::ApiError;
 use crate::app::App;
-use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest, SignInError};
+use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest};
 use crate::http::body;
 use crate::http::body::WholeError;
 use crate::http::challenge;
-use crate::http::error::{ApiError, Code};
+use crate::http::fault::{Code, Fault};
 use crate::http::observe::Seen;
 use crate::http::origin::client_address;
 use crate::http::query::Query;
@@ -55,7 +55,10 @@ pub(super) async fn post(
     let applicant = match form.get("grant_type") {
         Some("password") => Applicant::Password(field("username"), field("password")),
         Some("refresh_token") => Applicant::Refresh(field("refresh_token")),
-        _ => return Err(bad_request("grant_type is `password` or `refresh_token`")),
+        _ => {
+            let message = "grant_type is `password` or `refresh_token`";
+            return Err(Fault::new(Code::FormInvalid, message).into());
+        }
     };
     let offline = form.get("access_type") == Some("offline");
     let scopes = scopes(&form);
@@ -72,7 +75,7 @@ async fn issue(
     // A refresh token is kept for months. While the disk is nearly full the client keeps its password instead.
     let offline = offline && app.registry.has_space();
     let issued = app.auth.issue(applicant, client_address(request), scopes, offline).await;
-    let issued = issued.map_err(|error| refused(request, error))?;
+    let issued = issued.map_err(|error| challenge::sign_in_with_password(request, error))?;
     if let Some(seen) = request.extensions().get::<Seen>() {
         seen.name(&issued.name);
     }
@@ -84,45 +87,31 @@ pub(super) async fn keys(app: Data<App>) -> HttpResponse {
     HttpResponse::Ok().json(app.auth.key_set())
 }
 
-fn check_service(query: &Query) -> Result<(), ApiError> {
+fn check_service(query: &Query) -> Result<(), Fault> {
     match query.get("service") {
         None | Some("" | SERVICE) => Ok(()),
-        Some(_) => Err(bad_request("this token endpoint serves the service \"stowage\" alone")),
+        Some(_) => {
+            let message = "this token endpoint serves the service \"stowage\" alone";
+            Err(Fault::new(Code::FormInvalid, message))
+        }
     }
 }
 
 /// A client that is told 429 waits and comes again; 503 would say that the registry is down.
-fn not_whole(error: WholeError) -> ApiError {
+fn not_whole(error: WholeError) -> Fault {
     match error {
-        WholeError::Limit(reached) => {
-            ApiError::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
-        }
+        WholeError::Limit(reached) => Fault::wait(&reached),
         WholeError::TooLarge(limit) => {
             let message = format!("the form has more than {limit} bytes; ask for fewer scopes at once");
-            ApiError::new(Code::Unsupported, message).status(StatusCode::PAYLOAD_TOO_LARGE)
+            Fault::new(Code::FormTooLarge, message)
         }
-        error => ApiError::from(error),
+        error => Fault::from(error),
     }
-}
-
-fn bad_request(message: &str) -> ApiError {
-    ApiError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST)
 }
 
 /// Every `scope` parameter, each of which may be a list. What is no scope grants nothing.
 fn scopes(query: &Query) -> Vec<ScopeRequest> {
     query.all("scope").flat_map(str::split_whitespace).filter_map(|scope| scope.parse().ok()).collect()
-}
-
-fn refused(request: &HttpRequest, error: SignInError) -> ApiError {
-    let message = challenge::told(request, &error);
-    match error {
-        SignInError::RateLimited { retry_after_s } | SignInError::PasswordQueueFull { retry_after_s } => {
-            ApiError::new(Code::TooManyRequests, message).retry_after(&retry_after_s.to_string())
-        }
-        SignInError::Store(error) => ApiError::from(error),
-        _ => ApiError::new(Code::Unauthorized, message).header(WWW_AUTHENTICATE, "Basic realm=\"Stowage\""),
-    }
 }
 
 fn answer(issued: &Issued) -> HttpResponse {

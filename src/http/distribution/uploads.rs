@@ -10,12 +10,13 @@ use actix_web::http::header::{
 use actix_web::web::Data;
 use actix_web::web::Payload;
 
+use super::ApiError;
 use super::created;
 use crate::access::{Pull, Push, Refusal};
 use crate::app::App;
 use crate::http::body;
 use crate::http::challenge;
-use crate::http::error::{ApiError, Code};
+use crate::http::fault::{Code, Fault};
 use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::range;
@@ -114,7 +115,7 @@ pub(super) async fn put(
 
 /// The digests that a closing PUT names: one at least, and one at most of each algorithm. Each costs a hash over the
 /// whole upload.
-fn digests(query: &Query) -> Result<Vec<Digest>, ApiError> {
+fn digests(query: &Query) -> Result<Vec<Digest>, Fault> {
     let mut digests: Vec<Digest> = Vec::new();
     for text in query.all("digest") {
         let digest: Digest = text.parse()?;
@@ -124,7 +125,7 @@ fn digests(query: &Query) -> Result<Vec<Digest>, ApiError> {
                     "two different {} digests for one blob: name one; the upload is still open",
                     digest.algorithm()
                 );
-                return Err(ApiError::new(Code::DigestInvalid, message));
+                return Err(Fault::new(Code::DigestInvalid, message));
             }
             Some(_) => {}
             None => digests.push(digest),
@@ -133,7 +134,7 @@ fn digests(query: &Query) -> Result<Vec<Digest>, ApiError> {
     if digests.is_empty() {
         let message =
             "the closing PUT needs the blob's digest: add ?digest=sha256:<hex>; the upload is still open";
-        return Err(ApiError::new(Code::DigestInvalid, message));
+        return Err(Fault::new(Code::DigestInvalid, message));
     }
     Ok(digests)
 }
@@ -156,7 +157,7 @@ async fn mount(
     request: &HttpRequest,
     digest: &Digest,
     from: &str,
-) -> Result<bool, ApiError> {
+) -> Result<bool, Fault> {
     let caller = permit.grant().caller();
     let Ok(source) = from.parse::<RepoName>() else { return Ok(false) };
     match app.access.repository::<Pull>(caller, &source) {
@@ -175,7 +176,7 @@ async fn mount(
 
 /// Mounts from any repository that has the blob and that the caller may pull. No token can cover a source that its
 /// bearer cannot name, so the rights of the identity count here.
-async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, ApiError> {
+async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, Fault> {
     let caller = permit.grant().caller().by_right();
     for source in app.registry.mount_sources(permit.grant(), digest).await? {
         if let Ok(from) = app.access.repository::<Pull>(&caller, &source)
@@ -187,8 +188,8 @@ async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest)
     Ok(false)
 }
 
-fn upload_id(route: &Route) -> Result<UploadId, ApiError> {
-    route.tail.parse().map_err(|_| ApiError::from(RegistryError::UploadUnknown))
+fn upload_id(route: &Route) -> Result<UploadId, RegistryError> {
+    route.tail.parse().map_err(|_| RegistryError::UploadUnknown)
 }
 
 /// Bytes of the body that a request announces; `None` where it comes in chunks of any number.
@@ -204,7 +205,7 @@ async fn announced(
     permit: &Permit<Push>,
     app: &App,
     id: UploadId,
-) -> Result<Announced, ApiError> {
+) -> Result<Announced, Fault> {
     let length = length(request);
     let Some(value) = request.headers().get(CONTENT_RANGE) else {
         return Ok(Announced { range: None, length });
@@ -216,10 +217,10 @@ async fn announced(
                 "Content-Range announces {} and Content-Length {length}; send both for the same chunk",
                 exact_size(range.len())
             );
-            ApiError::new(Code::SizeInvalid, message)
+            Fault::new(Code::SizeInvalid, message)
         }
         (Some(_), _) => return Ok(Announced { range, length }),
-        (None, _) => ApiError::new(Code::RangeInvalid, MALFORMED_RANGE),
+        (None, _) => Fault::new(Code::RangeInvalid, MALFORMED_RANGE),
     };
     let standing = app.registry.upload_standing(permit.grant(), id).await?;
     Err(tell_standing(error, permit, standing))
@@ -252,20 +253,20 @@ fn progress(status: StatusCode, permit: &Permit<Push>, standing: Standing) -> Ht
 }
 
 /// Adds to an error where the upload stands: regctl goes on from there.
-fn with_standing(error: RegistryError, permit: &Permit<Push>, id: UploadId) -> ApiError {
+fn with_standing(error: RegistryError, permit: &Permit<Push>, id: UploadId) -> Fault {
     let offset = match &error {
         RegistryError::RangeInvalid { offset }
         | RegistryError::UploadInUse { offset }
         | RegistryError::SizeInvalid { offset }
         | RegistryError::Cut { offset } => *offset,
-        _ => return ApiError::from(error),
+        _ => return Fault::from(error),
     };
-    tell_standing(ApiError::from(error), permit, Standing { id, offset })
+    tell_standing(Fault::from(error), permit, Standing { id, offset })
 }
 
-fn tell_standing(error: ApiError, permit: &Permit<Push>, standing: Standing) -> ApiError {
+fn tell_standing(fault: Fault, permit: &Permit<Push>, standing: Standing) -> Fault {
     let Standing { id, offset } = standing;
-    error
+    fault
         .header(LOCATION, &location(permit, id))
         .header(RANGE, &received(offset))
         .header(UPLOAD_ID, &id.to_string())
