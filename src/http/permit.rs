@@ -1,6 +1,8 @@
-//! The only way of a handler to a grant: an extractor that recognises the caller and asks `access`.
+//! The only way of a handler to a grant: [`Permit`] in its signature, an extractor that recognises the caller and asks
+//! `access`.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 use actix_web::FromRequest;
@@ -12,62 +14,62 @@ use actix_web::web::Data;
 
 use super::admin::local_caller;
 use super::challenge;
-use super::distribution::ApiError;
 use super::fault::{Code, Fault};
 use super::observe::Seen;
 use super::origin::client_address;
 use super::requests::Requests;
 use super::route;
-use super::route::{Route, Shape};
-use crate::access::{Action, Caller, Catalog, Grant, Principal, Repository};
+use crate::access::{Action, Caller, Grant, Principal, Repository};
 use crate::app::App;
 use crate::auth::{Door, SignInError};
 use crate::limits::Holder;
+use crate::model::names::{NameError, RepoName};
 
-type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+/// One of the APIs: whom it recognises, where a request names a repository, and how it refuses.
+pub(crate) trait Face: 'static {
+    /// A refusal in its form.
+    type Error: From<Fault> + Into<actix_web::Error> + 'static;
 
-/// A caller was recognised; no right comes with that.
-pub(crate) struct Known;
+    /// Finds out who has sent a request; no right comes with that.
+    fn caller(request: &HttpRequest) -> impl Future<Output = Result<Caller, Fault>>;
 
-/// The permission for `A` on the repository in the path, or on the catalogue.
-pub(crate) struct Permit<A: Action>(Grant<A>);
+    /// The repository that a request is about.
+    fn repository(request: &HttpRequest) -> Result<RepoName, NameError>;
+}
 
-impl<A: Action> Permit<A> {
-    /// The proof for the registry.
+/// The permission for `A`: on the repository that the request names, or on the site.
+pub(crate) struct Permit<A: Action, F> {
+    grant: Grant<A>,
+    face: PhantomData<F>,
+}
+
+impl<A: Action, F> Permit<A, F> {
+    /// The proof for the floors below.
     pub(crate) const fn grant(&self) -> &Grant<A> {
-        &self.0
+        &self.grant
     }
 
     /// Whom the limits count the caller as.
     pub(crate) fn holder(&self) -> Holder {
-        self.0.caller().holder()
+        self.grant.caller().holder()
     }
 
     /// The proof itself, for work that outlives the handler's borrow.
     pub(crate) fn into_grant(self) -> Grant<A> {
-        self.0
+        self.grant
     }
 }
 
-impl<A: Action<Target = Repository>> Permit<A> {
+impl<A: Action<Target = Repository>, F> Permit<A, F> {
     /// The name of the repository.
     pub(crate) fn name(&self) -> &str {
-        self.0.name().as_str()
+        self.grant.name().as_str()
     }
 }
 
 /// The parts of the server.
 pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, Fault> {
     request.app_data::<Data<App>>().ok_or_else(|| Fault::new(Code::Failed, "the server is not set up"))
-}
-
-/// Finds out who has sent a request to the registry's API.
-async fn recognise_at_registry(request: &HttpRequest) -> Result<Caller, Fault> {
-    let door = match shape(request) {
-        Shape::Upload => Door::Upload,
-        _ => Door::Registry,
-    };
-    recognise(request, door).await
 }
 
 /// Finds out who has sent a request.
@@ -106,59 +108,48 @@ fn note_principal(request: &HttpRequest, principal: &Principal) {
     }
 }
 
-fn shape(request: &HttpRequest) -> Shape {
-    request.extensions().get::<Route>().map_or(Shape::Unknown, |route| route.shape)
-}
-
-impl FromRequest for Known {
-    type Error = ApiError;
-    type Future = Extraction<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { Ok(recognise_at_registry(&request).await.map(|_| Self)?) })
-    }
-}
-
 /// How a grant for a request is found.
-pub(crate) trait Sought: Action {
+pub(crate) trait Sought: Action + Sized {
     /// Asks `access` for the grant.
-    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault>
-    where
-        Self: Sized;
+    fn seek<F: Face>(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault>;
 }
 
 macro_rules! on_repository {
     ($($action:ident)*) => { $(
         impl Sought for crate::access::$action {
-            fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
-                let name = match request.extensions().get::<Route>() {
-                    Some(route) => route.repository()?,
-                    None => Route::parse(request.path()).repository()?,
-                };
-                app(request)?.access.repository(caller, &name).map_err(|refusal| challenge::refusal(request, refusal))
+            fn seek<F: Face>(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
+                let name = F::repository(request)?;
+                let answer = app(request)?.access.repository(caller, &name);
+                answer.map_err(|refusal| challenge::refusal(request, refusal))
+            }
+        }
+    )* };
+}
+
+macro_rules! on_site {
+    ($($action:ident)*) => { $(
+        impl Sought for crate::access::$action {
+            fn seek<F: Face>(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
+                let answer = app(request)?.access.site(caller);
+                answer.map_err(|refusal| challenge::refusal(request, refusal))
             }
         }
     )* };
 }
 
 on_repository!(Pull Push Delete);
+on_site!(Catalog ReadUsers ManageUsers ReadTokens ManageTokens ReadServer RunJobs);
 
-impl Sought for Catalog {
-    fn seek(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault> {
-        app(request)?.access.site(caller).map_err(|refusal| challenge::refusal(request, refusal))
-    }
-}
-
-impl<A: Sought> FromRequest for Permit<A> {
-    type Error = ApiError;
-    type Future = Extraction<Self>;
+impl<A: Sought, F: Face> FromRequest for Permit<A, F> {
+    type Error = F::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, F::Error>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let caller = recognise_at_registry(&request).await?;
-            Ok(A::seek(&request, &caller).map(Self)?)
+            let caller = F::caller(&request).await?;
+            let grant = A::seek::<F>(&request, &caller)?;
+            Ok(Self { grant, face: PhantomData })
         })
     }
 }

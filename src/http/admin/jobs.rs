@@ -8,9 +8,9 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 use uuid::Uuid;
 
-use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
+use super::permit::Permit;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::{form, json, time};

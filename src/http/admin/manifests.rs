@@ -4,13 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
-use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
+use super::permit::Permit;
 use super::problem::Problem;
 use super::{form, json, time};
-use crate::access::Delete;
+use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::fault::Code;
 use crate::model::names::Reference;
@@ -64,8 +64,7 @@ impl From<ManifestView> for Manifest {
 /// `GET /api/v1/repositories/{name}/-/manifests[?untagged=true]`
 pub(super) async fn list(
     app: Data<App>,
-    visitor: Visitor,
-    name: Path<String>,
+    permit: Permit<Pull>,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let untagged = match page.filter("untagged").as_deref() {
@@ -73,8 +72,8 @@ pub(super) async fn list(
         Some("true") => true,
         Some(_) => return Err(Problem::new(Code::ParameterInvalid, "untagged is true or false")),
     };
-    let grant = visitor.on(&app, &name)?;
-    let found = app.registry.manifest_views(&grant, page.last_digest()?, page.limit(), untagged).await?;
+    let last = page.last_digest()?;
+    let found = app.registry.manifest_views(permit.grant(), last, page.limit(), untagged).await?;
     let next = found.next.map(|digest| digest.to_string());
     Ok(page.part::<_, Manifest>(found.manifests, &["untagged"], next.as_deref()))
 }
@@ -82,25 +81,23 @@ pub(super) async fn list(
 /// `GET /api/v1/repositories/{name}/-/manifests/{digest}`
 pub(super) async fn show(
     app: Data<App>,
-    visitor: Visitor,
+    permit: Permit<Pull>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (name, digest) = path.into_inner();
-    let grant = visitor.on(&app, &name)?;
-    let view = app.registry.manifest_view(&grant, &digest.parse()?).map_err(|error| unknown(error, &name))?;
+    let found = app.registry.manifest_view(permit.grant(), &path.1.parse()?);
+    let view = found.map_err(|error| unknown(error, permit.name()))?;
     Ok(json(StatusCode::OK, &Manifest::from(view)))
 }
 
 /// `DELETE /api/v1/repositories/{name}/-/manifests/{digest}`: with every tag that points to it.
 pub(super) async fn delete(
     app: Data<App>,
-    visitor: Visitor,
+    permit: Permit<Delete>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (name, digest) = path.into_inner();
-    let grant = visitor.on::<Delete>(&app, &name)?;
-    let deleted = app.registry.delete_manifest(&grant, Reference::Digest(digest.parse()?)).await;
-    deleted.map_err(|error| unknown(error, &name))?;
+    let digest = Reference::Digest(path.1.parse()?);
+    let deleted = app.registry.delete_manifest(permit.grant(), digest).await;
+    deleted.map_err(|error| unknown(error, permit.name()))?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -1,7 +1,6 @@
 //! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the file
 //! named like it.
 
-mod caller;
 mod document;
 mod endpoint;
 mod form;
@@ -11,6 +10,7 @@ mod openapi;
 mod operation;
 mod page;
 mod peer;
+mod permit;
 mod problem;
 mod repositories;
 mod sent;

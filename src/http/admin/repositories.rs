@@ -2,15 +2,15 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 
-use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::operation;
 use super::page::PageQuery;
+use super::permit::Permit;
 use super::problem::Problem;
 use super::{json, time};
-use crate::access::Delete;
+use crate::access::{Catalog, Delete, Pull};
 use crate::app::App;
 use crate::registry::RepositoryView;
 use crate::wire::Repository;
@@ -52,27 +52,23 @@ impl From<RepositoryView> for Repository {
 }
 
 /// `GET /api/v1/repositories`
-pub(super) async fn list(app: Data<App>, visitor: Visitor, page: PageQuery) -> Result<HttpResponse, Problem> {
-    let found = app.registry.repositories(visitor.catalog(&app)?, page.last(), page.wanted()).await?;
+pub(super) async fn list(
+    app: Data<App>,
+    permit: Permit<Catalog>,
+    page: PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let found = app.registry.repositories(permit.into_grant(), page.last(), page.wanted()).await?;
     Ok(page.answer::<_, Repository>(found, &[], |repository| repository.name.clone()))
 }
 
 /// `GET /api/v1/repositories/{name}`
-pub(super) async fn show(
-    app: Data<App>,
-    visitor: Visitor,
-    name: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let view = app.registry.repository_view(&visitor.on(&app, &name)?)?;
+pub(super) async fn show(app: Data<App>, permit: Permit<Pull>) -> Result<HttpResponse, Problem> {
+    let view = app.registry.repository_view(permit.grant())?;
     Ok(json(StatusCode::OK, &Repository::from(view)))
 }
 
 /// `DELETE /api/v1/repositories/{name}`
-pub(super) async fn delete(
-    app: Data<App>,
-    visitor: Visitor,
-    name: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    app.registry.delete_repository(&visitor.on::<Delete>(&app, &name)?).await?;
+pub(super) async fn delete(app: Data<App>, permit: Permit<Delete>) -> Result<HttpResponse, Problem> {
+    app.registry.delete_repository(permit.grant()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -4,12 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
-use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::operation;
+use super::permit::Permit;
 use super::problem::Problem;
 use super::{json, time};
-use crate::access::ReadServer;
+use crate::access::{Catalog, ReadServer};
 use crate::app::App;
 use crate::app::Condition;
 use crate::limits::Standing;
@@ -23,10 +23,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// `GET /api/v1/system`
-pub(super) async fn get(app: Data<App>, visitor: Visitor) -> Result<HttpResponse, Problem> {
-    let totals = app.registry.totals(&visitor.catalog(&app)?)?;
+pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpResponse, Problem> {
+    let totals = app.registry.totals(permit.grant())?;
     // Names and addresses of others are for those who may see users.
-    let inspect = app.access.site::<ReadServer>(visitor.caller()).ok();
+    let inspect = app.access.site::<ReadServer>(permit.grant().caller()).ok();
     let system = System {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         repositories: totals.repositories,

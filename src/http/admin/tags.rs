@@ -4,13 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
-use super::caller::Visitor;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
+use super::permit::Permit;
 use super::problem::Problem;
 use super::{form, json, time};
-use crate::access::Delete;
+use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::fault::Code;
 use crate::model::names;
@@ -56,36 +56,33 @@ impl From<(String, schema::Tag)> for Tag {
 /// `GET /api/v1/repositories/{name}/-/tags`
 pub(super) async fn list(
     app: Data<App>,
-    visitor: Visitor,
-    name: Path<String>,
+    permit: Permit<Pull>,
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let found = app.registry.tag_views(&visitor.on(&app, &name)?, page.last(), page.wanted()).await?;
+    let found = app.registry.tag_views(permit.grant(), page.last(), page.wanted()).await?;
     Ok(page.answer::<_, Tag>(found, &[], |(name, _)| name.clone()))
 }
 
 /// `GET /api/v1/repositories/{name}/-/tags/{tag}`
 pub(super) async fn show(
     app: Data<App>,
-    visitor: Visitor,
+    permit: Permit<Pull>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (name, tag) = path.into_inner();
-    let tag: names::Tag = tag.parse()?;
-    let row = app.registry.tag_view(&visitor.on(&app, &name)?, tag.as_str())?;
-    let unknown = || Problem::new(Code::TagUnknown, format!("there is no tag {tag} in {name}"));
+    let tag: names::Tag = path.1.parse()?;
+    let row = app.registry.tag_view(permit.grant(), tag.as_str())?;
+    let unknown = || Problem::new(Code::TagUnknown, format!("there is no tag {tag} in {}", permit.name()));
     Ok(json(StatusCode::OK, &Tag::from((tag.to_string(), row.ok_or_else(unknown)?))))
 }
 
 /// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`: the manifest stays.
 pub(super) async fn delete(
     app: Data<App>,
-    visitor: Visitor,
+    permit: Permit<Delete>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (name, tag) = path.into_inner();
-    let grant = visitor.on::<Delete>(&app, &name)?;
-    let deleted = app.registry.delete_manifest(&grant, Reference::Tag(tag.parse()?)).await;
+    let tag = Reference::Tag(path.1.parse()?);
+    let deleted = app.registry.delete_manifest(permit.grant(), tag).await;
     deleted.map_err(|error| match error {
         error @ RegistryError::ManifestUnknown(_) => Problem::new(Code::TagUnknown, error.to_string()),
         other => other.into(),

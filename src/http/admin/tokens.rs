@@ -5,10 +5,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
 
-use super::caller::Permit;
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
 use super::page::PageQuery;
+use super::permit::Permit;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::{form, json, time};

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 
-use crate::http::permit::Known;
+use super::permit::Known;
 
 /// `GET /v2/` (end-1)
 pub(super) async fn get(_caller: Known) -> HttpResponse {

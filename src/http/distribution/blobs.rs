@@ -12,13 +12,13 @@ use actix_web::web::Data;
 
 use super::ApiError;
 use super::CONTENT_DIGEST;
+use super::permit::Permit;
 use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::blob_body::{BlobBody, HeadBody};
 use crate::http::conditional;
 use crate::http::conditional::Outcome;
 use crate::http::fault::{Code, Fault};
-use crate::http::permit::Permit;
 use crate::http::range;
 use crate::http::range::{Asked, Span};
 use crate::http::route::{Route, header};

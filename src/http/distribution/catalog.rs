@@ -7,11 +7,11 @@ use actix_web::web::Data;
 
 use super::ApiError;
 use super::next_link;
+use super::permit::Permit;
 use crate::access::Catalog;
 use crate::app::App;
 use crate::http::list_body;
 use crate::http::list_body::Frame;
-use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 
 /// `GET /v2/_catalog`

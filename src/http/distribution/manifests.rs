@@ -11,6 +11,7 @@ use actix_web::web::Data;
 use actix_web::web::Payload;
 
 use super::ApiError;
+use super::permit::Permit;
 use super::{CONTENT_DIGEST, created};
 use crate::access::{Delete, Pull, Push};
 use crate::app::App;
@@ -22,7 +23,6 @@ use crate::http::conditional::Outcome;
 use crate::http::fault::{Code, Fault};
 use crate::http::manifest_body::ManifestBody;
 use crate::http::origin::{Origin, origin};
-use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::route::{Route, header};
 use crate::model::names::{Reference, Tag};

@@ -5,6 +5,7 @@ mod blobs;
 mod catalog;
 mod error;
 mod manifests;
+mod permit;
 mod referrers;
 mod tags;
 mod token;

@@ -10,11 +10,11 @@ use actix_web::web::Data;
 
 use super::ApiError;
 use super::next_link;
+use super::permit::Permit;
 use crate::access::Pull;
 use crate::app::App;
 use crate::http::list_body;
 use crate::http::list_body::Frame;
-use crate::http::permit::Permit;
 use crate::http::query::{Query, escape};
 use crate::http::route::Route;
 use crate::model::digest::{AnyDigest, Digest};

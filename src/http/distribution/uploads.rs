@@ -12,12 +12,12 @@ use actix_web::web::Payload;
 
 use super::ApiError;
 use super::created;
+use super::permit::Permit;
 use crate::access::{Pull, Push, Refusal};
 use crate::app::App;
 use crate::http::body;
 use crate::http::challenge;
 use crate::http::fault::{Code, Fault};
-use crate::http::permit::Permit;
 use crate::http::query::Query;
 use crate::http::range;
 use crate::http::route::Route;

@@ -1,0 +1,38 @@
+//! Rights on the admin API: `{name}` in a route is the repository.
+
+use actix_web::HttpRequest;
+use serde::Deserialize;
+
+use super::problem::Problem;
+use crate::access::Caller;
+use crate::auth::Door;
+use crate::http::fault::Fault;
+use crate::http::permit;
+use crate::http::permit::{Face, recognise};
+use crate::model::names::{NameError, RepoName};
+
+/// The admin API.
+pub(super) struct Admin;
+
+/// The permission for `A` on the repository of the route, or on the site.
+pub(super) type Permit<A> = permit::Permit<A, Admin>;
+
+#[derive(Default, Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl Face for Admin {
+    type Error = Problem;
+
+    async fn caller(request: &HttpRequest) -> Result<Caller, Fault> {
+        let Caller { principal, address } = recognise(request, Door::Admin).await?;
+        Ok(Caller { principal: principal.through_api(), address })
+    }
+
+    fn repository(request: &HttpRequest) -> Result<RepoName, NameError> {
+        // A route without a name is about no repository; the empty name is none.
+        let Named { name } = request.match_info().load().unwrap_or_default();
+        name.parse()
+    }
+}
