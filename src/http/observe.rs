@@ -88,32 +88,56 @@ async fn run<B: MessageBody + 'static>(
     next: Next<B>,
     refusal: impl Fn(&HttpRequest) -> Option<HttpResponse>,
 ) -> Result<ServiceResponse<Observed>, Error> {
-    let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
-    let mut line = Line::of(&request, id);
-    let running = request.conn_data::<Requests>().map(|requests| requests.begin(request.headers()));
-    if running.as_ref().is_some_and(|running| running.requests().begun().is_multiple_of(TURN)) {
+    let mut observation = Observation::of(&request);
+    if observation.is_turn_of_others() {
         tokio::task::yield_now().await;
     }
     let mut response = match refusal(request.request()) {
         Some(response) => request.into_response(response),
         None => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
-            Err(error) => return Err(refused(error, id, line)),
+            // A middleware has refused the request.
+            Err(error) => {
+                let response = observation.answer(error.error_response()).map_into_boxed_body();
+                return Err(InternalError::from_response(error, response).into());
+            }
         },
     };
-    let status = response.status();
-    if status == StatusCode::UNAUTHORIZED {
+    if response.status() == StatusCode::UNAUTHORIZED {
         browsers::withhold_challenge(&mut response);
     }
-    if route::path(response.request()).starts_with("/v2") {
-        response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    if let Some(route) = response.request().extensions().get::<Route>() {
+        observation.note_route(route);
     }
-    if status.is_client_error() || status.is_server_error() {
-        response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
+    let (request, response) = response.into_parts();
+    Ok(ServiceResponse::new(request, observation.answer(response)))
+}
+
+/// What is seen of one request until it is answered.
+struct Observation {
+    id: u64,
+    line: Option<Line>,
+    running: Option<Running>,
+    is_of_v2: bool,
+}
+
+impl Observation {
+    /// That of a request which begins.
+    fn of(request: &ServiceRequest) -> Self {
+        let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = Line::of(request, id);
+        let running = request.conn_data::<Requests>().map(|requests| requests.begin(request.headers()));
+        let is_of_v2 = route::path(request.request()).starts_with("/v2");
+        Self { id, line, running, is_of_v2 }
     }
-    if let Some(line) = &mut line {
-        line.status = status.as_u16();
-        if let Some(route) = response.request().extensions().get::<Route>() {
+
+    /// Whether other connections come first.
+    fn is_turn_of_others(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.requests().begun().is_multiple_of(TURN))
+    }
+
+    fn note_route(&mut self, route: &Route) {
+        if let Some(line) = &mut self.line {
             line.is_of_manifest = route.shape == Shape::Manifest;
             // What is too long to be a name is in the URI, as far as it is told.
             if route.name.len() <= MAX_PART {
@@ -121,22 +145,23 @@ async fn run<B: MessageBody + 'static>(
             }
         }
     }
-    Ok(response.map_body(|_, body| Observed { body, bytes: 0, line, running }))
-}
 
-/// The answer when a middleware has refused the request: it gets the id and the line that every other answer has.
-fn refused(error: Error, id: u64, line: Option<Line>) -> Error {
-    let mut response = error.error_response();
-    response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
-    if let Some(mut line) = line {
-        line.status = response.status().as_u16();
-        let bytes = match response.body().size() {
-            BodySize::Sized(bytes) if line.method != Method::HEAD => bytes,
-            _ => 0,
-        };
-        line.write(bytes);
+    /// The answer as it is sent. Every answer passes here, also that of a middleware: it gets its headers, and
+    /// its line when its body ends.
+    fn answer(self, mut response: HttpResponse) -> HttpResponse<Observed> {
+        let Self { id, mut line, running, is_of_v2 } = self;
+        let status = response.status();
+        if is_of_v2 {
+            response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        if status.is_client_error() || status.is_server_error() {
+            response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
+        }
+        if let Some(line) = &mut line {
+            line.status = status.as_u16();
+        }
+        response.map_body(|_, body| Observed { body, bytes: 0, line, running })
     }
-    InternalError::from_response(error, response).into()
 }
 
 /// The answer where the address has too many connections without a sign-in. The connection ends with it.
