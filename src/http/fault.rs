@@ -2,6 +2,8 @@
 //! until an API writes it in its own form. Which code stands for an error of the floors below is in [`domain`].
 
 mod domain;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::fmt;
@@ -31,6 +33,9 @@ macro_rules! codes {
         pub(crate) enum Code { $( #[doc = $title] $name, )* }
 
         impl Code {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name),*];
+
             const fn row(self) -> Row {
                 match self { $( Self::$name => Row {
                     text: $text,
@@ -137,7 +142,7 @@ impl Code {
         self.row().fix
     }
 
-    /// What describes it: the last part of the `type` of a problem.
+    /// Where `docs/errors.md` describes it, and the last part of the `type` of a problem.
     pub(crate) fn page(self) -> String {
         self.text().to_ascii_lowercase().replace('_', "-")
     }
