@@ -36,6 +36,7 @@ pub(crate) use user_name::{MAX_USER_NAME, folded};
 use crate::access::Access;
 use crate::config::Config;
 use crate::store::meta::Meta;
+use crate::store::meta::StoreError;
 use crate::telemetry::Secret;
 use credential_cache::CredentialCache;
 use failures::Failures;
@@ -111,7 +112,7 @@ impl Auth {
     }
 
     /// The string to store for a new password. It waits for its turn among the passwords that are verified.
-    pub(crate) async fn hash_password(&self, password: Secret<String>) -> String {
+    pub(crate) async fn hash_password(&self, password: Secret<String>) -> Result<String, StoreError> {
         self.passwords.hash(password).await
     }
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::store::meta::StoreError;
 use crate::telemetry::Secret;
 
 /// Verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
@@ -68,15 +69,16 @@ impl Passwords {
         }
     }
 
-    /// The string to store for a new password.
-    pub(super) async fn hash(&self, password: Secret<String>) -> String {
+    /// The string to store for a new password. It fails while the server stops: no string may stand for a password that
+    /// was not hashed.
+    pub(super) async fn hash(&self, password: Secret<String>) -> Result<String, StoreError> {
         // The pool is never closed, and losing the permit would only mean a third thread.
         let permit = Arc::clone(&self.running).acquire_owned().await;
         let task = self.runtime.spawn_blocking(move || {
             let _held = permit;
             hash(password.expose())
         });
-        task.await.unwrap_or_default()
+        task.await.map_err(|_| StoreError::Unavailable)
     }
 
     /// Enters the queue of verifications.
@@ -177,5 +179,14 @@ mod tests {
         assert_eq!(parameters(DECOY), parameters(&hash("a password")));
         assert!(PasswordHash::new(DECOY).is_ok());
         assert!(!matches(DECOY, ""));
+    }
+    #[test]
+    fn a_password_that_is_not_hashed_has_no_stored_form() {
+        let stopped = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let passwords = Passwords::new(stopped.handle().clone());
+        stopped.shutdown_background();
+        let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let hashed = waiting.block_on(passwords.hash(Secret::new("a long password".to_owned())));
+        assert!(matches!(hashed, Err(StoreError::Unavailable)), "{hashed:?}");
     }
 }

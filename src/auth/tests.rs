@@ -26,7 +26,8 @@ impl Gate {
         let handle = runtime.handle().clone();
         let auth =
             Auth::new(Arc::clone(&meta), Arc::new(access), directory.path(), settings, handle).unwrap();
-        let password_hash = runtime.block_on(auth.hash_password(Secret::new("a long password".to_owned())));
+        let password_hash =
+            runtime.block_on(auth.hash_password(Secret::new("a long password".to_owned()))).unwrap();
         let user = User { password_hash, ..User::sample("hanna") };
         let stored = meta.write(move |tx| {
             tx.put(&schema::USER, UserId(7), &user)?;

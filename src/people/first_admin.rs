@@ -46,7 +46,7 @@ impl People {
             (generated, Some(path))
         };
         let user_name = name.clone();
-        let password_hash = self.auth.hash_password(Secret::new(new_password.expose().clone())).await;
+        let password_hash = self.auth.hash_password(Secret::new(new_password.expose().clone())).await?;
         let made = self.meta.write(move |tx| {
             if any_user(tx)? {
                 return Ok(false);

@@ -149,7 +149,7 @@ impl People {
         check_name(name)?;
         check_password(&new_password)?;
         let (grant, name) = (grant.carry(), name.to_owned());
-        let password_hash = self.auth.hash_password(new_password).await;
+        let password_hash = self.auth.hash_password(new_password).await?;
         let view = self.meta.write(move |tx| {
             grant.recheck(tx)??;
             if let Ok((_, other)) = find(tx, &name) {
@@ -176,7 +176,7 @@ impl People {
         let (password_hash, action) = match change {
             UserChange::Password(new_password) => {
                 check_password(&new_password)?;
-                (Some(self.auth.hash_password(new_password).await), AuditAction::UserPassword)
+                (Some(self.auth.hash_password(new_password).await?), AuditAction::UserPassword)
             }
             UserChange::Disable => (None, AuditAction::UserDisable),
             UserChange::Enable => (None, AuditAction::UserEnable),
