@@ -81,8 +81,8 @@ impl App {
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
-    /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a change that
-    /// took the sign-in of a user or a token away.
+    /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a
+    /// change that took the sign-in of a user or a token away.
     pub fn end_uploads_without_owner(&self) {
         let (registry, grant) = (Arc::clone(&self.registry), self.access.system("uploads"));
         self.registry.spawn(lifecycle::end_without_owner(registry, grant));
@@ -102,8 +102,9 @@ impl App {
         }
     }
 
-    /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database closed,
-    /// the directories marked as left cleanly. Call it when no request runs any more, from no async context.
+    /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database
+    /// closed, the directories marked as left cleanly. Call it when no request runs any more, from no async
+    /// context.
     pub fn close(&self) {
         let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;

@@ -1,5 +1,5 @@
-//! `config.example.toml`, the settings of the program and `docs/configuration.md` say the same; what the other pages show
-//! of settings is valid, and their links lead somewhere.
+//! `config.example.toml`, the settings of the program and `docs/configuration.md` say the same; what the
+//! other pages show of settings is valid, and their links lead somewhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -128,7 +128,8 @@ fn links_between_the_pages_lead_somewhere() {
     }
 }
 
-/// Words that hide who does what: the text names the client, the caller or the operator, and uses the term of the trade.
+/// Words that hide who does what: the text names the client, the caller or the operator, and uses the term of
+/// the trade.
 const UNCLEAR: [&str; 10] = [
     "nobody",
     "somebody",

@@ -7,15 +7,16 @@ use clap::{Parser, ValueEnum};
 
 use crate::layout::Sizes;
 
-/// Measures whether Stowage stays fast as its store grows: the same requests to a store with 100 manifests and to one
-/// with 1,000,000 manifests, 1,000,000 tags and 100,000 repositories, in turns; its start-up; its memory; a dump of the
-/// large store and a rebuild from it.
+/// Measures whether Stowage stays fast as its store grows: the same requests to a store with 100 manifests
+/// and to one with 1,000,000 manifests, 1,000,000 tags and 100,000 repositories, in turns; its start-up; its
+/// memory; a dump of the large store and a rebuild from it.
 ///
 /// Exit status: 0 within all bounds, 1 a bound is missed or a request failed, 2 it could not be measured.
 #[derive(Parser, Debug)]
 #[command(name = "growth", disable_version_flag = true, max_term_width = 110)]
 pub(crate) struct Arguments {
-    /// Where the stores are; those that are seeded at this scale already are used again [default: a temporary one]
+    /// Where the stores are; those that are seeded at this scale already are used again [default: a temporary
+    /// one]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// How much content: small is for seeing that everything works

@@ -28,8 +28,8 @@ pub(crate) struct Dumped {
     pub(crate) bytes: u64,
     /// The server's memory at its highest meanwhile, in bytes.
     pub(crate) peak: u64,
-    /// The 99th percentile of manifest GETs in slices of time: the median of those before the dump, the median of those
-    /// during it, and the worst of these.
+    /// The 99th percentile of manifest GETs in slices of time: the median of those before the dump, the
+    /// median of those during it, and the worst of these.
     pub(crate) before: Duration,
     pub(crate) during: Duration,
     pub(crate) worst: Duration,

@@ -1,5 +1,5 @@
-//! What a seeded store holds. Every name and every byte follows from numbers, so nothing of it need be kept to be asked
-//! for again.
+//! What a seeded store holds. Every name and every byte follows from numbers, so nothing of it need be kept
+//! to be asked for again.
 
 use std::ops::Range;
 
@@ -33,8 +33,8 @@ pub(crate) struct Sizes {
     pub(crate) long_list: usize,
 }
 
-/// One repository: which of all the manifests and tags are its own. Its tag `n` points to its manifest `n`, counted
-/// around.
+/// One repository: which of all the manifests and tags are its own. Its tag `n` points to its manifest `n`,
+/// counted around.
 #[derive(Clone, Debug)]
 pub(crate) struct Repository {
     pub(crate) name: String,

@@ -21,7 +21,8 @@ const MEMORY: u64 = 150 << 20;
 /// A request, measured in both stores in turns.
 pub(crate) struct Row {
     pub(crate) request: Request,
-    /// The rounds of the small store and of the grown one; only the grown one where the small one has too little.
+    /// The rounds of the small store and of the grown one; only the grown one where the small one has too
+    /// little.
     pub(crate) rounds: [Vec<Round>; 2],
     pub(crate) failure: Option<String>,
 }

@@ -47,7 +47,8 @@ pub(crate) enum Request {
     BlobSmall(Reach),
     /// So many tags of the repository with 1,000.
     Tags(usize),
-    /// So many tags of the repository with the long list, at a random place; where there is none, of the other.
+    /// So many tags of the repository with the long list, at a random place; where there is none, of the
+    /// other.
     LongTags(usize),
     Catalog,
     /// Only the grown store has as many names.
@@ -114,8 +115,9 @@ impl Request {
         }
     }
 
-    /// Whether it has to keep within the bound: the same reads do. Of any of all no page is in the cache, which a small
-    /// store has nothing to compare with; and their pulls are counted and written later, at times beside the pushes.
+    /// Whether it has to keep within the bound: the same reads do. Of any of all no page is in the cache,
+    /// which a small store has nothing to compare with; and their pulls are counted and written later, at
+    /// times beside the pushes.
     pub(crate) const fn is_judged(self) -> bool {
         !matches!(
             self,

@@ -1,8 +1,10 @@
-//! Fills a store with a layout: the rows and the files that as many pushes leave, many of them in one transaction.
+//! Fills a store with a layout: the rows and the files that as many pushes leave, many of them in one
+//! transaction.
 //!
-//! A push at a time costs a third of a millisecond of the one writer, a quarter of an hour for a million. So the rows are
-//! made here, with the types of `store::meta`; the test of this seeding is that `stowage fsck` finds every count and every
-//! link as it should be (`tests/growth`). There are no events: consumers have seen them.
+//! A push at a time costs a third of a millisecond of the one writer, a quarter of an hour for a million. So
+//! the rows are made here, with the types of `store::meta`; the test of this seeding is that `stowage fsck`
+//! finds every count and every link as it should be (`tests/growth`). There are no events: consumers have
+//! seen them.
 
 use std::ops::Range;
 use std::path::Path;
@@ -91,7 +93,8 @@ pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, hear: &dyn Fn(usize)) -> Re
     Ok(())
 }
 
-/// Stores all layers and the config, which comes last, and tells what they look like. Each is synced, many at a time.
+/// Stores all layers and the config, which comes last, and tells what they look like. Each is synced, many at
+/// a time.
 fn blobs(dir: &Path, layout: &Layout) -> Result<Arc<Vec<Stamp>>, String> {
     let files = FileBlobs::open(dir).map_err(|error| error.to_string())?;
     let count = layout.repositories.len();
@@ -124,7 +127,8 @@ struct Seeding<'a, 't> {
 impl Seeding<'_, '_> {
     fn repositories(&self, range: Range<usize>) -> Result<(), StoreError> {
         let is_last = range.end == self.layout.repositories.len();
-        // Rows whose keys begin with a digest are written in the order of their keys: neighbours share a page.
+        // Rows whose keys begin with a digest are written in the order of their keys: neighbours share a
+        // page.
         let mut bodies = Vec::new();
         for number in range {
             self.repository(number, &mut bodies)?;

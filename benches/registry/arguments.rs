@@ -10,10 +10,11 @@ use crate::workload::Workload;
 
 /// Measures OCI registries against each other: the same workloads, in turns, on kept-alive connections.
 ///
-/// A result is the median of the rounds. A request that fails (another status, a short body, wrong bytes) makes it void.
-/// Targets are filled first, through the plain protocol: about 15,000 small pushes and one large. What is pushed
-/// afterwards stays, in repositories whose names begin with bench/push-: use registries that can be thrown away. The
-/// full scale takes 600 MiB of memory here, and leaves 10 to 30 GB with each target.
+/// A result is the median of the rounds. A request that fails (another status, a short body, wrong bytes)
+/// makes it void. Targets are filled first, through the plain protocol: about 15,000 small pushes and one
+/// large. What is pushed afterwards stays, in repositories whose names begin with bench/push-: use registries
+/// that can be thrown away. The full scale takes 600 MiB of memory here, and leaves 10 to 30 GB with each
+/// target.
 #[derive(Parser, Debug)]
 #[command(name = "registry", disable_version_flag = true, max_term_width = 110)]
 pub(crate) struct Arguments {

@@ -1,4 +1,5 @@
-//! A kept-alive connection that speaks as much HTTP/1.1 as a registry's client needs, and allocates nothing per request.
+//! A kept-alive connection that speaks as much HTTP/1.1 as a registry's client needs, and allocates nothing
+//! per request.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -73,8 +74,8 @@ impl Connection {
         &self.challenges
     }
 
-    /// Sends a whole request and reads the answer, which must have this status; gives the length of its body, announced
-    /// where the request is a `HEAD`.
+    /// Sends a whole request and reads the answer, which must have this status; gives the length of its body,
+    /// announced where the request is a `HEAD`.
     pub(crate) async fn exchange(
         &mut self,
         request: &[u8],

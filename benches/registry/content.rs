@@ -1,7 +1,8 @@
-//! Blobs and manifests: reproducible where they are read, new each time where they are pushed, and cheap for the client.
+//! Blobs and manifests: reproducible where they are read, new each time where they are pushed, and cheap for
+//! the client.
 //!
-//! All blobs begin with the same noise and differ in their last 64 bytes, so that a new digest costs one block of SHA-256,
-//! however long the blob is.
+//! All blobs begin with the same noise and differ in their last 64 bytes, so that a new digest costs one
+//! block of SHA-256, however long the blob is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -134,7 +135,8 @@ impl Content {
         &self.noise[..length - TAIL]
     }
 
-    /// The same as chunks of a chunked body; the length is a multiple of 32 KiB. The tail and [`CHUNKED_END`] follow.
+    /// The same as chunks of a chunked body; the length is a multiple of 32 KiB. The tail and [`CHUNKED_END`]
+    /// follow.
     pub(crate) fn chunked_start(&self, length: usize) -> &[u8] {
         let frame = CHUNK_HEAD.len() + CHUNK + CHUNK_END.len();
         &self.chunked[..length / CHUNK * frame - CHUNK_END.len() - TAIL]

@@ -1,4 +1,5 @@
-//! What a target is given before anything is timed, through the plain protocol. A target that has it keeps it.
+//! What a target is given before anything is timed, through the plain protocol. A target that has it keeps
+//! it.
 
 use std::cell::Cell;
 

@@ -121,7 +121,8 @@ impl Target {
         })
     }
 
-    /// What requests for these scopes have in common. A token is fetched once and used until it is about to expire.
+    /// What requests for these scopes have in common. A token is fetched once and used until it is about to
+    /// expire.
     pub(crate) async fn common(&self, scopes: &[&str]) -> Result<Common, Failure> {
         let authorization = match &self.door {
             Door::Open => String::new(),

@@ -1,5 +1,5 @@
-//! The `Authorization` header and the scopes that a token is asked for. The first line of the input is the value of the
-//! header, the second the query of the token endpoint.
+//! The `Authorization` header and the scopes that a token is asked for. The first line of the input is the
+//! value of the header, the second the query of the token endpoint.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ const MAX_TOKEN: usize = 16 << 10;
 const MAX_BASIC: usize = 5548;
 const MAX_SCOPES: usize = 64;
 
-/// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; no principal is
-/// granted more than was asked, nor more than it may do.
+/// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; no
+/// principal is granted more than was asked, nor more than it may do.
 pub fn check(input: &[u8]) {
     let (header, query) = first_line(input);
     if let Some(header) = header_value(header) {

@@ -1,6 +1,7 @@
 //! Dumps of the metadata. Two forms of input:
 //!
-//! * `frames` in the first line: each line that follows is one frame in hexadecimal, and the dump gets the right magic
+//! * `frames` in the first line: each line that follows is one frame in hexadecimal, and the dump gets the
+//!   right magic
 //!   word, lengths and checksum;
 //! * anything else is the file as it is.
 //!
@@ -23,7 +24,8 @@ const TRAILER: usize = 36;
 /// The body of the record in the segment.
 const BODY: &[u8] = b"{}";
 
-/// A file is accepted only as it was written, every byte of it, and the bodies that it refers to are looked at only then.
+/// A file is accepted only as it was written, every byte of it, and the bodies that it refers to are looked
+/// at only then.
 pub fn check(input: &[u8]) {
     let directory = scratch();
     let path = directory.path().join("rows-00000001.dump");
@@ -82,7 +84,8 @@ fn segment() -> Vec<u8> {
     record
 }
 
-/// Whether a file is a magic word, frames, and behind them the hash of all that and the length of the last frame.
+/// Whether a file is a magic word, frames, and behind them the hash of all that and the length of the last
+/// frame.
 fn is_well_formed(file: &[u8]) -> bool {
     let Some(length) = file.len().checked_sub(TRAILER) else { return false };
     let (content, trailer) = file.split_at(length);

@@ -1,5 +1,5 @@
-//! A gate with one user, one personal token, one refresh token and one registry token, on a store in memory whose clock
-//! stands still.
+//! A gate with one user, one personal token, one refresh token and one registry token, on a store in memory
+//! whose clock stands still.
 
 use std::fs;
 use std::path::Path;

@@ -22,7 +22,8 @@ pub enum Json {
     List(Vec<Json>),
     /// An object, with all its keys in their order.
     Object(Vec<(String, Json)>),
-    /// A value under a key that follows the grammar and that no type can hold, such as half of a surrogate pair.
+    /// A value under a key that follows the grammar and that no type can hold, such as half of a surrogate
+    /// pair.
     Unreadable,
 }
 

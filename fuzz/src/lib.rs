@@ -1,7 +1,8 @@
-//! What must hold for every input of the parsers that read what others send. A check panics where it does not hold.
+//! What must hold for every input of the parsers that read what others send. A check panics where it does not
+//! hold.
 //!
-//! `fuzz_targets/` hands the inputs of libFuzzer to these functions; `tests/fuzz_corpus` of the server's own crate hands
-//! them the corpus, with a stable compiler.
+//! `fuzz_targets/` hands the inputs of libFuzzer to these functions; `tests/fuzz_corpus` of the server's own
+//! crate hands them the corpus, with a stable compiler.
 
 #![allow(unreachable_pub, reason = "tests/fuzz_corpus includes this file as a module")]
 

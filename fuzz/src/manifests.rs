@@ -1,4 +1,5 @@
-//! Manifests as a push sends them. The first line of the input is the value of `Content-Type`, the rest is the body.
+//! Manifests as a push sends them. The first line of the input is the value of `Content-Type`, the rest is
+//! the body.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +29,8 @@ const DOCUMENT: &[&str] = &[
 ];
 const DESCRIPTOR: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "artifactType", "data"];
 
-/// What is accepted says to every client the same that it says to the server; what is refused is refused with a message
-/// that can be printed.
+/// What is accepted says to every client the same that it says to the server; what is refused is refused with
+/// a message that can be printed.
 pub fn check(input: &[u8]) {
     let (content_type, body) = first_line(input);
     let Some(content_type) = header_value(content_type) else { return };

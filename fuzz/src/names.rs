@@ -1,4 +1,5 @@
-//! Names, tags, digests, references, upload ids: a text is one exactly when the specification's expression says so.
+//! Names, tags, digests, references, upload ids: a text is one exactly when the specification's expression
+//! says so.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;

@@ -12,8 +12,8 @@ use super::names;
 /// Entries of a page at most.
 const MAX_PAGE: usize = 10_000;
 
-/// A path is one thing or nothing, and the thing that the specification's table of endpoints says; what stands where a
-/// name belongs is a good name or is refused; a query means the same when it is written anew.
+/// A path is one thing or nothing, and the thing that the specification's table of endpoints says; what
+/// stands where a name belongs is a good name or is refused; a query means the same when it is written anew.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     names::check(text);

@@ -4,8 +4,8 @@ use stowage::http::range::{Asked, MAX_PARTS, content_range, parse};
 
 use super::text::{first_line, header_value};
 
-/// Every part lies within the blob and is what RFC 9110 says, in the order of the request; a chunk's bounds print back
-/// to the same.
+/// Every part lies within the blob and is what RFC 9110 says, in the order of the request; a chunk's bounds
+/// print back to the same.
 pub fn check(input: &[u8]) {
     let (size, rest) = first_line(input);
     let (range, content) = first_line(rest);
@@ -50,8 +50,9 @@ fn simplify(asked: &Asked) -> Simple {
     }
 }
 
-/// RFC 9110 section 14 in numbers that cannot overflow. A range whose end lies before its start is unsatisfiable here,
-/// as the conformance suite wants it. Too many parts, and those with more bytes than the blob, are ignored.
+/// RFC 9110 section 14 in numbers that cannot overflow. A range whose end lies before its start is
+/// unsatisfiable here, as the conformance suite wants it. Too many parts, and those with more bytes than the
+/// blob, are ignored.
 fn expected(header: &str, size: u64) -> Simple {
     let Some(set) = header.strip_prefix("bytes=") else { return Simple::Whole };
     let size = u128::from(size);
@@ -97,8 +98,8 @@ fn digits(text: &str) -> Digits {
         .map_or(Digits::Other, Digits::Number)
 }
 
-/// distribution-spec, end-5: `^[0-9]+-[0-9]+$`, of which both numbers must fit and be in order. RFC 9110 section 14.4 has
-/// `bytes ` before it and the size of the whole, or `*`, behind it.
+/// distribution-spec, end-5: `^[0-9]+-[0-9]+$`, of which both numbers must fit and be in order. RFC 9110
+/// section 14.4 has `bytes ` before it and the size of the whole, or `*`, behind it.
 fn check_content_range(header: &str) {
     let text = header.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));

@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-/// Characters of an error message at most. The longest lists eight bounds of a value; none may grow with its input.
+/// Characters of an error message at most. The longest lists eight bounds of a value; none may grow with its
+/// input.
 const LONGEST: usize = 2000;
 
 /// The first line and what follows it; all of it when there is one line only.

@@ -1,7 +1,9 @@
 //! Tokens. Two forms of input:
 //!
-//! * `sign`, a line with a header, and the payload: both are signed with the gate's own key, to get behind the signature;
-//! * anything else is sent as a token, with `{token}` and its parts `{header}`, `{payload}`, `{signature}`, `{personal}`
+//! * `sign`, a line with a header, and the payload: both are signed with the gate's own key, to get behind
+//!   the signature;
+//! * anything else is sent as a token, with `{token}` and its parts `{header}`, `{payload}`, `{signature}`,
+//!   `{personal}`
 //!   and `{refresh}` replaced by good ones.
 
 use base64::Engine as _;
@@ -17,8 +19,8 @@ use super::text::{first_line, header_value};
 /// How far clocks may differ, in seconds.
 const LEEWAY_S: u64 = 60;
 
-/// A token is accepted only if it is one that was made here: the registry token by its signed text, the others by every
-/// byte, each of them at its own door.
+/// A token is accepted only if it is one that was made here: the registry token by its signed text, the
+/// others by every byte, each of them at its own door.
 pub fn check(input: &[u8]) {
     let gate = &*GATE;
     let (first, rest) = first_line(input);
@@ -91,8 +93,8 @@ fn check_signed(gate: &Gate, header: &[u8], payload: &[u8]) {
     }
 }
 
-/// Every claim is there once and has its type, the token is for this service and this time, and the principal is the
-/// one that it names.
+/// Every claim is there once and has its type, the token is for this service and this time, and the principal
+/// is the one that it names.
 fn assert_claims(payload: &[u8], late_s: u64, principal: &Principal) {
     let claims = Json::parse(payload).expect("claims are JSON");
     let text = |name: &str| claims.get(name).and_then(Json::text).expect("a string");

@@ -10,8 +10,8 @@ pub trait Action: Copy + Send + Sync + 'static {
     const KIND: Kind;
 }
 
-/// The kinds of action that the policy knows. Who reads one thing need not read another, so that a role can be as narrow
-/// as an auditor or one who gives out tokens.
+/// The kinds of action that the policy knows. Who reads one thing need not read another, so that a role can
+/// be as narrow as an auditor or one who gives out tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Read a repository.

@@ -15,11 +15,12 @@ pub struct AccessEntry {
     pub name: String,
     /// `pull`, `push`, `delete` or `*`.
     pub actions: Vec<String>,
-    /// The number of the repository when the token was issued; 0: there was none. A repository that was made anew
-    /// under an old name is another one.
+    /// The number of the repository when the token was issued; 0: there was none. A repository that was made
+    /// anew under an old name is another one.
     #[serde(default)]
     pub id: u64,
-    /// What was asked for and not granted, so that the refusal of it can say so instead of asking for another token.
+    /// What was asked for and not granted, so that the refusal of it can say so instead of asking for another
+    /// token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
 }
@@ -95,8 +96,9 @@ mod tests {
         assert!(!claims.covers(Kind::Pull, repository("b", Some(7))));
     }
 
-    /// A client asks for the token before its push makes the repository, and goes on with it. What its user may do there
-    /// is asked with every request, so the token gives nothing in a repository that another user made.
+    /// A client asks for the token before its push makes the repository, and goes on with it. What its user
+    /// may do there is asked with every request, so the token gives nothing in a repository that another user
+    /// made.
     #[test]
     fn a_token_for_a_name_that_was_free_covers_what_is_made_there_and_no_other_name() {
         let entry = AccessEntry {

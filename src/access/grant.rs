@@ -1,5 +1,5 @@
-//! The proof of permission: a [`Grant`] is made only in this module's parent, demanded by every function that reads or
-//! changes something for a caller, and checked again inside the transaction that uses it.
+//! The proof of permission: a [`Grant`] is made only in this module's parent, demanded by every function that
+//! reads or changes something for a caller, and checked again inside the transaction that uses it.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::store::meta::Tx;
 use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
 
-/// The proof that `A` was permitted when it was checked. It cannot be copied or kept: inside a write transaction
-/// [`Grant::recheck`] asks again.
+/// The proof that `A` was permitted when it was checked. It cannot be copied or kept: inside a write
+/// transaction [`Grant::recheck`] asks again.
 #[derive(Debug)]
 pub struct Grant<A: Action> {
     caller: Caller,
@@ -57,7 +57,8 @@ impl<A: Action> Grant<A> {
         &self.caller
     }
 
-    /// The same permission for work that outlives the request. It is checked again at its use like every other.
+    /// The same permission for work that outlives the request. It is checked again at its use like every
+    /// other.
     #[must_use]
     pub fn carry(&self) -> Self {
         Self {
@@ -68,15 +69,17 @@ impl<A: Action> Grant<A> {
         }
     }
 
-    /// What the caller may do by the present policy and the rows in `tx`, for lists and hints that name repositories.
+    /// What the caller may do by the present policy and the rows in `tx`, for lists and hints that name
+    /// repositories.
     pub fn rights(&self, now_ms: u64, tx: &impl Tx) -> Result<Rights, StoreError> {
         Rights::of(self.asked.present(), &self.caller.principal, now_ms, tx)
     }
 }
 
 impl<A: Action> Grant<A> {
-    /// Checks inside a transaction that the permission still holds: at once while no user's rights, nor the policy,
-    /// nor the repository has changed, by the present policy and the repository that has the name now otherwise.
+    /// Checks inside a transaction that the permission still holds: at once while no user's rights, nor the
+    /// policy, nor the repository has changed, by the present policy and the repository that has the name now
+    /// otherwise.
     pub fn recheck(&self, tx: &WriteTx<'_>) -> Result<Result<(), Withdrawn>, StoreError> {
         if A::KIND == Kind::System {
             return Ok(Ok(()));

@@ -1,9 +1,9 @@
-//! Who may do what: the stored rows give a principal its roles, the table in [`Role`] says what a role may do, and the
-//! scopes of the credential bound it.
+//! Who may do what: the stored rows give a principal its roles, the table in [`Role`] says what a role may
+//! do, and the scopes of the credential bound it.
 //!
-//! Until projects exist, a role on one repository is a role on all: in an open registry everybody is a maintainer;
-//! elsewhere every user is a developer, admins are admins, and a caller with an anonymous token is a reporter if the
-//! settings say so.
+//! Until projects exist, a role on one repository is a role on all: in an open registry everybody is a
+//! maintainer; elsewhere every user is a developer, admins are admins, and a caller with an anonymous token
+//! is a reporter if the settings say so.
 
 use super::action::Kind;
 use super::principal::{Credential, Principal};
@@ -48,7 +48,8 @@ pub(super) struct Question<'q> {
     pub(super) now_ms: u64,
 }
 
-/// What a principal may do, read from the store once: a list asks it for each name without reading the rows again.
+/// What a principal may do, read from the store once: a list asks it for each name without reading the rows
+/// again.
 #[derive(Clone, Copy, Debug)]
 pub struct Rights {
     on_site: Option<Role>,
@@ -105,8 +106,8 @@ impl Rights {
         self.role(resource).is_some_and(|role| role.may(kind)) && self.scopes.cover(kind)
     }
 
-    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry token's own
-    /// bounds do not count here: its bearer could ask for one that covers it.
+    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry
+    /// token's own bounds do not count here: its bearer could ask for one that covers it.
     pub fn sees(self, name: &str) -> bool {
         self.may(Kind::Pull, Resource::Repository { name, id: None })
     }

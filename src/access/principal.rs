@@ -105,8 +105,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The same caller with all that the identity may do, whatever the registry token at hand covers: its bearer could
-    /// ask for another one.
+    /// The same caller with all that the identity may do, whatever the registry token at hand covers: its
+    /// bearer could ask for another one.
     #[must_use]
     pub fn by_right(&self) -> Self {
         let mut caller = self.clone();

@@ -82,8 +82,8 @@ impl Scopes {
         self.0 == 0
     }
 
-    /// What a credential with these scopes may do through the API, where `read_api` and `api` alone count: they cover
-    /// the content as well.
+    /// What a credential with these scopes may do through the API, where `read_api` and `api` alone count:
+    /// they cover the content as well.
     pub(super) const fn through_api(self) -> Self {
         if self.any(Self::API) {
             Self::ALL

@@ -1,5 +1,5 @@
-//! What is told of a running server beside its content: where it listens, whether it takes pushes, when it last saved and
-//! checked its metadata.
+//! What is told of a running server beside its content: where it listens, whether it takes pushes, when it
+//! last saved and checked its metadata.
 
 use std::path::PathBuf;
 use std::time::Instant;

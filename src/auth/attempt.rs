@@ -1,5 +1,5 @@
-//! A password that is being verified, in a task of its own: a client that goes away before the answer changes nothing
-//! of how its attempt is counted, nor of how much work the server does at a time.
+//! A password that is being verified, in a task of its own: a client that goes away before the answer changes
+//! nothing of how its attempt is counted, nor of how much work the server does at a time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ struct Attempt {
 }
 
 impl Auth {
-    /// Recognises a name with a password. One that was right a moment ago needs no hash, and does not wait for guesses.
+    /// Recognises a name with a password. One that was right a moment ago needs no hash, and does not wait
+    /// for guesses.
     pub(super) async fn by_password(
         self: &Arc<Self>,
         sent: Basic,
@@ -68,7 +69,8 @@ const fn queue_full() -> SignInError {
 impl Attempt {
     async fn verify(self, running: &Running) -> Result<Principal, SignInError> {
         let auth = &self.auth;
-        // While this one waited, others were verified: the same password, or as many wrong ones as are permitted.
+        // While this one waited, others were verified: the same password, or as many wrong ones as are
+        // permitted.
         if let Some(principal) = auth.recall(CredentialKind::Password, &self.key)? {
             return Ok(principal);
         }

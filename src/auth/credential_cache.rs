@@ -1,10 +1,10 @@
-//! Credentials that were verified a moment ago, so that a password is not hashed and a signature not checked for each
-//! request.
+//! Credentials that were verified a moment ago, so that a password is not hashed and a signature not checked
+//! for each request.
 //!
-//! What is remembered is that the secret is right, not what its owner may do: after any change of rights the rows are
-//! read again. Anonymous callers are never kept, since every client can get any number of their tokens. Each kind of
-//! credential has its own bounded memory, and the user who takes the most of it loses the oldest entry first, so that no
-//! user can make the server forget another user's password.
+//! What is remembered is that the secret is right, not what its owner may do: after any change of rights the
+//! rows are read again. Anonymous callers are never kept, since every client can get any number of their
+//! tokens. Each kind of credential has its own bounded memory, and the user who takes the most of it loses
+//! the oldest entry first, so that no user can make the server forget another user's password.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
@@ -17,8 +17,8 @@ const KIND_BYTES: usize = 4 << 20;
 const ENTRY_BYTES: usize = 400;
 /// Entries of one kind at most.
 pub const MOST_REMEMBERED: usize = KIND_BYTES / ENTRY_BYTES;
-/// Bytes of a registry token that is cache. A longer one is verified each time it comes: it costs its sender as much
-/// as the server.
+/// Bytes of a registry token that is cache. A longer one is verified each time it comes: it costs its sender
+/// as much as the server.
 pub const LONGEST_REMEMBERED: usize = 2 << 10;
 
 /// The kinds of credential, each with a memory of its own.

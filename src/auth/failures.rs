@@ -1,4 +1,5 @@
-//! Failed sign-ins in the log, with the name and the address: what a person looks for, and what fail2ban reads.
+//! Failed sign-ins in the log, with the name and the address: what a person looks for, and what fail2ban
+//! reads.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! The token endpoint's work: who asks, what of it is permitted, and the token that says so (distribution, "Token
-//! Authentication Specification").
+//! The token endpoint's work: who asks, what of it is permitted, and the token that says so (distribution,
+//! "Token Authentication Specification").
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

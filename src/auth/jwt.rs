@@ -1,7 +1,7 @@
 //! Our own registry tokens: JWS with ES256 and nothing else (RFC 7515, RFC 7518; protocol.md 9.4).
 //!
-//! There is one algorithm, fixed here, and one key: a header is compared with the one that is written, so nothing in it
-//! can choose a key or an algorithm.
+//! There is one algorithm, fixed here, and one key: a header is compared with the one that is written, so
+//! nothing in it can choose a key or an algorithm.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -125,8 +125,8 @@ impl Signer {
         Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of a token that this key has signed for `audience` and that is valid at `now_s`, or expired no longer
-    /// ago than `late_s`.
+    /// The claims of a token that this key has signed for `audience` and that is valid at `now_s`, or expired
+    /// no longer ago than `late_s`.
     pub(super) fn verify(
         &self,
         token: &str,

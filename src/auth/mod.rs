@@ -1,4 +1,5 @@
-//! Who a caller is: recognises the sender of a request, and issues the tokens by which it will be recognised again.
+//! Who a caller is: recognises the sender of a request, and issues the tokens by which it will be recognised
+//! again.
 
 mod attempt;
 mod credential_cache;

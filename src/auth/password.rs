@@ -49,7 +49,8 @@ pub(super) struct Queued {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A verification that runs, until this is dropped. Dropped before the hash ends, it lets more than [`AT_ONCE`] run.
+/// A verification that runs, until this is dropped. Dropped before the hash ends, it lets more than
+/// [`AT_ONCE`] run.
 pub(super) struct Running {
     _queued: Queued,
     _permit: Option<OwnedSemaphorePermit>,
@@ -69,8 +70,8 @@ impl Passwords {
         }
     }
 
-    /// The string to store for a new password. It fails while the server stops: no string may stand for a password that
-    /// was not hashed.
+    /// The string to store for a new password. It fails while the server stops: no string may stand for a
+    /// password that was not hashed.
     pub(super) async fn hash(&self, password: Secret<String>) -> Result<String, StoreError> {
         // The pool is never closed, and losing the permit would only mean a third thread.
         let permit = Arc::clone(&self.running).acquire_owned().await;
@@ -104,7 +105,8 @@ impl Passwords {
         self.runtime.spawn(work)
     }
 
-    /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is false.
+    /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is
+    /// false.
     pub(super) async fn verify(&self, _: &Running, stored: Option<String>, password: String) -> bool {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());

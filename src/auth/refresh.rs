@@ -1,5 +1,5 @@
-//! Refresh tokens: what `docker login` keeps instead of a password. They are good at the token endpoint only, for as
-//! long as the credential is that they stand for.
+//! Refresh tokens: what `docker login` keeps instead of a password. They are good at the token endpoint only,
+//! for as long as the credential is that they stand for.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -20,8 +20,8 @@ use crate::store::meta::schema::Refresh;
 
 /// A refresh token that was not used for so long is gone.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
-/// How exactly the last use of a refresh token is kept. One that is in use must not look like the one that was unused for
-/// the longest time.
+/// How exactly the last use of a refresh token is kept. One that is in use must not look like the one that
+/// was unused for the longest time.
 const NOTED_MS: u64 = 3600 * 1000;
 /// Refresh tokens that one snapshot looks at, and one transaction removes, at most.
 const SLICE: usize = 1_000;
@@ -34,8 +34,8 @@ const fn credential(row: &Refresh) -> Credential {
 }
 
 impl Auth {
-    /// Makes a refresh token for a user who signed in with a password or a personal token. A user who has as many as
-    /// are permitted loses the one that was not used for the longest time.
+    /// Makes a refresh token for a user who signed in with a password or a personal token. A user who has as
+    /// many as are permitted loses the one that was not used for the longest time.
     pub(super) async fn new_refresh(&self, principal: &Principal) -> Result<Option<String>, StoreError> {
         let Principal::User { id, credential, .. } = principal else { return Ok(None) };
         let (token, password_version) = match credential {
@@ -52,7 +52,8 @@ impl Auth {
         });
         match made.await {
             Ok(()) => Ok(Some(secret)),
-            // Without a refresh token the client keeps the password, and pulls go on although the disk is full.
+            // Without a refresh token the client keeps the password, and pulls go on although the disk is
+            // full.
             Err(error) if error.is_refusal() => Ok(None),
             Err(error) => Err(error),
         }
@@ -87,8 +88,8 @@ impl Auth {
         principal.ok_or(SignInError::Stale)
     }
 
-    /// Removes the refresh tokens that are good for nothing any more: unused for 90 days, or of a password, a token or
-    /// a user that is gone.
+    /// Removes the refresh tokens that are good for nothing any more: unused for 90 days, or of a password, a
+    /// token or a user that is gone.
     pub async fn expire_refresh_tokens(&self, _: &Grant<System>) -> Result<usize, StoreError> {
         let now_ms = self.meta.latest_ms();
         let (mut last, mut removed): (Option<SecretHash>, usize) = (None, 0);

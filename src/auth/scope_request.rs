@@ -1,4 +1,5 @@
-//! Scopes of the token protocol: `repository:library/alpine:pull,push` (distribution, "Token Scope Documentation").
+//! Scopes of the token protocol: `repository:library/alpine:pull,push` (distribution, "Token Scope
+//! Documentation").
 
 use std::str::FromStr;
 

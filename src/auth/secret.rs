@@ -1,5 +1,6 @@
-//! Secrets that are made here and known elsewhere: personal and refresh tokens. 160 random bits, a prefix that says what
-//! it is, and a checksum that tells a typing error from a wrong token. Only their hash is stored.
+//! Secrets that are made here and known elsewhere: personal and refresh tokens. 160 random bits, a prefix
+//! that says what it is, and a checksum that tells a typing error from a wrong token. Only their hash is
+//! stored.
 
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -44,7 +45,8 @@ impl SecretKind {
         format!("{}{body}{checksum}", self.prefix())
     }
 
-    /// Whether a text has the form of this kind, checksum included. Nothing is looked up for one that has not.
+    /// Whether a text has the form of this kind, checksum included. Nothing is looked up for one that has
+    /// not.
     pub(crate) fn recognises(self, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(self.prefix()) else { return false };
         rest.is_ascii() && rest.len() == BODY + CHECK && self.checksum(&rest[..BODY]) == rest[BODY..]

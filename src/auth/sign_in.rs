@@ -28,8 +28,8 @@ const LAST_USED_MS: u64 = 60 * 60 * 1000;
 pub enum Door {
     /// The registry's API.
     Registry,
-    /// An upload session of the registry's API, where a registry token may be as late as the upload may be idle: a push
-    /// that began with a valid token finishes (decision 15).
+    /// An upload session of the registry's API, where a registry token may be as late as the upload may be
+    /// idle: a push that began with a valid token finishes (decision 15).
     Upload,
     /// The admin API, where no registry token counts: each is for what its `access` says, and none says that.
     Admin,
@@ -57,8 +57,8 @@ impl Auth {
         }
     }
 
-    /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the secret
-    /// itself is known to be right.
+    /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the
+    /// secret itself is known to be right.
     pub(super) fn recall(&self, kind: CredentialKind, key: &Key) -> Result<Option<Principal>, StoreError> {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let Some(known) = self.cache.get(kind, key, now_ms) else { return Ok(None) };
@@ -135,8 +135,8 @@ impl Auth {
         })
     }
 
-    /// Recognises a name with a password or a personal token. A token needs no hash and cannot be guessed, so that it
-    /// waits for no guesses.
+    /// Recognises a name with a password or a personal token. A token needs no hash and cannot be guessed, so
+    /// that it waits for no guesses.
     pub(super) async fn basic(
         self: &Arc<Self>,
         basic: Basic,

@@ -1,9 +1,10 @@
-//! The rate limiter of wrong sign-ins: a token bucket for each address and each name. After a burst one attempt every few
-//! seconds is verified, so that guessing costs an attacker time and the server no hashing (docs/security.md).
+//! The rate limiter of wrong sign-ins: a token bucket for each address and each name. After a burst one
+//! attempt every few seconds is verified, so that guessing costs an attacker time and the server no hashing
+//! (docs/security.md).
 //!
-//! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than a name's.
-//! Where a name signed in correctly within the last day, attempts count in a bucket of that name and network alone:
-//! guesses that come from elsewhere, or for other names, do not block the user there.
+//! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than
+//! a name's. Where a name signed in correctly within the last day, attempts count in a bucket of that name
+//! and network alone: guesses that come from elsewhere, or for other names, do not block the user there.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -101,7 +102,8 @@ impl RecentNetworks {
         self.count += 1;
     }
 
-    /// Forgets what does not count any more; if all of it does, the name whose last sign-in is the longest ago.
+    /// Forgets what does not count any more; if all of it does, the name whose last sign-in is the longest
+    /// ago.
     fn forget_old(&mut self, now: Instant) {
         for networks in self.names.values_mut() {
             networks.retain(|(_, last)| is_recent(*last, now));
@@ -119,8 +121,8 @@ impl RecentNetworks {
     }
 }
 
-/// Removes buckets when there are too many: those that are full again, else an eighth, the fullest first. An attacker who
-/// sends very many names must not reset the rate limit of another name, whose bucket is empty.
+/// Removes buckets when there are too many: those that are full again, else an eighth, the fullest first. An
+/// attacker who sends very many names must not reset the rate limit of another name, whose bucket is empty.
 fn make_room(buckets: &mut HashMap<Key, Bucket>, now: Instant) {
     if buckets.len() < CAPACITY {
         return;
@@ -186,8 +188,9 @@ impl SignInLimiter {
             let rate = key.rate();
             let bucket = buckets.entry(key).or_insert(Bucket { left: rate.burst, filled: now });
             bucket.fill(rate, now);
-            // Tries that were verified at the same time are owed, all of them: else one that is free again would let as
-            // many pass each time. No more are verified at a time than there are threads that hash.
+            // Tries that were verified at the same time are owed, all of them: else one that is free again
+            // would let as many pass each time. No more are verified at a time than there are threads that
+            // hash.
             bucket.left -= 1.0;
         }
     }

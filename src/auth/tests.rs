@@ -43,7 +43,8 @@ impl Gate {
     }
 }
 
-/// Signs in with these passwords at the same time, as many as wait at most; how many were right, and how many wrong.
+/// Signs in with these passwords at the same time, as many as wait at most; how many were right, and how many
+/// wrong.
 fn sign_in_together(gate: &Gate, name: &str, password: impl Fn(usize) -> String) -> (usize, usize) {
     gate.wait(async {
         let mut together = tokio::task::JoinSet::new();

@@ -1,5 +1,5 @@
-//! How a command reaches the data: the running server's admin API over its Unix socket or over the network, or the same
-//! API on the store itself when no server runs.
+//! How a command reaches the data: the running server's admin API over its Unix socket or over the network,
+//! or the same API on the store itself when no server runs.
 
 mod failures;
 mod received;
@@ -185,7 +185,8 @@ impl Reach {
     }
 }
 
-/// The socket of the server that has the data, wherever its environment has put it; else one where the settings say.
+/// The socket of the server that has the data, wherever its environment has put it; else one where the
+/// settings say.
 fn reachable(
     loaded: &Loaded,
     environment: &Environment,

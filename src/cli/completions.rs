@@ -1,7 +1,7 @@
 //! `stowage completions`: what completes commands in a shell.
 //!
-//! The scripts are static: they know commands, flags and fixed values. Names of users, repositories and tags would need the
-//! dynamic engine of `clap_complete`, whose interface between shell and program is unstable.
+//! The scripts are static: they know commands, flags and fixed values. Names of users, repositories and tags
+//! would need the dynamic engine of `clap_complete`, whose interface between shell and program is unstable.
 
 use clap::Command;
 use clap_complete::Shell;

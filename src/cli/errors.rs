@@ -1,4 +1,5 @@
-//! What every command says when it fails: what, where, why, and what to do; and the exit code that goes with it.
+//! What every command says when it fails: what, where, why, and what to do; and the exit code that goes with
+//! it.
 
 mod complete;
 mod config;
@@ -72,7 +73,8 @@ pub(super) struct Failure {
     pub(super) code: String,
     /// What failed: lower case, no full stop.
     pub(super) what: String,
-    /// Where, why and what to do: a label of at most six letters, and a line. Without a label: lines as they are.
+    /// Where, why and what to do: a label of at most six letters, and a line. Without a label: lines as they
+    /// are.
     pub(super) lines: Vec<(String, String)>,
 }
 

@@ -10,7 +10,8 @@ use super::output;
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on a first Ctrl-C is only noted, and `ending` said. Where that cannot be had, it ends the program.
+    /// From now on a first Ctrl-C is only noted, and `ending` said. Where that cannot be had, it ends the
+    /// program.
     pub(super) fn catch(ending: &'static str) -> Self {
         let wanted = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&wanted);

@@ -1,5 +1,5 @@
-//! The store, opened by a command because no server runs. It answers through the same admin API, at a socket that only
-//! this process can reach, so that a command does the same with a server and without.
+//! The store, opened by a command because no server runs. It answers through the same admin API, at a socket
+//! that only this process can reach, so that a command does the same with a server and without.
 
 use std::fs;
 use std::io;

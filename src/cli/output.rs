@@ -35,8 +35,8 @@ pub(super) struct Form {
     /// Print one JSON document: the same as `-o json`
     #[arg(long, global = true, conflicts_with = "output", help_heading = GLOBAL)]
     json: bool,
-    /// Output for people (human, or wide with all details) or for programs (json: one document, also on failure; ndjson:
-    /// progress and the result, one object a line)
+    /// Output for people (human, or wide with all details) or for programs (json: one document, also on
+    /// failure; ndjson: progress and the result, one object a line)
     #[arg(
         short,
         long,
@@ -84,8 +84,8 @@ pub(super) fn format_of(arguments: impl Iterator<Item = String>) -> Format {
     }
 }
 
-/// Writes the result of a command that ran. `problem` is what it has found to be wrong, for programs: people read it in
-/// `text`.
+/// Writes the result of a command that ran. `problem` is what it has found to be wrong, for programs: people
+/// read it in `text`.
 pub(super) fn result(
     format: Format,
     command: &str,
@@ -168,7 +168,8 @@ pub(super) fn note(text: &str) {
     write_note(&format!("{}\n", visible(text)));
 }
 
-/// Writes to stderr as it is: what comes from elsewhere has to be made visible before. A failure has no place to be told.
+/// Writes to stderr as it is: what comes from elsewhere has to be made visible before. A failure has no place
+/// to be told.
 pub(super) fn write_note(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
@@ -203,8 +204,8 @@ pub(super) fn digest(digest: &str, in_full: bool) -> String {
     }
 }
 
-/// A list of the API, each entry a row below the headings, or `none` for an empty one. Lines have at most `width`
-/// characters, if it is given.
+/// A list of the API, each entry a row below the headings, or `none` for an empty one. Lines have at most
+/// `width` characters, if it is given.
 pub(super) fn list<T, const N: usize>(
     entries: &[T],
     headings: [&str; N],

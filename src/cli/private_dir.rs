@@ -1,4 +1,5 @@
-//! A directory for one run: the data of a throw-away server, the socket of a command that opens the store itself.
+//! A directory for one run: the data of a throw-away server, the socket of a command that opens the store
+//! itself.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -11,7 +11,8 @@ const USUAL: usize = 80;
 /// No column is wrapped to fewer characters: a short digest, a size and a time stay whole.
 const NARROW: usize = 12;
 
-/// The columns of the terminal that stdout is; `None` when stdout is a file or a pipe, where lines may have any length.
+/// The columns of the terminal that stdout is; `None` when stdout is a file or a pipe, where lines may have
+/// any length.
 pub(super) fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -21,8 +22,9 @@ pub(super) fn width() -> Option<usize> {
     Some(if columns == 0 { USUAL } else { columns })
 }
 
-/// Rows under their headings, in columns. Lines have at most `width` characters, if it is given: the widest columns are
-/// wrapped, and where the columns cannot be narrow enough, each row is a block with a line for each of its cells.
+/// Rows under their headings, in columns. Lines have at most `width` characters, if it is given: the widest
+/// columns are wrapped, and where the columns cannot be narrow enough, each row is a block with a line for
+/// each of its cells.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
@@ -63,8 +65,8 @@ fn longest(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     headings.iter().enumerate().map(longest).collect()
 }
 
-/// How wide each column is when all of them fit into `width`; `None` if they do not although every column that may be
-/// wrapped is at its least.
+/// How wide each column is when all of them fit into `width`; `None` if they do not although every column
+/// that may be wrapped is at its least.
 fn widths(headings: &[&str], rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     let mut widths = longest(headings, rows);
     let gaps = 2 * headings.len().saturating_sub(1);
@@ -89,8 +91,8 @@ fn block(headings: &[&str], row: &[String], width: usize) -> String {
     lines.join("\n")
 }
 
-/// Words in lines of at most `width` characters. A word that is longer is broken behind a comma or a slash in it, or
-/// anywhere if it has none.
+/// Words in lines of at most `width` characters. A word that is longer is broken behind a comma or a slash in
+/// it, or anywhere if it has none.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for mut word in text.split_whitespace() {

@@ -6,8 +6,8 @@ use clap::{Arg, Command, ValueHint};
 
 use super::errors::{Exit, Failure};
 
-/// The program with its help as a terminal shows it, where quotes of the source mean nothing, and with hints for shells:
-/// files are offered where files are meant, and nowhere else.
+/// The program with its help as a terminal shows it, where quotes of the source mean nothing, and with hints
+/// for shells: files are offered where files are meant, and nowhere else.
 pub(super) fn described(command: Command) -> Command {
     let about = command.get_about().map(bare);
     let after = command.get_after_help().map(bare);
@@ -65,7 +65,8 @@ pub(super) fn command_of(mut program: Command, arguments: impl Iterator<Item = S
     names.join(" ")
 }
 
-/// What is wrong with a command line, for programs: in one sentence, without the help that belongs on a terminal.
+/// What is wrong with a command line, for programs: in one sentence, without the help that belongs on a
+/// terminal.
 pub(super) fn failure(error: &clap::Error, command: &str) -> Failure {
     let help = ["stowage", command, "--help"].into_iter().filter(|word| !word.is_empty());
     let help = format!("see {}", help.collect::<Vec<_>>().join(" "));

@@ -1,5 +1,6 @@
-//! Texts from elsewhere on a terminal: what acts on a terminal is shown instead of being obeyed. A server's texts are
-//! written by its users, and must not move the cursor, add lines of their own, or turn the order of letters around.
+//! Texts from elsewhere on a terminal: what acts on a terminal is shown instead of being obeyed. A server's
+//! texts are written by its users, and must not move the cursor, add lines of their own, or turn the order of
+//! letters around.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use crate::model::units::counted;
 
-/// A time of the API in the time zone of this computer, and how far away it is: `2026-11-28 20:12 (2 hours ago)`.
+/// A time of the API in the time zone of this computer, and how far away it is: `2026-11-28 20:12 (2 hours
+/// ago)`.
 pub(super) fn when(time: &str) -> String {
     when_at(time, Timestamp::now(), &TimeZone::system())
 }

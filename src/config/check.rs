@@ -51,8 +51,8 @@ impl Config {
         problems.0
     }
 
-    /// Memory that the computer does not have ends the process when it is used, long after the start. A small container
-    /// with the defaults may never use them up.
+    /// Memory that the computer does not have ends the process when it is used, long after the start. A small
+    /// container with the defaults may never use them up.
     fn check_memory(&self, machine: Machine, problems: &mut Problems) {
         let Some(memory) = machine.memory else { return };
         let usual = Self::default();
@@ -154,8 +154,9 @@ impl Config {
     }
 }
 
-/// Paths that files and variables set and that do not begin at the root. A server and the commands beside it start in
-/// different directories, and would look in different places. On a command line such a path is clear.
+/// Paths that files and variables set and that do not begin at the root. A server and the commands beside it
+/// start in different directories, and would look in different places. On a command line such a path is
+/// clear.
 pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Problem> {
     let file = |file: &SecretFile| {
         let is_path = file.is_set() && !file.is_credential();

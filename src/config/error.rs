@@ -94,8 +94,8 @@ impl FileProblem {
     }
 }
 
-/// A line without the value of a key that sounds like a secret. There is no such setting, secrets are in files; but one that
-/// was written nevertheless must not reach a log.
+/// A line without the value of a key that sounds like a secret. There is no such setting, secrets are in
+/// files; but one that was written nevertheless must not reach a log.
 fn without_secret(line: &str) -> Cow<'_, str> {
     let Some((key, _)) = line.split_once('=') else { return Cow::Borrowed(line) };
     let name = key.trim().to_ascii_lowercase();

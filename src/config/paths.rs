@@ -43,9 +43,9 @@ pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
     if set.as_os_str().is_empty() { data_dir.to_owned() } else { set.clone() }
 }
 
-/// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a second server
-/// has its own; else the package's when its file is used; else in a data directory that is set; else the user's
-/// own runtime directory; else in the data directory.
+/// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a
+/// second server has its own; else the package's when its file is used; else in a data directory that is set;
+/// else the user's own runtime directory; else in the data directory.
 pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let config = &loaded.config;
     let socket = &config.auth.admin_socket;

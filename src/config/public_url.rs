@@ -41,8 +41,8 @@ impl PublicUrl {
         self.0.as_ref().map(|(scheme, host)| (*scheme, host.as_str()))
     }
 
-    /// Whether a request for `host`, as its `Host` says it, is one for this URL: case does not matter, nor does the port
-    /// that the scheme has anyway.
+    /// Whether a request for `host`, as its `Host` says it, is one for this URL: case does not matter, nor
+    /// does the port that the scheme has anyway.
     pub fn is_for(&self, host: &str) -> bool {
         self.get().is_some_and(|(scheme, ours)| {
             scheme.without_port(host).eq_ignore_ascii_case(scheme.without_port(ours))

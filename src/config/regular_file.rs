@@ -5,22 +5,23 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Opens `path` with these options without waiting for anything, and refuses what is not a regular file. Symbolic links
-/// are followed.
+/// Opens `path` with these options without waiting for anything, and refuses what is not a regular file.
+/// Symbolic links are followed.
 pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     open(path, options, libc::O_NONBLOCK)
 }
 
-/// The same for a file that the server itself has made: it is never a symbolic link, through which a file somewhere
-/// else would be written.
+/// The same for a file that the server itself has made: it is never a symbolic link, through which a file
+/// somewhere else would be written.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     open(path, options, libc::O_NONBLOCK | libc::O_NOFOLLOW).map_err(|error| {
         if error.raw_os_error() == Some(libc::ELOOP) { refused("a symbolic link") } else { error }
     })
 }
 
-/// Whether a directory is there that the server makes itself. A symbolic link in its place is refused: what the server
-/// writes and removes there would be written and removed somewhere else, with the rights of the server.
+/// Whether a directory is there that the server makes itself. A symbolic link in its place is refused: what
+/// the server writes and removes there would be written and removed somewhere else, with the rights of the
+/// server.
 pub fn has_own_directory(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(true),

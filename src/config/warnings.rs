@@ -1,4 +1,5 @@
-//! What a valid configuration has that its operator should know: the same list for `check-config` and for `serve`.
+//! What a valid configuration has that its operator should know: the same list for `check-config` and for
+//! `serve`.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! A value that its setting does not take: what is wrong with it, and the right form in a file and in the environment.
+//! A value that its setting does not take: what is wrong with it, and the right form in a file and in the
+//! environment.
 
 use super::schema::{Kind, Setting};
 

@@ -14,8 +14,8 @@ use super::range::Span;
 use crate::model::media_type::OCTET_STREAM;
 use crate::registry::{BlobContent, BlobReader, Piece};
 
-/// Parts of a blob as a body of known length. What stands between them is made when it is sent: an answer of thousands of
-/// parts takes little memory until its client reads.
+/// Parts of a blob as a body of known length. What stands between them is made when it is sent: an answer of
+/// thousands of parts takes little memory until its client reads.
 pub(crate) struct BlobBody {
     blob: BlobContent,
     /// The parts still to come.

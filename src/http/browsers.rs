@@ -1,8 +1,8 @@
 //! What a browser sends on behalf of a page of another site is refused before a handler sees it.
 //!
-//! A browser sends plain forms to any address, with the credentials that it knows, and a page whose name suddenly resolves
-//! to this computer (DNS rebinding) reads the answers as well. Clients of a registry are no browsers and send none of
-//! the headers that are looked at here but `Host`.
+//! A browser sends plain forms to any address, with the credentials that it knows, and a page whose name
+//! suddenly resolves to this computer (DNS rebinding) reads the answers as well. Clients of a registry are no
+//! browsers and send none of the headers that are looked at here but `Host`.
 
 use std::net::IpAddr;
 
@@ -32,8 +32,8 @@ pub(super) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
     why(request).map(|why| refused(request, why))
 }
 
-/// Asks no browser for a password: one that was asked once sends it with everything from then on, also with forms of
-/// other sites.
+/// Asks no browser for a password: one that was asked once sends it with everything from then on, also with
+/// forms of other sites.
 pub(super) fn withhold_challenge<B>(response: &mut ServiceResponse<B>) {
     if response.request().headers().contains_key(&FETCH_MODE) && asks_for_password(response.headers()) {
         response.headers_mut().remove(WWW_AUTHENTICATE);
@@ -87,8 +87,8 @@ fn changes(request: &HttpRequest) -> bool {
     !reads || matches!(route::path(request), "/token" | "/jwt/auth")
 }
 
-/// Whether a browser sent this for a page of another site than `ours`. Browsers that do not send `Sec-Fetch-Site` send
-/// `Origin` with everything that changes something.
+/// Whether a browser sent this for a page of another site than `ours`. Browsers that do not send
+/// `Sec-Fetch-Site` send `Origin` with everything that changes something.
 fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
     if let Some(site) = headers.get(&FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -102,8 +102,9 @@ fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
     })
 }
 
-/// Whether only the owner of this computer or network can make a page of this name: addresses, `localhost`, names
-/// without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762, 8375, `.internal`).
+/// Whether only the owner of this computer or network can make a page of this name: addresses, `localhost`,
+/// names without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762,
+/// 8375, `.internal`).
 fn is_local_name(host: &str) -> bool {
     // Anything else may be another name to another reader: `[::1].evil.example`, `localhost@evil.example`.
     if !is_authority(host) {

@@ -1,4 +1,5 @@
-//! The 401 that tells a client where to get a token, and for what (RFC 6750; distribution, "Token Authentication").
+//! The 401 that tells a client where to get a token, and for what (RFC 6750; distribution, "Token
+//! Authentication").
 
 use std::fmt::Write as _;
 
@@ -39,8 +40,8 @@ fn not_recognised(request: &HttpRequest, error: SignInError) -> Fault {
     Fault::sign_in(error, message)
 }
 
-/// The answer to a caller who may not do this. A registry token that covers too little is answered with the scope that
-/// would do, whether the repository exists or not: that is how clients learn what to ask for.
+/// The answer to a caller who may not do this. A registry token that covers too little is answered with the
+/// scope that would do, whether the repository exists or not: that is how clients learn what to ask for.
 pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> Fault {
     challenged(Fault::from(refusal), || bearer(request, Some("insufficient_scope")))
 }
@@ -74,8 +75,8 @@ fn scope(request: &HttpRequest) -> Option<String> {
     let actions = match (route.shape, request.method()) {
         (Shape::Base | Shape::Catalog | Shape::Unknown, _) => return None,
         (Shape::Blob | Shape::Manifest, &Method::DELETE) => "delete",
-        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's oras); a
-        // caller who may only pull is granted no more.
+        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's
+        // oras); a caller who may only pull is granted no more.
         (Shape::Uploads | Shape::Upload, _)
         | (Shape::Manifest, &Method::PUT)
         | (Shape::Blob, &Method::HEAD) => "pull,push",

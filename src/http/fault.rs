@@ -1,5 +1,6 @@
-//! What goes wrong, as HTTP tells it: one table of codes, each with its status, and [`Fault`], which every refusal is
-//! until an API writes it in its own form. Which code stands for an error of the floors below is in [`domain`].
+//! What goes wrong, as HTTP tells it: one table of codes, each with its status, and [`Fault`], which every
+//! refusal is until an API writes it in its own form. Which code stands for an error of the floors below is
+//! in [`domain`].
 
 mod domain;
 #[cfg(test)]
@@ -53,9 +54,9 @@ const fn first(texts: &[&'static str]) -> &'static str {
     texts[0]
 }
 
-// The name in the source, the code of the admin API, the code of the registry's API where that is another one, the
-// status, the title, and what to do about it. Codes never change: programs act on them. Those of the registry's API
-// are the distribution-spec's and distribution's.
+// The name in the source, the code of the admin API, the code of the registry's API where that is another
+// one, the status, the title, and what to do about it. Codes never change: programs act on them. Those of the
+// registry's API are the distribution-spec's and distribution's.
 codes! {
     BlobReferenced "DENIED" METHOD_NOT_ALLOWED "Method Not Allowed";
     BlobUnknown "BLOB_UNKNOWN" NOT_FOUND "Not Found";
@@ -244,7 +245,8 @@ impl Fault {
         }
         let mut response = HttpResponse::build(status);
         for header in &self.headers {
-            // The web framework decides by itself about `Connection`, and sends none that is among the headers.
+            // The web framework decides by itself about `Connection`, and sends none that is among the
+            // headers.
             if header.0 == CONNECTION {
                 response.force_close();
             } else {

@@ -1,5 +1,5 @@
-//! The answer with a list: whole when it is short, piece by piece otherwise, so that clients that do not read keep
-//! little in memory.
+//! The answer with a list: whole when it is short, piece by piece otherwise, so that clients that do not read
+//! keep little in memory.
 
 use std::future::Future;
 use std::io;

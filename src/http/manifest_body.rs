@@ -1,4 +1,5 @@
-//! The body of a large manifest's answer: piece by piece, so that clients that do not read keep little in memory.
+//! The body of a large manifest's answer: piece by piece, so that clients that do not read keep little in
+//! memory.
 
 use std::future::Future;
 use std::io;

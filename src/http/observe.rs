@@ -36,8 +36,8 @@ use crate::telemetry::{ACCESS, PART};
 /// Parameters of queries that hold names, digests and numbers.
 const TOLD: [&str; 10] =
     ["artifactType", "digest", "digest-algorithm", "from", "last", "mount", "n", "scope", "service", "tag"];
-/// Requests that were sent ahead are answered without a pause, thousands of them while others wait: after so many it is
-/// the turn of the other connections.
+/// Requests that were sent ahead are answered without a pause, thousands of them while others wait: after so
+/// many it is the turn of the other connections.
 const TURN: u64 = 4;
 /// Characters of a path, of each value of a query and of a whole URI in the log.
 const MAX_PART: usize = 256;
@@ -71,8 +71,8 @@ pub fn observe<B: MessageBody + 'static>(
     run(request, next, |_| None)
 }
 
-/// The same on a public listener, where pages of other sites, and addresses with too many connections, are refused. All
-/// of it is one middleware: each one more costs every request a future on the heap.
+/// The same on a public listener, where pages of other sites, and addresses with too many connections, are
+/// refused. All of it is one middleware: each one more costs every request a future on the heap.
 pub fn observe_public<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -146,8 +146,8 @@ impl Observation {
         }
     }
 
-    /// The answer as it is sent. Every answer passes here, also that of a middleware: it gets its headers, and
-    /// its line when its body ends.
+    /// The answer as it is sent. Every answer passes here, also that of a middleware: it gets its headers,
+    /// and its line when its body ends.
     fn answer(self, mut response: HttpResponse) -> HttpResponse<Observed> {
         let Self { id, mut line, running, is_of_v2 } = self;
         let status = response.status();
@@ -173,8 +173,9 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     Some(distribution::refusal(Fault::too_many_connections(route::path(request), reached)))
 }
 
-/// The answer to a request that asks for a WebSocket. The web framework takes all that follows its head for a body without
-/// an end, so that a handler which reads the body would never answer. The connection ends with the refusal.
+/// The answer to a request that asks for a WebSocket. The web framework takes all that follows its head for a
+/// body without an end, so that a handler which reads the body would never answer. The connection ends with
+/// the refusal.
 fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
     let mut protocols = request.headers().get_all(UPGRADE);
     if !protocols.any(|protocol| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")) {
@@ -187,8 +188,8 @@ fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
     Some(distribution::refusal(Fault::new(Code::UpgradeRefused, message).header(CONNECTION, "close")))
 }
 
-/// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so may be what
-/// stands before a host.
+/// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so
+/// may be what stands before a host.
 fn what_may_be_told(uri: &Uri) -> String {
     let mut told = cut(uri.path(), MAX_PART).into_owned();
     for pair in uri.query().unwrap_or_default().split('&') {
@@ -247,8 +248,8 @@ impl MessageBody for Observed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        // The guard wakes this task when everything was sent: both are of one connection. The end of a body, which most
-        // have after one piece, waits for nothing.
+        // The guard wakes this task when everything was sent: both are of one connection. The end of a body,
+        // which most have after one piece, waits for nothing.
         if let Some(running) = &self.running
             && !matches!(self.body.size(), BodySize::Sized(size) if self.bytes >= size)
             && !running.requests().may_send()
@@ -328,8 +329,8 @@ impl Line {
         }
     }
 
-    /// Whether it is one of the many requests of which a push or pull is made, and went as usual: its manifest stands for
-    /// the whole.
+    /// Whether it is one of the many requests of which a push or pull is made, and went as usual: its
+    /// manifest stands for the whole.
     fn is_part(&self) -> bool {
         let usual = self.status < 400
             || self.status == StatusCode::UNAUTHORIZED

@@ -1,5 +1,5 @@
-//! Where a request came from, and under which address its client knows the server: what the socket says, unless the
-//! settings or a trusted proxy know better.
+//! Where a request came from, and under which address its client knows the server: what the socket says,
+//! unless the settings or a trusted proxy know better.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,8 +75,9 @@ impl Reach {
         }
     }
 
-    /// Says once what goes wrong while a proxy is not trusted: clients are sent to a wrong scheme, and all of them count
-    /// as one address. Every client outside can send these headers, so what a stranger does is said apart.
+    /// Says once what goes wrong while a proxy is not trusted: clients are sent to a wrong scheme, and all of
+    /// them count as one address. Every client outside can send these headers, so what a stranger does is
+    /// said apart.
     fn note_proxy(&self, headers: &HeaderMap, peer: IpAddr, is_secure: bool) {
         let settings = self.settings.load();
         if settings.trusts(peer) {
@@ -134,9 +135,9 @@ impl Settings {
         Origin { scheme, host: host.unwrap_or_else(|| "localhost".to_owned()) }
     }
 
-    /// The address that a request came from: the last one in its way that is no trusted proxy. Each hop is read by itself,
-    /// from the last one on: a client that writes bytes into the header which are no text must not hide what the proxy
-    /// has added behind them.
+    /// The address that a request came from: the last one in its way that is no trusted proxy. Each hop is
+    /// read by itself, from the last one on: a client that writes bytes into the header which are no text
+    /// must not hide what the proxy has added behind them.
     fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
         let mut hops: Vec<&[u8]> = headers

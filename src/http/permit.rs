@@ -1,5 +1,5 @@
-//! The only way of a handler to a grant: [`Permit`] in its signature, an extractor that recognises the caller and asks
-//! `access`.
+//! The only way of a handler to a grant: [`Permit`] in its signature, an extractor that recognises the caller
+//! and asks `access`.
 
 use std::future::Future;
 use std::marker::PhantomData;

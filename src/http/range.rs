@@ -24,7 +24,8 @@ impl Span {
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Everything: there is no range, or none that is understood, or the parts would cost more than the whole.
+    /// Everything: there is no range, or none that is understood, or the parts would cost more than the
+    /// whole.
     Whole,
     /// These parts, in this order.
     Parts(Vec<Span>),
@@ -32,10 +33,10 @@ pub enum Asked {
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a body of `size` bytes. More parts than [`MAX_PARTS`], and parts that overlap so much that they
-/// have more bytes than the body, are ignored (RFC 9110 section 14.2), as Go's server does: every client of ranges
-/// understands the whole. Parts keep their order and are not merged, also where they touch: containers/image gives a blob
-/// up whose answer has not as many parts as it asked for.
+/// Reads a `Range` header for a body of `size` bytes. More parts than [`MAX_PARTS`], and parts that overlap
+/// so much that they have more bytes than the body, are ignored (RFC 9110 section 14.2), as Go's server does:
+/// every client of ranges understands the whole. Parts keep their order and are not merged, also where they
+/// touch: containers/image gives a blob up whose answer has not as many parts as it asked for.
 pub fn parse(header: &str, size: u64) -> Asked {
     let Some(specs) = header.strip_prefix("bytes=") else { return Asked::Whole };
     let (mut parts, mut bytes) = (Vec::new(), 0_u64);
@@ -94,8 +95,9 @@ fn number(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// Reads the `Content-Range` of a chunk: `<start>-<end>` (distribution-spec, end-5), both in it. HTTP libraries write the
-/// form of RFC 9110 section 14.4, `bytes <start>-<end>/<total>`, which says the same; the total may be `*`.
+/// Reads the `Content-Range` of a chunk: `<start>-<end>` (distribution-spec, end-5), both in it. HTTP
+/// libraries write the form of RFC 9110 section 14.4, `bytes <start>-<end>/<total>`, which says the same; the
+/// total may be `*`.
 pub fn content_range(text: &str) -> Option<ContentRange> {
     let text = text.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));

@@ -1,5 +1,5 @@
-//! Reason phrases with figures in them. The web framework takes only text that lives as long as the process, so each
-//! phrase is kept once, and their number is bounded.
+//! Reason phrases with figures in them. The web framework takes only text that lives as long as the process,
+//! so each phrase is kept once, and their number is bounded.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

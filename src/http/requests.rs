@@ -1,8 +1,9 @@
-//! The requests of one connection, as far as its guard (`server::guard`) has to know them: whether one runs, how much of
-//! its body may be read ahead, and whether its handler wants the body at all.
+//! The requests of one connection, as far as its guard (`server::guard`) has to know them: whether one runs,
+//! how much of its body may be read ahead, and whether its handler wants the body at all.
 //!
-//! The web framework reads 128 KiB into its buffer and queues as much again before a handler asks for a byte. So the
-//! bytes are counted here, outside of it: the guard reads no more than the window above what the handler has taken.
+//! The web framework reads 128 KiB into its buffer and queues as much again before a handler asks for a byte.
+//! So the bytes are counted here, outside of it: the guard reads no more than the window above what the
+//! handler has taken.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -22,12 +23,12 @@ use crate::model::names::UserId;
 /// Bytes of a body that are read before its handler asks for them.
 pub const WINDOW: usize = 16 << 10;
 
-/// From so many requests at once on, an answer goes on only when all that was handed out of it was sent. The web framework
-/// would fill a buffer of 256 KiB for each client that does not read.
+/// From so many requests at once on, an answer goes on only when all that was handed out of it was sent. The
+/// web framework would fill a buffer of 256 KiB for each client that does not read.
 const CROWD: usize = 16;
 
-/// How long a connection of a trusted proxy that has lost its place may still begin a request. A proxy may open very many
-/// connections at once, and its requests follow.
+/// How long a connection of a trusted proxy that has lost its place may still begin a request. A proxy may
+/// open very many connections at once, and its requests follow.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
@@ -110,14 +111,15 @@ impl Requests {
         self.0.untaken.set(self.0.untaken.get() + bytes);
     }
 
-    /// Whether what comes after the last request may still be its body, which is read on when it was refused early.
+    /// Whether what comes after the last request may still be its body, which is read on when it was refused
+    /// early.
     pub fn may_drain(&self) -> bool {
         self.begun() > 0 && self.0.body.get() != Some(0)
     }
 
-    /// The connection is one too many of its client, or the beginning of its next request is unknown. It ends with the
-    /// answer, which need not wait until the client has sent its body: while it waits, the connection takes the place of
-    /// another one.
+    /// The connection is one too many of its client, or the beginning of its next request is unknown. It ends
+    /// with the answer, which need not wait until the client has sent its body: while it waits, the
+    /// connection takes the place of another one.
     pub(crate) fn turn_away(&self) {
         self.0.turned_away.set(true);
     }
@@ -137,13 +139,15 @@ impl Requests {
         self.0.guard.replace(Some(waker.clone()));
     }
 
-    /// Everything that was handed out was sent. Whether the rest of an answer has waited for that: its task is to be woken.
+    /// Everything that was handed out was sent. Whether the rest of an answer has waited for that: its task
+    /// is to be woken.
     pub fn note_sent(&self) -> bool {
         self.0.has_unsent.set(false);
         self.0.is_held.replace(false)
     }
 
-    /// Whether the next piece of an answer may be handed out. If not, [`note_sent`](Self::note_sent) says when to ask again.
+    /// Whether the next piece of an answer may be handed out. If not, [`note_sent`](Self::note_sent) says
+    /// when to ask again.
     pub(crate) fn may_send(&self) -> bool {
         let may = !self.0.has_unsent.get() || in_flight() < CROWD;
         self.0.is_held.set(!may);
@@ -172,7 +176,8 @@ impl Requests {
         Running(self.clone())
     }
 
-    /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from time to time.
+    /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from
+    /// time to time.
     pub fn count_for(&self, ledger: &Arc<Ledger>, address: Option<IpAddr>) -> Result<(), LimitReached> {
         let id = HolderId::of_address(address);
         let mut counted = self.0.counted.borrow_mut();
@@ -184,15 +189,16 @@ impl Requests {
         Ok(())
     }
 
-    /// Counts this connection of a trusted proxy until its first request begins: the proxy keeps many, but sends at once on
-    /// each that it opens. Where there are too many of them, the one that has been silent longest loses its place.
+    /// Counts this connection of a trusted proxy until its first request begins: the proxy keeps many, but
+    /// sends at once on each that it opens. Where there are too many of them, the one that has been silent
+    /// longest loses its place.
     pub fn count_silent(&self, ledger: &Arc<Ledger>, proxy: IpAddr) {
         let place = ledger.count_evicting(&Holder::address(Some(proxy)), Resource::SilentConnections, 1);
         self.0.silence.replace(Some(Silence::Counted(place)));
     }
 
-    /// When this connection is to be closed if no request begins, because another one has its place. While none has, this
-    /// task is woken when that changes.
+    /// When this connection is to be closed if no request begins, because another one has its place. While
+    /// none has, this task is woken when that changes.
     pub fn poll_end(&self, context: &mut Context<'_>) -> Poll<Instant> {
         let mut silence = self.0.silence.borrow_mut();
         match &mut *silence {
@@ -213,8 +219,8 @@ impl Requests {
         sleep_until(end).await;
     }
 
-    /// A user has signed in over this connection: it counts for the user from now on, and no longer for the address, which
-    /// may be that of many users. Where the user has too many, it stays with the address.
+    /// A user has signed in over this connection: it counts for the user from now on, and no longer for the
+    /// address, which may be that of many users. Where the user has too many, it stays with the address.
     pub(crate) fn signed_in(
         &self,
         ledger: &Arc<Ledger>,

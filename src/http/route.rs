@@ -1,5 +1,5 @@
-//! Paths of the distribution API, read from the right: a repository's name may itself contain `blobs`, `tags` or
-//! `manifests` (distribution-spec, "Endpoints").
+//! Paths of the distribution API, read from the right: a repository's name may itself contain `blobs`, `tags`
+//! or `manifests` (distribution-spec, "Endpoints").
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -133,8 +133,8 @@ impl FromRequest for Route {
     }
 }
 
-/// The path by which the web framework finds the handler, decoded: `/%74oken` leads to `/token`. What depends on the kind
-/// of a request must not look at the raw path, which its sender can write in many ways.
+/// The path by which the web framework finds the handler, decoded: `/%74oken` leads to `/token`. What depends
+/// on the kind of a request must not look at the raw path, which its sender can write in many ways.
 pub(crate) fn path(request: &HttpRequest) -> &str {
     request.match_info().as_str()
 }

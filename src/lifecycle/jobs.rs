@@ -1,5 +1,5 @@
-//! Jobs: work that takes longer than an answer may. They live in memory and end with the server: a check changes
-//! nothing, so there is nothing to go on with after a restart.
+//! Jobs: work that takes longer than an answer may. They live in memory and end with the server: a check
+//! changes nothing, so there is nothing to go on with after a restart.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -152,8 +152,8 @@ impl Jobs {
         self.known().jobs.iter().find(|job| job.id == id).cloned()
     }
 
-    /// Asks what is under way to end, and everything that begins from now on: a server that stops waits for the answers
-    /// of those who wait for a job.
+    /// Asks what is under way to end, and everything that begins from now on: a server that stops waits for
+    /// the answers of those who wait for a job.
     pub fn end(&self) {
         let mut known = self.known();
         known.stopped = true;

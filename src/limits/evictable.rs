@@ -28,7 +28,8 @@ pub struct Evictable {
 }
 
 impl Ledger {
-    /// Counts an amount that can be taken away again. At a limit others lose theirs, and this waits until they have.
+    /// Counts an amount that can be taken away again. At a limit others lose theirs, and this waits until
+    /// they have.
     pub async fn wait_evicting(
         self: &Arc<Self>,
         holder: &Holder,

@@ -1,6 +1,6 @@
-//! Amounts that can be taken away again, by principal and age. At a limit the principal that holds the most of a resource
-//! loses what it has held longest, so that clients who hold many things still keep no room from those who need one for a
-//! moment.
+//! Amounts that can be taken away again, by principal and age. At a limit the principal that holds the most
+//! of a resource loses what it has held longest, so that clients who hold many things still keep no room from
+//! those who need one for a moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -10,7 +10,8 @@ use crate::model::names::UserId;
 /// What tells one principal from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HolderId {
-    /// A caller without a sign-in, by its address. IPv6 addresses count by their /64: one host owns all of it.
+    /// A caller without a sign-in, by its address. IPv6 addresses count by their /64: one host owns all of
+    /// it.
     Address(IpAddr),
     /// A user, whatever the credential.
     User(UserId),
@@ -89,8 +90,8 @@ impl fmt::Display for HolderId {
     }
 }
 
-/// The network that counts as one client: an IPv4 address (also one that is written as IPv6) as it is, an IPv6 address without
-/// its last 64 bits.
+/// The network that counts as one client: an IPv4 address (also one that is written as IPv6) as it is, an
+/// IPv6 address without its last 64 bits.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

@@ -49,7 +49,8 @@ impl Ledger {
         }
     }
 
-    /// This process has no more connections than these, whatever the settings say: the shares of principals are of these.
+    /// This process has no more connections than these, whatever the settings say: the shares of principals
+    /// are of these.
     pub fn set_connections(&self, connections: usize) {
         self.connections.store(connections, Ordering::Relaxed);
         self.reconfigure(**self.limits.load());
@@ -75,7 +76,8 @@ impl Ledger {
         self.lock().totals[resource.index()]
     }
 
-    /// Counts an amount if the limits permit it. It is no [`Standing`] when they do not: the caller makes room.
+    /// Counts an amount if the limits permit it. It is no [`Standing`] when they do not: the caller makes
+    /// room.
     pub fn try_charge(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Option<Charge> {
         let limit = self.limit(resource);
         let mut state = self.lock();
@@ -113,9 +115,9 @@ impl Ledger {
         self.hold(holder.id(), resource, amount)
     }
 
-    /// Counts an amount as soon as the limits permit it, or says which limit still stands against it after `patience`.
-    /// An amount above a limit is refused at once. Nothing may be awaited between this call and its end that another
-    /// holder of the resource waits for.
+    /// Counts an amount as soon as the limits permit it, or says which limit still stands against it after
+    /// `patience`. An amount above a limit is refused at once. Nothing may be awaited between this call and
+    /// its end that another holder of the resource waits for.
     pub async fn wait(
         self: &Arc<Self>,
         holder: &Holder,
@@ -140,7 +142,8 @@ impl Ledger {
         let queued = Queued { ledger: self, holder: holder.id(), resource, amount, number, granted: false };
         match tokio::time::timeout(patience, &mut granted).await {
             Ok(Ok(())) => Ok(queued.into_charge()),
-            // Dropping `queued` takes the request out of the queue, or gives back what was granted at the last moment.
+            // Dropping `queued` takes the request out of the queue, or gives back what was granted at the
+            // last moment.
             Ok(Err(_)) | Err(_) => Err(reached),
         }
     }
@@ -221,8 +224,8 @@ impl Charge {
         self.ledger.give_back(self.holder, self.resource, amount);
     }
 
-    /// Takes over what another charge of the same principal and resource counts; another one's stays apart and ends
-    /// here.
+    /// Takes over what another charge of the same principal and resource counts; another one's stays apart
+    /// and ends here.
     pub fn absorb(&mut self, mut other: Self) {
         if (other.holder, other.resource) == (self.holder, self.resource) {
             self.amount += std::mem::take(&mut other.amount);
@@ -236,7 +239,8 @@ impl Drop for Charge {
     }
 }
 
-/// A request in a queue. However its wait ends, it leaves the queue, or gives back what was given and not taken.
+/// A request in a queue. However its wait ends, it leaves the queue, or gives back what was given and not
+/// taken.
 struct Queued<'l> {
     ledger: &'l Arc<Ledger>,
     holder: HolderId,

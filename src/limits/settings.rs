@@ -51,8 +51,8 @@ impl Limits {
     }
 }
 
-/// What one principal may have of all connections. Half for an address and a third for a user: one client with both still
-/// leaves a sixth to others.
+/// What one principal may have of all connections. Half for an address and a third for a user: one client
+/// with both still leaves a sixth to others.
 fn share(resource: Resource, connections: usize) -> u64 {
     let part = if resource == Resource::UserConnections { 3 } else { 2 };
     connections.div_ceil(part) as u64

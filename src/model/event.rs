@@ -91,8 +91,8 @@ pub enum EventKind {
         /// Its name.
         repository: RepoName,
     },
-    /// Some of the tags on a manifest that is being deleted were deleted. It had too many for one event; the last of them
-    /// are in the event of the manifest.
+    /// Some of the tags on a manifest that is being deleted were deleted. It had too many for one event; the
+    /// last of them are in the event of the manifest.
     TagsDeleted {
         /// Where.
         repository: RepoName,

@@ -82,8 +82,8 @@ impl Fields {
     }
 }
 
-/// Reads an array of at most `limit` entries, or null; errors name the entry, and the rest of a longer array is
-/// not read.
+/// Reads an array of at most `limit` entries, or null; errors name the entry, and the rest of a longer array
+/// is not read.
 pub(super) struct List<T> {
     name: &'static str,
     limit: usize,
@@ -164,8 +164,8 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// Whether Go's `encoding/json` takes the key for the name: it ignores case by Unicode's simple folding, which
-/// puts the long s and the Kelvin sign to the ASCII letters.
+/// Whether Go's `encoding/json` takes the key for the name: it ignores case by Unicode's simple folding,
+/// which puts the long s and the Kelvin sign to the ASCII letters.
 fn looks_like(key: &str, name: &str) -> bool {
     let folded = key.chars().map(|character| match character {
         '\u{17f}' => 's',

@@ -58,7 +58,8 @@ pub struct BlobReference {
     pub digest: AnyDigest,
     /// The size that the manifest gives it.
     pub size: u64,
-    /// Whether it must be in the repository before the manifest is; not so for layers that are kept elsewhere.
+    /// Whether it must be in the repository before the manifest is; not so for layers that are kept
+    /// elsewhere.
     pub required: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Values: what the protocol's texts and numbers mean, parsed once at the edge; no I/O and nothing of ours below.
+//! Values: what the protocol's texts and numbers mean, parsed once at the edge; no I/O and nothing of ours
+//! below.
 
 pub mod annotations;
 pub mod audit;

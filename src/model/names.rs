@@ -286,7 +286,8 @@ impl ProjectId {
     pub const ROOT: Self = Self(1);
 }
 
-/// The id of an upload session: random, and a secret between the registry and the client (reliability.md S-4).
+/// The id of an upload session: random, and a secret between the registry and the client (reliability.md
+/// S-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(Uuid);
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// SHA-256 of a secret that has enough random bits to need no slower hash: what is stored of it, and how it is found.
+/// SHA-256 of a secret that has enough random bits to need no slower hash: what is stored of it, and how it
+/// is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretHash(pub [u8; 32]);

@@ -27,9 +27,9 @@ pub struct NewAdmin {
 }
 
 impl People {
-    /// Makes the first admin when there is no user at all, with the given password or a new one. A new password is
-    /// written and synced to its file before the user exists, so that a crash never leaves an admin whose password is
-    /// unknown.
+    /// Makes the first admin when there is no user at all, with the given password or a new one. A new
+    /// password is written and synced to its file before the user exists, so that a crash never leaves an
+    /// admin whose password is unknown.
     pub async fn ensure_admin(&self, given: Option<Secret<String>>) -> Result<Option<NewAdmin>, UserError> {
         if self.meta.scan(any_user).await? {
             return Ok(None);

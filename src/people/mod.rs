@@ -1,5 +1,5 @@
-//! The people who use the registry: users and their tokens, from the day they are made to the day they go. Every change
-//! raises the epoch of permissions, so that it counts from the next request on.
+//! The people who use the registry: users and their tokens, from the day they are made to the day they go.
+//! Every change raises the epoch of permissions, so that it counts from the next request on.
 
 mod first_admin;
 mod tokens;
@@ -24,7 +24,8 @@ pub struct People {
 }
 
 impl People {
-    /// Those of the store `meta`, whose data directory this is. `initial_admin` is the name of the first admin.
+    /// Those of the store `meta`, whose data directory this is. `initial_admin` is the name of the first
+    /// admin.
     pub fn new(meta: Arc<Meta>, auth: Arc<Auth>, data_dir: &Path, initial_admin: &str) -> Self {
         Self { meta, auth, data_dir: data_dir.to_owned(), initial_admin: initial_admin.to_owned() }
     }

@@ -25,7 +25,8 @@ struct Gate {
     directory: TempDir,
 }
 
-/// What the clock of a gate shows: each test has a thread of its own, and the writer of its store another one.
+/// What the clock of a gate shows: each test has a thread of its own, and the writer of its store another
+/// one.
 const USUAL_MS: u64 = 4_000_000_000_000;
 
 impl Gate {

@@ -150,7 +150,8 @@ impl People {
                 return Err(TokenError::Exists { user: user.name, name: new.name.clone(), id });
             }
             let id = tx.next_token();
-            // Expiry goes by the latest time known, so that a clock that was ahead once ends no new token at once.
+            // Expiry goes by the latest time known, so that a clock that was ahead once ends no new token at
+            // once.
             let expires = |lifetime: u64| tx.latest_ms().saturating_add(lifetime.saturating_mul(1000));
             let token = Token {
                 user: user_id,
@@ -235,8 +236,8 @@ impl People {
     }
 }
 
-/// Whether a text can be shown on a terminal as it is: nothing in it moves the cursor, or turns the order of what
-/// follows around.
+/// Whether a text can be shown on a terminal as it is: nothing in it moves the cursor, or turns the order of
+/// what follows around.
 fn is_printable(text: &str) -> bool {
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -25,8 +25,8 @@ use crate::store::meta::schema::{Blob, BlobState, Link};
 const MOUNT_SOURCES: usize = 64;
 
 impl Registry {
-    /// The size of a blob of the repository. The answer promises that the blob stays for a while, so that a client
-    /// may skip its upload.
+    /// The size of a blob of the repository. The answer promises that the blob stays for a while, so that a
+    /// client may skip its upload.
     pub async fn blob_size(
         self: &Arc<Self>,
         grant: &Grant<Pull>,
@@ -89,8 +89,8 @@ impl Registry {
         }
     }
 
-    /// Gives the repository a blob that another one has and that the caller may read there; false when that one has
-    /// it not. Source and target are decided in one transaction.
+    /// Gives the repository a blob that another one has and that the caller may read there; false when that
+    /// one has it not. Source and target are decided in one transaction.
     pub async fn mount(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -109,8 +109,8 @@ impl Registry {
         .await
     }
 
-    /// Repositories that have a blob, for a mount that names none: the caller's rights on each are asked before
-    /// anything is told.
+    /// Repositories that have a blob, for a mount that names none: the caller's rights on each are asked
+    /// before anything is told.
     pub async fn mount_sources(
         &self,
         grant: &Grant<Push>,
@@ -122,15 +122,16 @@ impl Registry {
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the collector.
+    /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the
+    /// collector.
     pub async fn delete_blob(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
         let (grant, digest) = (grant.carry(), *digest);
         self.meta.change(Change::that_frees(), move |tx| delete(tx, &grant, &digest)).await
     }
 
-    /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if absent,
-    /// so that clients push it again.
-    /// One that was pushed again meanwhile has another `generation`, and is left alone.
+    /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if
+    /// absent, so that clients push it again. One that was pushed again meanwhile has another `generation`,
+    /// and is left alone.
     pub(super) async fn mark_corrupt(&self, digest: &Digest, generation: u32, found: &str) {
         tracing::error!(%digest, found, "a blob is damaged; it is hidden until it is pushed again");
         let digest = *digest;

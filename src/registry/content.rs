@@ -1,5 +1,6 @@
-//! The bytes of a blob on their way out, verified where decisions allow no doubt: small blobs always, large ones when
-//! their file is not what it was when its content was hashed last. Wrong bytes are never completed to a client.
+//! The bytes of a blob on their way out, verified where decisions allow no doubt: small blobs always, large
+//! ones when their file is not what it was when its content was hashed last. Wrong bytes are never completed
+//! to a client.
 
 use std::io;
 use std::sync::atomic::AtomicUsize;
@@ -23,7 +24,8 @@ use crate::store::meta::schema::Blob;
 pub const SMALL: u64 = 64 << 10;
 /// Bytes read at once.
 const CHUNK: usize = 512 << 10;
-/// What all readers together read at once when there are many of them: their pieces wait in memory until clients take them.
+/// What all readers together read at once when there are many of them: their pieces wait in memory until
+/// clients take them.
 const CHUNKS: usize = 8 << 20;
 /// Bytes read at once at least.
 const SMALLEST_CHUNK: usize = 16 << 10;
@@ -199,8 +201,8 @@ impl BlobReader {
         }
     }
 
-    /// Takes what a blocking read brought. The last piece of a blob under verification passes only if all of it was
-    /// right; otherwise the error breaks the connection off before the client has the whole.
+    /// Takes what a blocking read brought. The last piece of a blob under verification passes only if all of
+    /// it was right; otherwise the error breaks the connection off before the client has the whole.
     pub fn received(&mut self, bytes: Bytes) -> io::Result<Bytes> {
         if bytes.is_empty() {
             self.damaged("fewer bytes");

@@ -1,4 +1,5 @@
-//! What lies in the directory of blobs, and what of it nothing uses: kept with every change and never found by a scan.
+//! What lies in the directory of blobs, and what of it nothing uses: kept with every change and never found
+//! by a scan.
 
 use crate::model::digest::Digest;
 use crate::store::meta::Reader;

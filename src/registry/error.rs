@@ -1,5 +1,5 @@
-//! What the registry refuses; the status codes are `http`'s. Where distribution has a sentence for it, ours begins with that
-//! one: scripts and test suites of clients look for it.
+//! What the registry refuses; the status codes are `http`'s. Where distribution has a sentence for it, ours
+//! begins with that one: scripts and test suites of clients look for it.
 
 use std::io;
 

@@ -94,7 +94,8 @@ pub(super) fn fits(
     }
 }
 
-/// Counts one more manifest of `repository` that refers to `digest`, which need not be there and has this size.
+/// Counts one more manifest of `repository` that refers to `digest`, which need not be there and has this
+/// size.
 pub(super) fn reference(
     tx: &WriteTx<'_>,
     repository: RepoId,

@@ -1,4 +1,5 @@
-//! Lists as JSON, a piece at a time: a client that does not read keeps a piece in memory and not the whole list.
+//! Lists as JSON, a piece at a time: a client that does not read keeps a piece in memory and not the whole
+//! list.
 
 use std::ops::ControlFlow;
 

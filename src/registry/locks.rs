@@ -1,4 +1,5 @@
-//! One lock a digest: the task that puts a file in its place or takes it away holds it until the commit that says so.
+//! One lock a digest: the task that puts a file in its place or takes it away holds it until the commit that
+//! says so.
 
 use std::sync::Arc;
 

@@ -61,7 +61,8 @@ use uploads::Sessions;
 
 /// Files that may be synced at once: more only make each other slow (measured on ext4 over virtio).
 const SYNCS_AT_ONCE: usize = 16;
-/// Staged files that may be hashed from their start at once: each keeps a thread, and a core while the disk is fast.
+/// Staged files that may be hashed from their start at once: each keeps a thread, and a core while the disk
+/// is fast.
 const REHASHES_AT_ONCE: usize = 2;
 /// Manifests above what is read inline that are in memory at the same time on their way out.
 const LARGE_MANIFESTS_AT_ONCE: usize = 4;
@@ -168,8 +169,8 @@ impl Registry {
         self.runtime.spawn(worker);
     }
 
-    /// Runs work to its end on the registry's own runtime, whether or not the client stays to hear of it: actix drops
-    /// a handler's future at any await when its client goes away.
+    /// Runs work to its end on the registry's own runtime, whether or not the client stays to hear of it:
+    /// actix drops a handler's future at any await when its client goes away.
     async fn detached<T, F>(&self, work: F) -> Result<T, RegistryError>
     where
         T: Send + 'static,

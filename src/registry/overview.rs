@@ -43,8 +43,8 @@ pub struct Totals {
 }
 
 impl Registry {
-    /// Up to `limit` repositories that hold a manifest, after the name `last` in byte order, of those that the caller
-    /// may see.
+    /// Up to `limit` repositories that hold a manifest, after the name `last` in byte order, of those that
+    /// the caller may see.
     pub async fn repositories(
         &self,
         grant: Grant<Catalog>,

@@ -1,4 +1,5 @@
-//! Pulls are counted in memory and written every half minute, or when there are many: a pull never waits for the disk.
+//! Pulls are counted in memory and written every half minute, or when there are many: a pull never waits for
+//! the disk.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,13 +19,14 @@ use crate::store::meta::WriteTx;
 use crate::store::meta::schema;
 use crate::store::meta::schema::Pulls;
 
-/// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more of them at
-/// once cost less.
+/// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more
+/// of them at once cost less.
 const MANY: usize = 60_000;
-/// Pulled manifests that are remembered at most, some 12 MiB (one more table of the map would be twice that): while nothing can be written, or not as fast, pulls of
-/// further ones are not counted.
+/// Pulled manifests that are remembered at most, some 12 MiB (one more table of the map would be twice that):
+/// while nothing can be written, or not as fast, pulls of further ones are not counted.
 const MOST: usize = 114_000;
-/// Manifests whose pulls are written in one change: a client that pushes meanwhile waits for one of these at most.
+/// Manifests whose pulls are written in one change: a client that pushes meanwhile waits for one of these at
+/// most.
 pub(super) const AT_ONCE: usize = 1_000;
 
 /// A manifest in a repository, and its pulls.
@@ -84,8 +86,8 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
     }
 }
 
-/// Adds counted pulls to the stored ones, or to none where the stored ones are damaged; those of manifests that are gone
-/// are dropped.
+/// Adds counted pulls to the stored ones, or to none where the stored ones are damaged; those of manifests
+/// that are gone are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
         if !tx.has(&schema::MANIFEST, (*repository, digest))? {

@@ -1,5 +1,5 @@
-//! A database that was made of a dump, and the blobs as they are now: what is missing, what came later, and the
-//! figures that a dump does not have.
+//! A database that was made of a dump, and the blobs as they are now: what is missing, what came later, and
+//! the figures that a dump does not have.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -64,8 +64,9 @@ pub struct Differences {
     pub later_blobs: Vec<LaterBlob>,
 }
 
-/// Compares a database that was just made with the blobs, and counts its usage. A blob without its file is marked as
-/// damaged: it answers as if it were absent until a push brings it back. `hear` is told how far it is.
+/// Compares a database that was just made with the blobs, and counts its usage. A blob without its file is
+/// marked as damaged: it answers as if it were absent until a push brings it back. `hear` is told how far it
+/// is.
 pub fn settle(
     meta: &Meta,
     blobs: &dyn BlobStore,

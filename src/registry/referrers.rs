@@ -95,8 +95,8 @@ pub(super) fn row_of(manifest: &Manifest, body: &[u8]) -> Referrer {
 }
 
 impl Registry {
-    /// A page of the referrers of a subject, in the order of their digests. A subject or a repository that was never seen
-    /// has none.
+    /// A page of the referrers of a subject, in the order of their digests. A subject or a repository that
+    /// was never seen has none.
     pub async fn referrers(
         &self,
         grant: &Grant<Pull>,

@@ -18,7 +18,8 @@ use crate::store::meta::schema::Repository;
 /// Numbers of repositories in a slice of a [`BareSearch`].
 const LOOKED_AT_ONCE: u64 = 1_000;
 
-/// Checks the grant again in the transaction and returns the number of its repository, which is made if need be.
+/// Checks the grant again in the transaction and returns the number of its repository, which is made if need
+/// be.
 pub(super) fn ensure<A>(tx: &WriteTx<'_>, grant: &Grant<A>) -> Result<RepoId, RegistryError>
 where
     A: Action<Target = Target>,
@@ -27,7 +28,8 @@ where
     Ok(find_or_make(tx, grant.name(), grant.caller())?)
 }
 
-/// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked again.
+/// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked
+/// again.
 fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
     if let Some(id) = tx.get(&schema::REPOSITORY_NAME, name.as_str())? {
         return Ok(id);
@@ -64,14 +66,15 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     Ok(ProjectId::ROOT)
 }
 
-/// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row. Three point reads.
+/// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row.
+/// Three point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
     Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !rows::any_in(tx, id)?)
 }
 
-/// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads has a row of
-/// usage, so the numbers of rows tell how many there can be. They were made last, so the newest are looked at first:
-/// the work does not grow with the repositories that hold something.
+/// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads
+/// has a row of usage, so the numbers of rows tell how many there can be. They were made last, so the newest
+/// are looked at first: the work does not grow with the repositories that hold something.
 pub(super) struct BareSearch {
     wanted: u64,
     /// Only numbers up to this one are left.

@@ -1,5 +1,5 @@
-//! Reading lists: a few at once, of all principals and of each of them, so that many clients that ask for lists keep no
-//! thread from uploads and downloads.
+//! Reading lists: a few at once, of all principals and of each of them, so that many clients that ask for
+//! lists keep no thread from uploads and downloads.
 
 use super::Registry;
 use super::error::RegistryError;

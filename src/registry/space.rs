@@ -1,7 +1,7 @@
 //! The gate that refuses pushes before the disk is full, so that pulls, deletes and the metadata go on.
 //!
-//! The file system is asked once a second by a worker, never by a request: a disk that hangs must not hang requests
-//! that do not need it.
+//! The file system is asked once a second by a worker, never by a request: a disk that hangs must not hang
+//! requests that do not need it.
 
 use std::io;
 use std::sync::Arc;
@@ -85,8 +85,9 @@ impl SpaceGate {
         Space { available: space.available.saturating_sub(self.taken.load(Ordering::Acquire)), ..space }
     }
 
-    /// Refuses with [`RegistryError::LittleSpace`] when less than `min_free` would be left after `more` bytes. Nothing is
-    /// set apart for a body that was announced: a client that sends nothing would keep the others out.
+    /// Refuses with [`RegistryError::LittleSpace`] when less than `min_free` would be left after `more`
+    /// bytes. Nothing is set apart for a body that was announced: a client that sends nothing would keep the
+    /// others out.
     pub(super) fn check(&self, min_free: MinFree, more: u64) -> Result<(), RegistryError> {
         match self.shortage(min_free, more) {
             None => Ok(()),

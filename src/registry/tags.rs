@@ -140,7 +140,8 @@ pub(super) fn delete(
     Ok(Some(old.digest))
 }
 
-/// Deletes tags that all point to the manifest `digest`, which has more of them or goes with them in the same transaction.
+/// Deletes tags that all point to the manifest `digest`, which has more of them or goes with them in the same
+/// transaction.
 pub(super) fn delete_all(
     tx: &WriteTx<'_>,
     repository: RepoId,

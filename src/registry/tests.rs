@@ -1,4 +1,5 @@
-//! The registry through its public face: histories against a model, failing disks, and a check that sees everything.
+//! The registry through its public face: histories against a model, failing disks, and a check that sees
+//! everything.
 
 mod damage;
 mod faults;

@@ -1,4 +1,5 @@
-//! Rows that only tell of the past: those that are too many or tell of what is gone are removed, some at a time.
+//! Rows that only tell of the past: those that are too many or tell of what is gone are removed, some at a
+//! time.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -23,8 +24,8 @@ const SLICE: usize = 1_000;
 const LOOKED_AT_ONCE: usize = 500;
 
 impl Registry {
-    /// Removes the oldest entries of the audit log beyond [`AUDIT_ENTRIES`], and the history of the tags of repositories
-    /// that are gone. How many rows that were.
+    /// Removes the oldest entries of the audit log beyond [`AUDIT_ENTRIES`], and the history of the tags of
+    /// repositories that are gone. How many rows that were.
     pub async fn trim(&self, _grant: &Grant<System>) -> Result<u64, RegistryError> {
         Ok(self.trim_audit(AUDIT_ENTRIES).await? + self.trim_histories().await?)
     }
@@ -74,8 +75,8 @@ fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
     Ok(oldest.len() as u64)
 }
 
-/// Repositories from this number on that are gone but for the history of their tags, found by a jump from each history
-/// to the next, and where to go on.
+/// Repositories from this number on that are gone but for the history of their tags, found by a jump from
+/// each history to the next, and where to go on.
 fn gone_repositories(tx: &ReadTx, first: RepoId) -> Result<(BTreeSet<RepoId>, Option<RepoId>), StoreError> {
     let (mut gone, mut from) = (BTreeSet::new(), Some(first));
     for _ in 0..LOOKED_AT_ONCE {

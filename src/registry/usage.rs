@@ -1,7 +1,8 @@
 //! Usage: what repositories and projects hold, kept with every change and never found by a scan.
 //!
-//! A blob counts once in each holder. The root project is above every repository, so its count of a blob is the
-//! number of repositories that hold it at all. Bytes are unique to a holder while no repository outside it has them.
+//! A blob counts once in each holder. The root project is above every repository, so its count of a blob is
+//! the number of repositories that hold it at all. Bytes are unique to a holder while no repository outside
+//! it has them.
 
 pub(in crate::registry) mod recompute;
 
@@ -118,7 +119,8 @@ pub(super) fn blob_removed(
     Ok(())
 }
 
-/// Applies a change of the counts that are plain sums (manifests and tags) to the repository and its projects.
+/// Applies a change of the counts that are plain sums (manifests and tags) to the repository and its
+/// projects.
 pub(super) fn change(
     tx: &WriteTx<'_>,
     repository: RepoId,

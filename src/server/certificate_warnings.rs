@@ -1,6 +1,8 @@
-//! What is wrong, or soon will be, with a certificate that can be used: its dates, and the chain that is sent with it.
+//! What is wrong, or soon will be, with a certificate that can be used: its dates, and the chain that is sent
+//! with it.
 //!
-//! Such a certificate is not refused: the clock may be what is wrong, and a server that does not start helps no client.
+//! Such a certificate is not refused: the clock may be what is wrong, and a server that does not start helps
+//! no client.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

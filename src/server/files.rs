@@ -5,8 +5,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// Files that are not connections: blobs and uploads under way, the database, the log.
 const BESIDE_CONNECTIONS: u64 = 512;
 
-/// Takes all the files that are permitted, and returns how many connections fit into them: `wanted` at most. Without
-/// files a server cannot even tell its clients to wait.
+/// Takes all the files that are permitted, and returns how many connections fit into them: `wanted` at most.
+/// Without files a server cannot even tell its clients to wait.
 pub(super) fn connections(wanted: usize) -> usize {
     let mut files = getrlimit(Resource::Nofile);
     if files.current != files.maximum {

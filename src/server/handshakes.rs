@@ -1,8 +1,9 @@
 //! TLS handshakes: apart from the threads that answer requests, and only so many at once for each address.
 //!
-//! A handshake costs a signature (a millisecond and more with RSA), and any client can ask for thousands. Those above the
-//! limit wait unread, which costs nothing, and one address after the other has its turn. A turn lasts only while the server
-//! computes: a client that stops in the middle of a handshake has none, and so delays no other.
+//! A handshake costs a signature (a millisecond and more with RSA), and any client can ask for thousands.
+//! Those above the limit wait unread, which costs nothing, and one address after the other has its turn. A
+//! turn lasts only while the server computes: a client that stops in the middle of a handshake has none, and
+//! so delays no other.
 
 use std::future::Future as _;
 use std::io;
@@ -25,11 +26,13 @@ use tokio_rustls::server::TlsStream;
 use super::hello::Hello;
 use crate::limits::{Charge, Holder, Ledger, Resource};
 
-/// How long a client may take for its part of the handshake after the first message, or for one of several records.
+/// How long a client may take for its part of the handshake after the first message, or for one of several
+/// records.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a handshake waits for a turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes that a connection encrypts before they are sent: unread answers keep no more of them. That is one full record.
+/// Bytes that a connection encrypts before they are sent: unread answers keep no more of them. That is one
+/// full record.
 const ENCRYPTED: usize = 16 << 10;
 /// What all connections together may keep; with more of them each has its share, and smaller records.
 const ENCRYPTED_BY_ALL: usize = 8 << 20;
@@ -61,8 +64,8 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// With a thread of their own that looks what has come, and threads that compute: half as many as there are processors,
-    /// so that requests are answered meanwhile.
+    /// With a thread of their own that looks what has come, and threads that compute: half as many as there
+    /// are processors, so that requests are answered meanwhile.
     pub(super) fn new(ledger: Arc<Ledger>) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let runtime = Builder::new_multi_thread()
@@ -74,8 +77,8 @@ impl Handshakes {
         Ok(Self { runtime: Some(runtime), ledger })
     }
 
-    /// Makes a handshake whose first message has come. The server computes for it when it is the turn of `holder`; while
-    /// it waits for the client the turn is that of others.
+    /// Makes a handshake whose first message has come. The server computes for it when it is the turn of
+    /// `holder`; while it waits for the client the turn is that of others.
     pub(super) async fn make(
         &self,
         config: Arc<ServerConfig>,

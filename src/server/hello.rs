@@ -1,5 +1,5 @@
-//! The first message of a TLS handshake (`ClientHello`, RFC 8446 section 4.1.2). It is waited for in the kernel's buffer, where a
-//! connection that never sends all of it costs neither memory nor a turn.
+//! The first message of a TLS handshake (`ClientHello`, RFC 8446 section 4.1.2). It is waited for in the
+//! kernel's buffer, where a connection that never sends all of it costs neither memory nor a turn.
 
 use std::io;
 

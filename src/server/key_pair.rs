@@ -99,8 +99,8 @@ fn private_key(path: &Path, is_credential: bool) -> Result<PrivateKeyDer<'static
     }
 }
 
-/// What chmod has to set where a private key is open to more users than it may be. The group may read it where root or
-/// `user`, who runs the server, has chosen that group as its owner; no other user may write it.
+/// What chmod has to set where a private key is open to more users than it may be. The group may read it
+/// where root or `user`, who runs the server, has chosen that group as its owner; no other user may write it.
 const fn too_open(mode: u32, owner: u32, user: u32, is_credential: bool) -> Option<&'static str> {
     let (excess, chmod) = match owner {
         _ if is_credential => (0o007, "o-rwx"),

@@ -34,7 +34,8 @@ use crate::limits::{Holder, LimitReached};
 
 /// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
 const WRITE_BUFFER: usize = 256 << 10;
-/// How long a connection is read on after its request was refused early: docker sends its whole layer before it reads.
+/// How long a connection is read on after its request was refused early: docker sends its whole layer before
+/// it reads.
 const LINGER: Duration = Duration::from_secs(10);
 /// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
@@ -141,8 +142,9 @@ impl Service {
         fn_service(open).and_then(self.http(connection))
     }
 
-    /// Counts a connection for the address that it comes from, until a user signs in over it. Of a trusted proxy only
-    /// the requests tell for whom it is; until the first one it has a place among those that are silent.
+    /// Counts a connection for the address that it comes from, until a user signs in over it. Of a trusted
+    /// proxy only the requests tell for whom it is; until the first one it has a place among those that are
+    /// silent.
     fn count(&self, peer: Option<SocketAddr>) -> (Requests, Result<(), LimitReached>) {
         let requests = Requests::default();
         let counted = match peer.map(|peer| peer.ip()) {
@@ -206,7 +208,8 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-/// The stream within TLS. A connection that is refused here is closed: a client that speaks TLS hears nothing else.
+/// The stream within TLS. A connection that is refused here is closed: a client that speaks TLS hears nothing
+/// else.
 async fn shake_hands(
     handshakes: Arc<Handshakes>,
     config: Arc<TlsServerConfig>,

@@ -135,9 +135,9 @@ impl Server {
         Live { app: Arc::clone(&self.app), reach: Arc::clone(&self.reach), certificate }
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of the
-    /// grace), uploads to their checkpoints, the last commit, the database closed. A second signal ends all that at
-    /// once. `hangup` is called at each SIGHUP and says whether to go on.
+    /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of
+    /// the grace), uploads to their checkpoints, the last commit, the database closed. A second signal ends
+    /// all that at once. `hangup` is called at each SIGHUP and says whether to go on.
     pub fn run(
         self,
         signals: Signals,
@@ -162,8 +162,8 @@ impl Server {
         let app = Arc::clone(&self.app);
         let served = system.block_on(self.serve(stop));
         if matches!(served, Ok(Ended::AtOnce)) {
-            // Requests go on until the process ends, which is soon. The store must not be closed under them; a start
-            // after this one is as after a crash.
+            // Requests go on until the process ends, which is soon. The store must not be closed under them;
+            // a start after this one is as after a crash.
             std::mem::forget(app);
         } else {
             app.close();
@@ -241,7 +241,8 @@ impl Server {
     }
 }
 
-/// Looks at the files of the certificate, and warns of one that has expired, will soon, or lacks a part of its chain.
+/// Looks at the files of the certificate, and warns of one that has expired, will soon, or lacks a part of
+/// its chain.
 async fn watch(certificate: Arc<Certificate>) {
     let mut reminder = Reminder::default();
     loop {

@@ -11,7 +11,8 @@ use actix_web::rt::{System, SystemRunner};
 use crate::http;
 use crate::model::units::HumanDuration;
 
-/// SIGTERM, SIGINT and SIGHUP, caught from now on: they wait for the server to run instead of ending the process.
+/// SIGTERM, SIGINT and SIGHUP, caught from now on: they wait for the server to run instead of ending the
+/// process.
 pub struct Signals {
     pub(super) system: SystemRunner,
     pub(super) caught: Caught,
@@ -39,8 +40,8 @@ impl Signals {
 }
 
 impl Caught {
-    /// Waits for the signal to stop, and returns what waits for the next one. `hangup` is called at each SIGHUP, and
-    /// says whether to go on.
+    /// Waits for the signal to stop, and returns what waits for the next one. `hangup` is called at each
+    /// SIGHUP, and says whether to go on.
     pub(super) async fn stop(
         self,
         hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static,

@@ -48,7 +48,8 @@ pub enum SocketError {
     },
 }
 
-/// A Unix socket that listens already, and is served by a [`Server`](super::Server) or by itself. Its file goes with it.
+/// A Unix socket that listens already, and is served by a [`Server`](super::Server) or by itself. Its file
+/// goes with it.
 pub struct AdminSocket {
     listener: UnixListener,
     file: SocketFile,
@@ -69,8 +70,8 @@ impl Drop for SocketFile {
 }
 
 impl AdminSocket {
-    /// Listens at `path`. No process can connect before the file has its `mode`, which is the gate. A file that a dead
-    /// server left there is replaced.
+    /// Listens at `path`. No process can connect before the file has its `mode`, which is the gate. A file
+    /// that a dead server left there is replaced.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
         if let Some(directory) = path.parent() {
             match DirBuilder::new().mode(0o750).create(directory) {
@@ -162,8 +163,8 @@ pub fn connect_socket(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// The address of a socket. The kernel takes 107 bytes: a longer path is named through its directory, which has to stay
-/// open meanwhile.
+/// The address of a socket. The kernel takes 107 bytes: a longer path is named through its directory, which
+/// has to stay open meanwhile.
 fn address(path: &Path) -> io::Result<(Option<File>, SocketAddrUnix)> {
     if let Ok(address) = SocketAddrUnix::new(path) {
         return Ok((None, address));
@@ -202,8 +203,8 @@ fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
 
 static NAMES: KnownNames = KnownNames(Mutex::new(Vec::new()));
 
-/// The names of local users, each with the time when it was read. A worker must not read the system's list of users for
-/// every connection.
+/// The names of local users, each with the time when it was read. A worker must not read the system's list of
+/// users for every connection.
 struct KnownNames(Mutex<Vec<(u32, Instant, String)>>);
 
 impl KnownNames {

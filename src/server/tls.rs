@@ -122,7 +122,8 @@ impl Certificate {
         old.cert != self.current.load().cert
     }
 
-    /// Reads the files again when they changed. A pair that is not usable is reported once, and the old one stays.
+    /// Reads the files again when they changed. A pair that is not usable is reported once, and the old one
+    /// stays.
     pub(super) fn refresh(&self) -> Refreshed {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = source.files.stamp();

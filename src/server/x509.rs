@@ -16,7 +16,8 @@ pub struct CertificateFacts {
     pub from_ms: i64,
     /// Until when it is valid, in Unix milliseconds.
     pub until_ms: i64,
-    /// It says where its issuer's certificate can be downloaded (`id-ad-caIssuers`): the issuer is no root that clients know.
+    /// It says where its issuer's certificate can be downloaded (`id-ad-caIssuers`): the issuer is no root
+    /// that clients know.
     pub(super) has_issuer_address: bool,
     issuer: Vec<u8>,
     subject: Vec<u8>,

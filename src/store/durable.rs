@@ -10,8 +10,8 @@ use crate::config::open_own;
 
 /// Writes a file of its own name and mode, in the place of the one that is there.
 ///
-/// `write` fills it under a temporary name; then it is synced, gets its name, and the directory is synced. After an
-/// error the old file is still there, and nothing is left of the new one.
+/// `write` fills it under a temporary name; then it is synced, gets its name, and the directory is synced.
+/// After an error the old file is still there, and nothing is left of the new one.
 pub fn write_file(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let new = temporary(path);
     // Left by a process that was killed here.

@@ -127,8 +127,8 @@ impl DirLock {
     }
 }
 
-/// A child process has every open file of this one from its fork to its exec, and flock(2) holds for as long as one of
-/// them is open: a directory that was let go would be in use for that time.
+/// A child process has every open file of this one from its fork to its exec, and flock(2) holds for as long
+/// as one of them is open: a directory that was let go would be in use for that time.
 impl Drop for DirLock {
     fn drop(&mut self) {
         let _ = flock(&self.file, FlockOperation::Unlock);

@@ -49,10 +49,10 @@ fn sync_file_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) -> i
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// From now on a large piece of memory that is freed goes back to the system at once. glibc would keep pieces up to 32 MiB,
-/// in each of many arenas: after a few passwords were hashed by different threads, 19 MiB each, a hundred and more of MiB.
-/// What bodies are read and sent in stays: given back and taken again for every piece it would cost more than the
-/// piece itself (a third of the speed of large downloads).
+/// From now on a large piece of memory that is freed goes back to the system at once. glibc would keep pieces
+/// up to 32 MiB, in each of many arenas: after a few passwords were hashed by different threads, 19 MiB each,
+/// a hundred and more of MiB. What bodies are read and sent in stays: given back and taken again for every
+/// piece it would cost more than the piece itself (a third of the speed of large downloads).
 pub fn give_large_memory_back() {
     #[cfg(target_env = "gnu")]
     {
@@ -69,8 +69,9 @@ pub fn give_large_memory_back() {
     }
 }
 
-/// Gives the system back what the allocator keeps of freed memory, in all its arenas; takes about half a millisecond. By
-/// itself glibc only gives back what is behind the last piece in use, so that a burst of pushes or long lists leaves tens of MiB.
+/// Gives the system back what the allocator keeps of freed memory, in all its arenas; takes about half a
+/// millisecond. By itself glibc only gives back what is behind the last piece in use, so that a burst of
+/// pushes or long lists leaves tens of MiB.
 pub fn give_unused_memory_back() {
     #[cfg(target_env = "gnu")]
     {

@@ -1,4 +1,5 @@
-//! The fields of a text line: `message name=value`, with nothing in them that could end the line or move a cursor.
+//! The fields of a text line: `message name=value`, with nothing in them that could end the line or move a
+//! cursor.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};

@@ -26,7 +26,8 @@ pub enum Stderr {
 }
 
 impl Stderr {
-    /// What it is for this process. `color`: colours are not unwanted; `journal`: the value of `JOURNAL_STREAM`.
+    /// What it is for this process. `color`: colours are not unwanted; `journal`: the value of
+    /// `JOURNAL_STREAM`.
     pub fn detect(color: bool, journal: Option<&str>) -> Self {
         let stderr = io::stderr();
         if stderr.is_terminal() {

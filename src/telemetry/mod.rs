@@ -1,4 +1,5 @@
-//! What the program says about itself while it runs: log lines on stderr, and values that must never be in them.
+//! What the program says about itself while it runs: log lines on stderr, and values that must never be in
+//! them.
 
 mod fields;
 mod format;

@@ -24,10 +24,12 @@ use crate::config::LogFormat;
 /// The target of access lines: `tracing::info!(target: telemetry::ACCESS, method, uri, status, ...)`.
 pub const ACCESS: &str = "stowage::access";
 
-/// The name of access lines that are a part of a push or pull: on a terminal one line for the whole is enough.
+/// The name of access lines that are a part of a push or pull: on a terminal one line for the whole is
+/// enough.
 pub const PART: &str = "part of a push or pull";
 
-/// Keeps the log going. When it is dropped, every line is written; what is logged after that is written at once.
+/// Keeps the log going. When it is dropped, every line is written; what is logged after that is written at
+/// once.
 #[must_use = "the log ends when this is dropped"]
 pub struct Guard {
     thread: WriterThread,

@@ -1,8 +1,9 @@
 //! Log lines on their way out: handed to a thread that writes them, so that no request waits for a terminal,
 //! a pipe or the journal.
 //!
-//! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait. Then those who log a warning or an error wait too;
-//! other lines, the access log's among them, are dropped and counted: the registry goes on, even if its log is not read.
+//! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait. Then those who log a warning or an
+//! error wait too; other lines, the access log's among them, are dropped and counted: the registry goes on,
+//! even if its log is not read.
 
 use std::cell::Cell;
 use std::io::{self, Write};

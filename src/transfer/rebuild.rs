@@ -37,7 +37,8 @@ pub struct Rebuild {
     pub data_dir: PathBuf,
     /// Where its blobs are.
     pub blob_dir: PathBuf,
-    /// Blobs get second names in the new data directory; else they stay where they are and belong to it there.
+    /// Blobs get second names in the new data directory; else they stay where they are and belong to it
+    /// there.
     pub link_blobs: bool,
     /// The new data directory, empty or not there yet.
     pub into: PathBuf,
@@ -90,7 +91,8 @@ pub enum RebuildError {
     /// There is something where the new data directory is to be.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
-    /// A rebuild works in a place of this name: what is made in there would be taken for something it has left.
+    /// A rebuild works in a place of this name: what is made in there would be taken for something it has
+    /// left.
     #[error("{} is inside a directory that rebuilds work in", .0.display())]
     Workshop(PathBuf),
     /// An earlier run that was cut off has left something where the new data directory is to be.

@@ -1,4 +1,5 @@
-//! What the server logs of a push: on a terminal one line, elsewhere all of it; and failed sign-ins with name and address.
+//! What the server logs of a push: on a terminal one line, elsewhere all of it; and failed sign-ins with name
+//! and address.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ fn address(text: &str) -> Option<SocketAddr> {
     rest.split(|c: char| c.is_whitespace() || c == '"').next()?.parse().ok()
 }
 
-/// Pushes as clients do, is refused once, and asks for something that is not there; returns how many requests that was.
+/// Pushes as clients do, is refused once, and asks for something that is not there; returns how many requests
+/// that was.
 fn work(place: &Place, address: SocketAddr) -> usize {
     let password = fs::read_to_string(place.data().join("initial-admin-password")).unwrap();
     let anonymous = Client::new(address);

@@ -1,4 +1,5 @@
-//! What `stowage fsck` shows: the image, the problem in words, and what to do, within the columns of the terminal.
+//! What `stowage fsck` shows: the image, the problem in words, and what to do, within the columns of the
+//! terminal.
 
 use std::fs;
 

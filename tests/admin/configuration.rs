@@ -1,4 +1,5 @@
-//! What is said about a configuration: errors with the right form, one list of warnings, the effective values.
+//! What is said about a configuration: errors with the right form, one list of warnings, the effective
+//! values.
 
 use std::fs;
 

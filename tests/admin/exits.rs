@@ -9,8 +9,8 @@ use crate::program::{PASSWORD, Place, Ran};
 use crate::samples;
 use crate::support::content;
 
-/// A command line (its words, and what it reads), its exit code, its code for programs, how the first line begins after
-/// `error: `, and what is in the rest: where, why, what to do.
+/// A command line (its words, and what it reads), its exit code, its code for programs, how the first line
+/// begins after `error: `, and what is in the rest: where, why, what to do.
 type Case<'a> = (&'a str, &'a str, i32, &'a str, &'a str, &'a [&'a str]);
 
 /// Runs each for people and for programs, and compares.

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::program::Place;
 
-/// Answers each connection with what `answer` makes of the first line of its request; returns the server's URL.
+/// Answers each connection with what `answer` makes of the first line of its request; returns the server's
+/// URL.
 pub(crate) fn server(place: &Place, mut answer: impl FnMut(&str) -> String + Send + 'static) -> String {
     let path = place.directory.path().join("fake.sock");
     let _ = std::fs::remove_file(&path);

@@ -1,4 +1,5 @@
-//! What the `OpenAPI` document says of the form of a value is what the API accepts: lengths, patterns, numbers and words.
+//! What the `OpenAPI` document says of the form of a value is what the API accepts: lengths, patterns,
+//! numbers and words.
 
 use std::collections::BTreeSet;
 

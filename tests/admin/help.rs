@@ -1,5 +1,5 @@
-//! What a person reads of the program before using it: help, manual pages, completions, and what a program reads of a
-//! wrong command line.
+//! What a person reads of the program before using it: help, manual pages, completions, and what a program
+//! reads of a wrong command line.
 
 use std::fs;
 

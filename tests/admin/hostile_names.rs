@@ -1,4 +1,5 @@
-//! Control characters in what a server says: none reaches the terminal, in any table, card, question or error.
+//! Control characters in what a server says: none reaches the terminal, in any table, card, question or
+//! error.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use crate::program::{PASSWORD, Place, Ran};
 use crate::samples;
 use crate::terminal::Terminal;
 
-/// Clears the screen, sets the title, colours by C1, forges a line, moves the cursor, turns the order of letters around.
+/// Clears the screen, sets the title, colours by C1, forges a line, moves the cursor, turns the order of
+/// letters around.
 const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\u{202e}y";
 
 /// The answer of the API to the first line of a request, with [`EVIL`] wherever a text may be.

@@ -54,7 +54,8 @@ fn a_check_by_the_server_says_what_one_without_it_says() {
     let problems = online["data"]["problems"].as_array().unwrap();
     let kinds: Vec<&str> = problems.iter().map(|problem| problem["kind"].as_str().unwrap()).collect();
     assert!(kinds.len() == 2 && kinds.contains(&"blob_content") && kinds.contains(&"blob_file_missing"));
-    // The deep check has hidden both, so that a push of the images is taken; from then on they are known as damaged.
+    // The deep check has hidden both, so that a push of the images is taken; from then on they are known as
+    // damaged.
     let text = place.run(&["fsck"]).expect(7).stdout;
     assert!(text.contains("team/app:1\n  team/other:1\n") && text.ends_with("2 problems\n"), "{text}");
     let online = place.run(&["fsck", "--deep", "--json"]).expect(7).json();

@@ -96,7 +96,8 @@ fn newer(answer: &Value) -> Value {
     }
 }
 
-/// Whether a type reads an answer and loses nothing of it, and reads the same from the answer of a newer server.
+/// Whether a type reads an answer and loses nothing of it, and reads the same from the answer of a newer
+/// server.
 fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
     let reads = |from: Value| serde_json::from_value::<T>(from).is_ok_and(|read| json!(read) == *answer);
     reads(answer.clone()) && reads(newer(answer))

@@ -1,4 +1,5 @@
-//! Numbers and times for people: one is singular, times are local and relative; programs get them as the API has them.
+//! Numbers and times for people: one is singular, times are local and relative; programs get them as the API
+//! has them.
 
 use crate::fake;
 use crate::program::Place;

@@ -1,5 +1,6 @@
-//! The system calls on blobs and on the database for the requests that docker sends most, exactly and in their order. A
-//! call more is a loss of speed that no clock has to notice; one too few, or too early, is a loss of durability.
+//! The system calls on blobs and on the database for the requests that docker sends most, exactly and in
+//! their order. A call more is a loss of speed that no clock has to notice; one too few, or too early, is a
+//! loss of durability.
 
 use std::sync::Arc;
 
@@ -83,7 +84,8 @@ fn a_blob_is_found_without_a_call_and_a_small_one_read_with_three() {
     rig.assert_calls(&[], |client, _| drop(client.head(&path).expect(200)));
     let get = |client: &Client, _| drop(client.get(&path).expect(200));
     get(&rig.server.client(), 0);
-    // Where the file system cannot tell what is in the page cache, it has been asked for the last time by now.
+    // Where the file system cannot tell what is in the page cache, it has been asked for the last time by
+    // now.
     let cached = rig.disk.trace().last() == Some(&ReadCached);
     rig.assert_calls(&[OpenBlob, Stat, if cached { ReadCached } else { Read }], get);
 }

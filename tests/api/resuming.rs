@@ -38,8 +38,8 @@ fn resume(client: &Client, upload: &str, content: &[u8]) -> String {
     }
 }
 
-/// Sends the beginning of a body, waits until the upload has some of it, sends more, and breaks the connection off.
-/// Returns what the upload had at the least.
+/// Sends the beginning of a body, waits until the upload has some of it, sends more, and breaks the
+/// connection off. Returns what the upload had at the least.
 fn cut_in_the_middle(
     client: &Client,
     upload: &str,

@@ -59,7 +59,8 @@ impl Cut {
         matches!(self, Self::Power | Self::PowerAfterJournal | Self::PowerTwice | Self::Kill)
     }
 
-    /// Ends a server. The clients know of trouble by now. Of a cut that waits for a certain call: whether it has come.
+    /// Ends a server. The clients know of trouble by now. Of a cut that waits for a certain call: whether it
+    /// has come.
     pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) -> Option<bool> {
         let mut hit = None;
         match self {

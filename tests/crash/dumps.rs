@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long one takes here, roughly, in microseconds.
 const TAKES_US: u64 = 40_000;
 
-/// Waits until a server writes a dump, and a little longer: up to its end, or beyond it when the old ones go. Whether it
-/// came to that.
+/// Waits until a server writes a dump, and a little longer: up to its end, or beyond it when the old ones go.
+/// Whether it came to that.
 pub(crate) fn wait_for_one(data: &Path, dice: &mut Dice) -> bool {
     let begun = Instant::now();
     let begins = until(|| is_being_written(data), begun);
@@ -57,8 +57,8 @@ pub(crate) struct Dumps {
 }
 
 impl Dumps {
-    /// What is wrong with the dumps of a store that no server has open. With a directory to do it in, the store is made
-    /// again of them.
+    /// What is wrong with the dumps of a store that no server has open. With a directory to do it in, the
+    /// store is made again of them.
     pub(crate) fn judge(&mut self, data: &Path, into: Option<&Path>) -> Vec<String> {
         let found = match dump::list(&data.join(dump::DIR_NAME)) {
             Ok(found) => found,

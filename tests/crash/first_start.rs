@@ -1,4 +1,5 @@
-//! A first start that is killed at any call that changes something leaves a directory that the next start can use.
+//! A first start that is killed at any call that changes something leaves a directory that the next start can
+//! use.
 
 use crate::process::{Stowage, answers, assert_whole, directory_in_memory, note, serve};
 use crate::support::content::push_image;

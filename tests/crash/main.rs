@@ -1,5 +1,5 @@
-//! The crash box: the real server on file systems of its own, under clients who keep books, cut off at random moments
-//! as a power cut does it. What was acknowledged is there afterwards, and nothing else is.
+//! The crash box: the real server on file systems of its own, under clients who keep books, cut off at random
+//! moments as a power cut does it. What was acknowledged is there afterwards, and nothing else is.
 //!
 //! `docs/reliability.md` says what is cut, what is checked, and how to run more of it.
 

@@ -23,8 +23,8 @@ struct Oracle<'a> {
     dice: &'a mut Dice,
 }
 
-/// Compares the server with the ledger, and brings the ledger to what was found. With `since` everything is looked at
-/// that a request has touched after that moment, and some of the rest. Returns what is wrong.
+/// Compares the server with the ledger, and brings the ledger to what was found. With `since` everything is
+/// looked at that a request has touched after that moment, and some of the rest. Returns what is wrong.
 pub(crate) fn judge(
     (address, socket): (SocketAddr, &Path),
     ledger: &mut Ledger,

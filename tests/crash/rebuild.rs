@@ -1,5 +1,5 @@
-//! A rebuild that is killed at any call that changes something: what it leaves is never taken for a store, and says what
-//! to do; what was there before is as it was.
+//! A rebuild that is killed at any call that changes something: what it leaves is never taken for a store,
+//! and says what to do; what was there before is as it was.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use crate::support::eventually;
 use crate::trace::{self, Traced};
 use stowage::store::meta::dump;
 
-/// The calls of a rebuild that change something, and which of them are tried: most directories are made alike.
+/// The calls of a rebuild that change something, and which of them are tried: most directories are made
+/// alike.
 const CALLS: [(&str, usize); 11] = [
     ("mkdir", 250),
     ("openat", 200),

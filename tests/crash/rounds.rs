@@ -31,8 +31,8 @@ const REST: Duration = Duration::from_millis(60);
 const AIMED: u64 = 2;
 /// After so many rounds the store is made again of its dumps.
 const REBUILT_EVERY: u64 = 4;
-/// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it is
-/// waiting.
+/// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it
+/// is waiting.
 const START: Duration = Duration::from_secs(10);
 /// Of so many cuts that wait for a certain call, one at least must come to it.
 const AWAITED: u64 = 6;
@@ -219,7 +219,8 @@ impl Site {
         wrong
     }
 
-    /// Clients at work until the cut; whether it was aimed at a dump, and whether the call has come that it waited for.
+    /// Clients at work until the cut; whether it was aimed at a dump, and whether the call has come that it
+    /// waited for.
     fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> (bool, Option<bool>) {
         let ledger = Mutex::new(std::mem::take(&mut self.ledger));
         let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];

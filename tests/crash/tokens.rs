@@ -57,7 +57,8 @@ pub(crate) fn listed(socket: &Path) -> Result<BTreeMap<String, u64>, String> {
     if tokens.len() == items.len() { Ok(tokens) } else { Err(format!("tokens are there twice: {list}")) }
 }
 
-/// Whether a secret signs its owner in. An open registry asks only those to sign in who want a registry token.
+/// Whether a secret signs its owner in. An open registry asks only those to sign in who want a registry
+/// token.
 pub(crate) fn opens(address: SocketAddr, secret: &str) -> Result<bool, String> {
     let credentials = STANDARD.encode(format!("{OWNER}:{secret}"));
     let headers = [("Authorization", &*format!("Basic {credentials}"))];

@@ -76,8 +76,9 @@ pub(crate) fn available() -> bool {
     }
 }
 
-/// Kills a server that is at work when one of its threads makes a certain call from now. One that does not come to it
-/// in two seconds lives on. Whether it was killed; nothing is known of it where there is no strace.
+/// Kills a server that is at work when one of its threads makes a certain call from now. One that does not
+/// come to it in two seconds lives on. Whether it was killed; nothing is known of it where there is no
+/// strace.
 pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
         return None;
@@ -94,8 +95,8 @@ pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) -> Option<bool
     Some(false)
 }
 
-/// Lets a call of each thread of a server fail that is at work, once, and leaves the server some time to live with it.
-/// Whether any has failed; nothing is known of it where there is no strace.
+/// Lets a call of each thread of a server fail that is at work, once, and leaves the server some time to live
+/// with it. Whether any has failed; nothing is known of it where there is no strace.
 pub(crate) fn fail_calls(server: &Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
         return None;
@@ -110,7 +111,8 @@ fn was_killed(ended: ExitStatus) -> bool {
     ended.signal() == Some(Signal::KILL.as_raw())
 }
 
-/// A command under strace, which kills it when a thread makes its `n`-th call of this name. Both go when it is dropped.
+/// A command under strace, which kills it when a thread makes its `n`-th call of this name. Both go when it
+/// is dropped.
 pub(crate) struct Traced(Child);
 
 impl Traced {
@@ -123,8 +125,8 @@ impl Traced {
         Self(strace.spawn().expect("strace starts"))
     }
 
-    /// Waits until it is killed, or is through, by which it can be told that it does not make so many calls. Whether it
-    /// was killed. Any other end is a failure.
+    /// Waits until it is killed, or is through, by which it can be told that it does not make so many calls.
+    /// Whether it was killed. Any other end is a failure.
     pub(crate) fn is_killed(&mut self, case: &str, is_through: impl Fn(Option<ExitStatus>) -> bool) -> bool {
         let begun = Instant::now();
         loop {

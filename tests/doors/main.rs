@@ -1,5 +1,5 @@
-//! How people and machines enter: challenges, the token endpoint, registry tokens, refresh tokens, and the rate at which
-//! wrong ones are heard.
+//! How people and machines enter: challenges, the token endpoint, registry tokens, refresh tokens, and the
+//! rate at which wrong ones are heard.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -83,8 +83,8 @@ fn guesses_whose_connection_is_reset_before_the_answer_count_as_wrong_ones() {
         last.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let _answered = last.read(&mut [0]);
     };
-    // A reset that overtakes its request aborts nothing, so there are several rounds: all of their other guesses together
-    // are fewer than are heard.
+    // A reset that overtakes its request aborts nothing, so there are several rounds: all of their other
+    // guesses together are fewer than are heard.
     let refused = (0..10).any(|round| {
         abort(round);
         let guess = server.client().basic("hanna", &format!("guess {round}")).get("/v2/");

@@ -1,4 +1,5 @@
-//! Directories that are not what they were, or not this server's: the start is refused, says why, and leaves nothing.
+//! Directories that are not what they were, or not this server's: the start is refused, says why, and leaves
+//! nothing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};

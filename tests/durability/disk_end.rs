@@ -1,5 +1,5 @@
-//! A disk that is full to the last byte and the last file, on the file systems that people have: everything is there,
-//! deletions work, and so does a restart.
+//! A disk that is full to the last byte and the last file, on the file systems that people have: everything
+//! is there, deletions work, and so does a restart.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

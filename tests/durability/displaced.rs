@@ -1,4 +1,5 @@
-//! A database file that is removed, replaced or moved under the running server takes no acknowledged change with it.
+//! A database file that is removed, replaced or moved under the running server takes no acknowledged change
+//! with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

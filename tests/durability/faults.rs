@@ -1,5 +1,5 @@
-//! A push and a pull in which the n-th call of the disk fails, for every n: what was acknowledged is there, the rest can
-//! be repeated, and the server needs no restart.
+//! A push and a pull in which the n-th call of the disk fails, for every n: what was acknowledged is there,
+//! the rest can be repeated, and the server needs no restart.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,8 +35,8 @@ impl Rig {
         Self { server, blobs, meta, books: BTreeMap::new() }
     }
 
-    /// Pushes an image of its own as docker does, up to the first answer that is not a success, and books what was
-    /// acknowledged.
+    /// Pushes an image of its own as docker does, up to the first answer that is not a success, and books
+    /// what was acknowledged.
     fn push(&mut self, name: &str, seed: u64) -> Result<(), Response> {
         let client = self.server.client();
         let layer = bytes(seed, 40_000);

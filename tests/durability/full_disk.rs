@@ -1,4 +1,5 @@
-//! A full disk: pushes are refused with a reason, everything else goes on, and room is all it takes to push again.
+//! A full disk: pushes are refused with a reason, everything else goes on, and room is all it takes to push
+//! again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufReader, Write as _};

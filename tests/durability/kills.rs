@@ -1,4 +1,5 @@
-//! `kill -9` of the server: what was acknowledged is there, and an upload goes on where its last checkpoint was.
+//! `kill -9` of the server: what was acknowledged is there, and an upload goes on where its last checkpoint
+//! was.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! What was acknowledged stays: through kills, full and failing disks, damage, and everything else that goes wrong below
-//! or around the server.
+//! What was acknowledged stays: through kills, full and failing disks, damage, and everything else that goes
+//! wrong below or around the server.
 
 mod behind;
 mod damaged_content;

@@ -38,7 +38,8 @@ fn a_gibibyte_in_one_request_needs_less_than_a_hundred_mebibytes() {
     assert!(peak < 100, "{peak} MiB");
 }
 
-/// Manifests of 4 MiB that mean nothing: first those that are seen through early, then those that are read to their end.
+/// Manifests of 4 MiB that mean nothing: first those that are seen through early, then those that are read to
+/// their end.
 fn nonsense() -> Vec<Vec<u8>> {
     let repeat = |start: &str, middle: &str, end: &str| {
         let count = (MANIFEST - start.len() - end.len()) / middle.len();

@@ -210,7 +210,8 @@ pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
     }
 }
 
-/// Fails unless every byte that was ever acknowledged is there, every row fits every other, and nothing is damaged.
+/// Fails unless every byte that was ever acknowledged is there, every row fits every other, and nothing is
+/// damaged.
 #[track_caller]
 pub(crate) fn assert_whole(dir: &Path) {
     let ended = run("fsck", &["--deep", "--json"], dir);

@@ -1,5 +1,5 @@
-//! A file system that turns read-only under clients at work: what was acknowledged stays, pulls go on, pushes are told
-//! why not, and on a file system that takes writes again all is whole.
+//! A file system that turns read-only under clients at work: what was acknowledged stays, pulls go on, pushes
+//! are told why not, and on a file system that takes writes again all is whole.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! The rehearsal of the worst: the database is gone or damaged, and the store is made again of its last dump and its blobs.
+//! The rehearsal of the worst: the database is gone or damaged, and the store is made again of its last dump
+//! and its blobs.
 
 use std::collections::BTreeSet;
 use std::fs;

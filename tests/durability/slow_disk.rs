@@ -1,5 +1,5 @@
-//! A disk that takes 10 MB/s: the answer to an upload comes soon after its last byte, however much was sent and however
-//! many are at it, because no upload may get far ahead of the disk.
+//! A disk that takes 10 MB/s: the answer to an upload comes soon after its last byte, however much was sent
+//! and however many are at it, because no upload may get far ahead of the disk.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! Things in the place of the server's files: FIFOs, links, other directories. Nothing hangs, nothing foreign is
-//! written, and what is refused is named.
+//! Things in the place of the server's files: FIFOs, links, other directories. Nothing hangs, nothing foreign
+//! is written, and what is refused is named.
 
 use std::fs;
 use std::os::unix::fs::symlink;

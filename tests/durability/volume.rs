@@ -86,8 +86,8 @@ impl Volume {
         fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("the kernel takes it");
     }
 
-    /// Lets its device take no more than so many bytes a second until the value is dropped. None, with a word about it,
-    /// where the kernel has no such brake.
+    /// Lets its device take no more than so many bytes a second until the value is dropped. None, with a word
+    /// about it, where the kernel has no such brake.
     pub(crate) fn slow_down(&self, bytes_per_second: u64) -> Option<Brake> {
         let name = self.device.as_ref().expect("a device");
         let limited = fs::read_to_string(format!("/sys/block/{name}/dev")).and_then(|number| {
@@ -96,7 +96,8 @@ impl Volume {
         });
         match limited {
             Ok(brake) => Some(brake),
-            // io.max of cgroup v2 is no substitute: it lets the journal's thread of the kernel go as fast as ever.
+            // io.max of cgroup v2 is no substitute: it lets the journal's thread of the kernel go as fast as
+            // ever.
             Err(error) => left_out(&io::Error::new(
                 error.kind(),
                 format!("a slow disk needs {THROTTLE} of cgroup v1: {error}"),
@@ -104,7 +105,8 @@ impl Volume {
         }
     }
 
-    /// Unmounts the file system and mounts it again, as a machine does that is started anew. No server may be on it.
+    /// Unmounts the file system and mounts it again, as a machine does that is started anew. No server may be
+    /// on it.
     pub(crate) fn mount_again(&mut self) {
         let started = Instant::now();
         while let Err(error) = command("umount", &[text(&self.mount_point)]) {
@@ -191,8 +193,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// On a developer's computer a test is left out that needs root or a program that is not there; where everything is to
-/// be tested it fails.
+/// On a developer's computer a test is left out that needs root or a program that is not there; where
+/// everything is to be tested it fails.
 pub(crate) fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "the machine lacks what the test needs: {error}");

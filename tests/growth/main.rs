@@ -1,5 +1,5 @@
-//! A store that has grown costs no more: the work of a start and of every read is counted, in calls to the database's
-//! file, with a page cache that holds next to nothing. Times are for `cargo bench --bench growth`.
+//! A store that has grown costs no more: the work of a start and of every read is counted, in calls to the
+//! database's file, with a page cache that holds next to nothing. Times are for `cargo bench --bench growth`.
 
 #[allow(dead_code, reason = "the benchmark asks for more")]
 #[path = "../../benches/growth/layout.rs"]
@@ -93,8 +93,8 @@ impl Open<'_> {
             .expect("the store answers")
     }
 
-    /// Calls of one read among all that `read` does, on average. What the server does beside them is left out by taking
-    /// the least of three.
+    /// Calls of one read among all that `read` does, on average. What the server does beside them is left out
+    /// by taking the least of three.
     fn calls_of(&self, mut read: impl FnMut(&Self, usize)) -> u64 {
         let mut measure = |first: usize| {
             let before = self.calls.calls();

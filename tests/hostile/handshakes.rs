@@ -1,5 +1,5 @@
-//! TLS handshakes that cost the server more than the attacker: some that never end, and one that is asked for again and
-//! again.
+//! TLS handshakes that cost the server more than the attacker: some that never end, and one that is asked for
+//! again and again.
 
 use std::sync::Arc;
 use std::time::Duration;

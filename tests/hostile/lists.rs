@@ -37,7 +37,8 @@ fn ask(site: &Site, name: &str, path: &str, then: Then<'_>) -> Outcome {
     outcome
 }
 
-/// Pushes a referrer with these annotations and as many layers that are kept elsewhere as a manifest may have.
+/// Pushes a referrer with these annotations and as many layers that are kept elsewhere as a manifest may
+/// have.
 fn refer(client: &Client, annotations: &Value, layers: usize) -> String {
     push_blob(client, "team/app", b"{}");
     let layer = |number: usize| {

@@ -91,8 +91,8 @@ fn who_is_known_pushes_and_pulls_beside_five_hundred_connections_of_one_address_
         // Not even from the guessers' own address is a password that was right a moment ago refused.
         known.get("/token?service=stowage&scope=repository:team/app:pull").expect(200);
     });
-    // Nor is a name that signed in from it before, although it has another password now: everybody behind a proxy that
-    // is not trusted comes from one address.
+    // Nor is a name that signed in from it before, although it has another password now: everybody behind a
+    // proxy that is not trusted comes from one address.
     let (name, password) = ("admin", "another-harbour-and-crane");
     let changed = site.server.command(&["user", "passwd", name, "--password-stdin"], password);
     assert!(changed.status.success(), "{changed:?}");

@@ -214,7 +214,8 @@ impl Stowage {
         panic!("processor time in each quarter of a second: {spent:?}");
     }
 
-    /// Nanoseconds of processor time of each thread, which the kernel counts more exactly than those of the process.
+    /// Nanoseconds of processor time of each thread, which the kernel counts more exactly than those of the
+    /// process.
     fn on_processor(&self) -> BTreeMap<String, u64> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is there");
         let times = threads.filter_map(|thread| {

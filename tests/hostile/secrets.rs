@@ -1,5 +1,5 @@
-//! No secret in what is written down: everything that people and machines prove themselves with, right or wrong, at the
-//! level that logs the most.
+//! No secret in what is written down: everything that people and machines prove themselves with, right or
+//! wrong, at the level that logs the most.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

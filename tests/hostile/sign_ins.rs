@@ -1,5 +1,5 @@
-//! Floods of credentials that are good: the server remembers whom it verified a moment ago within bounds, and makes no
-//! user pay for what another does.
+//! Floods of credentials that are good: the server remembers whom it verified a moment ago within bounds, and
+//! makes no user pay for what another does.
 
 use std::io::{BufReader, Write as _};
 use std::net::TcpStream;
@@ -43,8 +43,8 @@ impl Kept<'_> {
     }
 }
 
-/// Does something as often as the flood is large, over several connections, in `requests` requests each. The admin's
-/// password stays known all the time, and is asked for again by nothing.
+/// Does something as often as the flood is large, over several connections, in `requests` requests each. The
+/// admin's password stays known all the time, and is asked for again by nothing.
 fn flood(
     site: &Site,
     name: &str,

@@ -1,5 +1,5 @@
-//! Requests within requests: shapes that a proxy in front may read in another way. The plain conflicts of lengths are in
-//! `tests/api/bad_input.rs`, bodies that no handler reads in `tests/api/connection.rs`.
+//! Requests within requests: shapes that a proxy in front may read in another way. The plain conflicts of
+//! lengths are in `tests/api/bad_input.rs`, bodies that no handler reads in `tests/api/connection.rs`.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -139,8 +139,8 @@ fn a_later_request_in_the_same_connection_is_no_less_checked() {
     server.client().get("/v2/a/manifests/t").expect(200);
 }
 
-/// A body that is read far ahead, in pieces that end anywhere: requests within it are a part of it, and those behind it are
-/// answered.
+/// A body that is read far ahead, in pieces that end anywhere: requests within it are a part of it, and those
+/// behind it are answered.
 #[test]
 fn a_large_body_ends_where_it_says() {
     let server = with_image();

@@ -1,4 +1,5 @@
-//! Bodies that stop in the middle, by the hundred: what has come of them stays with the server, and must not cost much.
+//! Bodies that stop in the middle, by the hundred: what has come of them stays with the server, and must not
+//! cost much.
 
 use std::io::{BufReader, Write as _};
 use std::thread;

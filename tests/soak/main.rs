@@ -1,6 +1,6 @@
-//! The soak: ten minutes of clients who push, pull and delete, four `kill -9` among them, and after each of them the oracle
-//! of the crash box over all that was acknowledged. It is no part of `cargo test`; `docs/reliability.md` says how to run
-//! it, and what it said.
+//! The soak: ten minutes of clients who push, pull and delete, four `kill -9` among them, and after each of
+//! them the oracle of the crash box over all that was acknowledged. It is no part of `cargo test`;
+//! `docs/reliability.md` says how to run it, and what it said.
 
 #[path = "../durability/dice.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]

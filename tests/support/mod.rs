@@ -32,7 +32,8 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Something takes less than `limit`. On a busy machine any one try may take longer, so one quick one is enough.
+/// Something takes less than `limit`. On a busy machine any one try may take longer, so one quick one is
+/// enough.
 #[track_caller]
 pub fn once_within(limit: Duration, what: &str, mut work: impl FnMut()) {
     let mut quickest = Duration::MAX;
@@ -54,8 +55,8 @@ pub struct TestStowage {
     _temporary: Option<TempDir>,
 }
 
-/// A directory that goes with its server. It is in memory where there is much: the 768 directories of a store take a
-/// disk half a second. A test that is about the disk brings a directory of its own.
+/// A directory that goes with its server. It is in memory where there is much: the 768 directories of a store
+/// take a disk half a second. A test that is about the disk brings a directory of its own.
 fn temporary() -> TempDir {
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);

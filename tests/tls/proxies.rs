@@ -1,4 +1,5 @@
-//! Where a request came from and where it went to, as a proxy in front says: believed only where it is trusted.
+//! Where a request came from and where it went to, as a proxy in front says: believed only where it is
+//! trusted.
 
 use std::io::{BufReader, Write as _};
 

@@ -62,7 +62,8 @@ impl Outcome {
         Some((most - least) / self.figure(unit)?)
     }
 
-    /// Seconds of server CPU for an operation or a megabyte. Where something else runs beside, it says nothing.
+    /// Seconds of server CPU for an operation or a megabyte. Where something else runs beside, it says
+    /// nothing.
     pub(crate) fn cpu(&self, unit: Unit) -> Option<f64> {
         match unit {
             Unit::Operations => self.median(|round| round.cpu_per_operation),

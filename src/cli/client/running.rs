@@ -1,4 +1,5 @@
-//! Servers that run on this computer: the one that has a data directory, and those of this user wherever their data is.
+//! Servers that run on this computer: the one that has a data directory, and those of this user wherever
+//! their data is.
 
 use std::fs;
 use std::io;
@@ -39,8 +40,8 @@ impl Running {
     }
 }
 
-/// The server that has `data_dir`, when it answers. Its LOCK file names the socket: settings and environment of the server
-/// may have been other ones.
+/// The server that has `data_dir`, when it answers. Its LOCK file names the socket: settings and environment
+/// of the server may have been other ones.
 pub(super) fn holding(data_dir: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     let Some((pid, socket)) = holder(data_dir) else { return Ok(None) };
     match connect_socket(&socket) {

@@ -1,9 +1,9 @@
-//! Which certificates the client trusts: those that an authority of `--ca-file` has signed, and those that are in that
-//! file themselves.
+//! Which certificates the client trusts: those that an authority of `--ca-file` has signed, and those that
+//! are in that file themselves.
 //!
-//! `openssl req -x509` makes a certificate that is its own authority. TLS libraries refuse an authority's certificate as a
-//! server's (RFC 5280, 6.1), but a file that holds exactly this one says that it is meant. Its names and its dates are
-//! checked as those of every other certificate.
+//! `openssl req -x509` makes a certificate that is its own authority. TLS libraries refuse an authority's
+//! certificate as a server's (RFC 5280, 6.1), but a file that holds exactly this one says that it is meant.
+//! Its names and its dates are checked as those of every other certificate.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Commands in a remedy, made complete: with the flags of this run that say which server or which data is meant.
+//! Commands in a remedy, made complete: with the flags of this run that say which server or which data is
+//! meant.
 
 use std::path::Path;
 

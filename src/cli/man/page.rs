@@ -51,7 +51,8 @@ pub(super) fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-/// The page of a command, which was built as a part of the program. `parent` is the name of the page above it.
+/// The page of a command, which was built as a part of the program. `parent` is the name of the page above
+/// it.
 pub(super) fn render(command: &Command, parent: Option<&str>) -> io::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (before, examples) = after.split_once(EXAMPLES).unwrap_or((after.as_str(), ""));

@@ -9,7 +9,8 @@ use crate::config::Loaded;
 use crate::server::AdminSocket;
 use crate::server::SocketError;
 
-/// Listens where the settings say. Where no setting names the place, a server without a socket is better than none.
+/// Listens where the settings say. Where no setting names the place, a server without a socket is better than
+/// none.
 pub(super) fn bind(
     loaded: &Loaded,
     environment: &Environment,

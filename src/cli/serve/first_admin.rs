@@ -1,4 +1,5 @@
-//! The first admin of a store without users: every start makes one, with a password that is given or generated.
+//! The first admin of a store without users: every start makes one, with a password that is given or
+//! generated.
 
 use std::io;
 use std::path::Path;
@@ -27,8 +28,8 @@ pub(super) fn choose(
     if password_file.is_set() {
         return match password_file.read(environment) {
             Ok(password) => Ok(FirstAdmin::Password(Secret::new(password))),
-            // Its users exist since the first start, and the file was rightly removed. Should there be none after all
-            // (a store that was open until now), the admin gets a generated password.
+            // Its users exist since the first start, and the file was rightly removed. Should there be none
+            // after all (a store that was open until now), the admin gets a generated password.
             Err(SecretFileError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && settings::has_store(data_dir) =>
             {

@@ -1,5 +1,5 @@
-//! A new store needs directories of its own: it makes `blobs` and `uploads` there, and removes from `uploads` what no
-//! upload has written.
+//! A new store needs directories of its own: it makes `blobs` and `uploads` there, and removes from `uploads`
+//! what no upload has written.
 
 use std::fs;
 use std::io;
@@ -20,8 +20,8 @@ const OF_FILE_SYSTEM: [&str; 3] = ["lost+found", "@eaDir", "#recycle"];
 /// Names in the error.
 const NAMED: usize = 5;
 
-/// Refuses to make a store in a directory that holds files of others. A directory that is already one of a store is never
-/// refused, nor are hidden files and the files that the settings name.
+/// Refuses to make a store in a directory that holds files of others. A directory that is already one of a
+/// store is never refused, nor are hidden files and the files that the settings name.
 pub(super) fn refuse_foreign_files(
     loaded: &Loaded,
     environment: &Environment,
@@ -51,8 +51,8 @@ fn foreign(dir: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
         }
         Err(error) => return Err(Failure::unusable(dir, &error)),
     };
-    // Without the lock, which comes first, even a directory `uploads` belongs to someone else. An empty one, where perhaps
-    // a disk is mounted, loses nothing.
+    // Without the lock, which comes first, even a directory `uploads` belongs to someone else. An empty one,
+    // where perhaps a disk is mounted, loses nothing.
     let was_begun = dir.join(LOCK_FILE).exists();
     let mut found = Vec::new();
     for entry in entries {

@@ -1,4 +1,5 @@
-//! SIGHUP: the configuration is read again. All of it takes effect, as far as a running server can change, or nothing.
+//! SIGHUP: the configuration is read again. All of it takes effect, as far as a running server can change, or
+//! nothing.
 
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
@@ -53,7 +54,8 @@ impl Reload {
         Self { sources, live, filter, in_force, had_terminal: stderr.is_terminal() }
     }
 
-    /// At each SIGHUP: reads the settings again. A terminal that went away ends the server, as it would without this.
+    /// At each SIGHUP: reads the settings again. A terminal that went away ends the server, as it would
+    /// without this.
     pub(super) fn run(&self) -> ControlFlow<()> {
         if self.had_terminal && !std::io::stderr().is_terminal() {
             return ControlFlow::Break(());

@@ -1,5 +1,5 @@
-//! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the file
-//! named like it.
+//! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the
+//! file named like it.
 
 mod document;
 mod endpoint;
@@ -74,8 +74,8 @@ pub fn socket_routes(config: &mut web::ServiceConfig) {
     config.default_service(web::to(elsewhere));
 }
 
-/// On the admin socket: refuses what a browser sends. Who may open the socket is an admin, but a page that such a
-/// person looks at is not.
+/// On the admin socket: refuses what a browser sends. Who may open the socket is an admin, but a page that
+/// such a person looks at is not.
 pub async fn refuse_browsers(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

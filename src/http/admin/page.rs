@@ -81,7 +81,8 @@ impl PageQuery {
         self.query.get(name).map(str::to_owned)
     }
 
-    /// The answer with the first of up to [`PageQuery::wanted`] entries. `key` tells what an entry is sorted by.
+    /// The answer with the first of up to [`PageQuery::wanted`] entries. `key` tells what an entry is sorted
+    /// by.
     pub(super) fn answer<V, T: Serialize + From<V>>(
         &self,
         mut found: Vec<V>,

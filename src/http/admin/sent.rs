@@ -54,7 +54,8 @@ fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         ));
     }
     serde_json::from_slice(body).map_err(|error| {
-        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no password.
+        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no
+        // password.
         let message = if error.is_data() {
             format!("the body is not what is expected here: {}", data_error(&error))
         } else {

@@ -55,7 +55,8 @@ impl Batch {
         self.total
     }
 
-    /// No client sends thousands of chunks of a few bytes; each waits in a queue of the web framework that holds many.
+    /// No client sends thousands of chunks of a few bytes; each waits in a queue of the web framework that
+    /// holds many.
     pub(super) const fn is_crumbs(&self) -> bool {
         is_crumbs(self.count, self.total)
     }

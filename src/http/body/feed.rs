@@ -23,10 +23,11 @@ pub const COLLECT: u64 = 256 << 10;
 pub const BATCH: usize = 128 << 10;
 /// Bytes that are handed over at once while few bodies come in.
 pub const LARGEST_BATCH: usize = 1 << 20;
-/// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or wait for it.
+/// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or
+/// wait for it.
 const BATCHES: usize = 8 << 20;
-/// Bytes that are read ahead while a batch is handed over. The web framework keeps a buffer of that size, or twice as
-/// large, for the connection until it is closed.
+/// Bytes that are read ahead while a batch is handed over. The web framework keeps a buffer of that size, or
+/// twice as large, for the connection until it is closed.
 const AHEAD: usize = 256 << 10;
 /// What all connections together may keep so.
 const AHEAD_BY_ALL: usize = 16 << 20;
@@ -37,10 +38,12 @@ const PLACE_FOR: Duration = Duration::from_secs(2);
 /// How long a body keeps its place before others that wait for one have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Feeds the body of a request to `work`, and returns what `work` makes of it. The client may say nothing for as long as
-/// `app.idle`. Work that ends early leaves the rest of the body unread; the connection is then closed after the answer.
+/// Feeds the body of a request to `work`, and returns what `work` makes of it. The client may say nothing for
+/// as long as `app.idle`. Work that ends early leaves the rest of the body unread; the connection is then
+/// closed after the answer.
 ///
-/// The caller holds the session that the body is for, so that a body with a place waits for nothing but the disk.
+/// The caller holds the session that the body is for, so that a body with a place waits for nothing but the
+/// disk.
 pub(crate) async fn feed<T, F>(
     request: &HttpRequest,
     payload: Payload,
@@ -64,8 +67,8 @@ where
     };
     let first = match first {
         Some((chunks, Filled::Complete)) => {
-            // Nothing more comes. The work may hash all of the upload again, for minutes: others have the place as soon as
-            // the bytes are written.
+            // Nothing more comes. The work may hash all of the upload again, for minutes: others have the
+            // place as soon as the bytes are written.
             let chunks = Chunks::charged(chunks, intake.place.take());
             drop(intake);
             return work(Body::whole(chunks).counted(counted)).await;
@@ -88,8 +91,8 @@ where
     work.await
 }
 
-/// Hands over what came first, then batch after batch until the body ends; a limit: no place came free for the rest.
-/// A stream that ends without [`BodyPart::End`] was cut off.
+/// Hands over what came first, then batch after batch until the body ends; a limit: no place came free for
+/// the rest. A stream that ends without [`BodyPart::End`] was cut off.
 async fn pump(
     mut intake: Intake<'_>,
     sender: mpsc::Sender<BodyPart>,
@@ -141,8 +144,8 @@ enum Filled {
     Busy(LimitReached),
 }
 
-/// A body that comes in. Only while much of it comes at once it holds one of the places for bodies: slow ones keep
-/// none away from others.
+/// A body that comes in. Only while much of it comes at once it holds one of the places for bodies: slow ones
+/// keep none away from others.
 struct Intake<'a> {
     incoming: Incoming,
     length: Option<u64>,
@@ -159,8 +162,8 @@ impl<'a> Intake<'a> {
         Self { incoming, length, app, holder, batch: Batch::default(), place: None, since: Instant::now() }
     }
 
-    /// A batch for the registry, which keeps the place until its bytes are written. A body that is slow, or has had the
-    /// place for a turn, asks for one again: the ledger serves those first that wait.
+    /// A batch for the registry, which keeps the place until its bytes are written. A body that is slow, or
+    /// has had the place for a turn, asks for one again: the ledger serves those first that wait.
     fn hand_over(&mut self, batch: Vec<Bytes>, filled: &Filled) -> Chunks {
         let chunks = Chunks::charged(batch, self.place.clone());
         if *filled == Filled::Slow || self.since.elapsed() >= TURN {

@@ -1,5 +1,6 @@
-//! Bodies that are collected whole before anything is done with them: forms, JSON, manifests. Each has a deadline for
-//! all of it, so that a client that sends a byte now and then holds its connection no longer than any other.
+//! Bodies that are collected whole before anything is done with them: forms, JSON, manifests. Each has a
+//! deadline for all of it, so that a client that sends a byte now and then holds its connection no longer
+//! than any other.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -19,11 +20,13 @@ use crate::model::manifest::MAX_MANIFEST_SIZE;
 pub const SMALL_BODY_FOR: Duration = Duration::from_secs(30);
 /// How long a manifest may take to come, beside a second for each [`PIECE`] of it.
 const MANIFEST_FOR: Duration = Duration::from_mins(1);
-/// How long the rest of a large manifest may take beside those seconds: others wait for the memory that it has taken.
+/// How long the rest of a large manifest may take beside those seconds: others wait for the memory that it
+/// has taken.
 const REST_FOR: Duration = Duration::from_secs(5);
 /// What a request costs while its body comes, beside the bytes of the body.
 pub const BESIDE_A_BODY: u64 = 16 << 10;
-/// How long a body waits for memory. Others give theirs up at once, unless they have come and are being stored.
+/// How long a body waits for memory. Others give theirs up at once, unless they have come and are being
+/// stored.
 const MEMORY_WITHIN: Duration = Duration::from_secs(30);
 /// A client sends so much in a second.
 const PIECE: u64 = 64 << 10;
@@ -97,9 +100,9 @@ pub(crate) async fn small(
     Ok(whole.body.freeze())
 }
 
-/// A manifest, with what it is charged for until it is stored. Memory for one that is large is taken at once for all of it
-/// when the first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and none of two that have a part
-/// waits for the other's.
+/// A manifest, with what it is charged for until it is stored. Memory for one that is large is taken at once
+/// for all of it when the first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and
+/// none of two that have a part waits for the other's.
 pub(crate) async fn manifest(
     request: &HttpRequest,
     payload: Payload,

@@ -143,7 +143,8 @@ fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, Fault> {
     Ok(tags)
 }
 
-/// The headers of every answer with a manifest. What a tag points to may change at any time, a digest's content never.
+/// The headers of every answer with a manifest. What a tag points to may change at any time, a digest's
+/// content never.
 fn describe(status: StatusCode, head: &ManifestHead, reference: &Reference) -> HttpResponseBuilder {
     let digest = head.digest.to_string();
     let cache = match reference {

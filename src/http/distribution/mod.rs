@@ -38,12 +38,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
 }
 
-/// What a handler makes of a request. Each is on the heap by itself: one future with room for any of them would have as
-/// many bytes as the largest (11 KiB, of an upload), which every pull would allocate and copy.
+/// What a handler makes of a request. Each is on the heap by itself: one future with room for any of them
+/// would have as many bytes as the largest (11 KiB, of an upload), which every pull would allocate and copy.
 type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>>>>;
 
-/// Takes the path apart once and hands the request to its handler. The framework's patterns are regular expressions,
-/// tried one after the other for every request; they cannot read a path from the right anyway.
+/// Takes the path apart once and hands the request to its handler. The framework's patterns are regular
+/// expressions, tried one after the other for every request; they cannot read a path from the right anyway.
 fn dispatch(request: HttpRequest, payload: web::Payload) -> Answer {
     let route = Route::parse(request.path());
     let shape = route.shape;
@@ -83,7 +83,8 @@ where
     })
 }
 
-/// `OPTIONS` of a known path tells its methods; any other method is refused with them, any other path is unknown.
+/// `OPTIONS` of a known path tells its methods; any other method is refused with them, any other path is
+/// unknown.
 async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiError> {
     let allow = route.shape.allow();
     if allow.is_empty() {

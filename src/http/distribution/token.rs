@@ -1,5 +1,5 @@
-//! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its form for
-//! OAuth 2.0 clients).
+//! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its
+//! form for OAuth 2.0 clients).
 
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
@@ -72,7 +72,8 @@ async fn issue(
     scopes: &[ScopeRequest],
     offline: bool,
 ) -> Result<HttpResponse, ApiError> {
-    // A refresh token is kept for months. While the disk is nearly full the client keeps its password instead.
+    // A refresh token is kept for months. While the disk is nearly full the client keeps its password
+    // instead.
     let offline = offline && app.registry.has_space();
     let issued = app.auth.issue(applicant, client_address(request), scopes, offline).await;
     let issued = issued.map_err(|error| challenge::sign_in_with_password(request, error))?;
@@ -121,8 +122,8 @@ fn answer(issued: &Issued) -> HttpResponse {
         .filter(|entry| !entry.actions.is_empty())
         .map(|entry| format!("{}:{}:{}", entry.kind, entry.name, entry.actions.join(",")))
         .collect();
-    // No `issued_at`: clients would take the end of the token from it and their own clock, and where the clocks differ not
-    // renew it in time. Without it they count `expires_in` from the answer.
+    // No `issued_at`: clients would take the end of the token from it and their own clock, and where the
+    // clocks differ not renew it in time. Without it they count `expires_in` from the answer.
     let mut answer = json!({
         "token": issued.token,
         "access_token": issued.token,

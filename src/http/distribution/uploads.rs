@@ -113,8 +113,8 @@ pub(super) async fn put(
     Ok(blob_created(&permit, &digest))
 }
 
-/// The digests that a closing PUT names: one at least, and one at most of each algorithm. Each costs a hash over the
-/// whole upload.
+/// The digests that a closing PUT names: one at least, and one at most of each algorithm. Each costs a hash
+/// over the whole upload.
 fn digests(query: &Query) -> Result<Vec<Digest>, Fault> {
     let mut digests: Vec<Digest> = Vec::new();
     for text in query.all("digest") {
@@ -149,8 +149,8 @@ pub(super) async fn cancel(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Mounts from the named repository, if the caller may pull there. A registry token that does not cover it is told so
-/// when a fuller one would help (protocol.md 8.4).
+/// Mounts from the named repository, if the caller may pull there. A registry token that does not cover it is
+/// told so when a fuller one would help (protocol.md 8.4).
 async fn mount(
     app: &Data<App>,
     permit: &Permit<Push>,
@@ -174,8 +174,8 @@ async fn mount(
     }
 }
 
-/// Mounts from any repository that has the blob and that the caller may pull. No token can cover a source that its
-/// bearer cannot name, so the rights of the identity count here.
+/// Mounts from any repository that has the blob and that the caller may pull. No token can cover a source
+/// that its bearer cannot name, so the rights of the identity count here.
 async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, Fault> {
     let caller = permit.grant().caller().by_right();
     for source in app.registry.mount_sources(permit.grant(), digest).await? {
@@ -198,8 +198,8 @@ fn length(request: &HttpRequest) -> Option<u64> {
     if chunked { None } else { Some(body::content_length(request).unwrap_or(0)) }
 }
 
-/// What the request says of its body. `Content-Range` says where it belongs; a malformed one is answered like a wrong
-/// one, with the upload's state.
+/// What the request says of its body. `Content-Range` says where it belongs; a malformed one is answered like
+/// a wrong one, with the upload's state.
 async fn announced(
     request: &HttpRequest,
     permit: &Permit<Push>,

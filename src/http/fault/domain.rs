@@ -1,5 +1,5 @@
-//! Which code stands for an error of the floors below. Every match names every error, so that a new one does not
-//! compile until it has a code.
+//! Which code stands for an error of the floors below. Every match names every error, so that a new one does
+//! not compile until it has a code.
 
 use serde_json::json;
 
@@ -65,8 +65,8 @@ impl From<RegistryError> for Fault {
 }
 
 impl Fault {
-    /// What a manifest refers to and its repository does not have. `copy` is the command that copies a manifest with all
-    /// that it refers to from another repository.
+    /// What a manifest refers to and its repository does not have. `copy` is the command that copies a
+    /// manifest with all that it refers to from another repository.
     pub(crate) fn missing(
         references: Vec<MissingReference>,
         copy: impl Fn(&str, &AnyDigest) -> Option<String>,

@@ -47,7 +47,8 @@ impl Dumps {
         }
     }
 
-    /// What is to be done now, if anything. An attempt that failed counts: what was in its way may need a person.
+    /// What is to be done now, if anything. An attempt that failed counts: what was in its way may need a
+    /// person.
     fn due(&self, now_ms: u64) -> Option<(PathBuf, usize)> {
         let settings = self.settings.load();
         let every = settings.every.duration();

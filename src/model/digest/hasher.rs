@@ -1,8 +1,9 @@
-//! Hashing content as it streams by, with a state that survives a restart where algorithm and processor allow it.
+//! Hashing content as it streams by, with a state that survives a restart where algorithm and processor allow
+//! it.
 //!
-//! SHA-256 comes from `sha2`, whose state can be saved. On an x86-64 processor without the SHA extensions `sha2` falls
-//! back to portable code at half the speed of `ring`, which uses AVX2; there `ring` hashes, and an upload that goes on
-//! after a restart is hashed again from its start.
+//! SHA-256 comes from `sha2`, whose state can be saved. On an x86-64 processor without the SHA extensions
+//! `sha2` falls back to portable code at half the speed of `ring`, which uses AVX2; there `ring` hashes, and
+//! an upload that goes on after a restart is hashed again from its start.
 
 use std::fmt;
 

@@ -29,8 +29,8 @@ const KEYS: &[&str] = &[
     "fsLayers",
 ];
 
-/// Whatever a manifest of any type may have; null counts as absent, as it does for clients, and as an empty list where a
-/// list must be.
+/// Whatever a manifest of any type may have; null counts as absent, as it does for clients, and as an empty
+/// list where a list must be.
 pub(super) struct Document<'a> {
     fields: Fields,
     schema_version: Option<u64>,
@@ -46,8 +46,8 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Settles the type, given what the `Content-Type` declared, and holds the document, which was read from `text`, to
-    /// its rules.
+    /// Settles the type, given what the `Content-Type` declared, and holds the document, which was read from
+    /// `text`, to its rules.
     pub(super) fn into_manifest(
         self,
         declared: Option<&str>,

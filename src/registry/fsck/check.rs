@@ -19,12 +19,13 @@ const SPEAK_EVERY: u64 = 1_000;
 /// A step of the check.
 type Step = fn(&mut Check<'_>) -> Result<(), StoreError>;
 
-/// Looks at everything in the store and says what is not as it should be. It changes nothing: what it has proven
-/// of blobs is in [`Report::verdicts`]. `progress` hears how far
-/// it is, at least a few times a second in long work, and ends it with a break.
+/// Looks at everything in the store and says what is not as it should be. It changes nothing: what it has
+/// proven of blobs is in [`Report::verdicts`]. `progress` hears how far it is, at least a few times a second
+/// in long work, and ends it with a break.
 ///
 /// # Errors
-/// [`CheckError::Ended`] when `progress` ended it, [`CheckError::Store`] when the store cannot be read at all.
+/// [`CheckError::Ended`] when `progress` ended it, [`CheckError::Store`] when the store cannot be read at
+/// all.
 pub fn check(
     meta: &Meta,
     staging: &Staging,
@@ -103,7 +104,8 @@ impl Check<'_> {
         self.run("images", images::images)
     }
 
-    /// A step whose every finding compares what one snapshot shows: it is right whatever is written meanwhile.
+    /// A step whose every finding compares what one snapshot shows: it is right whatever is written
+    /// meanwhile.
     fn run(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
         self.now = Progress { stage, done: 0, total: 0, bytes: 0 };
         self.speak();
@@ -116,8 +118,8 @@ impl Check<'_> {
         }
     }
 
-    /// A step that compares what it has read at different times. While others write, what it finds may be their work:
-    /// then it runs again over one snapshot, and only what it finds there counts.
+    /// A step that compares what it has read at different times. While others write, what it finds may be
+    /// their work: then it runs again over one snapshot, and only what it finds there counts.
     fn gather(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
         let mark = Mark {
             checked: self.report.checked,
@@ -183,8 +185,8 @@ impl Check<'_> {
         self.ended |= (self.progress)(self.now).is_break();
     }
 
-    /// Calls `visit` with each row of a page, as [`Reader::page`] does, and reports those that cannot be read. A visit
-    /// that meets a damaged row of another table ends: that row is reported with its own table.
+    /// Calls `visit` with each row of a page, as [`Reader::page`] does, and reports those that cannot be
+    /// read. A visit that meets a damaged row of another table ends: that row is reported with its own table.
     pub(super) fn page<K, R>(
         &mut self,
         table: &Table<K, R>,

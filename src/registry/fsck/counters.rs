@@ -89,8 +89,8 @@ fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Every personal token is found by its secret and by its user, every refresh token by its user, and no index leads
-/// elsewhere. Returns the highest number of a token.
+/// Every personal token is found by its secret and by its user, every refresh token by its user, and no index
+/// leads elsewhere. Returns the highest number of a token.
 fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
     let mut last = 0;
     check.rows(&schema::TOKEN, |check, tx, id, row| {

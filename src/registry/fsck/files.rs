@@ -13,7 +13,8 @@ use crate::store::meta::StoreError;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema;
 
-/// A file without a row that is older belongs to no push under way: twice the time that an answer is good for.
+/// A file without a row that is older belongs to no push under way: twice the time that an answer is good
+/// for.
 const YOUNG: Duration = Duration::from_hours(12);
 /// Names in a note.
 const NAMED: usize = 5;
@@ -52,7 +53,8 @@ fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
     now.duration_since(modified).map_or(true, |age| age < YOUNG)
 }
 
-/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by another program.
+/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by another
+/// program.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB)?;
     let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());

@@ -66,8 +66,8 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Calls `visit` with `:TAG` for each tag of a manifest and of what lists it, or with its digest when there is none,
-/// until that has enough.
+/// Calls `visit` with `:TAG` for each tag of a manifest and of what lists it, or with its digest when there
+/// is none, until that has enough.
 fn climb(
     tx: &ReadTx,
     repository: u64,

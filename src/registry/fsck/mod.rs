@@ -1,9 +1,9 @@
 //! Whether everything stored is there, whole, and what the rows say it is.
 //!
-//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is damaged. A deep
-//! one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing else is changed, and no
-//! request is held up, so a server that runs can do it: what it finds by comparing different moments
-//! it looks for again in a single one. What it finds has one of these kinds:
+//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is
+//! damaged. A deep one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing
+//! else is changed, and no request is held up, so a server that runs can do it: what it finds by comparing
+//! different moments it looks for again in a single one. What it finds has one of these kinds:
 //!
 //! | kind | severity | what is wrong |
 //! |---|---|---|

@@ -95,7 +95,8 @@ pub struct Problem {
     pub found: String,
 }
 
-/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push replaces it.
+/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push
+/// replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub(super) digest: Digest,

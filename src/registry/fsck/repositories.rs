@@ -67,7 +67,8 @@ fn number(id: Option<u64>) -> String {
     id.map_or("nothing".to_owned(), |id| format!("number {id}"))
 }
 
-/// Names lead to repositories, repositories to their names and projects, and the catalogue has those with a manifest.
+/// Names lead to repositories, repositories to their names and projects, and the catalogue has those with a
+/// manifest.
 pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::REPOSITORY)?;
     let mut bare = 0;

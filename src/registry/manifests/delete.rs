@@ -29,8 +29,9 @@ const SLICE: usize = 256;
 pub(in crate::registry) const TAGS_AT_ONCE: usize = 256;
 
 impl Registry {
-    /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed. Very many tags
-    /// go first, in slices: after a stop in between the manifest has fewer tags, and deleting it again goes on.
+    /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
+    /// Very many tags go first, in slices: after a stop in between the manifest has fewer tags, and deleting
+    /// it again goes on.
     pub async fn delete_manifest(
         self: &Arc<Self>,
         grant: &Grant<Delete>,
@@ -63,8 +64,8 @@ impl Registry {
         self.meta.change(Change::that_frees(), delete).await
     }
 
-    /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then its hold
-    /// on blobs. A stop in between leaves a smaller repository; deleting it again goes on.
+    /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then
+    /// its hold on blobs. A stop in between leaves a smaller repository; deleting it again goes on.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
         self.in_slices(grant, delete_slice).await
     }

@@ -37,8 +37,8 @@ pub struct ManifestHead {
 pub struct ManifestContent {
     /// What it is.
     pub head: ManifestHead,
-    /// The bytes as they were pushed: all of them, or of a large manifest the first ones; the others are read when the
-    /// client has taken these ([`Registry::manifest_piece`]).
+    /// The bytes as they were pushed: all of them, or of a large manifest the first ones; the others are read
+    /// when the client has taken these ([`Registry::manifest_piece`]).
     pub body: Bytes,
 }
 
@@ -81,8 +81,8 @@ impl Registry {
         Err(RegistryError::ManifestUnknown(reference.to_string()))
     }
 
-    /// More bytes of a large manifest, from `start` on. What was verified when its first bytes were read has not changed
-    /// since: bodies are stored under their digest.
+    /// More bytes of a large manifest, from `start` on. What was verified when its first bytes were read has
+    /// not changed since: bodies are stored under their digest.
     pub fn manifest_piece(
         self: &Arc<Self>,
         _grant: &Grant<Pull>,
@@ -98,7 +98,8 @@ impl Registry {
         }
     }
 
-    /// A body that is too large to be read inline, a few at once, if it passes `check`, which may take its time.
+    /// A body that is too large to be read inline, a few at once, if it passes `check`, which may take its
+    /// time.
     async fn large_body(
         &self,
         digest: Digest,

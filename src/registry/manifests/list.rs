@@ -17,7 +17,8 @@ use crate::store::meta::schema::Manifest;
 
 /// Tags of a manifest that are told.
 const TAGS: usize = 10;
-/// Rows that are looked at for a page, and what they may refer to together: a filter may leave out most of them.
+/// Rows that are looked at for a page, and what they may refer to together: a filter may leave out most of
+/// them.
 const MAX_ROWS: usize = 2_000;
 const MAX_REFERENCES: usize = 200_000;
 
@@ -53,8 +54,8 @@ pub struct ManifestPage {
 }
 
 impl Registry {
-    /// Up to `limit` manifests of a repository after a digest, in the order of their digests; with `untagged` only those
-    /// to which nothing leads.
+    /// Up to `limit` manifests of a repository after a digest, in the order of their digests; with `untagged`
+    /// only those to which nothing leads.
     pub async fn manifest_views(
         &self,
         grant: &Grant<Pull>,

@@ -1,4 +1,5 @@
-//! Manifests: kept byte for byte in the database, with everything they refer to counted in the same transaction.
+//! Manifests: kept byte for byte in the database, with everything they refer to counted in the same
+//! transaction.
 
 mod delete;
 mod get;

@@ -1,5 +1,5 @@
-//! For which platform an image is, for lists that people read. Nothing is refused here: what cannot be read tells no
-//! platform.
+//! For which platform an image is, for lists that people read. Nothing is refused here: what cannot be read
+//! tells no platform.
 
 use serde::Deserialize;
 

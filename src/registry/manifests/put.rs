@@ -79,8 +79,8 @@ pub struct Stored {
 }
 
 impl Registry {
-    /// Stores a manifest and sets its tags, all at once or not at all. `charges` are what its body is charged for: the
-    /// work goes on when the client is gone, and the charges with it.
+    /// Stores a manifest and sets its tags, all at once or not at all. `charges` are what its body is charged
+    /// for: the work goes on when the client is gone, and the charges with it.
     pub async fn put_manifest(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -209,7 +209,8 @@ fn store(
     Ok(tx.record(grant.caller().actor(), kind)?)
 }
 
-/// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are whole again.
+/// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are
+/// whole again.
 fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     let mut holders = Vec::new();
     tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
@@ -224,8 +225,8 @@ fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes the manifest's rows. A manifest that is there already keeps its counts; its body is written again where the
-/// stored bytes differ, which heals damage.
+/// Writes the manifest's rows. A manifest that is there already keeps its counts; its body is written again
+/// where the stored bytes differ, which heals damage.
 fn write(
     tx: &WriteTx<'_>,
     repository: RepoId,

@@ -1,4 +1,5 @@
-//! Disks that fail in the middle of a push: what was acknowledged stays, and what was not can be pushed again.
+//! Disks that fail in the middle of a push: what was acknowledged stays, and what was not can be pushed
+//! again.
 
 use std::sync::Arc;
 
@@ -41,8 +42,8 @@ impl Image {
         Self { name: format!("{NAME}{number}"), blobs, manifest }
     }
 
-    /// Pushes all that can be pushed: one blob in one piece, the others in two pieces by POST, PATCH and PUT, one of
-    /// these as a stream; then the manifest.
+    /// Pushes all that can be pushed: one blob in one piece, the others in two pieces by POST, PATCH and PUT,
+    /// one of these as a stream; then the manifest.
     fn push(&self, server: &Server<'_>) -> Acknowledged {
         let mut done = Acknowledged::default();
         for (index, blob) in self.blobs.iter().enumerate() {
@@ -122,8 +123,8 @@ fn assert_recovered(server: Server<'_>, image: &Image, done: &Acknowledged, cont
     server.stop();
 }
 
-/// Calls `step` with 1, 2, 3 and so on until it finds nothing more to fail, and returns how often. A store serves some
-/// steps, until it is so large that it slows them down.
+/// Calls `step` with 1, 2, 3 and so on until it finds nothing more to fail, and returns how often. A store
+/// serves some steps, until it is so large that it slows them down.
 fn each_call(faults: Option<&Arc<Faults>>, step: impl Fn(Server<'_>, &Image, u64) -> bool) -> u64 {
     for first in (1..).step_by(16) {
         let place = Place { upload_idle_s: 0, meta_faults: faults.cloned(), ..Place::new() };

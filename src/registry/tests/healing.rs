@@ -94,8 +94,8 @@ fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
     server.assert_clean("after the second pulls");
 }
 
-/// A long upload is checkpointed while it runs; when the disk fails then, the client goes on at the checkpoint or is
-/// told that there is no upload. Nothing in between.
+/// A long upload is checkpointed while it runs; when the disk fails then, the client goes on at the
+/// checkpoint or is told that there is no upload. Nothing in between.
 #[test]
 fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     const CHUNK: usize = 4 << 20;

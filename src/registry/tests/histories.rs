@@ -1,4 +1,5 @@
-//! Random histories: whatever is done in whatever order, the registry looks like the model, and the check is content.
+//! Random histories: whatever is done in whatever order, the registry looks like the model, and the check is
+//! content.
 
 use bytes::Bytes;
 use proptest::prelude::*;

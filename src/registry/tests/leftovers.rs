@@ -59,7 +59,8 @@ fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_
     let one = id(&server, "one").unwrap();
     let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();
     assert!(!is_bare());
-    // Without its entry in the index the row of the upload is not found: the table of uploads is not searched.
+    // Without its entry in the index the row of the upload is not found: the table of uploads is not
+    // searched.
     server.forge(move |tx| tx.delete(&schema::UPLOAD_BY_REPOSITORY, (one, upload)).map(drop));
     assert_eq!(server.meta.get(|tx| tx.count(&schema::UPLOAD)).unwrap(), 1);
     assert!(is_bare());

@@ -268,7 +268,8 @@ fn a_body_counts_until_its_bytes_are_written_also_when_its_client_is_gone() {
     server.wait(server.registry.open_blob(&server.grant(NAME), &digest)).unwrap();
 }
 
-/// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes minutes.
+/// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes
+/// minutes.
 const MANY: u64 = 6_000;
 const PATIENCE: Duration = Duration::from_mins(1);
 

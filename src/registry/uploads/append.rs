@@ -66,8 +66,8 @@ impl UploadWriter {
 }
 
 impl Registry {
-    /// Brings a session to a checkpoint after a body. A session whose disk failed leaves the memory: the next request
-    /// finds what its row promises, which is durable, or nothing.
+    /// Brings a session to a checkpoint after a body. A session whose disk failed leaves the memory: the next
+    /// request finds what its row promises, which is durable, or nothing.
     pub(super) async fn keep(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -79,7 +79,8 @@ impl Registry {
             Ok(ending) => self.checkpoint(session, state, grant).await.map(|()| ending),
             Err(error) => Err(error),
         };
-        // A session that rests has no file open, and no part in what is ahead of the disk: it may rest for a day.
+        // A session that rests has no file open, and no part in what is ahead of the disk: it may rest for a
+        // day.
         state.staged = None;
         state.settle_bytes();
         if let Err(error) = &result {
@@ -99,8 +100,8 @@ impl Registry {
         result
     }
 
-    /// Moves a body into the staged file, one batch being hashed and written while the next one comes. With the
-    /// grant for `checkpoints` a long body is made durable bit by bit.
+    /// Moves a body into the staged file, one batch being hashed and written while the next one comes. With
+    /// the grant for `checkpoints` a long body is made durable bit by bit.
     pub(super) async fn receive(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -172,7 +173,8 @@ impl Registry {
         Ok(ending)
     }
 
-    /// Whether the disk and the limit of unfinished bytes have room for more bytes of an upload, which then are counted.
+    /// Whether the disk and the limit of unfinished bytes have room for more bytes of an upload, which then
+    /// are counted.
     pub(super) fn admit_batch(
         &self,
         session: &Session,
@@ -249,8 +251,8 @@ impl Registry {
         self.note_checkpoint(state, Some(task)).await
     }
 
-    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again there: no
-    /// caller whose right was withdrawn goes on, or makes a deleted repository again.
+    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again
+    /// there: no caller whose right was withdrawn goes on, or makes a deleted repository again.
     fn begin_checkpoint(
         self: &Arc<Self>,
         session: &Arc<Session>,

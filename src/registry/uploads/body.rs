@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::limits::Charge;
 
-/// Bytes of a body in the order in which they came, with what the limits count for them. They are counted for as long as
-/// they are in memory, also when their client is gone.
+/// Bytes of a body in the order in which they came, with what the limits count for them. They are counted for
+/// as long as they are in memory, also when their client is gone.
 #[derive(Debug, Default)]
 pub struct Chunks {
     bytes: Vec<Bytes>,

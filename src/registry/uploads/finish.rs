@@ -18,16 +18,16 @@ use crate::store::blob::{BlobStore, Placed, Sealed, Staged};
 const REHASH_CHUNK: usize = 1 << 20;
 
 impl UploadWriter {
-    /// Appends a last body to the upload and makes a blob of it, which must have every one of `digests`. It is stored
-    /// under the first.
+    /// Appends a last body to the upload and makes a blob of it, which must have every one of `digests`. It
+    /// is stored under the first.
     pub async fn finish(mut self, digests: Vec<Digest>, mut body: Body) -> Result<(), RegistryError> {
         let (mut state, range) = (self.begin()?, self.range);
         let (registry, session, grant) = self.into_parts();
         let work = Arc::clone(&registry);
         let finish = async move {
             choose_hash(&mut state, &digests);
-            // All of a small blob goes to one blocking thread once. With a row, what cannot be written must leave the
-            // upload as the row says, so there the bytes are received first.
+            // All of a small blob goes to one blocking thread once. With a row, what cannot be written must
+            // leave the upload as the row says, so there the bytes are received first.
             let last = if state.row { Chunks::default() } else { body.take_whole(range) };
             let ending = match work.admit_batch(&session, &mut state, last.total()) {
                 Ok(()) if last.is_empty() => work.receive(&session, &mut state, range, body, None).await,
@@ -48,8 +48,8 @@ impl UploadWriter {
             let row = state.row;
             match work.seal(&session, &mut state, last, &digests).await {
                 Ok(placed) => {
-                    // The closed session stays in memory until the file has left `uploads/`: were it gone earlier, a
-                    // late PATCH would find the row, open the file and write into a blob.
+                    // The closed session stays in memory until the file has left `uploads/`: were it gone
+                    // earlier, a late PATCH would find the row, open the file and write into a blob.
                     let committed = match placed {
                         Ok(blob) => work.commit(&grant, blob).await,
                         Err(error) => Err(error),
@@ -73,7 +73,8 @@ impl UploadWriter {
 }
 
 impl Registry {
-    /// Stores a blob that comes in one piece with its digest. `length` is that of the body, where it is known.
+    /// Stores a blob that comes in one piece with its digest. `length` is that of the body, where it is
+    /// known.
     pub async fn store_blob(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -95,9 +96,9 @@ impl Registry {
         result
     }
 
-    /// Adds the last bytes, checks the digests, makes the file durable and puts it in its place, with the digest's lock
-    /// held from here to the commit. The outer error is of a file that is not sealed, the inner one of a sealed file
-    /// that could not be put in its place.
+    /// Adds the last bytes, checks the digests, makes the file durable and puts it in its place, with the
+    /// digest's lock held from here to the commit. The outer error is of a file that is not sealed, the inner
+    /// one of a sealed file that could not be put in its place.
     async fn seal(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -133,8 +134,8 @@ impl Registry {
         Ok(placed.map(|(placed, late)| Unrecorded { id, digest, size, row, name, placed, late, lock }))
     }
 
-    /// Checks the digests of algorithms that did not run along: the file is read once for all of them. That takes as
-    /// long as the file is large, so it holds neither the digest's lock nor a place among the syncs.
+    /// Checks the digests of algorithms that did not run along: the file is read once for all of them. That
+    /// takes as long as the file is large, so it holds neither the digest's lock nor a place among the syncs.
     async fn hash_again(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -188,8 +189,8 @@ fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> 
     Ok(())
 }
 
-/// Puts a sealed file in its place, unless a planted fault is to do so after the commit. Content that is there already is
-/// replaced: that heals damage that was not noticed yet, and costs a rename.
+/// Puts a sealed file in its place, unless a planted fault is to do so after the commit. Content that is
+/// there already is replaced: that heals damage that was not noticed yet, and costs a rename.
 fn place(blobs: &dyn BlobStore, sealed: Sealed) -> Result<(Placed, Option<Sealed>), RegistryError> {
     if cfg!(feature = "mutant-commit-first") {
         return Ok((Placed::default(), Some(sealed)));

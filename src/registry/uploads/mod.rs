@@ -1,8 +1,8 @@
 //! Uploads: sessions that gather a blob's bytes, survive cut connections and restarts, and end in a commit.
 //!
-//! A session lives in memory until its first checkpoint; from then on a row tells how much of its staged file is
-//! durable. One writer at a time holds the session's state. All file work runs on the registry's runtime and goes on
-//! to its end when the client is gone.
+//! A session lives in memory until its first checkpoint; from then on a row tells how much of its staged file
+//! is durable. One writer at a time holds the session's state. All file work runs on the registry's runtime
+//! and goes on to its end when the client is gone.
 
 mod append;
 mod body;
@@ -74,9 +74,9 @@ impl Registry {
         Ok(id)
     }
 
-    /// A place among the open sessions of a principal. At a limit the oldest session that never got a byte ends first:
-    /// there are clients that open thousands and use none. One of another principal ends only when it had [`FRESH_S`] to
-    /// get its first byte.
+    /// A place among the open sessions of a principal. At a limit the oldest session that never got a byte
+    /// ends first: there are clients that open thousands and use none. One of another principal ends only
+    /// when it had [`FRESH_S`] to get its first byte.
     async fn session_place(self: &Arc<Self>, holder: &Holder) -> Result<Charge, RegistryError> {
         loop {
             let limit = self.ledger.limit(Resource::UploadSessions);
@@ -139,8 +139,8 @@ impl Registry {
         Ok(session)
     }
 
-    /// Sends the session's writer away, then removes the session with its row, its file and, if nothing else is in it,
-    /// its repository.
+    /// Sends the session's writer away, then removes the session with its row, its file and, if nothing else
+    /// is in it, its repository.
     async fn abandon(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), RegistryError> {
         let mut state = session.take_away().await?;
         state.closed = true;
@@ -162,8 +162,8 @@ impl Registry {
     }
 
     /// Removes a session from memory and its row from the store. The order matters: while the row is there, a
-    /// restart would find the session again. Whether it was the repository's last one is asked in the transaction: of
-    /// two that end at once, each would find the other one.
+    /// restart would find the session again. Whether it was the repository's last one is asked in the
+    /// transaction: of two that end at once, each would find the other one.
     async fn forget(self: &Arc<Self>, session: &Session, row: bool) -> Result<(), RegistryError> {
         let (registry, repository, id) = (Arc::clone(self), session.repository, session.id);
         self.sessions.remove(id);

@@ -23,8 +23,9 @@ use crate::store::meta::schema;
 use crate::store::meta::schema::{Owner, Upload};
 
 impl Registry {
-    /// Brings a session of `owner` into memory that has a row, unless its file is gone: then the row goes too. It counts
-    /// as one of `holder`'s. The work goes on to its end when the client is gone: the next request finds it done.
+    /// Brings a session of `owner` into memory that has a row, unless its file is gone: then the row goes
+    /// too. It counts as one of `holder`'s. The work goes on to its end when the client is gone: the next
+    /// request finds it done.
     pub(super) async fn load_session(
         self: &Arc<Self>,
         id: UploadId,
@@ -40,8 +41,9 @@ impl Registry {
         self.detached(async move { registry.load(id, holder).await }).await
     }
 
-    /// Counts the uploads of an earlier run for the users who began them, whatever the limits say. Of an upload that was
-    /// begun without a sign-in nothing tells whose it is. Call it before anything else uses the registry.
+    /// Counts the uploads of an earlier run for the users who began them, whatever the limits say. Of an
+    /// upload that was begun without a sign-in nothing tells whose it is. Call it before anything else uses
+    /// the registry.
     pub fn count_uploads(&self) -> Result<(), StoreError> {
         let mut holders: HashMap<Owner, Option<Holder>> = HashMap::new();
         self.meta.read_blocking(|tx| {

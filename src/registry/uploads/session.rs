@@ -21,8 +21,8 @@ use crate::store::blob::{Staged, Staging};
 use crate::store::meta::StoreClock;
 use crate::store::meta::schema::Owner;
 
-/// After so many silent seconds a writer gives way to another request of the same session: its connection broke
-/// without the server hearing of it.
+/// After so many silent seconds a writer gives way to another request of the same session: its connection
+/// broke without the server hearing of it.
 const SILENCE_S: u64 = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a request waits for a writer that receives nothing any more and only has to sync its file.
@@ -102,8 +102,8 @@ impl State {
         }
     }
 
-    /// Gives the working part away. A task that loses it (a panic on the blocking thread) leaves a state without a
-    /// file, whose next use fails.
+    /// Gives the working part away. A task that loses it (a panic on the blocking thread) leaves a state
+    /// without a file, whose next use fails.
     pub(super) const fn lend(&mut self) -> Work {
         Work {
             staged: self.staged.take(),
@@ -159,8 +159,8 @@ impl Work {
         Ok(())
     }
 
-    /// The staged file: a new one with the first byte, the old one after a restart, cut off where it is known to be
-    /// whole.
+    /// The staged file: a new one with the first byte, the old one after a restart, cut off where it is known
+    /// to be whole.
     pub(super) fn open(&mut self, staging: &Staging, id: UploadId) -> io::Result<&mut Staged> {
         let staged = match self.staged.take() {
             Some(staged) => staged,
@@ -207,8 +207,8 @@ impl Session {
         }
     }
 
-    /// Becomes the writer. While another one receives bytes this is refused; one that has been silent is sent away, and
-    /// keeps what it got; one that only syncs its file is waited for.
+    /// Becomes the writer. While another one receives bytes this is refused; one that has been silent is sent
+    /// away, and keeps what it got; one that only syncs its file is waited for.
     pub(super) async fn take(&self, clock: StoreClock) -> Result<Writer, RegistryError> {
         let started = Instant::now();
         let state = loop {
@@ -262,8 +262,8 @@ impl Session {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the state for the writer while its body is collected: until it is taken back with the ticket, a writer
-    /// that is silent can be sent away. `receiving`: bytes are to come.
+    /// Keeps the state for the writer while its body is collected: until it is taken back with the ticket, a
+    /// writer that is silent can be sent away. `receiving`: bytes are to come.
     pub(super) fn park(&self, state: Writer, receiving: bool) -> u64 {
         self.receiving.store(receiving, Ordering::Release);
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The sessions in memory: found by id, counted by repository and by principal, the oldest without a byte first to go. Of
-//! those that are in the database alone, what they count for is here.
+//! The sessions in memory: found by id, counted by repository and by principal, the oldest without a byte
+//! first to go. Of those that are in the database alone, what they count for is here.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -134,9 +134,10 @@ impl Sessions {
         self.lock().by_id.values().map(|session| session.owner.clone()).collect()
     }
 
-    /// Closes and removes a session without a byte that no request works on, to make room for one of `caller`: the oldest
-    /// one of the principal that holds the most sessions. With `own` only those of the caller end; of others those that
-    /// began before `fresh_s`, since a younger one may be about to get its first byte. Its repository may hold nothing now.
+    /// Closes and removes a session without a byte that no request works on, to make room for one of
+    /// `caller`: the oldest one of the principal that holds the most sessions. With `own` only those of the
+    /// caller end; of others those that began before `fresh_s`, since a younger one may be about to get its
+    /// first byte. Its repository may hold nothing now.
     pub(super) fn close_oldest_empty(
         &self,
         caller: HolderId,
@@ -167,8 +168,8 @@ impl Sessions {
         }
     }
 
-    /// The lock that is held while this session is brought back from its row. Each session has its own: one may have
-    /// to be hashed from its start, which takes minutes.
+    /// The lock that is held while this session is brought back from its row. Each session has its own: one
+    /// may have to be hashed from its start, which takes minutes.
     pub(in crate::registry) fn load_lock(&self, id: UploadId) -> Arc<AsyncMutex<()>> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = loads.get(&id).and_then(Weak::upgrade) {

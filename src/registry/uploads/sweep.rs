@@ -1,5 +1,5 @@
-//! The end of uploads that no client goes on with: idle sessions, sessions whose owner may not sign in any more, and
-//! what a killed server left. All of it works in slices, so that pushes get in between.
+//! The end of uploads that no client goes on with: idle sessions, sessions whose owner may not sign in any
+//! more, and what a killed server left. All of it works in slices, so that pushes get in between.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Ends the sessions of users who were disabled or deleted and of tokens that were revoked, with what they sent;
-    /// how many there were. A body that is being received is cut off.
+    /// Ends the sessions of users who were disabled or deleted and of tokens that were revoked, with what
+    /// they sent; how many there were. A body that is being received is cut off.
     pub async fn end_uploads_without_owner(
         self: &Arc<Self>,
         _grant: &Grant<System>,
@@ -82,7 +82,8 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Removes the rows and files of sessions that are not in memory, where `ends` says so; how many there were.
+    /// Removes the rows and files of sessions that are not in memory, where `ends` says so; how many there
+    /// were.
     async fn drop_rows<F>(self: &Arc<Self>, ends: F) -> Result<usize, RegistryError>
     where
         F: Fn(&ReadTx, &Upload) -> Result<bool, StoreError> + Clone + Send + 'static,
@@ -139,8 +140,8 @@ impl Registry {
         Ok(count)
     }
 
-    /// Removes what uploads left that had no checkpoint when the last server stopped: staged files that no row speaks
-    /// of, and repositories that were made for them. Uploads may begin meanwhile.
+    /// Removes what uploads left that had no checkpoint when the last server stopped: staged files that no
+    /// row speaks of, and repositories that were made for them. Uploads may begin meanwhile.
     pub async fn sweep_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
         let mut search = self.meta.scan(BareSearch::start).await?;
         while !search.is_done() {
@@ -177,8 +178,8 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Removes those of the files that belong to no session. A session is in memory before its file is made, and leaves
-    /// the memory with its row in place or with its file gone: so the memory is asked first.
+    /// Removes those of the files that belong to no session. A session is in memory before its file is made,
+    /// and leaves the memory with its row in place or with its file gone: so the memory is asked first.
     fn remove_orphans(&self, files: &[UploadId]) -> Result<usize, RegistryError> {
         let unclaimed: Vec<_> = files.iter().filter(|id| self.sessions.get(**id).is_none()).collect();
         let orphans = self.meta.read_blocking(|tx| {

@@ -1,8 +1,8 @@
 //! The right to send bytes to a session, taken before the body is read.
 //!
-//! A session has one writer. It is taken before a request takes a place among the bodies that are received: a request
-//! that waits for a session holds nothing that others wait for. A second request is refused at once while the first
-//! one sends.
+//! A session has one writer. It is taken before a request takes a place among the bodies that are received: a
+//! request that waits for a session holds nothing that others wait for. A second request is refused at once
+//! while the first one sends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,8 +34,8 @@ pub struct UploadWriter {
 }
 
 impl Registry {
-    /// Becomes the writer of an upload. A body that belongs elsewhere, or that does not fit on the disk or into what the
-    /// caller may have unfinished, is refused before it comes.
+    /// Becomes the writer of an upload. A body that belongs elsewhere, or that does not fit on the disk or
+    /// into what the caller may have unfinished, is refused before it comes.
     pub async fn write_upload(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -47,7 +47,8 @@ impl Registry {
         let clock = self.meta.clock();
         let mut state = session.take(clock).await?;
         let Announced { range, length } = announced;
-        // Without a range the body follows what the client can know of: no bytes that came while this request waited.
+        // Without a range the body follows what the client can know of: no bytes that came while this request
+        // waited.
         let start = range.map_or(known, |range| range.start);
         if start != state.offset {
             return Err(RegistryError::RangeInvalid { offset: state.offset });
@@ -68,7 +69,8 @@ impl Registry {
 }
 
 impl UploadWriter {
-    /// Takes the state to write to it. An error where the client was so slow that another request took the upload over.
+    /// Takes the state to write to it. An error where the client was so slow that another request took the
+    /// upload over.
     pub(super) fn begin(&mut self) -> Result<Writer, RegistryError> {
         let taken_over =
             || RegistryError::RangeInvalid { offset: self.session.received.load(Ordering::Acquire) };

@@ -31,8 +31,8 @@ impl Tally {
         Self { chains, repositories: BTreeMap::new(), projects: BTreeMap::new() }
     }
 
-    /// Counts what the store holds. In short snapshots the result is exact only while nothing is written. Rows that
-    /// cannot be read count for nothing.
+    /// Counts what the store holds. In short snapshots the result is exact only while nothing is written.
+    /// Rows that cannot be read count for nothing.
     pub(in crate::registry) fn of_store(meta: Reader<'_>, each: EachBlob<'_>) -> Result<Self, StoreError> {
         let mut tally = Self::new(chains(meta)?);
         meta.sweep(&schema::MANIFEST, Pages::all(), |_, (repository, _), row| {

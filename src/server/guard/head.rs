@@ -1,7 +1,8 @@
-//! The bytes of a head that has not become a request yet: how many one connection may send, and all of them together.
+//! The bytes of a head that has not become a request yet: how many one connection may send, and all of them
+//! together.
 //!
-//! The web framework keeps 128 KiB of any head and looks for its end from the beginning each time that more of it
-//! comes. So it gets the bytes in steps, and a head has fewer of them than it would keep.
+//! The web framework keeps 128 KiB of any head and looks for its end from the beginning each time that more
+//! of it comes. So it gets the bytes in steps, and a head has fewer of them than it would keep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,7 +40,8 @@ impl Head {
         self.read > LARGEST_HEAD
     }
 
-    /// How many bytes may be read before the web framework looks for the end; 0: it is its turn, which this begins.
+    /// How many bytes may be read before the web framework looks for the end; 0: it is its turn, which this
+    /// begins.
     pub(super) const fn step(&mut self) -> usize {
         // In a large head it looks more rarely.
         let step = if self.read < 4 * STEP { STEP } else { 8 * STEP };
@@ -55,8 +57,8 @@ impl Head {
         self.read += bytes;
     }
 
-    /// Whether there is room for more. What is read on after an early refusal is thrown away by the web framework, but
-    /// counts as well: it cannot be told apart here.
+    /// Whether there is room for more. What is read on after an early refusal is thrown away by the web
+    /// framework, but counts as well: it cannot be told apart here.
     pub(super) fn take_room(&mut self) -> bool {
         let wanted = self.read.min(LARGEST_KEPT).saturating_sub(FREE_HEAD);
         let more = wanted.saturating_sub(self.taken);

@@ -1,5 +1,5 @@
-//! `100 Continue` (RFC 9110, section 10.1.1), sent when a handler asks for the body: it has recognised the caller by
-//! then. The web framework would send it before anything is known of the request.
+//! `100 Continue` (RFC 9110, section 10.1.1), sent when a handler asks for the body: it has recognised the
+//! caller by then. The web framework would send it before anything is known of the request.
 
 use std::io;
 use std::pin::Pin;
@@ -17,8 +17,8 @@ pub(super) struct Interim {
 }
 
 impl Interim {
-    /// How many bytes of what the web framework writes are kept back. Whatever else it writes is the answer itself,
-    /// before which nothing is to be sent any more.
+    /// How many bytes of what the web framework writes are kept back. Whatever else it writes is the answer
+    /// itself, before which nothing is to be sent any more.
     pub(super) fn hold(&mut self, bytes: &[u8], body_is_wanted: bool) -> usize {
         if bytes.starts_with(CONTINUE) && !body_is_wanted {
             self.held = CONTINUE;

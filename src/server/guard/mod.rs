@@ -1,9 +1,9 @@
-//! What stands between a connection and the web framework: how long a connection may stand without a whole request, how
-//! much of it is read ahead, and the answer to what is no request.
+//! What stands between a connection and the web framework: how long a connection may stand without a whole
+//! request, how much of it is read ahead, and the answer to what is no request.
 //!
-//! The web framework limits the time of the first head alone: a later one could come a byte a minute. It keeps 128 KiB of
-//! any head, takes all requests apart that it finds in 128 KiB while the first of them is answered, and reads 128 KiB of
-//! a body for which no handler has asked.
+//! The web framework limits the time of the first head alone: a later one could come a byte a minute. It
+//! keeps 128 KiB of any head, takes all requests apart that it finds in 128 KiB while the first of them is
+//! answered, and reads 128 KiB of a body for which no handler has asked.
 
 mod head;
 mod interim;
@@ -100,8 +100,8 @@ impl<T> ConnectionGuard<T> {
         self.counted_from = self.requests.begun();
     }
 
-    /// Whether the deadline is an earlier one now, because another connection has the place of this one; if not, this task
-    /// is woken when it is.
+    /// Whether the deadline is an earlier one now, because another connection has the place of this one; if
+    /// not, this task is woken when it is.
     fn must_end_sooner(&mut self, context: &mut Context<'_>) -> bool {
         let Poll::Ready(end) = self.requests.poll_end(context) else { return false };
         let is_sooner = self.deadline.is_some_and(|deadline| end < deadline);
@@ -127,7 +127,8 @@ impl<T> ConnectionGuard<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
-    /// Reads while a request runs: its body as far as the handler has use for it, and nothing of what was sent ahead.
+    /// Reads while a request runs: its body as far as the handler has use for it, and nothing of what was
+    /// sent ahead.
     fn read_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.interim.is_held() {
             if self.requests.body_is_wanted() {

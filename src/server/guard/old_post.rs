@@ -1,5 +1,6 @@
-//! `POST` of HTTP/1.0 without a length: it has no body (RFC 9112, section 6.3). The web framework refuses it, after the
-//! older RFC 1945. nginx speaks HTTP/1.0 to its upstreams unless it is told otherwise, and leaves a length of 0 out.
+//! `POST` of HTTP/1.0 without a length: it has no body (RFC 9112, section 6.3). The web framework refuses it,
+//! after the older RFC 1945. nginx speaks HTTP/1.0 to its upstreams unless it is told otherwise, and leaves a
+//! length of 0 out.
 
 use tokio::io::ReadBuf;
 
@@ -58,8 +59,8 @@ impl OldPost {
         self.ready = self.held.len();
     }
 
-    /// Lets a head of so many bytes go on, and says that there is no body where it says nothing. What follows a head without
-    /// a body is another head; behind any other one, all goes on as it came.
+    /// Lets a head of so many bytes go on, and says that there is no body where it says nothing. What follows
+    /// a head without a body is another head; behind any other one, all goes on as it came.
     fn pass_head(&mut self, length: usize) {
         let start = self.ready;
         let mut lines = self.held[start..start + length].split(|byte| *byte == b'\n');
@@ -78,8 +79,8 @@ impl OldPost {
     }
 }
 
-/// How many bytes the head has that these begin with: an empty line ends it. A line may end with a bare LF (RFC 9112,
-/// section 2.2), as the web framework reads it.
+/// How many bytes the head has that these begin with: an empty line ends it. A line may end with a bare LF
+/// (RFC 9112, section 2.2), as the web framework reads it.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let mut lines = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

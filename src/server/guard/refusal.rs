@@ -1,5 +1,6 @@
-//! An answer to what never became a request, in the form of every other error (distribution-spec, "Error Codes"). The
-//! web framework would close the connection, or answer without a body and without a line in the log.
+//! An answer to what never became a request, in the form of every other error (distribution-spec, "Error
+//! Codes"). The web framework would close the connection, or answer without a body and without a line in the
+//! log.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ pub(in crate::server) enum Why {
     ManyHeaders,
     /// It is not HTTP/1.1.
     Malformed,
-    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS before plain HTTP, so that this is not a
-    /// fault. Go's TLS library tells by an answer in plain HTTP that the port has no TLS.
+    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS before plain HTTP, so that
+    /// this is not a fault. Go's TLS library tells by an answer in plain HTTP that the port has no TLS.
     Tls,
     /// It took too long.
     Slow,

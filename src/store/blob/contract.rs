@@ -52,8 +52,8 @@ pub(super) fn check(new: impl Fn() -> Subject) {
 /// Whether a blob is there before, which of the calls fail, and what is done to the digest.
 type Operation = (bool, usize, fn(&Subject, &Digest) -> io::Result<()>);
 
-/// Lets each call of each operation fail once, for every fault: what was there before or what was to be there afterwards
-/// is there, whole, and the operation can be repeated.
+/// Lets each call of each operation fail once, for every fault: what was there before or what was to be there
+/// afterwards is there, whole, and the operation can be repeated.
 pub(super) fn check_with_faults(new: impl Fn() -> (Subject, Arc<Faults>)) {
     let operations: [Operation; 5] = [
         (false, 1, put),

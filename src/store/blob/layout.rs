@@ -107,8 +107,8 @@ pub(super) fn quarantine_name(digest: &Digest, n: u32) -> String {
     if n == 0 { name } else { format!("{name}.{n}") }
 }
 
-/// Makes `root` and the tree in it, as far as it is not there, and syncs all of it: what is there may have been made by a
-/// start that did not come to its syncs.
+/// Makes `root` and the tree in it, as far as it is not there, and syncs all of it: what is there may have
+/// been made by a start that did not come to its syncs.
 pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
     make_root(root).map_err(at(root))?;
     make(&root.join(BLOBS)).map_err(at(&root.join(BLOBS)))?;

@@ -10,9 +10,9 @@ use super::layout::{BLOBS, Shard, blob_path};
 use super::{BlobStore as _, Entry, FileBlobs};
 
 impl FileBlobs {
-    /// Gives every blob a second name in the tree in `root`, durably, and returns how many there are. A blob's file is
-    /// never written to, so what becomes of one tree does not show in the other. `CrossesDevices` when `root` is on
-    /// another file system. `hear` is told how many are done.
+    /// Gives every blob a second name in the tree in `root`, durably, and returns how many there are. A
+    /// blob's file is never written to, so what becomes of one tree does not show in the other.
+    /// `CrossesDevices` when `root` is on another file system. `hear` is told how many are done.
     pub fn link_into(&self, root: &Path, hear: &mut dyn FnMut(u64)) -> io::Result<u64> {
         let target = Self::open(root)?;
         let (from, to) = (self.root().join(BLOBS), root.join(BLOBS));

@@ -1,8 +1,8 @@
 //! Blobs under their digest, and uploads on their way there.
 //!
-//! [`Staging`] has the files that uploads write, always on the local disk. A [`BlobStore`] has the blobs; what outside
-//! of this module holds a [`Stamp`] or a [`Barrier`] of it cannot look inside, so that a store need not be one of files.
-//! [`FileBlobs`] has both in one tree:
+//! [`Staging`] has the files that uploads write, always on the local disk. A [`BlobStore`] has the blobs;
+//! what outside of this module holds a [`Stamp`] or a [`Barrier`] of it cannot look inside, so that a store
+//! need not be one of files. [`FileBlobs`] has both in one tree:
 //!
 //! ```text
 //! <root>/blobs/<algorithm>/<2 hex>/<hex>   blobs; the only way in is a rename

@@ -86,8 +86,8 @@ impl Staged {
         }
     }
 
-    /// Makes everything durable and closes the file: it is the whole content of `digest`, which the caller has
-    /// computed, and may be put into a store.
+    /// Makes everything durable and closes the file: it is the whole content of `digest`, which the caller
+    /// has computed, and may be put into a store.
     pub fn seal(mut self, digest: &Digest) -> io::Result<Sealed> {
         self.sync()?;
         Ok(Sealed { id: self.id, digest: *digest })

@@ -99,8 +99,8 @@ impl Staging {
         walk::staged(&self.disk, &self.root)
     }
 
-    /// Calls `visit` for everything among the staged files that is none of them, as an operator finds it, until
-    /// it breaks.
+    /// Calls `visit` for everything among the staged files that is none of them, as an operator finds it,
+    /// until it breaks.
     pub fn strangers(&self, visit: &mut dyn FnMut(String) -> ControlFlow<()>) -> io::Result<()> {
         walk::staged_strangers(&self.disk, &self.root, visit)
     }

@@ -13,8 +13,9 @@ use crate::store::sys;
 /// Writeback is started each time so many bytes were appended, or half an upload's part of the window.
 const STEP: u64 = 8 << 20;
 const SMALLEST_STEP: u64 = 512 << 10;
-/// All uploads together are about so far ahead of the disk; each may have [`SMALLEST_STEP`], however many there are. A sync has to wait for it, mostly twice: the journal of the
-/// file system waits for what others have appended meanwhile, too.
+/// All uploads together are about so far ahead of the disk; each may have [`SMALLEST_STEP`], however many
+/// there are. A sync has to wait for it, mostly twice: the journal of the file system waits for what others
+/// have appended meanwhile, too.
 const WINDOW: u64 = 16 << 20;
 
 /// How far all staged files of a store are ahead of the disk.

@@ -6,8 +6,8 @@ use super::error::StoreError;
 use super::job::{Job, Step};
 use super::tx::WriteTx;
 
-/// Rows of one change at most: those of a manifest with as many layers as one may have. What needs more is made in
-/// slices; a change that exceeds this is a bug, which the log tells.
+/// Rows of one change at most: those of a manifest with as many layers as one may have. What needs more is
+/// made in slices; a change that exceeds this is a bug, which the log tells.
 const MAX_JOB_ROWS: u64 = 50_000;
 
 /// Why a transaction was given up.
@@ -43,7 +43,8 @@ pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Resu
     }
     match step {
         Ok(Step::Done) => Ok(()),
-        // A savepoint cannot be taken once a table was opened, so a refusal after a change costs the transaction.
+        // A savepoint cannot be taken once a table was opened, so a refusal after a change costs the
+        // transaction.
         Ok(Step::Refused) if tx.changes() == before => Ok(()),
         Ok(Step::Refused) => Err(Trouble::Job(index, None)),
         Err(_) => Err(Trouble::Job(index, Some(StoreError::Failed))),

@@ -5,11 +5,13 @@ use crate::store::blob::Barrier;
 /// When a change may be made, what it costs a batch, and whether it may be made on a full disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Barriers of the blob store that are synced before the transaction: what its rows name is durable by then.
+    /// Barriers of the blob store that are synced before the transaction: what its rows name is durable by
+    /// then.
     pub after: Vec<Barrier>,
     /// Bytes that it stores beside small rows. A batch has a limit of them.
     pub bytes: usize,
-    /// It takes something away: when the disk is full, it may use the room that is kept back for such changes.
+    /// It takes something away: when the disk is full, it may use the room that is kept back for such
+    /// changes.
     pub frees: bool,
 }
 

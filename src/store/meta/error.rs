@@ -50,7 +50,8 @@ impl StoreError {
         }
     }
 
-    /// What the error means where the database at `path` is opened: only rows and pages that do not fit are damage.
+    /// What the error means where the database at `path` is opened: only rows and pages that do not fit are
+    /// damage.
     pub fn on_opening(self, path: &Path) -> OpenError {
         let kind = match self {
             Self::Corrupt { .. } => {
@@ -74,8 +75,8 @@ impl StoreError {
     }
 }
 
-/// What is wrong with a database file of `len` bytes that redb refuses. redb names fields of its file header, which tell
-/// an operator nothing: they are logged at `debug`.
+/// What is wrong with a database file of `len` bytes that redb refuses. redb names fields of its file header,
+/// which tell an operator nothing: they are logged at `debug`.
 pub(super) fn damage(error: &redb::DatabaseError, len: u64) -> String {
     tracing::debug!(%error, "redb refuses the database file");
     let foreign =
@@ -108,8 +109,8 @@ pub(super) const CONTRADICTION: &str = "its pages contradict each other";
 /// Pages of the file contradict each other.
 pub(super) const DAMAGED_PAGES: StoreError = StoreError::Corrupt { table: "(pages)" };
 
-/// Runs a piece of work on the database; redb panics over some pages that are damaged. A panic for any other reason is
-/// told in the same words: from here they cannot be told apart.
+/// Runs a piece of work on the database; redb panics over some pages that are damaged. A panic for any other
+/// reason is told in the same words: from here they cannot be told apart.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| DAMAGED_PAGES)
 }

@@ -89,7 +89,8 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
         Ok((tx.get(&schema::FORMAT, ()), tx.get(&schema::CLOCK, ())))
     };
     match read().map_err(|error| error.on_opening(path))? {
-        // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for damaged ones.
+        // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for
+        // damaged ones.
         (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < SCHEMA => {
             let Format { schema, written_by, .. } = format;
             Err(unknown(path, format!("format {schema} (written by Stowage {written_by})")))

@@ -35,8 +35,8 @@ pub const FILE_NAME: &str = "stowage.redb";
 /// The name of the database file while it is being made.
 const NEW_FILE_NAME: &str = "stowage.redb.new";
 
-/// Is told how far a repair is, in percent. After a crash shortly behind a commit that saved nothing for a quick start,
-/// the whole file is read before a request is answered: at most some ten seconds for each GiB.
+/// Is told how far a repair is, in percent. After a crash shortly behind a commit that saved nothing for a
+/// quick start, the whole file is read before a request is answered: at most some ten seconds for each GiB.
 pub type OnRepair = fn(u64);
 
 /// Writes to the log how far a repair is, in percent.
@@ -96,8 +96,8 @@ impl Opener {
         Ok((database, true))
     }
 
-    /// Checks the format without changing a byte of the file, as opening it for writing would. Where a crash of an
-    /// unknown version left something to repair, that is found out after the repair.
+    /// Checks the format without changing a byte of the file, as opening it for writing would. Where a crash
+    /// of an unknown version left something to repair, that is found out after the repair.
     fn look(&self) -> Result<(), OpenError> {
         let path = self.path();
         self.guard(
@@ -147,8 +147,8 @@ impl Opener {
         Ok((database, stored.clock))
     }
 
-    /// Opens a file that may be anything: an empty one is refused, for redb would make a new database of it and with
-    /// it an empty registry, and a panic over its pages is an answer like another.
+    /// Opens a file that may be anything: an empty one is refused, for redb would make a new database of it
+    /// and with it an empty registry, and a panic over its pages is an answer like another.
     fn guard<F, T>(&self, file: F, open: impl FnOnce(F) -> Result<T, DatabaseError>) -> Result<T, OpenError>
     where
         F: Borrow<File>,
@@ -224,8 +224,8 @@ impl Handle {
         self.current.load().as_ref().is_some_and(|current| Weak::ptr_eq(database, &Arc::downgrade(current)))
     }
 
-    /// Why changes are to be refused: the file is not at its path, or the disk takes none, and what redb would write
-    /// stays in memory.
+    /// Why changes are to be refused: the file is not at its path, or the disk takes none, and what redb
+    /// would write stays in memory.
     pub(super) fn refusal(&self) -> Option<StoreError> {
         if self.place.is_displaced() {
             return Some(StoreError::Displaced);
@@ -237,8 +237,8 @@ impl Handle {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 
-    /// Opens the database again: as it was, or else for reading only, which [`Handle::refusal`] tells. Only the writer
-    /// calls this, with its transaction dropped.
+    /// Opens the database again: as it was, or else for reading only, which [`Handle::refusal`] tells. Only
+    /// the writer calls this, with its transaction dropped.
     pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
         if !self.place.look() {
             // What is open can still be read; what is at the path is something else.

@@ -1,5 +1,5 @@
-//! Numbers that only rise, shared by the writer and every reader: asking the database for them each time would cost a
-//! point read for each request.
+//! Numbers that only rise, shared by the writer and every reader: asking the database for them each time
+//! would cost a point read for each request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,13 +22,15 @@ impl Marks {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Publishes a committed epoch. It never falls: of two commits that are published out of order the later one stays.
+    /// Publishes a committed epoch. It never falls: of two commits that are published out of order the later
+    /// one stays.
     pub(super) fn raise_epoch(&self, committed: u64) {
         self.epoch.fetch_max(committed, Ordering::AcqRel);
     }
 
-    /// The latest time that is known to have passed, when `elapsed_ms` have passed since the start and the wall says
-    /// `wall_ms`: the wall, unless it was set back; then the highest wall time seen, and the time that passed since.
+    /// The latest time that is known to have passed, when `elapsed_ms` have passed since the start and the
+    /// wall says `wall_ms`: the wall, unless it was set back; then the highest wall time seen, and the time
+    /// that passed since.
     pub(super) fn latest_ms(&self, elapsed_ms: u64, wall_ms: u64) -> u64 {
         let ahead = wall_ms.saturating_sub(elapsed_ms);
         let known = self.ahead_ms.load(Ordering::Relaxed);

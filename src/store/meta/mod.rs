@@ -109,7 +109,8 @@ impl Meta {
             first => first?,
         };
         let stored = format::check(&database, &path)?;
-        // The database is locked by now, so this is the file that it has open, unless it was replaced in between.
+        // The database is locked by now, so this is the file that it has open, unless it was replaced in
+        // between.
         let place = Place::new(path.clone()).map_err(|source| OpenError::io(&path, source))?;
         opener.expected = Some(place.id());
         let handle = Arc::new(Handle::new(opener, database, reserve, place));
@@ -149,14 +150,16 @@ impl Meta {
         self.clock
     }
 
-    /// The latest time that is known to have passed, in Unix milliseconds: what expires goes by it, so that a clock that
-    /// is set back makes nothing valid again, and one that was ahead for a while leaves nothing that never ends.
+    /// The latest time that is known to have passed, in Unix milliseconds: what expires goes by it, so that a
+    /// clock that is set back makes nothing valid again, and one that was ahead for a while leaves nothing
+    /// that never ends.
     pub fn latest_ms(&self) -> u64 {
         self.clock.latest_ms(&self.marks)
     }
 
-    /// The `auth_epoch` of the last commit since [`Meta::know_epoch`]. The writer sets it after its commit and before
-    /// a caller is answered, so a change of rights that was acknowledged counts for every later request.
+    /// The `auth_epoch` of the last commit since [`Meta::know_epoch`]. The writer sets it after its commit
+    /// and before a caller is answered, so a change of rights that was acknowledged counts for every later
+    /// request.
     pub fn auth_epoch(&self) -> u64 {
         self.marks.epoch()
     }
@@ -187,8 +190,8 @@ impl Meta {
         place.is_displaced().then(|| place.path())
     }
 
-    /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows, which
-    /// take microseconds. Tried a second time when the database was being reopened.
+    /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows,
+    /// which take microseconds. Tried a second time when the database was being reopened.
     pub fn get<T, E: From<StoreError>>(&self, read: impl Fn(&ReadTx) -> Result<T, E>) -> Result<T, E> {
         match read_in(&self.handle, &self.queue, &read) {
             Ok(result) => result,
@@ -196,8 +199,8 @@ impl Meta {
         }
     }
 
-    /// Reads in a snapshot on a blocking thread: for scans and large values. Keep it under 200 ms: pages that a
-    /// snapshot sees cannot be reused while it lives.
+    /// Reads in a snapshot on a blocking thread: for scans and large values. Keep it under 200 ms: pages that
+    /// a snapshot sees cannot be reused while it lives.
     pub async fn scan<T, E, F>(&self, read: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -209,8 +212,8 @@ impl Meta {
         task.await.unwrap_or_else(|_| Err(StoreError::Failed.into()))
     }
 
-    /// Reads in a snapshot on the calling thread, which may block: [`Meta::scan`] for those who are on a blocking
-    /// thread already.
+    /// Reads in a snapshot on the calling thread, which may block: [`Meta::scan`] for those who are on a
+    /// blocking thread already.
     pub fn read_blocking<T, E: From<StoreError>>(
         &self,
         read: impl FnOnce(&ReadTx) -> Result<T, E>,
@@ -218,8 +221,9 @@ impl Meta {
         read_in(&self.handle, &self.queue, read)?
     }
 
-    /// Changes the store in one transaction and returns when it is durable. `run` may run more than once, so it
-    /// must have no effect but on the transaction; what it refuses before its first change costs no other job anything.
+    /// Changes the store in one transaction and returns when it is durable. `run` may run more than once, so
+    /// it must have no effect but on the transaction; what it refuses before its first change costs no other
+    /// job anything.
     pub async fn write<T, E, F>(&self, run: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -229,8 +233,8 @@ impl Meta {
         self.change(Change::default(), run).await
     }
 
-    /// Like [`Meta::write`], for a change that is not a plain one. What `run` owns (a lock, say) lives until the commit
-    /// has returned, even if the caller has gone.
+    /// Like [`Meta::write`], for a change that is not a plain one. What `run` owns (a lock, say) lives until
+    /// the commit has returned, even if the caller has gone.
     pub async fn change<T, E, F>(&self, change: Change, run: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -263,8 +267,8 @@ fn is_full(error: &OpenError) -> bool {
     matches!(error, OpenError::Io { source, .. } if matches!(StoreError::from_io(source), StoreError::Full))
 }
 
-/// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no change for a
-/// long time that would find out.
+/// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no
+/// change for a long time that would find out.
 fn read_in<T>(
     handle: &Handle,
     queue: &mpsc::Sender<Message>,

@@ -1,7 +1,7 @@
 //! The tables that a write transaction has open.
 //!
-//! To open a table costs redb more than to change a row in it (a search in its list of tables, the names of the types, a
-//! lock), so a batch opens each table once, at its first use.
+//! To open a table costs redb more than to change a row in it (a search in its list of tables, the names of
+//! the types, a lock), so a batch opens each table once, at its first use.
 
 use std::cell::RefCell;
 use std::ops::{Bound, ControlFlow};
@@ -88,8 +88,9 @@ impl<'t> OpenTables<'t> {
 }
 
 impl Drop for OpenTables<'_> {
-    /// Closes each table by itself: after redb panicked over a damaged page closing may panic too, once for each table,
-    /// and of two panics at once the process would die. One that could not be closed must not be committed without.
+    /// Closes each table by itself: after redb panicked over a damaged page closing may panic too, once for
+    /// each table, and of two panics at once the process would die. One that could not be closed must not be
+    /// committed without.
     fn drop(&mut self) {
         let mut panic = None;
         for (_, table) in self.0.take() {

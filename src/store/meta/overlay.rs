@@ -1,7 +1,7 @@
 //! The database file of a disk that takes no writes.
 //!
-//! redb writes when it opens a file that was not closed in order: a flag in the header, perhaps a repair. Here that stays
-//! in memory, so that everything can be read on.
+//! redb writes when it opens a file that was not closed in order: a flag in the header, perhaps a repair.
+//! Here that stays in memory, so that everything can be read on.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -68,9 +68,9 @@ impl Meta {
         Reader { meta: self, held: None }
     }
 
-    /// Everything that `read` reads is of one moment. Pages that the snapshot sees cannot be reused while it lives, so
-    /// the file grows with every change meanwhile: only for what must be exact while others write. The snapshot ends
-    /// with [`StoreError::Unavailable`] when the database is closed or reopened.
+    /// Everything that `read` reads is of one moment. Pages that the snapshot sees cannot be reused while it
+    /// lives, so the file grows with every change meanwhile: only for what must be exact while others write.
+    /// The snapshot ends with [`StoreError::Unavailable`] when the database is closed or reopened.
     pub fn hold<T, E: From<StoreError>>(
         &self,
         read: impl FnOnce(Reader<'_>) -> Result<T, E>,
@@ -115,9 +115,9 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which `visit` may
-    /// read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False when there were no
-    /// more. It runs on the calling thread, which may block.
+    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which
+    /// `visit` may read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False
+    /// when there were no more. It runs on the calling thread, which may block.
     pub fn page<K: Key, R: Row, E: From<StoreError>>(
         self,
         table: &Table<K, R>,

@@ -1,7 +1,7 @@
 //! Whether the open database file is still the one at its path.
 //!
-//! A file that was removed or replaced under a running server goes on taking commits that no later start will find. It
-//! is noticed, changes are refused, and the file that only this process still has gets a name again.
+//! A file that was removed or replaced under a running server goes on taking commits that no later start will
+//! find. It is noticed, changes are refused, and the file that only this process still has gets a name again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -45,8 +45,8 @@ enum Standing {
 /// The database file of this process and its path.
 pub(super) struct Place {
     path: PathBuf,
-    /// Keeps the file, and so its number, for as long as the process lives. It is opened beside the database's own
-    /// descriptor, because a duplicate would share its lock.
+    /// Keeps the file, and so its number, for as long as the process lives. It is opened beside the
+    /// database's own descriptor, because a duplicate would share its lock.
     file: Arc<File>,
     id: FileId,
     displaced: AtomicBool,
@@ -81,8 +81,8 @@ impl Place {
         self.displaced.load(Ordering::Acquire)
     }
 
-    /// Looks for the file, and says whether it is at its path. Only the writer calls this, between commits: while the
-    /// file is saved nothing may be written to it.
+    /// Looks for the file, and says whether it is at its path. Only the writer calls this, between commits:
+    /// while the file is saved nothing may be written to it.
     pub(super) fn look(&self) -> bool {
         let standing = self.standing();
         if standing == Standing::Here {
@@ -118,7 +118,8 @@ impl Place {
             Ok(found) if FileId::of(&found) == self.id => return Standing::Here,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A disk that cannot say what is at the path has a failure of its own, which the next commit meets.
+            // A disk that cannot say what is at the path has a failure of its own, which the next commit
+            // meets.
             Err(_) => return Standing::Here,
         }
         let name = fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd()));

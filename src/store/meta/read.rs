@@ -18,8 +18,9 @@ pub trait Tx {
     /// Whether there is a row at `key`, which is not read.
     fn has<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<bool, StoreError>;
 
-    /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks. Keys are as redb has
-    /// them: the other scans are made of this one. In a write transaction `visit` must not change this table.
+    /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks. Keys are as
+    /// redb has them: the other scans are made of this one. In a write transaction `visit` must not change
+    /// this table.
     fn scan<'k, K: Key, R: Row>(
         &self,
         table: &Table<K, R>,

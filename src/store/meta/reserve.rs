@@ -1,5 +1,5 @@
-//! Room on the disk that is kept back, so that what takes things away can be committed when nothing is free: even a
-//! deletion writes new pages before it frees old ones.
+//! Room on the disk that is kept back, so that what takes things away can be committed when nothing is free:
+//! even a deletion writes new pages before it frees old ones.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -60,7 +60,8 @@ impl Reserve {
         }
     }
 
-    /// Whether the disk has no room for it: it never had, or it was given up and there is none yet to have it back.
+    /// Whether the disk has no room for it: it never had, or it was given up and there is none yet to have it
+    /// back.
     pub(super) fn is_lacking(&self) -> bool {
         self.lacking.load(Ordering::Acquire)
     }

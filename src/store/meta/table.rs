@@ -98,8 +98,8 @@ impl<K: Key, R: Row> Table<K, R> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }
 
-    /// The same table with its keys as redb has them: for checks, dumps and tests of damage, which must not depend on what
-    /// a key means.
+    /// The same table with its keys as redb has them: for checks, dumps and tests of damage, which must not
+    /// depend on what a key means.
     pub const fn raw_keys(&self) -> Table<K::Raw, R> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }

@@ -1,4 +1,5 @@
-//! The store as its users see it: what is answered, what is there afterwards, and what survives a failing disk.
+//! The store as its users see it: what is answered, what is there afterwards, and what survives a failing
+//! disk.
 
 pub(crate) mod dumps;
 mod faults;

@@ -220,7 +220,8 @@ impl<'t> WriteTx<'t> {
         self.note(result)
     }
 
-    /// Whether the transaction has as many rows as one should have: who has more to do goes on in the next one.
+    /// Whether the transaction has as many rows as one should have: who has more to do goes on in the next
+    /// one.
     pub const fn is_full(&self) -> bool {
         self.changes.get() >= MAX_ROWS
     }

@@ -1,7 +1,8 @@
 //! The writer: one thread that commits what many callers want changed, in groups.
 //!
 //! A batch is whatever waits when the last commit returned; the commit itself is the time in which the next
-//! batch gathers. First the barriers of the batch are synced, each once, then its jobs run in one transaction, then it is committed in two phases, then everybody is answered.
+//! batch gathers. First the barriers of the batch are synced, each once, then its jobs run in one
+//! transaction, then it is committed in two phases, then everybody is answered.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,7 +35,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often the database is reopened at most because it could not be read.
 const REPLACE_EVERY: Duration = Duration::from_secs(1);
 const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
-/// How long no idle commit is made after one that failed: reopening takes the database away from readers for a moment.
+/// How long no idle commit is made after one that failed: reopening takes the database away from readers for
+/// a moment.
 const IDLE_AGAIN: Duration = Duration::from_mins(1);
 
 /// Syncs one barrier: the blob store's part in a commit.
@@ -135,8 +137,8 @@ impl Writer {
         self.handle.close();
     }
 
-    /// Reopens a database that a reader found broken, unless that was done meanwhile. A page that can never be read
-    /// must not cost everybody else the database again and again.
+    /// Reopens a database that a reader found broken, unless that was done meanwhile. A page that can never
+    /// be read must not cost everybody else the database again and again.
     fn replace(&mut self, broken: Weak<Database>) {
         if !self.handle.is_current(&broken) {
             self.broken = None;
@@ -164,8 +166,8 @@ impl Writer {
         self.handle.refusal()
     }
 
-    /// Saves the running time and what a quick start needs, when there is something to save, and tries again to open a
-    /// database that could not be reopened.
+    /// Saves the running time and what a quick start needs, when there is something to save, and tries again
+    /// to open a database that could not be reopened.
     pub(super) fn idle(&mut self) {
         self.handle.reserve().restore();
         if let Some(broken) = self.broken.take() {
@@ -262,8 +264,8 @@ impl Writer {
                 }
                 Err(Trouble::Commit(error, commits)) => {
                     tracing::error!(%error, jobs = jobs.len(), "a commit failed; the store is reopened");
-                    // A commit that is there after a failed sync may still be lost with the power: it is never
-                    // reported as done. One that is not there is known to have changed nothing.
+                    // A commit that is there after a failed sync may still be lost with the power: it is
+                    // never reported as done. One that is not there is known to have changed nothing.
                     let gone = self.reopen() && self.counters.commits < commits;
                     if gone && matches!(error, StoreError::Full) && !drawn {
                         drawn = true;
@@ -277,7 +279,8 @@ impl Writer {
         }
     }
 
-    /// On a full disk: leaves the jobs that take something away, for which there is room now, and refuses the rest.
+    /// On a full disk: leaves the jobs that take something away, for which there is room now, and refuses the
+    /// rest.
     fn draw_on_reserve(&self, jobs: &mut Vec<Box<dyn Job>>, error: &StoreError) {
         let (may, may_not): (Vec<_>, Vec<_>) =
             std::mem::take(jobs).into_iter().partition(|job| job.change().frees);
@@ -362,8 +365,8 @@ impl Writer {
             };
             (stored, tx.raised_epoch())
         };
-        // Crash order: every file and directory that these rows speak of is durable by now (`sync_barriers`), so a
-        // crash on either side of this commit leaves at most a file without a row.
+        // Crash order: every file and directory that these rows speak of is durable by now (`sync_barriers`),
+        // so a crash on either side of this commit leaves at most a file without a row.
         if let Some(counters) = counters {
             commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;
             self.committed(counters, quick_repair);

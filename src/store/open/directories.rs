@@ -1,5 +1,5 @@
-//! The directories of a store before it is opened: whose they are, whether they belong together, and their locks. A start
-//! that is refused leaves nothing in them: they may be mount points whose disks are not there.
+//! The directories of a store before it is opened: whose they are, whether they belong together, and their
+//! locks. A start that is refused leaves nothing in them: they may be mount points whose disks are not there.
 
 use std::fs;
 use std::io;
@@ -133,8 +133,8 @@ fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Refuses a store of another user, whose server could not use what this one would make in it, and a directory in which
-/// every user of the computer could replace files.
+/// Refuses a store of another user, whose server could not use what this one would make in it, and a
+/// directory in which every user of the computer could replace files.
 fn refuse_others(dir: &Path) -> Result<(), OpenError> {
     let caller = rustix::process::geteuid().as_raw();
     for file in [meta::FILE_NAME, LOCK_FILE] {
@@ -154,7 +154,8 @@ fn refuse_others(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Refuses a file system that breaks the promises that the store depends on, and warns of one that may not last.
+/// Refuses a file system that breaks the promises that the store depends on, and warns of one that may not
+/// last.
 pub fn judge(dir: &Path) -> Result<(), OpenError> {
     match filesystem::check(dir).map_err(io_at(dir))? {
         Verdict::Fine => Ok(()),
@@ -187,7 +188,8 @@ pub fn layout(dir: &Path, error: LayoutError) -> OpenError {
     }
 }
 
-/// Whether the last server left the data directory in order. Asking changes nothing where the start will be refused.
+/// Whether the last server left the data directory in order. Asking changes nothing where the start will be
+/// refused.
 pub fn was_clean(data_dir: &Path) -> bool {
     if !data_dir.join(LOCK_FILE).exists() || refuse_others(data_dir).is_err() {
         return true;

@@ -1,4 +1,5 @@
-//! Opening a store: its directories and their locks, the tree of blobs, the database, and whether they belong together.
+//! Opening a store: its directories and their locks, the tree of blobs, the database, and whether they belong
+//! together.
 
 mod directories;
 mod workshop;
@@ -135,8 +136,8 @@ pub fn open_meta(
     Ok(Arc::new(Meta::open(options)?))
 }
 
-/// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged file may
-/// end the process that opens it.
+/// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged
+/// file may end the process that opens it.
 ///
 /// # Errors
 /// [`OpenError`]: the database cannot be used.

@@ -52,8 +52,8 @@ fn repositories(number: u64) -> [String; 2] {
     [format!("team/client-{number}"), format!("team/loose/{number}")]
 }
 
-/// Whether an answer says that the server could not do what was asked for: any 5xx, and for a change the refusal of a
-/// store that is read-only.
+/// Whether an answer says that the server could not do what was asked for: any 5xx, and for a change the
+/// refusal of a store that is read-only.
 fn is_failure(request: &str, answer: &Answer) -> bool {
     let body = String::from_utf8_lossy(&answer.body);
     let read_only = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
@@ -82,8 +82,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A few blobs, and sometimes a token, while all others rest. No other client's syncs make durable what the server
-    /// forgot to sync for the last one.
+    /// A few blobs, and sometimes a token, while all others rest. No other client's syncs make durable what
+    /// the server forgot to sync for the last one.
     pub(crate) fn last_words(mut self) {
         for _ in 0..=self.dice.below(4) {
             self.push_loose();
@@ -139,8 +139,8 @@ impl<'a> Client<'a> {
         self.sorted(&format!("{method} {path}"), answer, good)
     }
 
-    /// An answer with one of the statuses `good`. Trouble excuses a request that fails, and nothing else: an answer
-    /// that says something is as true as ever.
+    /// An answer with one of the statuses `good`. Trouble excuses a request that fails, and nothing else: an
+    /// answer that says something is as true as ever.
     fn sorted(&self, request: &str, answer: io::Result<Answer>, good: &[u16]) -> Option<Answer> {
         match answer {
             Ok(answer) if good.contains(&answer.status) => Some(answer),

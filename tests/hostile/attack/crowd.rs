@@ -15,9 +15,11 @@ use super::answer::Answer;
 use super::wire::Wire;
 use super::{Load, Then};
 
-/// How long a connection may take nothing before its first bytes count as sent as far as the server takes them.
+/// How long a connection may take nothing before its first bytes count as sent as far as the server takes
+/// them.
 const STALLED: Duration = Duration::from_millis(500);
-/// Connections that may wait for the server's `accept`. What is above the backlog of its socket may never arrive.
+/// Connections that may wait for the server's `accept`. What is above the backlog of its socket may never
+/// arrive.
 const AHEAD: usize = 100;
 /// After this time more are opened although the server does not accept those that wait.
 const BACK_OFF: Duration = Duration::from_secs(1);
@@ -36,8 +38,8 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    /// The server took what was sent: it still waits for more, did it, or gave up in the end, as it does without an answer
-    /// after `given_up`.
+    /// The server took what was sent: it still waits for more, did it, or gave up in the end, as it does
+    /// without an answer after `given_up`.
     pub(super) fn is_accepted(&self, refusals: &[u16], given_up: Option<Duration>) -> bool {
         match self.statuses.first() {
             None => self.closed.is_none_or(|after| given_up.is_some_and(|given_up| after >= given_up)),
@@ -97,8 +99,8 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Drives all connections until it is stopped; returns what became of them. `accepted` tells how many sockets the
-    /// server has for them.
+    /// Drives all connections until it is stopped; returns what became of them. `accepted` tells how many
+    /// sockets the server has for them.
     pub(super) fn drive(&self, accepted: impl Fn() -> usize) -> Vec<Fate> {
         let mut opened = 0;
         let mut last = Instant::now();

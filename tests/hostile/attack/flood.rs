@@ -15,7 +15,8 @@ pub(crate) struct Flood<'a> {
     pub(crate) senders: usize,
     /// Requests that must be accepted.
     pub(crate) accepted: usize,
-    /// Refusals that are right for it. Any other answer of the class 4xx but 429 says that it is not what it claims.
+    /// Refusals that are right for it. Any other answer of the class 4xx but 429 says that it is not what it
+    /// claims.
     pub(crate) refusals: &'a [u16],
     /// What the sender of this number does.
     pub(crate) work: &'a (dyn Fn(usize, &Tally) + Sync),

@@ -1,9 +1,10 @@
 //! The frame of every load: a server, an attacker with many connections, and an honest client beside them.
 //!
-//! A test describes its [`Load`] and gives it to [`Site::under`], which opens the connections, waits until the server has
-//! accepted them, lets the honest client work, and returns an [`Outcome`]: what was accepted, how long the honest client
-//! waited, how much memory the server took. A load that the server refuses shows nothing, so [`Outcome::assert_held`] fails
-//! on any refusal that the load does not name. Numbers come from the code and its defaults, never from a copy of them.
+//! A test describes its [`Load`] and gives it to [`Site::under`], which opens the connections, waits until
+//! the server has accepted them, lets the honest client work, and returns an [`Outcome`]: what was accepted,
+//! how long the honest client waited, how much memory the server took. A load that the server refuses shows
+//! nothing, so [`Outcome::assert_held`] fails on any refusal that the load does not name. Numbers come from
+//! the code and its defaults, never from a copy of them.
 
 mod answer;
 mod crowd;
@@ -42,7 +43,8 @@ pub(crate) const HONEST_PATIENCE: Duration = Duration::from_secs(30);
 /// What 99 of 100 of them keep when the load runs alone, in a release build.
 const HONEST_P99: Duration = Duration::from_secs(1);
 
-/// Whether the figures are judged as well: the command of docs/security.md sets this, and runs nothing else meanwhile.
+/// Whether the figures are judged as well: the command of docs/security.md sets this, and runs nothing else
+/// meanwhile.
 fn proof() -> bool {
     std::env::var_os("STOWAGE_PROOF").is_some()
 }
@@ -76,7 +78,8 @@ pub(crate) enum Then<'a> {
     Deaf,
     /// It sends these bytes again and again, with this pause.
     Trickle(&'a [u8], Duration),
-    /// It sends its first bytes once more after each answer, over a new connection if the server closed this one.
+    /// It sends its first bytes once more after each answer, over a new connection if the server closed this
+    /// one.
     Again,
     /// It connects again this long after the server has closed the connection without an answer.
     Return(Duration),
@@ -98,12 +101,13 @@ pub(crate) struct Load<'a> {
     pub(crate) then: Then<'a>,
     /// Each makes a TLS handshake with this before it sends anything.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// Connections that must be accepted: held without an answer, or answered with success, or with 408 in the end.
-    /// The rest of them may meet a limit: 429, 503, or no `accept` yet.
+    /// Connections that must be accepted: held without an answer, or answered with success, or with 408 in
+    /// the end. The rest of them may meet a limit: 429, 503, or no `accept` yet.
     pub(crate) accepted: usize,
     /// When the server gives up such a connection without an answer.
     pub(crate) given_up: Option<Duration>,
-    /// Refusals that are right for this load. Any other answer of the class 4xx says that the load is not what it claims.
+    /// Refusals that are right for this load. Any other answer of the class 4xx says that the load is not
+    /// what it claims.
     pub(crate) refusals: &'a [u16],
 }
 
@@ -123,7 +127,8 @@ impl Default for Load<'_> {
     }
 }
 
-/// A server with its attacker and its honest client. Sites follow each other: each would be the other's noise.
+/// A server with its attacker and its honest client. Sites follow each other: each would be the other's
+/// noise.
 pub(crate) struct Site {
     pub(crate) server: Stowage,
     /// Sends one request at a time, from the first address of the loads.

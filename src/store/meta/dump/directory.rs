@@ -100,8 +100,8 @@ pub(super) fn options() -> OpenOptions {
     options
 }
 
-/// Removes all but the newest `keep` dumps, and the segments that none of those that stay needs. While there is damage in
-/// the database, the last dump of before stays, too.
+/// Removes all but the newest `keep` dumps, and the segments that none of those that stay needs. While there
+/// is damage in the database, the last dump of before stays, too.
 pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), DumpError> {
     let mut dumps = list(dir)?;
     let mut old = dumps.split_off(keep.clamp(1, dumps.len()));

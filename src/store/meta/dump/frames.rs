@@ -1,7 +1,7 @@
 //! The file of rows: a magic word, frames with their lengths, and a checksum of all of it.
 //!
-//! The last 36 bytes are the BLAKE3 hash of everything before them and the length of the last frame, so that the end
-//! can be read without the rest.
+//! The last 36 bytes are the BLAKE3 hash of everything before them and the length of the last frame, so that
+//! the end can be read without the rest.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};

@@ -5,9 +5,10 @@
 //! <data>/dumps/bodies-<number>.seg   bodies of manifests, appended in the order in which dumps met them
 //! ```
 //!
-//! A body never changes, so it is written once and later dumps refer to it. What the other rows tell is written anew
-//! each time, but for the figures of usage, which are counted again. Everything has a BLAKE3 checksum. A file of rows
-//! has its name only when all that it needs is durable; segments are only appended to, and never behind a torn end.
+//! A body never changes, so it is written once and later dumps refer to it. What the other rows tell is
+//! written anew each time, but for the figures of usage, which are counted again. Everything has a BLAKE3
+//! checksum. A file of rows has its name only when all that it needs is durable; segments are only appended
+//! to, and never behind a torn end.
 
 mod bodies;
 mod directory;

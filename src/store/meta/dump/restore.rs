@@ -30,8 +30,8 @@ pub struct Restored {
     pub rows: u64,
 }
 
-/// Makes the database of `dir`, which has none, from a dump. The figures of usage are still to be counted. `progress`
-/// hears how many rows are there.
+/// Makes the database of `dir`, which has none, from a dump. The figures of usage are still to be counted.
+/// `progress` hears how many rows are there.
 pub fn restore(dump: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
     let path = dir.join(FILE_NAME);
     let file = super::directory::options().read(true).create_new(true).open(&path).map_err(at(&path))?;

@@ -33,8 +33,9 @@ pub struct Written {
 }
 
 impl Meta {
-    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep` and the newest
-    /// without a damaged row. It runs on the calling thread, which may block; changes go on meanwhile. An error leaves the dumps that are there.
+    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep` and the
+    /// newest without a damaged row. It runs on the calling thread, which may block; changes go on meanwhile.
+    /// An error leaves the dumps that are there.
     pub fn dump(&self, dir: &Path, keep: usize) -> Result<Written, DumpError> {
         directory::prepare(dir)?;
         let earlier = self.earlier(dir)?;
@@ -101,8 +102,8 @@ struct Earlier {
 }
 
 impl Earlier {
-    /// The segments that are left behind: bodies in them are written again. That is so where something is damaged
-    /// (each dump looks through one segment), and where most of what is in it is not needed any more.
+    /// The segments that are left behind: bodies in them are written again. That is so where something is
+    /// damaged (each dump looks through one segment), and where most of what is in it is not needed any more.
     fn left_behind(&self, dir: &Path) -> BTreeSet<u64> {
         let segments = &self.totals.segments;
         let mut left: BTreeSet<u64> = segments

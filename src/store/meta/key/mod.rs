@@ -1,9 +1,9 @@
 //! Keys: what a caller names, and the redb tuple that stands for it.
 //!
-//! The typed keys do not implement redb's own `Key`: the names of the types are stored with each table, so a table of
-//! another type could not be opened any more. A marker such as `(RepoId, Digest)` belongs to the table, and a caller
-//! passes what the marker accepts, such as `(RepoId, &Digest)`. Keys are encoded in buffers on the stack; only a digest
-//! of an algorithm that cannot be computed takes an allocation.
+//! The typed keys do not implement redb's own `Key`: the names of the types are stored with each table, so a
+//! table of another type could not be opened any more. A marker such as `(RepoId, Digest)` belongs to the
+//! table, and a caller passes what the marker accepts, such as `(RepoId, &Digest)`. Keys are encoded in
+//! buffers on the stack; only a digest of an algorithm that cannot be computed takes an allocation.
 
 mod digests;
 mod fields;
@@ -80,7 +80,8 @@ pub trait PrefixOf<K: Key>: Copy {
     fn rest<'r>(stored: &Stored<'r, K>) -> Option<<Self::Rest as Key>::Read<'r>>;
 }
 
-/// A field that is stored as bytes: the type, and how it is read. Bytes that are none of its values are `None`.
+/// A field that is stored as bytes: the type, and how it is read. Bytes that are none of its values are
+/// `None`.
 macro_rules! byte_key {
     ($($type:ty: $read:expr;)*) => { $(
         impl $crate::store::meta::key::Key for $type {

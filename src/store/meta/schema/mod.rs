@@ -1,13 +1,13 @@
 //! Every table of the database beside the row that it holds, by noun.
 //!
-//! Keys are tuples in byte order, so that each list is a range with a cursor. `docs/storage.md` explains how the tables
-//! belong together.
+//! Keys are tuples in byte order, so that each list is a range with a cursor. `docs/storage.md` explains how
+//! the tables belong together.
 //!
-//! Running seconds count only while a server runs; they age what the collector may take, so that a wrong clock ages
-//! nothing. Milliseconds are Unix time and for people.
+//! Running seconds count only while a server runs; they age what the collector may take, so that a wrong
+//! clock ages nothing. Milliseconds are Unix time and for people.
 //!
-//! A key is named by values of the types that its table has, so two ids that were swapped do not compile, nor does a bare
-//! number in the place of an id:
+//! A key is named by values of the types that its table has, so two ids that were swapped do not compile, nor
+//! does a bare number in the place of an id:
 //!
 //! ```
 //! use stowage::model::names::{TokenId, UserId};

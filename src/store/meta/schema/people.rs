@@ -24,7 +24,8 @@ pub struct User {
     pub created_ms: u64,
     /// Raised with every new password: what was signed in with an older one is not valid any more.
     pub password_version: u64,
-    /// Sequence of the last change. It never comes back, so a change that was meant for an older state is noticed.
+    /// Sequence of the last change. It never comes back, so a change that was meant for an older state is
+    /// noticed.
     pub changed: Sequence,
 }
 
@@ -95,6 +96,6 @@ pub struct Refresh {
 
 impl Record for Refresh {}
 
-/// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the one that was not used for
-/// the longest time first.
+/// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the one that was
+/// not used for the longest time first.
 pub const REFRESH_BY_USER: Table<(UserId, Sequence), Raw> = Table::new("refresh_by_user");

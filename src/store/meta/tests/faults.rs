@@ -106,7 +106,8 @@ fn a_read_error_is_over_when_the_disk_has_recovered_although_nobody_writes() {
     assert!(holds(&meta, 1));
 }
 
-/// Opens a store once for each call of the database file that takes, with that call failing, and then as it should be.
+/// Opens a store once for each call of the database file that takes, with that call failing, and then as it
+/// should be.
 fn play_opening(errno: i32, kept: Option<u64>) -> u64 {
     for n in 1.. {
         let mut store = Store::new();
