@@ -104,7 +104,7 @@ fn a_replayed_client_hello_keeps_nobody_out() {
             then: Then::Replay,
             ..Load::default()
         };
-        let outcome = site.under(&load);
+        let outcome = site.until_answered(&load);
         outcome.assert_held();
         assert!(outcome.replies() >= load.connections, "the server signed {} times", outcome.replies());
         site.server.assert_at_rest();
