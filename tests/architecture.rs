@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("access", &["limits", "store"]),
     ("auth", &["access"]),
     ("people", &["auth"]),
-    ("registry", &["access"]),
+    ("registry", &["wire", "access"]),
     ("lifecycle", &["people", "registry"]),
     ("transfer", &["people", "registry"]),
     ("app", &["lifecycle", "transfer"]),

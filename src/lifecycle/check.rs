@@ -1,11 +1,10 @@
 //! A check of a store that no server has open.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::registry::fsck;
-use crate::registry::fsck::{CheckError, Progress, Report};
+use crate::registry::fsck::{Progress, Report};
 use crate::store::meta::FILE_NAME;
 use crate::store::open::{OpenError, Store};
 
@@ -31,8 +30,5 @@ pub fn offline(
     });
     store.close();
     let database = data_dir.join(FILE_NAME);
-    report.map_err(|error| match error {
-        CheckError::Store(error) => error.on_opening(&database),
-        CheckError::Ended => OpenError::io(&database, io::ErrorKind::Interrupted.into()),
-    })
+    report.map_err(|error| error.on_opening(&database))
 }

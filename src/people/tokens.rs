@@ -62,7 +62,7 @@ impl From<Withdrawn> for TokenError {
 }
 
 /// What is told of a token; never its secret.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct TokenView {
     /// The number.
     pub id: TokenId,

@@ -64,7 +64,7 @@ impl From<Withdrawn> for UserError {
 }
 
 /// What is told of a user.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct UserView {
     /// The stable number.
     pub id: UserId,

@@ -39,7 +39,7 @@ pub struct MissingBlob {
 }
 
 /// A file that no row speaks of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaterBlob {
     /// The blob.
     pub digest: String,
@@ -50,7 +50,7 @@ pub struct LaterBlob {
 }
 
 /// What the dump and the blobs do not have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     /// How many blobs have no file, or one of another size.
     pub missing: u64,

@@ -12,13 +12,12 @@ use tokio::runtime::Builder;
 use uuid::Uuid;
 
 use crate::registry::fsck;
-use crate::registry::fsck::{CheckError, Progress, Report};
+use crate::registry::fsck::{Progress, Report};
 use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::durable;
 use crate::store::lock::DirLock;
 use crate::store::meta::FILE_NAME;
-use crate::store::meta::StoreError;
 use crate::store::meta::dump;
 use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
 use crate::store::open;
@@ -54,7 +53,7 @@ pub struct RefusedDump {
 }
 
 /// A store that was made again.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Rebuilt {
     /// The dump that it was made of.
     pub dump: PathBuf,
@@ -303,18 +302,15 @@ fn finish(
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.map_err(io_at(workshop))?;
     let meta = open::open_meta(workshop, open::OFFLINE_CACHE, &blobs, runtime.handle().clone(), None)?;
-    let failed = |error: StoreError| error.on_opening(&workshop.join(FILE_NAME));
-    let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear).map_err(failed)?;
+    let database = workshop.join(FILE_NAME);
+    let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear);
+    let differences = differences.map_err(|error| error.on_opening(&database))?;
     let mode = fsck::Mode { deep: false, others_write: false };
-    let checked = fsck::check(&meta, &staging, blobs.as_ref(), mode, &mut |step| {
+    let check = fsck::check(&meta, &staging, blobs.as_ref(), mode, &mut |step| {
         hear(step);
         ControlFlow::Continue(())
     });
-    let check = match checked {
-        Ok(check) => check,
-        Err(CheckError::Store(error)) => return Err(failed(error).into()),
-        Err(CheckError::Ended) => return Err(io_at(workshop)(io::ErrorKind::Interrupted.into()).into()),
-    };
+    let check = check.map_err(|error| error.on_opening(&database))?;
     meta.close();
     Ok((differences, check))
 }

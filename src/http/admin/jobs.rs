@@ -22,7 +22,7 @@ use crate::lifecycle;
 use crate::lifecycle::JobView;
 use crate::model::units::{HumanDuration, UnitError};
 use crate::registry::fsck;
-use crate::wire::{Checked, Finding, Job, JobKind, JobState, List, NewCheck, Progress, Report};
+use crate::wire::{Finding, Job, JobKind, JobState, List, NewCheck, Progress, Report};
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -95,21 +95,8 @@ impl From<fsck::Progress> for Progress {
 
 impl From<&fsck::Report> for Report {
     fn from(report: &fsck::Report) -> Self {
-        let checked = &report.checked;
         Self {
-            checked: Checked {
-                repositories: checked.repositories,
-                manifests: checked.manifests,
-                tags: checked.tags,
-                links: checked.links,
-                blobs: checked.blobs,
-                bytes_hashed: checked.bytes_hashed,
-                uploads: checked.uploads,
-                files: checked.files,
-                orphans: checked.orphans,
-                unused_blobs: checked.unused_blobs,
-                unused_bytes: checked.unused_bytes,
-            },
+            checked: report.checked,
             problems: report.problems.iter().map(Finding::from).collect(),
             notes: report.notes.clone(),
         }

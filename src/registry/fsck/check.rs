@@ -5,11 +5,12 @@ use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use super::place::{Located, Place};
-use super::report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity};
+use super::report::{CheckError, Mode, Problem, Progress, Report, Severity};
 use super::{blobs, counters, files, images, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
+use crate::wire::Checked;
 
 /// Problems that are listed. A store that lost its blobs has millions, more than a person reads.
 const MAX_PROBLEMS: usize = 10_000;

@@ -51,7 +51,7 @@ use std::ops::ControlFlow;
 pub use check::check;
 pub use verdicts::record;
 
-pub use report::{CheckError, Checked, Mode, Problem, Progress, Report, Severity, Verdict};
+pub use report::{CheckError, Mode, Problem, Progress, Report, Severity, Verdict};
 
 use super::Registry;
 use crate::access::{Grant, RunJobs};

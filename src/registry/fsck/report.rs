@@ -1,10 +1,13 @@
 //! What a check tells: how far it is, what it looked at, and what is wrong.
 
-use serde::Serialize;
+use std::io;
+use std::path::Path;
 
 use crate::model::digest::Digest;
 use crate::store::blob::Stamp;
 use crate::store::meta::StoreError;
+use crate::store::open::OpenError;
+use crate::wire::Checked;
 
 /// How a check is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +29,18 @@ pub enum CheckError {
     Store(#[from] StoreError),
 }
 
+impl CheckError {
+    /// What the error means for a store that no server has open: see [`StoreError::on_opening`].
+    pub fn on_opening(self, database: &Path) -> OpenError {
+        match self {
+            Self::Store(error) => error.on_opening(database),
+            Self::Ended => OpenError::io(database, io::ErrorKind::Interrupted.into()),
+        }
+    }
+}
+
 /// How far the check is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is looked at.
     pub stage: &'static str,
@@ -39,36 +52,8 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// What was looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// Repositories.
-    pub repositories: u64,
-    /// Manifests; one that two repositories hold counts twice.
-    pub manifests: u64,
-    /// Tags.
-    pub tags: u64,
-    /// Links between repositories and blobs.
-    pub links: u64,
-    /// Blobs that have a row.
-    pub blobs: u64,
-    /// Bytes that were hashed.
-    pub bytes_hashed: u64,
-    /// Uploads that have a row.
-    pub uploads: u64,
-    /// Blob files found in the tree.
-    pub files: u64,
-    /// Files without a row that are too old to belong to a push under way.
-    pub orphans: u64,
-    /// Blobs that no manifest refers to.
-    pub unused_blobs: u64,
-    /// Bytes of these.
-    pub unused_bytes: u64,
-}
-
 /// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Something that was pushed is lost or cannot be read.
     Damage,
@@ -77,7 +62,7 @@ pub enum Severity {
 }
 
 /// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong, as one word for programs: the list is in [`fsck`](super).
     pub kind: &'static str,
@@ -106,7 +91,7 @@ pub struct Verdict {
 }
 
 /// The outcome of a check.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// What was looked at.
     pub checked: Checked,
@@ -115,6 +100,5 @@ pub struct Report {
     /// What is worth knowing and not wrong.
     pub notes: Vec<String>,
     /// What was proven of blobs and is to be recorded.
-    #[serde(skip)]
     pub verdicts: Vec<Verdict>,
 }

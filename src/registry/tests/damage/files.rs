@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::registry::fsck::Severity;
 use crate::store::blob::FileBlobs;
+use crate::wire;
 
 impl Store {
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -116,7 +117,7 @@ fn the_figures_tell_what_was_looked_at() {
     let shallow = store.report(false).checked;
     assert_eq!(checked.bytes_hashed - shallow.bytes_hashed, blob_bytes as u64 + 4);
 
-    let json = serde_json::to_value(&report).unwrap();
+    let json = serde_json::to_value(wire::Report::from(&report)).unwrap();
     assert_eq!(json["checked"]["bytes_hashed"], checked.bytes_hashed);
     assert_eq!(json["problems"], serde_json::json!([]));
 }
