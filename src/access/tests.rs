@@ -177,7 +177,7 @@ fn each_caller_may_what_the_table_says_and_nothing_else() {
         Principal::User { id, name, credential, scopes, claims }
     };
     let scoped = |names: &str| user(Scopes::named(names.split(',')).unwrap());
-    assert_eq!(permitted(&gate, &user(Scopes::ALL)), "", "nobody has this number");
+    assert_eq!(permitted(&gate, &user(Scopes::ALL)), "", "no user has this number");
     gate.set_hanna(User::sample("hanna"));
     for (principal, expected) in [
         (Principal::Anybody, ""),

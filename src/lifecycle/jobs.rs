@@ -104,7 +104,7 @@ impl Job {
 
     /// Does the work and says how it ended, even when a damaged page ends it in a panic.
     fn run(&self, registry: &Registry, clock: StoreClock, grant: &Grant<RunJobs>) {
-        let mut hear = |progress| {
+        let mut on_progress = |progress| {
             self.status.send_modify(|status| status.progress = progress);
             if self.cancelled.load(Ordering::Acquire) {
                 ControlFlow::Break(())
@@ -112,7 +112,7 @@ impl Job {
                 ControlFlow::Continue(())
             }
         };
-        let checked = catch_unwind(AssertUnwindSafe(|| registry.check(grant, self.deep, &mut hear)));
+        let checked = catch_unwind(AssertUnwindSafe(|| registry.check(grant, self.deep, &mut on_progress)));
         let state = match checked {
             Ok(Ok(report)) => {
                 tracing::info!(job = %self.id, problems = report.problems.len(), "the check is complete");

@@ -1,5 +1,5 @@
-//! A database that was made of a dump, and the blobs as they are now: what is missing, what came later, and
-//! the figures that a dump does not have.
+//! Compares a database that was restored from a dump with the blobs on the disk: which blobs are missing,
+//! which were stored after the dump, and the usage, which a dump does not contain.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -65,25 +65,25 @@ pub struct Differences {
 }
 
 /// Compares a database that was just made with the blobs, and counts its usage. A blob without its file is
-/// marked as damaged: it answers as if it were absent until a push brings it back. `hear` is told how far it
-/// is.
+/// marked as damaged: it answers as if it were absent until a push brings it back. `on_progress` is told how
+/// far it is.
 pub fn settle(
     meta: &Meta,
     blobs: &dyn BlobStore,
     runtime: &Handle,
-    hear: &mut dyn FnMut(Progress),
+    on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Differences, StoreError> {
     let mut differences = Differences::default();
-    missing(meta, blobs, runtime, &mut differences, hear)?;
-    later(meta, blobs, &mut differences, hear)?;
+    missing(meta, blobs, runtime, &mut differences, on_progress)?;
+    later(meta, blobs, &mut differences, on_progress)?;
     count_usage(meta, runtime)?;
     Ok(differences)
 }
 
 /// Says how far a stage is, now and then.
-fn tick(hear: &mut dyn FnMut(Progress), stage: &'static str, done: u64, total: u64) {
+fn tick(on_progress: &mut dyn FnMut(Progress), stage: &'static str, done: u64, total: u64) {
     if done.is_multiple_of(SPEAK_EVERY) {
-        hear(Progress { stage, done, total, bytes: 0 });
+        on_progress(Progress { stage, done, total, bytes: 0 });
     }
 }
 
@@ -92,13 +92,13 @@ fn missing(
     blobs: &dyn BlobStore,
     runtime: &Handle,
     differences: &mut Differences,
-    hear: &mut dyn FnMut(Progress),
+    on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(), StoreError> {
     let total = meta.read_blocking(|tx| tx.count(&schema::BLOB))?;
     let (mut done, mut gone) = (0, Vec::new());
     meta.sweep(&schema::BLOB, Pages::all(), |tx, key, row| {
         done += 1;
-        tick(hear, "blobs", done, total);
+        tick(on_progress, "blobs", done, total);
         let (Some(row), Some(digest)) = (row, Digest::from_key(key)) else { return Ok(()) };
         if row.state != BlobState::Present {
             return Ok(());
@@ -148,12 +148,12 @@ fn later(
     meta: &Meta,
     blobs: &dyn BlobStore,
     differences: &mut Differences,
-    hear: &mut dyn FnMut(Progress),
+    on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(), StoreError> {
     let (mut done, mut failure) = (0, None);
     let listed = blobs.list(&mut |entry| {
         done += 1;
-        tick(hear, "files", done, 0);
+        tick(on_progress, "files", done, 0);
         let Entry::Blob { digest, size, modified } = entry else { return ControlFlow::Continue(()) };
         match meta.get(|tx| tx.has(&schema::BLOB, &digest)) {
             Ok(true) => {}

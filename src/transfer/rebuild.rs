@@ -112,11 +112,11 @@ pub enum RebuildError {
     OtherFileSystem(PathBuf),
 }
 
-/// Makes a store from a dump and the blobs, while no server runs. `hear` is told how far it is.
+/// Makes a store from a dump and the blobs, while no server runs. `on_progress` is told how far it is.
 ///
 /// # Errors
 /// [`RebuildError`]: the store that was is as it was.
-pub fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
+pub fn rebuild(request: &Rebuild, on_progress: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
     let Rebuild { data_dir, blob_dir, into, .. } = request;
     make_empty(into, data_dir)?;
     if request.link_blobs && device(into)? != device(blob_dir)? {
@@ -127,18 +127,20 @@ pub fn rebuild(request: &Rebuild, hear: &mut dyn FnMut(Progress)) -> Result<Rebu
         old.extend(lock_old(dir)?);
     }
     let known: Vec<Uuid> = old.iter().filter_map(DirLock::store_id).collect();
-    let Chosen { path, header, totals, refused } = choose(request, &known, hear)?;
+    let Chosen { path, header, totals, refused } = choose(request, &known, on_progress)?;
     open::judge(into)?;
     let workshop = begin(into)?;
     let mut new = open::acquire(into)?;
     new.set_store_id(header.store_id).map_err(io_at(into))?;
     let total = totals.rows + totals.bodies;
-    dump::restore(&path, &workshop, &mut |done| hear(Progress { stage: "rows", done, total, bytes: 0 }))
-        .map_err(|error| dump_failed(&path, error))?;
+    dump::restore(&path, &workshop, &mut |done| {
+        on_progress(Progress { stage: "rows", done, total, bytes: 0 });
+    })
+    .map_err(|error| dump_failed(&path, error))?;
     let (blob_dir, linked) =
-        if request.link_blobs { (into, link(blob_dir, into, hear)?) } else { (blob_dir, 0) };
+        if request.link_blobs { (into, link(blob_dir, into, on_progress)?) } else { (blob_dir, 0) };
     copy_secrets(data_dir, into)?;
-    let (differences, check) = finish(&workshop, blob_dir, hear)?;
+    let (differences, check) = finish(&workshop, blob_dir, on_progress)?;
     put_in_place(&workshop, into)?;
     for lock in &mut old {
         if lock.dir() == blob_dir && lock.store_id().is_none() {
@@ -219,7 +221,11 @@ struct Chosen {
 }
 
 /// The dump that was named, or the newest that is whole and belongs to this store.
-fn choose(request: &Rebuild, known: &[Uuid], hear: &mut dyn FnMut(Progress)) -> Result<Chosen, RebuildError> {
+fn choose(
+    request: &Rebuild,
+    known: &[Uuid],
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Chosen, RebuildError> {
     let dir = request.data_dir.join(dump::DIR_NAME);
     let candidates: Vec<PathBuf> = if let Some(path) = &request.from {
         vec![path.clone()]
@@ -229,7 +235,7 @@ fn choose(request: &Rebuild, known: &[Uuid], hear: &mut dyn FnMut(Progress)) -> 
     };
     let (mut refused, mut unknown_format) = (Vec::new(), false);
     for (done, path) in (0..).zip(candidates) {
-        hear(Progress { stage: "dumps", done, total: 0, bytes: 0 });
+        on_progress(Progress { stage: "dumps", done, total: 0, bytes: 0 });
         let reason = match dump::check(&path) {
             Ok((header, _)) if known.iter().any(|id| *id != header.store_id) => {
                 "it is of another store".to_owned()
@@ -254,11 +260,11 @@ fn dump_failed(path: &Path, error: DumpError) -> OpenError {
     }
 }
 
-fn link(from: &Path, into: &Path, hear: &mut dyn FnMut(Progress)) -> Result<u64, RebuildError> {
+fn link(from: &Path, into: &Path, on_progress: &mut dyn FnMut(Progress)) -> Result<u64, RebuildError> {
     FileBlobs::create_layout(into).map_err(|error| open::layout(into, error))?;
     let blobs = FileBlobs::open(from).map_err(|error| open::layout(from, error))?;
     let linked = blobs.link_into(into, &mut |done| {
-        hear(Progress { stage: "links", done, total: 0, bytes: 0 });
+        on_progress(Progress { stage: "links", done, total: 0, bytes: 0 });
     });
     linked.map_err(|error| match error.kind() {
         io::ErrorKind::CrossesDevices => RebuildError::OtherFileSystem(into.to_owned()),
@@ -294,7 +300,7 @@ fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
 fn finish(
     workshop: &Path,
     blob_dir: &Path,
-    hear: &mut dyn FnMut(Progress),
+    on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(Differences, Report), RebuildError> {
     let files = FileBlobs::open(blob_dir).map_err(|error| open::layout(blob_dir, error))?;
     let staging = Arc::clone(files.staging());
@@ -303,11 +309,11 @@ fn finish(
     let runtime = runtime.map_err(io_at(workshop))?;
     let meta = open::open_meta(workshop, open::OFFLINE_CACHE, &blobs, runtime.handle().clone(), None)?;
     let database = workshop.join(FILE_NAME);
-    let differences = settle(&meta, blobs.as_ref(), runtime.handle(), hear);
+    let differences = settle(&meta, blobs.as_ref(), runtime.handle(), on_progress);
     let differences = differences.map_err(|error| error.on_opening(&database))?;
     let mode = fsck::Mode { deep: false, others_write: false };
     let check = fsck::check(&meta, &staging, blobs.as_ref(), mode, &mut |step| {
-        hear(step);
+        on_progress(step);
         ControlFlow::Continue(())
     });
     let check = check.map_err(|error| error.on_opening(&database))?;

@@ -91,8 +91,9 @@ where
     work.await
 }
 
-/// Hands over what came first, then batch after batch until the body ends; a limit: no place came free for
-/// the rest. A stream that ends without [`BodyPart::End`] was cut off.
+/// Sends the first bytes, then batch after batch until the body ends. Returns the limit that was reached when
+/// the wait for a slot of [`Resource::BodyPlaces`] timed out. A stream that ends without [`BodyPart::End`]
+/// was cut off.
 async fn pump(
     mut intake: Intake<'_>,
     sender: mpsc::Sender<BodyPart>,

@@ -12,8 +12,8 @@ use super::{BlobStore as _, Entry, FileBlobs};
 impl FileBlobs {
     /// Gives every blob a second name in the tree in `root`, durably, and returns how many there are. A
     /// blob's file is never written to, so what becomes of one tree does not show in the other.
-    /// `CrossesDevices` when `root` is on another file system. `hear` is told how many are done.
-    pub fn link_into(&self, root: &Path, hear: &mut dyn FnMut(u64)) -> io::Result<u64> {
+    /// `CrossesDevices` when `root` is on another file system. `on_progress` is told how many are done.
+    pub fn link_into(&self, root: &Path, on_progress: &mut dyn FnMut(u64)) -> io::Result<u64> {
         let target = Self::open(root)?;
         let (from, to) = (self.root().join(BLOBS), root.join(BLOBS));
         let (mut done, mut failure, mut touched) = (0, None, BTreeSet::new());
@@ -31,7 +31,7 @@ impl FileBlobs {
             }
             touched.insert(Shard::of(&digest));
             done += 1;
-            hear(done);
+            on_progress(done);
             ControlFlow::Continue(())
         })?;
         if let Some(error) = failure {
