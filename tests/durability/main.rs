@@ -14,6 +14,7 @@ mod first_start;
 mod full_disk;
 mod kills;
 mod memory;
+mod old_stores;
 mod process;
 mod read_only_disk;
 mod read_only_load;
