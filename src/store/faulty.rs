@@ -51,15 +51,25 @@ pub enum Call {
     DatabaseLength,
     /// Makes the database's file durable.
     DatabaseSync,
+    /// Copies the database's file before a migration.
+    DatabaseCopy,
 }
 
 impl Call {
     const fn is_of_database(self) -> bool {
-        matches!(self, Self::DatabaseRead | Self::DatabaseWrite | Self::DatabaseLength | Self::DatabaseSync)
+        matches!(
+            self,
+            Self::DatabaseRead
+                | Self::DatabaseWrite
+                | Self::DatabaseLength
+                | Self::DatabaseSync
+                | Self::DatabaseCopy
+        )
     }
 }
 
-/// Which call fails, once, and how. Later calls succeed again, as those of a disk with a passing fault do.
+/// Which call fails, and how. Later calls succeed again, as those of a disk with a passing fault do, unless
+/// they were set to fail too ([`Faults::stop_after`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The number of the call, counted from the one after the plan was set: 1 is the next.
@@ -91,6 +101,8 @@ struct State {
     /// The calls, where they are kept.
     trace: Option<Vec<Call>>,
     plan: Option<Plan>,
+    /// Every call after the one that fails does so too.
+    stopped: bool,
 }
 
 impl Faults {
@@ -105,6 +117,15 @@ impl Faults {
         let mut state = self.state();
         let done = state.calls;
         state.plan = plan.map(|plan| Plan { fail_at: done + plan.fail_at, ..plan });
+        state.stopped = false;
+    }
+
+    /// Lets the next `n` calls succeed and every later one fail with the system's error `errno`: what is on
+    /// the disk then is what a process that was killed behind its `n`-th call has left there, or, with
+    /// `ENOSPC`, one whose disk stayed full. [`Faults::set_plan`] ends it.
+    pub fn stop_after(&self, n: u64, errno: i32) {
+        self.set_plan(Some(Plan { fail_at: n + 1, kind: Fault::Errno(errno) }));
+        self.state().stopped = true;
     }
 
     /// Lets the `n`-th call from now fail once with the system's error `errno`.
@@ -145,7 +166,9 @@ impl Faults {
         if let Some(trace) = &mut state.trace {
             trace.push(call);
         }
-        state.plan.filter(|plan| plan.fail_at == number).map(|plan| plan.kind)
+        let stopped = state.stopped;
+        let fails = |plan: &Plan| plan.fail_at == number || (stopped && plan.fail_at < number);
+        state.plan.filter(fails).map(|plan| plan.kind)
     }
 
     /// A call that succeeds as a whole or not at all.
