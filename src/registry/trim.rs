@@ -39,7 +39,7 @@ impl Registry {
                 return Ok(removed);
             }
             let slice = usize::try_from(more).unwrap_or(usize::MAX).min(SLICE);
-            removed += self.meta.change(Change::that_frees(), move |tx| oldest_audit(tx, slice)).await?;
+            removed += self.meta.change(Change::that_frees(), move |tx| tx.prune_audit(slice)).await?;
         }
     }
 
@@ -61,18 +61,6 @@ impl Registry {
         }
         Ok(removed)
     }
-}
-
-fn oldest_audit(tx: &WriteTx<'_>, slice: usize) -> Result<u64, StoreError> {
-    let mut oldest = Vec::new();
-    tx.scan_all(&schema::AUDIT.keys(), |sequence, _| {
-        oldest.push(sequence);
-        if oldest.len() < slice { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    for sequence in &oldest {
-        tx.delete(&schema::AUDIT, *sequence)?;
-    }
-    Ok(oldest.len() as u64)
 }
 
 /// Repositories from this number on that are gone but for the history of their tags, found by a jump from

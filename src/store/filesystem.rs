@@ -14,6 +14,12 @@ pub enum Verdict {
     Refuse(&'static str),
 }
 
+/// Bytes that are free for this process on the file system that holds `path`.
+pub fn available(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Judges the file system that holds `path`.
 pub fn check(path: &Path) -> io::Result<Verdict> {
     #[expect(

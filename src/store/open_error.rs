@@ -23,6 +23,28 @@ pub enum OpenError {
         found: String,
         /// What this version reads.
         supported: String,
+        /// The copy that was made before a newer version migrated the store.
+        copy: Option<PathBuf>,
+    },
+    /// An older format, where it is not migrated.
+    #[error("{} has format {schema}, which the server migrates when it starts", path.display())]
+    OldFormat {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        schema: u32,
+    },
+    /// The disk has no space for a migration, or for the copy before it.
+    #[error("{}: the migration needs {needed} bytes, {available} are free", path.display())]
+    NoRoom {
+        /// The data directory.
+        path: PathBuf,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+        /// They are for the copy; else the migration has begun, and goes on with the next start.
+        for_copy: bool,
     },
     /// The database is not whole.
     #[error("{} is damaged: {detail}", path.display())]

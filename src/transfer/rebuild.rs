@@ -18,6 +18,7 @@ use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::durable;
 use crate::store::lock::DirLock;
 use crate::store::meta::FILE_NAME;
+use crate::store::meta::Older;
 use crate::store::meta::dump;
 use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
 use crate::store::open;
@@ -307,7 +308,13 @@ fn finish(
     let blobs: Arc<dyn BlobStore> = Arc::new(files);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.map_err(io_at(workshop))?;
-    let meta = open::open_meta(workshop, open::OFFLINE_CACHE, &blobs, runtime.handle().clone(), None)?;
+    let meta = open::open_meta(
+        workshop,
+        (open::OFFLINE_CACHE, Older::Migrate),
+        &blobs,
+        runtime.handle().clone(),
+        None,
+    )?;
     let database = workshop.join(FILE_NAME);
     let differences = settle(&meta, blobs.as_ref(), runtime.handle(), on_progress);
     let differences = differences.map_err(|error| error.on_opening(&database))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Exit, Failure};
 use crate::cli::process;
 use crate::config::{sudo_user, user_name};
+use crate::model::units::human_size;
 use crate::store::open::OpenError;
 
 impl From<OpenError> for Failure {
@@ -22,17 +23,20 @@ impl From<OpenError> for Failure {
                     .fix("stop that process first, for example: sudo systemctl stop stowage")
                     .fix("or use another place: --data-dir DIR")
             }
-            OpenError::UnknownFormat { path, found, supported } => Self::new(
+            OpenError::UnknownFormat { path, found, supported, copy } => {
+                Self::unknown_format(&path, &found, &supported, copy.as_deref())
+            }
+            OpenError::OldFormat { path, schema } => Self::new(
                 Exit::Configuration,
-                "FORMAT_UNKNOWN",
-                "the data was written by another version of Stowage",
+                "FORMAT_OLD",
+                "the data was written by an older version of Stowage",
             )
             .line("path", path.display().to_string())
-            .because(format!(
-                "it has {found}; this version ({}) knows {supported}",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .fix("run the version that wrote it; nothing was changed"),
+            .because(format!("it has format {schema}; nothing was changed"))
+            .fix("start the server once: it keeps a copy of the database and migrates it"),
+            OpenError::NoRoom { path, needed, available, for_copy } => {
+                Self::no_room(&path, needed, available, for_copy)
+            }
             OpenError::Damaged { path, detail } => Self::damaged(&path, &detail),
             OpenError::DatabaseMissing { path, saved } => Self::database_missing(&path, saved.as_deref()),
             OpenError::FileSystem { path, kind } => Self::new(
@@ -107,6 +111,40 @@ impl Failure {
             .fix("see what is affected: stowage fsck")
             .fix("then recover it from a dump: stowage rebuild --into NEW-DIR")
             .fix("or put a copy of the directory from a backup in its place; nothing was changed")
+    }
+
+    fn unknown_format(path: &Path, found: &str, supported: &str, copy: Option<&Path>) -> Self {
+        let what = "the data was written by another version of Stowage";
+        let failure = Self::new(Exit::Configuration, "FORMAT_UNKNOWN", what)
+            .line("path", path.display().to_string())
+            .because(format!(
+                "it has {found}; this version ({}) knows {supported}",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .fix("run the version that wrote it; nothing was changed");
+        match copy {
+            Some(copy) => failure.fix(format!(
+                "or go back to the copy that was made before the upgrade, and lose what came after it: mv {} {}",
+                copy.display(),
+                path.display()
+            )),
+            None => failure,
+        }
+    }
+
+    fn no_room(path: &Path, needed: u64, available: u64, for_copy: bool) -> Self {
+        let because = if for_copy {
+            "before the data is migrated, its database is copied; nothing was changed"
+        } else {
+            "the migration has begun; the next start goes on with it, and nothing is lost"
+        };
+        let missing = needed.saturating_sub(available).max(1);
+        Self::new(Exit::Failed, "NO_SPACE", "the disk has no space to migrate the data to this version")
+            .line("path", path.display().to_string())
+            .line("needs", format!("{} ({needed} bytes)", human_size(needed)))
+            .line("free", format!("{} ({available} bytes)", human_size(available)))
+            .because(because)
+            .fix(format!("free at least {} on that disk, and start the server again", human_size(missing)))
     }
 
     fn database_missing(path: &Path, saved: Option<&Path>) -> Self {

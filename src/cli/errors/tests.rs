@@ -133,9 +133,16 @@ fn every_reason_not_to_open_the_store_has_its_code() {
     for (error, exit) in [
         (OpenError::InUse { path: path.clone(), pid: None }, Exit::InUse),
         (
-            OpenError::UnknownFormat { path: path.clone(), found: "format 7".into(), supported: "1".into() },
+            OpenError::UnknownFormat {
+                path: path.clone(),
+                found: "format 7".into(),
+                supported: "1".into(),
+                copy: None,
+            },
             Exit::Configuration,
         ),
+        (OpenError::OldFormat { path: path.clone(), schema: 4 }, Exit::Configuration),
+        (OpenError::NoRoom { path: path.clone(), needed: 5, available: 3, for_copy: true }, Exit::Failed),
         (OpenError::Damaged { path: path.clone(), detail: "a page".into() }, Exit::Integrity),
         (OpenError::DatabaseMissing { path: path.clone(), saved: None }, Exit::Integrity),
         (OpenError::FileSystem { path: path.clone(), kind: "NFS".into() }, Exit::Configuration),

@@ -1,11 +1,12 @@
 //! What is removed in slices, what is counted of the disk, and what is bounded.
 
 use super::*;
+use crate::model::audit::{Actor, AuditAction};
 use crate::model::digest::Algorithm;
 use crate::model::event::EventKind;
 use crate::model::names::Tag;
 use crate::registry::manifests::TAGS_AT_ONCE;
-use crate::store::meta::schema::{AuditEntry, Disk, OutboxEntry};
+use crate::store::meta::schema::{Disk, OutboxEntry};
 use crate::store::meta::{Pages, Row as _, Tx as _, schema};
 
 const BODY: &str =
@@ -129,14 +130,7 @@ fn histories_of_repositories_that_are_gone_and_old_audit_entries_are_removed() {
     server.wait(server.registry.delete_repository(&server.grant("gone"))).unwrap();
     server.forge(|tx| {
         for _ in 0..2_500 {
-            let entry = AuditEntry {
-                at_ms: 0,
-                actor: String::new(),
-                address: String::new(),
-                action: "test".to_owned(),
-                target: String::new(),
-            };
-            tx.put(&schema::AUDIT, tx.next_sequence(), &entry)?;
+            tx.audit(Actor::SYSTEM, AuditAction::BlobDelete, "test".to_owned())?;
         }
         Ok(())
     });

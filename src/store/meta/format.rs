@@ -1,5 +1,6 @@
 //! The format of the store: made once, checked at every start, never guessed.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use redb::Database;
@@ -7,23 +8,43 @@ use redb::ReadableDatabase;
 use redb::TableHandle as _;
 use uuid::Uuid;
 
+use super::copy;
 use super::error;
 use super::error::StoreError;
 use super::read::Tx as _;
 use super::schema;
-use super::schema::{Clock, Format, Project};
+use super::schema::{CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Clock, Format, Project};
 use super::tx::{ReadTx, WriteTx};
 use crate::model::names::ProjectId;
 use crate::model::time::Now;
+use crate::store::durable::parent;
 use crate::store::open_error::OpenError;
 
 /// The number of the layout that this program writes.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
+
+/// The oldest layout that this program migrates.
+pub(super) const OLDEST: u32 = 4;
+
+/// The layouts that this program reads: it migrates the older ones.
+pub(super) const SUPPORTED: RangeInclusive<u32> = OLDEST..=SCHEMA;
 
 /// What every start reads first.
 pub(super) struct Stored {
     pub(super) format: Format,
     pub(super) clock: Clock,
+}
+
+impl Stored {
+    /// Whether the tables have an older layout, or are on their way from one.
+    pub(super) const fn is_old(&self) -> bool {
+        self.format.schema < SCHEMA
+    }
+
+    /// Whether a migration has begun.
+    pub(super) const fn is_begun(&self) -> bool {
+        self.format.min_writer > self.format.schema
+    }
 }
 
 /// Writes the first commit of a new database at `path`: all tables, the format, the root project.
@@ -54,7 +75,26 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
             &Project { path: String::new(), parent: None, created_ms: 0 },
         )?;
         tx.put(&schema::PROJECT_PATH, "", &ProjectId::ROOT)?;
+        tx.put(&schema::AUDIT_CHAIN, CHAIN_ANCHOR, &ChainEnd::START)?;
+        tx.put(&schema::AUDIT_CHAIN, CHAIN_HEAD, &ChainEnd::START)?;
     }
+    commit(inner)
+}
+
+/// Does `work` in a transaction of its own, on a database that no writer has yet.
+pub(super) fn in_transaction<T>(
+    database: &Database,
+    work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut transaction = database.begin_write().map_err(error::transaction)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    let done = work(&transaction)?;
+    commit(transaction)?;
+    Ok(done)
+}
+
+fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
     inner.commit().map_err(|error| match error {
         redb::CommitError::Storage(source) => error::storage(source),
         other => StoreError::Io(other.to_string()),
@@ -70,8 +110,17 @@ pub(super) fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Reads the format and refuses one that this program does not know, touching nothing.
+/// [`read`] where no migration follows: an older format is refused, too.
 pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Stored, OpenError> {
+    let stored = read(database, path)?;
+    if stored.is_old() {
+        return Err(OpenError::OldFormat { path: path.to_owned(), schema: stored.format.schema });
+    }
+    Ok(stored)
+}
+
+/// Reads the format and refuses one that this program does not know, touching nothing.
+pub(super) fn read(database: &impl ReadableDatabase, path: &Path) -> Result<Stored, OpenError> {
     let tables = database
         .begin_read()
         .map_err(error::transaction)
@@ -89,9 +138,8 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
         Ok((tx.get(&schema::FORMAT, ()), tx.get(&schema::CLOCK, ())))
     };
     match read().map_err(|error| error.on_opening(path))? {
-        // Until migrations exist, an older format is as unknown as a newer one: its rows would be taken for
-        // damaged ones.
-        (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < SCHEMA => {
+        // Rows of a layout that this program does not migrate would be taken for damaged ones.
+        (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < OLDEST => {
             let Format { schema, written_by, .. } = format;
             Err(unknown(path, format!("format {schema} (written by Stowage {written_by})")))
         }
@@ -108,5 +156,7 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
 
 /// A refusal of what this version does not know.
 pub(super) fn unknown(path: &Path, found: String) -> OpenError {
-    OpenError::UnknownFormat { path: path.to_owned(), found, supported: format!("format {SCHEMA}") }
+    let supported = format!("formats {OLDEST} to {SCHEMA}");
+    let copy = copy::before_newer(parent(path), SCHEMA);
+    OpenError::UnknownFormat { path: path.to_owned(), found, supported, copy }
 }

@@ -18,9 +18,11 @@ use redb::Database;
 use redb::DatabaseError;
 use redb::backends::FileBackend;
 
+use super::copy;
 use super::error::{self, StoreError, guarded};
 use super::faulty::FaultyBackend;
-use super::format;
+use super::format::{self, SCHEMA, Stored};
+use super::migrate::{self, Older};
 use super::overlay::Overlay;
 use super::place::{FileId, Place};
 use super::reserve::Reserve;
@@ -80,13 +82,13 @@ impl Opener {
 
     /// Opens the database of the data directory, or makes one under a temporary name and renames it
     /// when its first commit is durable: a crash in between leaves nothing that cannot be started.
-    pub(super) fn open_or_create(&self) -> Result<(Database, bool), OpenError> {
+    /// `older` says what becomes of a database of an older format.
+    pub(super) fn open_or_create(&self, older: Older) -> Result<(Database, bool), OpenError> {
         let path = self.path();
         let new = self.data_dir.join(NEW_FILE_NAME);
         remove_if_there(&new).map_err(|source| OpenError::io(&new, source))?;
         if path.exists() {
-            self.look()?;
-            return Ok((self.open()?, false));
+            return Ok((self.open_present(older)?, false));
         }
         let file =
             open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
@@ -96,16 +98,52 @@ impl Opener {
         Ok((database, true))
     }
 
-    /// Checks the format without changing a byte of the file, as opening it for writing would. Where a crash
-    /// of an unknown version left something to repair, that is found out after the repair.
-    fn look(&self) -> Result<(), OpenError> {
+    /// Opens the database that is there, and migrates it where it has an older format.
+    fn open_present(&self, older: Older) -> Result<Database, OpenError> {
+        let path = self.path();
+        let (found, repaired) = if let Some(found) = self.look()? {
+            (found, None)
+        } else {
+            let database = self.open()?;
+            (format::read(&database, &path)?, Some(database))
+        };
+        if !found.is_old() {
+            return repaired.map_or_else(|| self.open(), Ok);
+        }
+        match older {
+            Older::Refuse => Err(OpenError::OldFormat { path, schema: found.format.schema }),
+            // Once it has begun, the file is not that of the version before any more, and the copy was made.
+            Older::CopyAndMigrate if !found.is_begun() => {
+                // The copy is of a file that no process writes to.
+                drop(repaired);
+                copy::make(&path, SCHEMA, migrate::ROOM, self.faults.as_ref())?;
+                self.migrate(None, &found)
+            }
+            Older::CopyAndMigrate | Older::Migrate => self.migrate(repaired, &found),
+        }
+    }
+
+    fn migrate(&self, open: Option<Database>, found: &Stored) -> Result<Database, OpenError> {
+        let path = self.path();
+        let database = open.map_or_else(|| self.open(), Ok).map_err(|error| match error {
+            OpenError::Io { source, .. } if matches!(StoreError::from_io(&source), StoreError::Full) => {
+                copy::no_room(&path, migrate::ROOM, false)
+            }
+            other => other,
+        })?;
+        migrate::run(database, &path, &found.format)
+    }
+
+    /// Reads the format without changing a byte of the file, as opening it for writing would. Where a crash
+    /// left something to repair it is none: that of a version is found out after the repair.
+    fn look(&self) -> Result<Option<Stored>, OpenError> {
         let path = self.path();
         self.guard(
             &open_regular(&path, OpenOptions::new().read(true))
                 .map_err(|source| OpenError::io(&path, source))?,
             |_| match Builder::new().set_cache_size(self.cache_bytes).open_read_only(&path) {
-                Ok(database) => Ok(format::check(&database, &path).map(drop)),
-                Err(DatabaseError::RepairAborted) => Ok(Ok(())),
+                Ok(database) => Ok(format::read(&database, &path).map(Some)),
+                Err(DatabaseError::RepairAborted) => Ok(Ok(None)),
                 Err(error) => Err(error),
             },
         )?

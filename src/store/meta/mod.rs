@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod change;
 pub mod clock;
+mod copy;
 pub mod dump;
 mod error;
 mod faulty;
@@ -14,6 +15,7 @@ mod handle;
 mod job;
 mod key;
 mod marks;
+mod migrate;
 mod open_tables;
 mod outbox;
 mod overlay;
@@ -46,6 +48,7 @@ pub use error::StoreError;
 pub use format::SCHEMA;
 pub use handle::{FILE_NAME, OnRepair, log_repair};
 pub use key::{Key, KeyOf, PrefixOf, Stored, Successor};
+pub use migrate::Older;
 pub use pages::{Pages, Reader};
 pub use place::saved_database;
 pub use read::Tx;
@@ -93,8 +96,13 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Opens the database of the data directory, or makes it.
+    /// Opens the database of the data directory, or makes it. An older format is refused.
     pub fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_older(options, Older::Refuse)
+    }
+
+    /// [`Meta::open`] with another answer to an older format.
+    pub fn open_older(options: Options, older: Older) -> Result<Self, OpenError> {
         let mut opener = Opener {
             data_dir: options.data_dir.clone(),
             cache_bytes: options.cache_bytes,
@@ -104,8 +112,8 @@ impl Meta {
         };
         let path = options.data_dir.join(FILE_NAME);
         let reserve = Reserve::new(&options.data_dir);
-        let (database, created) = match opener.open_or_create() {
-            Err(error) if is_full(&error) && reserve.give_up() => opener.open_or_create()?,
+        let (database, created) = match opener.open_or_create(older) {
+            Err(error) if is_full(&error) && reserve.give_up() => opener.open_or_create(older)?,
             first => first?,
         };
         let stored = format::check(&database, &path)?;
@@ -263,8 +271,13 @@ impl Meta {
     }
 }
 
+/// Whether the room that is kept back may help. It is not spent on a copy.
 fn is_full(error: &OpenError) -> bool {
-    matches!(error, OpenError::Io { source, .. } if matches!(StoreError::from_io(source), StoreError::Full))
+    match error {
+        OpenError::Io { source, .. } => matches!(StoreError::from_io(source), StoreError::Full),
+        OpenError::NoRoom { for_copy, .. } => !for_copy,
+        _ => false,
+    }
 }
 
 /// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no

@@ -4,6 +4,7 @@
 pub(crate) mod dumps;
 mod faults;
 mod keys;
+mod migration;
 mod open;
 mod outbox;
 mod pages;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::schema::Clock;
-use super::{Meta, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
+use super::{Meta, Older, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
 use crate::model::names::Sequence;
 use crate::store::faulty::Faults;
 use crate::store::open_error::OpenError;
@@ -36,6 +37,7 @@ struct Store {
     wall: WallClock,
     sync_barrier: SyncBarrier,
     faults: Option<Arc<Faults>>,
+    older: Older,
 }
 
 impl Store {
@@ -47,11 +49,12 @@ impl Store {
             wall: || 1_700_000_000_000,
             sync_barrier: Arc::new(|_| Ok(())),
             faults: None,
+            older: Older::Refuse,
         }
     }
 
     fn try_open(&self) -> Result<Meta, OpenError> {
-        Meta::open(Options {
+        let options = Options {
             data_dir: self.dir.path().to_owned(),
             cache_bytes: self.cache_bytes,
             wall: self.wall,
@@ -59,7 +62,8 @@ impl Store {
             runtime: self.runtime.handle().clone(),
             faults: self.faults.clone(),
             on_repair: log_repair,
-        })
+        };
+        Meta::open_older(options, self.older)
     }
 
     fn open(&self) -> Meta {

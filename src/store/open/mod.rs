@@ -14,7 +14,7 @@ use self::directories::Locked;
 use super::blob::{BlobStore, FileBlobs, Staging};
 use super::faulty::Faults;
 use super::lock::DirLock;
-use super::meta::{self, Meta};
+use super::meta::{self, Meta, Older};
 
 pub use self::directories::{acquire, judge, layout, was_clean};
 pub use self::workshop::{WORKSHOP, was_cut_off};
@@ -47,7 +47,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store for a server, which makes it if there is none yet.
+    /// Opens the store for a server, which makes it if there is none yet, and migrates one of an older
+    /// format.
     ///
     /// # Errors
     /// [`OpenError`]: nothing was changed in what is there.
@@ -65,22 +66,23 @@ impl Store {
                  in the saved file alone; remove it when it is not needed"
             );
         }
-        Self::open(data_dir, blob_dir, cache_bytes, hooks, locks)
+        Self::open(data_dir, blob_dir, (cache_bytes, Older::CopyAndMigrate), hooks, locks)
     }
 
-    /// Opens the store for a command that works while no server runs. It must be there.
+    /// Opens the store for a command that works while no server runs. It must be there, in the present
+    /// format: only a server migrates.
     ///
     /// # Errors
     /// [`OpenError`]: nothing was changed.
     pub fn offline(data_dir: &Path, blob_dir: &Path) -> Result<Self, OpenError> {
         let Locked { locks, .. } = directories::locked(data_dir, blob_dir)?;
-        Self::open(data_dir, blob_dir, OFFLINE_CACHE, Hooks::default(), locks)
+        Self::open(data_dir, blob_dir, (OFFLINE_CACHE, Older::Refuse), Hooks::default(), locks)
     }
 
     fn open(
         data_dir: &Path,
         blob_dir: &Path,
-        cache_bytes: usize,
+        database: (usize, Older),
         hooks: Hooks,
         mut locks: Vec<DirLock>,
     ) -> Result<Self, OpenError> {
@@ -96,7 +98,7 @@ impl Store {
             .enable_time()
             .build()
             .map_err(io_at(data_dir))?;
-        let meta = open_meta(data_dir, cache_bytes, &blobs, runtime.handle().clone(), hooks.meta_faults)?;
+        let meta = open_meta(data_dir, database, &blobs, runtime.handle().clone(), hooks.meta_faults)?;
         directories::match_ids(&mut locks, data_dir, &meta, blobs.as_ref())?;
         Ok(Self { meta, staging, blobs, locks, runtime })
     }
@@ -112,13 +114,13 @@ impl Store {
     }
 }
 
-/// Opens the database of a directory that is locked.
+/// Opens the database of a directory that is locked, with so many bytes of cache.
 ///
 /// # Errors
 /// [`OpenError`]: nothing was changed.
 pub fn open_meta(
     data_dir: &Path,
-    cache_bytes: usize,
+    (cache_bytes, older): (usize, Older),
     blobs: &Arc<dyn BlobStore>,
     runtime: Handle,
     faults: Option<Arc<Faults>>,
@@ -133,7 +135,7 @@ pub fn open_meta(
         faults,
         on_repair: meta::log_repair,
     };
-    Ok(Arc::new(Meta::open(options)?))
+    Ok(Arc::new(Meta::open_older(options, older)?))
 }
 
 /// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged
@@ -154,7 +156,12 @@ pub fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), OpenError
     };
     let database = data_dir.join(meta::FILE_NAME);
     if database.try_exists().map_err(io_at(&database))? {
-        Meta::open(options)?.close();
+        match Meta::open(options) {
+            Ok(meta) => meta.close(),
+            // It was repaired where that was needed; the start that follows migrates it.
+            Err(OpenError::OldFormat { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -248,6 +248,7 @@ fn damage_to_figures_counters_uploads_and_users_is_found() {
                 address: String::new(),
                 action: String::new(),
                 target: String::new(),
+                hash: [0; 32],
             };
             tx.put(&schema::AUDIT, Sequence(1 << 40), &row)
         }),

@@ -6,7 +6,7 @@ use super::bodies::Bodies;
 use super::error::DumpError;
 use super::frames::Reader;
 use super::{FORMAT, Frame, Header, Place, Totals};
-use crate::store::meta::SCHEMA;
+use crate::store::meta::format::SUPPORTED;
 use crate::store::meta::schema;
 
 /// Characters of a version that are shown.
@@ -22,11 +22,12 @@ pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
     super::frames::totals(path)
 }
 
-/// Reads the first frame.
+/// Reads the first frame. Rows of an older format are read as they are: what is restored from them is
+/// migrated when it is opened.
 pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
     let path = reader.path().to_owned();
     match reader.next()? {
-        Frame::Header(header) if header.format == FORMAT && header.schema == SCHEMA => Ok(header),
+        Frame::Header(header) if header.format == FORMAT && SUPPORTED.contains(&header.schema) => Ok(header),
         Frame::Header(Header { format, schema, written_by, .. }) => {
             // No checksum has said yet that this is a version.
             let written_by: String = written_by.chars().take(VERSION).flat_map(char::escape_debug).collect();
@@ -112,6 +113,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::store::meta::SCHEMA;
     use crate::store::meta::dump::frames::Writer;
 
     #[test]

@@ -44,7 +44,7 @@ pub fn restore(dump: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result
 }
 
 fn fill(database: &Database, dump: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
-    in_transaction(database, format::make_tables)?;
+    format::in_transaction(database, format::make_tables)?;
     let mut reader = Reader::open(dump)?;
     let header = read::begin(&mut reader)?;
     let mut bodies = Bodies::new(dump.parent().unwrap_or(dump));
@@ -68,22 +68,8 @@ fn fill(database: &Database, dump: &Path, progress: &mut dyn FnMut(u64)) -> Resu
         }
     }
     batch.write(database)?;
-    in_transaction(database, leave_a_gap)?;
+    format::in_transaction(database, leave_a_gap)?;
     Ok(Restored { header, rows })
-}
-
-fn in_transaction(
-    database: &Database,
-    work: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut transaction = database.begin_write().map_err(error::transaction)?;
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
-    work(&transaction)?;
-    transaction.commit().map_err(|error| match error {
-        redb::CommitError::Storage(source) => error::storage(source),
-        other => StoreError::Io(other.to_string()),
-    })
 }
 
 /// Sets the counters beyond everything that was given out after the dump.
@@ -123,7 +109,7 @@ impl Batch {
         }
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        in_transaction(database, |inner| insert(inner, &self.table, &rows))
+        format::in_transaction(database, |inner| insert(inner, &self.table, &rows))
     }
 }
 

@@ -14,6 +14,7 @@ use super::read::{self, Known};
 use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals};
 use crate::model::digest::Digest;
 use crate::store::durable::sync_dir;
+use crate::store::filesystem;
 use crate::store::meta::{Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema};
 
 /// Bytes that must be free beside room for two dumps like the last one.
@@ -131,8 +132,7 @@ fn exists(dir: &Path, segment: &Segment) -> bool {
 fn check_room(dir: &Path, earlier: Option<&Earlier>) -> Result<(), DumpError> {
     let last = earlier.and_then(|earlier| fs::metadata(&earlier.path).ok()).map_or(0, |found| found.len());
     let needed = SPARE + 2 * last;
-    let found = rustix::fs::statvfs(dir).map_err(std::io::Error::from).map_err(at(dir))?;
-    let available = found.f_bavail.saturating_mul(found.f_frsize);
+    let available = filesystem::available(dir).map_err(at(dir))?;
     if available < needed {
         return Err(DumpError::NoRoom { path: dir.to_owned(), available, needed });
     }

@@ -1,6 +1,7 @@
-//! The audit log.
+//! The audit log, and the chain of hashes that runs through it.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::model::names::Sequence;
 use crate::store::meta::table::{Record, Table};
@@ -21,6 +22,51 @@ pub struct AuditEntry {
     pub action: String,
     /// To what, e.g. `library/alpine:3.22`.
     pub target: String,
+    /// [`AuditEntry::link`] with the entry before.
+    pub hash: [u8; 32],
 }
 
-impl Record for AuditEntry {}
+impl Record for AuditEntry {
+    const VERSION: u8 = 2;
+}
+
+impl AuditEntry {
+    /// SHA-256 over the hash of the entry before, the entry's sequence and time (8 bytes each, big-endian),
+    /// and actor, address, action and target, each with its length in bytes before it (8 bytes, big-endian).
+    pub fn link(&self, previous: &[u8; 32], sequence: Sequence) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(previous);
+        hash.update(sequence.0.to_be_bytes());
+        hash.update(self.at_ms.to_be_bytes());
+        for text in [&self.actor, &self.address, &self.action, &self.target] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// [`CHAIN_HEAD`] and [`CHAIN_ANCHOR`] -> the newest entry of the audit log, and the newest one of those that
+/// were removed because they were too many.
+pub const AUDIT_CHAIN: Table<&'static str, ChainEnd> = Table::new("audit_chain");
+
+/// The key of the newest entry.
+pub const CHAIN_HEAD: &str = "head";
+/// The key of the newest entry that was removed: the oldest one that is left is chained to it.
+pub const CHAIN_ANCHOR: &str = "anchor";
+
+/// An end of the chain of the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainEnd {
+    /// The sequence of the entry.
+    pub sequence: Sequence,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+impl ChainEnd {
+    /// What the first entry is chained to: no entry, and a hash of zeros.
+    pub const START: Self = Self { sequence: Sequence(0), hash: [0; 32] };
+}
+
+impl Record for ChainEnd {}

@@ -26,6 +26,20 @@ pub struct Format {
 
 impl Record for Format {}
 
+/// `()` -> the migration that is under way, if there is one.
+pub const MIGRATION: Table<(), Migration> = Table::new("migration");
+
+/// How far a migration is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// The layout that the present step leads to.
+    pub to: u32,
+    /// Where the step goes on, in its own terms; empty at its beginning.
+    pub cursor: Vec<u8>,
+}
+
+impl Record for Migration {}
+
 /// `()` -> running seconds, the highest wall time seen, the last sequence number, the last id.
 pub const CLOCK: Table<(), Clock> = Table::new("clock");
 

@@ -5,7 +5,7 @@ use std::fs;
 use redb::ReadableTable as _;
 
 use super::*;
-use crate::store::meta::format::SCHEMA;
+use crate::store::meta::format::{OLDEST, SCHEMA};
 use crate::store::meta::schema::Format;
 use crate::store::meta::table::Row as _;
 
@@ -149,7 +149,7 @@ fn an_unknown_format_is_refused_and_its_file_stays_as_it_is() {
     let older = with_format(|tx| {
         let mut table = tx.open_table(schema::FORMAT.definition()).unwrap();
         let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
-        (format.schema, format.min_writer) = (SCHEMA - 1, SCHEMA - 1);
+        (format.schema, format.min_writer) = (OLDEST - 1, OLDEST - 1);
         table.insert((), format.encode().as_slice()).unwrap();
         // Its rows have fewer fields than this version reads.
         tx.open_table(schema::CLOCK.definition()).unwrap().insert((), &[1, 0, 0][..]).unwrap();

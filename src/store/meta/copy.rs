@@ -1,0 +1,69 @@
+//! The copy of the database that is made before a migration: the way back to the version before.
+
+use std::fs;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::open_regular;
+use crate::store::durable;
+use crate::store::faulty::{Call, Faults};
+use crate::store::filesystem;
+use crate::store::open_error::OpenError;
+
+const PREFIX: &str = "backup-before-";
+const SUFFIX: &str = ".redb";
+
+/// Copies the closed database at `path` before it is migrated `to` a format, over a copy that an earlier try
+/// may have left. `room` more bytes must be free for the migration. Nothing is left of a copy that does not
+/// fit.
+pub(super) fn make(path: &Path, to: u32, room: u64, faults: Option<&Arc<Faults>>) -> Result<(), OpenError> {
+    let copy = durable::parent(path).join(format!("{PREFIX}{to}{SUFFIX}"));
+    let at = |source| OpenError::io(&copy, source);
+    let mut file =
+        open_regular(path, OpenOptions::new().read(true)).map_err(|source| OpenError::io(path, source))?;
+    let bytes = file.metadata().map_err(|source| OpenError::io(path, source))?.len();
+    let needed = bytes.saturating_add(room);
+    if filesystem::available(durable::parent(path)).map_err(at)? < needed {
+        return Err(no_room(path, needed, true));
+    }
+    let written = durable::write_file(&copy, 0o600, |to| {
+        if let Some(faults) = faults {
+            faults.step(Call::DatabaseCopy)?;
+        }
+        match io::copy(&mut file, to)? {
+            copied if copied == bytes => Ok(()),
+            _ => Err(io::Error::other("the database changed while it was copied")),
+        }
+    });
+    match written {
+        Ok(()) => {
+            tracing::warn!(copy = %copy.display(), "the database of the version before is kept; remove it when it is not needed");
+            Ok(())
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Err(no_room(path, needed, true))
+        }
+        Err(error) => Err(at(error)),
+    }
+}
+
+/// The disk of the database at `path` is too full for the copy, or else for the steps of a migration.
+pub(super) fn no_room(path: &Path, needed: u64, for_copy: bool) -> OpenError {
+    let dir = durable::parent(path).to_owned();
+    let available = filesystem::available(&dir).unwrap_or(0);
+    OpenError::NoRoom { path: dir, needed, available, for_copy }
+}
+
+/// The copy that was made before the store in `data_dir` was migrated to a newer format than `known`: to the
+/// oldest of them, for that copy is the most likely to be known.
+pub(super) fn before_newer(data_dir: &Path, known: u32) -> Option<PathBuf> {
+    let stamp = |name: &str| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse::<u32>().ok();
+    let entries = fs::read_dir(data_dir).ok()?;
+    let copies = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        Some((stamp(entry.file_name().to_str()?)?, entry.path()))
+    });
+    copies.filter(|(stamp, _)| *stamp > known).min().map(|(_, path)| path)
+}

@@ -1,0 +1,111 @@
+//! Migrations: numbered steps, each from one layout of the tables to the next, in place.
+//!
+//! A step works in slices, and each slice is one commit that also says where the next one goes on, so a
+//! migration that is cut off is finished by the next start. The first commit makes the tables that are new
+//! and raises `min_writer`: from then on no older program opens the store, although its stamp changes with
+//! the last commit of a step only.
+
+mod audit;
+
+#[cfg(test)]
+pub(super) use audit::Unchained;
+
+use std::path::Path;
+
+use redb::Database;
+
+use super::copy::no_room;
+use super::error::{StoreError, guarded};
+use super::format;
+use super::format::SCHEMA;
+use super::read::Tx as _;
+use super::schema;
+use super::schema::{Clock, Format, Migration};
+use super::tx::WriteTx;
+use crate::model::time::Now;
+use crate::store::open_error::OpenError;
+
+/// Free space that the steps themselves need at most: they write rows anew, some at a time.
+pub(super) const ROOM: u64 = 32 << 20;
+
+/// What is done about a store of an older format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// It is refused, and stays as it is.
+    Refuse,
+    /// It is migrated.
+    Migrate,
+    /// It is copied to `backup-before-<format>.redb`, then migrated.
+    CopyAndMigrate,
+}
+
+/// Brings the tables of an open database to the present layout, and hands it back.
+pub(super) fn run(database: Database, path: &Path, found: &Format) -> Result<Database, OpenError> {
+    tracing::warn!(from = found.schema, to = SCHEMA, "migrating the metadata to the format of this version");
+    match guarded(|| steps(&database, found)).unwrap_or_else(Err) {
+        Ok(()) => {
+            tracing::warn!(format = SCHEMA, "the metadata is migrated");
+            Ok(database)
+        }
+        Err(error) => {
+            // After a panic over a damaged page closing it may panic, too.
+            let _ = guarded(|| drop(database));
+            Err(match error {
+                StoreError::Full => no_room(path, ROOM, false),
+                other => other.on_opening(path),
+            })
+        }
+    }
+}
+
+fn steps(database: &Database, found: &Format) -> Result<(), StoreError> {
+    if found.min_writer < SCHEMA {
+        format::in_transaction(database, begin)?;
+    }
+    while !format::in_transaction(database, advance)? {}
+    Ok(())
+}
+
+/// The first commit. Where another version has begun a step, that step goes on.
+fn begin(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
+    format::make_tables(inner)?;
+    let tx = transaction(inner);
+    let format = tx.get(&schema::FORMAT, ())?.ok_or(missing(schema::FORMAT.name()))?;
+    if !tx.has(&schema::MIGRATION, ())? {
+        let first = Migration { to: format.schema + 1, cursor: Vec::new() };
+        tx.put(&schema::MIGRATION, (), &first)?;
+    }
+    tx.put(&schema::FORMAT, (), &Format { min_reader: SCHEMA, min_writer: SCHEMA, ..format })
+}
+
+/// One slice; whether it was the last one of the last step.
+fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
+    let tx = transaction(inner);
+    let Migration { to, cursor } =
+        tx.get(&schema::MIGRATION, ())?.ok_or(missing(schema::MIGRATION.name()))?;
+    let next = match to {
+        5 => audit::slice(&tx, &cursor)?,
+        _ => return Err(missing(schema::MIGRATION.name())),
+    };
+    if let Some(cursor) = next {
+        tx.put(&schema::MIGRATION, (), &Migration { to, cursor })?;
+        return Ok(false);
+    }
+    let format = tx.get(&schema::FORMAT, ())?.ok_or(missing(schema::FORMAT.name()))?;
+    tx.put(&schema::FORMAT, (), &Format { schema: to, ..format })?;
+    if to < SCHEMA {
+        tx.put(&schema::MIGRATION, (), &Migration { to: to + 1, cursor: Vec::new() })?;
+        return Ok(false);
+    }
+    tx.delete(&schema::MIGRATION, ())?;
+    Ok(true)
+}
+
+/// No step gives out numbers, so none needs the counters.
+fn transaction(inner: &redb::WriteTransaction) -> WriteTx<'_> {
+    WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default())
+}
+
+const fn missing(table: &'static str) -> StoreError {
+    StoreError::Corrupt { table }
+}
