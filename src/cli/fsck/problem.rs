@@ -12,6 +12,8 @@ pub(super) struct Problem<'a>(pub(super) &'a Finding);
 pub(super) enum Remedy {
     /// Files cannot be read, and may be intact.
     Disk,
+    /// The database was written to by another program than the server.
+    Intruder,
     /// Rows are lost or contradict each other.
     Rebuild,
 }
@@ -21,6 +23,9 @@ impl Remedy {
         match self {
             Self::Disk => {
                 "check the disk (dmesg) and the permissions of files that cannot be read: they may be intact"
+            }
+            Self::Intruder => {
+                "find out who could write to the data directory; backups and dumps of before have the entries as they were"
             }
             Self::Rebuild => "recover the metadata from a dump: stowage rebuild --into NEW-DIR",
         }
@@ -40,6 +45,7 @@ impl<'a> Problem<'a> {
     pub(super) fn remedy(self) -> Option<Remedy> {
         match self.kind() {
             "blob_unreadable" | "tree_unreadable" => Some(Remedy::Disk),
+            "audit_chain" => Some(Remedy::Intruder),
             "blob_missing" | "blob_file_missing" | "blob_size" | "blob_content" | "blob_corrupt"
             | "manifest_content" | "manifest_missing" => None,
             _ => Some(Remedy::Rebuild),
@@ -83,6 +89,7 @@ impl<'a> Problem<'a> {
             "blob_size" => return format!("the file of the blob has {found} instead of {expected}"),
             "blob_unreadable" => return format!("the file of the blob cannot be read: {found}"),
             "tree_unreadable" => return format!("{expected} cannot be read: {found}"),
+            "audit_chain" => return format!("expected that {expected}: {found}"),
             "database" => return format!("the database cannot be used: {found}"),
             kind => {
                 return format!("{}: expected {expected}, found {found}", kind.replace('_', " "));
@@ -107,6 +114,7 @@ mod tests {
         for (kind, words, remedy) in [
             ("blob_size", "the file of the blob has 6 bytes instead of 7 bytes", None),
             ("blob_unreadable", "the file of the blob cannot be read: 6 bytes", Some(Remedy::Disk)),
+            ("audit_chain", "expected that 7 bytes: 6 bytes", Some(Remedy::Intruder)),
             ("link_flags", "link flags: expected 7 bytes, found 6 bytes", Some(Remedy::Rebuild)),
             ("database", "the database cannot be used: 6 bytes", Some(Remedy::Rebuild)),
         ] {

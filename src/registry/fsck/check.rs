@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::place::{Located, Place};
 use super::report::{CheckError, Mode, Problem, Progress, Report, Severity};
-use super::{blobs, counters, files, images, links, manifests, repositories, tags, totals};
+use super::{audit, blobs, counters, files, images, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
@@ -101,6 +101,7 @@ impl Check<'_> {
         self.run("files", files::blobs)?;
         self.gather("uploads", files::uploads)?;
         self.gather("usage", totals::usage)?;
+        self.gather("audit", audit::log)?;
         self.run("counters", counters::counters)?;
         self.run("images", images::images)
     }

@@ -12,7 +12,6 @@ use crate::store::meta::schema::Clock;
 /// No number that was given out is given out again, and every row can be read.
 pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::OUTBOX)?;
-    check.expect(&schema::AUDIT)?;
     check.expect(&schema::USER)?;
     check.rows(&schema::OUTBOX, |check, _, sequence, _| {
         check.last_sequence = check.last_sequence.max(sequence);
@@ -20,10 +19,6 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     check.rows(&schema::OUTBOX_CURSOR, |check, _, _, sequence| {
         check.last_sequence = check.last_sequence.max(sequence.0);
-        Ok(())
-    })?;
-    check.rows(&schema::AUDIT, |check, _, sequence, _| {
-        check.last_sequence = check.last_sequence.max(sequence);
         Ok(())
     })?;
     check.rows(&schema::AUTH_EPOCH, |_, _, (), _| Ok(()))?;

@@ -16,6 +16,7 @@
 //! | `blob_file_missing`, `blob_size`, `blob_content`, `blob_unreadable` | damage | a blob's file is not what it was |
 //! | `blob_corrupt` | damage | a blob that was found damaged before |
 //! | `tree_unreadable` | damage | a directory of blobs or uploads |
+//! | `audit_chain` | damage | entries of the audit log were changed, removed or inserted |
 //! | `clock` | damage | a number that was given out would be given out again |
 //! | `project_path`, `project_parent`, `user_name` | inconsistency | a project or user and its name |
 //! | `repository_name`, `repository_project`, `catalog` | inconsistency | a repository and what leads to it |
@@ -32,6 +33,7 @@
 //!
 //! Files without a row are no problem: a push that was cut off leaves them, and the collector takes them.
 
+mod audit;
 mod blobs;
 mod check;
 mod counters;

@@ -1,5 +1,6 @@
 //! Damaged, missing and unexpected rows: a check that misses one of these is no check.
 
+mod audit;
 mod manifests;
 mod tokens;
 
