@@ -1,22 +1,29 @@
-//! Stores kept as text, each of one format, and whether they open.
+//! Stores kept as text, each of one format: whether they are migrated, and whole then.
 //!
-//! Before a change of the format, `cargo test --test durability -- --ignored write_the_present_store` keeps a store of the
-//! present one in `stores/format-<number>.txt`: a row in every table, the files that belong to it, and a dump.
+//! Before a change of the format, `cargo test --test durability -- --ignored write_the_present_store` keeps a
+//! store of the present one in `stores/format-<number>.txt`: a row in every table, the files that belong to
+//! it, and a dump.
 
 mod text;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
+use stowage::lifecycle::check;
 use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use stowage::store::faulty::Faults;
 use stowage::store::meta::SCHEMA;
+use stowage::store::open::{Hooks, Store};
 
-use crate::process::{assert_whole, directory_in_memory};
+use crate::process::{assert_whole, directory_in_memory, run};
 use crate::support::content::{
     bytes, image, index, open_upload, push_blob, push_image, push_manifest, referrer,
 };
 use crate::support::{Client, Setup, TestStowage, eventually};
+use crate::volume::Volume;
 
 const PASSWORD: &str = "a password of the fixture";
 const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
@@ -28,7 +35,7 @@ fn fixture(format: u32) -> PathBuf {
 /// A server that makes dumps often enough for a test to see one.
 fn serve(directory: &Path) -> TestStowage {
     let mut setup = Setup { open: false, directory: Some(directory.to_owned()), ..Setup::default() };
-    setup.config.storage.dumps.every = "1s".parse().unwrap();
+    setup.config.storage.dumps.every = "1s".parse().expect("a duration");
     setup.config.storage.dumps.keep = 1;
     TestStowage::with(setup)
 }
@@ -71,17 +78,127 @@ fn fill(server: &TestStowage) {
     }
 }
 
+/// The formats that there are fixtures of.
+fn formats() -> Vec<u32> {
+    let formats: Vec<u32> = (1..=SCHEMA).filter(|format| fixture(*format).exists()).collect();
+    assert!(!formats.is_empty());
+    formats
+}
+
+/// Every row of the old store is there as it was, but for those that the migration is about.
+fn assert_rows(format: u32, database: &Path) {
+    for name in text::counts(&fixture(format)).keys() {
+        let (found, expected) = (text::table(database, name), text::rows_of(&fixture(format), name));
+        if name == "audit" {
+            let keys = |rows: &[(Vec<u8>, Vec<u8>)]| rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>();
+            assert_eq!(keys(&found), keys(&expected));
+        } else if name != "format" && name != "clock" {
+            assert!(found == expected, "rows of {name}");
+        }
+    }
+}
+
 #[test]
 fn the_store_of_each_format_opens_and_is_whole() {
-    let dir = directory_in_memory();
-    text::read(&fixture(SCHEMA), dir.path());
-    let server = serve(dir.path());
-    let hanna = server.client().basic("hanna", PASSWORD);
-    hanna.get("/v2/").expect(200);
-    server.stop();
-    assert_whole(dir.path());
-    let database = dir.path().join("stowage.redb");
-    assert_eq!(text::table(&database, "outbox_cursor"), text::rows_of(&fixture(SCHEMA), "outbox_cursor"));
+    for format in formats() {
+        let dir = directory_in_memory();
+        text::read(&fixture(format), dir.path());
+        let database = dir.path().join("stowage.redb");
+        let old = fs::read(&database).expect("the database");
+        if format < SCHEMA {
+            let refused = run("fsck", &[], dir.path());
+            assert_eq!(refused.code, Some(3), "{refused:#?}");
+            assert!(refused.stderr.contains("start the server once"), "{refused:#?}");
+            assert!(fs::read(&database).expect("the database") == old, "a refused check changed the file");
+        }
+        let server = serve(dir.path());
+        let hanna = server.client().basic("hanna", PASSWORD);
+        hanna.get("/v2/").expect(200);
+        server.stop();
+        assert_whole(dir.path());
+        assert_eq!(text::table(&database, "outbox_cursor"), text::rows_of(&fixture(format), "outbox_cursor"));
+        if format < SCHEMA {
+            let copy = dir.path().join(format!("backup-before-{SCHEMA}.redb"));
+            assert!(fs::read(copy).expect("a copy") == old, "the copy is not the store that was there");
+        }
+    }
+}
+
+#[test]
+fn a_migration_that_does_not_fit_says_what_it_needs_and_changes_nothing() {
+    let Some(volume) = Volume::in_memory(24) else { return };
+    for format in formats().into_iter().filter(|format| *format < SCHEMA) {
+        let dir = volume.path().join("data");
+        fs::create_dir(&dir).expect("a directory");
+        text::read(&fixture(format), &dir);
+        let database = dir.join("stowage.redb");
+        let old = fs::read(&database).expect("the database");
+        let refused = run("serve", &["--listen", "127.0.0.1:0"], &dir);
+        assert_eq!(refused.code, Some(1), "{refused:#?}");
+        let needed = format!("({} bytes)", old.len() + (32 << 20));
+        for text in ["no space to migrate", &needed, "free at least", "nothing was changed"] {
+            assert!(refused.stderr.contains(text), "{text}: {refused:#?}");
+        }
+        assert!(fs::read(&database).expect("the database") == old, "the refusal changed the file");
+        let copy = dir.join(format!("backup-before-{SCHEMA}.redb"));
+        assert!(!copy.exists());
+        volume.remount("size=200m");
+        serve(&dir).stop();
+        assert_whole(&dir);
+        assert!(copy.exists());
+        fs::remove_dir_all(&dir).expect("the directory");
+        volume.remount("size=24m");
+    }
+}
+
+#[test]
+fn a_dump_of_each_format_is_restored() {
+    for format in formats() {
+        let parent = directory_in_memory();
+        let (old, new) = (parent.path().join("old"), parent.path().join("new"));
+        fs::create_dir(&old).expect("a directory");
+        text::read(&fixture(format), &old);
+        fs::remove_file(old.join("stowage.redb")).expect("the database");
+        let ended = run("rebuild", &["--into", new.to_str().expect("a path")], &old);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        assert_whole(&new);
+        let audit = text::table(&new.join("stowage.redb"), "audit");
+        assert_eq!(audit.len(), text::counts(&fixture(format))["audit"]);
+    }
+}
+
+#[test]
+fn a_migration_goes_on_wherever_it_was_cut_off() {
+    for format in formats().into_iter().filter(|format| *format < SCHEMA) {
+        let dir = directory_in_memory();
+        text::read(&fixture(format), dir.path());
+        let database = dir.path().join("stowage.redb");
+        let old = fs::read(&database).expect("the database");
+        let faults = Arc::new(Faults::default());
+        let open = || {
+            let hooks = Hooks { meta_faults: Some(Arc::clone(&faults)), ..Hooks::default() };
+            Store::serve(dir.path(), dir.path(), 1 << 20, hooks)
+        };
+        let mut refused = 0;
+        for cut in 0_u64.. {
+            fs::write(&database, &old).expect("the database");
+            let errno = if cut.is_multiple_of(2) { libc::EIO } else { libc::ENOSPC };
+            faults.stop_after(cut, errno);
+            let cut_off = open();
+            let done = cut_off.is_ok() && !faults.fired();
+            refused += usize::from(cut_off.is_err());
+            faults.set_plan(None);
+            drop(cut_off.map(Store::close));
+            open().unwrap_or_else(|error| panic!("cut {cut}: {error}")).close();
+            assert_rows(format, &database);
+            let report = check::offline(dir.path(), dir.path(), false, &mut |_| {}).expect("a check");
+            assert!(report.problems.is_empty(), "cut {cut}: {:#?}", report.problems);
+            if done {
+                break;
+            }
+        }
+        assert!(refused > 10, "{refused} calls were cut off");
+    }
 }
 
 #[test]
@@ -99,13 +216,17 @@ fn write_the_present_store() {
     server.stop();
     text::write(dir.path(), &fixture(SCHEMA));
     let rows: BTreeMap<String, usize> = text::counts(&fixture(SCHEMA));
-    let empty: Vec<&String> = rows.iter().filter(|(_, count)| **count == 0).map(|(name, _)| name).collect();
+    let empty: Vec<&String> = rows
+        .iter()
+        .filter(|(name, count)| **count == 0 && *name != "migration")
+        .map(|(name, _)| name)
+        .collect();
     assert!(empty.is_empty(), "no row in {empty:?}");
 }
 
 /// The name of the newest dump.
 fn dumps(dir: &Path) -> Option<String> {
-    let entries = std::fs::read_dir(dir.join("dumps")).ok()?;
+    let entries = fs::read_dir(dir.join("dumps")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|name| name.ends_with(".dump")).max()
+    names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "dump")).max()
 }

@@ -1,4 +1,5 @@
-//! A store as text: `table NAME`, `row KEY VALUE` and `file PATH CONTENT`, with keys, values and contents in hexadecimal.
+//! A store as text: `table NAME KEY-TYPE`, `row KEY VALUE` and `file PATH CONTENT`, with keys, values and
+//! contents in hexadecimal.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -161,7 +162,7 @@ pub(super) fn counts(text: &Path) -> BTreeMap<String, usize> {
         let (kind, rest) = line.split_once(' ').expect("a usable store");
         match kind {
             "table" => {
-                last = rest.split_once(' ').expect("a usable store").0.to_owned();
+                rest.split_once(' ').expect("a usable store").0.clone_into(&mut last);
                 counts.insert(last.clone(), 0);
             }
             "row" => *counts.get_mut(&last).expect("a usable store") += 1,
