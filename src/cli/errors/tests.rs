@@ -160,6 +160,20 @@ fn every_reason_not_to_open_the_store_has_its_code() {
 }
 
 #[test]
+fn a_downgrade_names_the_copy_and_a_migration_without_space_the_bytes() {
+    let path = PathBuf::from("/data/stowage.redb");
+    let copy = Some(PathBuf::from("/data/backup-before-9.redb"));
+    let (found, supported) = ("format 9".to_owned(), "formats 4 to 5".to_owned());
+    let failure = Failure::from(OpenError::UnknownFormat { path, found, supported, copy }).to_string();
+    assert!(failure.contains("mv /data/backup-before-9.redb /data/stowage.redb"), "{failure}");
+    let path = PathBuf::from("/data");
+    let (needed, available) = (50 << 20, 20 << 20);
+    let failure = Failure::from(OpenError::NoRoom { path, needed, available, for_copy: true }).to_string();
+    assert!(failure.contains("(52428800 bytes)") && failure.contains("(20971520 bytes)"), "{failure}");
+    assert!(failure.contains("free at least 30"), "{failure}");
+}
+
+#[test]
 fn a_store_in_use_names_the_process() {
     let pid = std::process::id();
     let failure = Failure::from(OpenError::InUse { path: PathBuf::from("/data"), pid: Some(pid) });
