@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::command::Command;
+use super::context::Context;
+use super::data_dir;
 use super::errors::{Exit, Failure};
-use super::global::Global;
-use super::output;
-use super::settings;
+use super::output::{self, Form};
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
@@ -15,8 +16,7 @@ use crate::config::Loaded;
 use crate::config::Problem;
 use crate::server::Tls;
 
-pub(super) const NAME: &str = "check-config";
-
+/// Check the configuration without starting anything
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes: 0 valid, 3 not valid\n\nExamples:\n  stowage check-config\n  \
                   stowage check-config --config stowage.toml --show --sources")]
@@ -28,33 +28,44 @@ pub(super) struct Options {
     #[arg(long, requires = "show")]
     sources: bool,
     #[command(flatten)]
-    pub(super) form: output::Form,
+    form: Form,
 }
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let loaded = settings::load(global, environment, Flags::default())?;
-    let tls = Tls::load(&loaded.config.server.tls, environment)?;
-    let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
-    let mut warnings = loaded.warnings(environment, !settings::has_store(&data_dir));
-    let certificate = tls.map(|tls| tls.warnings()).unwrap_or_default().into_iter();
-    warnings.extend(certificate.map(|message| Problem {
-        key: "server.tls.cert_file",
-        message,
-        fix: String::new(),
-    }));
-    let shown = if options.show {
-        shown(&effective(&loaded, environment, &data_dir, &blob_dir))?
-    } else {
-        Vec::new()
-    };
-    let mut data = json!({"file": loaded.file});
-    if options.show {
-        let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
-        data["settings"] = shown.iter().map(setting).collect();
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "check-config"
     }
-    let format = options.form.format();
-    output::with_warnings(format, NAME, None, &warnings, &data, || text(options, &loaded, &shown))?;
-    Ok(Exit::Done)
+
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let loaded = context.load(Flags::default())?;
+        let tls = Tls::load(&loaded.config.server.tls, &context.environment)?;
+        let (data_dir, blob_dir) = context.directories(&loaded)?;
+        let mut warnings = loaded.warnings(&context.environment, !data_dir::has_store(&data_dir));
+        let certificate = tls.map(|tls| tls.warnings()).unwrap_or_default().into_iter();
+        warnings.extend(certificate.map(|message| Problem {
+            key: "server.tls.cert_file",
+            message,
+            fix: String::new(),
+        }));
+        let shown = if self.show {
+            shown(&effective(&loaded, &context.environment, &data_dir, &blob_dir))?
+        } else {
+            Vec::new()
+        };
+        let mut data = json!({"file": loaded.file});
+        if self.show {
+            let setting = |(key, value, source): &(String, Value, String)| json!({"key": key, "value": value, "source": source});
+            data["settings"] = shown.iter().map(setting).collect();
+        }
+        output::with_warnings(context.format(), context.name, None, &warnings, &data, || {
+            text(self, &loaded, &shown)
+        })?;
+        Ok(Exit::Done)
+    }
 }
 
 fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -> String {

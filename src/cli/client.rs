@@ -18,12 +18,12 @@ use self::failures::{Refusal, no_answer, refused, unreachable};
 pub(super) use self::received::Received;
 use self::target::Target;
 use self::transport::exchange;
-use super::errors::{Exit, Failure, Typed};
-use super::global::Global;
+use super::context::Context;
+use super::data_dir;
+use super::errors::{Exit, Failure};
 use super::offline::Offline;
 use super::output::{self, Format};
-use super::settings;
-use super::terminal;
+use super::server_args::ServerArgs;
 use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
@@ -34,30 +34,6 @@ use crate::wire::List;
 
 /// Entries that are asked for at once: as many as the API gives.
 const PART: usize = 500;
-
-/// Flags of every command that works on a server or its store.
-#[derive(clap::Args)]
-pub(super) struct Reach {
-    #[command(flatten)]
-    form: output::Form,
-    /// Talk to this server: `https://registry.lan`, or a socket such as `unix:/run/stowage/admin.sock` (also:
-    /// `STOWAGE_SERVER`)
-    #[arg(long, global = true, value_name = "URL", help_heading = "Server")]
-    server: Option<String>,
-    /// Sign in to that server with the token in FILE, which only its owner and group may read, or in
-    /// `credential:NAME` (also: the token itself in `STOWAGE_TOKEN`)
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
-    token_file: Option<PathBuf>,
-    /// Trust the CA certificates in FILE (PEM) instead of the system's
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
-    ca_file: Option<PathBuf>,
-    /// Open the store directly; no server may be running
-    #[arg(long, global = true, conflicts_with = "server", help_heading = "Server")]
-    offline: bool,
-    /// The data directory
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Server")]
-    data_dir: Option<PathBuf>,
-}
 
 /// Where the data is.
 pub(super) enum Found {
@@ -81,107 +57,65 @@ pub(super) struct Api {
     offline: Option<Offline>,
 }
 
-impl Reach {
-    /// How the command writes.
-    pub(super) fn format(&self) -> Format {
-        self.form.format()
-    }
-
-    /// Whether people want everything in full.
-    pub(super) const fn is_wide(&self) -> bool {
-        self.form.is_wide()
-    }
-
-    /// The columns that a list must fit into: those of the terminal, unless everything is wanted in full.
-    pub(super) fn width(&self) -> Option<usize> {
-        if self.is_wide() { None } else { terminal::width() }
-    }
-
-    /// Writes the result of a command: `data` for programs, `text` for people.
-    pub(super) fn say(&self, command: &str, data: &impl Serialize, text: &str) -> Result<(), Failure> {
-        output::result(self.format(), command, None, data, || text.to_owned())
-    }
-
-    /// Finds the server, or opens the store if there is none.
-    pub(super) fn open(&self, global: &Global, environment: &Environment) -> Result<Api, Failure> {
-        match self.find(global, environment)? {
-            Found::Server(api) => Ok(api),
-            Found::Store(store) => {
-                let Store { loaded, data_dir, .. } = *store;
-                let opened = Offline::open(loaded.config, &data_dir);
-                let offline = opened.map_err(|failure| self.explained(failure))?;
-                Ok(Api { target: Target::Socket(offline.socket().to_owned()), offline: Some(offline) })
-            }
+/// Finds the server, or opens the store if there is none.
+pub(super) fn open(args: &ServerArgs, context: &Context) -> Result<Api, Failure> {
+    match find(args, context)? {
+        Found::Server(api) => Ok(api),
+        Found::Store(store) => {
+            let Store { loaded, data_dir, .. } = *store;
+            let opened = Offline::open(loaded.config, &data_dir);
+            let offline = opened.map_err(|failure| args.explained(failure))?;
+            Ok(Api { target: Target::Socket(offline.socket().to_owned()), offline: Some(offline) })
         }
     }
+}
 
-    /// Finds the server, or the store if there is none.
-    pub(super) fn find(&self, global: &Global, environment: &Environment) -> Result<Found, Failure> {
-        let named = match &self.server {
-            Some(server) => Some(server.clone()),
-            None if self.offline => None,
-            None => environment.get("STOWAGE_SERVER").map(|server| server.to_string_lossy().into_owned()),
+/// Finds the server, or the store if there is none.
+pub(super) fn find(args: &ServerArgs, context: &Context) -> Result<Found, Failure> {
+    let environment = &context.environment;
+    let named = match &args.server {
+        Some(server) => Some(server.clone()),
+        None if args.offline => None,
+        None => environment.get("STOWAGE_SERVER").map(|server| server.to_string_lossy().into_owned()),
+    };
+    if let Some(server) = named {
+        let target =
+            Target::named(&server, args.token_file.as_deref(), args.ca_file.as_deref(), environment)?;
+        return Ok(Found::Server(Api { target, offline: None }));
+    }
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let loaded = context.load(flags)?;
+    let (data_dir, blob_dir) = context.directories(&loaded)?;
+    if !args.offline {
+        let socket = match reachable(&loaded, environment, &data_dir)? {
+            None if names_nothing(&loaded, context) => elsewhere(&data_dir, context.format())?,
+            socket => socket,
         };
-        if let Some(server) = named {
-            let target =
-                Target::named(&server, self.token_file.as_deref(), self.ca_file.as_deref(), environment)?;
-            return Ok(Found::Server(Api { target, offline: None }));
-        }
-        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
-        let loaded = settings::load(global, environment, flags)?;
-        let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
-        if !self.offline {
-            let socket = match reachable(&loaded, environment, &data_dir)? {
-                None if names_nothing(&loaded, global, environment) => self.elsewhere(&data_dir)?,
-                socket => socket,
-            };
-            if let Some(socket) = socket {
-                return Ok(Found::Server(Api { target: Target::Socket(socket), offline: None }));
-            }
-        }
-        Ok(Found::Store(Box::new(Store { loaded, data_dir, blob_dir })))
-    }
-
-    /// The one server of this user, when no data was named and there is none where it would be.
-    fn elsewhere(&self, data_dir: &Path) -> Result<Option<PathBuf>, Failure> {
-        if settings::has_store(data_dir) {
-            return Ok(None);
-        }
-        match running::all().as_slice() {
-            [] => Ok(None),
-            [running] => {
-                if self.format() == Format::Human {
-                    output::note(&format!("using the server that runs with {}", running.shown()));
-                }
-                Ok(Some(running.socket().to_owned()))
-            }
-            several => {
-                let failure =
-                    Failure::new(Exit::Usage, "SERVER_AMBIGUOUS", "several servers run: name one of them");
-                Err(several.iter().fold(failure, |failure, running| failure.fix(running.flag())))
-            }
+        if let Some(socket) = socket {
+            return Ok(Found::Server(Api { target: Target::Socket(socket), offline: None }));
         }
     }
+    Ok(Found::Store(Box::new(Store { loaded, data_dir, blob_dir })))
+}
 
-    /// Why the store could not be opened, in the words of this command line.
-    pub(super) fn explained(&self, failure: Failure) -> Failure {
-        match failure.code.as_str() {
-            "STORE_IN_USE" if self.offline => failure.first_fix("go through the server: drop --offline"),
-            "STORE_IN_USE" => failure
-                .context("why", "it answers at no admin socket")
-                .fix("or give a server that holds it a socket: auth.admin_socket.enabled and auth.admin_socket.path"),
-            _ => failure,
-        }
+/// The one server of this user, when no data was named and there is none where it would be.
+fn elsewhere(data_dir: &Path, format: Format) -> Result<Option<PathBuf>, Failure> {
+    if data_dir::has_store(data_dir) {
+        return Ok(None);
     }
-
-    /// The flags that name the server or its data.
-    pub(super) fn typed(&self, global: &Global) -> Typed {
-        let server = self.server.as_ref().map(|server| {
-            let files = [("--token-file", &self.token_file), ("--ca-file", &self.ca_file)];
-            let files = files.into_iter().filter_map(|(name, file)| Typed::flag(name, file.as_deref()));
-            std::iter::once(format!("--server {server}")).chain(files).collect::<Vec<_>>().join(" ")
-        });
-        Typed { server, data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
+    match running::all().as_slice() {
+        [] => Ok(None),
+        [running] => {
+            if format == Format::Human {
+                output::note(&format!("using the server that runs with {}", running.shown()));
+            }
+            Ok(Some(running.socket().to_owned()))
+        }
+        several => {
+            let failure =
+                Failure::new(Exit::Usage, "SERVER_AMBIGUOUS", "several servers run: name one of them");
+            Err(several.iter().fold(failure, |failure, running| failure.fix(running.flag())))
+        }
     }
 }
 
@@ -205,10 +139,10 @@ fn reachable(
 }
 
 /// Whether neither flags nor environment nor a file say where the data is.
-fn names_nothing(loaded: &Loaded, global: &Global, environment: &Environment) -> bool {
-    let is_set = |name| environment.get(name).is_some();
+fn names_nothing(loaded: &Loaded, context: &Context) -> bool {
+    let is_set = |name| context.environment.get(name).is_some();
     loaded.source("storage.data_dir") == Source::Default
-        && global.config.is_none()
+        && context.global.config.is_none()
         && !is_set("STOWAGE_CONFIG")
         && !is_set("STATE_DIRECTORY")
 }

@@ -3,12 +3,14 @@
 //! The scripts are static: they know commands, flags and fixed values. Names of users, repositories and tags
 //! would need the dynamic engine of `clap_complete`, whose interface between shell and program is unstable.
 
-use clap::Command;
 use clap_complete::Shell;
 
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::output;
 
+/// Generate shell completions
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stowage completions bash > /etc/bash_completion.d/stowage\n  \
                   stowage completions fish > ~/.config/fish/completions/stowage.fish")]
@@ -17,12 +19,20 @@ pub(super) struct Options {
     shell: Shell,
 }
 
-pub(super) fn run(options: &Options, program: &Command) -> Result<Exit, Failure> {
-    // What is hidden in the help is for this program itself.
-    let shown = program.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    let mut program = Command::new("stowage").args(program.get_arguments().cloned()).subcommands(shown);
-    let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut program, "stowage", &mut script);
-    output::print(String::from_utf8_lossy(&script).trim_end())?;
-    Ok(Exit::Done)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "completions"
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        // What is hidden in the help is for this program itself.
+        let program = (context.program)();
+        let shown = program.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        let mut program =
+            clap::Command::new("stowage").args(program.get_arguments().cloned()).subcommands(shown);
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut program, "stowage", &mut script);
+        output::print(String::from_utf8_lossy(&script).trim_end())?;
+        Ok(Exit::Done)
+    }
 }

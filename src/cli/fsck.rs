@@ -12,21 +12,22 @@ use std::path::{Path, PathBuf};
 use self::report::{Report, View};
 use super::child::{self, Event, Outcome};
 use super::client::running;
-use super::client::{Found, Reach, Store};
+use super::client::{self, Found, Store};
+use super::command::Command;
+use super::context::Context;
+use super::data_dir;
 use super::errors::{Exit, Failure, refuse_stranger};
-use super::global::Global;
-use super::output;
 use super::progress::Display;
-use super::settings;
+use super::server_args::ServerArgs;
 use super::terminal;
-use crate::config::Environment;
 use crate::lifecycle::check;
 use crate::registry::fsck::Progress;
 use crate::store::lock::LOCK_FILE;
 use crate::wire;
 
-pub(super) const NAME: &str = "fsck";
+const NAME: &str = "fsck";
 
+/// Check that everything stored is present and intact
 #[derive(clap::Args)]
 #[command(
     after_help = "While a server runs, it makes the check itself and continues its work. With -o wide every field of a problem is shown.\n\n\
@@ -35,7 +36,7 @@ pub(super) const NAME: &str = "fsck";
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     /// Also read every blob and compare it with its digest
     #[arg(long)]
     deep: bool,
@@ -45,6 +46,7 @@ pub(super) struct Options {
 }
 
 #[derive(clap::Args)]
+#[command(hide = true)]
 pub(super) struct ChildOptions {
     #[arg(long)]
     deep: bool,
@@ -54,44 +56,59 @@ pub(super) struct ChildOptions {
     blob_dir: PathBuf,
 }
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let format = options.reach.format();
-    let mut display = Display::new(format, options.no_progress);
-    let report = match options.reach.find(global, environment)? {
-        Found::Server(api) => online::check(&api, options.deep, &mut display)?,
-        Found::Store(store) => {
-            let Store { data_dir, blob_dir, .. } = *store;
-            let directory = data_dir.display().to_string();
-            let again = format!("{NAME} --data-dir {directory}");
-            let caller = rustix::process::geteuid().as_raw();
-            refuse_stranger(&directory, &again, owner(&data_dir)?, caller)?;
-            check(options.deep, &data_dir, &blob_dir, &mut display)
-                .map_err(|failure| options.reach.explained(failure))?
-        }
-    };
-    drop(display);
-    let view = View { width: terminal::width(), in_full: options.reach.is_wide() };
-    let typed = options.reach.typed(global);
-    let problem = report.failure().map(|failure| failure.completed(&typed));
-    output::result(format, NAME, problem.as_ref(), report.data(), || {
-        report.text(view, &|command| typed.complete(command))
-    })?;
-    Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let mut display = Display::new(context.format(), self.no_progress);
+        let report = match client::find(&self.server, context)? {
+            Found::Server(api) => online::check(&api, self.deep, &mut display)?,
+            Found::Store(store) => {
+                let Store { data_dir, blob_dir, .. } = *store;
+                let directory = data_dir.display().to_string();
+                let again = format!("{NAME} --data-dir {directory}");
+                let caller = rustix::process::geteuid().as_raw();
+                refuse_stranger(&directory, &again, owner(&data_dir)?, caller)?;
+                check(self.deep, &data_dir, &blob_dir, &mut display)
+                    .map_err(|failure| self.server.explained(failure))?
+            }
+        };
+        drop(display);
+        let view = View { width: terminal::width(), in_full: context.is_wide() };
+        let typed = &context.typed;
+        let problem = report.failure().map(|failure| failure.completed(typed));
+        context.result(problem.as_ref(), report.data(), || {
+            report.text(view, &|command| typed.complete(command))
+        })?;
+        Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
+    }
 }
 
-pub(super) fn run_child(options: &ChildOptions) -> Exit {
-    child::answer(|| {
-        let mut progress = |step: Progress| {
-            child::say(&Event::Progress {
-                stage: step.stage.to_string(),
-                done: step.done,
-                total: step.total,
-                bytes: step.bytes,
-            });
-        };
-        let checked = check::offline(&options.data_dir, &options.blob_dir, options.deep, &mut progress);
-        checked.map(|report| wire::Report::from(&report)).map_err(Failure::from)
-    })
+impl Command for ChildOptions {
+    fn name(&self) -> &'static str {
+        "fsck-child"
+    }
+
+    fn run(&self, _: &Context) -> Result<Exit, Failure> {
+        Ok(child::answer(|| {
+            let mut on_progress = |step: Progress| {
+                child::say(&Event::Progress {
+                    stage: step.stage.to_string(),
+                    done: step.done,
+                    total: step.total,
+                    bytes: step.bytes,
+                });
+            };
+            let checked = check::offline(&self.data_dir, &self.blob_dir, self.deep, &mut on_progress);
+            checked.map(|report| wire::Report::from(&report)).map_err(Failure::from)
+        }))
+    }
 }
 
 fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) -> Result<Report, Failure> {
@@ -134,7 +151,7 @@ fn owner(data_dir: &Path) -> Result<u32, Failure> {
     };
     match std::fs::metadata(data_dir) {
         // An interrupted rebuild leaves a lock alone; looking must not make one in any other directory.
-        Ok(found) if settings::has_store(data_dir) || data_dir.join(LOCK_FILE).exists() => Ok(found.uid()),
+        Ok(found) if data_dir::has_store(data_dir) || data_dir.join(LOCK_FILE).exists() => Ok(found.uid()),
         Ok(_) => Err(absent()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent()),
         Err(error) => Err(Failure::unusable(data_dir, &error)),

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::errors::Typed;
-
 /// The heading of the flags that many commands share, below those of the command itself.
 pub(super) const GLOBAL: &str = "Global options";
 
@@ -18,11 +16,4 @@ pub(super) struct Global {
     /// Write no colours (also: `NO_COLOR=1`)
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) no_color: bool,
-}
-
-impl Global {
-    /// The flag that names the configuration.
-    pub(super) fn typed(&self) -> Typed {
-        Typed { config: Typed::flag("--config", self.config.as_deref()), ..Typed::default() }
-    }
 }

@@ -5,11 +5,12 @@ mod page;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
-
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::output;
 
+/// Generate manual pages
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stowage man ./man1\n  stowage man /usr/local/share/man/man1")]
 pub(super) struct Options {
@@ -18,17 +19,23 @@ pub(super) struct Options {
     directory: PathBuf,
 }
 
-pub(super) fn run(options: &Options, program: Command) -> Result<Exit, Failure> {
-    let directory = &options.directory;
-    let pages = write(directory, program).map_err(|error| {
-        Failure::new(Exit::Failed, "MAN", format!("cannot write to {}", directory.display()))
-            .because(error.to_string())
-    })?;
-    output::print(&format!("wrote {pages} pages to {}", directory.display()))?;
-    Ok(Exit::Done)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "man"
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let directory = &self.directory;
+        let pages = write(directory, (context.program)()).map_err(|error| {
+            Failure::new(Exit::Failed, "MAN", format!("cannot write to {}", directory.display()))
+                .because(error.to_string())
+        })?;
+        output::print(&format!("wrote {pages} pages to {}", directory.display()))?;
+        Ok(Exit::Done)
+    }
 }
 
-fn write(directory: &Path, mut program: Command) -> io::Result<usize> {
+fn write(directory: &Path, mut program: clap::Command) -> io::Result<usize> {
     std::fs::create_dir_all(directory)?;
     program = program.disable_help_subcommand(true);
     program.build();

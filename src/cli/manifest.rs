@@ -2,24 +2,26 @@
 
 use serde_json::json;
 
-use super::client::{Api, Reach, Received, segment};
+use super::client::{self, Api, Received, segment};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::global::Global;
 use super::output;
 use super::place::Place;
 use super::prompt::Deletion;
 use super::repo;
+use super::server_args::ServerArgs;
 use super::words::{ago, when};
-use crate::config::Environment;
 use crate::wire::Manifest;
 
+/// List and delete manifests, including those without a tag
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage manifest list team/app --untagged\n  stowage manifest delete team/app@sha256:0a1b..."
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -52,49 +54,52 @@ enum Verb {
     },
 }
 
-impl Options {
-    /// The name for the JSON document.
-    pub(super) const fn name(&self) -> &'static str {
+impl Command for Options {
+    fn name(&self) -> &'static str {
         match self.verb {
             Verb::List { .. } => "manifest list",
             Verb::Delete { .. } => "manifest delete",
         }
     }
-}
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    match &options.verb {
-        Verb::List { repository, untagged } => {
-            let place = Place::of(repository);
-            let api = options.reach.open(global, environment)?;
-            let query = if *untagged { "&untagged=true" } else { "" };
-            let path = format!("{}/-/manifests", repo::path(place.repository));
-            let manifests: Vec<Received<Manifest>> =
-                api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
-            let text = table(&manifests, &options.reach);
-            options.reach.say(options.name(), &json!({"manifests": manifests}), &text)?;
-            Ok(Exit::Done)
-        }
-        Verb::Delete { manifests, deletion } => {
-            let paths = manifests.iter().map(|manifest| path(manifest)).collect::<Result<Vec<_>, _>>()?;
-            let api = options.reach.open(global, environment)?;
-            let mut tags = 0;
-            // A digest that is wrong is found before anything is deleted.
-            for (manifest, path) in manifests.iter().zip(&paths) {
-                let found: Manifest = api.get(path).map_err(|failure| missing(failure, manifest))?;
-                tags += found.tags.len();
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        match &self.verb {
+            Verb::List { repository, untagged } => {
+                let place = Place::of(repository);
+                let api = client::open(&self.server, context)?;
+                let query = if *untagged { "&untagged=true" } else { "" };
+                let path = format!("{}/-/manifests", repo::path(place.repository));
+                let manifests: Vec<Received<Manifest>> =
+                    api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
+                let text = table(&manifests, context);
+                context.say(&json!({"manifests": manifests}), &text)?;
+                Ok(Exit::Done)
             }
-            let names = manifests.join(", ");
-            let with = if tags > 0 { " with every tag that points there" } else { "" };
-            if let Some(exit) = deletion.ask(&format!("{names}{with}"))? {
-                let data = json!({"deleted": [], "would_delete": manifests, "dry_run": true});
-                options.reach.say(options.name(), &data, &format!("would delete {names}{with}"))?;
-                return Ok(exit);
+            Verb::Delete { manifests, deletion } => {
+                let paths = manifests.iter().map(|manifest| path(manifest)).collect::<Result<Vec<_>, _>>()?;
+                let api = client::open(&self.server, context)?;
+                let mut tags = 0;
+                // A digest that is wrong is found before anything is deleted.
+                for (manifest, path) in manifests.iter().zip(&paths) {
+                    let found: Manifest = api.get(path).map_err(|failure| missing(failure, manifest))?;
+                    tags += found.tags.len();
+                }
+                let names = manifests.join(", ");
+                let with = if tags > 0 { " with every tag that points there" } else { "" };
+                if let Some(exit) = deletion.ask(&format!("{names}{with}"))? {
+                    let data = json!({"deleted": [], "would_delete": manifests, "dry_run": true});
+                    context.say(&data, &format!("would delete {names}{with}"))?;
+                    return Ok(exit);
+                }
+                delete(&api, manifests, &paths)?;
+                let data = json!({"deleted": manifests});
+                context.say(&data, &format!("deleted {names}"))?;
+                Ok(Exit::Done)
             }
-            delete(&api, manifests, &paths)?;
-            let data = json!({"deleted": manifests});
-            options.reach.say(options.name(), &data, &format!("deleted {names}"))?;
-            Ok(Exit::Done)
         }
     }
 }
@@ -126,8 +131,8 @@ fn missing(failure: Failure, manifest: &str) -> Failure {
     repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
 }
 
-fn table(manifests: &[Received<Manifest>], reach: &Reach) -> String {
-    let is_wide = reach.is_wide();
+fn table(manifests: &[Received<Manifest>], context: &Context) -> String {
+    let is_wide = context.is_wide();
     let row = |manifest: &Received<Manifest>| {
         let media_type = manifest.media_type.as_str();
         let kind = media_type.rsplit_once("vnd.").map_or(media_type, |(_, kind)| kind);
@@ -145,5 +150,5 @@ fn table(manifests: &[Received<Manifest>], reach: &Reach) -> String {
         ]
     };
     let headings = ["DIGEST", "SIZE", "PLATFORM", "PUSHED", "TAGS", "TYPE"];
-    output::list(manifests, headings, reach.width(), row, "no manifest")
+    output::list(manifests, headings, context.width(), row, "no manifest")
 }

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::client::running;
+use super::data_dir;
 use super::errors::{Exit, Failure, refuse_stranger};
 use super::private_dir::PrivateDir;
 use super::probe;
-use super::settings;
 use crate::app::{App, FirstAdmin, Hooks, Start};
 use crate::config::Config;
 use crate::server::AdminSocket;
@@ -72,7 +72,7 @@ impl Drop for Offline {
 /// Refuses a directory without a store, and the store of another user.
 fn refuse_unusable(data_dir: &Path) -> Result<(), Failure> {
     let owner = match fs::metadata(data_dir) {
-        Ok(found) if settings::has_store(data_dir) => found.uid(),
+        Ok(found) if data_dir::has_store(data_dir) => found.uid(),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Failure::unusable(data_dir, &error));
         }

@@ -1,9 +1,12 @@
 //! `stowage openapi`: what the admin API offers, for programs that call it.
 
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::output;
 use crate::http::admin::OPENAPI;
 
+/// Print the `OpenAPI` document of the admin API
 #[derive(clap::Args)]
 #[command(
     after_help = "The running server has it at /api/v1/openapi.json as well.\n\nExamples:\n  stowage openapi > openapi.json\n  \
@@ -11,7 +14,13 @@ use crate::http::admin::OPENAPI;
 )]
 pub(super) struct Options {}
 
-pub(super) fn run(_: &Options) -> Result<Exit, Failure> {
-    output::print(OPENAPI.trim_end())?;
-    Ok(Exit::Done)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "openapi"
+    }
+
+    fn run(&self, _: &Context) -> Result<Exit, Failure> {
+        output::print(OPENAPI.trim_end())?;
+        Ok(Exit::Done)
+    }
 }

@@ -30,7 +30,7 @@ pub(super) enum Format {
 }
 
 /// The flags that say how a command writes.
-#[derive(clap::Args)]
+#[derive(Clone, Copy, Default, clap::Args)]
 pub(super) struct Form {
     /// Print one JSON document: the same as `-o json`
     #[arg(long, global = true, conflicts_with = "output", help_heading = GLOBAL)]
@@ -51,7 +51,7 @@ pub(super) struct Form {
 
 impl Form {
     /// The format that the flags choose.
-    pub(super) const fn format(&self) -> Format {
+    pub(super) const fn format(self) -> Format {
         match self.output {
             _ if self.json => Format::Json,
             Format::Wide => Format::Human,
@@ -60,7 +60,7 @@ impl Form {
     }
 
     /// Whether people want everything in full.
-    pub(super) const fn is_wide(&self) -> bool {
+    pub(super) const fn is_wide(self) -> bool {
         matches!(self.output, Format::Wide) && !self.json
     }
 }

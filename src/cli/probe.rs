@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::child::{self, Event, Outcome};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
 use crate::store::meta::log_repair;
 use crate::store::open;
 
 #[derive(clap::Args)]
+#[command(hide = true)]
 pub(super) struct ChildOptions {
     #[arg(long)]
     data_dir: PathBuf,
@@ -33,8 +36,14 @@ pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn run_child(options: &ChildOptions) -> Exit {
-    child::answer(|| open::probe(&options.data_dir, tell_parent).map_err(Failure::from))
+impl Command for ChildOptions {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+
+    fn run(&self, _: &Context) -> Result<Exit, Failure> {
+        Ok(child::answer(|| open::probe(&self.data_dir, tell_parent).map_err(Failure::from)))
+    }
 }
 
 fn tell_parent(percent: u64) {

@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::errors::{Exit, Failure, Typed};
+use super::command::Command;
+use super::context::Context;
+use super::errors::{Exit, Typed};
 use super::global::Global;
 use super::output::Format;
-use super::{
-    absent, check_config, completions, fsck, init, man, manifest, openapi, output, probe, rebuild, repo,
-    serve, status, tag, token, usage, user, version,
-};
+use super::{absent, output, usage};
 use crate::config::Environment;
 
 #[derive(Parser)]
@@ -24,45 +23,46 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Commands,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Run the registry
-    Serve(serve::Options),
-    /// Show whether the server runs, how it is, and what it holds
-    Status(status::Options),
-    /// Print a configuration file to start from
-    Init(init::Options),
-    /// Check the configuration without starting anything
-    CheckConfig(check_config::Options),
-    /// Create, change and delete users
-    User(user::Options),
-    /// Create and revoke tokens, which users sign in with instead of a password
-    Token(token::Options),
-    /// List, show and delete repositories
-    Repo(repo::Options),
-    /// List and delete tags
-    Tag(tag::Options),
-    /// List and delete manifests, including those without a tag
-    Manifest(manifest::Options),
-    /// Check that everything stored is present and intact
-    Fsck(fsck::Options),
-    /// Recover a lost or corrupt database from a dump
-    Rebuild(rebuild::Options),
-    /// Generate shell completions
-    Completions(completions::Options),
-    /// Generate manual pages
-    Man(man::Options),
-    /// Print the `OpenAPI` document of the admin API
-    Openapi(openapi::Options),
-    /// Print the version
-    Version(version::Options),
-    #[command(hide = true)]
-    FsckChild(fsck::ChildOptions),
-    #[command(hide = true)]
-    Probe(probe::ChildOptions),
+/// Declares the commands in the order of the help, each as `Name(module::Flags)`: the name is what is typed,
+/// and the documentation of the flags is its description.
+macro_rules! commands {
+    ($($name:ident($flags:ty),)*) => {
+        #[derive(Subcommand)]
+        enum Commands {
+            $($name($flags),)*
+        }
+
+        impl Commands {
+            fn command(&self) -> &dyn Command {
+                match self {
+                    $(Self::$name(flags) => flags,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Serve(super::serve::Options),
+    Status(super::status::Options),
+    Init(super::init::Options),
+    CheckConfig(super::check_config::Options),
+    User(super::user::Options),
+    Token(super::token::Options),
+    Repo(super::repo::Options),
+    Tag(super::tag::Options),
+    Manifest(super::manifest::Options),
+    Fsck(super::fsck::Options),
+    Rebuild(super::rebuild::Options),
+    Completions(super::completions::Options),
+    Man(super::man::Options),
+    Openapi(super::openapi::Options),
+    Version(super::version::Options),
+    FsckChild(super::fsck::ChildOptions),
+    Probe(super::probe::ChildOptions),
 }
 
 /// Runs the command that this process was started with.
@@ -89,78 +89,25 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
     };
-    let (format, name) = cli.command.form();
-    let typed = cli.command.typed(&cli.global);
-    let exit = cli.run().unwrap_or_else(|failure| {
-        let failure = failure.completed(&typed);
-        if failure.exit == Exit::Done && format == Format::Human {
+    let command = cli.command.command();
+    let context = Context {
+        typed: Typed { config: Typed::flag("--config", cli.global.config.as_deref()), ..command.typed() },
+        global: cli.global,
+        environment: Environment::of_process(),
+        name: command.name(),
+        form: command.form(),
+        program: || usage::described(Cli::command()),
+    };
+    let exit = command.run(&context).unwrap_or_else(|failure| {
+        let failure = failure.completed(&context.typed);
+        if failure.exit == Exit::Done && context.format() == Format::Human {
             output::note(&failure.what);
         } else {
-            output::failure(format, name, &failure);
+            output::failure(context.format(), context.name, &failure);
         }
         failure.exit
     });
     ExitCode::from(exit.code())
-}
-
-impl Cli {
-    fn run(self) -> Result<Exit, Failure> {
-        let environment = Environment::of_process();
-        match self.command {
-            Command::Serve(options) => serve::run(&options, &self.global, &environment),
-            Command::Status(options) => status::run(&options, &self.global, &environment),
-            Command::Init(options) => init::run(&options),
-            Command::CheckConfig(options) => check_config::run(&options, &self.global, &environment),
-            Command::Repo(options) => repo::run(&options, &self.global, &environment),
-            Command::Tag(options) => tag::run(&options, &self.global, &environment),
-            Command::Manifest(options) => manifest::run(&options, &self.global, &environment),
-            Command::Completions(options) => completions::run(&options, &usage::described(Self::command())),
-            Command::Man(options) => man::run(&options, usage::described(Self::command())),
-            Command::User(options) => user::run(&options, &self.global, &environment),
-            Command::Token(options) => token::run(&options, &self.global, &environment),
-            Command::Fsck(options) => fsck::run(&options, &self.global, &environment),
-            Command::Rebuild(options) => rebuild::run(&options, &self.global, &environment),
-            Command::Openapi(options) => openapi::run(&options),
-            Command::Version(options) => version::run(&options),
-            Command::FsckChild(options) => Ok(fsck::run_child(&options)),
-            Command::Probe(options) => Ok(probe::run_child(&options)),
-        }
-    }
-}
-
-impl Command {
-    /// The flags that name a server or its data.
-    fn typed(&self, global: &Global) -> Typed {
-        match self {
-            Self::Status(options) => options.reach.typed(global),
-            Self::Repo(options) => options.reach.typed(global),
-            Self::Tag(options) => options.reach.typed(global),
-            Self::Manifest(options) => options.reach.typed(global),
-            Self::User(options) => options.reach.typed(global),
-            Self::Token(options) => options.reach.typed(global),
-            Self::Fsck(options) => options.reach.typed(global),
-            Self::Serve(options) => options.typed(global),
-            Self::Rebuild(options) => options.typed(global),
-            _ => global.typed(),
-        }
-    }
-
-    /// How it writes, and its name for programs.
-    fn form(&self) -> (Format, &'static str) {
-        match self {
-            Self::Status(options) => (options.reach.format(), status::NAME),
-            Self::CheckConfig(options) => (options.form.format(), check_config::NAME),
-            Self::Repo(options) => (options.reach.format(), options.name()),
-            Self::Tag(options) => (options.reach.format(), options.name()),
-            Self::Manifest(options) => (options.reach.format(), options.name()),
-            Self::User(options) => (options.reach.format(), options.name()),
-            Self::Token(options) => (options.reach.format(), options.name()),
-            Self::Fsck(options) => (options.reach.format(), fsck::NAME),
-            Self::Rebuild(options) => (options.form.format(), rebuild::NAME),
-            Self::Version(options) => (options.form.format(), version::NAME),
-            _ => (Format::Human, ""),
-        }
-    }
 }
 
 /// Whether a command line is one.

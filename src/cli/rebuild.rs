@@ -8,24 +8,25 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure, Typed, refuse_stranger};
 use super::fsck::report::{Report, View};
-use super::global::Global;
-use super::output;
+use super::output::{self, Form};
 use super::progress::Display;
-use super::settings;
+
 use super::terminal;
 use super::words::{counted, when_ms};
-use crate::config::Environment;
 use crate::config::Flags;
 use crate::transfer;
 use crate::transfer::{Rebuild, Rebuilt};
 use crate::wire;
 
-pub(super) const NAME: &str = "rebuild";
+const NAME: &str = "rebuild";
 /// Blobs that people are shown; `--json` has more of them.
 const SHOWN: usize = 20;
 
+/// Recover a lost or corrupt database from a dump
 #[derive(clap::Args)]
 #[command(
     after_help = "The server must not run. Nothing in the old data directory is changed. Blobs are hard-linked into the \
@@ -39,7 +40,7 @@ const SHOWN: usize = 20;
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) form: output::Form,
+    form: Form,
     /// The new data directory: empty, or not existing yet
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -54,38 +55,43 @@ pub(super) struct Options {
     no_progress: bool,
 }
 
-impl Options {
-    /// The flags that name the data.
-    pub(super) fn typed(&self, global: &Global) -> Typed {
-        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        NAME
     }
-}
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let format = options.form.format();
-    let flags = Flags { data_dir: options.data_dir.clone(), ..Flags::default() };
-    let loaded = settings::load(global, environment, flags)?;
-    let (data_dir, blob_dir) = settings::directories(&loaded, environment)?;
-    let owner = std::fs::metadata(&data_dir).map_err(|error| Failure::unusable(&data_dir, &error))?.uid();
-    let again = format!("{NAME} --into {} --data-dir {}", options.into.display(), data_dir.display());
-    let directory = data_dir.display().to_string();
-    refuse_stranger(&directory, &again, owner, rustix::process::geteuid().as_raw())?;
-    let into =
-        std::path::absolute(&options.into).map_err(|error| Failure::unusable(&options.into, &error))?;
-    // A directory that is set stays what it is, whatever else is in it.
-    let link_blobs = loaded.config.storage.blob_dir.as_os_str().is_empty();
-    let request = Rebuild { from: options.from.clone(), data_dir, blob_dir, link_blobs, into };
-    let mut display = Display::new(format, options.no_progress);
-    let rebuilt = transfer::rebuild(&request, &mut |step| {
-        display.show(step.stage, step.done, step.total, step.bytes);
-    });
-    drop(display);
-    let rebuilt = rebuilt.map_err(|error| failures::failure(error, &request))?;
-    let report = Report::from(wire::Report::from(&rebuilt.check));
-    let data = data(&rebuilt, &report);
-    let problem = report.failure();
-    output::result(format, NAME, problem.as_ref(), &data, || text(&rebuilt, &report, &request))?;
-    Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    fn typed(&self) -> Typed {
+        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..Typed::default() }
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
+        let loaded = context.load(flags)?;
+        let (data_dir, blob_dir) = context.directories(&loaded)?;
+        let owner = std::fs::metadata(&data_dir).map_err(|error| Failure::unusable(&data_dir, &error))?.uid();
+        let again = format!("{NAME} --into {} --data-dir {}", self.into.display(), data_dir.display());
+        let directory = data_dir.display().to_string();
+        refuse_stranger(&directory, &again, owner, rustix::process::geteuid().as_raw())?;
+        let into = std::path::absolute(&self.into).map_err(|error| Failure::unusable(&self.into, &error))?;
+        // A directory that is set stays what it is, whatever else is in it.
+        let link_blobs = loaded.config.storage.blob_dir.as_os_str().is_empty();
+        let request = Rebuild { from: self.from.clone(), data_dir, blob_dir, link_blobs, into };
+        let mut display = Display::new(context.format(), self.no_progress);
+        let rebuilt = transfer::rebuild(&request, &mut |step| {
+            display.show(step.stage, step.done, step.total, step.bytes);
+        });
+        drop(display);
+        let rebuilt = rebuilt.map_err(|error| failures::failure(error, &request))?;
+        let report = Report::from(wire::Report::from(&rebuilt.check));
+        let data = data(&rebuilt, &report);
+        let problem = report.failure();
+        context.result(problem.as_ref(), &data, || text(&rebuilt, &report, &request))?;
+        Ok(if report.is_clean() { Exit::Done } else { Exit::Integrity })
+    }
 }
 
 fn data(rebuilt: &Rebuilt, report: &Report) -> Value {

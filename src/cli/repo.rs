@@ -3,23 +3,25 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, Received, segment};
+use super::client::{self, Api, Received, segment};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::global::Global;
 use super::output;
 use super::place::Place;
 use super::prompt::Deletion;
+use super::server_args::ServerArgs;
 use super::words::{counted, when};
-use crate::config::Environment;
 use crate::wire::Repository;
 
+/// List, show and delete repositories
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage repo list\n  stowage repo show team/app\n  stowage repo delete team/app"
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -48,46 +50,49 @@ enum Verb {
     },
 }
 
-impl Options {
-    /// The name for the JSON document.
-    pub(super) const fn name(&self) -> &'static str {
+impl Command for Options {
+    fn name(&self) -> &'static str {
         match self.verb {
             Verb::List => "repo list",
             Verb::Show { .. } => "repo show",
             Verb::Delete { .. } => "repo delete",
         }
     }
-}
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let api = options.reach.open(global, environment)?;
-    let (data, text) = match &options.verb {
-        Verb::List => list(&api, &options.reach)?,
-        Verb::Show { name } => {
-            let place = Place::of(name);
-            let repository = get(&api, &place)?;
-            let text = card(&repository);
-            (json!(repository), text)
-        }
-        Verb::Delete { name, deletion } => {
-            let place = whole(name)?;
-            let name = place.repository;
-            let repository = get(&api, &place)?;
-            let tags = counted(repository.tags, "tag", "tags");
-            let manifests = counted(repository.manifests, "manifest", "manifests");
-            let [.., unique] = row(&repository);
-            let what = format!("{name}: {tags}, {manifests}, {unique} that no other repository has");
-            if let Some(exit) = deletion.ask(&what)? {
-                let data = Spared { repository: &repository, dry_run: true };
-                options.reach.say(options.name(), &data, &format!("would delete the repository {what}"))?;
-                return Ok(exit);
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let api = client::open(&self.server, context)?;
+        let (data, text) = match &self.verb {
+            Verb::List => list(&api, context)?,
+            Verb::Show { name } => {
+                let place = Place::of(name);
+                let repository = get(&api, &place)?;
+                let text = card(&repository);
+                (json!(repository), text)
             }
-            api.delete(&path(name))?;
-            (json!(repository), format!("deleted the repository {name}: {tags}, {manifests}"))
-        }
-    };
-    options.reach.say(options.name(), &data, &text)?;
-    Ok(Exit::Done)
+            Verb::Delete { name, deletion } => {
+                let place = whole(name)?;
+                let name = place.repository;
+                let repository = get(&api, &place)?;
+                let tags = counted(repository.tags, "tag", "tags");
+                let manifests = counted(repository.manifests, "manifest", "manifests");
+                let [.., unique] = row(&repository);
+                let what = format!("{name}: {tags}, {manifests}, {unique} that no other repository has");
+                if let Some(exit) = deletion.ask(&what)? {
+                    let data = Spared { repository: &repository, dry_run: true };
+                    context.say(&data, &format!("would delete the repository {what}"))?;
+                    return Ok(exit);
+                }
+                api.delete(&path(name))?;
+                (json!(repository), format!("deleted the repository {name}: {tags}, {manifests}"))
+            }
+        };
+        context.say(&data, &text)?;
+        Ok(Exit::Done)
+    }
 }
 
 /// A repository that a deletion without `--dry-run` would delete.
@@ -165,11 +170,11 @@ pub(super) fn path(name: &str) -> String {
     format!("/api/v1/repositories/{}", segment(name))
 }
 
-fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
+fn list(api: &Api, context: &Context) -> Result<(Value, String), Failure> {
     let repositories: Vec<Received<Repository>> = api.list("/api/v1/repositories", "")?;
     let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "UNIQUE"];
     let none = "no repository yet; a push creates one";
-    let text = output::list(&repositories, headings, reach.width(), |repository| row(repository), none);
+    let text = output::list(&repositories, headings, context.width(), |repository| row(repository), none);
     Ok((json!({"repositories": repositories}), text))
 }
 

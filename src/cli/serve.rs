@@ -15,16 +15,15 @@ use std::time::Instant;
 
 use self::banner::Banner;
 use self::reload::{Reload, Sources};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure, Typed};
-use super::global::Global;
 use super::output;
 use super::private_dir::PrivateDir;
 use super::probe;
-use super::settings;
 use crate::app::App;
 use crate::app::Hooks;
 use crate::app::Start;
-use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
 use crate::config::LogFilter;
@@ -35,6 +34,7 @@ use crate::server::{Ended, Server, Signals, Tls};
 use crate::telemetry;
 use crate::telemetry::Stderr;
 
+/// Run the registry
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage serve\n  stowage serve --listen 127.0.0.1:5001 --data-dir /srv/stowage\n  \
@@ -59,40 +59,45 @@ pub(super) struct Options {
     log_level: Option<LogFilter>,
 }
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let started = Instant::now();
-    let ephemeral = options.ephemeral.then(PrivateDir::create).transpose()?;
-    let sources = Sources {
-        global: global.clone(),
-        environment: environment.clone(),
-        flags: options.flags(ephemeral.as_ref()),
-        ephemeral: options.ephemeral,
-    };
-    let loaded = sources.load()?;
-    open_door::refuse_network(options, &loaded.config.server)?;
-    let stderr = settings::stderr(global, environment);
-    let log = telemetry::init(&loaded.config.log, stderr).map_err(|error| {
-        Failure::new(Exit::Failed, "NO_LOG", error.to_string()).because(telemetry::Chain(&error).to_string())
-    })?;
-    let serve = Serve { started, options, environment, sources, loaded, stderr };
-    match serve.start() {
-        Ok(running) => serve.run(running, &log),
-        Err(failure) if serve.logs_json() => {
-            let failure = failure.completed(&options.typed(global));
-            let (why, fix) = (failure.reasons(), failure.all_fixes());
-            tracing::error!(code = failure.code, why, fix, "{}", failure.what);
-            Ok(failure.exit)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "serve"
+    }
+
+    fn typed(&self) -> Typed {
+        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..Typed::default() }
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let started = Instant::now();
+        let ephemeral = self.ephemeral.then(PrivateDir::create).transpose()?;
+        let sources = Sources {
+            context: context.clone(),
+            flags: self.flags(ephemeral.as_ref()),
+            ephemeral: self.ephemeral,
+        };
+        let loaded = sources.load()?;
+        open_door::refuse_network(self, &loaded.config.server)?;
+        let stderr = context.stderr();
+        let log = telemetry::init(&loaded.config.log, stderr).map_err(|error| {
+            Failure::new(Exit::Failed, "NO_LOG", error.to_string())
+                .because(telemetry::Chain(&error).to_string())
+        })?;
+        let serve = Serve { started, options: self, context, sources, loaded, stderr };
+        match serve.start() {
+            Ok(running) => serve.run(running, &log),
+            Err(failure) if serve.logs_json() => {
+                let failure = failure.completed(&context.typed);
+                let (why, fix) = (failure.reasons(), failure.all_fixes());
+                tracing::error!(code = failure.code, why, fix, "{}", failure.what);
+                Ok(failure.exit)
+            }
+            Err(failure) => Err(failure),
         }
-        Err(failure) => Err(failure),
     }
 }
 
 impl Options {
-    /// The flags that name the data.
-    pub(super) fn typed(&self, global: &Global) -> Typed {
-        Typed { data_dir: Typed::flag("--data-dir", self.data_dir.as_deref()), ..global.typed() }
-    }
-
     fn flags(&self, ephemeral: Option<&PrivateDir>) -> Flags {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listen =
@@ -107,7 +112,7 @@ impl Options {
 struct Serve<'a> {
     started: Instant,
     options: &'a Options,
-    environment: &'a Environment,
+    context: &'a Context,
     sources: Sources,
     loaded: Loaded,
     stderr: Stderr,
@@ -126,11 +131,12 @@ impl Serve<'_> {
         for address in config.server.listen.iter().filter(|address| address.port() != 0) {
             TcpListener::bind(address).map_err(|error| Failure::cannot_listen(*address, &error))?;
         }
-        let tls = Tls::load(&config.server.tls, self.environment)?;
-        let (data_dir, blob_dir) = settings::directories(&self.loaded, self.environment)?;
-        new_store::refuse_foreign_files(&self.loaded, self.environment, &data_dir, &blob_dir)?;
-        let first_admin = first_admin::choose(self.options, &self.loaded, self.environment, &data_dir)?;
-        open_door::warn(self.options, &self.loaded, self.environment, &data_dir);
+        let tls = Tls::load(&config.server.tls, &self.context.environment)?;
+        let (data_dir, blob_dir) = self.context.directories(&self.loaded)?;
+        new_store::refuse_foreign_files(&self.loaded, &self.context.environment, &data_dir, &blob_dir)?;
+        let first_admin =
+            first_admin::choose(self.options, &self.loaded, &self.context.environment, &data_dir)?;
+        open_door::warn(self.options, &self.loaded, &self.context.environment, &data_dir);
         probe::after_unclean_stop(&data_dir)?;
         let app = App::open(Start {
             config: config.clone(),
@@ -141,7 +147,7 @@ impl Serve<'_> {
         })?;
         let server = Server::bind(config, tls, app.clone())
             .map_err(|error| Failure::cannot_listen(error.addr, &error.source))?;
-        let server = match admin_socket::bind(&self.loaded, self.environment, &data_dir)? {
+        let server = match admin_socket::bind(&self.loaded, &self.context.environment, &data_dir)? {
             Some(socket) => {
                 app.note_socket(socket.path());
                 server.with_admin_socket(socket)
@@ -159,7 +165,7 @@ impl Serve<'_> {
         // A process that reads that the server is ready may send it signals.
         let signals = Signals::catch().map_err(failed)?;
         let named = Typed::flag("--data-dir", self.sources.flags.data_dir.as_deref());
-        let typed = Typed { data_dir: named, ..self.sources.global.typed() };
+        let typed = Typed { data_dir: named, ..self.context.typed.clone() };
         let banner = Banner {
             file: self.loaded.file.clone(),
             free_bytes: banner::free_bytes(&data_dir),

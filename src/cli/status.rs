@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 
-use super::client::{Reach, Received};
+use super::client::{self, Received};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::global::Global;
-use super::output::{self, size};
+use super::output::size;
+use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{counted, seconds, when};
-use crate::config::Environment;
 use crate::wire::{LastCheck, LimitReached, System};
 
-pub(super) const NAME: &str = "status";
-
+/// Show whether the server runs, how it is, and what it holds
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 the server runs, 4 it does not run or cannot be reached, 10 with --exit-code it runs and needs \
@@ -22,7 +22,7 @@ pub(super) const NAME: &str = "status";
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     /// Exit with 10 when the server runs and needs attention
     #[arg(long)]
     exit_code: bool,
@@ -38,36 +38,47 @@ struct Status {
     attention: Vec<String>,
 }
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let opened = options.reach.open(global, environment);
-    let api = opened.map_err(|failure| {
-        // No server runs where there is no data, nor where only its owner could look at the data.
-        let is_down = failure.exit == Exit::NotFound || failure.code == "NOT_OWNER";
-        if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
-    })?;
-    let system: Received<System> = api.get("/api/v1/system")?;
-    let running = api.server().is_some();
-    let attention = attention(&system);
-    let mut rows = vec![("server", server(&system, api.server().as_deref()))];
-    rows.extend(about_server(&system, running));
-    rows.extend(about_content(&system));
-    rows.extend(attention.iter().map(|what| ("warning", what.clone())));
-    let lines: Vec<String> =
-        rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
-    let down = Failure::new(Exit::Unreachable, "SERVER_DOWN", "no server runs; its store was read instead")
-        .fix("stowage serve")
-        .completed(&options.reach.typed(global));
-    let problem = (!running).then_some(&down);
-    let needs_attention = !attention.is_empty();
-    let status = Status { system, running, attention };
-    output::result(options.reach.format(), NAME, problem, &status, || lines.join("\n"))?;
-    Ok(if !running {
-        Exit::Unreachable
-    } else if options.exit_code && needs_attention {
-        Exit::SomethingToDo
-    } else {
-        Exit::Done
-    })
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "status"
+    }
+
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let opened = client::open(&self.server, context);
+        let api = opened.map_err(|failure| {
+            // No server runs where there is no data, nor where only its owner could look at the data.
+            let is_down = failure.exit == Exit::NotFound || failure.code == "NOT_OWNER";
+            if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
+        })?;
+        let system: Received<System> = api.get("/api/v1/system")?;
+        let running = api.server().is_some();
+        let attention = attention(&system);
+        let mut rows = vec![("server", server(&system, api.server().as_deref()))];
+        rows.extend(about_server(&system, running));
+        rows.extend(about_content(&system));
+        rows.extend(attention.iter().map(|what| ("warning", what.clone())));
+        let lines: Vec<String> =
+            rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
+        let down =
+            Failure::new(Exit::Unreachable, "SERVER_DOWN", "no server runs; its store was read instead")
+                .fix("stowage serve")
+                .completed(&context.typed);
+        let problem = (!running).then_some(&down);
+        let needs_attention = !attention.is_empty();
+        let status = Status { system, running, attention };
+        context.result(problem, &status, || lines.join("\n"))?;
+        Ok(if !running {
+            Exit::Unreachable
+        } else if self.exit_code && needs_attention {
+            Exit::SomethingToDo
+        } else {
+            Exit::Done
+        })
+    }
 }
 
 fn server(system: &System, target: Option<&str>) -> String {

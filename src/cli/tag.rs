@@ -6,25 +6,27 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::client::{Api, Reach, Received, segment};
+use super::client::{self, Api, Received, segment};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::global::Global;
 use super::output;
 use super::place::{Place, matches};
 use super::prompt::Deletion;
 use super::repo;
+use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{ago, natural, when};
-use crate::config::Environment;
 use crate::wire::Tag;
 
+/// List and delete tags
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage tag list team/app\n  stowage tag delete team/app:1.0 team/app:1.1"
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -57,16 +59,6 @@ enum Verb {
     },
 }
 
-impl Options {
-    /// The name for the JSON document.
-    pub(super) const fn name(&self) -> &'static str {
-        match self.verb {
-            Verb::List { .. } => "tag list",
-            Verb::Delete { .. } => "tag delete",
-        }
-    }
-}
-
 /// The order of a list of tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Sort {
@@ -76,33 +68,46 @@ enum Sort {
     Time,
 }
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    match &options.verb {
-        Verb::List { repository, sort } => {
-            let place = Place::of(repository);
-            let api = options.reach.open(global, environment)?;
-            let mut tags = list(&api, &place)?;
-            tags.sort_by(|one, other| natural(&one.name, &other.name));
-            if *sort == Sort::Time {
-                tags.sort_by_key(|tag| Reverse(tag.pushed_at.parse::<Timestamp>().unwrap_or_default()));
-            }
-            let text = table(&tags, &options.reach);
-            options.reach.say(options.name(), &json!({"tags": tags}), &text)?;
-            Ok(Exit::Done)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        match self.verb {
+            Verb::List { .. } => "tag list",
+            Verb::Delete { .. } => "tag delete",
         }
-        Verb::Delete { tags, deletion } => {
-            tags.iter().try_for_each(|tag| path(tag).map(drop))?;
-            let api = options.reach.open(global, environment)?;
-            let tags = named(&api, tags)?;
-            let names = one_line(&tags.join(", ")).into_owned();
-            if let Some(exit) = deletion.ask(&names)? {
-                let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
-                options.reach.say(options.name(), &data, &format!("would delete {names}"))?;
-                return Ok(exit);
+    }
+
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        match &self.verb {
+            Verb::List { repository, sort } => {
+                let place = Place::of(repository);
+                let api = client::open(&self.server, context)?;
+                let mut tags = list(&api, &place)?;
+                tags.sort_by(|one, other| natural(&one.name, &other.name));
+                if *sort == Sort::Time {
+                    tags.sort_by_key(|tag| Reverse(tag.pushed_at.parse::<Timestamp>().unwrap_or_default()));
+                }
+                let text = table(&tags, context);
+                context.say(&json!({"tags": tags}), &text)?;
+                Ok(Exit::Done)
             }
-            delete(&api, &tags)?;
-            options.reach.say(options.name(), &json!({"deleted": tags}), &format!("deleted {names}"))?;
-            Ok(Exit::Done)
+            Verb::Delete { tags, deletion } => {
+                tags.iter().try_for_each(|tag| path(tag).map(drop))?;
+                let api = client::open(&self.server, context)?;
+                let tags = named(&api, tags)?;
+                let names = one_line(&tags.join(", ")).into_owned();
+                if let Some(exit) = deletion.ask(&names)? {
+                    let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
+                    context.say(&data, &format!("would delete {names}"))?;
+                    return Ok(exit);
+                }
+                delete(&api, &tags)?;
+                context.say(&json!({"deleted": tags}), &format!("deleted {names}"))?;
+                Ok(Exit::Done)
+            }
         }
     }
 }
@@ -171,8 +176,8 @@ fn path(text: &str) -> Result<String, Failure> {
     Ok(format!("{}/-/tags/{}", repo::path(place.repository), segment(tag)))
 }
 
-fn table(tags: &[Received<Tag>], reach: &Reach) -> String {
-    let is_wide = reach.is_wide();
+fn table(tags: &[Received<Tag>], context: &Context) -> String {
+    let is_wide = context.is_wide();
     let row = |tag: &Received<Tag>| {
         [
             tag.name.clone(),
@@ -183,5 +188,5 @@ fn table(tags: &[Received<Tag>], reach: &Reach) -> String {
             tag.pushed_by.clone(),
         ]
     };
-    output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], reach.width(), row, "no tag")
+    output::list(tags, ["TAG", "DIGEST", "SIZE", "PLATFORM", "PUSHED", "BY"], context.width(), row, "no tag")
 }

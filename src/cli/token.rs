@@ -7,17 +7,19 @@ use clap::Arg;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, Received, segment};
+use super::client::{self, Api, Received, segment};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::expiry::Expiry;
-use super::global::Global;
 use super::output::{self, Format};
+use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{ago, distance, when};
 use crate::access::Scopes;
-use crate::config::Environment;
 use crate::wire::{Absent, CreatedToken, NewToken, Token};
 
+/// Create and revoke tokens, which users sign in with instead of a password
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage token create hanna --name pc --scopes read_registry,write_registry\n  \
@@ -25,7 +27,7 @@ use crate::wire::{Absent, CreatedToken, NewToken, Token};
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -96,9 +98,8 @@ impl TypedValueParser for ScopeParser {
     }
 }
 
-impl Options {
-    /// The name for the JSON document.
-    pub(super) const fn name(&self) -> &'static str {
+impl Command for Options {
+    fn name(&self) -> &'static str {
         match self.verb {
             Verb::Create { .. } => "token create",
             Verb::List { .. } => "token list",
@@ -106,35 +107,39 @@ impl Options {
             Verb::Revoke { .. } => "token revoke",
         }
     }
-}
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let api = options.reach.open(global, environment)?;
-    let (data, text) = match &options.verb {
-        Verb::Create { user, name, scopes, expires } => {
-            let token = create(&api, user, name, scopes, *expires)?;
-            if options.reach.format() == Format::Human {
-                for warning in &token.warnings {
-                    output::note(&format!("warning: {}", one_line(warning)));
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let api = client::open(&self.server, context)?;
+        let (data, text) = match &self.verb {
+            Verb::Create { user, name, scopes, expires } => {
+                let token = create(&api, user, name, scopes, *expires)?;
+                if context.format() == Format::Human {
+                    for warning in &token.warnings {
+                        output::note(&format!("warning: {}", one_line(warning)));
+                    }
+                    output::note(&format!("{}\nthe secret is shown once:", card(&token.token)));
                 }
-                output::note(&format!("{}\nthe secret is shown once:", card(&token.token)));
+                (json!(token), one_line(&token.secret).into_owned())
             }
-            (json!(token), one_line(&token.secret).into_owned())
-        }
-        Verb::List { user } => list(&api, user.as_deref(), &options.reach)?,
-        Verb::Show { token } => {
-            let token: Received<Token> = api.get(&path(number(&api, token)?))?;
-            (json!(token), card(&token))
-        }
-        Verb::Revoke { token } => {
-            let id = number(&api, token)?;
-            let token: Received<Token> = api.end(&path(id))?;
-            let (name, user) = (one_line(&token.name), one_line(&token.user));
-            (json!(token), format!("revoked the token {id} ({name}) of {user}"))
-        }
-    };
-    options.reach.say(options.name(), &data, &text)?;
-    Ok(Exit::Done)
+            Verb::List { user } => list(&api, user.as_deref(), context)?,
+            Verb::Show { token } => {
+                let token: Received<Token> = api.get(&path(number(&api, token)?))?;
+                (json!(token), card(&token))
+            }
+            Verb::Revoke { token } => {
+                let id = number(&api, token)?;
+                let token: Received<Token> = api.end(&path(id))?;
+                let (name, user) = (one_line(&token.name), one_line(&token.user));
+                (json!(token), format!("revoked the token {id} ({name}) of {user}"))
+            }
+        };
+        context.say(&data, &text)?;
+        Ok(Exit::Done)
+    }
 }
 
 fn path(id: u64) -> String {
@@ -188,12 +193,13 @@ fn number(api: &Api, named: &str) -> Result<u64, Failure> {
     }
 }
 
-fn list(api: &Api, user: Option<&str>, reach: &Reach) -> Result<(Value, String), Failure> {
+fn list(api: &Api, user: Option<&str>, context: &Context) -> Result<(Value, String), Failure> {
     let query = user.map(|user| format!("&user={}", segment(user))).unwrap_or_default();
     let tokens: Vec<Received<Token>> = api.list("/api/v1/tokens", &query)?;
     let headings = ["ID", "USER", "NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED"];
     let none = "no token yet; make one: stowage token create USER --name NAME --scopes read_registry";
-    let text = output::list(&tokens, headings, reach.width(), |token| fields(token, reach.is_wide()), none);
+    let text =
+        output::list(&tokens, headings, context.width(), |token| fields(token, context.is_wide()), none);
     Ok((json!({"tokens": tokens}), text))
 }
 

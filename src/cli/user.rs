@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Api, Reach, Received, segment};
+use super::client::{self, Api, Received, segment};
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::global::Global;
 use super::output;
 use super::prompt::{self, PasswordSource};
+use super::server_args::ServerArgs;
 use super::words::{ago, when};
-use crate::config::Environment;
 use crate::wire::{Absent, NewUser, User, UserChange};
 
+/// Create, change and delete users
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage user add hanna --admin\n  stowage user passwd hanna --password-stdin < password\n  \
@@ -18,7 +20,7 @@ use crate::wire::{Absent, NewUser, User, UserChange};
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) reach: Reach,
+    server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -84,9 +86,8 @@ enum Verb {
     },
 }
 
-impl Options {
-    /// The name for the JSON document.
-    pub(super) const fn name(&self) -> &'static str {
+impl Command for Options {
+    fn name(&self) -> &'static str {
         match self.verb {
             Verb::List => "user list",
             Verb::Show { .. } => "user show",
@@ -97,62 +98,66 @@ impl Options {
             Verb::Delete { .. } => "user delete",
         }
     }
-}
 
-pub(super) fn run(options: &Options, global: &Global, environment: &Environment) -> Result<Exit, Failure> {
-    let open = || options.reach.open(global, environment);
-    let (data, text) = match &options.verb {
-        Verb::List => list(&open()?, &options.reach)?,
-        Verb::Show { name } => {
-            let user: Received<User> = open()?.get(&path(name))?;
-            let text = card(&user);
-            (json!(user), text)
-        }
-        // What is asked of a person comes first: nothing is held meanwhile.
-        Verb::Add { name, admin, password } => {
-            let password = password.read(name, environment)?;
-            let new = NewUser { name: name.clone(), password: password.into_inner(), admin: *admin };
-            let kind = if *admin { "admin" } else { "user" };
-            (open()?.post("/api/v1/users", &new)?, format!("created the {kind} {name}"))
-        }
-        Verb::Passwd { name, password } => {
-            let password = password.read(name, environment)?;
-            let change = UserChange { password: password.into_inner().into(), ..UserChange::default() };
-            (
-                open()?.patch(&path(name), &change)?,
-                format!("{name} has a new password; tokens stay as they are"),
-            )
-        }
-        Verb::Disable { name } => {
-            (open()?.patch(&path(name), &disabled(true))?, format!("{name} cannot sign in any more"))
-        }
-        Verb::Enable { name } => {
-            (open()?.patch(&path(name), &disabled(false))?, format!("{name} can sign in again"))
-        }
-        Verb::Delete { name, yes } => {
-            let api = open()?;
-            let user: Received<User> = api.get(&path(name))?;
-            prompt::confirm(*yes, &format!("Remove the user {name} with all tokens?"))?;
-            api.delete(&path(name))?;
-            (json!(user), format!("removed the user {name} with all tokens"))
-        }
-    };
-    options.reach.say(options.name(), &data, &text)?;
-    Ok(Exit::Done)
+    fn server(&self) -> Option<&ServerArgs> {
+        Some(&self.server)
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let open = || client::open(&self.server, context);
+        let (data, text) = match &self.verb {
+            Verb::List => list(&open()?, context)?,
+            Verb::Show { name } => {
+                let user: Received<User> = open()?.get(&path(name))?;
+                let text = card(&user);
+                (json!(user), text)
+            }
+            // What is asked of a person comes first: nothing is held meanwhile.
+            Verb::Add { name, admin, password } => {
+                let password = password.read(name, &context.environment)?;
+                let new = NewUser { name: name.clone(), password: password.into_inner(), admin: *admin };
+                let kind = if *admin { "admin" } else { "user" };
+                (open()?.post("/api/v1/users", &new)?, format!("created the {kind} {name}"))
+            }
+            Verb::Passwd { name, password } => {
+                let password = password.read(name, &context.environment)?;
+                let change = UserChange { password: password.into_inner().into(), ..UserChange::default() };
+                (
+                    open()?.patch(&path(name), &change)?,
+                    format!("{name} has a new password; tokens stay as they are"),
+                )
+            }
+            Verb::Disable { name } => {
+                (open()?.patch(&path(name), &disabled(true))?, format!("{name} cannot sign in any more"))
+            }
+            Verb::Enable { name } => {
+                (open()?.patch(&path(name), &disabled(false))?, format!("{name} can sign in again"))
+            }
+            Verb::Delete { name, yes } => {
+                let api = open()?;
+                let user: Received<User> = api.get(&path(name))?;
+                prompt::confirm(*yes, &format!("Remove the user {name} with all tokens?"))?;
+                api.delete(&path(name))?;
+                (json!(user), format!("removed the user {name} with all tokens"))
+            }
+        };
+        context.say(&data, &text)?;
+        Ok(Exit::Done)
+    }
 }
 
 fn path(name: &str) -> String {
     format!("/api/v1/users/{}", segment(name))
 }
 
-fn list(api: &Api, reach: &Reach) -> Result<(Value, String), Failure> {
+fn list(api: &Api, context: &Context) -> Result<(Value, String), Failure> {
     let users: Vec<Received<User>> = api.list("/api/v1/users", "")?;
     let headings = ["NAME", "ROLE", "STATE", "CREATED"];
-    let time: fn(&str) -> String = if reach.is_wide() { when } else { ago };
+    let time: fn(&str) -> String = if context.is_wide() { when } else { ago };
     let text = output::list(
         &users,
         headings,
-        reach.width(),
+        context.width(),
         |user| row(user, time),
         "no user yet; make one: stowage user add NAME --admin",
     );

@@ -2,24 +2,34 @@
 
 use serde_json::json;
 
+use super::command::Command;
+use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::output;
+use super::output::Form;
 
-pub(super) const NAME: &str = "version";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Print the version
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stowage version\n  stowage version --json")]
 pub(super) struct Options {
     #[command(flatten)]
-    pub(super) form: output::Form,
+    form: Form,
 }
 
-pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
-    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
-    let data = json!({"version": VERSION, "os": system, "architecture": machine});
-    output::result(options.form.format(), NAME, None, &data, || {
-        format!("stowage {VERSION} ({system} {machine})")
-    })?;
-    Ok(Exit::Done)
+impl Command for Options {
+    fn name(&self) -> &'static str {
+        "version"
+    }
+
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+        let data = json!({"version": VERSION, "os": system, "architecture": machine});
+        context.result(None, &data, || format!("stowage {VERSION} ({system} {machine})"))?;
+        Ok(Exit::Done)
+    }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::Options;
 use crate::app::FirstAdmin;
+use crate::cli::data_dir;
 use crate::cli::errors::Failure;
-use crate::cli::settings;
 use crate::config::Environment;
 use crate::config::Loaded;
 use crate::config::SecretFileError;
@@ -31,7 +31,7 @@ pub(super) fn choose(
             // Its users exist since the first start, and the file was rightly removed. Should there be none
             // after all (a store that was open until now), the admin gets a generated password.
             Err(SecretFileError::Read { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && settings::has_store(data_dir) =>
+                if source.kind() == io::ErrorKind::NotFound && data_dir::has_store(data_dir) =>
             {
                 Ok(FirstAdmin::Generate)
             }

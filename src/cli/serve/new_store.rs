@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cli::data_dir;
 use crate::cli::errors::{Exit, Failure};
-use crate::cli::settings;
 use crate::config::Environment;
 use crate::config::Loaded;
 use crate::config::Source;
@@ -28,7 +28,7 @@ pub(super) fn refuse_foreign_files(
     data_dir: &Path,
     blob_dir: &Path,
 ) -> Result<(), Failure> {
-    if settings::has_store(data_dir) || lock::peek(blob_dir).is_some() {
+    if data_dir::has_store(data_dir) || lock::peek(blob_dir).is_some() {
         return Ok(());
     }
     let named = files_in_settings(loaded, environment);

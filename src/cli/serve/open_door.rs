@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Options;
+use crate::cli::data_dir;
 use crate::cli::errors::{Exit, Failure};
-use crate::cli::settings;
 use crate::config::Environment;
 use crate::config::LISTEN_KEY;
 use crate::config::Loaded;
@@ -31,7 +31,7 @@ pub(super) fn warn(options: &Options, loaded: &Loaded, environment: &Environment
         let reach = if is_network { "who reaches this computer" } else { "on this computer" };
         tracing::warn!("open registry: everyone {reach} may pull, push and delete (--open)");
     }
-    for warning in loaded.warnings(environment, !settings::has_store(data_dir)) {
+    for warning in loaded.warnings(environment, !data_dir::has_store(data_dir)) {
         // An open registry has no passwords that could be read.
         if !(options.anonymous && warning.key == LISTEN_KEY) {
             tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.message);

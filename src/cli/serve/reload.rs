@@ -6,11 +6,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::cli::context::Context;
 use crate::cli::errors::Failure;
-use crate::cli::global::Global;
-use crate::cli::settings;
 use crate::config::Config;
-use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
 use crate::config::Reloaded;
@@ -21,8 +19,7 @@ use crate::telemetry::Stderr;
 /// Where the settings of this run come from, at the start and at every reload.
 #[derive(Clone)]
 pub(super) struct Sources {
-    pub(super) global: Global,
-    pub(super) environment: Environment,
+    pub(super) context: Context,
     pub(super) flags: Flags,
     pub(super) ephemeral: bool,
 }
@@ -30,7 +27,7 @@ pub(super) struct Sources {
 impl Sources {
     /// Reads them and refuses what is not safe.
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        let mut loaded = settings::load(&self.global, &self.environment, self.flags.clone())?;
+        let mut loaded = self.context.load(self.flags.clone())?;
         if self.ephemeral {
             // The file may name the disk of a registry that is to stay.
             loaded.config.storage.blob_dir = PathBuf::new();
@@ -77,7 +74,9 @@ impl Reload {
         let loaded = self.sources.load()?;
         let Reloaded { config, changed, waiting } = in_force.reloaded(&loaded.config);
         let certificate = match &self.live.certificate {
-            Some(current) => Some((current, current.read(&config.server.tls, &self.sources.environment)?)),
+            Some(current) => {
+                Some((current, current.read(&config.server.tls, &self.sources.context.environment)?))
+            }
             None => None,
         };
         // From here on nothing can fail.
@@ -104,7 +103,7 @@ impl Reload {
                 "a changed setting needs a restart: the old value stays in effect"
             );
         }
-        for warning in loaded.warnings(&self.sources.environment, false) {
+        for warning in loaded.warnings(&self.sources.context.environment, false) {
             if changed.iter().any(|change| change.key == warning.key) {
                 tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.message);
             }
