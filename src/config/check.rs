@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use super::loaded::Source;
 use super::machine::Machine;
 use super::secret_file::SecretFile;
-use super::settings::Config;
-use super::tls::{TlsConfig, TlsMode};
+use super::settings::{Config, TlsConfig, TlsMode};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::units::{HumanDuration, human_size};
 

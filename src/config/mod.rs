@@ -11,7 +11,6 @@ mod error;
 mod file;
 mod file_mode;
 mod layer;
-mod limits;
 mod listen;
 mod load;
 mod loaded;
@@ -27,7 +26,6 @@ mod schema;
 mod secret_file;
 mod settings;
 mod suggest;
-mod tls;
 mod variables;
 mod warnings;
 mod wrong;
@@ -37,7 +35,6 @@ pub use check::Problem;
 pub use environment::Environment;
 pub use error::{ConfigError, FileProblem};
 pub use file_mode::{FileMode, FileModeError};
-pub use limits::LimitsConfig;
 pub use listen::parse_listen;
 pub use load::{Flags, Request, load};
 pub use loaded::{Loaded, Source};
@@ -51,9 +48,8 @@ pub use reload::{Change, Reloaded, takes_effect_at_once};
 pub use schema::{Kind, Setting, settings};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use settings::{
-    AdminSocketConfig, AuthConfig, Config, DumpsConfig, GcConfig, LogConfig, LogFormat, RegistryConfig,
-    ServerConfig, StorageConfig,
+    AdminSocketConfig, AuthConfig, Config, DumpsConfig, GcConfig, LimitsConfig, LogConfig, LogFormat,
+    RegistryConfig, ServerConfig, StorageConfig, TlsConfig, TlsMode, TlsVersion,
 };
-pub use tls::{TlsConfig, TlsMode, TlsVersion};
 pub use variables::VariableProblem;
 pub use warnings::LISTEN as LISTEN_KEY;

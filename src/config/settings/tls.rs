@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::secret_file::SecretFile;
+use crate::config::secret_file::SecretFile;
 
 /// `[server.tls]`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl TlsConfig {
     }
 
     /// Both files, each with its key.
-    pub(super) fn files(&self) -> [(&'static str, &SecretFile); 2] {
+    pub(in crate::config) fn files(&self) -> [(&'static str, &SecretFile); 2] {
         [("server.tls.cert_file", &self.cert_file), ("server.tls.key_file", &self.key_file)]
     }
 }

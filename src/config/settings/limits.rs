@@ -1,4 +1,4 @@
-//! `[limits]`
+//! `[limits]`: what one principal may make the server hold.
 
 use serde::{Deserialize, Serialize};
 
