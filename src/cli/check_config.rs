@@ -13,7 +13,7 @@ use crate::config;
 use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Loaded;
-use crate::config::Problem;
+use crate::config::SettingProblem;
 use crate::server::Tls;
 
 /// Check the configuration without starting anything
@@ -46,7 +46,7 @@ impl Command for Options {
         let (data_dir, blob_dir) = context.directories(&loaded)?;
         let mut warnings = loaded.warnings(&context.environment, !data_dir::has_store(&data_dir));
         let certificate = tls.map(|tls| tls.warnings()).unwrap_or_default().into_iter();
-        warnings.extend(certificate.map(|message| Problem {
+        warnings.extend(certificate.map(|message| SettingProblem {
             key: "server.tls.cert_file",
             message,
             fix: String::new(),

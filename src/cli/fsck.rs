@@ -1,7 +1,7 @@
 //! `stowage fsck`: is everything stored there, and whole?
 
+mod finding;
 mod online;
-mod problem;
 pub(super) mod report;
 
 use std::ffi::OsStr;

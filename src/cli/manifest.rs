@@ -6,8 +6,8 @@ use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
+use super::image_name::ImageName;
 use super::output;
-use super::place::Place;
 use super::prompt::Deletion;
 use super::repo;
 use super::server_args::ServerArgs;
@@ -69,12 +69,12 @@ impl Command for Options {
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match &self.verb {
             Verb::List { repository, untagged } => {
-                let place = Place::of(repository);
+                let image = ImageName::of(repository);
                 let api = client::open(&self.server, context)?;
                 let query = if *untagged { "&untagged=true" } else { "" };
-                let path = format!("{}/-/manifests", repo::path(place.repository));
+                let path = format!("{}/-/manifests", repo::path(image.repository));
                 let manifests: Vec<Received<Manifest>> =
-                    api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &place))?;
+                    api.list(&path, query).map_err(|failure| repo::explain(failure, &api, &image))?;
                 let text = table(&manifests, context);
                 context.say(&json!({"manifests": manifests}), &text)?;
                 Ok(Exit::Done)
@@ -115,19 +115,19 @@ fn delete(api: &Api, manifests: &[String], paths: &[String]) -> Result<(), Failu
 
 /// The path of `repository@digest` in the API.
 fn path(text: &str) -> Result<String, Failure> {
-    let place = Place::of(text);
-    let Some(digest) = place.digest else {
+    let image = ImageName::of(text);
+    let Some(digest) = image.digest else {
         let what = format!("{text:?} names no digest");
         return Err(Failure::new(Exit::Usage, "DIGEST_INVALID", what)
             .fix("write repository and digest: team/app@sha256:0a1b...")
-            .fix(format!("to see the digests: stowage manifest list {} -o wide", place.repository)));
+            .fix(format!("to see the digests: stowage manifest list {} -o wide", image.repository)));
     };
-    Ok(format!("{}/-/manifests/{}", repo::path(place.repository), segment(digest)))
+    Ok(format!("{}/-/manifests/{}", repo::path(image.repository), segment(digest)))
 }
 
 fn missing(failure: Failure, manifest: &str) -> Failure {
-    let place = Place::of(manifest);
-    let fix = format!("stowage manifest list {}", place.repository);
+    let image = ImageName::of(manifest);
+    let fix = format!("stowage manifest list {}", image.repository);
     repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
 }
 

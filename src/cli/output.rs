@@ -9,7 +9,7 @@ use super::errors::{Exit, Failure};
 use super::global::GLOBAL;
 use super::terminal;
 use super::visible::{one_line, visible};
-use crate::config::Problem;
+use crate::config::SettingProblem;
 use crate::model::units::human_size;
 
 /// The version of the documents that `--json` prints; fields are added, never renamed.
@@ -101,12 +101,12 @@ pub(super) fn with_warnings(
     format: Format,
     command: &str,
     problem: Option<&Failure>,
-    warnings: &[Problem],
+    warnings: &[SettingProblem],
     data: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
     let document = || {
-        let told = |Problem { key, message, fix }: &Problem| match fix.as_str() {
+        let told = |SettingProblem { key, message, fix }: &SettingProblem| match fix.as_str() {
             "" => format!("{key}: {message}"),
             fix => format!("{key}: {message}; {fix}"),
         };
@@ -121,7 +121,7 @@ pub(super) fn with_warnings(
     };
     match format {
         Format::Human | Format::Wide => {
-            for Problem { key, message, fix } in warnings {
+            for SettingProblem { key, message, fix } in warnings {
                 let fix = if fix.is_empty() { String::new() } else { format!("\n  fix:   {fix}") };
                 note(&format!("warning: {key}: {message}{fix}"));
             }

@@ -7,8 +7,8 @@ use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
+use super::image_name::ImageName;
 use super::output;
-use super::place::Place;
 use super::prompt::Deletion;
 use super::server_args::ServerArgs;
 use super::words::{counted, when};
@@ -68,15 +68,15 @@ impl Command for Options {
         let (data, text) = match &self.verb {
             Verb::List => list(&api, context)?,
             Verb::Show { name } => {
-                let place = Place::of(name);
-                let repository = get(&api, &place)?;
+                let image = ImageName::of(name);
+                let repository = get(&api, &image)?;
                 let text = card(&repository);
                 (json!(repository), text)
             }
             Verb::Delete { name, deletion } => {
-                let place = whole(name)?;
-                let name = place.repository;
-                let repository = get(&api, &place)?;
+                let image = whole(name)?;
+                let name = image.repository;
+                let repository = get(&api, &image)?;
                 let tags = counted(repository.tags, "tag", "tags");
                 let manifests = counted(repository.manifests, "manifest", "manifests");
                 let [.., unique] = row(&repository);
@@ -103,33 +103,33 @@ struct Spared<'a> {
     dry_run: bool,
 }
 
-fn get(api: &Api, place: &Place<'_>) -> Result<Received<Repository>, Failure> {
-    api.get(&path(place.repository)).map_err(|failure| explain(failure, api, place))
+fn get(api: &Api, image: &ImageName<'_>) -> Result<Received<Repository>, Failure> {
+    api.get(&path(image.repository)).map_err(|failure| explain(failure, api, image))
 }
 
 /// A whole repository: a name with a tag or a digest means less than that.
-fn whole(name: &str) -> Result<Place<'_>, Failure> {
-    let place = Place::of(name);
-    let less = match (place.tag, place.digest) {
-        (None, None) => return Ok(place),
-        (Some(tag), None) => format!("stowage tag delete {}:{tag}", place.repository),
-        (_, Some(digest)) => format!("stowage manifest delete {}@{digest}", place.repository),
+fn whole(name: &str) -> Result<ImageName<'_>, Failure> {
+    let image = ImageName::of(name);
+    let less = match (image.tag, image.digest) {
+        (None, None) => return Ok(image),
+        (Some(tag), None) => format!("stowage tag delete {}:{tag}", image.repository),
+        (_, Some(digest)) => format!("stowage manifest delete {}@{digest}", image.repository),
     };
     let what = format!("{name} is not a whole repository; nothing was deleted");
     Err(Failure::new(Exit::Usage, "REPOSITORY_NAME_INVALID", what)
         .fix(less)
-        .fix(format!("or all of it: stowage repo delete {}", place.repository)))
+        .fix(format!("or all of it: stowage repo delete {}", image.repository)))
 }
 
 /// Names in the explanation of a failure.
 const NAMED: usize = 5;
 
 /// Adds to a failure about an unknown repository what may have been meant.
-pub(super) fn explain(failure: Failure, api: &Api, place: &Place<'_>) -> Failure {
+pub(super) fn explain(failure: Failure, api: &Api, image: &ImageName<'_>) -> Failure {
     if failure.code != "REPOSITORY_UNKNOWN" {
         return failure;
     }
-    let prefix = format!("{}/", place.repository);
+    let prefix = format!("{}/", image.repository);
     // The failure is what counts, whether or not more can be said of it.
     let all: Vec<Repository> = api.list("/api/v1/repositories", "").unwrap_or_default();
     let names = all.iter().map(|repository| repository.name.as_str());
@@ -140,7 +140,7 @@ pub(super) fn explain(failure: Failure, api: &Api, place: &Place<'_>) -> Failure
         let fix = format!("name a repository in full, such as {first}");
         return with_fix(failure.context("below", format!("{listed}{more}")), "REPOSITORY_UNKNOWN", &fix);
     }
-    match place.without_host() {
+    match image.without_host() {
         Some(name) => with_fix(failure, "REPOSITORY_UNKNOWN", &format!("without the server's name: {name}")),
         None => failure,
     }

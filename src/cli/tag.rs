@@ -10,8 +10,8 @@ use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
+use super::image_name::{ImageName, matches};
 use super::output;
-use super::place::{Place, matches};
 use super::prompt::Deletion;
 use super::repo;
 use super::server_args::ServerArgs;
@@ -83,9 +83,9 @@ impl Command for Options {
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match &self.verb {
             Verb::List { repository, sort } => {
-                let place = Place::of(repository);
+                let image = ImageName::of(repository);
                 let api = client::open(&self.server, context)?;
-                let mut tags = list(&api, &place)?;
+                let mut tags = list(&api, &image)?;
                 tags.sort_by(|one, other| natural(&one.name, &other.name));
                 if *sort == Sort::Time {
                     tags.sort_by_key(|tag| Reverse(tag.pushed_at.parse::<Timestamp>().unwrap_or_default()));
@@ -112,11 +112,11 @@ impl Command for Options {
     }
 }
 
-/// The tags of a repository, or those that its place names.
-fn list(api: &Api, place: &Place<'_>) -> Result<Vec<Received<Tag>>, Failure> {
-    let all = api.list(&format!("{}/-/tags", repo::path(place.repository)), "");
-    let mut tags: Vec<Received<Tag>> = all.map_err(|failure| repo::explain(failure, api, place))?;
-    if let Some(pattern) = place.tag {
+/// The tags of a repository, or those that the name selects.
+fn list(api: &Api, image: &ImageName<'_>) -> Result<Vec<Received<Tag>>, Failure> {
+    let all = api.list(&format!("{}/-/tags", repo::path(image.repository)), "");
+    let mut tags: Vec<Received<Tag>> = all.map_err(|failure| repo::explain(failure, api, image))?;
+    if let Some(pattern) = image.tag {
         tags.retain(|tag| matches(pattern, &tag.name));
     }
     Ok(tags)
@@ -126,30 +126,30 @@ fn list(api: &Api, place: &Place<'_>) -> Result<Vec<Received<Tag>>, Failure> {
 fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for text in wanted {
-        let place = Place::of(text);
-        let pattern = place.tag.filter(|tag| tag.contains(['*', '?']));
+        let image = ImageName::of(text);
+        let pattern = image.tag.filter(|tag| tag.contains(['*', '?']));
         let Some(pattern) = pattern else {
-            api.get::<Tag>(&path(text)?).map_err(|failure| missing(api, failure, &place, text))?;
-            found.push(format!("{}:{}", place.repository, place.tag.unwrap_or_default()));
+            api.get::<Tag>(&path(text)?).map_err(|failure| missing(api, failure, &image, text))?;
+            found.push(format!("{}:{}", image.repository, image.tag.unwrap_or_default()));
             continue;
         };
-        let tags = list(api, &place)?;
+        let tags = list(api, &image)?;
         if tags.is_empty() {
-            let what = format!("no tag of {} matches {pattern}; nothing was deleted", place.repository);
+            let what = format!("no tag of {} matches {pattern}; nothing was deleted", image.repository);
             return Err(Failure::new(Exit::NotFound, "TAG_UNKNOWN", what)
-                .fix(format!("stowage tag list {}", place.repository)));
+                .fix(format!("stowage tag list {}", image.repository)));
         }
-        found.extend(tags.iter().map(|tag| format!("{}:{}", place.repository, tag.name)));
+        found.extend(tags.iter().map(|tag| format!("{}:{}", image.repository, tag.name)));
     }
     let mut seen = HashSet::new();
     found.retain(|tag| seen.insert(tag.clone()));
     Ok(found)
 }
 
-fn missing(api: &Api, failure: Failure, place: &Place<'_>, text: &str) -> Failure {
-    let fix = format!("stowage tag list {}", place.repository);
+fn missing(api: &Api, failure: Failure, image: &ImageName<'_>, text: &str) -> Failure {
+    let fix = format!("stowage tag list {}", image.repository);
     let lines = failure.context("tag", text).context("done", "nothing was deleted");
-    repo::explain(repo::with_fix(lines, "TAG_UNKNOWN", &fix), api, place)
+    repo::explain(repo::with_fix(lines, "TAG_UNKNOWN", &fix), api, image)
 }
 
 fn delete(api: &Api, tags: &[String]) -> Result<(), Failure> {
@@ -163,17 +163,17 @@ fn delete(api: &Api, tags: &[String]) -> Result<(), Failure> {
 
 /// The path of `repository:tag` in the API.
 fn path(text: &str) -> Result<String, Failure> {
-    let place = Place::of(text);
-    if let Some(digest) = place.digest {
+    let image = ImageName::of(text);
+    if let Some(digest) = image.digest {
         let what = format!("{text:?} names a manifest, not a tag");
         return Err(Failure::new(Exit::Usage, "TAG_NAME_INVALID", what)
-            .fix(format!("stowage manifest delete {}@{digest}", place.repository)));
+            .fix(format!("stowage manifest delete {}@{digest}", image.repository)));
     }
-    let Some(tag) = place.tag else {
+    let Some(tag) = image.tag else {
         return Err(Failure::new(Exit::Usage, "TAG_NAME_INVALID", format!("{text:?} names no tag"))
             .fix("write repository and tag: team/app:1.0"));
     };
-    Ok(format!("{}/-/tags/{}", repo::path(place.repository), segment(tag)))
+    Ok(format!("{}/-/tags/{}", repo::path(image.repository), segment(tag)))
 }
 
 fn table(tags: &[Received<Tag>], context: &Context) -> String {

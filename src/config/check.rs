@@ -23,7 +23,7 @@ const MAX_COUNT: usize = 1 << 20;
 
 /// A value that is not safe or cannot work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingProblem {
     /// The setting: `storage.gc.promise`.
     pub key: &'static str,
     /// What is wrong with it.
@@ -34,11 +34,11 @@ pub struct Problem {
 
 impl Config {
     /// Everything in it that is not safe or cannot work on this computer.
-    pub fn check(&self) -> Vec<Problem> {
+    pub fn check(&self) -> Vec<SettingProblem> {
         self.check_on(Machine::this())
     }
 
-    fn check_on(&self, machine: Machine) -> Vec<Problem> {
+    fn check_on(&self, machine: Machine) -> Vec<SettingProblem> {
         let mut problems = Problems(Vec::new());
         self.check_server(&mut problems);
         self.check_storage(&mut problems);
@@ -156,7 +156,7 @@ impl Config {
 /// Paths that files and variables set and that do not begin at the root. A server and the commands beside it
 /// start in different directories, and would look in different places. On a command line such a path is
 /// clear.
-pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Problem> {
+pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -> Vec<SettingProblem> {
     let file = |file: &SecretFile| {
         let is_path = file.is_set() && !file.is_credential();
         PathBuf::from(if is_path { file.to_string() } else { String::new() })
@@ -190,11 +190,11 @@ pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -
     problems.0
 }
 
-struct Problems(Vec<Problem>);
+struct Problems(Vec<SettingProblem>);
 
 impl Problems {
     fn add(&mut self, key: &'static str, message: &str, fix: &str) {
-        self.0.push(Problem { key, message: message.to_owned(), fix: fix.to_owned() });
+        self.0.push(SettingProblem { key, message: message.to_owned(), fix: fix.to_owned() });
     }
 
     fn between(&mut self, key: &'static str, value: usize, least: usize, most: usize) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
-use super::check::Problem;
+use super::check::SettingProblem;
 use super::loaded::Source;
 use super::variables::VariableProblem;
 
@@ -41,7 +41,7 @@ pub enum ConfigError {
     #[error("the configuration is not valid")]
     Values {
         /// What is wrong, and where it came from; never empty.
-        problems: Vec<(Problem, Source)>,
+        problems: Vec<(SettingProblem, Source)>,
     },
 }
 

@@ -33,26 +33,26 @@ pub(super) fn read(path: &Path, settings: &[Setting]) -> Result<FileLayer, Confi
 fn parse(text: &str, settings: &[Setting]) -> Result<FileLayer, Vec<FileProblem>> {
     let document =
         Document::parse(text).map_err(|error| vec![broken(text, error.span(), error.message(), settings)])?;
-    let mut walk = Walk { text, settings, places: Vec::new(), problems: Vec::new() };
+    let mut walk = Walk { text, settings, spans: Vec::new(), problems: Vec::new() };
     walk.table(document.as_table(), "");
-    let Walk { mut places, mut problems, .. } = walk;
+    let Walk { mut spans, mut problems, .. } = walk;
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         return Err(problems);
     }
     // The types of the structs judge every value, here where the place of each is still known.
     if let Err(error) = toml_edit::de::from_str::<Config>(text) {
-        return Err(vec![type_problem(text, settings, &places, &error)]);
+        return Err(vec![type_problem(text, settings, &spans, &error)]);
     }
     let values = toml_edit::de::from_str(text)
         .map_err(|error| vec![problem(text, error.span(), error.message(), String::new())])?;
     let line = |span: Range<usize>| text[..span.start].matches('\n').count() + 1;
-    let lines = places.drain(..).map(|place| (place.key, line(place.name))).collect();
+    let lines = spans.drain(..).map(|span| (span.key, line(span.name))).collect();
     Ok(FileLayer { values, lines })
 }
 
-/// Where a key of the file is.
-struct Place {
+/// Where a key of the file and its value are, in bytes.
+struct KeySpan {
     key: String,
     name: Range<usize>,
     value: Range<usize>,
@@ -61,7 +61,7 @@ struct Place {
 struct Walk<'a> {
     text: &'a str,
     settings: &'a [Setting],
-    places: Vec<Place>,
+    spans: Vec<KeySpan>,
     problems: Vec<FileProblem>,
 }
 
@@ -69,26 +69,26 @@ impl Walk<'_> {
     fn table(&mut self, table: &dyn TableLike, path: &str) {
         for (name, item) in table.iter() {
             let key = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            let place = table.key(name).and_then(toml_edit::Key::span);
+            let span = table.key(name).and_then(toml_edit::Key::span);
             let is_setting = self.settings.iter().any(|setting| setting.key == key);
             let is_table = self.settings.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
             match item.as_table_like() {
                 Some(inner) if is_table => self.table(inner, &key),
                 _ if is_table => self.refuse(
-                    place,
+                    span,
                     &format!("`{key}` is a table"),
                     format!("write its keys below a line [{key}]"),
                 ),
                 _ if is_setting => {
-                    let name = place.unwrap_or(0..0);
+                    let name = span.unwrap_or(0..0);
                     let value = item.span().unwrap_or_else(|| name.clone());
-                    self.places.push(Place { key, name, value });
+                    self.spans.push(KeySpan { key, name, value });
                 }
                 inner => {
                     let what = if inner.is_some() { "table" } else { "key" };
                     let number = item.as_integer();
                     self.refuse(
-                        place.or_else(|| Item::span(item)),
+                        span.or_else(|| Item::span(item)),
                         &format!("unknown {what} `{name}` in {}", suggest::shown(path)),
                         suggest::for_key(self.settings, path, name, number),
                     );
@@ -97,8 +97,8 @@ impl Walk<'_> {
         }
     }
 
-    fn refuse(&mut self, place: Option<Range<usize>>, message: &str, fix: String) {
-        self.problems.push(problem(self.text, place, message, fix));
+    fn refuse(&mut self, span: Option<Range<usize>>, message: &str, fix: String) {
+        self.problems.push(problem(self.text, span, message, fix));
     }
 }
 
@@ -144,12 +144,12 @@ fn joined(text: &str, again: &FileProblem) -> String {
 fn type_problem(
     text: &str,
     settings: &[Setting],
-    places: &[Place],
+    spans: &[KeySpan],
     error: &toml_edit::de::Error,
 ) -> FileProblem {
     let span = error.span().unwrap_or(0..0);
-    let place = places.iter().find(|place| place.value.start <= span.start && span.end <= place.value.end);
-    let setting = place.and_then(|place| settings.iter().find(|setting| setting.key == place.key));
+    let found = spans.iter().find(|found| found.value.start <= span.start && span.end <= found.value.end);
+    let setting = found.and_then(|found| settings.iter().find(|setting| setting.key == found.key));
     let Some(setting) = setting else { return problem(text, Some(span), error.message(), String::new()) };
     let said = error.message();
     let message = format!("{}: {}", setting.key, wrong::message(setting, said));

@@ -60,7 +60,7 @@ impl Loaded {
         if problems.is_empty() {
             return Ok(self);
         }
-        let with_source = |problem: super::Problem| {
+        let with_source = |problem: super::SettingProblem| {
             let source = self.source(problem.key);
             (problem, source)
         };

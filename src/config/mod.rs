@@ -31,7 +31,7 @@ mod warnings;
 mod wrong;
 
 pub use accounts::{group_name, sudo_user, user_name};
-pub use check::Problem;
+pub use check::SettingProblem;
 pub use environment::Environment;
 pub use error::{ConfigError, FileProblem};
 pub use file_mode::{FileMode, FileModeError};

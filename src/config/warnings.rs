@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::check::Problem;
+use super::check::SettingProblem;
 use super::environment::Environment;
 use super::loaded::{Loaded, Source};
 use super::machine::Machine;
@@ -15,11 +15,11 @@ pub const LISTEN: &str = "server.listen";
 
 impl Loaded {
     /// Everything that works and is probably not meant. `is_new` says that there is no store yet.
-    pub fn warnings(&self, environment: &Environment, is_new: bool) -> Vec<Problem> {
+    pub fn warnings(&self, environment: &Environment, is_new: bool) -> Vec<SettingProblem> {
         let mut found = Vec::new();
         let config = &self.config;
         if let Some(address) = config.server.beyond_loopback().filter(|_| !config.server.tls.is_on()) {
-            found.push(Problem {
+            found.push(SettingProblem {
                 key: LISTEN,
                 message: format!(
                     "listening without TLS beyond this computer ({address}): passwords are sent unencrypted"
@@ -28,7 +28,7 @@ impl Loaded {
             });
         }
         if config.server.trusted_proxies.iter().any(|network| network.is_everything()) {
-            found.push(Problem {
+            found.push(SettingProblem {
                 key: "server.trusted_proxies",
                 message: "every client is trusted as a proxy, and can claim any address".to_owned(),
                 fix: "name the addresses of your proxies only".to_owned(),
@@ -37,7 +37,7 @@ impl Loaded {
         let (cache, memory) = (config.storage.metadata_cache, Machine::this().memory);
         let is_set = self.source("storage.metadata_cache") != Source::Default;
         if let Some(memory) = memory.filter(|memory| is_set && cache.bytes() > memory / 2) {
-            found.push(Problem {
+            found.push(SettingProblem {
                 key: "storage.metadata_cache",
                 message: format!("{cache} is more than half of the memory ({})", human_size(memory)),
                 fix: "leave memory for transfers".to_owned(),
@@ -49,7 +49,7 @@ impl Loaded {
             && password.is_set()
             && let Err(error) = password.read(environment)
         {
-            found.push(Problem {
+            found.push(SettingProblem {
                 key: "auth.initial_admin_password_file",
                 message: format!("{error}: the first start needs it"),
                 fix: error.fix(),

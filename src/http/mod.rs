@@ -24,7 +24,7 @@ use actix_web::web;
 
 use fault::{Code, Fault};
 pub use observe::{observe, observe_public};
-pub use origin::{Connection, Reach};
+pub use origin::{Connection, ProxySettings};
 pub use requests::{Requests, WINDOW, in_flight};
 
 /// Everything that is served.

@@ -19,8 +19,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What the settings say about the way to the server; a reload changes it.
-pub struct Reach {
+/// What the settings say about the proxies in front of the server and about its public address. A reload
+/// changes it.
+pub struct ProxySettings {
     settings: ArcSwap<Settings>,
     /// What was said of proxies that are not trusted, since the settings are as they are.
     told: [AtomicBool; 3],
@@ -56,7 +57,7 @@ impl Origin {
     }
 }
 
-impl Reach {
+impl ProxySettings {
     /// As the settings say.
     pub fn new(config: &ServerConfig) -> Self {
         Self { settings: ArcSwap::from_pointee(Settings::of(config)), told: Default::default() }
@@ -175,15 +176,15 @@ pub(crate) fn is_public_host(request: &HttpRequest, host: &str) -> bool {
     with_settings(request, |settings| settings.public_url.is_for(host))
 }
 
-/// Looks at what a proxy says that is not trusted: see [`Reach::note_proxy`].
+/// Looks at what a proxy says that is not trusted: see [`ProxySettings::note_proxy`].
 pub(crate) fn note_proxy(request: &HttpRequest) {
     let headers = request.headers();
     if !headers.contains_key(&FORWARDED_PROTO) && !headers.contains_key(&FORWARDED_FOR) {
         return;
     }
     let is_secure = request.conn_data::<Connection>().is_some_and(|connection| connection.is_secure);
-    if let (Some(reach), Some(peer)) = (request.app_data::<Data<Reach>>(), request.peer_addr()) {
-        reach.note_proxy(headers, peer.ip(), is_secure);
+    if let (Some(proxies), Some(peer)) = (request.app_data::<Data<ProxySettings>>(), request.peer_addr()) {
+        proxies.note_proxy(headers, peer.ip(), is_secure);
     }
 }
 
@@ -196,8 +197,8 @@ const fn is_near(address: IpAddr) -> bool {
 }
 
 fn with_settings<T>(request: &HttpRequest, work: impl FnOnce(&Settings) -> T) -> T {
-    match request.app_data::<Data<Reach>>() {
-        Some(reach) => work(&reach.settings.load()),
+    match request.app_data::<Data<ProxySettings>>() {
+        Some(proxies) => work(&proxies.settings.load()),
         None => work(&Settings { public_url: PublicUrl::default(), trusted_proxies: Vec::new() }),
     }
 }

@@ -29,7 +29,7 @@ use super::hello::Hello;
 use crate::app::App;
 use crate::config::ServerConfig;
 use crate::http;
-use crate::http::{Connection, Reach, Requests};
+use crate::http::{Connection, ProxySettings, Requests};
 use crate::limits::{Holder, LimitReached};
 
 /// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
@@ -51,7 +51,7 @@ const USE_HTTPS: &str = r#"{"errors":[{"code":"UNSUPPORTED","message":"this port
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) app: Data<App>,
-    pub(super) reach: Data<Reach>,
+    pub(super) proxies: Data<ProxySettings>,
     pub(super) keep_alive: Duration,
     pub(super) header_timeout: Duration,
     pub(super) stopping: GracefulShutdownSignal,
@@ -61,12 +61,12 @@ impl Service {
     pub(super) fn new(
         config: &ServerConfig,
         app: Arc<App>,
-        reach: Arc<Reach>,
+        proxies: Arc<ProxySettings>,
         stopping: GracefulShutdownSignal,
     ) -> Self {
         Self {
             app: Data::from(app),
-            reach: Data::from(reach),
+            proxies: Data::from(proxies),
             keep_alive: config.keep_alive.duration(),
             header_timeout: config.client_header_timeout.duration(),
             stopping,
@@ -148,7 +148,7 @@ impl Service {
     fn count(&self, peer: Option<SocketAddr>) -> (Requests, Result<(), LimitReached>) {
         let requests = Requests::default();
         let counted = match peer.map(|peer| peer.ip()) {
-            Some(address) if !self.reach.trusts(address) => {
+            Some(address) if !self.proxies.trusts(address) => {
                 requests.count_for(&self.app.ledger, Some(address))
             }
             Some(address) => {
@@ -173,10 +173,10 @@ impl Service {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (app, reach) = (self.app.clone(), self.reach.clone());
+        let (app, proxies) = (self.app.clone(), self.proxies.clone());
         let web = WebApp::new()
             .app_data(app)
-            .app_data(reach)
+            .app_data(proxies)
             .wrap(from_fn(http::observe_public))
             .configure(http::routes);
         let stopping = Rc::new(self.stopping.clone());

@@ -33,7 +33,7 @@ use crate::app::App;
 use crate::app::{CertificateState, Listening};
 use crate::config::Config;
 use crate::config::Scheme;
-use crate::http::Reach;
+use crate::http::ProxySettings;
 use crate::store::give_large_memory_back;
 
 pub use guard::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
@@ -63,7 +63,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     config: Config,
     tls: Option<Tls>,
-    reach: Arc<Reach>,
+    proxies: Arc<ProxySettings>,
     admin: Option<AdminSocket>,
     app: Arc<App>,
 }
@@ -82,8 +82,8 @@ pub enum Ended {
 pub struct Live {
     /// Its parts.
     pub app: Arc<App>,
-    /// How clients reach it.
-    pub reach: Arc<Reach>,
+    /// The proxies that it trusts, and the address that its clients use.
+    pub proxies: Arc<ProxySettings>,
     /// Its certificate, when it speaks TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -108,8 +108,8 @@ impl Server {
             Box::new(state) as Box<_>
         });
         app.set_listening(Listening { urls, certificate });
-        let reach = Arc::new(Reach::new(&config.server));
-        Ok(Self { listeners, addresses, config: config.clone(), tls, reach, admin: None, app })
+        let proxies = Arc::new(ProxySettings::new(&config.server));
+        Ok(Self { listeners, addresses, config: config.clone(), tls, proxies, admin: None, app })
     }
 
     /// Serves the admin socket as well.
@@ -132,7 +132,7 @@ impl Server {
     /// What can be changed while it runs.
     pub fn live(&self) -> Live {
         let certificate = self.tls.as_ref().map(|tls| Arc::clone(&tls.certificate));
-        Live { app: Arc::clone(&self.app), reach: Arc::clone(&self.reach), certificate }
+        Live { app: Arc::clone(&self.app), proxies: Arc::clone(&self.proxies), certificate }
     }
 
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of
@@ -176,7 +176,7 @@ impl Server {
         self,
         stop: impl Future<Output = A> + 'static,
     ) -> io::Result<Ended> {
-        let Self { listeners, config, tls, reach, admin, app, .. } = self;
+        let Self { listeners, config, tls, proxies, admin, app, .. } = self;
         let admin = admin.map(|socket| socket.serve(&app)).transpose()?;
         let config = &config.server;
         let workers = match config.workers {
@@ -192,7 +192,7 @@ impl Server {
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
         let ending = Arc::clone(&app);
-        let service = Service::new(config, app, reach, server.graceful_shutdown_signal());
+        let service = Service::new(config, app, proxies, server.graceful_shutdown_signal());
         let tls_parts = match &tls {
             Some(tls) => {
                 Some((Arc::clone(&tls.config), Arc::new(Handshakes::new(Arc::clone(&ending.ledger))?)))

@@ -10,7 +10,7 @@ use crate::config::SecretFileError;
 pub enum TlsError {
     /// The setting names no file.
     #[error(transparent)]
-    Place(#[from] SecretFileError),
+    Path(#[from] SecretFileError),
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -53,7 +53,7 @@ impl TlsError {
     /// What to do about it.
     pub fn fix(&self) -> String {
         match self {
-            Self::Place(error) => error.fix(),
+            Self::Path(error) => error.fix(),
             Self::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 format!("put the PEM file at {}, or name another one", path.display())
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::problem::{Problem, Remedy};
+use super::finding::{Remedy, ShownFinding};
 use crate::cli::errors::{Exit, Failure};
 use crate::cli::output::size;
 use crate::cli::terminal;
@@ -78,7 +78,7 @@ impl Report {
             return None;
         }
         let what = format!("the check found {}", self.total());
-        let kinds: BTreeSet<&str> = self.problems().map(Problem::kind).collect();
+        let kinds: BTreeSet<&str> = self.problems().map(ShownFinding::kind).collect();
         let failure = Failure::new(Exit::Integrity, "PROBLEMS_FOUND", what)
             .line("kinds", kinds.into_iter().collect::<Vec<_>>().join(", "));
         let images = self.images();
@@ -111,8 +111,8 @@ impl Report {
         lines.join("\n")
     }
 
-    fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
-        self.problems.iter().map(Problem)
+    fn problems(&self) -> impl Iterator<Item = ShownFinding<'_>> {
+        self.problems.iter().map(ShownFinding)
     }
 
     fn total(&self) -> String {
@@ -122,7 +122,7 @@ impl Report {
     fn table(&self, view: View) -> String {
         if view.in_full {
             let headings = ["SEVERITY", "KIND", "REPOSITORY", "IMAGES", "DIGEST", "EXPECTED", "FOUND"];
-            let rows: Vec<Vec<String>> = self.problems().map(Problem::in_full).collect();
+            let rows: Vec<Vec<String>> = self.problems().map(ShownFinding::in_full).collect();
             return terminal::table(&headings, &rows, None);
         }
         let short = view.width.is_some();
@@ -136,12 +136,12 @@ impl Report {
 
     /// Every image that needs something which is damaged.
     fn images(&self) -> BTreeSet<&str> {
-        self.problems.iter().flat_map(|problem| Problem(problem).images()).collect()
+        self.problems.iter().flat_map(|problem| ShownFinding(problem).images()).collect()
     }
 
     /// What else to do, each once.
     fn remedies(&self) -> BTreeSet<Remedy> {
-        self.problems().filter_map(Problem::remedy).collect()
+        self.problems().filter_map(ShownFinding::remedy).collect()
     }
 }
 

@@ -81,7 +81,7 @@ impl Reload {
         };
         // From here on nothing can fail.
         let new_certificate = certificate.is_some_and(|(current, new)| current.replace(new));
-        self.live.reach.set(&config.server);
+        self.live.proxies.set(&config.server);
         self.live.app.reconfigure(&config);
         for change in &changed {
             tracing::info!(

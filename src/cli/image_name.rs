@@ -2,13 +2,13 @@
 
 /// `team/app`, `team/app:1.0`, `team/app@sha256:...`, each also with the server in front, as docker has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place<'a> {
+pub(super) struct ImageName<'a> {
     pub(super) repository: &'a str,
     pub(super) tag: Option<&'a str>,
     pub(super) digest: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ImageName<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         // A colon in the first part can only be that of a port: repositories have none.
         let text = match text.split_once('/') {
@@ -46,9 +46,9 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
             }
             Some(byte) if *byte == b'?' || *byte == text[read] => (at, read) = (at + 1, read + 1),
             _ => match &mut star {
-                Some((place, taken)) => {
+                Some((start, taken)) => {
                     *taken += 1;
-                    (at, read) = (*place + 1, *taken);
+                    (at, read) = (*start + 1, *taken);
                 }
                 None => return false,
             },
@@ -73,10 +73,10 @@ mod tests {
             ("app:1@sha256:ab", "app", Some("1"), Some("sha256:ab")),
             ("registry.lan/app", "registry.lan/app", None, None),
         ] {
-            assert_eq!(Place::of(text), Place { repository, tag, digest }, "{text}");
+            assert_eq!(ImageName::of(text), ImageName { repository, tag, digest }, "{text}");
         }
-        assert_eq!(Place::of("registry.lan/team/app").without_host(), Some("team/app"));
-        assert_eq!(Place::of("team/app").without_host(), None);
+        assert_eq!(ImageName::of("registry.lan/team/app").without_host(), Some("team/app"));
+        assert_eq!(ImageName::of("team/app").without_host(), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::wire::Finding;
 
 /// A problem as the check tells it.
 #[derive(Clone, Copy)]
-pub(super) struct Problem<'a>(pub(super) &'a Finding);
+pub(super) struct ShownFinding<'a>(pub(super) &'a Finding);
 
 /// What to do about a problem, apart from pushing images again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ impl Remedy {
     }
 }
 
-impl<'a> Problem<'a> {
+impl<'a> ShownFinding<'a> {
     pub(super) fn kind(self) -> &'a str {
         &self.0.kind
     }
@@ -119,8 +119,8 @@ mod tests {
             ("database", "the database cannot be used: 6 bytes", Some(Remedy::Rebuild)),
         ] {
             let problem = problem(kind);
-            assert_eq!(Problem(&problem).words(), words);
-            assert_eq!(Problem(&problem).remedy(), remedy);
+            assert_eq!(ShownFinding(&problem).words(), words);
+            assert_eq!(ShownFinding(&problem).remedy(), remedy);
         }
     }
 }
