@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::target::{Network, Target};
+use super::target::{Remote, Target};
 use crate::cli::errors::{Exit, Failure};
 use crate::config::{group_name, user_name};
 
@@ -54,9 +54,7 @@ pub(super) fn refused(target: &Target, status: u16, refusal: &Refusal) -> Failur
         None => (refusal.code.as_str(), refusal.detail.as_str(), refusal.fix.as_str()),
     };
     let what = match target {
-        Target::Network(Network { token: None, .. }) if status == 401 => {
-            "the server does not know who you are"
-        }
+        Target::Remote(Remote { token: None, .. }) if status == 401 => "the server does not know who you are",
         _ if detail.is_empty() => "the server failed",
         _ => detail,
     };
@@ -64,10 +62,10 @@ pub(super) fn refused(target: &Target, status: u16, refusal: &Refusal) -> Failur
     let failure = Failure::new(exit, code, what);
     let failure = match target {
         Target::Socket(_) => failure,
-        Target::Network(network) => failure.line("tried", &network.url),
+        Target::Remote(remote) => failure.line("tried", &remote.url),
     };
     match target {
-        Target::Network(network) if status == 401 => failure.fix(match network.token {
+        Target::Remote(remote) if status == 401 => failure.fix(match remote.token {
             None => "add --token-file FILE or set STOWAGE_TOKEN",
             Some(_) => "make another token on the server: stowage token create USER --name NAME --scopes api",
         }),
@@ -87,9 +85,9 @@ pub(super) fn unreachable(target: &Target, error: &io::Error) -> Failure {
     let tried = format!("{target}: {error}");
     let socket = match target {
         Target::Socket(socket) => socket,
-        Target::Network(network) => {
+        Target::Remote(remote) => {
             let failure = failure("SERVER_UNREACHABLE").line("tried", tried);
-            return match &network.tls {
+            return match &remote.tls {
                 Some(_) if is_about_certificate(error) => failure.fix(
                     "name the CA that signed the server's certificate, or that certificate itself: --ca-file FILE, and the server by a name that is in it",
                 ),

@@ -24,11 +24,11 @@ pub(in crate::cli) enum Target {
     /// Its admin socket, where no sign-in is needed.
     Socket(PathBuf),
     /// An address of its registry.
-    Network(Network),
+    Remote(Remote),
 }
 
-/// An address that is reached over the network.
-pub(in crate::cli) struct Network {
+/// An address that is reached over the remote.
+pub(in crate::cli) struct Remote {
     /// As the person has written it.
     pub(super) url: String,
     /// The host and the port, as in the `Host` header.
@@ -45,7 +45,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "unix:{}", path.display()),
-            Self::Network(network) => f.write_str(&network.url),
+            Self::Remote(remote) => f.write_str(&remote.url),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Target {
             Scheme::Https => Some(tls(ca_file)?),
         };
         let (url, authority) = (url.to_string(), authority.to_owned());
-        Ok(Self::Network(Network { url, authority, host, port, tls, token }))
+        Ok(Self::Remote(Remote { url, authority, host, port, tls, token }))
     }
 }
 
@@ -171,8 +171,8 @@ mod tests {
             ("http://[::1]:7", "::1", 7),
             ("http://[::1]", "::1", 80),
         ] {
-            let Ok(Target::Network(network)) = named(url, &[]) else { panic!("{url}") };
-            assert_eq!((network.host.as_str(), network.port), (host, port));
+            let Ok(Target::Remote(remote)) = named(url, &[]) else { panic!("{url}") };
+            assert_eq!((remote.host.as_str(), remote.port), (host, port));
         }
         for wrong in ["unix:x", "/x", "registry.lan", "https://registry.lan/v2", "ftp://x", ""] {
             assert_eq!(named(wrong, &[]).err().unwrap().exit, Exit::Usage, "{wrong}");

@@ -1,4 +1,8 @@
-//! One request and its answer, over a connection of its own.
+//! One request and its answer, over a connection of its own: HTTP/1.1, and the connection ends with the
+//! answer.
+//!
+//! A command waits for its answer and does nothing meanwhile, so the client needs no event loop. `httparse`
+//! takes the answer apart, as it does with the requests to the server.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -6,18 +10,21 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use httparse::Status;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::target::{Network, Target};
+use super::target::{Remote, Target};
 use crate::server::connect_socket;
 
-/// How long the server may take for an answer.
+/// The longest time without a byte from the server, or without one that it takes.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How long a connection may take to be made.
+/// The longest time until one address of the host accepts a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Bytes of an answer at most.
+/// The largest answer with its head, in bytes.
 const MAX_ANSWER: u64 = 256 << 20;
+/// The most headers of an answer: proxies add theirs.
+const MAX_HEADERS: usize = 256;
 
 /// An answer of the admin API.
 pub(super) struct Answer {
@@ -25,58 +32,58 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// Sends a request to the server and reads its answer to the end.
+///
+/// # Errors
+/// The connection cannot be made or breaks, and [`io::ErrorKind::InvalidData`] for what is not a whole HTTP
+/// answer.
 pub(super) fn exchange(target: &Target, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+    let request = request(target, method, path, body);
     match target {
         Target::Socket(socket) => {
             let stream = connect_socket(socket)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            talk(stream, &request("localhost", None, method, path, body))
+            talk(stream, &request)
         }
-        Target::Network(network) => {
-            let stream = connect(network)?;
-            let token = network.token.as_ref().map(|token| token.expose().as_str());
-            let request = request(&network.authority, token, method, path, body);
-            match &network.tls {
-                None => talk(stream, &request),
-                Some(config) => {
-                    let name = ServerName::try_from(network.host.clone()).map_err(io::Error::other)?;
-                    let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-                    talk(StreamOwned::new(tls, stream), &request)
-                }
-            }
+        Target::Remote(remote) => {
+            let stream = connect(remote)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            let Some(config) = &remote.tls else { return talk(stream, &request) };
+            let name = ServerName::try_from(remote.host.clone()).map_err(io::Error::other)?;
+            let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+            talk(StreamOwned::new(tls, stream), &request)
         }
     }
 }
 
 /// A connection to the first address of the host that takes one.
-fn connect(network: &Network) -> io::Result<TcpStream> {
+fn connect(remote: &Remote) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (network.host.as_str(), network.port).to_socket_addrs()? {
+    for address in (remote.host.as_str(), remote.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok(stream);
-            }
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn request(host: &str, token: Option<&str>, method: &str, path: &str, body: &str) -> String {
+fn request(target: &Target, method: &str, path: &str, body: &str) -> String {
+    let (host, token) = match target {
+        Target::Socket(_) => ("localhost", None),
+        Target::Remote(remote) => (remote.authority.as_str(), remote.token.as_ref()),
+    };
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     // Writing to a string cannot fail.
     if let Some(token) = token {
-        let _ = write!(request, "Authorization: Bearer {token}\r\n");
+        let _ = write!(request, "Authorization: Bearer {}\r\n", token.expose());
     }
     if !body.is_empty() {
         let _ = write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }
-    request.push_str("\r\n");
-    request.push_str(body);
-    request
+    request + "\r\n" + body
 }
 
 fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
@@ -95,37 +102,38 @@ fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
 
 /// Takes an answer apart. One that is not as long as it says was cut off.
 fn parse(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = str::from_utf8(&bytes[..end]).ok()?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let Ok(Status::Complete(start)) = head.parse(bytes) else { return None };
     let header = |wanted: &str| {
-        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+        let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(wanted));
+        found.map(|header| header.value)
     };
-    let rest = &bytes[end + 4..];
-    let body = if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+    let rest = &bytes[start..];
+    let is_chunked =
+        header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    let body = if is_chunked {
         chunks(rest)?
     } else {
-        let length = header("content-length").map_or(Ok(0), str::parse::<usize>).ok()?;
+        let length =
+            header("content-length").map_or(Some(0), |length| str::from_utf8(length).ok()?.parse().ok())?;
         rest.get(..length)?.to_vec()
     };
-    Some(Answer { status, body })
+    Some(Answer { status: head.code?, body })
 }
 
 /// A body in chunks, as proxies send it (RFC 9112, 7.1).
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let line = str::from_utf8(&rest[..end]).ok()?;
-        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
-        rest = &rest[end + 2..];
+        let Ok(Status::Complete((start, size))) = httparse::parse_chunk_size(rest) else { return None };
         if size == 0 {
             return Some(body);
         }
-        body.extend_from_slice(rest.get(..size)?);
-        rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
+        let chunk = rest.get(start..)?;
+        let size = usize::try_from(size).ok()?;
+        body.extend_from_slice(chunk.get(..size)?);
+        rest = chunk.get(size..)?.strip_prefix(b"\r\n")?;
     }
 }
 
