@@ -4,9 +4,7 @@ mod condition;
 mod start;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,11 +16,9 @@ pub use condition::{CertificateState, Condition, LastCheck, Listening};
 pub use start::{FirstAdmin, Start};
 
 use crate::access::Access;
-use crate::auth;
-use crate::auth::Auth;
+use crate::auth::{self, Auth};
 use crate::config::Config;
-use crate::lifecycle;
-use crate::lifecycle::{Dumps, Jobs};
+use crate::lifecycle::{self, Dumps, Jobs};
 use crate::limits::{Ledger, Limits};
 use crate::people::People;
 use crate::registry::Registry;

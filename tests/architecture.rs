@@ -1,5 +1,6 @@
 //! The house rules that a glance cannot hold: who imports whom, who names redb, who makes grants, how long a
-//! file and a function are, how wide a comment is, and which files import each other in a circle.
+//! file and a function are, how wide a comment is, which files import each other in a circle, and how imports
+//! are written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -188,7 +189,7 @@ fn every_module_says_what_it_is_for() {
 
 /// The sources, tests and benchmarks, each with the path of its folder.
 fn everything() -> impl Iterator<Item = (String, Source)> {
-    ["src", "tests", "benches", "fuzz/fuzz_targets"].into_iter().flat_map(|directory| {
+    ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"].into_iter().flat_map(|directory| {
         let named = move |source: Source| (format!("{directory}/{}", source.path.display()), source);
         sources_below(directory).into_iter().map(named)
     })
@@ -313,4 +314,135 @@ fn reached_from<'a>(start: &Module, imports: &'a BTreeMap<Module, BTreeSet<Modul
         }
     }
     reached
+}
+
+/// A `use` statement.
+struct Import<'a> {
+    /// Its first line, from 1.
+    line: usize,
+    /// The line that opens the block in which it stands; 0 in a file's own.
+    scope: usize,
+    /// `pub`, `pub(crate)` and the like; empty for an import that is not passed on.
+    visibility: &'a str,
+    /// The path before its last `::`, and what is imported from there.
+    parent: String,
+    names: Vec<String>,
+    /// Braces within braces.
+    nested: bool,
+    after_blank: bool,
+    /// It has an attribute or a comment of its own, or stands below the macro that it names.
+    alone: bool,
+}
+
+/// The `use` statements of a file. rustfmt has run: a statement begins its line, and blocks are indented.
+fn use_statements(text: &str) -> Vec<Import<'_>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((visibility, first)) = line.trim_start().split_once("use ") else { continue };
+        let is_visibility =
+            visibility == "pub " || visibility.starts_with("pub(") && visibility.ends_with(") ");
+        if !(visibility.is_empty() || is_visibility) || first.contains('$') {
+            continue;
+        }
+        let mut path = first.trim().to_owned();
+        for next in lines[at + 1..].iter().take_while(|_| !first.contains(';')) {
+            path.push_str(next.trim());
+            if next.contains(';') {
+                break;
+            }
+        }
+        let path = path.trim_end_matches(';');
+        let (parent, names) = match path.split_once("::{") {
+            Some((parent, names)) => (parent, names.trim_end_matches('}')),
+            None => path.rsplit_once("::").unwrap_or(("", path)),
+        };
+        let opens = |above: &&str| !above.is_empty() && indent(above) < indent(line);
+        let before = at.checked_sub(1).map_or("", |above| lines[above].trim_start());
+        found.push(Import {
+            line: at + 1,
+            scope: lines[..at].iter().rposition(|above| opens(&above)).map_or(0, |above| above + 1),
+            visibility: visibility.trim(),
+            parent: parent.to_owned(),
+            names: names
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
+            nested: path.matches('{').count() > 1,
+            after_blank: before.is_empty(),
+            alone: ["#[", "//", "}"].iter().any(|start| before.starts_with(start)),
+        });
+    }
+    found
+}
+
+/// The groups in which imports stand, in their order, with a blank line between two.
+const GROUPS: [&str; 4] = ["std", "other crates", "names passed on by `pub use`", "this crate"];
+
+/// The index in [`GROUPS`] to which an import belongs; `modules` are those that its file declares.
+fn group_of(import: &Import, modules: &BTreeSet<&str>) -> usize {
+    let path = if import.parent.is_empty() { &import.names[0] } else { &import.parent };
+    let root = path.split("::").next().unwrap_or_default();
+    match root {
+        "std" | "core" | "alloc" => 0,
+        _ if !import.visibility.is_empty() => 2,
+        "super" | "crate" | "self" => 3,
+        root if modules.contains(root) || root.starts_with(char::is_uppercase) => 3,
+        _ => 1,
+    }
+}
+
+/// One statement for each module that is imported from, in the groups of [`GROUPS`].
+///
+/// Modules of `crate` and names without a path have statements of their own, because the floors are checked
+/// line by line.
+#[test]
+fn imports_have_one_statement_for_each_module_and_stand_in_groups() {
+    let mut problems = Vec::new();
+    for (path, source) in everything() {
+        let modules: BTreeSet<&str> = source
+            .text
+            .lines()
+            .filter_map(|line| line.split_once("mod ").map(|(_, name)| name))
+            .filter_map(|name| name.split([';', ' ']).next())
+            .collect();
+        let imports = use_statements(&source.text);
+        let mut seen: BTreeMap<(usize, &str, &str), usize> = BTreeMap::new();
+        let mut last: Option<&Import> = None;
+        for import in imports.iter().filter(|import| !import.alone) {
+            let place = format!("{path}:{}", import.line);
+            if import.nested {
+                problems.push(format!("{place}: braces within braces: one `use` for each module"));
+            }
+            let key = (import.scope, import.visibility, import.parent.as_str());
+            let is_root = import.parent.is_empty() || import.parent == "crate";
+            let is_glob = import.names == ["*"];
+            if let Some(first) =
+                (!is_glob).then(|| seen.insert(key, import.line)).flatten().filter(|_| !is_root)
+            {
+                problems.push(format!("{place}: `{}` is imported from in line {first} too", import.parent));
+            }
+            let group = group_of(import, &modules);
+            if let Some(last) = last.filter(|last| last.scope == import.scope) {
+                let before = group_of(last, &modules);
+                if before > group || (before < group) != import.after_blank {
+                    let order = GROUPS.join(", then ");
+                    problems.push(format!("{place}: one group each, parted by a blank line: {order}"));
+                }
+            }
+            last = Some(import);
+        }
+        for import in &imports {
+            for name in &import.names {
+                let whole =
+                    format!("{}{}{name}", import.parent, if import.parent.is_empty() { "" } else { "::" });
+                if seen.contains_key(&(import.scope, import.visibility, whole.as_str())) {
+                    problems.push(format!("{path}:{}: `use {whole}::{{self, ...}}`", import.line));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
 }

@@ -19,9 +19,10 @@ use stowage::model::time::RunningSecond;
 use stowage::store::blob::{BlobStore as _, FileBlobs, Stamp};
 use stowage::store::faulty::Faults;
 use stowage::store::meta::schema::{
-    Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange, Usage,
+    self, Blob, BlobState, Disk, Link, Manifest, Referrer, ReferrerAnnotations, Repository, Tag, TagChange,
+    Usage,
 };
-use stowage::store::meta::{Meta, Options, Raw, StoreError, WriteTx, log_repair, schema};
+use stowage::store::meta::{Meta, Options, Raw, StoreError, WriteTx, log_repair};
 
 use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, layer, tag_name};
 

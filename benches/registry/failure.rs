@@ -1,7 +1,6 @@
 //! What went wrong, in words: one failure makes a result void.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 /// Why a request or a step did not do what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]

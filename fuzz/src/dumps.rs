@@ -11,8 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use stowage::model::{Algorithm, Digest};
-use stowage::store::meta::SCHEMA;
-use stowage::store::meta::dump;
+use stowage::store::meta::{SCHEMA, dump};
 
 use super::gate::scratch;
 use super::text::{assert_message, first_line};

@@ -1,8 +1,8 @@
 //! Paths and queries. The input is a request target as it stands in the first line of a request.
 
-use actix_web::http::Uri;
 use std::sync::LazyLock;
 
+use actix_web::http::Uri;
 use regex_lite::Regex;
 use stowage::http::query::{Query, escape};
 use stowage::http::route::{Route, Shape};

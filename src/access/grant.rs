@@ -6,15 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::action::{Action, Kind};
-use super::policy;
-use super::policy::{Policy, Question, Rights};
+use super::policy::{self, Policy, Question, Rights};
 use super::principal::Caller;
 use super::resource::{Repository, Resource, Target};
 use crate::model::names::{RepoId, RepoName};
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
+use crate::store::meta::{StoreError, Tx, WriteTx, schema};
 
 /// The proof that `A` was permitted when it was checked. It cannot be copied or kept: inside a write
 /// transaction [`Grant::recheck`] asks again.

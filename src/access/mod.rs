@@ -31,10 +31,7 @@ pub use scopes::{ScopeError, Scopes};
 
 use crate::config::Config;
 use crate::model::names::RepoName;
-use crate::store::meta::Meta;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{Meta, StoreError, Tx as _, schema};
 use grant::Asked;
 use policy::Question;
 

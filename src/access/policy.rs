@@ -13,10 +13,8 @@ use super::role::Role;
 use super::scopes::Scopes;
 use crate::config::Config;
 use crate::model::names::UserId;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::User;
+use crate::store::meta::schema::{self, User};
+use crate::store::meta::{StoreError, Tx};
 
 /// How the registry treats those who do not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,8 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::model::names::{RepoId, UserId};
-use crate::store::meta;
 use crate::store::meta::schema::User;
-use crate::store::meta::{Options, WallClock};
+use crate::store::meta::{self, Options, WallClock};
 
 /// A store in a directory, whose clock shows what `wall` says.
 pub(crate) fn open_store(directory: &TempDir, wall: WallClock) -> (Arc<Meta>, Runtime) {

@@ -2,24 +2,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
 use super::App;
 use super::condition::Run;
 use crate::access::{Access, Policy};
-use crate::auth;
-use crate::auth::{Auth, Settings};
-use crate::config;
-use crate::config::Config;
-use crate::lifecycle;
-use crate::lifecycle::{Dumps, Jobs, Parts};
+use crate::auth::{self, Auth, Settings};
+use crate::config::{self, Config};
+use crate::lifecycle::{self, Dumps, Jobs, Parts};
 use crate::limits::{Ledger, Limits};
 use crate::people::{People, UserError};
-use crate::registry;
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use crate::store::meta::FILE_NAME;
 use crate::store::open::{Hooks, OpenError, Store, io_at};
 use crate::telemetry::Secret;

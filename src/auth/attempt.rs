@@ -12,9 +12,7 @@ use super::password::{QueueFull, Running};
 use super::sign_in_error::SignInError;
 use super::user_name::folded;
 use crate::access::{Credential, Principal};
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{StoreError, Tx as _, schema};
 
 /// How long a credential that was verified is believed without verifying it again.
 pub(super) const REMEMBER_MS: u64 = 5 * 60 * 1000;

@@ -1,24 +1,20 @@
 //! The token endpoint's work: who asks, what of it is permitted, and the token that says so (distribution,
 //! "Token Authentication Specification").
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Auth;
-use super::SERVICE;
 use super::credentials::{Basic, Header};
 use super::jwt::Claims;
 use super::scope_request::ScopeRequest;
 use super::sign_in_error::SignInError;
+use super::{Auth, SERVICE};
 use crate::access::{AccessEntry, Credential, Kind, Principal, Resource};
 use crate::model::names::RepoName;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{StoreError, Tx as _, schema};
 
 /// How long before its time a token is valid, for clocks that differ.
 const EARLY_S: u64 = 60;

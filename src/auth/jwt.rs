@@ -4,8 +4,7 @@
 //! nothing in it can choose a key or an algorithm.
 
 use std::fs::{self, OpenOptions};
-use std::io;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +16,7 @@ use ring::signature::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::access::AccessEntry;
 use crate::config::{has_own_directory, open_own};

@@ -26,6 +26,7 @@ use tokio::runtime::Handle as Runtime;
 pub use credential_cache::{LONGEST_REMEMBERED, MOST_REMEMBERED};
 pub use credentials::{Basic, Header};
 pub use issue::{Applicant, Issued, MAX_SCOPES};
+pub use jwt::key_file;
 pub(crate) use password::generate as generate_password;
 pub use password::{LENGTH as PASSWORD_LENGTH, length_problem as password_length_problem};
 pub use scope_request::ScopeRequest;
@@ -36,13 +37,11 @@ pub(crate) use user_name::{MAX_USER_NAME, folded};
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::store::meta::Meta;
-use crate::store::meta::StoreError;
+use crate::store::meta::{Meta, StoreError};
 use crate::telemetry::Secret;
 use credential_cache::CredentialCache;
 use failures::Failures;
 use jwt::Signer;
-pub use jwt::key_file;
 use password::Passwords;
 use sign_in_limiter::SignInLimiter;
 

@@ -3,13 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use argon2::Algorithm;
-use argon2::Argon2;
-use argon2::Params;
-use argon2::PasswordHash;
-use argon2::PasswordHasher as _;
-use argon2::PasswordVerifier as _;
-use argon2::Version;
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;

@@ -4,19 +4,13 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::Auth;
-use super::secret;
-use super::secret::SecretKind;
+use super::secret::{self, SecretKind};
 use super::sign_in_error::SignInError;
-use crate::access;
-use crate::access::{Credential, Grant, Principal, System};
+use crate::access::{self, Credential, Grant, Principal, System};
 use crate::model::names::UserId;
 use crate::model::secret::SecretHash;
-use crate::store::meta::Raw;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Refresh;
+use crate::store::meta::schema::{self, Refresh};
+use crate::store::meta::{Raw, StoreError, Tx, WriteTx};
 
 /// A refresh token that was not used for so long is gone.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;

@@ -2,8 +2,7 @@
 //! that says what it is, and a checksum that tells a typing error from a wrong token. Only their hash is
 //! stored.
 
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::model::secret::SecretHash;
 

@@ -8,17 +8,13 @@ use super::attempt::REMEMBER_MS;
 use super::credential_cache::{CredentialKind, Key, LONGEST_REMEMBERED, Verified};
 use super::credentials::{Basic, Header};
 use super::jwt::Unverified;
-use super::secret;
-use super::secret::SecretKind;
+use super::secret::{self, SecretKind};
 use super::sign_in_error::SignInError;
 use super::user_name::folded;
-use crate::access;
-use crate::access::{Claims, Credential, Policy, Principal, Scopes};
+use crate::access::{self, Claims, Credential, Policy, Principal, Scopes};
 use crate::model::names::{TokenId, UserId};
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Token;
+use crate::store::meta::schema::{self, Token};
+use crate::store::meta::{StoreError, Tx as _};
 
 /// How exactly the last use of a token is kept.
 const LAST_USED_MS: u64 = 60 * 60 * 1000;

@@ -7,8 +7,8 @@ use super::*;
 use crate::access::Policy;
 use crate::access::tests::open_store;
 use crate::model::names::UserId;
-use crate::store::meta::schema::User;
-use crate::store::meta::{StoreError, schema};
+use crate::store::meta::StoreError;
+use crate::store::meta::schema::{self, User};
 
 struct Gate {
     auth: Arc<Auth>,

@@ -9,11 +9,7 @@ use super::context::Context;
 use super::data_dir;
 use super::errors::{Exit, Failure};
 use super::output::{self, Form};
-use crate::config;
-use crate::config::Environment;
-use crate::config::Flags;
-use crate::config::Loaded;
-use crate::config::SettingProblem;
+use crate::config::{self, Environment, Flags, Loaded, SettingProblem};
 use crate::server::Tls;
 
 /// Check the configuration without starting anything

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use self::failures::{Refusal, no_answer, refused, unreachable};
 pub(super) use self::received::Received;
+
+use self::failures::{Refusal, no_answer, refused, unreachable};
 use self::target::Target;
 use self::transport::exchange;
 use super::context::Context;
@@ -24,11 +25,7 @@ use super::errors::{Exit, Failure};
 use super::offline::Offline;
 use super::output::{self, Format};
 use super::server_args::ServerArgs;
-use crate::config;
-use crate::config::Environment;
-use crate::config::Flags;
-use crate::config::Loaded;
-use crate::config::Source;
+use crate::config::{self, Environment, Flags, Loaded, Source};
 use crate::server::connect_socket;
 use crate::wire::List;
 

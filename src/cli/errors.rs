@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::complete::Typed;
 pub(super) use self::store::refuse_stranger;
+
 use super::visible::one_line;
 
 /// The exit codes, the same for every command.

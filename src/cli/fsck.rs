@@ -11,15 +11,13 @@ use std::path::{Path, PathBuf};
 
 use self::report::{Report, View};
 use super::child::{self, Event, Outcome};
-use super::client::running;
-use super::client::{self, Found, Store};
+use super::client::{self, Found, Store, running};
 use super::command::Command;
 use super::context::Context;
-use super::data_dir;
 use super::errors::{Exit, Failure, refuse_stranger};
 use super::progress::Display;
 use super::server_args::ServerArgs;
-use super::terminal;
+use super::{data_dir, terminal};
 use crate::lifecycle::check;
 use crate::registry::fsck::Progress;
 use crate::store::lock::LOCK_FILE;

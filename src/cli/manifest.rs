@@ -7,11 +7,10 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::image_name::ImageName;
-use super::output;
 use super::prompt::Deletion;
-use super::repo;
 use super::server_args::ServerArgs;
 use super::words::{ago, when};
+use super::{output, repo};
 use crate::wire::Manifest;
 
 /// List and delete manifests, including those without a tag

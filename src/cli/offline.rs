@@ -1,19 +1,17 @@
 //! The store, opened by a command because no server runs. It answers through the same admin API, at a socket
 //! that only this process can reach, so that a command does the same with a server and without.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::{fs, io};
 
 use tokio::sync::oneshot;
 
 use super::client::running;
-use super::data_dir;
 use super::errors::{Exit, Failure, refuse_stranger};
 use super::private_dir::PrivateDir;
-use super::probe;
+use super::{data_dir, probe};
 use crate::app::{App, FirstAdmin, Hooks, Start};
 use crate::config::Config;
 use crate::server::AdminSocket;

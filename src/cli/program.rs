@@ -8,8 +8,8 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Typed};
 use super::global::Global;
-use super::output::Format;
-use super::{absent, output, usage};
+use super::output::{self, Format};
+use super::{absent, usage};
 use crate::config::Environment;
 
 #[derive(Parser)]

@@ -11,8 +11,7 @@ use super::errors::{Exit, Failure};
 use super::output;
 use super::visible::one_line;
 use crate::auth::{PASSWORD_LENGTH, password_length_problem};
-use crate::config::Environment;
-use crate::config::SecretFile;
+use crate::config::{Environment, SecretFile};
 use crate::telemetry::Secret;
 
 /// Bytes of a password on stdin at most; the server says which length is right.

@@ -14,12 +14,10 @@ use super::errors::{Exit, Failure, Typed, refuse_stranger};
 use super::fsck::report::{Report, View};
 use super::output::{self, Form};
 use super::progress::Display;
-
 use super::terminal;
 use super::words::{counted, when_ms};
 use crate::config::Flags;
-use crate::transfer;
-use crate::transfer::{Rebuild, Rebuilt};
+use crate::transfer::{self, Rebuild, Rebuilt};
 use crate::wire;
 
 const NAME: &str = "rebuild";

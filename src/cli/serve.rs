@@ -18,21 +18,12 @@ use self::reload::{Reload, Sources};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure, Typed};
-use super::output;
 use super::private_dir::PrivateDir;
-use super::probe;
-use crate::app::App;
-use crate::app::Hooks;
-use crate::app::Start;
-use crate::config::Flags;
-use crate::config::Loaded;
-use crate::config::LogFilter;
-use crate::config::LogFormat;
-use crate::config::Scheme;
-use crate::config::parse_listen;
+use super::{output, probe};
+use crate::app::{App, Hooks, Start};
+use crate::config::{Flags, Loaded, LogFilter, LogFormat, Scheme, parse_listen};
 use crate::server::{Ended, Server, Signals, Tls};
-use crate::telemetry;
-use crate::telemetry::Stderr;
+use crate::telemetry::{self, Stderr};
 
 /// Run the registry
 #[derive(clap::Args)]

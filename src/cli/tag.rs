@@ -11,12 +11,11 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::image_name::{ImageName, matches};
-use super::output;
 use super::prompt::Deletion;
-use super::repo;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{ago, natural, when};
+use super::{output, repo};
 use crate::wire::Tag;
 
 /// List and delete tags

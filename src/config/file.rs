@@ -5,15 +5,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use figment::value::Dict;
-use toml_edit::Document;
-use toml_edit::Item;
-use toml_edit::TableLike;
+use toml_edit::{Document, Item, TableLike};
 
 use super::error::{ConfigError, FileProblem};
 use super::schema::{Kind, Setting};
 use super::settings::Config;
-use super::suggest;
-use super::wrong;
+use super::{suggest, wrong};
 
 /// What one file sets.
 pub(super) struct FileLayer {

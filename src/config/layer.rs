@@ -1,10 +1,8 @@
 //! A layer of settings, as figment merges it.
 
-use figment::Metadata;
-use figment::Profile;
-use figment::Provider;
 use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
 
 use super::settings::Config;
 

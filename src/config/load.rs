@@ -9,14 +9,12 @@ use figment::Figment;
 
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::file;
 use super::layer::{Layer, defaults};
 use super::loaded::{Loaded, Source};
 use super::log_filter::LogFilter;
 use super::paths::PACKAGED_FILE;
-use super::schema;
 use super::settings::Config;
-use super::variables;
+use super::{file, schema, variables};
 
 /// The sources of a configuration.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! A second configuration for a server that runs: what takes effect at once, and what waits for a restart.
 
-use figment::value::Dict;
-use figment::value::Value;
+use figment::value::{Dict, Value};
 
 use super::schema;
 use super::settings::Config;
@@ -138,8 +137,7 @@ fn show(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SecretFile;
-    use crate::config::TlsMode;
+    use crate::config::{SecretFile, TlsMode};
 
     fn lines(changes: &[Change]) -> Vec<String> {
         changes.iter().map(|change| format!("{} {} {}", change.key, change.old, change.new)).collect()

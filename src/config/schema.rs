@@ -1,7 +1,6 @@
 //! The settings as a flat list, taken from the defaults: what a key is called and what it holds.
 
-use figment::value::Dict;
-use figment::value::Value;
+use figment::value::{Dict, Value};
 
 use super::settings::Config;
 

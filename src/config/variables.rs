@@ -12,8 +12,7 @@ use super::environment::Environment;
 use super::layer::{Layer, defaults};
 use super::schema::{Kind, PREFIX, Setting};
 use super::settings::Config;
-use super::suggest;
-use super::wrong;
+use super::{suggest, wrong};
 
 /// What is wrong with one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]

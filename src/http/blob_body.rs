@@ -1,10 +1,9 @@
 //! The body of a blob's answer: bytes from the page cache inline, from the disk by a blocking thread.
 
 use std::future::Future as _;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::vec;
+use std::{io, vec};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;

@@ -6,23 +6,18 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::admin;
-use super::distribution;
 use super::fault::{Code, Fault};
-use super::origin;
-use super::origin::Origin;
-use super::route;
+use super::origin::{self, Origin};
+use super::{admin, distribution, route};
 use crate::access::Policy;
 use crate::app::App;
-use crate::config::Scheme;
-use crate::config::is_authority;
+use crate::config::{Scheme, is_authority};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

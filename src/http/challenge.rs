@@ -3,10 +3,9 @@
 
 use std::fmt::Write as _;
 
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::WWW_AUTHENTICATE;
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::fault::{Code, Fault};
 use super::origin;

@@ -9,11 +9,9 @@ mod tests;
 use std::error::Error;
 use std::fmt;
 
-use actix_web::HttpResponse;
-use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONNECTION, RETRY_AFTER};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 
 use crate::limits::LimitReached;

@@ -19,13 +19,13 @@ mod reason;
 mod requests;
 pub mod route;
 
-use actix_web::HttpResponse;
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 
-use fault::{Code, Fault};
 pub use observe::{observe, observe_public};
 pub use origin::{Connection, ProxySettings};
 pub use requests::{Requests, WINDOW, in_flight};
+
+use fault::{Code, Fault};
 
 /// Everything that is served.
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -9,11 +9,7 @@ use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use actix_web::web::Data;
 use arc_swap::ArcSwap;
 
-use crate::config::Network;
-use crate::config::PublicUrl;
-use crate::config::Scheme;
-use crate::config::ServerConfig;
-use crate::config::is_authority;
+use crate::config::{Network, PublicUrl, Scheme, ServerConfig, is_authority};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

@@ -5,20 +5,17 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use actix_web::FromRequest;
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::admin::local_caller;
-use super::challenge;
 use super::fault::{Code, Fault};
 use super::observe::Seen;
 use super::origin::client_address;
 use super::requests::Requests;
-use super::route;
+use super::{challenge, route};
 use crate::access::{Action, Caller, Grant, Principal, Repository};
 use crate::app::App;
 use crate::auth::{Door, SignInError};

@@ -4,10 +4,8 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
-use actix_web::FromRequest;
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::web;
+use actix_web::{FromRequest, HttpRequest, web};
 
 use super::fault::{Code, Fault};
 

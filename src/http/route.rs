@@ -3,12 +3,10 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, http::header};
 use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, http::header};
 
 use crate::model::names::{NameError, RepoName};
 

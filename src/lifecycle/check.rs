@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::registry::fsck;
-use crate::registry::fsck::{Progress, Report};
+use crate::registry::fsck::{self, Progress, Report};
 use crate::store::meta::FILE_NAME;
 use crate::store::open::{OpenError, Store};
 

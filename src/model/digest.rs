@@ -12,10 +12,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::text::{quote, serde_as_text};
-
 pub use any::{AnyDigest, AnyDigestKey};
 pub use hasher::Hasher;
+
+use super::text::{quote, serde_as_text};
 
 /// The longest raw digest, in bytes: sha512.
 const MAX_RAW: usize = 64;

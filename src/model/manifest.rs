@@ -9,14 +9,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+pub use error::ManifestError;
+
 use super::annotations::Annotations;
 use super::descriptor::Descriptor;
 use super::digest::AnyDigest;
 use super::json::{message, nests_deeper};
 use super::media_type::{self, ManifestKind, manifest_kind};
 use document::Document;
-
-pub use error::ManifestError;
 
 /// The largest manifest, in bytes: clients read no more (protocol.md 3.4).
 pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;

@@ -1,8 +1,7 @@
 //! The first admin, and the file that holds a generated password until it opens nothing any more.
 
 use std::fs;
-use std::io;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use super::People;

@@ -3,18 +3,13 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::People;
-use super::users;
-use super::users::UserError;
+use super::users::{self, UserError};
 use crate::access::{Grant, ManageTokens, ReadTokens, Scopes, Withdrawn};
 use crate::auth::{SecretKind, hash_secret};
 use crate::model::audit::AuditAction;
 use crate::model::names::{TokenId, UserId};
-use crate::store::meta::Change;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Token, User};
+use crate::store::meta::schema::{self, Token, User};
+use crate::store::meta::{Change, StoreError, Tx, WriteTx};
 use crate::telemetry::Secret;
 
 /// Characters of a token's name at most.

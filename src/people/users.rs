@@ -4,18 +4,13 @@ use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 
-use super::People;
-use super::tokens;
+use super::{People, tokens};
 use crate::access::{Action, Grant, ManageUsers, ReadUsers, Withdrawn};
 use crate::auth::{MAX_USER_NAME, PASSWORD_LENGTH, folded, password_length_problem};
 use crate::model::audit::AuditAction;
 use crate::model::names::UserId;
-use crate::store::meta::Change;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::User;
+use crate::store::meta::schema::{self, User};
+use crate::store::meta::{Change, StoreError, Tx, WriteTx};
 use crate::telemetry::Secret;
 
 /// Why a user was not made or changed. Nothing was changed.

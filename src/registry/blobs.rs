@@ -3,23 +3,16 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::Registry;
 use super::content::BlobContent;
 use super::error::RegistryError;
-use super::links;
-use super::repositories;
+use super::{Registry, links, repositories};
 use crate::access::{Delete, Grant, Pull, Push};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::RepoName;
-use crate::store::meta::Change;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Blob, BlobState, Link};
+use crate::store::meta::schema::{self, Blob, BlobState, Link};
+use crate::store::meta::{Change, ReadTx, StoreError, Tx, WriteTx};
 
 /// Repositories that an anonymous mount looks at. A blob in more of them is found in one of the first.
 const MOUNT_SOURCES: usize = 64;

@@ -7,9 +7,7 @@ use super::Registry;
 use super::error::RegistryError;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
 use crate::access::{Catalog, Grant};
-use crate::store::meta::ReadTx;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{ReadTx, Tx as _, schema};
 
 impl Registry {
     /// Up to `limit` names after `last` in byte order, of those that the caller may see.

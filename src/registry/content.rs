@@ -3,8 +3,7 @@
 //! to a client.
 
 use std::io;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,10 +14,8 @@ use super::error::RegistryError;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::units::exact_size;
 use crate::store::blob::{BlobFile, Stamp};
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Blob;
+use crate::store::meta::schema::{self, Blob};
+use crate::store::meta::{StoreError, Tx as _};
 
 /// Up to this many bytes a blob is read, hashed and sent as one piece.
 pub const SMALL: u64 = 64 << 10;

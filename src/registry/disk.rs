@@ -2,12 +2,8 @@
 //! by a scan.
 
 use crate::model::digest::Digest;
-use crate::store::meta::Reader;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema::Disk;
-use crate::store::meta::{Pages, schema};
+use crate::store::meta::schema::{self, Disk};
+use crate::store::meta::{Pages, Reader, StoreError, Tx as _, WriteTx};
 
 /// What one change adds to the figures and takes from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,14 +7,10 @@
 use super::disk::DiskChange;
 use super::error::RegistryError;
 use super::usage;
-use crate::model::digest::AnyDigest;
-use crate::model::digest::Digest;
+use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Blob, BlobState, Link};
+use crate::store::meta::schema::{self, Blob, BlobState, Link};
+use crate::store::meta::{StoreError, Tx, WriteTx};
 
 /// The blob that `repository` has under `digest`, unless it is damaged or being removed.
 pub(super) fn visible(

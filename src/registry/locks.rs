@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::model::digest::Digest;
 

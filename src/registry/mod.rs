@@ -43,7 +43,6 @@ pub use manifests::{
 };
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
-
 pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
 
@@ -51,8 +50,7 @@ use crate::access::{Grant, System};
 use crate::config::MinFree;
 use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::store::blob::{BlobStore, Staging};
-use crate::store::meta::Meta;
-use crate::store::meta::StoreError;
+use crate::store::meta::{Meta, StoreError};
 use content::Readers;
 use locks::DigestLocks;
 use pulls::PullCounter;

@@ -6,11 +6,8 @@ use super::Registry;
 use super::error::RegistryError;
 use crate::access::{Catalog, Grant, Pull};
 use crate::model::names::{ProjectId, RepoId, RepoName};
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Disk, Tag, Usage};
+use crate::store::meta::schema::{self, Disk, Tag, Usage};
+use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
 /// A repository, and what it holds.
 #[derive(Clone, Debug)]

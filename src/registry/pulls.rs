@@ -4,20 +4,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
-use crate::store::meta::Row as _;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Pulls;
+use crate::store::meta::schema::{self, Pulls};
+use crate::store::meta::{Row as _, StoreError, Tx as _, WriteTx};
 
 /// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more
 /// of them at once cost less.

@@ -15,8 +15,8 @@ use crate::model::digest::Digest;
 use crate::model::names::RepoId;
 use crate::model::units::exact_size;
 use crate::store::blob::{BlobStore, Entry};
-use crate::store::meta::schema::{Blob, BlobState, Disk, Usage};
-use crate::store::meta::{Key, KeyOf, Meta, Pages, ReadTx, StoreError, Table, Tx as _, schema};
+use crate::store::meta::schema::{self, Blob, BlobState, Disk, Usage};
+use crate::store::meta::{Key, KeyOf, Meta, Pages, ReadTx, StoreError, Table, Tx as _};
 
 /// Blobs that are listed of each kind.
 const LISTED: usize = 10_000;

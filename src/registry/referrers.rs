@@ -1,8 +1,6 @@
 //! Referrers: the manifests that name another one as their subject.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
-use std::ops::Range;
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,11 +13,8 @@ use crate::access::{Grant, Pull};
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::Manifest;
 use crate::model::names::RepoId;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Referrer, ReferrerAnnotations};
+use crate::store::meta::schema::{self, Referrer, ReferrerAnnotations};
+use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
 /// Descriptors on a page at most. Clients that read one page only shall see as much as they can hold.
 const MAX_ENTRIES: usize = 1000;

@@ -1,19 +1,14 @@
 //! Repositories come with their first upload and go when nothing is left in them.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::error::RegistryError;
 use super::uploads::rows;
 use crate::access::{Action, Caller, Grant, Repository as Target};
 use crate::model::event::EventKind;
 use crate::model::names::{ProjectId, RepoId, RepoName};
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Repository;
+use crate::store::meta::schema::{self, Repository};
+use crate::store::meta::{ReadTx, StoreError, Tx, WriteTx};
 
 /// Numbers of repositories in a slice of a [`BareSearch`].
 const LOOKED_AT_ONCE: u64 = 1_000;

@@ -1,23 +1,17 @@
 //! Tags: where they point, since when, and what they pointed to before.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::Registry;
 use super::error::RegistryError;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
-use super::usage;
+use super::{Registry, usage};
 use crate::access::{Caller, Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::model::names::{RepoId, Sequence, Tag};
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::TagChange;
+use crate::store::meta::schema::{self, TagChange};
+use crate::store::meta::{ReadTx, StoreError, Tx, WriteTx};
 
 /// Changes that are remembered of each tag.
 const HISTORY: usize = 100;

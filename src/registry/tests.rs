@@ -22,21 +22,18 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::fsck;
-use super::fsck::Report;
+use super::fsck::{self, Report};
 use super::{
     Announced, Body, Condition, ContentRange, Limits, PutManifest, Registry, RegistryError, Standing, Stored,
 };
 use crate::access::{Access, Action, Caller, Grant, Policy, Principal, Push, Repository};
 use crate::config::Config;
-use crate::limits;
-use crate::limits::Ledger;
+use crate::limits::{self, Ledger};
 use crate::model::digest::Digest;
 use crate::model::names::{Reference, UploadId};
 use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::faulty::Faults;
-use crate::store::meta;
-use crate::store::meta::{Meta, Options, StoreError, WallClock};
+use crate::store::meta::{self, Meta, Options, StoreError, WallClock};
 
 /// A directory on a disk whose syncs cost nothing, where there is one.
 fn scratch() -> TempDir {

@@ -2,19 +2,13 @@
 //! time.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::Registry;
 use super::error::RegistryError;
 use crate::access::{Grant, System};
 use crate::model::names::{RepoId, Sequence};
-use crate::store::meta::Change;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
+use crate::store::meta::{Change, ReadTx, StoreError, Tx as _, WriteTx, schema};
 
 /// Entries of the audit log that are kept.
 pub const AUDIT_ENTRIES: u64 = 100_000;

@@ -10,11 +10,8 @@ use std::ops::ControlFlow;
 
 use crate::model::digest::Digest;
 use crate::model::names::{ProjectId, RepoId};
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Usage;
+use crate::store::meta::schema::{self, Usage};
+use crate::store::meta::{StoreError, Tx, WriteTx};
 
 /// The project of `repository` and all above it, the root last.
 pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<ProjectId>, StoreError> {

@@ -11,9 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::tls_error::TlsError;
-use crate::config::Environment;
-use crate::config::TlsConfig;
-use crate::config::open_regular;
+use crate::config::{Environment, TlsConfig, open_regular};
 
 const MAX_BYTES: u64 = 1 << 20;
 

@@ -28,8 +28,7 @@ use super::handshakes::{Handshakes, TlsConnection};
 use super::hello::Hello;
 use crate::app::App;
 use crate::config::ServerConfig;
-use crate::http;
-use crate::http::{Connection, ProxySettings, Requests};
+use crate::http::{self, Connection, ProxySettings, Requests};
 use crate::limits::{Holder, LimitReached};
 
 /// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.

@@ -26,16 +26,6 @@ use actix_web::rt::{System, SystemRunner};
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
-use self::certificate_warnings::Reminder;
-use self::handshakes::Handshakes;
-use self::listener::Service;
-use crate::app::App;
-use crate::app::{CertificateState, Listening};
-use crate::config::Config;
-use crate::config::Scheme;
-use crate::http::ProxySettings;
-use crate::store::give_large_memory_back;
-
 pub use guard::{FREE_HEAD, HEAD_POOL, LARGEST_HEAD};
 pub use handshakes::HANDSHAKE_TIMEOUT;
 pub use signals::Signals;
@@ -43,6 +33,14 @@ pub use socket::{AdminSocket, SocketError, connect_socket};
 pub use tls::{Certificate, NewCertificate, Tls};
 pub use tls_error::TlsError;
 pub use x509::CertificateFacts;
+
+use self::certificate_warnings::Reminder;
+use self::handshakes::Handshakes;
+use self::listener::Service;
+use crate::app::{App, CertificateState, Listening};
+use crate::config::{Config, Scheme};
+use crate::http::ProxySettings;
+use crate::store::give_large_memory_back;
 
 /// How often the files of the certificate are looked at.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);

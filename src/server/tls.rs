@@ -14,9 +14,7 @@ use super::certificate_warnings;
 use super::key_pair::{Files, Stamp};
 use super::tls_error::TlsError;
 use super::x509::CertificateFacts;
-use crate::config::Environment;
-use crate::config::TlsConfig;
-use crate::config::TlsVersion;
+use crate::config::{Environment, TlsConfig, TlsVersion};
 
 /// Everything for listeners that speak TLS.
 pub struct Tls {

@@ -3,13 +3,9 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 
-use tracing::Event;
-use tracing::Level;
-use tracing::Subscriber;
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::FormatEvent;
-use tracing_subscriber::fmt::FormatFields;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// What is at the other end of stderr.

@@ -5,21 +5,17 @@ use std::io;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
-use tracing_subscriber::Layer;
-use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, FilterFn, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::reload;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::fields::TextFields;
 use super::format::{JournalFormat, Stderr};
 use super::json::{JsonFields, JsonLine};
 use super::panics;
 use super::writer::{LineWriter, WriterThread};
-use crate::config::LogConfig;
-use crate::config::LogFormat;
+use crate::config::{LogConfig, LogFormat};
 
 /// The target of access lines: `tracing::info!(target: telemetry::ACCESS, method, uri, status, ...)`.
 pub const ACCESS: &str = "stowage::access";

@@ -6,8 +6,7 @@ use tracing::{debug, error, info, warn};
 
 use super::subscriber::to;
 use super::*;
-use crate::config::LogConfig;
-use crate::config::LogFormat;
+use crate::config::{LogConfig, LogFormat};
 
 #[derive(Clone, Default)]
 struct Sink {

@@ -11,10 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::redact::redacted;
-use tracing::Level;
-use tracing::Metadata;
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::redact::redacted;
 
 const MAX_WAITING: usize = 8 << 20;
 /// How long the thread lets lines gather; what a `kill -9` can lose.

@@ -11,18 +11,14 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
-use crate::registry::fsck;
-use crate::registry::fsck::{Progress, Report};
+use crate::registry::fsck::{self, Progress, Report};
 use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::durable;
 use crate::store::lock::DirLock;
-use crate::store::meta::FILE_NAME;
-use crate::store::meta::Older;
-use crate::store::meta::dump;
-use crate::store::meta::dump::{DumpError, DumpFile, Header, Totals};
-use crate::store::open;
-use crate::store::open::{OpenError, WORKSHOP, io_at, was_cut_off};
+use crate::store::meta::dump::{self, DumpError, DumpFile, Header, Totals};
+use crate::store::meta::{FILE_NAME, Older};
+use crate::store::open::{self, OpenError, WORKSHOP, io_at, was_cut_off};
 
 /// What else belongs to a store, beside database and blobs.
 const KEYS: &str = "keys";

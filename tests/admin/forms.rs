@@ -7,8 +7,7 @@ use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use crate::program::{PASSWORD, Place};
-use crate::support::content;
-use crate::support::{Client, Response};
+use crate::support::{Client, Response, content};
 
 const CONSTRAINTS: [&str; 7] =
     ["pattern", "minLength", "maxLength", "minimum", "maximum", "enum", "minItems"];

@@ -1,12 +1,12 @@
 //! Lists of the admin API in parts, conditions on changes, and requests that are not as the API is.
 
 use serde_json::{Value, json};
+use stowage::model::media_type::OCI_MANIFEST;
+use stowage::wire::{List, Problem, User};
 
 use crate::program::{PASSWORD, Place};
 use crate::support::{Client, content};
 use crate::terminal::Terminal;
-use stowage::model::media_type::OCI_MANIFEST;
-use stowage::wire::{List, Problem, User};
 
 /// The names in a list that is read in parts, and how many parts there were.
 fn in_parts(client: &Client, path: &str, key: &str) -> (Vec<String>, usize) {

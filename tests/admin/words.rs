@@ -1,12 +1,13 @@
 //! Numbers and times for people: one is singular, times are local and relative; programs get them as the API
 //! has them.
 
+use serde_json::{Value, json};
+use stowage::wire::JobState;
+
 use crate::fake;
 use crate::program::Place;
 use crate::samples;
 use crate::support::content;
-use serde_json::{Value, json};
-use stowage::wire::JobState;
 
 /// Runs a command in a time zone in which no UTC time is local.
 fn people(place: &Place, arguments: &[&str]) -> String {

@@ -1,8 +1,9 @@
 //! Conditional requests (RFC 9110 section 13).
 
+use stowage::model::media_type::OCI_MANIFEST;
+
 use crate::support::content::{bytes, image, push_blob, push_image, sha256};
 use crate::support::{Client, Response, TestStowage};
-use stowage::model::media_type::OCI_MANIFEST;
 
 /// A server with a small blob, a large blob, a manifest and its tag: their paths and digests.
 fn with_content() -> (TestStowage, Vec<(String, String)>) {

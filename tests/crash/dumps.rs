@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stowage::store::meta::dump;
 
 use crate::dice::Dice;
 use crate::process::{Ended, run};
-use stowage::store::meta::dump;
 
 /// What servers are told about dumps.
 pub(crate) const OFTEN: &[(&str, &str)] =

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use stowage::store::meta::dump;
 use tempfile::TempDir;
 
 use crate::dumps::OFTEN;
@@ -12,7 +13,6 @@ use crate::process::{Stowage, assert_whole, command, directory_in_memory, note, 
 use crate::support::content::{bytes, push_image};
 use crate::support::eventually;
 use crate::trace::{self, Traced};
-use stowage::store::meta::dump;
 
 /// The calls of a rebuild that change something, and which of them are tried: most directories are made
 /// alike.

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, log_repair, schema};
 use tokio::runtime::Runtime;
 
 use crate::image::{FileSystem, Image, Journal};
 use crate::process::{Stowage, note};
 use crate::support::content::{bytes, push_image};
-use stowage::store::meta::{FILE_NAME, Meta, Options, Raw, StoreError, WriteTx, log_repair, schema};
 
 const GIB: u64 = 1 << 30;
 /// The bytes of a manifest as they mostly are.

@@ -1,11 +1,10 @@
 //! Kills and errors at a certain system call, by strace.
 
-use std::fs;
-use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;

@@ -5,8 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use stowage::model::media_type::OCI_MANIFEST;
 
-use crate::support::content;
-use crate::support::{Client, Response, TestStowage};
+use crate::support::{Client, Response, TestStowage, content};
 
 /// Asks for a token and returns the answer.
 pub(crate) fn ask(client: &Client, query: &str) -> Value {

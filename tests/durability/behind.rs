@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stowage::store::meta::{Meta, Options, StoreError, WriteTx, log_repair};
 use tokio::runtime::Runtime;
 
 use crate::support::content::bytes;
-use stowage::store::meta::{Meta, Options, StoreError, WriteTx, log_repair};
 
 /// A way to damage a file.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stowage::model::digest::Digest;
+use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use stowage::store::meta::{Raw, schema};
 use tempfile::TempDir;
 
 use crate::behind::{Damage, blob_file, change_rows};
@@ -10,9 +13,6 @@ use crate::exchange::exchange;
 use crate::process::{Stowage, assert_whole, run};
 use crate::support::content::{bytes, image, index, push_blob, push_image, push_manifest, sha256};
 use crate::support::eventually;
-use stowage::model::digest::Digest;
-use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
-use stowage::store::meta::{Raw, schema};
 
 /// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
 fn assert_never_whole(server: &Stowage, path: &str, case: &str) {

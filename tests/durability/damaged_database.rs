@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
+use stowage::store::meta::{Tx as _, schema};
 use tempfile::TempDir;
 
 use crate::behind::{change_rows, tree};
@@ -12,7 +13,6 @@ use crate::dice::{self, Dice};
 use crate::exchange::exchange;
 use crate::process::{Ended, Stowage, assert_whole, directory_in_memory, refused_start, run};
 use crate::support::content::{bytes, push_image, sha256};
-use stowage::store::meta::{Tx as _, schema};
 
 const MANIFEST: &str = "/v2/team/app/manifests/latest";
 

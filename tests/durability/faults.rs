@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
+use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::model::media_type::OCI_MANIFEST;
+use stowage::store::faulty::{Fault, Faults, Plan};
+
 use crate::exchange::exchange;
 use crate::process::{assert_whole, directory_in_memory, note};
 use crate::support::content::{bytes, image, sha256};
 use crate::support::{Client, Response, Setup, TestStowage};
-use stowage::app::{App, FirstAdmin, Hooks, Start};
-use stowage::model::media_type::OCI_MANIFEST;
-use stowage::store::faulty::{Fault, Faults, Plan};
 
 const EIO: i32 = libc::EIO;
 const ENOSPC: i32 = libc::ENOSPC;

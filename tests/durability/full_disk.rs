@@ -5,6 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 
+use stowage::model::media_type::OCI_MANIFEST;
+
 use crate::exchange::{Answer, exchange};
 use crate::process::{Stowage, assert_whole, offset, refused_or_started};
 use crate::support::client::read_response;
@@ -13,7 +15,6 @@ use crate::support::content::{
 };
 use crate::support::eventually;
 use crate::volume::Volume;
-use stowage::model::media_type::OCI_MANIFEST;
 
 pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const REASON: &str =

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 
+use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
 use crate::process::{Stowage, assert_whole, offset};
@@ -11,7 +12,6 @@ use crate::support::content::{
     bytes, close_upload, image, open_upload, push_blob, push_manifest, send_chunk, sha256,
 };
 use crate::support::eventually;
-use stowage::model::media_type::OCI_MANIFEST;
 
 const MIB: usize = 1 << 20;
 /// The distance of checkpoints in a long request.

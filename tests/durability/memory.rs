@@ -2,12 +2,12 @@
 
 use std::io::{BufReader, Write as _};
 
+use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use tempfile::TempDir;
 
 use crate::process::{Stowage, assert_whole, note, offset};
 use crate::support::client::read_response;
 use crate::support::content::{open_upload, push_image, put_manifest};
-use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 const MIB: usize = 1 << 20;
 /// The most that a manifest may have.

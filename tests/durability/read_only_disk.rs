@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use stowage::app::Hooks;
+use stowage::model::media_type::OCI_MANIFEST;
+use stowage::store::faulty::Faults;
+
 use crate::process::{Stowage, assert_whole, directory_in_memory, refused_start};
 use crate::support::content::{bytes, image, open_upload, push_blob, push_image, put_manifest, sha256};
 use crate::support::{Client, Setup, TestStowage, eventually};
 use crate::volume::{ReadOnlyFile, Volume};
-use stowage::app::Hooks;
-use stowage::model::media_type::OCI_MANIFEST;
-use stowage::store::faulty::Faults;
 
 #[test]
 fn pulls_go_on_when_the_disk_turns_read_only() {

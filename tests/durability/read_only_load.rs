@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use stowage::model::media_type::OCI_MANIFEST;
+
 use crate::exchange::exchange;
 use crate::process::{Stowage, assert_whole};
 use crate::support::content::{bytes, image, push_image, sha256};
 use crate::support::eventually;
 use crate::volume::Volume;
-use stowage::model::media_type::OCI_MANIFEST;
 
 const PUSHERS: usize = 4;
 const PULLERS: usize = 3;

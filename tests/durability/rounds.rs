@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
 use crate::dice::{self, Dice};
@@ -12,7 +13,6 @@ use crate::exchange::{Answer, exchange};
 use crate::process::{Stowage, assert_whole, note};
 use crate::support::content::{bytes, image, sha256};
 use crate::support::eventually;
-use stowage::model::media_type::OCI_MANIFEST;
 
 const ROUNDS: u64 = 10;
 const WRITERS: u64 = 4;

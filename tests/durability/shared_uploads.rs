@@ -1,8 +1,7 @@
 //! One upload, two clients: one of them wins, and the bytes are exactly the winner's.
 
-use std::fs;
 use std::sync::Barrier;
-use std::thread;
+use std::{fs, thread};
 
 use crate::process::{Stowage, assert_whole, directory_in_memory};
 use crate::support::content::{bytes, close_upload, open_upload, send_chunk, sha256};

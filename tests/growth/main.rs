@@ -9,7 +9,6 @@ mod seed;
 
 use std::sync::Arc;
 
-use layout::{LIST, LIST_NAME, LONG_LIST_NAME, Layout, Sizes, digest_of, layer, repository_name, tag_name};
 use stowage::access::{Action, Caller, Grant, Principal, Repository as Target};
 use stowage::app::App;
 use stowage::model::digest::AnyDigest;
@@ -18,6 +17,8 @@ use stowage::registry::{Listing, ReferrerQuery};
 use stowage::store::faulty::Faults;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+
+use layout::{LIST, LIST_NAME, LONG_LIST_NAME, Layout, Sizes, digest_of, layer, repository_name, tag_name};
 
 const SMALL: Sizes =
     Sizes { manifests: 100, tags: 1_070, repositories: 36, list_manifests: 30, long_list: 0 };

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 pub(crate) use crate::attack::alone;
+
 use crate::process::Stowage;
 use crate::support::Client;
 use crate::support::content::{bytes, push_image};

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use stowage::config::SecretFile;
-use stowage::config::TlsVersion;
+use stowage::config::{SecretFile, TlsVersion};
 use stowage::model::media_type::OCI_MANIFEST;
 use tempfile::TempDir;
 
@@ -15,8 +14,7 @@ use crate::client::TlsClient;
 use crate::process::Place;
 use crate::support::certificates::Authority;
 use crate::support::client::read_response;
-use crate::support::content;
-use crate::support::{Setup, TestStowage, eventually, once_within};
+use crate::support::{Setup, TestStowage, content, eventually, once_within};
 
 /// What a client has for its handshake.
 const HANDSHAKE: Duration = stowage::server::HANDSHAKE_TIMEOUT;

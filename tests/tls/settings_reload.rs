@@ -1,13 +1,11 @@
 //! SIGHUP: all of the settings, or nothing.
 
 use rustix::process::Signal;
-
 use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::process::{Place, changes};
-use crate::support::Client;
 use crate::support::certificates::put;
-use crate::support::content;
+use crate::support::{Client, content};
 
 #[test]
 fn what_can_change_changes_and_the_rest_is_named() {

@@ -1,9 +1,8 @@
 //! Why a server was not reached, or what it said instead.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::Deserialize;
 

@@ -1,12 +1,11 @@
 //! Servers that run on this computer: the one that has a data directory, and those of this user wherever
 //! their data is.
 
-use std::fs;
-use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rustix::net::sockopt::socket_peercred;
 

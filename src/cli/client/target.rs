@@ -1,10 +1,9 @@
 //! Where a server is, and how to sign in there.
 
-use std::fmt;
-use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
@@ -13,10 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::trust::Trust;
 use crate::cli::errors::{Exit, Failure};
-use crate::config::Environment;
-use crate::config::PublicUrl;
-use crate::config::Scheme;
-use crate::config::SecretFile;
+use crate::config::{Environment, PublicUrl, Scheme, SecretFile};
 use crate::telemetry::Secret;
 
 /// The admin API of a server.

@@ -3,9 +3,7 @@
 use std::io;
 
 use super::{Exit, Failure};
-use crate::config::ConfigError;
-use crate::config::SecretFileError;
-use crate::config::Source;
+use crate::config::{ConfigError, SecretFileError, Source};
 use crate::server::TlsError;
 use crate::telemetry::Chain;
 

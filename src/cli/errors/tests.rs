@@ -3,11 +3,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::*;
-use crate::config;
-use crate::config::Environment;
-use crate::config::Flags;
-use crate::config::Request;
-use crate::config::SecretFileError;
+use crate::config::{self, Environment, Flags, Request, SecretFileError};
 use crate::store::open::OpenError;
 
 fn request(directory: &tempfile::TempDir, text: &str, environment: &[(&str, &str)]) -> Request {

@@ -10,8 +10,7 @@ use crate::cli::output::size;
 use crate::cli::terminal;
 use crate::cli::visible::one_line;
 use crate::cli::words::counted;
-use crate::wire;
-use crate::wire::{Checked, Finding};
+use crate::wire::{self, Checked, Finding};
 
 /// Images that the error of a document names; the problems name all of them.
 const IN_ERROR: usize = 20;

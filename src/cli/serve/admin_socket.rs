@@ -3,11 +3,8 @@
 use std::path::Path;
 
 use crate::cli::errors::{Exit, Failure};
-use crate::config;
-use crate::config::Environment;
-use crate::config::Loaded;
-use crate::server::AdminSocket;
-use crate::server::SocketError;
+use crate::config::{self, Environment, Loaded};
+use crate::server::{AdminSocket, SocketError};
 
 /// Listens where the settings say. Where no setting names the place, a server without a socket is better than
 /// none.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::app::NewAdmin;
 use crate::cli::output;
-use crate::config::PublicUrl;
-use crate::config::Scheme;
+use crate::config::{PublicUrl, Scheme};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

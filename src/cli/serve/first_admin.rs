@@ -8,9 +8,7 @@ use super::Options;
 use crate::app::FirstAdmin;
 use crate::cli::data_dir;
 use crate::cli::errors::Failure;
-use crate::config::Environment;
-use crate::config::Loaded;
-use crate::config::SecretFileError;
+use crate::config::{Environment, Loaded, SecretFileError};
 use crate::telemetry::Secret;
 
 /// What to do in a store without users: without an admin, no user could sign in, with any settings.
@@ -47,8 +45,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::config::Config;
-    use crate::config::SecretFile;
+    use crate::config::{Config, SecretFile};
 
     fn chosen(file: Option<&str>, password_file: Option<&Path>, flags: [bool; 2], data_dir: &Path) -> String {
         let mut config = Config::default();

@@ -1,15 +1,12 @@
 //! A new store needs directories of its own: it makes `blobs` and `uploads` there, and removes from `uploads`
 //! what no upload has written.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::cli::data_dir;
 use crate::cli::errors::{Exit, Failure};
-use crate::config::Environment;
-use crate::config::Loaded;
-use crate::config::Source;
+use crate::config::{Environment, Loaded, Source};
 use crate::store::lock::{self, LOCK_FILE};
 
 /// What an interrupted first start or rebuild leaves before its database is complete.

@@ -5,10 +5,7 @@ use std::path::Path;
 use super::Options;
 use crate::cli::data_dir;
 use crate::cli::errors::{Exit, Failure};
-use crate::config::Environment;
-use crate::config::LISTEN_KEY;
-use crate::config::Loaded;
-use crate::config::ServerConfig;
+use crate::config::{Environment, LISTEN_KEY, Loaded, ServerConfig};
 
 /// An open registry is for this computer, unless it is thrown away anyway.
 pub(super) fn refuse_network(options: &Options, server: &ServerConfig) -> Result<(), Failure> {

@@ -8,13 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
-use crate::config::Config;
-use crate::config::Flags;
-use crate::config::Loaded;
-use crate::config::Reloaded;
+use crate::config::{Config, Flags, Loaded, Reloaded};
 use crate::server::Live;
-use crate::telemetry::Filter;
-use crate::telemetry::Stderr;
+use crate::telemetry::{Filter, Stderr};
 
 /// Where the settings of this run come from, at the start and at every reload.
 #[derive(Clone)]

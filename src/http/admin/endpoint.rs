@@ -1,10 +1,6 @@
 //! A path of the API: which handlers answer there, and what the document says of them.
 
-use actix_web::FromRequest;
-use actix_web::Handler;
-use actix_web::Resource;
-use actix_web::Responder;
-use actix_web::web;
+use actix_web::{FromRequest, Handler, Resource, Responder, web};
 use utoipa::openapi::path::HttpMethod;
 
 use super::operation::Operation;

@@ -19,16 +19,12 @@ mod tags;
 mod tokens;
 mod users;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
-use actix_web::ResponseError as _;
-use actix_web::Scope;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web;
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Scope, web};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -38,10 +34,9 @@ pub use peer::LocalPeer;
 pub(super) use peer::local_caller;
 pub use sent::MAX_BODY;
 
+use super::fault::{Code, Fault};
 use endpoint::Endpoint;
 use problem::Problem;
-
-use super::fault::{Code, Fault};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 

@@ -3,12 +3,11 @@
 
 use std::sync::LazyLock;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, at, documented};

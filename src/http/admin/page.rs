@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
-use actix_web::FromRequest;
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LINK};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;

@@ -7,8 +7,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::auth::Door;
 use crate::http::fault::Fault;
-use crate::http::permit;
-use crate::http::permit::{Face, recognise};
+use crate::http::permit::{self, Face, recognise};
 use crate::model::names::{NameError, RepoName};
 
 /// The admin API.

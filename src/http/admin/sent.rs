@@ -3,17 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use actix_web::FromRequest;
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web;
+use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 use crate::auth::Door;
-use crate::http::body;
-use crate::http::body::WholeError;
+use crate::http::body::{self, WholeError};
 use crate::http::fault::{Code, Fault};
 use crate::http::permit::{app, recognise};
 use crate::http::route::header;

@@ -10,8 +10,7 @@ use super::permit::Permit;
 use super::problem::Problem;
 use super::{json, time};
 use crate::access::{Catalog, ReadServer};
-use crate::app::App;
-use crate::app::Condition;
+use crate::app::{App, Condition};
 use crate::limits::Standing;
 use crate::wire::{LastCheck, LimitReached, Server, System};
 

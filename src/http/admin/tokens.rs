@@ -17,8 +17,7 @@ use crate::app::App;
 use crate::http::fault::Code;
 use crate::model::names::TokenId;
 use crate::people::{MadeToken, NewToken, TokenView};
-use crate::wire;
-use crate::wire::{CreatedToken, Token};
+use crate::wire::{self, CreatedToken, Token};
 
 /// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;

@@ -1,10 +1,9 @@
 //! `/api/v1/users`
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
@@ -18,8 +17,7 @@ use crate::app::App;
 use crate::http::fault::Code;
 use crate::people::{UserChange, UserView};
 use crate::telemetry::Secret;
-use crate::wire;
-use crate::wire::{Absent, NewUser, User};
+use crate::wire::{self, Absent, NewUser, User};
 
 /// The paths of users.
 pub(super) fn endpoints() -> Vec<Endpoint> {

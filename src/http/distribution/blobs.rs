@@ -1,26 +1,21 @@
 //! `/v2/<name>/blobs/<digest>`
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
-use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, RANGE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::ApiError;
-use super::CONTENT_DIGEST;
 use super::permit::Permit;
+use super::{ApiError, CONTENT_DIGEST};
 use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::blob_body::{BlobBody, HeadBody};
-use crate::http::conditional;
-use crate::http::conditional::Outcome;
+use crate::http::conditional::{self, Outcome};
 use crate::http::fault::{Code, Fault};
-use crate::http::range;
-use crate::http::range::{Asked, Span};
+use crate::http::range::{self, Asked, Span};
 use crate::http::route::{Route, header};
 use crate::model::digest::Digest;
 use crate::model::media_type::OCTET_STREAM;

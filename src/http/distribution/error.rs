@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use actix_web::HttpResponse;
-use actix_web::ResponseError;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
 use crate::http::fault::Fault;

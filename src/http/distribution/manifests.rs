@@ -1,25 +1,20 @@
 //! `/v2/<name>/manifests/<reference>`
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
-use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::web::Data;
-use actix_web::web::Payload;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::ApiError;
 use super::permit::Permit;
-use super::{CONTENT_DIGEST, created};
+use super::{ApiError, CONTENT_DIGEST, created};
 use crate::access::{Delete, Pull, Push};
 use crate::app::App;
 use crate::config::Scheme;
 use crate::http::blob_body::HeadBody;
 use crate::http::body;
-use crate::http::conditional;
-use crate::http::conditional::Outcome;
+use crate::http::conditional::{self, Outcome};
 use crate::http::fault::{Code, Fault};
 use crate::http::manifest_body::ManifestBody;
 use crate::http::origin::{Origin, origin};

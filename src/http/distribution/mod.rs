@@ -15,9 +15,9 @@ use std::pin::Pin;
 
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderName, LINK, LOCATION};
-use actix_web::web;
 use actix_web::{
     Error, FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder, ResponseError as _,
+    web,
 };
 
 pub use error::ApiError;

@@ -3,17 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use actix_web::FromRequest;
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::ApiError;
 use crate::access::Caller;
 use crate::auth::Door;
 use crate::http::fault::Fault;
-use crate::http::permit;
-use crate::http::permit::{Face, recognise};
+use crate::http::permit::{self, Face, recognise};
 use crate::http::route::{Route, Shape};
 use crate::model::names::{NameError, RepoName};
 

@@ -1,17 +1,14 @@
 //! `/v2/<name>/tags/list`
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::ApiError;
-use super::next_link;
 use super::permit::Permit;
+use super::{ApiError, next_link};
 use crate::access::Pull;
 use crate::app::App;
-use crate::http::list_body;
-use crate::http::list_body::Frame;
+use crate::http::list_body::{self, Frame};
 use crate::http::query::{Query, escape};
 
 /// `GET /v2/<name>/tags/list` (end-8)

@@ -1,19 +1,15 @@
 //! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its
 //! form for OAuth 2.0 clients).
 
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
-use actix_web::web::Data;
-use actix_web::web::Payload;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::ApiError;
 use crate::app::App;
 use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest};
-use crate::http::body;
-use crate::http::body::WholeError;
+use crate::http::body::{self, WholeError};
 use crate::http::challenge;
 use crate::http::fault::{Code, Fault};
 use crate::http::observe::Seen;

@@ -1,29 +1,22 @@
 //! `/v2/<name>/blobs/uploads/`
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
-use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE, TRANSFER_ENCODING,
 };
-use actix_web::web::Data;
-use actix_web::web::Payload;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::ApiError;
-use super::created;
 use super::permit::Permit;
+use super::{ApiError, created};
 use crate::access::{Pull, Push, Refusal};
 use crate::app::App;
-use crate::http::body;
-use crate::http::challenge;
 use crate::http::fault::{Code, Fault};
 use crate::http::query::Query;
-use crate::http::range;
 use crate::http::route::Route;
+use crate::http::{body, challenge, range};
 use crate::model::digest::{Algorithm, Digest};
-use crate::model::names::RepoName;
-use crate::model::names::UploadId;
+use crate::model::names::{RepoName, UploadId};
 use crate::model::units::exact_size;
 use crate::registry::{Announced, Body, RegistryError, Standing};
 

@@ -13,8 +13,7 @@ use crate::model::digest::{AnyDigest, DigestError};
 use crate::model::manifest::ManifestError;
 use crate::model::names::{NameError, ReferenceError, TagError};
 use crate::people::{TokenError, UserError};
-use crate::registry::MissingReference;
-use crate::registry::RegistryError;
+use crate::registry::{MissingReference, RegistryError};
 use crate::store::meta::StoreError;
 
 /// The system's own words: docker repeats every 5xx five times in 50 s, but for those that hold them.

@@ -9,8 +9,7 @@ use arc_swap::ArcSwap;
 use crate::config::DumpsConfig;
 use crate::lifecycle::worker::Worker;
 use crate::store::meta::Meta;
-use crate::store::meta::dump;
-use crate::store::meta::dump::Written;
+use crate::store::meta::dump::{self, Written};
 
 /// How often it is asked whether a dump is due, where dumps are not made more often.
 const ASK_EVERY: Duration = Duration::from_mins(1);

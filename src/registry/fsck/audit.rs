@@ -3,10 +3,8 @@
 use super::check::Check;
 use super::place::Place;
 use crate::model::names::Sequence;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
+use crate::store::meta::schema::{self, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
+use crate::store::meta::{StoreError, Tx as _};
 
 /// Every entry is chained to the one before it, and none is missing at either end.
 pub(super) fn log(check: &mut Check<'_>) -> Result<(), StoreError> {

@@ -11,12 +11,8 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::time::RunningSecond;
 use crate::model::units::{counted, exact_size};
 use crate::store::blob::BlobFile;
-use crate::store::meta::Pages;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Blob, BlobState};
+use crate::store::meta::schema::{self, Blob, BlobState};
+use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;

@@ -4,10 +4,8 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::names::{TokenId, UserId};
 use crate::model::units::counted;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Clock;
+use crate::store::meta::schema::{self, Clock};
+use crate::store::meta::{StoreError, Tx as _};
 
 /// No number that was given out is given out again, and every row can be read.
 pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {

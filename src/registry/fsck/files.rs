@@ -9,9 +9,7 @@ use super::place::Place;
 use crate::model::names::UploadId;
 use crate::model::units::{counted, exact_size, human_size};
 use crate::store::blob::Entry;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{StoreError, Tx as _, schema};
 
 /// A file without a row that is older belongs to no push under way: twice the time that an answer is good
 /// for.

@@ -7,10 +7,7 @@ use super::check::Check;
 use super::place::Place;
 use super::report::Severity;
 use crate::model::digest::AnyDigest;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{ReadTx, StoreError, Tx as _, schema};
 
 /// Images that are named for one problem.
 const MAX_IMAGES: usize = 20;

@@ -6,12 +6,8 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::digest::AnyDigest;
 use crate::model::units::counted;
-use crate::store::meta::Pages;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{BlobState, Link};
+use crate::store::meta::schema::{self, BlobState, Link};
+use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
 /// Every link counts just the manifests of its repository that refer to it, and a present one has its blob.
 pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {

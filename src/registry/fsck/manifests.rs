@@ -1,8 +1,7 @@
 //! Manifests: their bytes, what follows from the bytes, and the indexes over both.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::check::Check;
 use super::place::Place;
@@ -10,12 +9,8 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::Manifest;
 use crate::model::units::{counted, exact_size};
 use crate::registry::referrers;
-use crate::store::meta::Pages;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Listed;
+use crate::store::meta::schema::{self, Listed};
+use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
 /// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
 pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {

@@ -51,9 +51,8 @@ mod verdicts;
 use std::ops::ControlFlow;
 
 pub use check::check;
-pub use verdicts::record;
-
 pub use report::{CheckError, Mode, Problem, Progress, Report, Severity, Verdict};
+pub use verdicts::record;
 
 use super::Registry;
 use crate::access::{Grant, RunJobs};

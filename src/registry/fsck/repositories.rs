@@ -1,23 +1,15 @@
 //! Projects and repositories: their names, their places in the tree, and the catalogue.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::check::Check;
 use super::place::Place;
 use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::model::units::counted;
 use crate::registry::repositories::is_bare;
-use crate::store::meta::Key;
-use crate::store::meta::ReadTx;
-use crate::store::meta::Row;
-use crate::store::meta::StoreError;
-use crate::store::meta::Stored;
-use crate::store::meta::Table;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Project, Repository};
+use crate::store::meta::schema::{self, Project, Repository};
+use crate::store::meta::{Key, ReadTx, Row, StoreError, Stored, Table, Tx as _};
 
 /// Paths lead to projects, projects to their paths, and each lies in its parent.
 pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {

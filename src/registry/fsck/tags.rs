@@ -4,9 +4,7 @@ use super::check::Check;
 use super::place::Place;
 use crate::model::digest::Digest;
 use crate::model::names::Tag;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
+use crate::store::meta::{StoreError, Tx as _, schema};
 
 /// Every tag points to a manifest of its repository, and both indexes have just the tags.
 pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {

@@ -9,11 +9,8 @@ use crate::model::names::{ProjectId, RepoId};
 use crate::model::units::{counted, exact_size};
 use crate::registry::disk;
 use crate::registry::usage::recompute::Tally;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Disk, Usage};
+use crate::store::meta::schema::{self, Disk, Usage};
+use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
 /// The stored figures are those of a fresh count.
 pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {

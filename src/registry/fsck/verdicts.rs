@@ -2,12 +2,8 @@
 //! and hidden ones that are whole again are shown.
 
 use super::report::{Report, Verdict};
-use crate::store::meta::Meta;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Blob, BlobState};
+use crate::store::meta::schema::{self, Blob, BlobState};
+use crate::store::meta::{Meta, StoreError, Tx as _, WriteTx};
 
 /// Blobs in one transaction.
 const AT_ONCE: usize = 1_000;

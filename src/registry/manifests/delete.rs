@@ -7,21 +7,12 @@ use crate::access::{Delete, Grant};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoId;
-use crate::model::names::{Reference, Tag};
-use crate::registry::Registry;
+use crate::model::names::{Reference, RepoId, Tag};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::links;
-use crate::registry::repositories;
-use crate::registry::tags;
-use crate::registry::usage;
-use crate::store::meta::Change;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Manifest;
+use crate::registry::{Registry, links, repositories, tags, usage};
+use crate::store::meta::schema::{self, Manifest};
+use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
 
 /// Manifests or blobs that one transaction takes from a repository that goes.
 const SLICE: usize = 256;

@@ -6,14 +6,11 @@ use bytes::Bytes;
 
 use crate::access::{Grant, Pull};
 use crate::model::digest::Digest;
-use crate::model::names::RepoId;
-use crate::model::names::{Reference, Tag};
+use crate::model::names::{Reference, RepoId, Tag};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Manifest;
+use crate::store::meta::schema::{self, Manifest};
+use crate::store::meta::{StoreError, Tx};
 
 /// Up to this many bytes a body is read inline.
 const INLINE: u64 = 64 << 10;

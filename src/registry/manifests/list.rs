@@ -1,19 +1,14 @@
 //! Manifests as those see them who look after a repository.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use crate::access::{Grant, Pull};
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
-use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::registry::tags;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Manifest;
+use crate::registry::{Registry, tags};
+use crate::store::meta::schema::{self, Manifest};
+use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
 /// Tags of a manifest that are told.
 const TAGS: usize = 10;

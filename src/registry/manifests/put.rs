@@ -6,32 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::platform;
-use super::references;
-use super::references::Referred;
+use super::references::{self, Referred};
 use crate::access::{Grant, Push};
 use crate::limits::Charge;
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::event::EventKind;
 use crate::model::manifest::Manifest;
 use crate::model::media_type::ManifestKind;
-use crate::model::names::RepoId;
-use crate::model::names::{Reference, Tag};
-use crate::registry::Limits;
-use crate::registry::Registry;
+use crate::model::names::{Reference, RepoId, Tag};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::links;
-use crate::registry::referrers;
-use crate::registry::repositories;
-use crate::registry::tags;
-use crate::registry::usage;
-use crate::store::meta::Change;
-use crate::store::meta::Raw;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Listed;
+use crate::registry::{Limits, Registry, links, referrers, repositories, tags, usage};
+use crate::store::meta::schema::{self, Listed};
+use crate::store::meta::{Change, Raw, StoreError, Tx as _, WriteTx};
 
 /// What a client wants of the tag that it sets (RFC 9110 section 13.1).
 #[derive(Clone, Debug, Default)]

@@ -7,14 +7,10 @@ use crate::model::descriptor::Descriptor;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::{BlobReference, Manifest};
 use crate::model::names::RepoId;
-use crate::registry::blobs;
 use crate::registry::error::{MissingReference, RegistryError};
-use crate::registry::links;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Listed;
+use crate::registry::{blobs, links};
+use crate::store::meta::schema::{self, Listed};
+use crate::store::meta::{StoreError, Tx as _, WriteTx};
 
 /// How deep indexes may nest.
 const MAX_NESTING: u8 = 8;

@@ -16,8 +16,7 @@ use crate::model::digest::Digest;
 use crate::model::names::{Reference, RepoId, UploadId};
 use crate::registry::Body;
 use crate::registry::fsck::{self, Report};
-use crate::store::meta::Tx as _;
-use crate::store::meta::{WriteTx, schema};
+use crate::store::meta::{Tx as _, WriteTx, schema};
 
 /// The repository in which most things are.
 const NAME: &str = "a/b/one";

@@ -5,8 +5,8 @@ use crate::access::Push;
 use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, RepoId};
 use crate::registry::repositories;
-use crate::store::meta::schema::{Repository as Row, Usage};
-use crate::store::meta::{Tx as _, schema};
+use crate::store::meta::Tx as _;
+use crate::store::meta::schema::{self, Repository as Row, Usage};
 
 /// More than are looked at together.
 const LATER: u64 = 2_500;

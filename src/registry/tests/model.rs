@@ -10,8 +10,7 @@ use crate::model::digest::{Algorithm, AnyDigest, Digest};
 use crate::model::names::{Reference, UploadId};
 use crate::registry::{Listing, ReferrerQuery, RegistryError};
 use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Usage;
+use crate::store::meta::schema::{self, Usage};
 
 /// The entries of a short list.
 fn entries<Left>(page: &Listing<Left>) -> Vec<serde_json::Value> {

@@ -10,11 +10,9 @@ use super::*;
 use crate::model::digest::Algorithm;
 use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::BlobStore;
-use crate::store::meta::Tx as _;
-use crate::store::meta::dump;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{BlobState, Usage};
+use crate::store::meta::schema::{self, BlobState, Usage};
 use crate::store::meta::tests::dumps::{Rows, all_rows};
+use crate::store::meta::{Tx as _, dump};
 
 /// The newest dump of a store as a store of its own.
 struct Rebuilt {

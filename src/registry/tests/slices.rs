@@ -6,8 +6,8 @@ use crate::model::digest::Algorithm;
 use crate::model::event::EventKind;
 use crate::model::names::Tag;
 use crate::registry::manifests::TAGS_AT_ONCE;
-use crate::store::meta::schema::{Disk, OutboxEntry};
-use crate::store::meta::{Pages, Row as _, Tx as _, schema};
+use crate::store::meta::schema::{self, Disk, OutboxEntry};
+use crate::store::meta::{Pages, Row as _, Tx as _};
 
 const BODY: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;

@@ -12,8 +12,8 @@ use crate::model::digest::Algorithm;
 use crate::model::names::{ProjectId, UserId};
 use crate::registry::{Chunks, uploads};
 use crate::store::faulty::Call;
-use crate::store::meta::schema::{Owner, Repository as Row, Upload, User};
-use crate::store::meta::{Tx as _, schema};
+use crate::store::meta::Tx as _;
+use crate::store::meta::schema::{self, Owner, Repository as Row, Upload, User};
 
 const NAME: &str = "team/app";
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::access::{Credential, Scopes};
 use crate::model::digest::Algorithm;
 use crate::model::names::UserId;
-use crate::store::meta::schema::User;
-use crate::store::meta::{Tx as _, schema};
+use crate::store::meta::Tx as _;
+use crate::store::meta::schema::{self, User};
 
 const HANNA: UserId = UserId(7);
 

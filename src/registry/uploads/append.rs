@@ -6,18 +6,16 @@ use std::sync::atomic::Ordering;
 
 use tokio::task::JoinHandle;
 
-use super::Standing;
 use super::body::{Body, BodyPart, Chunks, ContentRange};
-use super::rows as upload_rows;
 use super::session::{Session, State, Writer};
 use super::sessions::Resting;
 use super::writer::UploadWriter;
+use super::{Standing, rows as upload_rows};
 use crate::access::{Grant, Push};
 use crate::model::digest::Hasher;
 use crate::model::names::UploadId;
-use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::registry::repositories;
+use crate::registry::{Registry, repositories};
 use crate::store::meta::schema;
 
 /// Bytes between two checkpoints of a long request.

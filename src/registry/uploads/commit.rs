@@ -6,20 +6,14 @@ use super::rows;
 use crate::access::{Grant, Push};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoName;
-use crate::model::names::UploadId;
-use crate::registry::Registry;
+use crate::model::names::{RepoName, UploadId};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::links;
 use crate::registry::locks::DigestGuard;
-use crate::registry::repositories;
+use crate::registry::{Registry, links, repositories};
 use crate::store::blob::{Placed, Sealed};
-use crate::store::meta::Change;
-use crate::store::meta::Tx as _;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Blob, BlobState};
+use crate::store::meta::schema::{self, Blob, BlobState};
+use crate::store::meta::{Change, Tx as _, WriteTx};
 
 /// A blob that is verified and in its place, and that no row names yet.
 pub(super) struct Unrecorded {

@@ -24,17 +24,13 @@ pub(super) use rows::put as put_row;
 pub(super) use sessions::Sessions;
 pub use writer::{Announced, UploadWriter};
 
-use super::Registry;
 use super::error::RegistryError;
-use super::repositories;
+use super::{Registry, repositories};
 use crate::access::{Action, Grant, Push, Repository};
 use crate::limits::{Charge, Holder, Resource};
 use crate::model::digest::Algorithm;
-use crate::model::names::RepoId;
-use crate::model::names::UploadId;
-use crate::store::meta::Change;
-use crate::store::meta::StoreError;
-use crate::store::meta::WriteTx;
+use crate::model::names::{RepoId, UploadId};
+use crate::store::meta::{Change, StoreError, WriteTx};
 use session::{Origin, Session, State};
 
 /// Seconds in which a client sends the first byte to the session that it began.

@@ -12,15 +12,11 @@ use super::sessions::Resting;
 use super::sweep::{SLICE, user_of};
 use crate::limits::{Holder, Resource};
 use crate::model::digest::{Algorithm, Hasher};
-use crate::model::names::RepoId;
-use crate::model::names::UploadId;
+use crate::model::names::{RepoId, UploadId};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::store::meta::Change;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Owner, Upload};
+use crate::store::meta::schema::{self, Owner, Upload};
+use crate::store::meta::{Change, StoreError, Tx};
 
 impl Registry {
     /// Brings a session of `owner` into memory that has a row, unless its file is gone: then the row goes

@@ -2,13 +2,9 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use crate::model::names::RepoId;
-use crate::model::names::UploadId;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::WriteTx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Upload;
+use crate::model::names::{RepoId, UploadId};
+use crate::store::meta::schema::{self, Upload};
+use crate::store::meta::{StoreError, Tx, WriteTx};
 
 /// Sets the row of a session. Its entry in the index goes along when it moves to another repository.
 pub(in crate::registry) fn put(tx: &WriteTx<'_>, id: UploadId, row: &Upload) -> Result<(), StoreError> {

@@ -6,16 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::sync::Notify;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 
 use super::body::total;
 use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::model::digest::{Algorithm, Hasher};
-use crate::model::names::RepoId;
-use crate::model::names::RepoName;
-use crate::model::names::UploadId;
+use crate::model::names::{RepoId, RepoName, UploadId};
 use crate::registry::error::RegistryError;
 use crate::store::blob::{Staged, Staging};
 use crate::store::meta::StoreClock;

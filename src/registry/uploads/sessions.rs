@@ -10,8 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::session::Session;
 use crate::limits::{Charge, HolderId};
-use crate::model::names::RepoId;
-use crate::model::names::UploadId;
+use crate::model::names::{RepoId, UploadId};
 use crate::store::meta::schema::Owner;
 
 /// From so many entries on, those of loads that ended are removed before another one is made.

@@ -12,12 +12,8 @@ use crate::model::names::{UploadId, UserId};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::repositories::BareSearch;
-use crate::store::meta::Change;
-use crate::store::meta::ReadTx;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{Owner, Upload};
+use crate::store::meta::schema::{self, Owner, Upload};
+use crate::store::meta::{Change, ReadTx, StoreError, Tx};
 
 /// Rows that one transaction reads or removes. Each removal changes up to five rows.
 pub(super) const SLICE: usize = 1_000;

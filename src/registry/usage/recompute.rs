@@ -3,13 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::names::{ProjectId, RepoId};
-use crate::store::meta::Pages;
-use crate::store::meta::ReadTx;
-use crate::store::meta::Reader;
-use crate::store::meta::StoreError;
-use crate::store::meta::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::Usage;
+use crate::store::meta::schema::{self, Usage};
+use crate::store::meta::{Pages, ReadTx, Reader, StoreError, Tx as _};
 
 /// What repositories and projects hold, counted one thing at a time. Who holds nothing has no entry.
 pub(in crate::registry) struct Tally {

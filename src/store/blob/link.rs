@@ -1,10 +1,9 @@
 //! A second tree with the same blobs.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::{fs, io};
 
 use super::layout::{BLOBS, Shard, blob_path};
 use super::{BlobStore as _, Entry, FileBlobs};

@@ -1,11 +1,10 @@
 //! The staged files, and the file store: that it keeps the contract, and what is its own.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
+use std::{fs, io};
 
 use bytes::Bytes;
 

@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 
 use super::error::StoreError;
 use super::read::Tx as _;
-use super::schema;
-use super::schema::{AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
+use super::schema::{self, AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
 use super::table::{Raw, Row as _};
 use super::tx::WriteTx;
 use crate::model::audit::{Actor, AuditAction};

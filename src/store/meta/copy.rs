@@ -1,16 +1,14 @@
 //! The copy of the database that is made before a migration: the way back to the version before.
 
-use std::fs;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::open_regular;
-use crate::store::durable;
 use crate::store::faulty::{Call, Faults};
-use crate::store::filesystem;
 use crate::store::open_error::OpenError;
+use crate::store::{durable, filesystem};
 
 const PREFIX: &str = "backup-before-";
 const SUFFIX: &str = ".redb";

@@ -4,9 +4,8 @@ use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use redb::BackendError;
-use redb::StorageBackend;
 use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
 
 use crate::store::faulty::{Call, Faults};
 

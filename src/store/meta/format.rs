@@ -3,17 +3,13 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use redb::Database;
-use redb::ReadableDatabase;
-use redb::TableHandle as _;
+use redb::{Database, ReadableDatabase, TableHandle as _};
 use uuid::Uuid;
 
 use super::copy;
-use super::error;
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::read::Tx as _;
-use super::schema;
-use super::schema::{CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Clock, Format, Project};
+use super::schema::{self, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Clock, Format, Project};
 use super::tx::{ReadTx, WriteTx};
 use crate::model::names::ProjectId;
 use crate::model::time::Now;

@@ -1,22 +1,15 @@
 //! The database file: making it, opening it, and opening it again after an I/O error.
 
 use std::borrow::Borrow;
-use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redb::Builder;
-use redb::Database;
-use redb::DatabaseError;
 use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError};
 
 use super::copy;
 use super::error::{self, StoreError, guarded};

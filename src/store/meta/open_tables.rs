@@ -10,8 +10,7 @@ use std::rc::Rc;
 
 use redb::ReadableTable;
 
-use super::error;
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::key::Key;
 use super::table::{Row, Table};
 

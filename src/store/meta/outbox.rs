@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 
 use super::error::StoreError;
 use super::read::Tx as _;
-use super::schema;
-use super::schema::OutboxEntry;
+use super::schema::{self, OutboxEntry};
 use super::tx::WriteTx;
 use crate::model::audit::Actor;
 use crate::model::event::{Event, EventKind};

@@ -1,7 +1,6 @@
 //! Reading a whole table without holding a snapshot for long.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 

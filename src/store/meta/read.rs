@@ -1,12 +1,10 @@
 //! What can be read: rows at their keys, and the rows of a range.
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use redb::ReadableTable;
 
-use super::error;
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::key::{Key, KeyOf, PrefixOf, Stored};
 use super::table::{Row, Table};
 

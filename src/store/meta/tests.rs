@@ -18,8 +18,8 @@ use redb::ReadableTable as _;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::schema::Clock;
-use super::{Meta, Older, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair, schema};
+use super::schema::{self, Clock};
+use super::{Meta, Older, Options, StoreError, SyncBarrier, Tx as _, WallClock, log_repair};
 use crate::model::names::Sequence;
 use crate::store::faulty::Faults;
 use crate::store::open_error::OpenError;

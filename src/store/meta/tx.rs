@@ -1,21 +1,15 @@
 //! Transactions: a snapshot to read, and one job's part of a write.
 
-use std::cell::Cell;
-use std::cell::RefCell;
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::cell::{Cell, RefCell};
+use std::ops::{Bound, ControlFlow};
 
-use redb::ReadableDatabase;
-use redb::ReadableTableMetadata as _;
-use redb::Value as _;
+use redb::{ReadableDatabase, ReadableTableMetadata as _, Value as _};
 
-use super::error;
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::key::{Key, KeyOf, Stored};
 use super::open_tables::OpenTables;
 use super::read::{Tx, decoded, get_in, scan_in};
-use super::schema;
-use super::schema::Clock;
+use super::schema::{self, Clock};
 use super::table::{Raw, Row, Table};
 use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UserId};
 use crate::model::time::Now;

@@ -6,23 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redb::Database;
 
 use super::batch::{Trouble, refuse, run_job};
 use super::clock::StoreClock;
-use super::error;
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::handle::Handle;
 use super::job::{Job, Message};
 use super::marks::Marks;
 use super::read::Tx as _;
-use super::schema;
-use super::schema::Clock;
+use super::schema::{self, Clock};
 use super::tx::{ReadTx, WriteTx};
 use crate::store::blob::Barrier;
 

@@ -1,21 +1,17 @@
 //! The directories of a store before it is opened: whose they are, whether they belong together, and their
 //! locks. A start that is refused leaves nothing in them: they may be mount points whose disks are not there.
 
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+use std::{fs, io};
 
 use super::workshop;
 use crate::store::blob::{BlobStore, Entry, FileBlobs, LayoutError};
-use crate::store::durable;
-use crate::store::filesystem;
-use crate::store::filesystem::Verdict;
-use crate::store::lock;
-use crate::store::lock::{DirLock, LOCK_FILE, LockError};
-use crate::store::meta;
+use crate::store::filesystem::{self, Verdict};
+use crate::store::lock::{self, DirLock, LOCK_FILE, LockError};
 use crate::store::open_error::{OpenError, io_at};
+use crate::store::{durable, meta};
 
 /// Permission of every user to write.
 const OTHERS_WRITE: u32 = 0o002;

@@ -10,15 +10,15 @@ use std::time::SystemTime;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+pub use self::directories::{acquire, judge, layout, was_clean};
+pub use self::workshop::{WORKSHOP, was_cut_off};
+pub use super::open_error::{OpenError, io_at};
+
 use self::directories::Locked;
 use super::blob::{BlobStore, FileBlobs, Staging};
 use super::faulty::Faults;
 use super::lock::DirLock;
 use super::meta::{self, Meta, Older};
-
-pub use self::directories::{acquire, judge, layout, was_clean};
-pub use self::workshop::{WORKSHOP, was_cut_off};
-pub use super::open_error::{OpenError, io_at};
 
 /// What tests put in the place of the real thing. The default is the real thing.
 #[derive(Default)]

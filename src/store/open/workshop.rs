@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::store::meta::FILE_NAME;
-use crate::store::meta::dump;
+use crate::store::meta::{FILE_NAME, dump};
 
 /// The directory in which a rebuild makes the database. The database gets its place when it is whole; while
 /// this is there and the database is not, there is no store.

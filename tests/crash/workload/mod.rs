@@ -11,12 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 use crate::dice::Dice;
 use crate::exchange::{Answer, exchange};
 use crate::ledger::{Key, Ledger, Manifest, Recipe, Value};
 use crate::support::content::{image, index, referrer, sha256};
-use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 /// They have the numbers below this; one more has the last words.
 pub(crate) const CLIENTS: u64 = 6;

@@ -27,10 +27,11 @@ use stowage::config::Config;
 use stowage::limits::{Limits, Resource};
 use tempfile::TempDir;
 
-use self::crowd::{Crowd, Fate};
 pub(crate) use self::flood::{Flood, Tally};
-use self::honest::Honest;
 pub(crate) use self::outcome::Outcome;
+
+use self::crowd::{Crowd, Fate};
+use self::honest::Honest;
 use self::outcome::{count, sorted};
 use crate::process::{Setup, Stowage};
 use crate::support::certificates::Authority;

@@ -5,9 +5,8 @@ use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Place;
-use super::directory;
 use super::error::{DumpError, at, reading};
+use super::{Place, directory};
 use crate::config::open_own;
 
 const BUFFER: usize = 1 << 18;

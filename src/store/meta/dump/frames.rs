@@ -8,10 +8,8 @@ use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Frame;
-use super::Totals;
-use super::directory;
 use super::error::{DumpError, at, reading};
+use super::{Frame, Totals, directory};
 use crate::config::open_own;
 
 const MAGIC: &[u8; 8] = b"STWDUMP\n";

@@ -11,9 +11,8 @@ use super::{Frame, Header, read};
 use crate::model::time::Now;
 use crate::store::durable::sync_dir;
 use crate::store::meta::error::{self, guarded};
-use crate::store::meta::format;
-use crate::store::meta::schema::Clock;
-use crate::store::meta::{FILE_NAME, Key, Row, StoreError, Table, Tx as _, WriteTx, schema};
+use crate::store::meta::schema::{self, Clock};
+use crate::store::meta::{FILE_NAME, Key, Row, StoreError, Table, Tx as _, WriteTx, format};
 
 /// Rows and bytes of one transaction at most.
 const BATCH_ROWS: usize = 10_000;

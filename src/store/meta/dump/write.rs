@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use redb::Value as _;
 
 use super::bodies::{self, Appender};
-use super::directory;
 use super::error::{DumpError, at};
 use super::frames::Writer;
 use super::read::{self, Known};
-use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals};
+use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals, directory};
 use crate::model::digest::Digest;
 use crate::store::durable::sync_dir;
 use crate::store::filesystem;

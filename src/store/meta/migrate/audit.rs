@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::names::Sequence;
 use crate::store::meta::error::StoreError;
 use crate::store::meta::read::Tx as _;
-use crate::store::meta::schema;
-use crate::store::meta::schema::{AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
+use crate::store::meta::schema::{self, AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
 use crate::store::meta::table::{Raw, Record, Row as _};
 use crate::store::meta::tx::WriteTx;
 

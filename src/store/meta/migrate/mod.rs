@@ -16,11 +16,9 @@ use redb::Database;
 
 use super::copy::no_room;
 use super::error::{StoreError, guarded};
-use super::format;
-use super::format::SCHEMA;
+use super::format::{self, SCHEMA};
 use super::read::Tx as _;
-use super::schema;
-use super::schema::{Clock, Format, Migration};
+use super::schema::{self, Clock, Format, Migration};
 use super::tx::WriteTx;
 use crate::model::time::Now;
 use crate::store::open_error::OpenError;
