@@ -18,7 +18,7 @@ Every refusal has a code for programs, which never changes, and a sentence for p
 * The header `x-request-id` is also in the line of the access log. What never becomes a request has none: malformed bytes, a
   too large or too slow head, a connection above the limit.
 
-This page is made from the table in `src/http/fault.rs`: `UPDATE_DOCS=1 cargo test --lib the_page_of_errors`.
+This page is made from the table in `src/http/fault/mod.rs`: `UPDATE_DOCS=1 cargo test --lib the_page_of_errors`.
 
 | Name | Code | Code in `/v2` | Status | Meaning | Fix |
 |---|---|---|---|---|---|
