@@ -187,7 +187,7 @@ fn delete(tx: &WriteTx<'_>, grant: &Grant<Delete>, digest: &Digest) -> Result<()
     let kind = EventKind::BlobDeleted { repository: grant.name().clone(), digest: *digest };
     tx.record(grant.caller().actor(), kind)?;
     tx.audit(grant.caller().actor(), AuditAction::BlobDelete, format!("{}@{digest}", grant.name()))?;
-    repositories::remove_if_empty(tx, repository)?;
+    repositories::remove_if_empty(tx, repository, grant.caller().actor())?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use super::error::RegistryError;
 use super::uploads::rows;
 use crate::access::{Action, Caller, Grant, Repository as Target};
+use crate::model::audit::Actor;
 use crate::model::event::EventKind;
 use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::schema::{self, Repository};
@@ -113,7 +114,7 @@ impl BareSearch {
 }
 
 /// Removes a repository in which nothing is left.
-pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId) -> Result<(), StoreError> {
+pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId, actor: Actor<'_>) -> Result<(), StoreError> {
     let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(()) };
     if !is_bare(tx, id)? {
         return Ok(());
@@ -121,5 +122,6 @@ pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId) -> Result<(), StoreE
     tx.delete(&schema::REPOSITORY, id)?;
     tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
     tx.delete(&schema::DIRTY_REPOSITORY, id)?;
-    Ok(())
+    // An event names a repository; a name that no longer parses is damage, which `fsck` reports.
+    row.name.parse().map_or(Ok(()), |repository| tx.record(actor, EventKind::RepositoryRemoved { repository }))
 }

@@ -36,7 +36,7 @@ impl Registry {
             let repository = repositories::existing(tx, grant)?;
             let slice = delete_from(tx, grant, repository, &digest)?;
             if slice.is_break() {
-                repositories::remove_if_empty(tx, repository)?;
+                repositories::remove_if_empty(tx, repository, grant.caller().actor())?;
             }
             Ok(slice)
         })
@@ -112,7 +112,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
         return Ok(ControlFlow::Continue(()));
     }
     tx.audit(grant.caller().actor(), AuditAction::RepositoryDelete, grant.name().to_string())?;
-    repositories::remove_if_empty(tx, repository)?;
+    repositories::remove_if_empty(tx, repository, grant.caller().actor())?;
     Ok(ControlFlow::Break(()))
 }
 

@@ -87,6 +87,9 @@ fn a_manifest_with_very_many_tags_goes_in_slices_and_every_tag_is_told_once() {
         told.sort();
         told.dedup();
         assert_eq!(told.len(), count);
+        let removed = EventKind::RepositoryRemoved { repository: "a".parse().unwrap() };
+        assert_eq!(events(&server).iter().filter(|event| **event == removed).count(), 1);
+        assert_eq!(events(&server).last(), Some(&removed), "after what was in it");
         server.assert_clean("after the deletion");
     }
 }

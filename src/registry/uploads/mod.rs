@@ -28,6 +28,7 @@ use super::error::RegistryError;
 use super::{Registry, repositories};
 use crate::access::{Action, Grant, Push, Repository};
 use crate::limits::{Charge, Holder, Resource};
+use crate::model::audit::Actor;
 use crate::model::digest::Algorithm;
 use crate::model::names::{RepoId, UploadId};
 use crate::store::meta::{Change, StoreError, WriteTx};
@@ -179,7 +180,7 @@ impl Registry {
         if self.sessions.any_in(repository) {
             return Ok(());
         }
-        repositories::remove_if_empty(tx, repository)
+        repositories::remove_if_empty(tx, repository, Actor::SYSTEM)
     }
 
     fn is_bare(&self, repository: RepoId) -> Result<bool, StoreError> {
