@@ -1,10 +1,10 @@
 //! What must hold for every input of the parsers that read what others send. A check panics where it does not
 //! hold.
 //!
-//! `fuzz_targets/` hands the inputs of libFuzzer to these functions; `tests/fuzz_corpus` of the server's own
-//! crate hands them the corpus, with a stable compiler.
+//! `fuzz_targets/` hands the inputs of libFuzzer to these functions; `tests/house/fuzz_corpus.rs` of
+//! the server's crate hands them the corpus, with a stable compiler.
 
-#![allow(unreachable_pub, reason = "tests/fuzz_corpus includes this file as a module")]
+#![allow(unreachable_pub, reason = "tests/house/fuzz_corpus.rs includes this file as a module")]
 
 pub mod authorization;
 pub mod configuration;

@@ -2,7 +2,7 @@
 //!
 //! Layers, later ones win: defaults, the file, `conf.d/*.toml` beside it, `STOWAGE__TABLE__KEY`, flags.
 //! A key is added in [`settings`](Config), with its default, and described in `config.example.toml`;
-//! `tests/config_example.rs` makes the reference page follow.
+//! `tests/house/config_example.rs` makes the reference page follow.
 
 mod accounts;
 mod check;

@@ -20,6 +20,7 @@ mod oracle;
 mod process;
 mod rebuild;
 mod rounds;
+mod soak;
 mod start_up;
 #[path = "../support/mod.rs"]
 mod support;

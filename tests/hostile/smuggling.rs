@@ -1,5 +1,6 @@
 //! Requests within requests: shapes that a proxy in front may read in another way. The plain conflicts of
-//! lengths are in `tests/api/bad_input.rs`, bodies that no handler reads in `tests/api/connection.rs`.
+//! lengths are in `tests/server/api/bad_input.rs`, bodies that no handler reads in
+//! `tests/server/api/connection.rs`.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

@@ -1,5 +1,5 @@
 //! The `OpenAPI` document, made from the routes and the types of [`wire`](crate::wire). It is checked in as
-//! `openapi.json`, and `tests/admin/openapi.rs` compares the two.
+//! `openapi.json`, and `tests/server/admin/openapi.rs` compares the two.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{HttpMethod, ParameterIn, Paths};

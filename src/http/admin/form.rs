@@ -1,5 +1,5 @@
 //! The forms of what a request has outside its body: patterns, lengths and bounds, as the document says them.
-//! `tests/admin/forms.rs` compares them with what the server accepts.
+//! `tests/server/admin/forms.rs` compares them with what the server accepts.
 
 use serde_json::Value;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};

@@ -1,0 +1,126 @@
+//! The soak: ten minutes of clients who push, pull and delete, four `kill -9` among them, and after each of
+//! them the oracle of the crash box over all that was acknowledged. It is no part of `cargo test`;
+//! `docs/reliability.md` says how to run it, and what it said.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::dice::{Dice, told_or_new};
+use crate::ledger::Ledger;
+use crate::oracle::judge;
+use crate::process::{Stowage, memory_mib, note, run};
+use crate::tokens;
+use crate::workload::{Client, Load};
+
+const CLIENTS: u64 = 4;
+const KILLS: u32 = 4;
+const LASTS: Duration = Duration::from_mins(10);
+/// The most memory that the server may have, whatever it has done before.
+const MEMORY_MIB: u64 = 200;
+
+/// Seconds in `STOWAGE_SOAK_S`, or ten minutes.
+fn lasts() -> Duration {
+    let told = std::env::var("STOWAGE_SOAK_S").ok();
+    told.map_or(LASTS, |text| Duration::from_secs(text.parse().expect("a number of seconds")))
+}
+
+/// What a load came to.
+struct Came {
+    ledger: Ledger,
+    /// The server, if it was not killed.
+    server: Option<Stowage>,
+    peak_mib: u64,
+    least_mib: u64,
+}
+
+#[test]
+#[ignore = "it takes ten minutes"]
+fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
+    let mut dice = Dice::new(told_or_new("STOWAGE_SOAK_SEED"));
+    let place = TempDir::new().expect("a directory");
+    let data = place.path().join("data");
+    let mut server = Stowage::start(&data);
+    tokens::make_owner(&data.join("admin.sock"));
+    let mut ledger = Ledger::default();
+    let (mut peak, mut least, mut starts) = (0, u64::MAX, Vec::new());
+    for phase in 0..=KILLS {
+        let since = ledger.now();
+        // The moments of the kills are not those of anything that the server does by the clock.
+        let length = lasts() / (KILLS + 1);
+        let length = length * 3 / 4
+            + length.mul_f64(f64::from(u32::try_from(dice.below(500)).expect("small")) / 1000.0);
+        let came = load(server, &data, ledger, length, phase < KILLS, &mut dice);
+        ledger = came.ledger;
+        (peak, least) = (peak.max(came.peak_mib), least.min(came.least_mib));
+        if let Some(server) = came.server {
+            server.stop();
+        }
+        let checked = run("fsck", &["--deep", "--json"], &data);
+        let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
+        assert!(checked.code == Some(0) && report["ok"] == true, "phase {phase}: {checked:?}");
+        let begun = Instant::now();
+        server = Stowage::start(&data);
+        starts.push(begun.elapsed());
+        let since = if phase == KILLS { 0 } else { since };
+        let wrong = judge((server.address, &data.join("admin.sock")), &mut ledger, since, &mut dice);
+        assert!(wrong.is_empty(), "phase {phase}:\n{}", wrong.join("\n"));
+        note(&format!(
+            "phase {phase}: {} acknowledged changes, {} of them deletions, {} pulls so far, {least} to {peak} MiB",
+            ledger.acknowledged, ledger.deleted, ledger.pulled
+        ));
+    }
+    server.stop();
+    assert!(ledger.deleted > 0 && ledger.pulled > 0, "the clients did everything");
+    assert!(peak < MEMORY_MIB, "{peak} MiB");
+    note(&format!(
+        "{} s, {KILLS} kills: {} pushes, mounts and tokens, {} pulls, {} deletions, nothing wrong; {least} to {peak} MiB, \
+         longest start {:?}",
+        lasts().as_secs(),
+        ledger.acknowledged - ledger.deleted,
+        ledger.pulled,
+        ledger.deleted,
+        starts.iter().max().expect("starts")
+    ));
+}
+
+/// Clients at work for a while, and `kill -9` in the middle of it, or an end in order.
+fn load(server: Stowage, data: &Path, ledger: Ledger, length: Duration, kill: bool, dice: &mut Dice) -> Came {
+    let ledger = Mutex::new(ledger);
+    let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
+    let (address, socket) = (server.address, &*data.join("admin.sock"));
+    let load = Load { address, socket, ledger: &ledger, quiet: &quiet, trouble: &trouble, over: &over };
+    let (server, least_mib, peak_mib) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let client = Client::new(&load, number, Dice::new(dice.below(u64::MAX)));
+                scope.spawn(move || client.work())
+            })
+            .collect();
+        let begun = Instant::now();
+        let mut least = u64::MAX;
+        while begun.elapsed() < length && clients.iter().all(|client| !client.is_finished()) {
+            std::thread::sleep(Duration::from_secs(1).min(length));
+            least = least.min(memory_mib(server.id(), "VmRSS:"));
+        }
+        let peak = server.peak_memory_mib();
+        let server = if kill {
+            trouble.store(true, Ordering::SeqCst);
+            server.kill();
+            over.store(true, Ordering::SeqCst);
+            None
+        } else {
+            over.store(true, Ordering::SeqCst);
+            Some(server)
+        };
+        for client in clients {
+            client.join().expect("a client found nothing wrong");
+        }
+        (server, least, peak)
+    });
+    Came { ledger: ledger.into_inner().unwrap_or_else(PoisonError::into_inner), server, peak_mib, least_mib }
+}

@@ -1,0 +1,31 @@
+//! Users and tokens through the command line, the admin socket and the admin API, as they work on the wire.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access_log;
+mod api;
+mod checks;
+mod configuration;
+mod content;
+mod exits;
+mod fake;
+mod finding;
+mod first_start;
+mod forms;
+mod help;
+mod hostile_names;
+mod jobs;
+mod lists;
+mod manifests;
+mod openapi;
+mod program;
+mod prompts;
+mod remote;
+mod samples;
+mod status;
+mod stops;
+mod stores;
+mod terminal;
+mod tokens;
+mod users;
+mod words;
