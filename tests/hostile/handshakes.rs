@@ -8,7 +8,7 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use crate::attack::{Load, Site, Then, Who};
+use crate::attack::{Load, Site, Then, Who, proof};
 
 /// An RSA key of 4,096 bits for this test alone: nothing in the tree can make one.
 const RSA_4096: &str = include_str!("rsa_4096.pem");
@@ -64,12 +64,17 @@ fn hello(site: &Site) -> Vec<u8> {
 
 #[test]
 fn half_handshakes_from_many_addresses_keep_nobody_out() {
-    for (name, addresses, whole) in [
+    let mut loads = vec![
         ("half a ClientHello from 200 addresses", 200, false),
         ("half a handshake from 200 addresses", 200, true),
         ("half a ClientHello from 1,000 addresses", 1000, false),
-        ("half a handshake from 1,000 addresses", 1000, true),
-    ] {
+    ];
+    // Each address has its turn: on a busy machine a debug build takes longer for a signature for each of
+    // 1,000 than a handshake waits for its own.
+    if proof() {
+        loads.push(("half a handshake from 1,000 addresses", 1000, true));
+    }
+    for (name, addresses, whole) in loads {
         let site = Site::over_tls(Who::Open, &KeyPair::generate().unwrap());
         let mut sent = hello(&site);
         if !whole {

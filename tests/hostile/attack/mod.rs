@@ -46,7 +46,7 @@ const HONEST_P99: Duration = Duration::from_secs(1);
 
 /// Whether the figures are judged as well: the command of docs/security.md sets this, and runs nothing else
 /// meanwhile.
-fn proof() -> bool {
+pub(crate) fn proof() -> bool {
     std::env::var_os("STOWAGE_PROOF").is_some()
 }
 
