@@ -123,5 +123,6 @@ pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId, actor: Actor<'_>) ->
     tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
     tx.delete(&schema::DIRTY_REPOSITORY, id)?;
     // An event names a repository; a name that no longer parses is damage, which `fsck` reports.
-    row.name.parse().map_or(Ok(()), |repository| tx.record(actor, EventKind::RepositoryRemoved { repository }))
+    let Ok(repository) = row.name.parse() else { return Ok(()) };
+    tx.record(actor, EventKind::RepositoryRemoved { repository })
 }
