@@ -362,7 +362,7 @@ fn use_statements(text: &str) -> Vec<Import<'_>> {
         let before = at.checked_sub(1).map_or("", |above| lines[above].trim_start());
         found.push(Import {
             line: at + 1,
-            scope: lines[..at].iter().rposition(|above| opens(&above)).map_or(0, |above| above + 1),
+            scope: lines[..at].iter().rposition(opens).map_or(0, |above| above + 1),
             visibility: visibility.trim(),
             parent: parent.to_owned(),
             names: names
