@@ -256,7 +256,7 @@ mod tests {
         watched.blocks.load(Ordering::Relaxed)
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn signatures_are_made_on_threads_that_may_block() {
         for version in [&TLS13, &TLS12] {
             assert!(signs_on_a_blocking_thread(version).await, "{version:?}");
