@@ -3,7 +3,7 @@
 #
 #   fuzz/run.sh [SECONDS [TARGET...]]     600 seconds each and all targets, unless said otherwise
 #
-# What it finds grows in fuzz/target/corpus, or in $STOWAGE_FUZZ_CORPUS; inputs that fail are in fuzz/artifacts.
+# What it finds grows in target/fuzz-corpus, or in $STOWAGE_FUZZ_CORPUS; inputs that fail are in fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -24,8 +24,8 @@ if ((${#missing[@]})); then
     exit 1
 fi
 
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-corpus=${STOWAGE_FUZZ_CORPUS:-$CARGO_TARGET_DIR/corpus}
+export CARGO_PROFILE_RELEASE_LTO=off # seven binaries, and a fuzzer gains nothing from it
+corpus=${STOWAGE_FUZZ_CORPUS:-${CARGO_TARGET_DIR:-$(dirname "$PWD")/target}/fuzz-corpus}
 logs=$corpus/logs
 mkdir -p "$logs"
 cargo +nightly fuzz build
