@@ -1,11 +1,16 @@
 # Shared by the interop tests: sourced, not run.
 #
 # Each test drives a real client against `stowage serve` on a free loopback port. A test prints every step and what the
-# client said, and stops with exit code 1 at the first difference. $STOWAGE names the binary to test.
+# client said, and stops with exit code 1 at the first difference. $STOWAGE names the binary to test; without it, that is the
+# newer one of `cargo build --release` and `cargo build --profile ci`.
 # shellcheck shell=bash disable=SC2034
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-STOWAGE=${STOWAGE:-${CARGO_TARGET_DIR:-$root/target}/release/stowage}
+if [[ -z ${STOWAGE:-} ]]; then
+    built=${CARGO_TARGET_DIR:-$root/target}
+    STOWAGE=$built/release/stowage
+    [[ ! $built/ci/stowage -nt $STOWAGE ]] || STOWAGE=$built/ci/stowage
+fi
 # A Stowage that is installed here has its own settings.
 export STOWAGE_CONFIG=/dev/null
 
@@ -76,7 +81,7 @@ web=(curl --silent --show-error --noproxy '*')
 
 # Starts the server; a second start uses the same port and data again.
 start_server() {
-    [[ -x $STOWAGE ]] || fail "no stowage binary at $STOWAGE: run 'cargo build --release' or set \$STOWAGE"
+    [[ -x $STOWAGE ]] || fail "no stowage binary at $STOWAGE: run 'cargo build --profile ci' or set \$STOWAGE"
     "$STOWAGE" serve --listen "$registry" --data-dir "$data" --log-level "$log_level" </dev/null >>"$tmp/server.log" 2>&1 &
     server_pid=$!
     local deadline=$((SECONDS + 60))
