@@ -1,17 +1,17 @@
-//! What can be permitted: each action as a type for grants, and as a value for the policy.
+//! The actions that can be permitted: each one as a type for grants, and as a value for the policy.
 
 use super::resource::{Repository, Site, Target};
 
-/// What a grant permits.
+/// An action that a grant permits.
 pub trait Action: Copy + Send + Sync + 'static {
-    /// What it is permitted on.
+    /// The resource that it is permitted on.
     type Target: Target;
-    /// The kind for the policy.
+    /// The value that the policy decides on.
     const KIND: Kind;
 }
 
-/// The kinds of action that the policy knows. Who reads one thing need not read another, so that a role can
-/// be as narrow as an auditor or one who gives out tokens.
+/// The actions as values for the policy. Reading and managing are separate per resource, so that a role can
+/// be as narrow as an auditor's or a token manager's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Read a repository.
@@ -24,17 +24,17 @@ pub enum Kind {
     Catalog,
     /// See the users.
     ReadUsers,
-    /// Make, change and remove users.
+    /// Create, change and remove users.
     ManageUsers,
     /// See the personal tokens of all users.
     ReadTokens,
-    /// Make and revoke personal tokens of all users.
+    /// Create and revoke personal tokens of all users.
     ManageTokens,
-    /// See how the server is and what its jobs do.
+    /// See the state of the server and of its jobs.
     ReadServer,
     /// Start and cancel jobs.
     RunJobs,
-    /// What the server does by itself.
+    /// Background work of the server.
     System,
 }
 
@@ -62,16 +62,16 @@ actions! {
     Catalog on Site;
     /// Seeing the users.
     ReadUsers on Site;
-    /// Making, changing and removing users.
+    /// Creating, changing and removing users.
     ManageUsers on Site;
     /// Seeing the personal tokens of all users.
     ReadTokens on Site;
-    /// Making and revoking personal tokens of all users.
+    /// Creating and revoking personal tokens of all users.
     ManageTokens on Site;
-    /// Seeing how the server is and what its jobs do.
+    /// Seeing the state of the server and of its jobs.
     ReadServer on Site;
     /// Starting and cancelling jobs.
     RunJobs on Site;
-    /// What the server does by itself.
+    /// Background work of the server.
     System on Site;
 }

@@ -1,11 +1,12 @@
-//! What a registry token is for: its `access` claim (distribution, "Token Authentication Implementation").
+//! The rights that a registry token carries: its `access` claim (CNCF Distribution, "Token Authentication
+//! Implementation").
 
 use serde::{Deserialize, Serialize};
 
 use super::action::Kind;
 use super::resource::Resource;
 
-/// One entry: what may be done to one thing. This is also the entry of a token's `access` claim.
+/// The actions that a token permits on one resource: an entry of its `access` claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccessEntry {
     /// `repository` or `registry`.
@@ -15,17 +16,17 @@ pub struct AccessEntry {
     pub name: String,
     /// `pull`, `push`, `delete` or `*`.
     pub actions: Vec<String>,
-    /// The number of the repository when the token was issued; 0: there was none. A repository that was made
-    /// anew under an old name is another one.
+    /// The number of the repository when the token was issued; 0: there was none. If a repository is deleted
+    /// and another one is created under its name, the token does not cover the new one.
     #[serde(default)]
     pub id: u64,
-    /// What was asked for and not granted, so that the refusal of it can say so instead of asking for another
-    /// token.
+    /// The actions that were requested and refused. A refusal can then answer 403 instead of a challenge,
+    /// which would make the client request the same token again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
 }
 
-/// What a registry token is for.
+/// The `access` claim of a registry token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(pub Vec<AccessEntry>);
 
@@ -35,7 +36,7 @@ impl Claims {
         self.any(kind, resource, |entry| &entry.actions)
     }
 
-    /// Bytes that the entries take in memory, about.
+    /// Approximate size of the entries in memory, in bytes.
     pub(super) fn text_bytes(&self) -> usize {
         let words =
             |words: &[String]| words.iter().map(|word| word.len() + size_of::<String>()).sum::<usize>();
@@ -46,7 +47,7 @@ impl Claims {
         self.0.iter().map(entry).sum()
     }
 
-    /// Whether the token was asked for with `kind` on the resource and did not get it.
+    /// Whether the client requested `kind` on the resource with the token and was refused.
     pub(super) fn was_refused(&self, kind: Kind, resource: Resource<'_>) -> bool {
         self.any(kind, resource, |entry| &entry.refused)
     }
@@ -96,9 +97,9 @@ mod tests {
         assert!(!claims.covers(Kind::Pull, repository("b", Some(7))));
     }
 
-    /// A client asks for the token before its push makes the repository, and goes on with it. What its user
-    /// may do there is asked with every request, so the token gives nothing in a repository that another user
-    /// made.
+    /// A client requests its token before its push creates the repository, and uses it afterwards. The rights
+    /// of the user are checked with every request, so the token gives no access to a repository that another
+    /// user created meanwhile.
     #[test]
     fn a_token_for_a_name_that_was_free_covers_what_is_made_there_and_no_other_name() {
         let entry = AccessEntry {

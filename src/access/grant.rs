@@ -1,5 +1,5 @@
-//! The proof of permission: a [`Grant`] is made only in this module's parent, demanded by every function that
-//! reads or changes something for a caller, and checked again inside the transaction that uses it.
+//! The proof of permission. Only `access` creates a [`Grant`]; every function that reads or changes something
+//! for a caller demands one, and the transaction that uses it checks it again.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use super::resource::{Repository, Resource, Target};
 use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::{StoreError, Tx, WriteTx, schema};
 
-/// The proof that `A` was permitted when it was checked. It cannot be copied or kept: inside a write
-/// transaction [`Grant::recheck`] asks again.
+/// The proof that `A` was permitted when it was checked. It is not `Clone`, so it is not kept: inside a write
+/// transaction [`Grant::recheck`] evaluates the policy again.
 #[derive(Debug)]
 pub struct Grant<A: Action> {
     caller: Caller,
@@ -22,7 +22,7 @@ pub struct Grant<A: Action> {
     asked: Asked,
 }
 
-/// The policy that a grant was made by, and the one of the server, which a reload can change meanwhile.
+/// The policy that created a grant, and the server's present policy, which a reload may have replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     at_grant: Policy,
@@ -48,13 +48,13 @@ impl<A: Action> Grant<A> {
         Self { caller, target, epoch, asked }
     }
 
-    /// Who was permitted.
+    /// The caller who has the permission.
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The same permission for work that outlives the request. It is checked again at its use like every
-    /// other.
+    /// The same permission for a task that outlives the request. It is checked again when it is used, like
+    /// every grant.
     #[must_use]
     pub fn carry(&self) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl<A: Action> Grant<A> {
         }
     }
 
-    /// What the caller may do by the present policy and the rows in `tx`, for lists and hints that name
+    /// The caller's rights by the present policy and the rows in `tx`, for lists and hints that name
     /// repositories.
     pub fn rights(&self, now_ms: u64, tx: &impl Tx) -> Result<Rights, StoreError> {
         Rights::of(self.asked.present(), &self.caller.principal, now_ms, tx)
@@ -73,9 +73,9 @@ impl<A: Action> Grant<A> {
 }
 
 impl<A: Action> Grant<A> {
-    /// Checks inside a transaction that the permission still holds: at once while no user's rights, nor the
-    /// policy, nor the repository has changed, by the present policy and the repository that has the name now
-    /// otherwise.
+    /// Checks inside a transaction that the permission still holds. If no user's rights, nor the policy, nor
+    /// the repository changed since the grant was created, this only compares numbers. Otherwise it evaluates
+    /// the present policy, for the repository that has the name now.
     pub fn recheck(&self, tx: &WriteTx<'_>) -> Result<Result<(), Withdrawn>, StoreError> {
         if A::KIND == Kind::System {
             return Ok(Ok(()));
@@ -99,7 +99,7 @@ impl<A: Action> Grant<A> {
         ) = (A::KIND, granted, resource)
             && granted != found
         {
-            // What was to be deleted is gone; another repository was made under its name.
+            // The repository to be deleted no longer exists, and another one was created under its name.
             return Ok(Err(Withdrawn));
         }
         let principal = &self.caller.principal;

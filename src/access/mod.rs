@@ -1,6 +1,6 @@
-//! Who may do what, and the proof of it: nothing else makes a [`Grant`].
+//! Authorization: decides who may do what, and is the only module that creates a [`Grant`].
 //!
-//! This module writes no log lines: their target would be the one of the access log.
+//! This module must not log: its log target would begin like that of the access log.
 
 mod action;
 mod claims;
@@ -35,32 +35,32 @@ use crate::store::meta::{Meta, StoreError, Tx as _, schema};
 use grant::Asked;
 use policy::Question;
 
-/// Grants what the policy permits.
+/// Evaluates the policy and creates grants.
 pub struct Access {
     meta: Arc<Meta>,
     policy: Arc<ArcSwap<Policy>>,
 }
 
 impl Access {
-    /// By the rights that are stored in `meta`.
+    /// Reads rights from `meta`.
     pub fn new(meta: Arc<Meta>, policy: Policy) -> Result<Self, StoreError> {
         meta.know_epoch(meta.get(|tx| tx.get(&schema::AUTH_EPOCH, ()))?.unwrap_or(0));
         Ok(Self { meta, policy: Arc::new(ArcSwap::from_pointee(policy)) })
     }
 
-    /// How the registry treats those who do not sign in.
+    /// The policy for callers without a sign-in.
     pub fn policy(&self) -> Policy {
         **self.policy.load()
     }
 
-    /// Puts other settings into force, from the next request on. An open registry stays open.
+    /// Applies other settings from the next request on. An open registry stays open.
     pub fn reconfigure(&self, config: &Config) {
         if self.policy() != Policy::Open {
             self.policy.store(Arc::new(Policy::of(config)));
         }
     }
 
-    /// Permits `A` on the repository `name`, or says why not.
+    /// Permits `A` on the repository `name`, or returns why not.
     pub fn repository<A>(&self, caller: &Caller, name: &RepoName) -> Result<Grant<A>, Refusal>
     where
         A: Action<Target = Repository>,
@@ -75,7 +75,7 @@ impl Access {
         Ok(Grant::new(caller.clone(), Repository { name: name.clone(), id }, epoch, asked))
     }
 
-    /// Permits `A` on the server as a whole, or says why not.
+    /// Permits `A` on the server as a whole, or returns why not.
     pub fn site<A: Action<Target = Site>>(&self, caller: &Caller) -> Result<Grant<A>, Refusal> {
         let (epoch, asked) = (self.meta.auth_epoch(), Asked::now(&self.policy));
         let question = self.question(&caller.principal, A::KIND, Resource::Site);
@@ -91,7 +91,8 @@ impl Access {
         Grant::new(caller, Site, self.meta.auth_epoch(), Asked::now(&self.policy))
     }
 
-    /// Whether the principal has the right, whatever its registry token covers: what a new token may be for.
+    /// Whether the principal has the right, whatever its registry token covers. This decides what a new token
+    /// may cover.
     pub(crate) fn allows(
         &self,
         principal: &Principal,

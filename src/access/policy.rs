@@ -1,9 +1,9 @@
-//! Who may do what: the stored rows give a principal its roles, the table in [`Role`] says what a role may
-//! do, and the scopes of the credential bound it.
+//! The policy. The stored rows give a principal its role, the table in [`Role`] says what a role may do, and
+//! the scopes of the credential restrict that.
 //!
-//! Until projects exist, a role on one repository is a role on all: in an open registry everybody is a
+//! Until projects exist, a role applies to all repositories: in an open registry every caller is a
 //! maintainer; elsewhere every user is a developer, admins are admins, and a caller with an anonymous token
-//! is a reporter if the settings say so.
+//! is a reporter if the settings permit it.
 
 use super::action::Kind;
 use super::principal::{Credential, Principal};
@@ -16,38 +16,38 @@ use crate::model::names::UserId;
 use crate::store::meta::schema::{self, User};
 use crate::store::meta::{StoreError, Tx};
 
-/// How the registry treats those who do not sign in.
+/// The policy for callers without a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Everybody may pull, push and delete (`serve --anonymous`).
+    /// Every caller may pull, push and delete (`serve --anonymous`).
     Open,
-    /// Everybody signs in.
+    /// Every caller must sign in.
     SignIn {
-        /// But pulls need no user.
+        /// Pulls are permitted without a sign-in.
         anonymous_pull: bool,
     },
 }
 
 impl Policy {
-    /// That of a registry with users, by its settings.
+    /// The policy of a registry with users, from its settings.
     pub const fn of(config: &Config) -> Self {
         Self::SignIn { anonymous_pull: config.auth.anonymous_pull }
     }
 }
 
-/// What is asked of the policy.
+/// A question to the policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'q> {
     pub(super) policy: Policy,
     pub(super) principal: &'q Principal,
     pub(super) kind: Kind,
     pub(super) resource: Resource<'q>,
-    /// By which tokens expire: [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
+    /// The time for the expiry of tokens: [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
     pub(super) now_ms: u64,
 }
 
-/// What a principal may do, read from the store once: a list asks it for each name without reading the rows
-/// again.
+/// The rights of a principal, read from the store once. A list evaluates them for each name without reading
+/// rows again.
 #[derive(Clone, Copy, Debug)]
 pub struct Rights {
     on_site: Option<Role>,
@@ -61,7 +61,7 @@ impl Rights {
     const ADMIN: Self =
         Self { on_site: Some(Role::Admin), on_repositories: Some(Role::Admin), scopes: Scopes::ALL };
 
-    /// Of a principal, whatever registry token it comes with.
+    /// The rights of a principal, whatever registry token it presents.
     pub(super) fn of(
         policy: Policy,
         principal: &Principal,
@@ -104,39 +104,40 @@ impl Rights {
         self.role(resource).is_some_and(|role| role.may(kind)) && self.scopes.cover(kind)
     }
 
-    /// Whether the caller may read the repository `name`, so that an answer may speak of it. A registry
-    /// token's own bounds do not count here: its bearer could ask for one that covers it.
+    /// Whether the caller may read the repository `name`, so that an answer may mention it. The bounds of a
+    /// registry token do not count here: its bearer could request one that covers the repository.
     pub fn sees(self, name: &str) -> bool {
         self.may(Kind::Pull, Resource::Repository { name, id: None })
     }
 }
 
-/// Whether this is permitted by what is stored now, within what the caller's registry token covers.
+/// Whether the stored rights permit this and the caller's registry token covers it.
 pub(super) fn permits(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
     let covered =
         question.principal.claims().is_none_or(|claims| claims.covers(question.kind, question.resource));
     Ok(covered && allows(question, tx)?)
 }
 
-/// Whether the principal may do this, whatever registry token it comes with.
+/// Whether the stored rights permit this, whatever registry token the principal presents.
 pub(super) fn allows(question: Question<'_>, tx: &impl Tx) -> Result<bool, StoreError> {
     let Question { policy, principal, kind, resource, now_ms } = question;
     Ok(Rights::of(policy, principal, now_ms, tx)?.may(kind, resource))
 }
 
-/// Why something is not permitted: what the caller may know of it.
+/// Why something is not permitted, without telling the caller what it may not know.
 pub(super) fn refusal(question: Question<'_>, tx: &impl Tx) -> Result<Refusal, StoreError> {
     let Question { principal, kind, resource, .. } = question;
     let denied = Refusal::Denied(missing_here(principal, kind));
     let pull = Question { kind: Kind::Pull, ..question };
     Ok(match (principal.claims(), resource) {
-        // A caller who asked the token endpoint for this and may pull here gains nothing from another token.
+        // The caller requested this of the token endpoint, was refused, and may pull here: another token
+        // would not help.
         (Some(claims), Resource::Repository { .. })
             if claims.was_refused(kind, resource) && allows(pull, tx)? =>
         {
             denied
         }
-        // A token that covers too little and one for what does not exist are answered alike.
+        // A token that covers too little and a repository that does not exist get the same answer.
         (Some(_), _) => Refusal::Scope(kind),
         (None, Resource::Site) => Refusal::Forbidden(missing(principal, kind)),
         (None, Resource::Repository { .. }) if allows(pull, tx)? => denied,
@@ -144,7 +145,7 @@ pub(super) fn refusal(question: Question<'_>, tx: &impl Tx) -> Result<Refusal, S
     })
 }
 
-/// The user, if the credential is still good.
+/// The user, if the credential is still valid.
 pub(crate) fn user(
     tx: &impl Tx,
     id: UserId,
@@ -161,7 +162,7 @@ pub(crate) fn user(
     Ok(good.then_some(user))
 }
 
-/// What a caller lacks who may not do this, in words for that person.
+/// The reason for a refusal: what the caller would need to do this.
 pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
         (Principal::User { scopes, .. }, Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs)
@@ -178,7 +179,7 @@ pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     }
 }
 
-/// What a caller lacks who may pull from a repository but not do this there, in words for that person.
+/// The reason for a refusal to a caller who may pull from the repository but not do this there.
 pub(super) const fn missing_here(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
         (Principal::User { scopes, .. }, Kind::Push) if !scopes.cover(kind) => {

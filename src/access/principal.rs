@@ -1,4 +1,4 @@
-//! Who is calling, by what, and within which bounds.
+//! The caller of a request: its identity, its credential, and the bounds of that credential.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,39 +10,40 @@ use crate::model::audit::Actor;
 use crate::model::names::{TokenId, UserId};
 use crate::store::meta::schema::Owner;
 
-/// How a user proved who they are.
+/// The credential with which a user signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// The password, at this version of it.
+    /// The password. The number is its version, so that a change ends sessions of the old one.
     Password(u64),
     /// A personal token.
     Token(TokenId),
 }
 
-/// A caller who was recognised.
+/// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// A caller without a sign-in, in an open registry.
     Anybody,
     /// A caller without a sign-in, with an anonymous token.
     Anonymous {
-        /// What the token is for.
+        /// The rights in the token.
         claims: Arc<Claims>,
     },
     /// A user of the registry.
     User {
         /// The stable number.
         id: UserId,
-        /// The name, for people.
+        /// The name, for texts and logs.
         name: Arc<str>,
         /// How the user signed in.
         credential: Credential,
         /// What the credential may be used for.
         scopes: Scopes,
-        /// What a registry token is for; `None` for the credential itself.
+        /// The rights in a registry token; `None` for a password or personal token itself.
         claims: Option<Arc<Claims>>,
     },
-    /// A caller at the admin socket, by the name of the local user. The file's mode is the gate.
+    /// A caller at the admin socket, with the name of the local user. The mode of the socket's file is the
+    /// only access control.
     Local {
         /// The local user's name.
         name: Arc<str>,
@@ -58,7 +59,7 @@ impl Principal {
         }
     }
 
-    /// Bytes of the text in it, for what keeps it to count.
+    /// The size of the texts in it, for caches that count bytes.
     pub(crate) fn text_bytes(&self) -> usize {
         let name = match self {
             Self::User { name, .. } | Self::Local { name } => name.len(),
@@ -67,7 +68,7 @@ impl Principal {
         name + self.claims().map_or(0, Claims::text_bytes)
     }
 
-    /// Whose the upload sessions are that this caller opens.
+    /// The owner of the upload sessions that this caller opens.
     pub const fn owner(&self) -> Owner {
         match self {
             Self::Anybody | Self::Anonymous { .. } | Self::Local { .. } => Owner::Anonymous,
@@ -76,7 +77,7 @@ impl Principal {
         }
     }
 
-    /// The same caller at the API, where other scopes of a token count than at the registry.
+    /// The same caller at the admin API, where other scopes of a token count than at the registry.
     #[must_use]
     pub fn through_api(mut self) -> Self {
         if let Self::User { scopes, .. } = &mut self {
@@ -85,7 +86,7 @@ impl Principal {
         self
     }
 
-    /// What a registry token is for, if the caller has come with one.
+    /// The rights in a registry token, if the caller presented one.
     pub fn claims(&self) -> Option<&Claims> {
         match self {
             Self::Anonymous { claims } => Some(claims),
@@ -95,18 +96,18 @@ impl Principal {
     }
 }
 
-/// A principal and where it calls from.
+/// A principal and the address from which it calls.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who.
+    /// The principal.
     pub principal: Principal,
-    /// From which address.
+    /// Its address.
     pub address: Option<IpAddr>,
 }
 
 impl Caller {
-    /// The same caller with all that the identity may do, whatever the registry token at hand covers: its
-    /// bearer could ask for another one.
+    /// The same caller with all rights of its identity, whatever the presented registry token covers: its
+    /// bearer could request another one.
     #[must_use]
     pub fn by_right(&self) -> Self {
         let mut caller = self.clone();
@@ -116,7 +117,7 @@ impl Caller {
         caller
     }
 
-    /// Whom the limits count this caller as.
+    /// The principal as limits count it.
     pub fn holder(&self) -> Holder {
         match &self.principal {
             Principal::Anybody | Principal::Anonymous { .. } => Holder::address(self.address),
@@ -125,7 +126,7 @@ impl Caller {
         }
     }
 
-    /// Who does what this caller does, for histories, events and the audit log.
+    /// The actor for histories, events and the audit log.
     pub fn actor(&self) -> Actor<'_> {
         Actor { name: self.principal.name(), address: self.address }
     }

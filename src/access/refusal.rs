@@ -1,24 +1,24 @@
-//! Why something was not permitted, in sentences that name the fix.
+//! Why a request was not permitted, in sentences that name the fix.
 
 use super::action::Kind;
 use crate::store::meta::StoreError;
 
-/// Why something was not permitted.
+/// Why a request was not permitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// A registry token is not for this; another one may be.
+    /// The registry token does not cover this; another one may.
     #[error("not allowed: sign in with docker login as a user who may {}", verb(*.0))]
     Scope(Kind),
-    /// The caller may not know of the repository.
+    /// The caller may not know whether the repository exists.
     #[error("repository name not known to registry, or you may not see it")]
     Hidden,
-    /// The caller may not do this, whatever it is about.
+    /// The caller may not do this on any resource.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The caller may read it, but not do this.
+    /// The caller may read this repository, but not do this there.
     #[error("requested access to the resource is denied: {0}")]
     Denied(&'static str),
-    /// The store could not tell.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

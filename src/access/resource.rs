@@ -1,10 +1,10 @@
-//! What an action is permitted on.
+//! The resources on which actions are permitted.
 
 use std::fmt;
 
 use crate::model::names::{RepoId, RepoName};
 
-/// What the policy is asked about.
+/// The resource of a question to the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'r> {
     /// The server as a whole: the list of its repositories, its users, its state.
@@ -18,11 +18,11 @@ pub enum Resource<'r> {
     },
 }
 
-/// The server as a whole, as what a grant is for.
+/// The server as a whole, as the target of a grant.
 #[derive(Clone, Copy, Debug)]
 pub struct Site;
 
-/// The repository a grant is for.
+/// The repository that a grant is for.
 #[derive(Clone, Debug)]
 pub struct Repository {
     /// Its name.
@@ -31,7 +31,7 @@ pub struct Repository {
     pub id: Option<RepoId>,
 }
 
-/// What a grant is for.
+/// The resource of a grant.
 pub trait Target: Clone + fmt::Debug + Send + Sync + 'static {
     /// The same for the policy.
     fn resource(&self) -> Resource<'_>;

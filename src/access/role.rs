@@ -1,11 +1,11 @@
-//! The roles, and the table of what each may do.
+//! The roles, and the table of what each role may do.
 
 use super::action::Kind;
 
-/// What a principal is on a resource. The names are those of GitLab, whose roles people know.
+/// The role of a principal on a resource. The names are GitLab's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// On the site: a user like every other.
+    /// On the site: a user who is not an admin.
     User,
     /// On a repository: reads it.
     Reporter,
@@ -13,7 +13,7 @@ pub(super) enum Role {
     Developer,
     /// On a repository: also removes from it.
     Maintainer,
-    /// On the site and every repository: does everything that people do.
+    /// On the site and every repository: everything except background work.
     Admin,
 }
 
@@ -23,7 +23,7 @@ impl Role {
         self.kinds().contains(&kind)
     }
 
-    /// The table. No role includes [`Kind::System`], which is for the server itself.
+    /// The table. No role includes [`Kind::System`], which belongs to the server itself.
     const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::User => &[Kind::Catalog],

@@ -1,4 +1,5 @@
-//! Scopes: what a token may be used for. It never does more than its owner may do at the time of use.
+//! Scopes: they restrict what a token may be used for. A token never permits more than its owner may do at
+//! the time of use.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use super::action::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scopes(u8);
 
-/// A word that names no scope.
+/// A word that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a scope; use some of read_registry, write_registry, delete_registry, read_api, api")]
 pub struct ScopeError(String);
@@ -32,7 +33,7 @@ impl Scopes {
     pub const READ_API: Self = Self(8);
     /// Read and change through the API.
     pub const API: Self = Self(16);
-    /// Everything: what a password stands for.
+    /// Everything: the scopes of a password.
     pub const ALL: Self = Self(31);
 
     /// The names of all scopes.
@@ -65,12 +66,12 @@ impl Scopes {
     /// Whether a credential with these scopes may be used for this.
     pub(super) const fn cover(self, kind: Kind) -> bool {
         self.any(match kind {
-            // A push reads what it need not send again.
+            // A push reads manifests and blobs, to skip what the registry already has.
             Kind::Pull => Self(Self::READ_REGISTRY.0 | Self::WRITE_REGISTRY.0),
             Kind::Catalog => Self::READ_REGISTRY,
             Kind::Push => Self::WRITE_REGISTRY,
             Kind::Delete => Self::DELETE_REGISTRY,
-            // What may change through the API may read.
+            // A scope that permits changes through the API also permits reading through it.
             Kind::ReadUsers | Kind::ReadTokens | Kind::ReadServer => Self(Self::READ_API.0 | Self::API.0),
             Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs => Self::API,
             Kind::System => return false,
@@ -82,8 +83,8 @@ impl Scopes {
         self.0 == 0
     }
 
-    /// What a credential with these scopes may do through the API, where `read_api` and `api` alone count:
-    /// they cover the content as well.
+    /// The scopes that count for requests through the API: only `read_api` and `api` do, and there they cover
+    /// repositories as well.
     pub(super) const fn through_api(self) -> Self {
         if self.any(Self::API) {
             Self::ALL
@@ -94,7 +95,7 @@ impl Scopes {
         }
     }
 
-    /// The names of what is in the set.
+    /// The names of the scopes in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.into_iter().filter(move |(_, scope)| self.any(*scope)).map(|(name, _)| name)
     }

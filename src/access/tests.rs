@@ -1,4 +1,4 @@
-//! The policy and the grants on a store of their own.
+//! Tests of the policy and of grants, each on a store of its own.
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -8,7 +8,7 @@ use crate::model::names::{RepoId, UserId};
 use crate::store::meta::schema::User;
 use crate::store::meta::{self, Options, WallClock};
 
-/// A store in a directory, whose clock shows what `wall` says.
+/// A store in a directory, whose clock shows the time `wall`.
 pub(crate) fn open_store(directory: &TempDir, wall: WallClock) -> (Arc<Meta>, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let options = Options {
@@ -66,7 +66,7 @@ impl Gate {
 
 const HANNA: UserId = UserId(7);
 
-/// Hanna, with her password or with a registry token that covers this.
+/// Hanna, with her password or with a registry token that has these entries.
 fn hanna(entries: Option<Vec<AccessEntry>>) -> Caller {
     let principal = Principal::User {
         id: HANNA,
@@ -151,7 +151,7 @@ const KINDS: [Kind; 11] = [
     Kind::System,
 ];
 
-/// What `principal` may do: a letter for each of [`KINDS`] that the policy permits.
+/// The actions that `principal` may perform: a letter for each of [`KINDS`] that the policy permits.
 fn permitted(gate: &Gate, principal: &Principal) -> String {
     let letters = "lsdcuUtTrjS".chars();
     let may = |kind| {

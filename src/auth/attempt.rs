@@ -1,5 +1,5 @@
-//! A password that is being verified, in a task of its own: a client that goes away before the answer changes
-//! nothing of how its attempt is counted, nor of how much work the server does at a time.
+//! The verification of one password. It runs in a task of its own, so that a client that disconnects early
+//! changes neither the count of attempts nor the number of verifications that run at once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::user_name::folded;
 use crate::access::{Credential, Principal};
 use crate::store::meta::{StoreError, Tx as _, schema};
 
-/// How long a credential that was verified is believed without verifying it again.
+/// How long a verified credential is accepted from the cache.
 pub(super) const REMEMBER_MS: u64 = 5 * 60 * 1000;
-/// When to try again after the queue of passwords was full, in seconds.
+/// The `Retry-After` when the queue of verifications was full, in seconds.
 const QUEUE_FULL_S: u64 = 5;
 
 struct Attempt {
@@ -29,8 +29,8 @@ struct Attempt {
 }
 
 impl Auth {
-    /// Recognises a name with a password. One that was right a moment ago needs no hash, and does not wait
-    /// for guesses.
+    /// Authenticates a name with a password. A password in the cache needs no hash and does not wait in the
+    /// queue of verifications.
     pub(super) async fn by_password(
         self: &Arc<Self>,
         sent: Basic,
@@ -45,7 +45,8 @@ impl Auth {
         let queued = self.passwords.queue().map_err(|QueueFull| queue_full())?;
         let attempt = Attempt { auth: Arc::clone(self), sent, name, key, address };
         let verified = self.passwords.spawn(async move {
-            // Held until the attempt is counted: the next one is measured by all that were verified before.
+            // Held until the attempt is counted, so that the next attempt is judged by all verifications
+            // before it.
             let running = attempt.auth.passwords.start(queued).await;
             attempt.verify(&running).await
         });
@@ -67,8 +68,8 @@ const fn queue_full() -> SignInError {
 impl Attempt {
     async fn verify(self, running: &Running) -> Result<Principal, SignInError> {
         let auth = &self.auth;
-        // While this one waited, others were verified: the same password, or as many wrong ones as are
-        // permitted.
+        // While this one waited, another verification may have cached the same password, or have reached the
+        // limit of wrong ones.
         if let Some(principal) = auth.recall(CredentialKind::Password, &self.key)? {
             return Ok(principal);
         }
@@ -89,7 +90,7 @@ impl Attempt {
         Ok(principal)
     }
 
-    /// The user of this name, if the password is theirs.
+    /// The user with this name, if the password is correct.
     async fn owner(&self, running: &Running) -> Result<Option<Principal>, SignInError> {
         let user = self.auth.meta.get(|tx| {
             let Some(id) = tx.get(&schema::USER_NAME, &*self.name)? else { return Ok(None) };

@@ -1,24 +1,24 @@
-//! Credentials that were verified a moment ago, so that a password is not hashed and a signature not checked
-//! for each request.
+//! A cache of credentials that were verified recently, so that not every request hashes a password or checks
+//! a signature.
 //!
-//! What is remembered is that the secret is right, not what its owner may do: after any change of rights the
-//! rows are read again. Anonymous callers are never kept, since every client can get any number of their
-//! tokens. Each kind of credential has its own bounded memory, and the user who takes the most of it loses
-//! the oldest entry first, so that no user can make the server forget another user's password.
+//! The cache only remembers that the secret is correct, not the rights of its owner: after any change of
+//! rights the rows are read again. Anonymous tokens are never cached, since a client can get any number of
+//! them. Each kind of credential has a bounded memory of its own, and the user with the most entries loses
+//! the oldest one first, so that one user cannot evict another user's password.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use crate::access::Principal;
 
-/// Bytes of all entries of one kind at most, their bookkeeping included.
+/// The most bytes of all entries of one kind, including their bookkeeping.
 const KIND_BYTES: usize = 4 << 20;
-/// What an entry takes beside the text in its principal: keys, numbers and the three indexes.
+/// The size of an entry besides the text in its principal: keys, numbers and the three indexes.
 const ENTRY_BYTES: usize = 400;
-/// Entries of one kind at most.
+/// The most entries of one kind.
 pub const MOST_REMEMBERED: usize = KIND_BYTES / ENTRY_BYTES;
-/// Bytes of a registry token that is cache. A longer one is verified each time it comes: it costs its sender
-/// as much as the server.
+/// The longest registry token that is cached, in bytes. A longer one is verified with each request: it costs
+/// its sender as much as the server.
 pub const LONGEST_REMEMBERED: usize = 2 << 10;
 
 /// The kinds of credential, each with a memory of its own.
@@ -35,13 +35,13 @@ pub(super) enum CredentialKind {
 /// The keyed hash of a credential: no secret stays in memory.
 pub(super) type Key = [u8; 32];
 
-/// What is known of a credential that was verified.
+/// A verified credential.
 #[derive(Clone, Debug)]
 pub(super) struct Verified {
     pub(super) principal: Principal,
-    /// When the secret is to be verified again, by [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
+    /// When the secret must be verified again, by [`Meta::latest_ms`](crate::store::meta::Meta::latest_ms).
     pub(super) until_ms: u64,
-    /// The `auth_epoch` at which the rows of its owner were read last.
+    /// The `auth_epoch` at which its owner's rows were read last.
     pub(super) epoch: u64,
 }
 
@@ -61,7 +61,7 @@ impl CredentialCache {
         Self { key, passwords: memory(), personal: memory(), registry: memory() }
     }
 
-    /// The key of a credential, given in its parts.
+    /// The key of a credential with these parts.
     pub(super) fn key(&self, parts: &[&str]) -> Key {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         for part in parts {
@@ -76,7 +76,7 @@ impl CredentialCache {
         memory.get(key).filter(|known| now_ms < known.until_ms).cloned()
     }
 
-    /// Keeps a credential of a user, in place of what was known of it.
+    /// Caches a credential of a user, and replaces an older entry of it.
     pub(super) fn put(&self, kind: CredentialKind, key: Key, known: Verified) {
         self.memory(kind).write().unwrap_or_else(PoisonError::into_inner).put(key, known);
     }
@@ -109,7 +109,7 @@ struct Memory {
     entries: HashMap<Key, Entry>,
     ages: BTreeMap<u64, Key>,
     users: HashMap<u64, BTreeSet<u64>>,
-    /// (entries, user): the last one has the most.
+    /// (entries, user): the last element is the user with the most.
     ranks: BTreeSet<(usize, u64)>,
 }
 
@@ -154,7 +154,8 @@ impl Memory {
         self.change(entry.user, |ages| ages.remove(&entry.age));
     }
 
-    /// The oldest entry of the user who has the most; where no user has two, the oldest of all.
+    /// The entry to evict: the oldest of the user with the most entries; where no user has two, the oldest of
+    /// all.
     fn victim(&self) -> Option<Key> {
         let oldest = match self.ranks.last() {
             Some((entries, user)) if *entries > 1 => self.users.get(user)?.first()?,
@@ -163,7 +164,7 @@ impl Memory {
         self.ages.get(oldest).copied()
     }
 
-    /// Changes the entries of a user, and its rank with them.
+    /// Changes the entries of a user, and updates the user's rank.
     fn change(&mut self, user: u64, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
         let ages = self.users.entry(user).or_default();
         self.ranks.remove(&(ages.len(), user));

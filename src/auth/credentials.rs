@@ -6,12 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use super::password;
 use super::user_name::MAX_USER_NAME;
 
-/// Bytes of a basic credential in base64 at most: the longest name and password, in characters of four bytes.
+/// The most bytes of a basic credential in base64: the longest name and password, in characters of four
+/// bytes.
 const MAX_BASIC: usize = (MAX_USER_NAME + 1 + 4 * password::MAX_LENGTH).div_ceil(3) * 4;
-/// Bytes of a token that is looked at; ours are far below.
+/// The longest token that is parsed, in bytes; tokens of this server are much shorter.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// What an `Authorization` header holds.
+/// The credential in an `Authorization` header.
 pub enum Header<'h> {
     /// A name and a password (RFC 7617).
     Basic(Basic),
@@ -21,14 +22,14 @@ pub enum Header<'h> {
 
 /// A name and a password.
 pub struct Basic {
-    /// What comes before the first colon.
+    /// The text before the first colon.
     pub name: String,
-    /// All that follows it.
+    /// The text after it.
     pub password: String,
 }
 
 impl<'h> Header<'h> {
-    /// Reads the value of the header; `None` when it is neither of them.
+    /// Parses the value of the header; `None` when it is neither of them.
     pub fn parse(header: &'h str) -> Option<Self> {
         let (scheme, rest) = header.split_once(' ')?;
         let rest = rest.trim();

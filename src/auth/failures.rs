@@ -1,5 +1,4 @@
-//! Failed sign-ins in the log, with the name and the address: what a person looks for, and what fail2ban
-//! reads.
+//! Logs failed sign-ins with the name and the address, for operators and for fail2ban.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::sign_in_error::SignInError;
 
-/// Lines in each period: guessers must not fill the disk, nor wait for it.
+/// The most lines in each period, so that an attacker cannot fill the disk with them.
 const MAX_LINES: u32 = 100;
 const PERIOD: Duration = Duration::from_secs(10);
-/// Characters of a name that a stranger chose.
+/// The most characters of a name, which the client chose.
 const MAX_NAME: usize = 64;
 
-/// Bounds the lines.
+/// A rate limiter of these lines.
 #[derive(Default)]
 pub(super) struct Failures(Mutex<Written>);
 
@@ -25,7 +24,7 @@ struct Written {
 }
 
 impl Failures {
-    /// Logs a sign-in that was refused for what was sent with it.
+    /// Logs a sign-in that failed because of its credential.
     pub(super) fn tell(&self, name: &str, address: Option<IpAddr>, error: &SignInError) {
         let unsaid = match error {
             SignInError::Wrong
@@ -41,7 +40,7 @@ impl Failures {
         tracing::warn!(user, remote, why = %error, unsaid, "a sign-in failed");
     }
 
-    /// How many lines were left out since the last one; none: this one is left out, too.
+    /// How many lines were dropped since the last one; `None`: this one is dropped, too.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if written.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {

@@ -1,5 +1,5 @@
-//! The token endpoint's work: who asks, what of it is permitted, and the token that says so (distribution,
-//! "Token Authentication Specification").
+//! The token endpoint: authenticates the applicant, evaluates the requested scopes, and issues the token
+//! (CNCF Distribution, "Token Authentication Specification").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,16 +16,16 @@ use crate::access::{AccessEntry, Credential, Kind, Principal, Resource};
 use crate::model::names::RepoName;
 use crate::store::meta::{StoreError, Tx as _, schema};
 
-/// How long before its time a token is valid, for clocks that differ.
+/// How long before its time of issue a token is valid, for clocks that differ.
 const EARLY_S: u64 = 60;
-/// Things that one token is for at most: what it covers is sent with every request, and kept in memory.
+/// The most resources that one token covers: the token is sent with every request, and kept in memory.
 pub const MAX_SCOPES: usize = 16;
 
-/// Who asks for a token.
+/// The applicant for a token.
 pub enum Applicant<'a> {
     /// A caller without a credential.
     Anonymous,
-    /// The user or the token of this `Authorization` header.
+    /// The user or token of this `Authorization` header.
     Header(&'a str),
     /// A name and a password or personal token.
     Password(String, String),
@@ -39,16 +39,17 @@ pub struct Issued {
     pub token: String,
     /// Seconds that it is valid.
     pub expires_in: u64,
-    /// What was granted, and what was not.
+    /// The requested resources, with the actions that were granted and those that were not.
     pub access: Vec<AccessEntry>,
-    /// A refresh token, where one was wanted and a user signed in.
+    /// A refresh token, if the client requested one and a user signed in.
     pub refresh: Option<String>,
-    /// The user who signed in; empty: an anonymous caller.
+    /// The user who signed in; empty for an anonymous caller.
     pub name: String,
 }
 
 impl Auth {
-    /// Issues a token for as much of `scopes` as is permitted. Less than was asked is no error.
+    /// Issues a token for as much of `scopes` as is permitted. It is not an error if that is less than was
+    /// requested.
     pub async fn issue(
         self: &Arc<Self>,
         applicant: Applicant<'_>,
@@ -76,7 +77,7 @@ impl Auth {
             (Some(principal), None) if offline => self.new_refresh(principal).await?,
             _ => None,
         };
-        // By the time that tokens are verified with, which does not go back when the clock does.
+        // Uses the clock that tokens are verified with, which does not go back when the system's clock does.
         let issued_s = self.meta.latest_ms() / 1000;
         let expires_in = self.settings.load().token_ttl_s;
         let (uid, tid, pwv) = match &principal {
@@ -103,7 +104,8 @@ impl Auth {
         Ok(Issued { token, expires_in, access, refresh, name: claims.sub })
     }
 
-    /// What of the scopes the policy permits and what not, each thing once, sorted.
+    /// Evaluates the scopes: for each resource once, in order, the actions that the policy permits and those
+    /// that it does not.
     fn permitted(
         &self,
         principal: Option<&Principal>,
@@ -172,7 +174,7 @@ impl Auth {
         }))
     }
 
-    /// Whether the policy would permit this to the identity, whatever token it comes with.
+    /// Whether the policy permits this to the identity, whatever token it presents.
     fn would_permit(
         &self,
         principal: Option<&Principal>,

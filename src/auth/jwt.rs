@@ -1,7 +1,7 @@
-//! Our own registry tokens: JWS with ES256 and nothing else (RFC 7515, RFC 7518; protocol.md 9.4).
+//! The registry tokens that this server issues: JWS with ES256 (RFC 7515, RFC 7518).
 //!
-//! There is one algorithm, fixed here, and one key: a header is compared with the one that is written, so
-//! nothing in it can choose a key or an algorithm.
+//! There is one algorithm, fixed here, and one key. The header of a token must be equal to the one that this
+//! server writes, so nothing in it can choose a key or an algorithm.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -22,15 +22,15 @@ use crate::access::AccessEntry;
 use crate::config::{has_own_directory, open_own};
 use crate::store::durable;
 
-/// The directory of keys in the data directory.
+/// The directory of keys within the data directory.
 const DIRECTORY: &str = "keys";
 const FILE: &str = "registry-token.p8";
-/// More than any P-256 key takes.
+/// The most bytes of the key's file; a P-256 key is smaller.
 const MAX_KEY: u64 = 64 << 10;
-/// How far the clocks of a reader may differ, in seconds.
+/// How far the clock of a verifier may differ, in seconds.
 const LEEWAY_S: u64 = 60;
 
-/// What a token says. Every claim is required and typed.
+/// The claims of a token. Every claim is required and typed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
@@ -42,29 +42,29 @@ pub(super) struct Claims {
     pub(super) iat: u64,
     pub(super) jti: String,
     pub(super) access: Vec<AccessEntry>,
-    /// The user's number; 0: an anonymous caller.
+    /// The number of the user; 0: an anonymous caller.
     pub(super) uid: u64,
-    /// The personal token's number; 0: the password.
+    /// The number of the personal token; 0: the user signed in with a password.
     pub(super) tid: u64,
     /// The version of the password.
     pub(super) pwv: u64,
 }
 
-/// Where the key is.
+/// The file of the key.
 pub fn key_file(data_dir: &Path) -> PathBuf {
     data_dir.join(DIRECTORY).join(FILE)
 }
 
-/// Why a token is not taken.
+/// Why a token is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unverified {
-    /// This key has not signed it.
+    /// It was not signed with this key.
     Foreign,
-    /// It is ours, and not valid now.
+    /// It was signed with this key, and is not valid at this time.
     Untimely,
 }
 
-/// The key that signs and verifies.
+/// The key that signs and verifies tokens.
 pub(super) struct Signer {
     pair: EcdsaKeyPair,
     header: String,
@@ -72,7 +72,7 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// The key in the data directory, which is made and synced at the first start.
+    /// Opens the key in the data directory. The first start creates and syncs it.
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let directory = data_dir.join(DIRECTORY);
         let path = key_file(data_dir);
@@ -123,8 +123,8 @@ impl Signer {
         Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of a token that this key has signed for `audience` and that is valid at `now_s`, or expired
-    /// no longer ago than `late_s`.
+    /// The claims of a token that was signed with this key for `audience`, and that is valid at `now_s` or
+    /// expired no longer ago than `late_s`.
     pub(super) fn verify(
         &self,
         token: &str,
@@ -141,7 +141,7 @@ impl Signer {
         if timely { Ok(claims) } else { Err(Unverified::Untimely) }
     }
 
-    /// The claims of a token that this key has signed.
+    /// The claims of a token that was signed with this key.
     fn signed(&self, token: &str) -> Option<Claims> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
@@ -153,7 +153,7 @@ impl Signer {
             .verify(message.as_bytes(), &signature)
             .ok()?;
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        // RFC 7519 section 7.2 wants an object; the type would take a list of the same values, too.
+        // RFC 7519 section 7.2 requires an object; serde would also accept an array of the same values.
         if !payload.trim_ascii_start().starts_with(b"{") {
             return None;
         }
@@ -167,7 +167,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(key)
 }
 
-/// The affine coordinates of the public key, which is stored as 4, x, y.
+/// The affine coordinates of the public key, whose encoding is the byte 4, then x, then y.
 fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
     let point = pair.public_key().as_ref();
     [&point[1..33], &point[33..65]].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate))

@@ -1,5 +1,5 @@
-//! Who a caller is: recognises the sender of a request, and issues the tokens by which it will be recognised
-//! again.
+//! Authentication: recognises the sender of a request, and issues registry tokens by which the sender is
+//! recognised later.
 
 mod attempt;
 mod credential_cache;
@@ -48,19 +48,19 @@ use sign_in_limiter::SignInLimiter;
 /// The name of this service in challenges and tokens.
 pub const SERVICE: &str = "stowage";
 
-/// The settings, which can change while the server works.
+/// The settings, which a reload can change.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How long registry tokens are valid, in seconds.
     pub token_ttl_s: u64,
-    /// How late a registry token may be on an upload that it began, in seconds.
+    /// How long after its expiry a registry token is still accepted for an upload that it began, in seconds.
     pub upload_idle_s: u64,
-    /// Refresh tokens of one user at most.
+    /// The most refresh tokens of one user.
     pub refresh_tokens: usize,
 }
 
 impl Settings {
-    /// As the settings say.
+    /// Takes them from the configuration.
     pub const fn of(config: &Config) -> Self {
         Self {
             token_ttl_s: config.auth.token_ttl.as_secs(),
@@ -70,7 +70,7 @@ impl Settings {
     }
 }
 
-/// Recognises callers, and issues registry tokens.
+/// Authenticates callers, and issues registry tokens.
 pub struct Auth {
     meta: Arc<Meta>,
     access: Arc<Access>,
@@ -83,10 +83,10 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// By the users in `meta` and the key in the data directory, which is made at the first start.
+    /// Uses the users in `meta` and the key in the data directory, which the first start creates.
     ///
     /// # Errors
-    /// The key at [`key_file`] cannot be read or made.
+    /// The key at [`key_file`] cannot be read or created.
     pub fn new(
         meta: Arc<Meta>,
         access: Arc<Access>,
@@ -106,12 +106,12 @@ impl Auth {
         })
     }
 
-    /// Puts other settings into force, from the next request on.
+    /// Applies other settings from the next request on.
     pub fn reconfigure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
     }
 
-    /// The string to store for a new password. It waits for its turn among the passwords that are verified.
+    /// The stored form of a new password. Hashing waits in the same queue as verifications.
     pub(crate) async fn hash_password(&self, password: Secret<String>) -> Result<String, StoreError> {
         self.passwords.hash(password).await
     }

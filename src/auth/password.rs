@@ -11,16 +11,17 @@ use tokio::task::JoinHandle;
 use crate::store::meta::StoreError;
 use crate::telemetry::Secret;
 
-/// Verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
+/// The most verifications at once. Each takes 19 MiB and tens of milliseconds of a core.
 pub(super) const AT_ONCE: usize = 2;
-/// Verifications that may wait. More are refused, so that a flood of wrong passwords costs a bounded memory.
+/// The most verifications that wait. More are refused, so that a flood of wrong passwords takes a bounded
+/// amount of memory.
 pub(super) const WAITING: usize = 64;
-/// The form of a stored password that no user has, with the parameters of all the others.
+/// A stored password of no user, with the same parameters as those of users.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IGZvciBpdA$c29tZSBoYXNoIG9mIHRoaXJ0eS10d28gYnl0ZXMhISE";
-/// Characters of a password at most.
+/// The most characters of a password.
 pub(super) const MAX_LENGTH: usize = 1024;
-/// Characters of a new password.
+/// The permitted lengths of a new password, in characters.
 pub const LENGTH: RangeInclusive<usize> = 12..=MAX_LENGTH;
 
 /// What is wrong with a new password of this length.
@@ -29,22 +30,22 @@ pub fn length_problem(length: usize) -> String {
     format!("the password is too {problem} ({length}): it needs 12 to 1,024 characters")
 }
 
-/// The bounded pool that hashes and verifies passwords.
+/// The bounded thread pool that hashes and verifies passwords.
 pub(super) struct Passwords {
     runtime: Runtime,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
-    /// Verified for names that do not exist, so that they take as long as those that do.
+    /// Verified for names that do not exist, so that the response takes as long as for those that do.
     decoy: String,
 }
 
-/// A verification that waits.
+/// A verification in the queue.
 pub(super) struct Queued {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A verification that runs, until this is dropped. Dropped before the hash ends, it lets more than
-/// [`AT_ONCE`] run.
+/// A verification that runs. It must be kept until the hash ends: dropping it lets the next verification
+/// start.
 pub(super) struct Running {
     _queued: Queued,
     _permit: Option<OwnedSemaphorePermit>,
@@ -64,10 +65,10 @@ impl Passwords {
         }
     }
 
-    /// The string to store for a new password. It fails while the server stops: no string may stand for a
-    /// password that was not hashed.
+    /// The stored form of a new password. It fails while the server stops, because the hash may not have been
+    /// computed.
     pub(super) async fn hash(&self, password: Secret<String>) -> Result<String, StoreError> {
-        // The pool is never closed, and losing the permit would only mean a third thread.
+        // The semaphore is never closed; without the permit, one verification more would run at a time.
         let permit = Arc::clone(&self.running).acquire_owned().await;
         let task = self.runtime.spawn_blocking(move || {
             let _held = permit;
@@ -84,14 +85,14 @@ impl Passwords {
             .map_err(|_| QueueFull)
     }
 
-    /// Waits until one of the [`AT_ONCE`] permits is free.
+    /// Waits for one of the [`AT_ONCE`] permits.
     pub(super) async fn start(&self, queued: Queued) -> Running {
-        // The pool is never closed, and losing the permit would only mean a third thread.
+        // The semaphore is never closed; without the permit, one verification more would run at a time.
         let permit = Arc::clone(&self.running).acquire_owned().await;
         Running { _queued: queued, _permit: permit.ok() }
     }
 
-    /// Runs work that goes on when its caller does not wait for it any longer.
+    /// Runs work that continues when its caller no longer waits for it.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -99,8 +100,8 @@ impl Passwords {
         self.runtime.spawn(work)
     }
 
-    /// Whether `password` is the one that `stored` was made of. Without `stored` it takes as long and is
-    /// false.
+    /// Whether `password` matches the hash `stored`. Without `stored` the result is false, after the same
+    /// time.
     pub(super) async fn verify(&self, _: &Running, stored: Option<String>, password: String) -> bool {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
@@ -110,12 +111,12 @@ impl Passwords {
 }
 
 fn argon2() -> Argon2<'static> {
-    // The parameters of the OWASP password storage cheat sheet: 19 MiB, 2 passes, 1 lane.
+    // The parameters of the OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
     let params = Params::new(19 * 1024, 2, 1, None).expect("these parameters are within argon2's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// The string to store for a password.
+/// The stored form of a password.
 fn hash(password: &str) -> String {
     argon2()
         .hash_password(password.as_bytes())
@@ -128,7 +129,7 @@ fn matches(stored: &str, password: &str) -> bool {
         .is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
 }
 
-/// A password that can be read aloud: four words and a number, 57 bits of chance.
+/// Generates a password that can be read aloud: four words and a number, 57 bits of entropy.
 pub(crate) fn generate() -> String {
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).expect("the system's random source answers");

@@ -1,5 +1,5 @@
-//! Refresh tokens: what `docker login` keeps instead of a password. They are good at the token endpoint only,
-//! for as long as the credential is that they stand for.
+//! Refresh tokens: `docker login` stores one instead of the password. They are accepted at the token endpoint
+//! only, while the credential with which they were obtained is valid.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -12,12 +12,12 @@ use crate::model::secret::SecretHash;
 use crate::store::meta::schema::{self, Refresh};
 use crate::store::meta::{Raw, StoreError, Tx, WriteTx};
 
-/// A refresh token that was not used for so long is gone.
+/// A refresh token expires when it was not used for this long.
 const IDLE_MS: u64 = 90 * 24 * 3600 * 1000;
-/// How exactly the last use of a refresh token is kept. One that is in use must not look like the one that
-/// was unused for the longest time.
+/// How exactly the time of the last use is stored. Without it, a refresh token in use could be removed as the
+/// least recently used one.
 const NOTED_MS: u64 = 3600 * 1000;
-/// Refresh tokens that one snapshot looks at, and one transaction removes, at most.
+/// The most refresh tokens that one snapshot reads and one transaction removes.
 const SLICE: usize = 1_000;
 
 const fn credential(row: &Refresh) -> Credential {
@@ -28,8 +28,8 @@ const fn credential(row: &Refresh) -> Credential {
 }
 
 impl Auth {
-    /// Makes a refresh token for a user who signed in with a password or a personal token. A user who has as
-    /// many as are permitted loses the one that was not used for the longest time.
+    /// Creates a refresh token for a user who signed in with a password or a personal token. A user who has
+    /// the permitted number of them loses the least recently used one.
     pub(super) async fn new_refresh(&self, principal: &Principal) -> Result<Option<String>, StoreError> {
         let Principal::User { id, credential, .. } = principal else { return Ok(None) };
         let (token, password_version) = match credential {
@@ -46,14 +46,14 @@ impl Auth {
         });
         match made.await {
             Ok(()) => Ok(Some(secret)),
-            // Without a refresh token the client keeps the password, and pulls go on although the disk is
-            // full.
+            // Without a refresh token the client keeps the password, so that pulls still work when the disk
+            // is full.
             Err(error) if error.is_refusal() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Recognises the holder of a refresh token.
+    /// Authenticates the holder of a refresh token.
     pub(super) async fn redeem(&self, token: &str) -> Result<Principal, SignInError> {
         if !SecretKind::Refresh.recognises(token) {
             return Err(SignInError::Stale);
@@ -67,7 +67,7 @@ impl Auth {
         let stale = principal.is_none();
         if stale || idle >= NOTED_MS {
             let noted = self.meta.write(move |tx| {
-                // Another request may have noted the use, or removed it, meanwhile.
+                // Another request may have recorded the use, or removed the token, meanwhile.
                 let Some(row) = remove(tx, &hash)? else { return Ok(()) };
                 if stale {
                     return Ok(());
@@ -82,8 +82,8 @@ impl Auth {
         principal.ok_or(SignInError::Stale)
     }
 
-    /// Removes the refresh tokens that are good for nothing any more: unused for 90 days, or of a password, a
-    /// token or a user that is gone.
+    /// Removes refresh tokens that have ended: unused for 90 days, or of a password, token or user that no
+    /// longer exists.
     pub async fn expire_refresh_tokens(&self, _: &Grant<System>) -> Result<usize, StoreError> {
         let now_ms = self.meta.latest_ms();
         let (mut last, mut removed): (Option<SecretHash>, usize) = (None, 0);
@@ -105,11 +105,11 @@ impl Auth {
     }
 }
 
-/// A part of the table of refresh tokens.
+/// The result of reading a part of the table of refresh tokens.
 struct Slice {
-    /// The last one that was looked at, unless it is the last of all.
+    /// The last token that was read; `None` at the end of the table.
     next: Option<SecretHash>,
-    /// Those that are good for nothing any more.
+    /// Tokens that have ended.
     ended: Vec<SecretHash>,
 }
 
@@ -133,14 +133,14 @@ impl Slice {
     }
 }
 
-/// Removes those of a user that are one too many, the one that was not used for the longest time first.
+/// Removes the least recently used refresh tokens of a user, so that there is room for one more.
 fn make_room(tx: &WriteTx<'_>, user: UserId, permitted: usize) -> Result<(), StoreError> {
     let mut held = Vec::new();
     tx.scan_prefix(&schema::REFRESH_BY_USER, user, |_, hash| {
         held.extend(SecretHash::from_bytes(&hash.0));
         ControlFlow::Continue(())
     })?;
-    // The new one comes on top. A setting that was lowered takes its effect here as well.
+    // The new one comes in addition. If the setting was lowered, this removes the excess as well.
     let too_many = (held.len() + 1).saturating_sub(permitted.max(1));
     for hash in held.iter().take(too_many) {
         remove(tx, hash)?;

@@ -1,20 +1,20 @@
-//! Scopes of the token protocol: `repository:library/alpine:pull,push` (distribution, "Token Scope
+//! Scopes of the token protocol: `repository:library/alpine:pull,push` (CNCF Distribution, "Token Scope
 //! Documentation").
 
 use std::str::FromStr;
 
-/// A scope that a client asks for.
+/// A scope that a client requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRequest {
     /// `repository`, `registry` or something unknown.
     pub kind: String,
-    /// What it is asked for.
+    /// The name of the resource.
     pub name: String,
-    /// What shall be done.
+    /// The requested actions.
     pub actions: Vec<String>,
 }
 
-/// A text that is no scope.
+/// The text is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is type:name:actions, such as repository:library/alpine:pull,push")]
 pub struct ScopeSyntax;
@@ -22,7 +22,7 @@ pub struct ScopeSyntax;
 impl FromStr for ScopeRequest {
     type Err = ScopeSyntax;
 
-    /// The name may hold a colon (a host with a port), so it ends at the last one.
+    /// The name may contain a colon (a host with a port), so it ends at the last one.
     fn from_str(text: &str) -> Result<Self, ScopeSyntax> {
         let (kind, rest) = text.split_once(':').ok_or(ScopeSyntax)?;
         let (name, actions) = rest.rsplit_once(':').ok_or(ScopeSyntax)?;

@@ -1,5 +1,5 @@
-//! Secrets that are made here and known elsewhere: personal and refresh tokens. 160 random bits, a prefix
-//! that says what it is, and a checksum that tells a typing error from a wrong token. Only their hash is
+//! Secrets that this server generates and clients keep: personal and refresh tokens. A prefix that says the
+//! kind, 160 random bits, and a checksum that tells a typing error from a wrong token. Only their hash is
 //! stored.
 
 use sha2::{Digest as _, Sha256};
@@ -29,11 +29,12 @@ impl SecretKind {
         }
     }
 
-    /// A new secret of this kind.
+    /// Generates a secret of this kind.
     pub(crate) fn generate(self) -> String {
         let mut random = [0_u8; BODY * 2];
         getrandom::fill(&mut random).expect("the system's random source answers");
-        // Two bytes a letter: the bias of the remainder is one part in a thousand of one letter's chance.
+        // Two random bytes a letter: the bias of the remainder is below a thousandth of a letter's
+        // probability.
         let body: String = random
             .chunks_exact(2)
             .map(|pair| {
@@ -44,8 +45,8 @@ impl SecretKind {
         format!("{}{body}{checksum}", self.prefix())
     }
 
-    /// Whether a text has the form of this kind, checksum included. Nothing is looked up for one that has
-    /// not.
+    /// Whether a text has the form of this kind, checksum included. A text without it is refused before the
+    /// store is read.
     pub(crate) fn recognises(self, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(self.prefix()) else { return false };
         rest.is_ascii() && rest.len() == BODY + CHECK && self.checksum(&rest[..BODY]) == rest[BODY..]
@@ -66,7 +67,7 @@ impl SecretKind {
     }
 }
 
-/// What is stored of a secret, and how it is found.
+/// The hash that is stored of a secret, and by which it is found.
 pub(crate) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret).into())
 }

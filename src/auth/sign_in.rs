@@ -1,4 +1,4 @@
-//! Recognising callers: passwords, personal tokens, registry tokens.
+//! Authenticates callers: passwords, personal tokens, registry tokens.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,23 +16,24 @@ use crate::model::names::{TokenId, UserId};
 use crate::store::meta::schema::{self, Token};
 use crate::store::meta::{StoreError, Tx as _};
 
-/// How exactly the last use of a token is kept.
+/// How exactly the time of a token's last use is stored.
 const LAST_USED_MS: u64 = 60 * 60 * 1000;
 
-/// Where a credential is shown.
+/// The interface at which a credential is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// The registry's API.
     Registry,
-    /// An upload session of the registry's API, where a registry token may be as late as the upload may be
-    /// idle: a push that began with a valid token finishes (decision 15).
+    /// An upload session of the registry's API. Here an expired registry token is accepted for as long as the
+    /// upload may be idle, so that a push that began with a valid token can finish (docs/decisions.md,
+    /// "Uploads outlive tokens").
     Upload,
-    /// The admin API, where no registry token counts: each is for what its `access` says, and none says that.
+    /// The admin API. It accepts no registry tokens: none covers anything there.
     Admin,
 }
 
 impl Auth {
-    /// Recognises the sender of an `Authorization` header.
+    /// Authenticates the sender of an `Authorization` header.
     pub async fn authenticate(
         self: &Arc<Self>,
         header: Option<&str>,
@@ -53,8 +54,8 @@ impl Auth {
         }
     }
 
-    /// Who a credential was verified for a moment ago. After a change of rights the rows are read again; the
-    /// secret itself is known to be right.
+    /// The principal of a cached credential. After a change of rights its rows are read again; the secret
+    /// itself is known to be correct.
     pub(super) fn recall(&self, kind: CredentialKind, key: &Key) -> Result<Option<Principal>, StoreError> {
         let (epoch, now_ms) = (self.meta.auth_epoch(), self.meta.latest_ms());
         let Some(known) = self.cache.get(kind, key, now_ms) else { return Ok(None) };
@@ -110,7 +111,7 @@ impl Auth {
         Ok(principal)
     }
 
-    /// The user behind a credential, if both are still good.
+    /// The user of a credential, if both are still valid.
     pub(super) fn user_principal(
         &self,
         id: UserId,
@@ -131,8 +132,8 @@ impl Auth {
         })
     }
 
-    /// Recognises a name with a password or a personal token. A token needs no hash and cannot be guessed, so
-    /// that it waits for no guesses.
+    /// Authenticates a name with a password or a personal token. A token needs no hash and cannot be guessed,
+    /// so it does not wait in the queue of verifications.
     pub(super) async fn basic(
         self: &Arc<Self>,
         basic: Basic,
@@ -156,7 +157,8 @@ impl Auth {
         Err(SignInError::Anothers { owner: principal.name().to_owned() })
     }
 
-    /// Recognises the holder of a personal token. Its secret is proven, so what is wrong with it may be told.
+    /// Authenticates the holder of a personal token. The secret is known to be correct, so the error may say
+    /// what is wrong with the token.
     async fn personal(&self, secret: &str, address: Option<IpAddr>) -> Result<Principal, SignInError> {
         let key = self.cache.key(&[secret]);
         if let Some(principal) = self.recall(CredentialKind::Personal, &key)? {
@@ -189,7 +191,8 @@ impl Auth {
         Ok(principal)
     }
 
-    /// Notes the use of a token, once an hour. A time ahead of the clock was noted while the clock was wrong.
+    /// Records the use of a token, once an hour. A recorded time ahead of the clock is from a time when the
+    /// clock was wrong.
     async fn note_use(&self, id: TokenId, token: &Token, address: Option<IpAddr>) -> Result<(), StoreError> {
         let wall_ms = self.meta.clock().now().wall_ms;
         let noted = |last: u64| last <= wall_ms && wall_ms - last < LAST_USED_MS;
@@ -205,7 +208,7 @@ impl Auth {
             }
             Ok::<_, StoreError>(())
         });
-        // A full or read-only disk must not keep a user from pulling.
+        // A full or read-only disk must not prevent pulls.
         if let Err(error) = noted.await {
             tracing::warn!(%error, "could not record the use of a token");
         }

@@ -1,17 +1,17 @@
-//! Why a caller was not recognised, in sentences that name the fix.
+//! Why a sign-in failed, in sentences that name the fix.
 
 use jiff::Timestamp;
 
 use crate::model::units::counted;
 use crate::store::meta::StoreError;
 
-/// Why a caller was not recognised.
+/// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// Nothing was sent.
+    /// The request has no credential.
     #[error("authentication required: sign in with docker login")]
     Missing {
-        /// Whether an anonymous token would do to pull.
+        /// Whether an anonymous token is enough to pull.
         anonymous_pull: bool,
     },
     /// The header is not one that this registry understands.
@@ -22,19 +22,19 @@ pub enum SignInError {
     /// The name or the password is wrong, or the user is disabled.
     #[error("the user name or the password is wrong")]
     Wrong,
-    /// A registry or refresh token of this server that has expired, or whose owner's rights have ended.
+    /// A registry or refresh token of this server that has expired, or whose owner's rights were withdrawn.
     #[error("your sign-in is no longer valid: docker login")]
     Stale,
-    /// A token that this server has not made.
+    /// A token that this server did not issue.
     #[error("this is not a Stowage token (stw_pat_...)")]
     Foreign,
     /// A registry token at the admin API.
     #[error("a registry token counts at /v2/ alone: use a personal token (stw_pat_...) or a password")]
     RegistryToken,
-    /// A personal token that is not there, or not any more.
+    /// A personal token that does not exist or was revoked.
     #[error("this token is unknown or was revoked")]
     Revoked,
-    /// A personal token whose time is over. Its secret is proven, so this gives nothing away.
+    /// A personal token that has expired. Its secret is known to be correct, so this reveals nothing.
     #[error("this token expired on {}", date(*.at_ms))]
     Expired {
         /// When, in Unix milliseconds.
@@ -46,31 +46,31 @@ pub enum SignInError {
         /// The user's name.
         user: String,
     },
-    /// A personal token with the name of another user.
+    /// A personal token that was presented with the name of another user.
     #[error("this token belongs to {owner}: docker login -u {owner}")]
     Anothers {
-        /// Whose it is.
+        /// Its owner.
         owner: String,
     },
-    /// The rate limit on wrong passwords of this name or address.
+    /// The rate limit on wrong passwords of this name or address was reached.
     #[error("too many wrong sign-ins; try again in {}", seconds(*.retry_after_s))]
     RateLimited {
         /// Seconds until the next attempt is permitted.
         retry_after_s: u64,
     },
-    /// The queue of passwords to verify is full; this one was not looked at.
+    /// The queue of verifications is full; this password was not verified.
     #[error("the server is busy verifying other passwords; try again in {}", seconds(*.retry_after_s))]
     PasswordQueueFull {
         /// Seconds after which to try again.
         retry_after_s: u64,
     },
-    /// The store could not tell.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl SignInError {
-    /// The sentence for a caller who reaches this registry as `host` and its token endpoint as `realm`.
+    /// The sentence for a client that reaches this registry as `host` and its token endpoint as `realm`.
     pub fn told(&self, host: &str, realm: &str) -> String {
         match self {
             Self::Missing { anonymous_pull: true } => format!(

@@ -1,10 +1,9 @@
-//! The rate limiter of wrong sign-ins: a token bucket for each address and each name. After a burst one
-//! attempt every few seconds is verified, so that guessing costs an attacker time and the server no hashing
-//! (docs/security.md).
+//! The rate limiter of failed sign-ins: a token bucket for each address and each name. After a burst, one
+//! attempt every few seconds is verified; the others are refused without hashing (docs/security.md).
 //!
 //! An address may stand for many people: a NAT, or a proxy that is not trusted. So its bucket is larger than
-//! a name's. Where a name signed in correctly within the last day, attempts count in a bucket of that name
-//! and network alone: guesses that come from elsewhere, or for other names, do not block the user there.
+//! a name's. Where a name signed in correctly within the last day, its attempts count in a bucket of that
+//! name and network alone: guesses from elsewhere, or for other names, do not block the user there.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use crate::limits::network_of;
 
-/// Wrong attempts in a row that are verified for one name, and how many a second after that: ten a minute.
+/// The burst of wrong attempts for one name, and the rate after it, per second: ten a minute.
 pub(super) const NAME: Rate = Rate { burst: 20.0, refill: 10.0 / 60.0 };
-/// The same of one address: of ten names.
+/// The same for one address: ten times that of a name.
 const ADDRESS: Rate = Rate { burst: 200.0, refill: 100.0 / 60.0 };
-/// Buckets that are kept. Above that the fullest ones are removed, which limit the least.
+/// The most buckets. Above that the fullest ones are removed, because they limit the least.
 const CAPACITY: usize = 10_000;
-/// Networks from which a name signed in correctly, in all and of one name, and how long they count.
+/// The most networks from which names signed in correctly, in all and of one name, and how long they are
+/// kept.
 const KNOWN: usize = 10_000;
 const KNOWN_OF_NAME: usize = 100;
 const KNOWN_FOR: Duration = Duration::from_hours(24);
@@ -29,12 +29,12 @@ pub(super) struct Rate {
     pub(super) refill: f64,
 }
 
-/// Whose tries are counted.
+/// The key of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Address(IpAddr),
     Name(String),
-    /// A name, in a network from which it signed in correctly.
+    /// A name, from a network from which it signed in correctly.
     Recent(IpAddr, String),
 }
 
@@ -66,7 +66,7 @@ struct Attempts {
     recent: RecentNetworks,
 }
 
-/// The networks from which each name signed in correctly, and when it did last.
+/// The networks from which each name signed in correctly, with the time of the last sign-in.
 #[derive(Default)]
 struct RecentNetworks {
     names: HashMap<String, Vec<(IpAddr, Instant)>>,
@@ -92,7 +92,7 @@ impl RecentNetworks {
             self.forget_old(now);
         }
         let networks = self.names.entry(name).or_default();
-        // A user with many networks makes the server forget its own.
+        // A user with many networks evicts only networks of that user.
         let oldest = networks.iter().enumerate().min_by_key(|(_, (_, last))| *last).map(|(index, _)| index);
         if let Some(oldest) = oldest.filter(|_| networks.len() >= KNOWN_OF_NAME) {
             networks.swap_remove(oldest);
@@ -102,8 +102,7 @@ impl RecentNetworks {
         self.count += 1;
     }
 
-    /// Forgets what does not count any more; if all of it does, the name whose last sign-in is the longest
-    /// ago.
+    /// Removes outdated entries; if there are none, the name whose last sign-in is the longest ago.
     fn forget_old(&mut self, now: Instant) {
         for networks in self.names.values_mut() {
             networks.retain(|(_, last)| is_recent(*last, now));
@@ -121,7 +120,7 @@ impl RecentNetworks {
     }
 }
 
-/// Removes buckets when there are too many: those that are full again, else an eighth, the fullest first. An
+/// Removes buckets when there are too many: those that are full, else an eighth, the fullest first. An
 /// attacker who sends very many names must not reset the rate limit of another name, whose bucket is empty.
 fn make_room(buckets: &mut HashMap<Key, Bucket>, now: Instant) {
     if buckets.len() < CAPACITY {
@@ -147,7 +146,7 @@ fn is_recent(last: Instant, now: Instant) -> bool {
 }
 
 impl Attempts {
-    /// The buckets that a try counts in.
+    /// The buckets in which an attempt counts.
     fn keys(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Vec<Key> {
         let (network, name) = (address.map(network_of), shortened(name));
         match network {
@@ -160,12 +159,12 @@ impl Attempts {
     }
 }
 
-/// The buckets of a server.
+/// The buckets of all names and addresses.
 #[derive(Default)]
 pub(super) struct SignInLimiter(Mutex<Attempts>);
 
 impl SignInLimiter {
-    /// How long a caller has to wait before the next attempt is verified; `None`: not at all.
+    /// How long a caller has to wait before the next attempt is verified; `None` if it need not wait.
     pub(super) fn wait(&self, address: Option<IpAddr>, name: &str, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let keys = state.keys(address, name, now);
@@ -178,7 +177,7 @@ impl SignInLimiter {
         waits.max()
     }
 
-    /// Counts a wrong try.
+    /// Counts a wrong attempt.
     pub(super) fn wrong(&self, address: Option<IpAddr>, name: &str, now: Instant) {
         let mut state = self.lock();
         let keys = state.keys(address, name, now);
@@ -188,9 +187,9 @@ impl SignInLimiter {
             let rate = key.rate();
             let bucket = buckets.entry(key).or_insert(Bucket { left: rate.burst, filled: now });
             bucket.fill(rate, now);
-            // Tries that were verified at the same time are owed, all of them: else one that is free again
-            // would let as many pass each time. No more are verified at a time than there are threads that
-            // hash.
+            // A bucket can go below zero: several attempts may be verified at the same time, and all are
+            // counted. Otherwise each refilled token would let as many attempts pass as there are hashing
+            // threads.
             bucket.left -= 1.0;
         }
     }
@@ -207,7 +206,7 @@ impl SignInLimiter {
     }
 }
 
-/// A name may be anything that a stranger sends.
+/// A client may send any text as a name.
 fn shortened(name: &str) -> String {
     name.chars().take(128).collect()
 }
@@ -286,7 +285,7 @@ mod tests {
         }
         assert!(limiter.wait(address("203.0.113.1"), "hanna", start).is_some());
         assert_eq!(limiter.wait(address("192.0.2.1"), "hanna", start), None);
-        // There, too, guesses are held back; and what is known ends.
+        // Guesses from the known network are limited, too; and the entry of the network expires.
         fail(&limiter, &NAME, "192.0.2.1", |_| "hanna".to_owned(), start);
         assert!(limiter.wait(address("192.0.2.1"), "hanna", start).is_some());
         limiter.right(address("192.0.2.2"), "hanna", start);
@@ -325,7 +324,7 @@ mod tests {
         }
         let known = |text: &str, name: &str| limiter.lock().recent.has(text.parse().unwrap(), name, start);
         assert!(!known("192.0.2.1", "0") && known("192.0.2.1", &KNOWN.to_string()));
-        // One user in many networks costs others nothing.
+        // A user with many networks does not evict those of others.
         let before = count();
         for number in 0..10 * KNOWN_OF_NAME {
             let network = format!("2001:db8:0:{number:x}::1");

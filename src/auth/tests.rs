@@ -1,4 +1,4 @@
-//! Sign-ins on a store of their own.
+//! Tests of sign-ins, each on a store of its own.
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime as Running;
@@ -17,7 +17,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// With one user, hanna.
+    /// A store with one user, hanna.
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (meta, runtime) = open_store(&directory, || 4_000_000_000_000);
@@ -43,8 +43,8 @@ impl Gate {
     }
 }
 
-/// Signs in with these passwords at the same time, as many as wait at most; how many were right, and how many
-/// wrong.
+/// Signs in with these passwords at the same time, as many as the queue takes; returns how many were right
+/// and how many wrong.
 fn sign_in_together(gate: &Gate, name: &str, password: impl Fn(usize) -> String) -> (usize, usize) {
     gate.wait(async {
         let mut together = tokio::task::JoinSet::new();

@@ -1,9 +1,9 @@
-//! Names of users, as they are looked up.
+//! User names in the form in which they are looked up.
 
-/// Characters of a user's name at most.
+/// The most characters of a user's name.
 pub(crate) const MAX_USER_NAME: usize = 64;
 
-/// A name as it is found: two names that differ in their case alone are one.
+/// The case-folded name: names that differ only in case are the same name.
 pub(crate) fn folded(name: &str) -> String {
     name.to_ascii_lowercase()
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// The name of a user, or the number where the system's list has none.
+/// The name of a user, or the number where the system has no name for it.
 pub fn user_name(uid: u32) -> String {
     name_in("/etc/passwd", uid).unwrap_or_else(|| uid.to_string())
 }
@@ -12,7 +12,7 @@ pub fn group_name(gid: u32) -> Option<String> {
     name_in("/etc/group", gid)
 }
 
-/// How sudo's option `-u` takes a user: the name, or the number as one word for a shell.
+/// The user as an argument of sudo's option `-u`: the name, or the number, quoted for a shell.
 pub fn sudo_user(uid: u32) -> String {
     name_in("/etc/passwd", uid).unwrap_or_else(|| format!("'#{uid}'"))
 }

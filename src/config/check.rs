@@ -1,6 +1,6 @@
-//! What no single value's type can say: minimums, and values that do not work.
+//! Checks of values that types cannot make: minimums, and values that do not work on this computer.
 //!
-//! The command line asks before it starts anything; the parts themselves take what they are given.
+//! The command line runs them before it starts anything; the parts of the server do not check again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ const SECOND: u64 = 1;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const MIB: u64 = 1 << 20;
-/// Threads: more of them only cost memory.
+/// More threads than this only take memory.
 const MAX_WORKERS: usize = 1024;
-/// As many files as Linux lets a process open.
+/// The most files that Linux lets a process open.
 const MAX_COUNT: usize = 1 << 20;
 
 /// A value that is not safe or cannot work.
@@ -33,7 +33,7 @@ pub struct SettingProblem {
 }
 
 impl Config {
-    /// Everything in it that is not safe or cannot work on this computer.
+    /// Every value that is not safe or cannot work on this computer.
     pub fn check(&self) -> Vec<SettingProblem> {
         self.check_on(Machine::this())
     }
@@ -50,8 +50,8 @@ impl Config {
         problems.0
     }
 
-    /// Memory that the computer does not have ends the process when it is used, long after the start. A small
-    /// container with the defaults may never use them up.
+    /// Memory that the computer does not have ends the process when it is used, long after the start. The
+    /// defaults are not checked, because a small container may never use that much.
     fn check_memory(&self, machine: Machine, problems: &mut Problems) {
         let Some(memory) = machine.memory else { return };
         let usual = Self::default();
@@ -107,7 +107,7 @@ impl Config {
         Self::check_tls(&server.tls, problems);
     }
 
-    // A certificate that is set and not used would send passwords in clear.
+    // A certificate that is set but not used would mean that passwords are sent in clear text.
     fn check_tls(tls: &TlsConfig, problems: &mut Problems) {
         for (key, file) in tls.files() {
             if tls.is_on() && !file.is_set() {
@@ -134,7 +134,7 @@ impl Config {
         problems.at_least("storage.dumps.keep", storage.dumps.keep, 1);
     }
 
-    // A colon would end the name in HTTP's Basic scheme.
+    // In HTTP's Basic scheme the name ends at the first colon.
     fn check_admin(&self, problems: &mut Problems) {
         let name = &self.auth.initial_admin;
         if name.is_empty() || name.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) {
@@ -153,9 +153,8 @@ impl Config {
     }
 }
 
-/// Paths that files and variables set and that do not begin at the root. A server and the commands beside it
-/// start in different directories, and would look in different places. On a command line such a path is
-/// clear.
+/// Relative paths in files and variables. The server and the commands start in different directories, and
+/// would look for the data in different places. On a command line a relative path is clear.
 pub(super) fn relative_paths(config: &Config, source: impl Fn(&str) -> Source) -> Vec<SettingProblem> {
     let file = |file: &SecretFile| {
         let is_path = file.is_set() && !file.is_credential();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// The environment, taken once and handed in.
+/// The environment, read once and passed as a value.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
@@ -13,12 +13,12 @@ impl Environment {
         self.0.iter()
     }
 
-    /// That of this process.
+    /// The environment of this process.
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }
 
-    /// The value of a variable; one that is set to nothing counts as not set.
+    /// The value of a variable; an empty value counts as not set.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }

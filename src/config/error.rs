@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, with its place and its fix.
+//! Errors in a configuration, each with its place and its fix.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -34,10 +34,10 @@ pub enum ConfigError {
         /// What is wrong in it; never empty.
         problems: Vec<VariableProblem>,
     },
-    /// The layers are valid one by one, and their sum is not. This is a defect of Stowage.
+    /// The layers are valid one by one, but not merged. This is a defect of Stowage.
     #[error("the configuration cannot be merged: {0}")]
     Merge(Box<figment::Error>),
-    /// A value is outside of what is safe.
+    /// Values are not safe.
     #[error("the configuration is not valid")]
     Values {
         /// What is wrong, and where it came from; never empty.
@@ -54,7 +54,7 @@ pub struct FileProblem {
     pub column: usize,
     /// The line as it is in the file.
     pub text: String,
-    /// How many characters are meant.
+    /// How many characters are marked.
     pub length: usize,
     /// What is wrong with them.
     pub message: String,
@@ -63,7 +63,7 @@ pub struct FileProblem {
 }
 
 impl FileProblem {
-    /// Where `span` is in `source`.
+    /// The problem at `span` of `source`.
     pub(super) fn at(source: &str, span: std::ops::Range<usize>, message: String, fix: String) -> Self {
         let start = source.floor_char_boundary(span.start);
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -94,8 +94,8 @@ impl FileProblem {
     }
 }
 
-/// A line without the value of a key that sounds like a secret. There is no such setting, secrets are in
-/// files; but one that was written nevertheless must not reach a log.
+/// The line, without the value if the key sounds like a secret. No setting is a secret (secrets are in
+/// files); but one that was written anyway must not reach a log.
 fn without_secret(line: &str) -> Cow<'_, str> {
     let Some((key, _)) = line.split_once('=') else { return Cow::Borrowed(line) };
     let name = key.trim().to_ascii_lowercase();

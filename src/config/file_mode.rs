@@ -1,4 +1,4 @@
-//! The mode of a file, as people write it: `0660`.
+//! The permission bits of a file, as people write them: `0660`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! A layer of settings, as figment merges it.
+//! One layer of settings, for figment to merge.
 
 use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
@@ -6,7 +6,7 @@ use figment::{Metadata, Profile, Provider};
 
 use super::settings::Config;
 
-/// The layer below all others.
+/// The lowest layer: the defaults.
 pub(super) fn defaults() -> Serialized<Config> {
     Serialized::defaults(Config::default())
 }

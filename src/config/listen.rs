@@ -1,13 +1,13 @@
-//! Addresses to listen on: an IP address and a port, nothing that needs a resolver.
+//! Addresses to listen on: an IP address and a port; host names are not resolved.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads `127.0.0.1:5000` or `[::]:5000`; anything else is answered with what to write instead.
+/// Parses `127.0.0.1:5000` or `[::]:5000`.
 ///
 /// # Errors
-/// A sentence that says what is missing and how it would look.
+/// A sentence that says what is missing and what to write instead.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);

@@ -1,4 +1,4 @@
-//! A configuration with the place that each setting came from.
+//! A merged configuration, with the source of each setting.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use super::settings::Config;
 
-/// A configuration, and where each setting came from.
+/// A merged configuration, with the source of each setting.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The effective settings.
     pub config: Config,
     /// The main file, when one is used.
     pub file: Option<PathBuf>,
-    /// Where each setting came from that is not at its default.
+    /// The source of each setting that is not at its default.
     pub sources: BTreeMap<String, Source>,
 }
 

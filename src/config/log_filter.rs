@@ -1,4 +1,4 @@
-//! What is logged: a level, and levels of their own for parts of the program.
+//! The filter of the log: a level, and separate levels for parts of the program.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
 
-/// `"info"`, or `"info,stowage::store=debug"`. Without a bare level the rest stays at `info`.
+/// `"info"`, or `"info,stowage::store=debug"`. Without a bare level the default is `info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
     default: LevelFilter,
@@ -19,7 +19,7 @@ pub enum LogFilterError {
     /// Not one of the six words.
     #[error("`{0}` is not a log level; use error, warn, info, debug, trace or off")]
     Level(String),
-    /// Nothing before the `=`, or something no module is called.
+    /// The text before the `=` is empty or cannot be a module path.
     #[error("`{0}` is not the name of a part of the program; write for example `info,stowage::store=debug`")]
     Target(String),
     /// Two bare levels.
@@ -28,7 +28,7 @@ pub enum LogFilterError {
 }
 
 impl LogFilter {
-    /// The level of everything that has none of its own.
+    /// The level of everything without a level of its own.
     pub fn default_level(&self) -> LevelFilter {
         self.default
     }
@@ -66,7 +66,7 @@ impl FromStr for LogFilter {
     }
 }
 
-// tracing would take numbers and an empty text too, and a misspelt level for the name of a target.
+// tracing's parser would also accept numbers and an empty text, and take a misspelt level for a target.
 fn level(text: &str) -> Result<LevelFilter, LogFilterError> {
     match text.to_ascii_lowercase().as_str() {
         "error" => Ok(LevelFilter::ERROR),

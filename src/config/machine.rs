@@ -1,11 +1,11 @@
-//! The machine that the settings are for.
+//! The resources of this computer, against which settings are checked.
 
 use std::fs;
 
-/// What limits the values of settings.
+/// The resources that limit the values of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
-    /// Bytes of memory that this process may use; `None` where the system does not tell.
+    /// Bytes of memory that this process may use; `None` if the system does not say.
     pub(super) memory: Option<u64>,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::units::ByteSize;
 
-/// `"5%"` or `"10GiB"`; `"0"` asks for nothing.
+/// `"5%"` or `"10GiB"`; `"0"` means no minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinFree(Amount);
 
@@ -24,7 +24,7 @@ pub enum MinFreeError {
     /// Neither a size nor a percentage.
     #[error("`{0}` is neither a size like `10GiB` nor a percentage from `0%` to `99%`")]
     Malformed(String),
-    /// A number, which may be meant as either: few want to keep five bytes free.
+    /// A number without a unit, which could be meant as bytes or as a percentage.
     #[error("`{0}` has no unit: write `{0}%` or `{0}GiB`")]
     NoUnit(String),
 }
@@ -50,7 +50,7 @@ impl FromStr for MinFree {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || MinFreeError::Malformed(text.to_owned());
-        // A space before the unit, as sizes and durations may have it.
+        // Permits a space before the unit, as sizes and durations do.
         match text.trim().strip_suffix('%').map(str::trim_end) {
             Some(number) if number.len() <= 2 && number.bytes().all(|byte| byte.is_ascii_digit()) => {
                 number.parse().map(Self::percent).map_err(|_| error())

@@ -1,8 +1,8 @@
-//! The machine's settings: what they are, their defaults, where they come from, and what is wrong with them.
+//! The settings: their names, defaults, sources and errors.
 //!
-//! Layers, later ones win: defaults, the file, `conf.d/*.toml` beside it, `STOWAGE__TABLE__KEY`, flags.
-//! A key is added in [`settings`](Config), with its default, and described in `config.example.toml`;
-//! `tests/house/config_example.rs` makes the reference page follow.
+//! Layers, later ones win: defaults, the file, `conf.d/*.toml` beside it, `STOWAGE__TABLE__KEY`, flags. To
+//! add a key, add it with its default in [`settings`](Config) and describe it in `config.example.toml`;
+//! `tests/house/config_example.rs` then updates the reference page.
 
 mod accounts;
 mod check;

@@ -1,4 +1,4 @@
-//! Addresses that are trusted: single ones and whole networks.
+//! Trusted addresses: single ones and networks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,18 +17,19 @@ pub struct Network(IpNet);
 pub struct NetworkError(String);
 
 impl Network {
-    /// The addresses of this computer alone: their senders are on it already.
+    /// The loopback addresses.
     pub fn loopback() -> Vec<Self> {
         let v4 = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
         vec![Self(v4), Self(IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)))]
     }
 
-    /// Whether every address of its family is in it.
+    /// Whether it contains every address of its family.
     pub fn is_everything(self) -> bool {
         self.0.prefix_len() == 0
     }
 
-    /// Whether the address is in it. An IPv4 address counts as itself however a socket shows it.
+    /// Whether it contains the address. An IPv4 address counts as itself, also when a socket shows it as an
+    /// IPv6 address.
     pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }

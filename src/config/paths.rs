@@ -1,4 +1,4 @@
-//! Where the data is when no setting says so.
+//! The default paths of data and sockets.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,13 +9,14 @@ use super::environment::Environment;
 use super::loaded::{Loaded, Source};
 use super::settings::Config;
 
-/// The file that is read when none is named and it is there.
+/// The configuration file that is read if it exists and no other is named.
 pub(super) const PACKAGED_FILE: &str = "/etc/stowage/stowage.toml";
 const PACKAGED_DATA: &str = "/var/lib/stowage";
 const PACKAGED_RUN: &str = "/run/stowage";
 const SOCKET: &str = "admin.sock";
 
-/// The data directory: as set; else systemd's; else the package's when its file is used; else the user's.
+/// The data directory: the setting; else systemd's; else the package's, if its configuration file is used;
+/// else the user's.
 pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment) -> PathBuf {
     if !config.storage.data_dir.as_os_str().is_empty() {
         return config.storage.data_dir.clone();
@@ -26,7 +27,7 @@ pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment)
     if file == Some(Path::new(PACKAGED_FILE)) {
         return PathBuf::from(PACKAGED_DATA);
     }
-    // The XDG specification: a relative path is to be ignored.
+    // The XDG Base Directory Specification says to ignore relative paths.
     let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(data_home) = absolute("XDG_DATA_HOME") {
         return data_home.join("stowage");
@@ -37,15 +38,15 @@ pub fn data_dir(config: &Config, file: Option<&Path>, environment: &Environment)
     }
 }
 
-/// The directory that holds `blobs`, `uploads` and `quarantine`: as set, else the data directory.
+/// The directory that holds `blobs`, `uploads` and `quarantine`: the setting, else the data directory.
 pub fn blob_dir(config: &Config, data_dir: &Path) -> PathBuf {
     let set = &config.storage.blob_dir;
     if set.as_os_str().is_empty() { data_dir.to_owned() } else { set.clone() }
 }
 
-/// The admin socket, if there is to be one: as set; else in a data directory given by a flag, so that a
-/// second server has its own; else the package's when its file is used; else in a data directory that is set;
-/// else the user's own runtime directory; else in the data directory.
+/// The path of the admin socket, if it is enabled: the setting; else in a data directory given by a flag, so
+/// that a second server has its own; else the package's, if its configuration file is used; else in a data
+/// directory that is set; else in the user's runtime directory; else in the data directory.
 pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let config = &loaded.config;
     let socket = &config.auth.admin_socket;
@@ -73,12 +74,12 @@ pub fn admin_socket(loaded: &Loaded, environment: &Environment, data_dir: &Path)
     )
 }
 
-/// The admin socket in the data directory itself.
+/// The admin socket inside the data directory.
 pub fn own_socket(data_dir: &Path) -> PathBuf {
     data_dir.join(SOCKET)
 }
 
-/// `su` and `sudo` may leave the variable of another user behind.
+/// `su` and `sudo` may leave the variable of another user in the environment.
 fn is_of_this_user(directory: &Path) -> bool {
     let user = rustix::process::geteuid().as_raw();
     directory.is_absolute()

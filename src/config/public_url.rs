@@ -1,4 +1,4 @@
-//! The address under which clients know the server: a scheme and a host, and nothing behind them.
+//! The URL under which clients know the server: a scheme and a host, without a path.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -6,31 +6,31 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `https://registry.lan` or `http://10.0.0.7:5000`; empty: as each request says.
+/// `https://registry.lan` or `http://10.0.0.7:5000`; empty: taken from each request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublicUrl(Option<(Scheme, String)>);
 
-/// How clients reach the server.
+/// The scheme with which clients reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Without encryption.
     Http,
-    /// With TLS, here or in a proxy.
+    /// With TLS, terminated here or in a proxy.
     Https,
 }
 
 /// Why a text is not a public URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicUrlError {
-    /// Neither `http://` nor `https://` in front.
+    /// It does not begin with `http://` or `https://`.
     #[error("`{0}` does not begin with https:// or http://; write for example `https://registry.lan`")]
     Scheme(String),
-    /// No host, or characters that no host has.
+    /// It has no host, or characters that a host cannot have.
     #[error(
         "`{0}` does not name a host; write for example `https://registry.lan` or `https://10.0.0.7:5000`"
     )]
     Host(String),
-    /// A path, a query or a fragment.
+    /// It has a path, a query or a fragment.
     #[error("`{0}` has something behind the host, where clients expect /v2/; write `{1}`")]
     Path(String, String),
 }
@@ -41,8 +41,8 @@ impl PublicUrl {
         self.0.as_ref().map(|(scheme, host)| (*scheme, host.as_str()))
     }
 
-    /// Whether a request for `host`, as its `Host` says it, is one for this URL: case does not matter, nor
-    /// does the port that the scheme has anyway.
+    /// Whether a request whose `Host` is `host` is for this URL. Case and the default port of the scheme do
+    /// not matter.
     pub fn is_for(&self, host: &str) -> bool {
         self.get().is_some_and(|(scheme, ours)| {
             scheme.without_port(host).eq_ignore_ascii_case(scheme.without_port(ours))
@@ -64,7 +64,7 @@ impl Scheme {
         [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// A host without its port, where that is the one of the scheme.
+    /// The host without its port, if that is the scheme's default.
     pub fn without_port(self, host: &str) -> &str {
         let port = match self {
             Self::Http => ":80",
@@ -80,7 +80,7 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// Whether `text` is a host, or a host and a port, that can stand in a URL.
+/// Whether `text` is a host, or a host and a port, that is valid in a URL.
 pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, "")) => (address, None),

@@ -1,4 +1,4 @@
-//! Opening files that must be files: a FIFO in their place would hold the opening thread for ever.
+//! Opens files that must be regular files: opening a FIFO in their place would block for ever.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,17 +11,17 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     open(path, options, libc::O_NONBLOCK)
 }
 
-/// The same for a file that the server itself has made: it is never a symbolic link, through which a file
-/// somewhere else would be written.
+/// The same for a file that the server itself created. A symbolic link is refused, because a file somewhere
+/// else would be written through it.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     open(path, options, libc::O_NONBLOCK | libc::O_NOFOLLOW).map_err(|error| {
         if error.raw_os_error() == Some(libc::ELOOP) { refused("a symbolic link") } else { error }
     })
 }
 
-/// Whether a directory is there that the server makes itself. A symbolic link in its place is refused: what
-/// the server writes and removes there would be written and removed somewhere else, with the rights of the
-/// server.
+/// Whether a directory that the server creates itself exists. A symbolic link in its place is refused,
+/// because what the server writes and removes there would be written and removed somewhere else, with the
+/// server's rights.
 pub fn has_own_directory(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(true),

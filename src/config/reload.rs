@@ -1,4 +1,4 @@
-//! A second configuration for a server that runs: what takes effect at once, and what waits for a restart.
+//! Reloading the configuration: which settings take effect at once, and which wait for a restart.
 
 use figment::value::{Dict, Value};
 
@@ -34,7 +34,7 @@ const AT_ONCE: &[&str] = &[
     "storage.min_free",
 ];
 
-/// One setting that differs.
+/// A setting whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its full name: `log.level`.
@@ -45,14 +45,14 @@ pub struct Change {
     pub new: String,
 }
 
-/// What a reload makes of a configuration.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reloaded {
     /// The effective settings from now on.
     pub config: Config,
-    /// What took effect.
+    /// Changes that took effect.
     pub changed: Vec<Change>,
-    /// What is set differently and stays as it was until a restart.
+    /// Changes that wait for a restart; the old value stays in effect.
     pub waiting: Vec<Change>,
 }
 
@@ -62,13 +62,13 @@ pub fn takes_effect_at_once(key: &str) -> bool {
 }
 
 impl Config {
-    /// The effective settings once `new` was read by a server that runs with this configuration.
+    /// The effective settings after `new` was read by a server that runs with this configuration.
     ///
     /// # Panics
     /// Never: both configurations were made from plain values.
     #[must_use]
     pub fn reloaded(&self, new: &Self) -> Reloaded {
-        // The files of a certificate go with the mode that they were written for.
+        // The files of a certificate change together with the mode that they belong to.
         let same_mode = self.server.tls.is_on() == new.server.tls.is_on();
         let at_once = |key: &str| takes_effect_at_once(key) && (same_mode || !key.starts_with("server.tls."));
         let (old, new) = (plain(self), plain(new));
@@ -117,7 +117,7 @@ fn put(dict: &mut Dict, key: &str, value: Value) {
     }
 }
 
-/// As in the file, in one line.
+/// The value as a configuration file would have it, in one line.
 fn show(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("{text:?}"),

@@ -1,10 +1,10 @@
-//! The settings as a flat list, taken from the defaults: what a key is called and what it holds.
+//! The settings as a flat list, derived from the defaults: the name and the type of each key.
 
 use figment::value::{Dict, Value};
 
 use super::settings::Config;
 
-/// What the names of our environment variables begin with.
+/// The prefix of the environment variables of settings.
 pub(super) const PREFIX: &str = "STOWAGE__";
 
 /// One key of the configuration.
@@ -12,13 +12,13 @@ pub(super) const PREFIX: &str = "STOWAGE__";
 pub struct Setting {
     /// Its full name: `storage.gc.promise`.
     pub key: String,
-    /// What it holds.
+    /// Its type.
     pub kind: Kind,
-    /// Its default as in an environment variable; empty for none.
+    /// Its default as an environment variable would have it; empty for none.
     pub default: String,
 }
 
-/// What a setting holds: decides how its environment variable is read.
+/// The type of a setting: decides how its environment variable is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text; sizes, durations and paths too.
@@ -37,7 +37,7 @@ impl Setting {
         format!("{PREFIX}{}", self.key.to_uppercase().replace('.', "__"))
     }
 
-    /// The table it is in, and its name there.
+    /// Its table, and its name in that table.
     pub fn parts(&self) -> (&str, &str) {
         self.key.rsplit_once('.').unwrap_or(("", &self.key))
     }
@@ -73,7 +73,7 @@ fn collect(dict: &Dict, prefix: &str, settings: &mut Vec<Setting>) {
     }
 }
 
-/// As in an environment variable.
+/// The value as an environment variable would have it.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(_, text) => text.clone(),
@@ -113,7 +113,8 @@ mod tests {
         );
     }
 
-    /// An optional setting has no default to take a type from, so the environment could not set it.
+    /// The type of a setting comes from its default, so a setting without one could not be set by the
+    /// environment.
     #[test]
     fn no_setting_is_optional() {
         let defaults = Value::serialize(Config::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Files that hold a secret: a path, or a credential from systemd.
+//! Files that hold a secret, given as a path or as a systemd credential.
 
 use std::fmt;
 use std::fs::File;
@@ -13,10 +13,10 @@ use super::environment::Environment;
 const CREDENTIAL: &str = "credential:";
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 const MAX_BYTES: u64 = 64 * 1024;
-/// Read and write by those who are neither owner nor in the group.
+/// Read and write permission for all users.
 const OTHERS: u32 = 0o006;
 
-/// Where a secret is: `/path`, or `credential:NAME`; empty: nowhere.
+/// The place of a secret: `/path`, or `credential:NAME`; empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretFile(String);
@@ -27,7 +27,7 @@ pub enum SecretFileError {
     /// `credential:` with something that is not a file name.
     #[error("`{0}` does not name a credential")]
     Name(String),
-    /// The process has no credentials.
+    /// systemd gave this process no credentials.
     #[error("`{0}` needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")]
     NoCredentials(String),
     /// It cannot be read.
@@ -46,7 +46,7 @@ pub enum SecretFileError {
         /// Its permissions.
         mode: u32,
     },
-    /// There is nothing in it, or nothing that is a secret.
+    /// It is empty, or cannot be a secret.
     #[error("the secret file {} {what}", path.display())]
     Content {
         /// The file.
@@ -57,7 +57,7 @@ pub enum SecretFileError {
 }
 
 impl SecretFile {
-    /// A secret in the file at `path`, or `credential:NAME`.
+    /// The secret in the file at `place`, or `credential:NAME`.
     pub fn new(place: impl Into<String>) -> Self {
         Self(place.into())
     }
@@ -72,10 +72,10 @@ impl SecretFile {
         self.0.starts_with(CREDENTIAL)
     }
 
-    /// The file meant.
+    /// The path of the file.
     ///
     /// # Errors
-    /// A credential without a name, or without systemd.
+    /// A credential without a name, or a process that systemd gave no credentials.
     pub fn path(&self, environment: &Environment) -> Result<PathBuf, SecretFileError> {
         let Some(name) = self.0.strip_prefix(CREDENTIAL) else { return Ok(PathBuf::from(&self.0)) };
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
@@ -86,10 +86,10 @@ impl SecretFile {
         Ok(Path::new(directory).join(name))
     }
 
-    /// The secret, without the newline at its end. Wrap it before it goes anywhere.
+    /// The secret, without the newline at its end. Wrap it in `Secret` before it is passed on.
     ///
     /// # Errors
-    /// A file that is missing, open to every user, empty, too long, or not text.
+    /// A file that is missing, accessible to every user, empty, too long, or not text.
     pub fn read(&self, environment: &Environment) -> Result<String, SecretFileError> {
         let path = self.path(environment)?;
         match read(&path) {
@@ -107,7 +107,7 @@ impl fmt::Display for SecretFile {
 }
 
 impl SecretFileError {
-    /// What to do about it.
+    /// What to do about the error.
     pub fn fix(&self) -> String {
         match self {
             Self::Name(_) => "write credential:NAME with the name given to LoadCredential=".to_owned(),
@@ -126,7 +126,7 @@ impl SecretFileError {
 fn read(path: &Path) -> io::Result<Result<String, SecretFileError>> {
     let file = File::open(path)?;
     let content = |what| Ok(Err(SecretFileError::Content { path: path.to_owned(), what }));
-    // Of the open file, so that no other one can take its place.
+    // Checks the file that is open, so that it cannot be replaced between the check and the read.
     let metadata = file.metadata()?;
     if metadata.mode() & OTHERS != 0 {
         return Ok(Err(SecretFileError::Open { path: path.to_owned(), mode: metadata.mode() & 0o7777 }));

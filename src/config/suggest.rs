@@ -1,8 +1,8 @@
-//! The setting that an unknown key or variable probably stands for.
+//! Suggestions for unknown keys and variables.
 
 use super::schema::Setting;
 
-/// Names other programs give to our settings: table, name, and what to write here.
+/// Names that other programs use for these settings: table, name, and what to write here.
 const HABITS: [(&str, &str, &str); 8] = [
     ("server", "port", "listen = [\"127.0.0.1:5000\"]"),
     ("server", "host", "listen = [\"127.0.0.1:5000\"]"),
@@ -14,7 +14,7 @@ const HABITS: [(&str, &str, &str); 8] = [
     ("storage", "rootdirectory", "data_dir = \"/srv/stowage\""),
 ];
 
-/// How many letters may be wrong.
+/// The largest edit distance at which a name is suggested.
 const CLOSE: usize = 2;
 
 /// The fix for the unknown name `name` in the table `table` (empty: the top level). `value` is what was
@@ -55,7 +55,7 @@ pub(super) fn for_key(settings: &[Setting], table: &str, name: &str, value: Opti
 /// The fix for an unknown environment variable.
 pub(super) fn for_variable(settings: &[Setting], variable: &str) -> String {
     let known: Vec<String> = settings.iter().map(Setting::variable).collect();
-    // Two underscores follow a table, which is not the start of a name.
+    // Two underscores separate a table, so they are not part of a name.
     let is_longer = |name: &&str| {
         name.strip_prefix(variable).is_some_and(|rest| rest.starts_with('_') && !rest.starts_with("__"))
     };
@@ -94,7 +94,7 @@ fn joined(table: &str, name: &str) -> String {
 
 fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::levenshtein(name, candidate);
-    // Two wrong letters of three are another word.
+    // A distance of two in a word of three letters means another word.
     let close = |candidate: &&str| distance(candidate) <= CLOSE && distance(candidate) * 2 <= candidate.len();
     candidates.filter(close).min_by_key(|candidate| distance(candidate))
 }

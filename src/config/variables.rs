@@ -25,7 +25,7 @@ pub struct VariableProblem {
     pub fix: String,
 }
 
-/// The settings that the environment makes: key, variable, value.
+/// The settings from the environment: key, variable, value.
 pub(super) fn values(
     environment: &Environment,
     settings: &[Setting],
@@ -53,7 +53,7 @@ fn one(settings: &[Setting], variable: &str, value: &OsStr) -> Result<(String, V
     let text = value.to_str().ok_or_else(|| ("the value is not UTF-8".to_owned(), String::new()))?;
     let wrong = |message| (message, wrong::variable(setting, text));
     let value = typed(setting.kind, text).map_err(wrong)?;
-    // The types of the structs judge the value, here where its variable is still known.
+    // Checks the type of the value. Here its variable is still known.
     let layer = Layer::one(&setting.key, value.clone());
     match Figment::from(defaults()).merge(layer).extract::<Config>() {
         Ok(_) => Ok((setting.key.clone(), value)),

@@ -1,5 +1,4 @@
-//! What a valid configuration has that its operator should know: the same list for `check-config` and for
-//! `serve`.
+//! Warnings about a valid configuration: the same list for `check-config` and for `serve`.
 
 use std::net::SocketAddr;
 
@@ -10,11 +9,11 @@ use super::machine::Machine;
 use super::settings::ServerConfig;
 use crate::model::units::human_size;
 
-/// The key of the addresses, whose warning an open registry does not need.
+/// The key of the listen addresses; in an open registry its warning is left out.
 pub const LISTEN: &str = "server.listen";
 
 impl Loaded {
-    /// Everything that works and is probably not meant. `is_new` says that there is no store yet.
+    /// Settings that work and are probably not intended. `is_new` says that there is no store yet.
     pub fn warnings(&self, environment: &Environment, is_new: bool) -> Vec<SettingProblem> {
         let mut found = Vec::new();
         let config = &self.config;
@@ -43,7 +42,7 @@ impl Loaded {
                 fix: "leave memory for transfers".to_owned(),
             });
         }
-        // The file is for the first start, and may be removed after it.
+        // The password file is needed at the first start only, and may be removed after it.
         let password = &config.auth.initial_admin_password_file;
         if is_new
             && password.is_set()

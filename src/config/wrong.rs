@@ -1,9 +1,9 @@
-//! A value that its setting does not take: what is wrong with it, and the right form in a file and in the
+//! Messages about values that a setting does not accept, with the right form for a file and for the
 //! environment.
 
 use super::schema::{Kind, Setting};
 
-/// What serde says about a value, in words for the person who wrote it.
+/// The error of serde, in words for the operator.
 pub(super) fn message(setting: &Setting, serde: &str) -> String {
     let quoted: Vec<&str> = serde.split('`').skip(1).step_by(2).collect();
     match (quoted.split_first(), serde.split_once(", expected ")) {
@@ -39,7 +39,7 @@ pub(super) fn message(setting: &Setting, serde: &str) -> String {
     }
 }
 
-/// A word that the setting does not know.
+/// The message about a word that the setting does not accept.
 pub(super) fn variant(setting: &Setting, found: &str, allowed: &[&str]) -> String {
     let noun = setting.parts().1.replace('_', " ");
     let words = match allowed {
@@ -49,7 +49,7 @@ pub(super) fn variant(setting: &Setting, found: &str, allowed: &[&str]) -> Strin
     format!("`{found}` is not a {noun}; use {words}")
 }
 
-/// What to write in a file instead of `written`, which is not of the setting's type.
+/// The line to write in a file instead of `written`, which has another type.
 pub(super) fn line(setting: &Setting, written: &str) -> String {
     let (name, bare) = (setting.parts().1, unquoted(written));
     match setting.kind {
@@ -67,7 +67,7 @@ pub(super) fn line(setting: &Setting, written: &str) -> String {
     }
 }
 
-/// What to write in the environment instead of `written`.
+/// The assignment to write in the environment instead of `written`.
 pub(super) fn variable(setting: &Setting, written: &str) -> String {
     let (name, bare) = (setting.variable(), unquoted(written));
     let example = |value: &str| format!("write for example {name}={value}");
@@ -106,7 +106,7 @@ fn unquoted(text: &str) -> &str {
     text.trim().trim_matches(['"', '\''])
 }
 
-/// What a file that is not TOML is, and where its first line is; `None` when it may be TOML with a mistake.
+/// The format of a file that is not TOML, and its first line; `None` when it may be TOML with a mistake.
 pub(super) fn other_format(text: &str) -> Option<(&'static str, usize)> {
     let is_text = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let mut start = 0;
@@ -134,7 +134,7 @@ pub(super) fn other_format(text: &str) -> Option<(&'static str, usize)> {
     None
 }
 
-/// The setting and the value of a line whose value has no quotes and needs some: `anonymous_pull = yes`.
+/// The setting and the value of a line whose value lacks quotes: `anonymous_pull = yes`.
 pub(super) fn bare_word<'a>(
     text: &str,
     at: usize,

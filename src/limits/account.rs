@@ -1,4 +1,4 @@
-//! What one principal holds, and who of its requests waits for more.
+//! What one principal holds, and which of its requests wait for more.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ use super::resource::{COUNT, Resource};
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) amount: u64,
-    /// Told that its amount is counted.
+    /// Receives a message when the amount is counted.
     pub(super) granted: oneshot::Sender<()>,
 }
 
-/// One principal.
+/// The counts of one principal.
 #[derive(Default)]
 pub(super) struct Account {
     pub(super) held: [u64; COUNT],

@@ -1,4 +1,4 @@
-//! Counting amounts that can be taken away again (see [`Evictions`]).
+//! Charges that can be evicted: see [`Evictions`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,10 +15,10 @@ use super::ledger::{Charge, Ledger};
 use super::reached::LimitReached;
 use super::resource::Resource;
 
-/// How long a request waits for what it has had evicted, until it has more evicted.
+/// How long a request waits for evicted amounts to be released, before it evicts more.
 const EVICT_AGAIN: Duration = Duration::from_secs(1);
 
-/// An amount that is counted until it is dropped, and can be taken away before.
+/// A charge that is counted until it is dropped, and that can be evicted before.
 pub struct Evictable {
     charge: Option<Charge>,
     evictions: Arc<Evictions>,
@@ -28,8 +28,8 @@ pub struct Evictable {
 }
 
 impl Ledger {
-    /// Counts an amount that can be taken away again. At a limit others lose theirs, and this waits until
-    /// they have.
+    /// Counts an amount that can be evicted. At a limit, other charges are evicted, and this waits until they
+    /// are released.
     pub async fn wait_evicting(
         self: &Arc<Self>,
         holder: &Holder,
@@ -51,7 +51,8 @@ impl Ledger {
         charged.map(|charge| Evictable::new(charge, evictions))
     }
 
-    /// Counts an amount that is there already and can be taken away again. At a limit others lose theirs.
+    /// Counts, without waiting, an amount that is held already and can be evicted. At a limit, other charges
+    /// are evicted.
     pub fn count_evicting(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Evictable {
         let evictions = self.evictions(resource);
         let charge = self.charge(holder, resource, amount).unwrap_or_else(|_| {
@@ -69,17 +70,18 @@ impl Evictable {
         Self { charge: Some(charge), evictions: Arc::clone(evictions), holder, number, evicted }
     }
 
-    /// Whether it was taken away; if not, this task is woken when it is. What was counted must end then.
+    /// Whether it was evicted; if not, the task is woken when it is. The holder must then release what was
+    /// counted.
     pub fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.evicted.poll_unpin(context).map(|_| ())
     }
 
-    /// Ends when it is taken away.
+    /// Ends when it is evicted.
     pub async fn evicted(&mut self) {
         poll_fn(|context| self.poll_evicted(context)).await;
     }
 
-    /// The same amount, which nothing takes away from now on.
+    /// The same amount as a charge that cannot be evicted.
     pub fn keep(mut self) -> Option<Charge> {
         self.charge.take()
     }

@@ -1,6 +1,6 @@
-//! Amounts that can be taken away again, by principal and age. At a limit the principal that holds the most
-//! of a resource loses what it has held longest, so that clients who hold many things still keep no room from
-//! those who need one for a moment.
+//! Evictable amounts by principal and age. At a limit, the principal that holds the most of a resource loses
+//! what it has held longest. So clients that hold many things cannot keep out those that need one for a
+//! moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::holder::HolderId;
 
-/// Those of one resource.
+/// The evictable amounts of one resource.
 #[derive(Default)]
 pub(super) struct Evictions(Mutex<State>);
 
@@ -19,7 +19,7 @@ struct State {
     holders: HashMap<HolderId, Held>,
 }
 
-/// What one principal holds: the amounts by age.
+/// The amounts of one principal, by age.
 #[derive(Default)]
 struct Held {
     amount: u64,
@@ -27,7 +27,7 @@ struct Held {
 }
 
 impl Evictions {
-    /// Enters an amount; returns its number, and what tells that it was taken away.
+    /// Adds an amount; returns its number, and a receiver that tells when it is evicted.
     pub(super) fn enter(&self, holder: HolderId, amount: u64) -> (u64, oneshot::Receiver<()>) {
         let (sender, evicted) = oneshot::channel();
         let mut state = self.lock();
@@ -39,12 +39,12 @@ impl Evictions {
         (number, evicted)
     }
 
-    /// Forgets an amount that ended by itself.
+    /// Removes an amount that was released by its holder.
     pub(super) fn leave(&self, holder: HolderId, number: u64) {
         self.lock().take(holder, number);
     }
 
-    /// Evicts until so much was taken away, or until there is nothing left to take.
+    /// Evicts until this much was evicted or there is nothing left.
     pub(super) fn evict(&self, wanted: u64) {
         let mut state = self.lock();
         let mut taken = 0;
@@ -53,7 +53,8 @@ impl Evictions {
             let Some(holder) = largest else { return };
             let oldest = state.holders.get(&holder).and_then(|held| held.parts.keys().next().copied());
             let Some((amount, sender)) = oldest.and_then(|number| state.take(holder, number)) else { return };
-            // One that ends at this moment gives its amount back as well.
+            // The receiver is gone when the holder is releasing the amount at this moment; it counts as
+            // evicted.
             let _ = sender.send(());
             taken += amount;
         }

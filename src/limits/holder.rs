@@ -1,4 +1,4 @@
-//! Who is charged.
+//! Principals, as limits count them.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::names::UserId;
 
-/// What tells one principal from another.
+/// The identity of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HolderId {
     /// A caller without a sign-in, by its address. IPv6 addresses count by their /64: one host owns all of
@@ -19,7 +19,7 @@ pub enum HolderId {
     Local,
 }
 
-/// A principal, with what a report about it shows. Two holders are equal when their identities are.
+/// A principal, with the name and address that reports show. Two holders are equal when their ids are.
 #[derive(Clone, Debug)]
 pub struct Holder {
     id: HolderId,
@@ -28,7 +28,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// A caller without a sign-in. Without an address it is the admin socket's.
+    /// A caller without a sign-in. A caller without an address is on the admin socket.
     pub fn address(address: Option<IpAddr>) -> Self {
         Self { id: HolderId::of_address(address), name: "anonymous".into(), address }
     }
@@ -43,7 +43,7 @@ impl Holder {
         Self { id: HolderId::Local, name, address: None }
     }
 
-    /// What tells it from others.
+    /// Its identity.
     pub const fn id(&self) -> HolderId {
         self.id
     }
@@ -74,7 +74,7 @@ impl Hash for Holder {
 }
 
 impl HolderId {
-    /// A caller without a sign-in. Without an address it is the admin socket's.
+    /// A caller without a sign-in. A caller without an address is on the admin socket.
     pub fn of_address(address: Option<IpAddr>) -> Self {
         address.map_or(Self::Local, |address| Self::Address(network_of(address)))
     }
@@ -90,8 +90,8 @@ impl fmt::Display for HolderId {
     }
 }
 
-/// The network that counts as one client: an IPv4 address (also one that is written as IPv6) as it is, an
-/// IPv6 address without its last 64 bits.
+/// The network that counts as one client: an IPv4 address as it is (also one that is written as IPv6), an
+/// IPv6 address by its first 64 bits.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

@@ -1,4 +1,4 @@
-//! The ledger: what is charged, refused, and waited for.
+//! The ledger: charges amounts, refuses them, and queues requests that wait for them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use super::state::State;
 /// Counts and limits per principal, in memory.
 pub struct Ledger {
     limits: ArcSwap<Limits>,
-    /// Connections of this process at most.
+    /// The most connections that this process can have.
     connections: AtomicUsize,
     state: Mutex<State>,
     evictions: [Arc<Evictions>; COUNT],
@@ -40,7 +40,7 @@ impl Ledger {
         Arc::new(Self { limits, connections, state: Mutex::default(), evictions: Default::default() })
     }
 
-    /// Changes the limits. What is held stays held; requests that wait are looked at again.
+    /// Changes the limits. Charges that exist stay, and waiting requests are evaluated again.
     pub fn reconfigure(&self, limits: Limits) {
         self.limits.store(Arc::new(limits.within(self.connections.load(Ordering::Relaxed))));
         for resource in Resource::ALL {
@@ -49,8 +49,8 @@ impl Ledger {
         }
     }
 
-    /// This process has no more connections than these, whatever the settings say: the shares of principals
-    /// are of these.
+    /// The most connections that this process can have, whatever the settings say. Shares of principals are
+    /// computed from it.
     pub fn set_connections(&self, connections: usize) {
         self.connections.store(connections, Ordering::Relaxed);
         self.reconfigure(**self.limits.load());
@@ -61,7 +61,7 @@ impl Ledger {
         self.limits.load().get(resource)
     }
 
-    /// What a request is told that met the limit over all principals.
+    /// The error for a request at the limit over all principals.
     pub fn total_reached(&self, resource: Resource) -> LimitReached {
         LimitReached::of_all(resource, self.limit(resource))
     }
@@ -76,8 +76,8 @@ impl Ledger {
         self.lock().totals[resource.index()]
     }
 
-    /// Counts an amount if the limits permit it. It is no [`Standing`] when they do not: the caller makes
-    /// room.
+    /// Counts an amount if the limits permit it. A failure is not reported as a [`Standing`], because the
+    /// caller makes room and tries again.
     pub fn try_charge(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Option<Charge> {
         let limit = self.limit(resource);
         let mut state = self.lock();
@@ -88,7 +88,7 @@ impl Ledger {
         Some(self.hold(holder.id(), resource, amount))
     }
 
-    /// Counts an amount, or says which limit stands against it.
+    /// Counts an amount, or returns the limit that refuses it.
     pub fn charge(
         self: &Arc<Self>,
         holder: &Holder,
@@ -109,15 +109,15 @@ impl Ledger {
         }
     }
 
-    /// Counts an amount that is there already, whatever the limits say.
+    /// Counts an amount that is held already, whatever the limits say.
     pub fn count(self: &Arc<Self>, holder: &Holder, resource: Resource, amount: u64) -> Charge {
         self.lock().count(holder, resource, amount);
         self.hold(holder.id(), resource, amount)
     }
 
-    /// Counts an amount as soon as the limits permit it, or says which limit still stands against it after
-    /// `patience`. An amount above a limit is refused at once. Nothing may be awaited between this call and
-    /// its end that another holder of the resource waits for.
+    /// Counts an amount as soon as the limits permit it, or returns the limit that still refuses it after
+    /// `patience`. An amount above the limit itself is refused at once. To avoid a deadlock, a caller must
+    /// not wait here while it holds something that another waiting holder of the resource needs.
     pub async fn wait(
         self: &Arc<Self>,
         holder: &Holder,
@@ -142,13 +142,13 @@ impl Ledger {
         let queued = Queued { ledger: self, holder: holder.id(), resource, amount, number, granted: false };
         match tokio::time::timeout(patience, &mut granted).await {
             Ok(Ok(())) => Ok(queued.into_charge()),
-            // Dropping `queued` takes the request out of the queue, or gives back what was granted at the
-            // last moment.
+            // Dropping `queued` removes the request from the queue, or returns an amount that was granted at
+            // the last moment.
             Ok(Err(_)) | Err(_) => Err(reached),
         }
     }
 
-    /// Principals that reached a limit since the last but one call of [`Ledger::report`].
+    /// Principals that reached a limit since the last call of [`Ledger::report`] or the one before it.
     pub fn standings(&self) -> Vec<Standing> {
         let state = self.lock();
         state.standings(|_| true)
@@ -200,32 +200,32 @@ impl fmt::Debug for Charge {
 }
 
 impl Charge {
-    /// How much it is.
+    /// The amount.
     pub const fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// Whose it is.
+    /// The principal that holds it.
     pub const fn holder(&self) -> HolderId {
         self.holder
     }
 
-    /// Counts more, or says which limit stands against it; then it is as before.
+    /// Counts more, or returns the limit that refuses it; then the charge is unchanged.
     pub fn grow(&mut self, holder: &Holder, amount: u64) -> Result<(), LimitReached> {
         let more = self.ledger.charge(holder, self.resource, amount)?;
         self.absorb(more);
         Ok(())
     }
 
-    /// Gives a part of it back.
+    /// Releases a part of it.
     pub fn shrink(&mut self, amount: u64) {
         let amount = amount.min(self.amount);
         self.amount -= amount;
         self.ledger.give_back(self.holder, self.resource, amount);
     }
 
-    /// Takes over what another charge of the same principal and resource counts; another one's stays apart
-    /// and ends here.
+    /// Adds another charge of the same principal and resource to this one. A charge of another principal or
+    /// resource is released.
     pub fn absorb(&mut self, mut other: Self) {
         if (other.holder, other.resource) == (self.holder, self.resource) {
             self.amount += std::mem::take(&mut other.amount);
@@ -239,8 +239,8 @@ impl Drop for Charge {
     }
 }
 
-/// A request in a queue. However its wait ends, it leaves the queue, or gives back what was given and not
-/// taken.
+/// A request in a queue. When it is dropped, it leaves the queue, or releases an amount that was granted and
+/// not taken.
 struct Queued<'l> {
     ledger: &'l Arc<Ledger>,
     holder: HolderId,
@@ -267,7 +267,7 @@ impl Drop for Queued<'_> {
         if !state.dequeue(self.holder, self.resource, self.number) {
             state.uncount(self.holder, self.resource, self.amount);
         }
-        // Behind a request that is gone may stand one that wants less.
+        // The next request in the queue may want less and fit now.
         state.serve_waiting(self.resource, limit);
     }
 }

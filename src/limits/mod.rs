@@ -1,10 +1,10 @@
-//! Limits per principal: what each of them holds in memory or on the way, and how much of it is permitted.
+//! Limits per principal: what each of them makes the server hold, in memory or in transfer, and how much of
+//! it is permitted.
 //!
 //! Everything that a request can make the server hold is a [`Resource`]. A [`Charge`] counts an amount of it
-//! for one [`Holder`] and gives it back when it is dropped, so that no path of an error can forget to. Each
-//! resource has a limit per principal and, for most, one over all of them. Those who wait for a resource are
-//! served in turn, one principal after the other: a principal with a thousand waiting requests delays another
-//! one by one request.
+//! for one [`Holder`] and releases it when it is dropped, so that no error path can leak it. Each resource
+//! has a limit per principal and, for most, one over all principals. Waiting requests are served round-robin
+//! by principal: a principal with a thousand waiting requests delays another one by one request.
 
 mod account;
 mod evictable;

@@ -1,4 +1,4 @@
-//! Limits that were reached.
+//! Errors and reports about limits that were reached.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,9 @@ use super::settings::Limit;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many {} {scope} (limit {limit}, {setting}): wait until some of them end", resource.words())]
 pub struct LimitReached {
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// Whose: "for this user", or "on the server" for the limit over all principals.
+    /// Whose limit it is: "for this user", or "on the server" for the limit over all principals.
     pub scope: String,
     /// The limit.
     pub limit: u64,
@@ -33,7 +33,7 @@ pub struct Standing {
     pub principal: String,
     /// From where it called last.
     pub address: Option<IpAddr>,
-    /// What it wanted.
+    /// The resource that it requested.
     pub resource: Resource,
     /// The limit.
     pub limit: u64,

@@ -1,4 +1,4 @@
-//! What is counted.
+//! The resources that are counted.
 
 /// Something that requests make the server hold. [`Limits`](super::Limits) names the setting of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,21 +9,21 @@ pub enum Resource {
     StagedBytes,
     /// Request bodies that are received, or wait for their turn.
     Bodies,
-    /// Request bodies that come in fast at this moment, and so hold buffers and a thread.
+    /// Request bodies that arrive fast at this moment, and so hold buffers and a thread.
     BodyPlaces,
     /// Lists that are read from the database.
     Scans,
     /// Bytes of manifests that are collected in memory.
     ManifestBytes,
-    /// Connections whose requests have not signed in.
+    /// Connections without a successful sign-in.
     Connections,
     /// Connections whose last request signed in.
     UserConnections,
-    /// Connections from trusted proxies that have not brought a request.
+    /// Connections from trusted proxies that have not sent a request yet.
     SilentConnections,
-    /// TLS handshakes for which the server computes.
+    /// TLS handshakes whose cryptography is being computed.
     Handshakes,
-    /// TLS handshakes whose first message is longer than a record, while it comes.
+    /// TLS handshakes whose first message is longer than one record and is still arriving.
     LongHellos,
     /// Bytes of forms, JSON documents and small manifests that are collected in memory.
     SmallBodyBytes,
@@ -46,7 +46,7 @@ impl Resource {
         Self::SmallBodyBytes,
     ];
 
-    /// In the words of a sentence: "too many ...".
+    /// Its plural in a sentence: "too many ...".
     pub const fn words(self) -> &'static str {
         match self {
             Self::UploadSessions => "upload sessions are open",
@@ -63,7 +63,7 @@ impl Resource {
         }
     }
 
-    /// A line of an HTTP answer's head for a refusal: docker prints nothing else of a 5xx.
+    /// The reason phrase of a refusal's status line: docker prints nothing else of a 5xx.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UploadSessions => "too many upload sessions are open: finish or cancel some of them",

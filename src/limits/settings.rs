@@ -1,4 +1,4 @@
-//! The limits, as the settings say.
+//! The limits that the settings define.
 
 use super::resource::{COUNT, Resource};
 use crate::config::Config;
@@ -38,7 +38,7 @@ impl Limits {
         self
     }
 
-    /// The same limits in a process that has no more connections than these.
+    /// The same limits for a process that can have only this many connections.
     #[must_use]
     pub(super) fn within(mut self, connections: usize) -> Self {
         for resource in [Resource::Connections, Resource::UserConnections, Resource::SilentConnections] {
@@ -51,8 +51,8 @@ impl Limits {
     }
 }
 
-/// What one principal may have of all connections. Half for an address and a third for a user: one client
-/// with both still leaves a sixth to others.
+/// The share of all connections that one principal may have: half for an address, a third for a user. A
+/// client that has both still leaves a sixth to others.
 fn share(resource: Resource, connections: usize) -> u64 {
     let part = if resource == Resource::UserConnections { 3 } else { 2 };
     connections.div_ceil(part) as u64
@@ -99,7 +99,7 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "limits.manifest_memory",
             total_setting: "limits.manifest_memory",
         },
-        // All trusted proxies together: a local process has as many addresses as it likes.
+        // One share for all trusted proxies together: a local process can use as many addresses as it likes.
         Resource::SilentConnections => Limit {
             each: share(resource, config.server.max_connections),
             total: share(resource, config.server.max_connections),

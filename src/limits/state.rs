@@ -10,7 +10,7 @@ use super::reached::{LimitReached, Standing};
 use super::resource::{COUNT, Resource};
 use super::settings::Limit;
 
-/// Reports about limits that were reached and not yet told; more of them are counted for the first ones only.
+/// The most principals whose reached limits are kept for the next report; others are not recorded.
 const REPORTS: usize = 1024;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(super) struct Reached {
     limit: u64,
     setting: &'static str,
     times: u64,
-    /// Told once, and kept for one more report, so that `status` shows it for a minute at least.
+    /// It was in one report. It stays for one more, so that `status` shows it for a minute at least.
     pub(super) told: bool,
 }
 
@@ -42,7 +42,7 @@ impl State {
     ) -> Option<LimitReached> {
         let index = resource.index();
         let held = self.accounts.get(&holder).map_or(0, |account| account.held[index]);
-        // The server's own work and the admin socket are held back by the limit over all alone.
+        // The server's own work and the admin socket are bound only by the limit over all principals.
         if holder != HolderId::Local && held.saturating_add(amount) > limit.each {
             let scope = format!("for {holder}");
             return Some(LimitReached { resource, scope, limit: limit.each, setting: limit.setting });
@@ -84,7 +84,7 @@ impl State {
         number
     }
 
-    /// Counts the amounts of waiting requests that now fit, one principal after the other.
+    /// Grants waiting requests whose amounts now fit, one principal after the other.
     pub(super) fn serve_waiting(&mut self, resource: Resource, limit: Limit) {
         let mut blocked = 0;
         while blocked < self.turns[resource.index()].len() {
@@ -110,7 +110,7 @@ impl State {
         let Some(waiter) = account.queue(resource).pop_front() else { return };
         account.held[resource.index()] += waiter.amount;
         self.totals[resource.index()] += waiter.amount;
-        // A request that is gone gives it back itself: see `Queued`.
+        // A request that has ended releases the amount itself: see `Queued`.
         let _ = waiter.granted.send(());
     }
 
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    /// Takes a request out of its queue; false: it was granted already.
+    /// Removes a request from its queue; false: it was granted already.
     pub(super) fn dequeue(&mut self, holder: HolderId, resource: Resource, number: u64) -> bool {
         let Some(account) = self.accounts.get_mut(&holder) else { return false };
         let queue = account.queue(resource);

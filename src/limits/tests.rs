@@ -20,7 +20,7 @@ fn user(id: u64) -> Holder {
     Holder::user(UserId(id), format!("user{id}").into(), None)
 }
 
-/// Starts to wait, and is in the queue when this returns.
+/// Starts to wait; the request is in the queue when this returns.
 async fn waits(ledger: &Arc<Ledger>, holder: Holder) -> tokio::task::JoinHandle<Charge> {
     let shared = Arc::clone(ledger);
     let before = queued(ledger);

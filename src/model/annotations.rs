@@ -10,12 +10,13 @@ use super::text::quote;
 
 /// A map of strings in the document's order, each key once.
 ///
-/// All text lies in one buffer: a manifest may hold half a million annotations (decisions.md 2), and a tree
-/// of strings would take more than ten times the size of the document.
+/// All text lies in one buffer. A manifest may hold half a million annotations (docs/decisions.md, "Limits of
+/// manifests"); one `String` for each key and value would take more than ten times the size of the document.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Annotations {
     text: Box<str>,
-    /// For each annotation the ends of its key and its value in `text`; it begins where the last one ended.
+    /// For each annotation, the end of its key and the end of its value in `text`. A key begins where the
+    /// value before it ends.
     ends: Box<[(u32, u32)]>,
 }
 
@@ -41,7 +42,7 @@ impl Annotations {
     }
 }
 
-/// Where the keys and values lie.
+/// The byte ranges of keys and values in the text, computed from their ends.
 fn ranges(ends: &[(u32, u32)]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     ends.iter().scan(0, |start, (key, value)| {
         let (key, value) = (*key as usize, *value as usize);
@@ -93,7 +94,7 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
     }
 }
 
-/// Reads a string to the end of a buffer, and returns where it ends there.
+/// Appends a deserialized string to the buffer, and returns the buffer's new length.
 struct Append<'a>(&'a mut String);
 
 impl<'de> DeserializeSeed<'de> for Append<'_> {

@@ -1,11 +1,11 @@
-//! What the audit log calls the things that people do, and who does them.
+//! The actions that the audit log records, and the actors that perform them.
 
 use std::net::IpAddr;
 
-/// Who does something, as events and the audit log name them.
+/// Who performs an action, as events and the audit log name it.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor<'a> {
-    /// The name of a user, of a local user, or of a worker of the server.
+    /// The name of a user of the registry, of a user of this computer (on the admin socket), or of a worker.
     pub name: &'a str,
     /// From where; `None`: the server itself, or a caller on the same computer.
     pub address: Option<IpAddr>,
@@ -21,7 +21,7 @@ impl Actor<'_> {
     }
 }
 
-/// Something that is worth an entry of the audit log.
+/// An action that the audit log records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditAction {
     /// A user was made.

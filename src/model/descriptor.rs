@@ -1,4 +1,4 @@
-//! Descriptors: how one piece of content names another (image-spec, descriptor.md; protocol.md 5.2).
+//! Descriptors: how a manifest refers to other content (OCI image-spec, "OCI Content Descriptors").
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::digest::{AnyDigest, Digest};
 use super::json::{Fields, List, at};
 use super::units::exact_size;
 
-/// How many URLs a descriptor may have: they are only ever counted, and foreign layers have one or two.
+/// The most URLs that a descriptor may have. URLs are only counted; foreign layers have one or two.
 const MAX_URLS: usize = 16;
 
 /// The largest size that clients can read: Go's int64.
@@ -21,7 +21,7 @@ const MAX_SIZE: u64 = i64::MAX as u64;
 /// The longest media type: two names of 127 characters (RFC 6838, 4.2).
 const MAX_MEDIA_TYPE: usize = 255;
 
-/// The keys that are read; no client may read them differently.
+/// The keys that are read. A key that some client would take for one of these is refused.
 const KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "artifactType", "data"];
 
 /// A descriptor as it stands in a manifest; embedded data is verified and then dropped.
@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for DescriptorVisitor {
     }
 }
 
-/// Refuses what is too long for a media type: rows of lists hold them.
+/// Refuses a media type that is too long: rows of lists contain it.
 pub(super) fn short<E: Error>(media_type: &str) -> Result<(), E> {
     if media_type.len() <= MAX_MEDIA_TYPE {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What happened, as rows of the outbox carry it to webhooks and the audit log (protocol.md 11).
+//! Events: changes of the registry, stored as rows of the outbox for later consumers such as webhooks.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,8 @@ pub enum EventKind {
         /// Its name.
         repository: RepoName,
     },
-    /// Some of the tags on a manifest that is being deleted were deleted. It had too many for one event; the
-    /// last of them are in the event of the manifest.
+    /// Some of the tags of a manifest that is being deleted. The manifest has too many tags for one event;
+    /// the last of them are in its [`EventKind::ManifestDeleted`].
     TagsDeleted {
         /// Where.
         repository: RepoName,

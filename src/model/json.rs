@@ -1,4 +1,5 @@
-//! Reading JSON that must mean the same to every client: bounded depth, no key twice, no look-alike keys.
+//! Reads JSON so that every client reads the same: bounded depth, no duplicate key, no key that differs from
+//! a known one only in case.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +12,7 @@ use super::text::shorten;
 /// How many characters an error message about a document may have.
 const MESSAGE: usize = 300;
 
-/// Whether brackets nest deeper than `limit`; found in one pass over the bytes, before anything is built.
+/// Whether brackets nest deeper than `limit`. One pass over the bytes answers this before anything is parsed.
 pub(super) fn nests_deeper(text: &str, limit: usize) -> bool {
     let mut depth = 0;
     let mut in_string = false;
@@ -19,7 +20,7 @@ pub(super) fn nests_deeper(text: &str, limit: usize) -> bool {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => in_string = !in_string,
-            // Skips what is escaped, so that an escaped quote does not end the string.
+            // Skips the character after the backslash, so that an escaped quote does not end the string.
             b'\\' if in_string => _ = bytes.next(),
             b'{' | b'[' if !in_string => {
                 depth += 1;
@@ -34,30 +35,30 @@ pub(super) fn nests_deeper(text: &str, limit: usize) -> bool {
     false
 }
 
-/// Puts the place in front of an error: `layers[3]: size: ...`.
+/// Prefixes an error with its place: `layers[3]: size: ...`.
 pub(super) fn at<T, E: Error>(place: impl fmt::Display, result: Result<T, E>) -> Result<T, E> {
     result.map_err(|error| E::custom(format_args!("{place}: {}", message(&error))))
 }
 
-/// What an error says, cut where a client made it long.
+/// The text of an error, shortened, because it quotes what the client sent.
 pub(super) fn message(error: &impl fmt::Display) -> String {
     shorten(&error.to_string(), MESSAGE)
 }
 
-/// Walks over the keys of an object that are read, and skips all others with their values.
+/// Reads the known keys of an object, and skips all other keys with their values.
 pub(super) struct Fields {
     names: &'static [&'static str],
     seen: Vec<&'static str>,
 }
 
 impl Fields {
-    /// For an object of which these keys are read.
+    /// For an object with these known keys.
     pub(super) fn new(names: &'static [&'static str]) -> Self {
         Self { names, seen: Vec::with_capacity(names.len()) }
     }
 
-    /// The next key that is read; its value must be taken before the next call. Refuses a key that was there
-    /// before, for one client would believe the first value and another the last.
+    /// The next known key; the caller must read its value before the next call. A duplicate key is refused,
+    /// because one client would take its first value and another the last.
     pub(super) fn next<'de, A: MapAccess<'de>>(
         &mut self,
         map: &mut A,
@@ -132,7 +133,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     }
 }
 
-/// Reads one key: `Some` if it is one of the names, an error if some client would take it for one of them.
+/// One key: `Some` if it is one of the names; an error if some client would take it for one of them.
 struct Key(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Key {

@@ -1,4 +1,5 @@
-//! The media types that the registry knows by name (protocol.md 5.1); all others are stored and passed on.
+//! The media types that the registry knows by name (OCI image-spec, "Media Types"). Others are stored and
+//! served unchanged.
 
 /// An OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -74,7 +75,7 @@ pub const OCTET_STREAM: &str = "application/octet-stream";
 pub const JSON: &str = "application/json";
 /// Text, as some clients label manifests.
 pub const PLAIN_TEXT: &str = "text/plain";
-/// Webhook bodies in the format of distribution (protocol.md 11).
+/// Webhook bodies in the format of CNCF Distribution ("Notifications").
 pub const EVENTS: &str = "application/vnd.docker.distribution.events.v2+json";
 
 /// The four manifest types that are accepted.
@@ -116,7 +117,7 @@ pub fn is_schema1(media_type: &str) -> bool {
     matches!(media_type, DOCKER_SCHEMA1 | DOCKER_SCHEMA1_SIGNED)
 }
 
-/// Whether a `Content-Type` says nothing about what a manifest is (protocol.md 3.4, end-7a).
+/// Whether a `Content-Type` is too general to say what a manifest is, such as `application/json`.
 pub fn is_generic(media_type: &str) -> bool {
     [JSON, OCTET_STREAM, PLAIN_TEXT].iter().any(|generic| media_type.eq_ignore_ascii_case(generic))
 }

@@ -1,5 +1,5 @@
-//! Values: what the protocol's texts and numbers mean, parsed once at the edge; no I/O and nothing of ours
-//! below.
+//! Value types: the protocol's texts and numbers, parsed once where they enter the program. No I/O, and no
+//! imports from other modules of the crate.
 
 pub mod annotations;
 pub mod audit;

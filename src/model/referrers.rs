@@ -2,8 +2,9 @@
 
 use super::digest::AnyDigest;
 
-/// The fallback tag of a subject (protocol.md 3.7): the algorithm cut to 32 characters, a dash, the encoded
-/// part cut to 64, with every character that no tag may have turned into a dash.
+/// The fallback tag of a subject (distribution-spec, "Referrers Tag Schema"): the algorithm cut to 32
+/// characters, a dash, the encoded part cut to 64, with every character that a tag may not have replaced by a
+/// dash.
 pub fn fallback_tag(subject: &AnyDigest) -> String {
     let text = subject.to_string();
     let (algorithm, encoded) = text.split_once(':').unwrap_or((&text, ""));

@@ -1,9 +1,9 @@
-//! Secrets as they are stored.
+//! Secrets in the form in which they are stored.
 
 use serde::{Deserialize, Serialize};
 
-/// SHA-256 of a secret that has enough random bits to need no slower hash: what is stored of it, and how it
-/// is found.
+/// SHA-256 of a secret. The secret has enough random bits that a slow hash is not needed. Only the hash is
+/// stored, and a secret is looked up by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretHash(pub [u8; 32]);

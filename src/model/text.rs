@@ -1,4 +1,4 @@
-//! How values travel as text: short quotations inside error messages, and strings in serde.
+//! Text forms of values: short quotations in error messages, and serde through strings.
 
 /// How many characters of a client's text an error message quotes.
 const QUOTED: usize = 80;
@@ -8,7 +8,7 @@ pub(super) fn quote(text: &str) -> String {
     shorten(text, QUOTED)
 }
 
-/// The text cut after `limit` characters, with everything escaped that could upset a terminal or a log.
+/// The text cut after `limit` characters. Characters that could disturb a terminal or a log are escaped.
 pub(super) fn shorten(text: &str, limit: usize) -> String {
     let mut short = String::new();
     for character in text.chars().take(limit) {

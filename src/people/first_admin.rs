@@ -1,4 +1,4 @@
-//! The first admin, and the file that holds a generated password until it opens nothing any more.
+//! The first admin, and the file that holds its generated password until the password is changed.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,19 +15,19 @@ use crate::telemetry::Secret;
 /// The file in the data directory that holds a generated password until it is changed.
 const PASSWORD_FILE: &str = "initial-admin-password";
 
-/// The admin that was made at this start.
+/// The admin that was created at this start.
 pub struct NewAdmin {
     /// The name to sign in with.
     pub name: String,
     /// The password, to be shown once.
     pub password: Secret<String>,
-    /// Where the password lies, readable by the owner only; `None` when the admin gave it.
+    /// The file with the password, readable by the owner only; `None` when the operator chose the password.
     pub file: Option<PathBuf>,
 }
 
 impl People {
-    /// Makes the first admin when there is no user at all, with the given password or a new one. A new
-    /// password is written and synced to its file before the user exists, so that a crash never leaves an
+    /// Creates the first admin when there is no user, with the given password or a generated one. A generated
+    /// password is written to its file and synced before the user exists, so that a crash never leaves an
     /// admin whose password is unknown.
     pub async fn ensure_admin(&self, given: Option<Secret<String>>) -> Result<Option<NewAdmin>, UserError> {
         if self.meta.scan(any_user).await? {
@@ -61,7 +61,7 @@ impl People {
         Ok(made.then(|| NewAdmin { name: name.clone(), password: new_password, file }))
     }
 
-    /// The generated password opens nothing once it was changed, or its admin was disabled or removed.
+    /// Removes the file once its password is of no use: it was changed, or its admin was disabled or removed.
     pub(super) fn forget_password_file(&self, name: &str) {
         let path = self.data_dir.join(PASSWORD_FILE);
         if folded(name) == folded(&self.initial_admin)

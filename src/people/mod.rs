@@ -1,5 +1,5 @@
-//! The people who use the registry: users and their tokens, from the day they are made to the day they go.
-//! Every change raises the epoch of permissions, so that it counts from the next request on.
+//! Users and their tokens: created, changed and removed. Every change raises the epoch of permissions, so
+//! that it takes effect with the next request.
 
 mod first_admin;
 mod tokens;
@@ -15,7 +15,7 @@ pub use users::{UserChange, UserError, UserView};
 use crate::auth::Auth;
 use crate::store::meta::Meta;
 
-/// Makes, changes and removes users and tokens for callers who may.
+/// Creates, changes and removes users and tokens, for callers that have the grant.
 pub struct People {
     meta: Arc<Meta>,
     auth: Arc<Auth>,
@@ -24,7 +24,7 @@ pub struct People {
 }
 
 impl People {
-    /// Those of the store `meta`, whose data directory this is. `initial_admin` is the name of the first
+    /// The users in `meta`, whose data directory is `data_dir`. `initial_admin` is the name of the first
     /// admin.
     pub fn new(meta: Arc<Meta>, auth: Arc<Auth>, data_dir: &Path, initial_admin: &str) -> Self {
         Self { meta, auth, data_dir: data_dir.to_owned(), initial_admin: initial_admin.to_owned() }

@@ -1,4 +1,4 @@
-//! Users, tokens and what they sign in with, on a store of their own.
+//! Tests of users and tokens, and of sign-ins with them, each on a store of its own.
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,8 +25,8 @@ struct Gate {
     directory: TempDir,
 }
 
-/// What the clock of a gate shows: each test has a thread of its own, and the writer of its store another
-/// one.
+/// The time that the store's clock shows at the start of a test. Thread-local state would not do: the writer
+/// of the store is a thread of its own.
 const USUAL_MS: u64 = 4_000_000_000_000;
 
 impl Gate {
@@ -127,10 +127,10 @@ fn an_acknowledged_change_raises_the_epoch_even_if_nobody_waits_for_its_answer()
     assert_eq!(gate.people.meta.auth_epoch(), before);
     gate.wait(async {
         let change = gate.people.change_user(&manager, "hanna", None, UserChange::Disable);
-        // The client goes away as soon as the change is on its way.
+        // The client disconnects as soon as the change was sent to the writer.
         assert!(tokio::time::timeout(std::time::Duration::ZERO, change).await.is_err() || stored() > before);
     });
-    // A later commit follows all that was sent before.
+    // The writer works in order: when a later change is committed, the earlier one is too.
     gate.wait(gate.people.meta.write(|_| Ok::<_, StoreError>(()))).unwrap();
     assert_eq!((stored(), gate.people.meta.auth_epoch()), (before + 1, before + 1));
 }
@@ -177,7 +177,7 @@ fn the_file_of_the_first_password_goes_when_its_admin_can_not_sign_in_with_it_an
 }
 
 const HOUR_MS: u64 = 3_600_000;
-/// The end of the century after next, which a clock without a battery may show once.
+/// A time two centuries ahead, which a clock without a battery may show once.
 const AHEAD_MS: u64 = USUAL_MS * 2;
 
 fn personal(gate: &Gate, lifetime_s: Option<u64>) -> String {
@@ -206,7 +206,7 @@ fn a_clock_that_is_set_back_makes_no_expired_token_valid_again() {
     sign_in(&gate, &secret).unwrap();
     let gate = gate.again(|| USUAL_MS + 2 * HOUR_MS);
     assert!(matches!(sign_in(&gate, &secret), Err(SignInError::Expired { .. })));
-    // Something is written, as it is once a minute anyway: then the store has seen this time.
+    // Writes something, as the server does once a minute anyway, so that the store records this time.
     personal(&gate, Some(7200));
     let gate = gate.again(|| USUAL_MS);
     assert!(matches!(sign_in(&gate, &secret), Err(SignInError::Expired { .. })));
@@ -225,7 +225,7 @@ fn a_clock_that_is_set_back_makes_no_expired_registry_token_valid_again_and_new_
     let gate = gate.again(|| AHEAD_MS);
     assert!(matches!(sign_in(&gate, &old), Err(SignInError::Stale)));
     let ahead = registry_token(&gate);
-    // Something is written, as it is once a minute anyway: then the store has seen this time.
+    // Writes something, as the server does once a minute anyway, so that the store records this time.
     personal(&gate, None);
     let gate = gate.again(|| USUAL_MS);
     assert!(matches!(sign_in(&gate, &old), Err(SignInError::Stale)), "it has expired once");
@@ -243,14 +243,14 @@ fn a_clock_that_was_ahead_once_leaves_nothing_that_never_ends() {
     sign_in(&gate, &long).unwrap();
     let refresh = gate.refresh_token("hanna", "a long password");
     let gate = gate.again(|| USUAL_MS);
-    // The time that the store goes by did not go back with the clock, and goes on from there.
+    // The store's latest time did not go back with the clock, and advances from there.
     let row = gate.people.meta.get(|tx| tx.get(&schema::REFRESH, &hash_secret(&refresh))).unwrap().unwrap();
     let now = gate.people.meta.latest_ms();
     assert!(now >= AHEAD_MS && row.used_ms <= now, "{now} {}", row.used_ms);
     sign_in(&gate, &short).unwrap();
-    // A token that is made now lives as long as it should.
+    // A new token has its full lifetime.
     sign_in(&gate, &personal(&gate, Some(60))).unwrap();
-    // The last use is told by the clock, though it is earlier than the one before.
+    // The last use is recorded by the clock, although it is earlier than the use before.
     sign_in(&gate, &long).unwrap();
     let views = gate.wait(gate.people.tokens(&gate.manager(), None, None, 10)).unwrap();
     let long = views.iter().find(|view| view.expires_ms.is_none()).unwrap();

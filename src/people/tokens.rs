@@ -1,4 +1,4 @@
-//! Personal tokens: made with scopes and an expiry, shown once, stored as a hash, revoked at once.
+//! Personal tokens: created with scopes and an expiry, shown once, stored as a hash, revoked at once.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -12,19 +12,19 @@ use crate::store::meta::schema::{self, Token, User};
 use crate::store::meta::{Change, StoreError, Tx, WriteTx};
 use crate::telemetry::Secret;
 
-/// Characters of a token's name at most.
+/// The most characters of a token's name.
 const LONGEST_NAME: usize = 128;
 
-/// Why a token was not made or revoked. Nothing was changed.
+/// Why a token was not created or revoked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// About its user, or the store.
+    /// An error about its user, or of the store.
     #[error(transparent)]
     User(#[from] UserError),
     /// There is no such token.
     #[error("there is no token {0}")]
     Unknown(TokenId),
-    /// The name is empty, too long, or would write to the terminals of those who list it.
+    /// The name is empty, too long, or has characters that would disturb the terminals of those who list it.
     #[error("a token's name has 1 to 128 characters, none of them a control character")]
     Name,
     /// The user has a token of this name.
@@ -39,7 +39,7 @@ pub enum TokenError {
         /// Its number.
         id: TokenId,
     },
-    /// A token without a scope could do nothing.
+    /// A token without a scope would permit nothing.
     #[error("a token needs a scope, such as read_registry")]
     NoScope,
 }
@@ -56,7 +56,7 @@ impl From<Withdrawn> for TokenError {
     }
 }
 
-/// What is told of a token; never its secret.
+/// A token without its secret, for answers.
 #[derive(Clone, Debug)]
 pub struct TokenView {
     /// The number.
@@ -100,7 +100,7 @@ impl TokenView {
     }
 }
 
-/// A token to make.
+/// A token to be created.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// Whose it will be.
@@ -113,18 +113,18 @@ pub struct NewToken {
     pub lifetime_s: Option<u64>,
 }
 
-/// A token that was made.
+/// A token that was created.
 pub struct MadeToken {
-    /// What is told of it from now on.
+    /// The token without its secret.
     pub view: TokenView,
     /// Its secret, which cannot be shown again.
     pub secret: Secret<String>,
-    /// What of its scopes gives its user nothing, in sentences.
+    /// Scopes that permit this user nothing, one sentence each.
     pub warnings: Vec<String>,
 }
 
 impl People {
-    /// Makes a token.
+    /// Creates a token.
     pub async fn create_token(
         &self,
         grant: &Grant<ManageTokens>,
@@ -145,8 +145,8 @@ impl People {
                 return Err(TokenError::Exists { user: user.name, name: new.name.clone(), id });
             }
             let id = tx.next_token();
-            // Expiry goes by the latest time known, so that a clock that was ahead once ends no new token at
-            // once.
+            // Expiry is measured by the latest time that the store knows. If the clock was ahead once, a new
+            // token does not expire at once.
             let expires = |lifetime: u64| tx.latest_ms().saturating_add(lifetime.saturating_mul(1000));
             let token = Token {
                 user: user_id,
@@ -169,7 +169,7 @@ impl People {
         Ok(MadeToken { view, secret, warnings })
     }
 
-    /// Up to `limit` tokens of a user, or of everybody, with numbers above `last`.
+    /// Up to `limit` tokens of one user, or of all users, with numbers above `last`.
     pub async fn tokens(
         &self,
         _grant: &Grant<ReadTokens>,
@@ -212,7 +212,7 @@ impl People {
         self.meta.get(|tx| view(tx, id, now_ms))?.ok_or(TokenError::Unknown(id))
     }
 
-    /// Ends a token from the next request on, with everything that was signed in with it.
+    /// Revokes a token from the next request on, with every token that was obtained with it.
     pub async fn revoke_token(
         &self,
         grant: &Grant<ManageTokens>,
@@ -231,15 +231,15 @@ impl People {
     }
 }
 
-/// Whether a text can be shown on a terminal as it is: nothing in it moves the cursor, or turns the order of
-/// what follows around.
+/// Whether a terminal can show the text as it is: no character moves the cursor or changes the direction of
+/// text.
 fn is_printable(text: &str) -> bool {
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !text.chars().any(|c| c.is_control() || turns(c))
 }
 
-/// What of the scopes gives this user nothing.
+/// Warnings about scopes that permit this user nothing.
 fn idle_scopes(scopes: Scopes, user: &User) -> Vec<String> {
     let mut idle = Vec::new();
     if scopes.any(Scopes::DELETE_REGISTRY) && !user.admin {
@@ -282,7 +282,7 @@ fn delete(tx: &WriteTx<'_>, id: TokenId, token: &Token) -> Result<(), StoreError
     tx.delete(&schema::TOKEN_BY_USER, (token.user, id)).map(drop)
 }
 
-/// Deletes every token of a user who goes.
+/// Deletes every token of a user who is being removed.
 pub(super) fn delete_all_of(tx: &WriteTx<'_>, user: UserId) -> Result<(), StoreError> {
     for id in of_user(tx, user)? {
         if let Some(token) = tx.get(&schema::TOKEN, id)? {

@@ -1,4 +1,4 @@
-//! The users: made, changed and removed by callers who may manage them.
+//! Users: created, changed and removed by callers who may manage them.
 
 use std::io;
 use std::ops::{Bound, ControlFlow};
@@ -13,33 +13,33 @@ use crate::store::meta::schema::{self, User};
 use crate::store::meta::{Change, StoreError, Tx, WriteTx};
 use crate::telemetry::Secret;
 
-/// Why a user was not made or changed. Nothing was changed.
+/// Why a user was not created or changed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The password could not be left in its file.
+    /// The generated password could not be written to its file.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The user is not what the caller has seen.
+    /// The user changed since the caller read it.
     #[error("the user {0:?} was changed meanwhile; look again")]
     Changed(String),
-    /// The right to do this was withdrawn meanwhile.
+    /// The permission was withdrawn meanwhile.
     #[error("the right to manage users was withdrawn meanwhile")]
     Withdrawn,
     /// There is no such user.
     #[error("there is no user {0:?}")]
     Unknown(String),
-    /// The name is taken.
+    /// Another user has the name.
     #[error("there is a user {0:?} already")]
     Exists(String),
-    /// The name cannot be one.
+    /// The name is not valid.
     #[error(
         "{0:?} cannot be a user name: use 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit"
     )]
@@ -47,7 +47,7 @@ pub enum UserError {
     /// The password is too short or too long.
     #[error("{}", password_length_problem(*.0))]
     Password(usize),
-    /// The last admin would be gone.
+    /// The change would leave no admin.
     #[error("{0:?} is the last admin who can sign in; make another one first: stowage user add NAME --admin")]
     LastAdmin(String),
 }
@@ -58,7 +58,7 @@ impl From<Withdrawn> for UserError {
     }
 }
 
-/// What is told of a user.
+/// A user without the password, for answers.
 #[derive(Clone, Debug)]
 pub struct UserView {
     /// The stable number.
@@ -71,7 +71,7 @@ pub struct UserView {
     pub disabled: bool,
     /// When the user was made, in Unix milliseconds.
     pub created_ms: u64,
-    /// Another after every change, and never the same again.
+    /// The version of the user; every change gives it a value that it never had.
     pub version: String,
 }
 
@@ -91,7 +91,7 @@ impl UserView {
 
 /// A change of a user.
 pub enum UserChange {
-    /// Another password. Tokens stay; what was signed in with the old password ends.
+    /// Another password. Tokens stay valid; what was obtained with the old password does not.
     Password(Secret<String>),
     /// No sign-in any more.
     Disable,
@@ -100,7 +100,7 @@ pub enum UserChange {
 }
 
 impl People {
-    /// Up to `limit` users after the name `last`, in byte order.
+    /// Up to `limit` users with names after `last`, in byte order.
     pub async fn users(
         &self,
         _grant: &Grant<ReadUsers>,
@@ -133,7 +133,7 @@ impl People {
         self.meta.get(|tx| find(tx, name).map(|(id, user)| UserView::new(id, &user)))
     }
 
-    /// Makes a user.
+    /// Creates a user.
     pub async fn add_user(
         &self,
         grant: &Grant<ManageUsers>,
@@ -202,7 +202,8 @@ impl People {
         Ok(view)
     }
 
-    /// Removes a user with all tokens, at the version `expected` if one is given. What the user pushed stays.
+    /// Removes a user with all tokens, at the version `expected` if one is given. Repositories that the user
+    /// pushed to stay.
     pub async fn delete_user(
         &self,
         grant: &Grant<ManageUsers>,
@@ -258,7 +259,7 @@ pub(super) fn find(tx: &impl Tx, name: &str) -> Result<(UserId, User), UserError
     Ok((id, tx.get(&schema::USER, id)?.ok_or_else(unknown)?))
 }
 
-/// The user, unless another version was expected.
+/// The user; an error if it is at another version than `expected`.
 fn find_at(tx: &impl Tx, name: &str, expected: Option<&str>) -> Result<(UserId, User), UserError> {
     let (id, user) = find(tx, name)?;
     match expected {

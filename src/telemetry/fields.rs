@@ -1,5 +1,5 @@
-//! The fields of a text line: `message name=value`, with nothing in them that could end the line or move a
-//! cursor.
+//! The fields of a text line: `message name=value`. Values are escaped, so that they cannot end the line or
+//! move a terminal's cursor.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -9,7 +9,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-/// An error with everything that caused it: `cannot write: disk full`.
+/// An error with its causes: `cannot write: disk full`.
 pub struct Chain<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Chain<'_> {
@@ -64,7 +64,7 @@ impl TextVisitor<'_> {
 
 impl Visit for TextVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Words stand bare; what could be mistaken for something else is quoted.
+        // Plain words are written bare; other values are quoted.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=' && byte != b'\\';
         if field.name() == "message" || (!value.is_empty() && value.bytes().all(is_plain)) {
             self.record(field, format_args!("{value}"));
@@ -86,7 +86,7 @@ struct Escaped<'a, 'w>(&'a mut Writer<'w>);
 
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly always; the fold looks at many bytes at once.
+        // The usual case. A fold without an early exit lets the compiler check many bytes at once.
         if text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte)) {
             return self.0.write_str(text);
         }

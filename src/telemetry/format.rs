@@ -11,25 +11,25 @@ use tracing_subscriber::registry::LookupSpan;
 /// What is at the other end of stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stderr {
-    /// A person who wants colours.
+    /// A terminal that shows colours.
     ColorTerminal,
-    /// A person who does not.
+    /// A terminal without colours.
     Terminal,
-    /// systemd's journal, which has times and priorities of its own.
+    /// systemd's journal, which adds times and priorities itself.
     Journal,
     /// A file, or another program.
     Other,
 }
 
 impl Stderr {
-    /// What it is for this process. `color`: colours are not unwanted; `journal`: the value of
-    /// `JOURNAL_STREAM`.
+    /// Detects what stderr of this process is. `color`: whether colours are permitted; `journal`: the value
+    /// of `JOURNAL_STREAM`.
     pub fn detect(color: bool, journal: Option<&str>) -> Self {
         let stderr = io::stderr();
         if stderr.is_terminal() {
             return if color { Self::ColorTerminal } else { Self::Terminal };
         }
-        // The variable is inherited, so it is believed only where it names what stderr really is.
+        // A child process inherits the variable, so it counts only if it names this very stderr.
         let is_journal = rustix::fs::fstat(&stderr)
             .is_ok_and(|stat| journal == Some(format!("{}:{}", stat.st_dev, stat.st_ino).as_str()));
         if is_journal { Self::Journal } else { Self::Other }

@@ -1,5 +1,4 @@
-//! What the program says about itself while it runs: log lines on stderr, and values that must never be in
-//! them.
+//! Log lines on stderr, and the type for values that must never be logged.
 
 mod fields;
 mod format;

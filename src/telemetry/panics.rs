@@ -1,4 +1,4 @@
-//! A panic becomes a log line, which is out before anything else happens.
+//! Logs a panic, and flushes the log before anything else happens.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};

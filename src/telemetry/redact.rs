@@ -1,10 +1,10 @@
-//! Secrets that clients put where they do not belong, in a path or a user name, do not reach the log.
+//! Removes secrets from log lines: clients put them into paths and user names by mistake.
 
 use std::borrow::Cow;
 
-/// How every secret that the server makes begins.
+/// The prefix of every secret that the server generates.
 const PREFIX: &[u8] = b"stw_";
-/// Shorter ones are examples: `stw_pat_...`.
+/// Shorter ones are examples in texts: `stw_pat_...`.
 const SHORTEST: usize = 8;
 
 /// The line with each `stw_KIND_SECRET` cut to `stw_KIND_***`.

@@ -5,17 +5,17 @@
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Takes a secret in.
+    /// Wraps a secret.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself. Call this only where the value is used.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 
-    /// The secret itself, given away.
+    /// The secret itself, without its wrapper.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -1,4 +1,4 @@
-//! The log as a whole: what is logged, how it looks, and where it goes.
+//! Sets up logging: what is logged, in which form, and where it goes.
 
 use std::io;
 
@@ -20,37 +20,37 @@ use crate::config::{LogConfig, LogFormat};
 /// The target of access lines: `tracing::info!(target: telemetry::ACCESS, method, uri, status, ...)`.
 pub const ACCESS: &str = "stowage::access";
 
-/// The name of access lines that are a part of a push or pull: on a terminal one line for the whole is
-/// enough.
+/// The event name of access lines for parts of a push or pull. A terminal does not show them: one line
+/// for the whole operation is enough.
 pub const PART: &str = "part of a push or pull";
 
-/// Keeps the log going. When it is dropped, every line is written; what is logged after that is written at
-/// once.
+/// Keeps the writer thread running. When it is dropped, all waiting lines are written, and later ones are
+/// written at once.
 #[must_use = "the log ends when this is dropped"]
 pub struct Guard {
     thread: WriterThread,
     filter: Filter,
 }
 
-/// What is logged, which can change while the program runs.
+/// The filter of the log, which can change at run time.
 #[derive(Clone)]
 pub struct Filter(reload::Handle<Targets, Registry>);
 
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// No thread to write with.
+    /// The writer thread could not be started.
     #[error("cannot start the thread that writes the log")]
     Thread(#[source] io::Error),
-    /// Another subscriber was set before.
+    /// Another subscriber was installed before.
     #[error("the log was started already")]
     Again(#[source] SetGlobalDefaultError),
 }
 
-/// Starts the log of this process, on stderr. A panic leaves a line too.
+/// Starts the log of this process, on stderr. Panics are logged too.
 ///
 /// # Errors
-/// No thread could be made, or there is a log already.
+/// The thread cannot be started, or a subscriber is installed already.
 pub fn init(log: &LogConfig, stderr: Stderr) -> Result<Guard, InitError> {
     let (writer, thread) = LineWriter::start(Box::new(io::stderr())).map_err(InitError::Thread)?;
     let (subscriber, filter) = subscriber(log, stderr, writer.clone());
@@ -60,7 +60,7 @@ pub fn init(log: &LogConfig, stderr: Stderr) -> Result<Guard, InitError> {
 }
 
 impl Filter {
-    /// From now on, what these settings ask for. How lines look stays as it was.
+    /// Applies new settings of the filter. The format of lines stays as it was.
     pub fn set(&self, log: &LogConfig) {
         if let Err(error) = self.0.reload(filter(log)) {
             tracing::error!(%error, "cannot change the log level");
@@ -69,7 +69,7 @@ impl Filter {
 }
 
 impl Guard {
-    /// A handle to what is logged.
+    /// A handle to the filter.
     pub fn filter(&self) -> Filter {
         self.filter.clone()
     }
@@ -80,7 +80,7 @@ impl Guard {
     }
 }
 
-/// The same log, to somewhere else.
+/// The same log, to another output.
 #[cfg(test)]
 pub(super) fn to(
     log: &LogConfig,
@@ -115,7 +115,7 @@ fn lines<S>(
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Where a line comes from is for those who look for a fault.
+    // The target of a line helps those who debug, so it is shown when the level is below info.
     let layer = fmt::layer().with_writer(writer).with_target(!is_quiet);
     let text = |layer: fmt::Layer<S, _, _, _>| layer.fmt_fields(TextFields);
     match (format, stderr) {
@@ -133,11 +133,11 @@ fn filter(log: &LogConfig) -> Targets {
     let default = log.level.default_level();
     let mut filter = Targets::new().with_default(default);
     if default <= LevelFilter::INFO {
-        // What is no HTTP is the client's fault: some try TLS on every port first.
+        // Bytes that are not HTTP are the client's mistake: some clients try TLS on every port first.
         filter = filter.with_target("actix_http::h1::dispatcher", LevelFilter::OFF);
     }
     if default == LevelFilter::INFO {
-        // Its workers tell of every start and stop, which is nothing an operator acts on.
+        // Its workers log every start and stop, on which an operator need not act.
         filter = filter.with_target("actix_server", LevelFilter::WARN);
     }
     let filter = filter.with_targets(log.level.targets().iter().cloned());

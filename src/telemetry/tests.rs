@@ -93,7 +93,7 @@ fn json_lines_are_whole_whatever_is_in_them() {
 fn text_is_coloured_for_a_terminal_alone() {
     let line = || info!(size_bytes = 7, "stored");
     assert!(logged(&config("info", LogFormat::Auto), Stderr::ColorTerminal, line).contains("\x1b["));
-    // At info the target says nothing to a person at a terminal.
+    // At info level the target is hidden on a terminal.
     for (format, stderr, target) in [
         (LogFormat::Auto, Stderr::Terminal, ""),
         (LogFormat::Auto, Stderr::Other, "stowage::telemetry::tests: "),

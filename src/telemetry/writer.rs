@@ -1,9 +1,9 @@
-//! Log lines on their way out: handed to a thread that writes them, so that no request waits for a terminal,
-//! a pipe or the journal.
+//! The writer thread of the log: requests hand their lines to it, so that no request waits for a terminal, a
+//! pipe or the journal.
 //!
-//! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes wait. Then those who log a warning or an
-//! error wait too; other lines, the access log's among them, are dropped and counted: the registry goes on,
-//! even if its log is not read.
+//! When the reader of stderr stalls, at most [`MAX_WAITING`] bytes are buffered. After that a thread that
+//! logs a warning or an error blocks too; other lines, including the access log, are dropped and counted. So
+//! the registry keeps serving when its log is not read.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -17,17 +17,17 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::redact::redacted;
 
 const MAX_WAITING: usize = 8 << 20;
-/// How long the thread lets lines gather; what a `kill -9` can lose.
+/// How long the thread collects lines before it writes them; a `kill -9` loses at most these.
 const GATHER: Duration = Duration::from_millis(1);
-/// How long a thread that needs the lines out waits for a stalled reader.
+/// How long `flush` waits for a stalled reader.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    /// Whether this is the thread that writes.
+    /// Whether the current thread is the writer thread.
     static IS_LOG: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Where log lines go in.
+/// The writer that tracing-subscriber writes to.
 #[derive(Clone)]
 pub(super) struct LineWriter(Arc<Shared>);
 
@@ -43,11 +43,11 @@ struct State {
     waiting: Vec<u8>,
     /// The thread has taken lines and not yet written them.
     writing: bool,
-    /// Lines that found no room since the last word about them.
+    /// Lines dropped because the buffer was full, since the last line that reported the number.
     dropped: u64,
     /// A thread waits in `flush`.
     urgent: bool,
-    /// Where lines go once the thread is gone.
+    /// The output, after the thread has ended.
     out: Option<Box<dyn Write + Send>>,
     stop: bool,
 }
@@ -98,7 +98,7 @@ impl LineWriter {
             state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(out) = &mut state.out {
-            // A log that cannot be written has nowhere to say so.
+            // A write error of the log cannot be logged.
             let _ = out.write_all(line);
             return;
         }
@@ -122,7 +122,7 @@ impl LineWriter {
                 return out;
             }
             if !state.urgent && !state.stop {
-                // One write for many lines costs the requests less than one write each.
+                // One write for many lines costs less than one write each.
                 let hurried = |state: &mut State| !state.urgent && !state.stop;
                 let gathered = self.0.filled.wait_timeout_while(state, GATHER, hurried);
                 state = gathered.unwrap_or_else(PoisonError::into_inner).0;
@@ -160,7 +160,7 @@ impl WriterThread {
 
 impl Drop for WriterThread {
     fn drop(&mut self) {
-        // Not `join` alone: a reader that stalls for ever must not keep the program from ending.
+        // `join` alone could wait for ever for a stalled reader, and the program would not end.
         self.writer.flush();
         let mut state = self.writer.lock();
         if state.writing || !state.waiting.is_empty() {
@@ -176,7 +176,7 @@ impl Drop for WriterThread {
     }
 }
 
-/// One event on its way in.
+/// One event that is being formatted.
 pub(super) struct Line<'a> {
     writer: &'a LineWriter,
     flush: bool,
@@ -204,9 +204,9 @@ impl<'a> MakeWriter<'a> for LineWriter {
         Line { writer: self, flush: false, may_wait: false }
     }
 
-    // What goes badly wrong is out before it can go worse.
+    // Errors are flushed at once: the process may be about to end.
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        // The thread that makes room cannot wait for it.
+        // The writer thread must not wait for room in the buffer that it empties itself.
         let may_wait = *metadata.level() <= Level::WARN && !IS_LOG.get();
         Line { writer: self, flush: *metadata.level() == Level::ERROR && !IS_LOG.get(), may_wait }
     }

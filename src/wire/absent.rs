@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A field that may be absent, but is not `null` when it is there. It needs `#[serde(default)]`.
+/// A field of a request that may be absent, but not `null`. It needs `#[serde(default)]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Absent<T>(pub Option<T>);

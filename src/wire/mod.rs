@@ -3,10 +3,10 @@
 //! them.
 //!
 //! A request type has `deny_unknown_fields`, and [`Absent`] where a field may be left out. An answer has
-//! neither: within one version of the API fields are added, so what a client does not know is ignored. A
-//! field that is added to an answer has `#[serde(default)]`, because an older server does not send it. A word
-//! to which a newer server may add is a `String` where it is only shown, and an [`OpenEnum`] where a program
-//! acts on it. Comments of types and fields are the descriptions in the document.
+//! neither: within one version of the API fields may be added, so clients ignore unknown fields. A field that
+//! is added to an answer has `#[serde(default)]`, because an older server does not send it. Where a newer
+//! server may add words, the field is a `String` if it is only shown, and an [`OpenEnum`] if a program acts
+//! on it. Comments of types and fields become the descriptions in the document.
 
 mod absent;
 mod job;

@@ -1,11 +1,11 @@
-//! Enumerations of an answer to which a newer server may add.
+//! Enumerations in answers, to which a newer server may add values.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A value of an enumeration in an answer: one that this version knows, or the word that a newer server sent.
-/// A request has the enumeration itself. It is displayed as the document has it.
+/// A value of an enumeration in an answer: a known one, or the word that a newer server sent. Requests use
+/// the enumeration itself. `Display` writes the word of the JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OpenEnum<T> {

@@ -1,4 +1,4 @@
-//! One TOML file: read, compared with the settings there are, and refused with line and column.
+//! One TOML file: parsed, compared with the known settings, and refused with line and column.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -37,7 +37,7 @@ fn parse(text: &str, settings: &[Setting]) -> Result<FileLayer, Vec<FileProblem>
         problems.sort_by_key(|problem| (problem.line, problem.column));
         return Err(problems);
     }
-    // The types of the structs judge every value, here where the place of each is still known.
+    // Checks the types of all values. Here the position of each value is still known.
     if let Err(error) = toml_edit::de::from_str::<Config>(text) {
         return Err(vec![type_problem(text, settings, &spans, &error)]);
     }
@@ -48,7 +48,7 @@ fn parse(text: &str, settings: &[Setting]) -> Result<FileLayer, Vec<FileProblem>
     Ok(FileLayer { values, lines })
 }
 
-/// Where a key of the file and its value are, in bytes.
+/// The positions of a key and its value in the file, in bytes.
 struct KeySpan {
     key: String,
     name: Range<usize>,
@@ -100,7 +100,7 @@ impl Walk<'_> {
 }
 
 fn problem(text: &str, span: Option<Range<usize>>, message: &str, fix: String) -> FileProblem {
-    // What the parser says may have several lines.
+    // The parser's message may have several lines.
     let message = message.lines().collect::<Vec<_>>().join(", ");
     FileProblem::at(text, span.unwrap_or(0..0), message, fix)
 }
@@ -128,7 +128,7 @@ fn broken(text: &str, span: Option<Range<usize>>, message: &str, settings: &[Set
     problem
 }
 
-/// What to do about a table or a key that the file has for a second time.
+/// The fix for a table or key that the file has twice.
 fn joined(text: &str, again: &FileProblem) -> String {
     let line = again.text.trim();
     let mut before = text.lines().take(again.line - 1);
@@ -150,7 +150,7 @@ fn type_problem(
     let Some(setting) = setting else { return problem(text, Some(span), error.message(), String::new()) };
     let said = error.message();
     let message = format!("{}: {}", setting.key, wrong::message(setting, said));
-    // A value of the right type says itself what to write.
+    // An error about the type already says what to write.
     let is_type = said.starts_with("invalid type") || said.starts_with("invalid value");
     let written = text.get(span.clone()).unwrap_or_default();
     let fix = if is_type { wrong::line(setting, written) } else { String::new() };

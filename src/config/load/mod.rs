@@ -41,17 +41,17 @@ pub struct Flags {
 }
 
 impl Request {
-    /// Everything from `environment`; the system file is the one of this system.
+    /// A request with this `environment` and the usual system file.
     pub fn new(file: Option<PathBuf>, environment: Environment, flags: Flags) -> Self {
         Self { file, environment, flags, system_file: PathBuf::from(PACKAGED_FILE) }
     }
 }
 
 impl Loaded {
-    /// Itself, when every value is safe.
+    /// Returns itself if every value is safe.
     ///
     /// # Errors
-    /// [`ConfigError::Values`] with everything that is not, and where it was set.
+    /// [`ConfigError::Values`] with all that are not, and where each was set.
     pub fn checked(self) -> Result<Self, ConfigError> {
         let mut problems = self.config.check();
         problems.extend(super::check::relative_paths(&self.config, |key| self.source(key)));
@@ -66,10 +66,11 @@ impl Loaded {
     }
 }
 
-/// Reads every layer. The values are valid one by one; [`Loaded::checked`] asks whether they are safe.
+/// Reads and merges every layer. Each value is valid by its type; [`Loaded::checked`] checks that the values
+/// are safe.
 ///
 /// # Errors
-/// A file that cannot be read, and an unknown setting or a value of a wrong type, with its place.
+/// A file that cannot be read, an unknown setting, or a value of a wrong type, with its place.
 pub fn load(request: &Request) -> Result<Loaded, ConfigError> {
     let settings = schema::settings();
     let (file, files) = files(request)?;
@@ -99,7 +100,7 @@ fn files(request: &Request) -> Result<(Option<PathBuf>, Vec<PathBuf>), ConfigErr
     let is_named = named.is_some();
     let main = named.unwrap_or_else(|| request.system_file.clone());
     let mut files = conf_d(&main)?;
-    // Without a main file, what is beside it still counts: settings do not vanish with an empty file.
+    // `conf.d` is read even without a main file, so that its settings do not vanish when the main file does.
     let exists =
         is_named || main.try_exists().map_err(|source| ConfigError::Read { path: main.clone(), source })?;
     let in_force = exists || !files.is_empty();

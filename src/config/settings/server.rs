@@ -17,7 +17,7 @@ pub struct ServerConfig {
     /// Addresses to listen on.
     #[serde(deserialize_with = "listen::addresses")]
     pub listen: Vec<SocketAddr>,
-    /// Under which address clients know the server; empty: as each request says.
+    /// The URL under which clients know the server; empty: taken from each request.
     pub public_url: PublicUrl,
     /// Proxies whose headers about the client are accepted.
     pub trusted_proxies: Vec<Network>,

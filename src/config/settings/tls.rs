@@ -10,7 +10,7 @@ use crate::config::secret_file::SecretFile;
 pub struct TlsConfig {
     /// Whether the listeners speak TLS.
     pub mode: TlsMode,
-    /// The certificate and the intermediate ones, the own first, as PEM.
+    /// The certificate chain as PEM, the server's own certificate first.
     pub cert_file: SecretFile,
     /// The private key, as PEM.
     pub key_file: SecretFile,
@@ -18,7 +18,7 @@ pub struct TlsConfig {
     pub min_version: TlsVersion,
 }
 
-/// Where TLS comes from.
+/// The source of the certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
@@ -41,7 +41,7 @@ impl TlsConfig {
         }
     }
 
-    /// Both files, each with its key.
+    /// Both files, each with the key of its setting.
     pub(in crate::config) fn files(&self) -> [(&'static str, &SecretFile); 2] {
         [("server.tls.cert_file", &self.cert_file), ("server.tls.key_file", &self.key_file)]
     }

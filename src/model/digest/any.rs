@@ -1,4 +1,4 @@
-//! Digests as descriptors name them, of algorithms that the registry may not know.
+//! Digests in descriptors, also of algorithms that the registry does not support.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,11 +13,12 @@ const MAX_TEXT: usize = 512;
 /// The first byte of a foreign digest's key.
 const FOREIGN: u8 = 0;
 
-/// The digest in a descriptor or a subject: any that follows the grammar of the image specification
-/// (protocol.md 1.1). The order is that of [`AnyDigest::key`].
+/// The digest in a descriptor or a subject: any text that follows the grammar of the OCI image-spec
+/// ("Digests"). The order is that of [`AnyDigest::key`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AnyDigest {
-    /// The text of a grammatical digest whose algorithm we cannot compute; only [`FromStr`] makes good ones.
+    /// The text of a valid digest whose algorithm the registry cannot compute; only [`FromStr`] constructs
+    /// it.
     Foreign(Box<str>),
     /// A digest we can compute.
     Known(Digest),

@@ -21,7 +21,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes behind lower-case hexadecimal; upper case is no digest.
+/// Decodes lower-case hexadecimal; `None` for upper case, because a digest has one spelling.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?));

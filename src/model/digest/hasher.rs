@@ -1,5 +1,5 @@
-//! Hashing content as it streams by, with a state that survives a restart where algorithm and processor allow
-//! it.
+//! Hashes content while it streams in. The state can be saved and restored where the algorithm and the
+//! processor allow it.
 //!
 //! SHA-256 comes from `sha2`, whose state can be saved. On an x86-64 processor without the SHA extensions
 //! `sha2` falls back to portable code at half the speed of `ring`, which uses AVX2; there `ring` hashes, and
@@ -15,7 +15,7 @@ use super::{Algorithm, Digest, MAX_RAW};
 /// The first byte of a saved state: raised when a new release of `sha2` saves another form.
 const STATE_FORMAT: u8 = 1;
 
-/// A digest in the making.
+/// The state of one hash computation.
 #[derive(Clone)]
 pub struct Hasher(State);
 
@@ -36,7 +36,7 @@ fn has_sha_extensions() -> bool {
 }
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher before its first byte.
     pub fn new(algorithm: Algorithm) -> Self {
         if algorithm == Algorithm::Sha256 && !has_sha_extensions() {
             return Self(State::Sha256Vector(ring::digest::Context::new(&ring::digest::SHA256)));
@@ -44,7 +44,7 @@ impl Hasher {
         Self::with_state(algorithm)
     }
 
-    /// A hasher that has seen nothing, of an implementation that can save its state if there is one.
+    /// The same, by the implementation that can save its state, if the algorithm has one.
     pub(super) fn with_state(algorithm: Algorithm) -> Self {
         Self(match algorithm {
             Algorithm::Sha256 => State::Sha256(Sha256::new()),
@@ -62,7 +62,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in the next piece of content.
+    /// Hashes the next piece of content.
     pub fn update(&mut self, piece: &[u8]) {
         match &mut self.0 {
             State::Sha256(state) => state.update(piece),
@@ -74,7 +74,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all that was taken in.
+    /// The digest of everything hashed.
     pub fn finish(self) -> Digest {
         let algorithm = self.algorithm();
         let mut raw = [0; MAX_RAW];

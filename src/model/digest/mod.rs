@@ -89,7 +89,8 @@ impl FromStr for Algorithm {
 
 serde_as_text!(Algorithm: "a digest algorithm");
 
-/// The digest of content that the registry can compute and therefore store (protocol.md 1.1).
+/// The digest of content that the registry can compute and therefore store (OCI image-spec, "Registered
+/// Algorithms").
 ///
 /// The order is that of [`Digest::key`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,7 +200,7 @@ impl AsRef<[u8]> for DigestKey {
     }
 }
 
-/// Why a text is no digest that the registry can work with.
+/// Why a text is not a digest that the registry supports.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DigestError {
     /// It does not follow the grammar, or its encoded part does not fit its algorithm.
@@ -211,7 +212,7 @@ pub enum DigestError {
         /// What was sent, shortened.
         text: String,
     },
-    /// A good digest of an algorithm that the registry cannot compute.
+    /// A valid digest of an algorithm that the registry cannot compute.
     #[error("digest algorithm `{algorithm}` is not supported: use sha256, sha512 or blake3")]
     Unsupported {
         /// The algorithm's name, shortened.

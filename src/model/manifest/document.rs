@@ -1,4 +1,4 @@
-//! The JSON document of a manifest, before its media type is settled.
+//! The JSON document of a manifest, before its media type is known.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,8 +29,8 @@ const KEYS: &[&str] = &[
     "fsLayers",
 ];
 
-/// Whatever a manifest of any type may have; null counts as absent, as it does for clients, and as an empty
-/// list where a list must be.
+/// The fields that a manifest of any type may have. Null counts as absent, as it does for clients; a list
+/// that is null is empty.
 pub(super) struct Document<'a> {
     fields: Fields,
     schema_version: Option<u64>,
@@ -41,13 +41,13 @@ pub(super) struct Document<'a> {
     subject: Option<Descriptor>,
     artifact_type: Option<String>,
     annotations: Option<Annotations>,
-    /// The annotations as they stand in the text.
+    /// The JSON text of the annotations, as it was sent.
     annotations_text: Option<&'a str>,
 }
 
 impl<'a> Document<'a> {
-    /// Settles the type, given what the `Content-Type` declared, and holds the document, which was read from
-    /// `text`, to its rules.
+    /// Determines the media type from the document and the declared `Content-Type`, then checks the document,
+    /// which was read from `text`, by the rules of that type.
     pub(super) fn into_manifest(
         self,
         declared: Option<&str>,
@@ -90,7 +90,7 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// The one type that header, body and content agree on.
+    /// The media type on which header, body and content agree.
     fn media_type<'b>(&'b self, declared: Option<&'b str>) -> Result<&'b str, ManifestError> {
         match (declared, self.media_type.as_deref()) {
             (Some(header), Some(body)) if header != body => Err(ManifestError::conflict(header, body)),
@@ -101,8 +101,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// One body that is an image to one client and an index to another is an attack (CVE-2021-41190). The key
-    /// alone is enough, for containerd refuses it even with the value null.
+    /// A body that one client reads as an image and another as an index is an attack (CVE-2021-41190). The
+    /// key alone is enough to refuse it: containerd refuses the key even with the value null.
     fn refuse_ambiguity(&self, media_type: &str, kind: ManifestKind) -> Result<(), ManifestError> {
         let (foreign, other): (&[&'static str], _) = match kind {
             ManifestKind::Image => (&["manifests"], "an index"),
@@ -115,7 +115,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Refuses to say two things of one content: clients believe one or the other.
+/// Refuses two descriptors of the same content that differ in size or kind: each client would believe another
+/// one.
 fn refuse_contradiction<'d>(descriptors: impl Iterator<Item = &'d Descriptor>) -> Result<(), ManifestError> {
     let mut seen: HashMap<&AnyDigest, &Descriptor> = HashMap::new();
     for descriptor in descriptors {
@@ -136,7 +137,7 @@ fn refuse_contradiction<'d>(descriptors: impl Iterator<Item = &'d Descriptor>) -
     Ok(())
 }
 
-/// Where `part`, which is a part of `text`, lies in it.
+/// The byte range of `part`, which is a slice of `text`, within `text`.
 fn place_in(text: &str, part: &str) -> Option<Range<u32>> {
     let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     Some(u32::try_from(start).ok()?..u32::try_from(start + part.len()).ok()?)

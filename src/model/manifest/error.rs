@@ -6,7 +6,7 @@ use super::{MAX_DEPTH, MAX_MANIFEST_SIZE};
 use crate::model::media_type::MANIFESTS;
 use crate::model::text::quote;
 
-/// Why a body is no manifest that every client would understand the same way.
+/// Why a body is not a manifest that every client understands in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestError {
     /// More than [`MAX_MANIFEST_SIZE`].
@@ -18,10 +18,10 @@ pub enum ManifestError {
         /// Its size in bytes.
         size: usize,
     },
-    /// Some bytes are no text.
+    /// The body is not UTF-8.
     #[error("manifest is not UTF-8 text: byte {offset} is invalid")]
     NotUtf8 {
-        /// Where the first of them lies.
+        /// The offset of the first byte that is not.
         offset: usize,
     },
     /// Brackets nest too deep.
@@ -51,7 +51,7 @@ pub enum ManifestError {
          was released without them: push an image manifest with artifactType, as oras 1.1 and newer do"
     )]
     ArtifactManifest,
-    /// A type that is no manifest's.
+    /// A media type that is not a manifest's.
     #[error("media type `{media_type}` is not that of a manifest: use {}", MANIFESTS.join(", "))]
     UnknownType {
         /// The type, shortened.
@@ -96,7 +96,7 @@ pub enum ManifestError {
         media_type: String,
         /// The field.
         key: &'static str,
-        /// What it would be to others.
+        /// What such a client would take it for.
         other: &'static str,
     },
 }

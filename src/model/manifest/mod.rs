@@ -1,4 +1,5 @@
-//! Manifests: what a pushed body means, or why it is refused (image-spec; protocol.md 3.4 and 5.2).
+//! Manifests: what a pushed body means, or why it is refused (OCI image-spec, "Image Manifest" and "Image
+//! Index").
 
 mod document;
 mod error;
@@ -18,22 +19,22 @@ use super::json::{message, nests_deeper};
 use super::media_type::{self, ManifestKind, manifest_kind};
 use document::Document;
 
-/// The largest manifest, in bytes: clients read no more (protocol.md 3.4).
+/// The largest manifest, in bytes: 4 MiB, the limit that the distribution-spec names and clients apply.
 pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;
 
-/// How many layers or children a manifest may have (decisions.md 2).
+/// How many layers or children a manifest may have (docs/decisions.md, "Limits of manifests").
 pub const MAX_REFERENCES: usize = 10_000;
 
-/// How deep brackets may nest in a manifest (reliability.md S-1).
+/// How deep brackets may nest in a manifest: a bound on the parser's stack.
 const MAX_DEPTH: usize = 32;
 
-/// What a manifest says, as every client must understand it. The bytes are stored as they came; this is only
-/// read from them.
+/// A manifest as every client must understand it. The bytes are stored unchanged; this is what the registry
+/// reads from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// One of [`media_type::MANIFESTS`].
     pub media_type: String,
-    /// What that type stands for.
+    /// The kind of that media type.
     pub kind: ManifestKind,
     /// The config; every image has one, no index has.
     pub config: Option<Descriptor>,
@@ -58,8 +59,8 @@ pub struct BlobReference {
     pub digest: AnyDigest,
     /// The size that the manifest gives it.
     pub size: u64,
-    /// Whether it must be in the repository before the manifest is; not so for layers that are kept
-    /// elsewhere.
+    /// Whether the repository must have the blob before it accepts the manifest. Not so for layers that are
+    /// kept elsewhere.
     pub required: bool,
 }
 
@@ -121,8 +122,8 @@ impl Manifest {
         manifests.filter(|entry| seen.insert(&entry.digest)).collect()
     }
 
-    /// The artifact type under which its subject lists it (protocol.md 3.7): its own, else that of an image's
-    /// config.
+    /// The artifact type under which the subject's referrers list it (distribution-spec, "Listing
+    /// Referrers"): its own, else that of an image's config.
     pub fn referrer_artifact_type(&self) -> Option<&str> {
         let config = self.config.as_ref().map(|config| config.media_type.as_str());
         self.artifact_type.as_deref().or(config)

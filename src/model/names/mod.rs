@@ -1,4 +1,4 @@
-//! What things are called: repositories, tags, references, upload sessions, and the numbers behind names.
+//! The types of names and ids: repositories, tags, references, upload sessions.
 
 #[cfg(test)]
 mod tests;
@@ -15,13 +15,14 @@ use uuid::Uuid;
 use super::digest::{Digest, DigestError};
 use super::text::{quote, serde_as_text};
 
-/// The longest repository name, in bytes: clients cap host and name together at this (protocol.md 1.1).
+/// The longest repository name, in bytes: clients limit host and name together to this (distribution-spec,
+/// "Pulling manifests").
 pub const MAX_NAME: usize = 255;
 
-/// The longest tag, in bytes (protocol.md 1.1).
+/// The longest tag, in bytes (distribution-spec, "Pulling manifests").
 pub const MAX_TAG: usize = 128;
 
-/// The name of a repository, such as `library/alpine` (protocol.md 1.1). A clone costs no copy.
+/// The name of a repository, such as `library/alpine`. Cloning it does not copy the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepoName(Arc<str>);
 
@@ -46,7 +47,8 @@ impl fmt::Display for RepoName {
 impl FromStr for RepoName {
     type Err = NameError;
 
-    /// Components of `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` with `/` between them.
+    /// Components of `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` with `/` between them (distribution-spec, "Pulling
+    /// manifests").
     fn from_str(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -91,10 +93,10 @@ fn separators_are_inside(component: &str) -> bool {
         && bytes.split(is_inner).all(separator)
 }
 
-/// Why a text is no repository name.
+/// Why a text is not a repository name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("repository name is empty: write a name such as team/app")]
     Empty,
     /// It is longer than [`MAX_NAME`].
@@ -103,7 +105,7 @@ pub enum NameError {
         /// Its length in bytes.
         length: usize,
     },
-    /// It would be a name in lower case.
+    /// It would be valid in lower case.
     #[error("repository name `{name}` has upper-case letters: write `{lower}`")]
     UpperCase {
         /// What was sent, shortened.
@@ -128,7 +130,7 @@ pub enum NameError {
         /// What was sent, shortened.
         name: String,
     },
-    /// Dots, underscores or dashes where none may be.
+    /// Dots, underscores or dashes at a place where they are not permitted.
     #[error(
         "repository name `{name}` is invalid at `{component}`: letters or digits must stand at both ends of a \
          component, and only one `.`, one or two `_`, or dashes between them"
@@ -141,7 +143,7 @@ pub enum NameError {
     },
 }
 
-/// A tag, such as `latest` (protocol.md 1.1).
+/// A tag, such as `latest`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Box<str>);
 
@@ -161,7 +163,7 @@ impl fmt::Display for Tag {
 impl FromStr for Tag {
     type Err = TagError;
 
-    /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+    /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (distribution-spec, "Pulling manifests").
     fn from_str(text: &str) -> Result<Self, TagError> {
         let first = text.chars().next().ok_or(TagError::Empty)?;
         if text.len() > MAX_TAG {
@@ -178,10 +180,10 @@ impl FromStr for Tag {
     }
 }
 
-/// Why a text is no tag.
+/// Why a text is not a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TagError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("tag is empty: write a tag such as latest")]
     Empty,
     /// It is longer than [`MAX_TAG`].
@@ -206,7 +208,7 @@ pub enum TagError {
     },
 }
 
-/// How a manifest is asked for.
+/// How a request names a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reference {
     /// By the tag that points to it.
@@ -227,24 +229,25 @@ impl fmt::Display for Reference {
 impl FromStr for Reference {
     type Err = ReferenceError;
 
-    /// What contains a colon can only be a digest (protocol.md 1.1).
+    /// A text with a colon can only be a digest: a tag has none.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         if text.contains(':') { Ok(Self::Digest(text.parse()?)) } else { Ok(Self::Tag(text.parse()?)) }
     }
 }
 
-/// Why a text refers to no manifest.
+/// Why a text is not a reference to a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReferenceError {
-    /// It has no colon and is no tag.
+    /// It has no colon and is not a tag.
     #[error(transparent)]
     Tag(#[from] TagError),
-    /// It has a colon and is no digest.
+    /// It has a colon and is not a digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
 }
 
-/// Declares a number that stands for one kind of row for ever (decisions.md 18).
+/// Declares the type of a stable number that identifies rows of one kind (docs/decisions.md, "Numbers instead
+/// of names").
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -261,33 +264,32 @@ macro_rules! id {
 }
 
 id! {
-    /// A repository, whatever it is called today.
+    /// The number of a repository; it does not depend on the name.
     RepoId
 }
 id! {
-    /// A project, wherever it lies today.
+    /// The number of a project; it does not depend on the path.
     ProjectId
 }
 id! {
-    /// A user, whatever the login name.
+    /// The number of a user; it does not depend on the login name.
     UserId
 }
 id! {
-    /// A personal token; these have numbers of their own.
+    /// The number of a personal token.
     TokenId
 }
 id! {
-    /// A place in the store's one order of changes.
+    /// A position in the store's single order of changes.
     Sequence
 }
 
 impl ProjectId {
-    /// The root project, whose path is empty (decisions.md 9).
+    /// The root project, whose path is empty (docs/decisions.md, "The root project").
     pub const ROOT: Self = Self(1);
 }
 
-/// The id of an upload session: random, and a secret between the registry and the client (reliability.md
-/// S-4).
+/// The id of an upload session. It is random and secret: the client that knows it may continue the upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(Uuid);
 
@@ -317,14 +319,14 @@ impl fmt::Display for UploadId {
 impl FromStr for UploadId {
     type Err = UploadIdError;
 
-    /// Only what `Display` writes, so that one session has one name.
+    /// Accepts only what `Display` writes, so that a session has one spelling.
     fn from_str(text: &str) -> Result<Self, UploadIdError> {
         let id = Uuid::try_parse(text).map(Self).map_err(|_| UploadIdError)?;
         if id.to_string() == text { Ok(id) } else { Err(UploadIdError) }
     }
 }
 
-/// A text that names no upload session of ours; it is not quoted, because ids are secrets.
+/// The text is not the id of an upload session. It is not quoted, because ids are secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("upload id is malformed: use the Location of the last answer unchanged")]
 pub struct UploadIdError;

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::text::{quote, serde_as_text};
 
-/// A unit and what one of it stands for.
+/// A unit and its value in bytes or seconds.
 #[derive(Debug, Clone, Copy)]
 struct Unit {
     name: &'static str,
@@ -60,20 +60,20 @@ pub struct ByteSize {
 }
 
 impl ByteSize {
-    /// Nothing, which many settings read as "no limit".
+    /// Zero, which many settings read as "no limit".
     pub const ZERO: Self = Self { count: 0, unit: BYTE };
 
-    /// So many KiB.
+    /// This many KiB.
     pub const fn kib(count: u32) -> Self {
         Self { count: count as u64, unit: KIB }
     }
 
-    /// So many MiB.
+    /// This many MiB.
     pub const fn mib(count: u32) -> Self {
         Self { count: count as u64, unit: MIB }
     }
 
-    /// So many GiB.
+    /// This many GiB.
     pub const fn gib(count: u32) -> Self {
         Self { count: count as u64, unit: GIB }
     }
@@ -110,13 +110,13 @@ impl FromStr for ByteSize {
     }
 }
 
-/// A number of bytes as people read it: `412 GiB`.
+/// A number of bytes for people, rounded: `412 GiB`.
 pub fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    // Tenths of the unit; the last step is done in them, so that small numbers keep a digit.
+    // Computes in tenths of the unit, so that small numbers keep one decimal.
     let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
     while tenths >= 10_240 {
         tenths /= 1024;
@@ -135,7 +135,7 @@ pub fn exact_size(bytes: u64) -> String {
     counted(bytes, "byte", "bytes")
 }
 
-/// A number of things with the right form of the word: `1 blob`, `2 blobs`.
+/// A number with the singular or plural of a word: `1 blob`, `2 blobs`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
@@ -148,20 +148,20 @@ pub struct HumanDuration {
 }
 
 impl HumanDuration {
-    /// No time, which many settings read as "never" or "at once".
+    /// Zero, which many settings read as "never" or "at once".
     pub const ZERO: Self = Self::from_secs(0);
 
-    /// So many seconds.
+    /// This many seconds.
     pub const fn from_secs(count: u32) -> Self {
         Self { count: count as u64, unit: SECOND }
     }
 
-    /// So many minutes.
+    /// This many minutes.
     pub const fn minutes(count: u16) -> Self {
         Self { count: count as u64, unit: MINUTE }
     }
 
-    /// So many hours.
+    /// This many hours.
     pub const fn hours(count: u16) -> Self {
         Self { count: count as u64, unit: HOUR }
     }
@@ -180,7 +180,7 @@ impl HumanDuration {
         self.count * self.unit.scale
     }
 
-    /// The same for the standard library.
+    /// The same as a [`Duration`].
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.as_secs())
     }
@@ -219,7 +219,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     (!count.is_empty()).then(|| (count, unit.trim_start()))
 }
 
-/// Implements what compares and shows a quantity: by what it stands for, and as it was written.
+/// Implements comparison by amount, and display as written.
 macro_rules! quantity {
     ($type:ident, $amount:ident) => {
         impl fmt::Display for $type {
@@ -259,7 +259,7 @@ macro_rules! quantity {
 quantity!(ByteSize, bytes);
 quantity!(HumanDuration, as_secs);
 
-/// Why a text is no size or no duration.
+/// Why a text is not a size or not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnitError {
     /// Not a whole number and a unit of sizes.

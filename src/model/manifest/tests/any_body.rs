@@ -157,7 +157,7 @@ proptest! {
 
     #[test]
     fn unknown_fields_change_nothing(document in documents(), key in "x[a-zA-Z.]{0,8}", value in values()) {
-        // Where the annotations stand is another place, of course.
+        // The position of the annotations differs between the two texts, so it is not compared.
         let parse = |header: Option<&str>, text: &str| {
             Manifest { annotations_at: None, ..Manifest::parse(header, text.as_bytes()).unwrap() }
         };

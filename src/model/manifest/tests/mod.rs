@@ -153,7 +153,7 @@ fn two_things_are_not_said_of_one_content() {
         let error = parse(&document).unwrap_err().to_string();
         assert!(error.contains("sha256:"), "{error}");
     }
-    // What is no manifest may be of two types: an empty configuration is often a layer as well.
+    // Blobs, unlike manifests, may have two media types: an empty config is often a layer as well.
     let layers = json!([descriptor(OCI_LAYER_GZIP, "layer"), descriptor(OCI_EMPTY, "layer")]);
     assert!(parse(&with(image(), "layers", layers)).is_ok());
 }
