@@ -145,10 +145,10 @@ fn seeded(data_dir: &Path, sizes: Sizes) -> Result<Store, Failure> {
         )));
     }
     let begun = Instant::now();
-    let hear = |done: usize| {
+    let on_progress = |done: usize| {
         say(&format!("{done} of {} manifests after {:.0?}", sizes.manifests, begun.elapsed()));
     };
-    seed::fill(data_dir, &layout, &hear)?;
+    seed::fill(data_dir, &layout, &on_progress)?;
     say(&format!("{}: seeded in {:.1?}", data_dir.display(), begun.elapsed()));
     fs::write(mark, wanted)?;
     Ok(Store { data_dir: data_dir.to_owned(), layout })

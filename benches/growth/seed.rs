@@ -69,13 +69,13 @@ pub(crate) fn open_meta(
     Meta::open(options).map_err(|error| error.to_string())
 }
 
-/// Makes a store and fills it. `hear` is told how many manifests there are, now and then.
-pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, hear: &dyn Fn(usize)) -> Result<(), String> {
+/// Makes a store and fills it. `on_progress` is told how many manifests there are, now and then.
+pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, on_progress: &dyn Fn(usize)) -> Result<(), String> {
     open(dir, "64MiB", None)?.close();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let stamps = blobs(dir, layout)?;
-    hear(0);
+    on_progress(0);
     let meta = open_meta(dir, 1 << 30, runtime.handle(), None)?;
     let mut first = 0;
     while first < layout.repositories.len() {
@@ -88,7 +88,7 @@ pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, hear: &dyn Fn(usize)) -> Re
         );
         written.map_err(|error: StoreError| error.to_string())?;
         first = range.end;
-        hear(layout.repositories[first - 1].manifests.end);
+        on_progress(layout.repositories[first - 1].manifests.end);
     }
     meta.close();
     Ok(())

@@ -1,5 +1,4 @@
-//! What is told of a running server beside its content: where it listens, whether it takes pushes, when it
-//! last saved and checked its metadata.
+//! The state of a running server besides its content: its addresses and certificate, its last dump and check.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,28 +11,28 @@ use crate::limits::Resource;
 /// The certificate in use.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateState {
-    /// Until when it is valid, in Unix milliseconds.
+    /// The end of its validity, in Unix milliseconds.
     pub end_ms: Option<u64>,
-    /// What the operator should know of its dates and its chain.
+    /// Warnings about its dates and its chain.
     pub warnings: Vec<String>,
 }
 
-/// Where a server listens.
+/// The addresses of a server.
 pub struct Listening {
     /// Its addresses, as URLs.
     pub urls: Vec<String>,
-    /// Present when it speaks TLS.
+    /// Returns the state of the certificate; `None` without TLS.
     pub certificate: Option<Box<dyn Fn() -> CertificateState + Send + Sync>>,
 }
 
-/// How the server is.
+/// The state of a server.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// Where it listens; empty for a command that has opened the store itself.
+    /// Its URLs; empty for a command that has opened the store itself.
     pub urls: Vec<String>,
     /// Its certificate; the default without TLS.
     pub certificate: CertificateState,
-    /// Since how many seconds it runs.
+    /// How long it has run, in seconds.
     pub uptime_s: u64,
     /// The data directory.
     pub data_dir: PathBuf,
@@ -41,11 +40,11 @@ pub struct Condition {
     pub uploads: u64,
     /// When the newest dump was made, in Unix milliseconds.
     pub last_dump_ms: Option<u64>,
-    /// The last check that came to its end since the start.
+    /// The last check since the start that was completed.
     pub last_check: Option<LastCheck>,
 }
 
-/// The end of a check.
+/// A completed check.
 #[derive(Clone, Copy, Debug)]
 pub struct LastCheck {
     /// In Unix milliseconds.
@@ -56,7 +55,7 @@ pub struct LastCheck {
     pub problems: usize,
 }
 
-/// What an open app knows of itself.
+/// What an open app records about this run.
 pub(super) struct Run {
     pub(super) data_dir: PathBuf,
     pub(super) started: Instant,
@@ -70,12 +69,12 @@ impl Run {
 }
 
 impl App {
-    /// Notes where the server listens. It does so once.
+    /// Records where the server listens. Only the first call has an effect.
     pub fn set_listening(&self, listening: Listening) {
         let _ = self.run.listening.set(listening);
     }
 
-    /// How the server is.
+    /// The state of the server.
     pub fn condition(&self, grant: &Grant<ReadServer>) -> Condition {
         let listening = self.run.listening.get();
         let certificate = listening.and_then(|listening| listening.certificate.as_ref());

@@ -1,4 +1,4 @@
-//! The parts of the server, built once: store, `Auth`, registry, jobs and workers.
+//! The parts of the server, built once: store, authentication, registry, jobs and workers.
 
 mod condition;
 mod start;
@@ -27,22 +27,22 @@ use crate::store::meta::Meta;
 use crate::store::open::OpenError;
 use condition::Run;
 
-/// Manifests up to this size are received without being charged for memory.
+/// Manifests up to this size are received without charging memory to the principal.
 pub const FREE_MANIFEST: u64 = 64 << 10;
 
-/// The server's parts.
+/// The parts of the server.
 pub struct App {
-    /// Who may do what.
+    /// Authorization.
     pub access: Arc<Access>,
-    /// Who calls.
+    /// Authentication.
     pub auth: Arc<Auth>,
-    /// The users and their tokens.
+    /// Users and their tokens.
     pub people: People,
-    /// What a registry does.
+    /// Blobs, uploads, manifests and tags.
     pub registry: Arc<Registry>,
-    /// What each principal holds and may hold.
+    /// The limits per principal, and what each holds.
     pub ledger: Arc<Ledger>,
-    /// Work that takes longer than an answer may.
+    /// Work that takes longer than a request may.
     pub jobs: Jobs,
     idle: ArcSwap<Duration>,
     dumps: Arc<Dumps>,
@@ -54,7 +54,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the store in the data directory, or makes it, builds the parts on it and starts the workers.
+    /// Opens or creates the store in the data directory, builds the parts on it and starts the workers.
     ///
     /// # Errors
     /// [`OpenError`]: the store was not opened.
@@ -62,12 +62,13 @@ impl App {
         start::open(start).map(Arc::new)
     }
 
-    /// How long a client may say nothing in the middle of a body.
+    /// How long a client may pause in the middle of a body.
     pub fn idle(&self) -> Duration {
         **self.idle.load()
     }
 
-    /// Puts those settings into force that can change while the server works: for what begins from now on.
+    /// Applies the settings that can change while the server runs. They hold for requests that begin from now
+    /// on.
     pub fn reconfigure(&self, config: &Config) {
         self.ledger.reconfigure(Limits::of(config));
         self.registry.set_limits(start::limits(config));
@@ -77,36 +78,36 @@ impl App {
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
-    /// Ends the uploads of users and tokens that may not sign in any more, in the background: call it after a
-    /// change that took the sign-in of a user or a token away.
+    /// Starts to end, in the background, the uploads of users and tokens that may not sign in any more. Call
+    /// it after a change that disabled or removed a user or a token.
     pub fn end_uploads_without_owner(&self) {
         let (registry, grant) = (Arc::clone(&self.registry), self.access.system("uploads"));
         self.registry.spawn(lifecycle::end_without_owner(registry, grant));
     }
 
-    /// The admin that was made at this start, told once.
+    /// The admin that was created at this start; only the first call returns it.
     pub fn new_admin(&self) -> Option<NewAdmin> {
         self.new_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Notes in the data directory where commands reach this process.
+    /// Records in the data directory the socket at which commands reach this process.
     pub fn note_socket(&self, socket: &Path) {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first one is that of the data directory.
+        // The first lock is that of the data directory.
         if let Some(Err(error)) = locks.first_mut().map(|lock| lock.set_socket(socket)) {
             tracing::warn!(%error, "cannot note the admin socket in LOCK: commands look where their settings say");
         }
     }
 
-    /// Ends everything in order: uploads to their checkpoints, the writer to its last commit, the database
-    /// closed, the directories marked as left cleanly. Call it when no request runs any more, from no async
-    /// context.
+    /// Closes everything in order: uploads at their checkpoints, the writer after its last commit, the
+    /// database, and the directories marked as closed cleanly. Call it when no request runs any more, outside
+    /// of async code.
     pub fn close(&self) {
         let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
         self.jobs.stop();
-        // What was met since the last report would be told by nothing else.
+        // Limits reached since the last report would otherwise not be logged.
         lifecycle::report_limits(&self.ledger.report());
         runtime.block_on(self.registry.close(&self.access.system("stop")));
         self.meta.close();
@@ -117,7 +118,8 @@ impl App {
             }
         }
         runtime.shutdown_timeout(Duration::from_secs(5));
-        // Not with the last owner, who may be a thread of the web server that takes its time to end.
+        // Released here, and not with the last owner of the app: that may be a thread of the web server,
+        // which ends at an unknown time.
         drop(locks);
     }
 }

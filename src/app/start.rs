@@ -1,4 +1,4 @@
-//! Building the parts of a server on its store.
+//! Builds the parts of a server on its store.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,25 +19,25 @@ use crate::store::meta::FILE_NAME;
 use crate::store::open::{Hooks, OpenError, Store, io_at};
 use crate::telemetry::Secret;
 
-/// What a server is started with.
+/// The parameters of a start.
 pub struct Start {
     /// The settings in force.
     pub config: Config,
-    /// The data directory, which is made if it is not there.
+    /// The data directory, which is created if it does not exist.
     pub data_dir: PathBuf,
-    /// Everybody may do everything (`serve --anonymous`).
+    /// Whether every caller may do everything (`serve --anonymous`).
     pub open_registry: bool,
-    /// Whether an admin is made when there is no user.
+    /// Whether an admin is created when there is no user.
     pub first_admin: FirstAdmin,
-    /// What tests put in the place of the real thing.
+    /// Doubles that tests inject.
     pub hooks: Hooks,
 }
 
-/// Whether the first admin is made at a start that finds no user.
+/// Whether a start that finds no user creates the first admin.
 pub enum FirstAdmin {
-    /// No admin is made.
+    /// No admin is created.
     No,
-    /// With a new password, left in a file.
+    /// With a generated password, written to a file.
     Generate,
     /// With this password.
     Password(Secret<String>),
@@ -104,7 +104,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     })
 }
 
-/// Why there is no first admin.
+/// Why the first admin could not be created.
 fn no_admin(error: UserError, database: &Path) -> OpenError {
     match error {
         UserError::File { path, source } => OpenError::Io { path, source },
@@ -113,7 +113,7 @@ fn no_admin(error: UserError, database: &Path) -> OpenError {
     }
 }
 
-/// The settings of the registry as its limits.
+/// The limits that the settings set for the registry.
 pub(super) fn limits(config: &Config) -> registry::Limits {
     registry::Limits {
         promise_s: config.storage.gc.promise.as_secs(),

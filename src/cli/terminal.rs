@@ -7,7 +7,7 @@ use rustix::termios::tcgetwinsize;
 use super::visible::one_line;
 
 /// Columns of a terminal that does not tell how many it has.
-const USUAL: usize = 80;
+const DEFAULT_COLUMNS: usize = 80;
 /// No column is wrapped to fewer characters: a short digest, a size and a time stay whole.
 const NARROW: usize = 12;
 
@@ -19,7 +19,7 @@ pub(super) fn width() -> Option<usize> {
         return None;
     }
     let columns = tcgetwinsize(&stdout).map(|size| usize::from(size.ws_col)).unwrap_or_default();
-    Some(if columns == 0 { USUAL } else { columns })
+    Some(if columns == 0 { DEFAULT_COLUMNS } else { columns })
 }
 
 /// Rows under their headings, in columns. Lines have at most `width` characters, if it is given: the widest

@@ -1,4 +1,5 @@
-//! The body of a blob's answer: bytes from the page cache inline, from the disk by a blocking thread.
+//! The response body of a blob: bytes in the page cache are read on the async thread, others on a blocking
+//! thread.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -13,29 +14,29 @@ use super::range::Span;
 use crate::model::media_type::OCTET_STREAM;
 use crate::registry::{BlobContent, BlobReader, Piece};
 
-/// Parts of a blob as a body of known length. What stands between them is made when it is sent: an answer of
-/// thousands of parts takes little memory until its client reads.
+/// Parts of a blob as a body of known length. The headers between parts are generated when they are sent, so
+/// that a response with thousands of parts takes little memory.
 pub(crate) struct BlobBody {
     blob: BlobContent,
-    /// The parts still to come.
+    /// The parts that are not sent yet.
     parts: vec::IntoIter<Span>,
-    /// What separates several parts.
+    /// The boundary between several parts.
     boundary: Option<String>,
     size: u64,
-    /// The text before the next part is the first of the body.
+    /// The header of the next part is the first of the body.
     is_first: bool,
-    /// The part that is sent now.
+    /// The part that is being sent.
     reader: Option<BlobReader>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl BlobBody {
-    /// One part by itself.
+    /// A body of one part.
     pub(crate) fn part(blob: BlobContent, part: Span) -> Self {
         Self::new(blob, vec![part], None)
     }
 
-    /// Several parts in this order, as `multipart/byteranges`.
+    /// A body of several parts in this order, as `multipart/byteranges`.
     pub(crate) fn parts(blob: BlobContent, parts: Vec<Span>, boundary: String) -> Self {
         Self::new(blob, parts, Some(boundary))
     }
@@ -54,14 +55,14 @@ impl BlobBody {
         if let Some(boundary) = &body.boundary {
             let heads =
                 parts.iter().map(|part| head(boundary, *part, body.blob.size(), false).len()).sum::<usize>();
-            // The first one begins without a line break.
+            // The first header begins without a line break.
             body.size += (heads - LINE_BREAK.len() + end(boundary).len()) as u64;
         }
         body.parts = parts.into_iter();
         body
     }
 
-    /// The text that comes before the next part, which begins with this; none at the end.
+    /// The header of the next part, which then begins; `None` at the end.
     fn next_part(&mut self) -> Option<Bytes> {
         match (self.parts.next(), &self.boundary) {
             (Some(part), boundary) => {
@@ -124,7 +125,7 @@ impl MessageBody for BlobBody {
     }
 }
 
-/// A body that has a length and no bytes: the answer to `HEAD`.
+/// A body with a length and no bytes: the response to `HEAD`.
 pub(crate) struct HeadBody(pub(crate) u64);
 
 impl MessageBody for HeadBody {

@@ -1,8 +1,9 @@
-//! What a browser sends on behalf of a page of another site is refused before a handler sees it.
+//! Refuses requests that a browser sends on behalf of a page of another site (cross-site request forgery, DNS
+//! rebinding), before a handler sees them.
 //!
-//! A browser sends plain forms to any address, with the credentials that it knows, and a page whose name
-//! suddenly resolves to this computer (DNS rebinding) reads the answers as well. Clients of a registry are no
-//! browsers and send none of the headers that are looked at here but `Host`.
+//! A browser sends plain forms to any address, with the credentials that it has stored; and a page whose name
+//! suddenly resolves to this computer (DNS rebinding) can read the responses as well. Clients of a registry
+//! are not browsers, and send none of the headers that are checked here except `Host`.
 
 use std::net::IpAddr;
 
@@ -22,13 +23,13 @@ use crate::config::{Scheme, is_authority};
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// The answer to what comes from a page of another site, where that has to be refused.
+/// The refusal of a request from a page of another site, if it must be refused.
 pub(super) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
     why(request).map(|why| refused(request, why))
 }
 
-/// Asks no browser for a password: one that was asked once sends it with everything from then on, also with
-/// forms of other sites.
+/// Removes the challenge, so that a browser does not ask for a password: it would send the password with
+/// every later request, also with forms of other sites.
 pub(super) fn withhold_challenge<B>(response: &mut ServiceResponse<B>) {
     if response.request().headers().contains_key(&FETCH_MODE) && asks_for_password(response.headers()) {
         response.headers_mut().remove(WWW_AUTHENTICATE);
@@ -40,12 +41,12 @@ fn asks_for_password(headers: &HeaderMap) -> bool {
     challenge.is_some_and(|challenge| challenge.starts_with("Basic"))
 }
 
-/// Why a request is not heard.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Why {
-    /// A page of another site would change something.
+    /// A page of another site wants to change something.
     OtherSite,
-    /// The open registry has no such name.
+    /// The request names a host that is not a local name of the open registry.
     OtherName(String),
 }
 
@@ -76,14 +77,15 @@ fn why(request: &HttpRequest) -> Option<Why> {
     (!is_ours).then(|| Why::OtherName(String::from_utf8_lossy(host.as_bytes()).chars().take(128).collect()))
 }
 
-/// Whether a request may change something. The token endpoint keeps refresh tokens, also of a GET.
+/// Whether a request may change something. The token endpoint does so also with a GET, because it stores
+/// refresh tokens.
 fn changes(request: &HttpRequest) -> bool {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     !reads || matches!(route::path(request), "/token" | "/jwt/auth")
 }
 
-/// Whether a browser sent this for a page of another site than `ours`. Browsers that do not send
-/// `Sec-Fetch-Site` send `Origin` with everything that changes something.
+/// Whether a browser sent this for a page of another site than `ours`. Browsers without `Sec-Fetch-Site` send
+/// `Origin` with every request that changes something.
 fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
     if let Some(site) = headers.get(&FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -98,10 +100,10 @@ fn is_from_elsewhere(headers: &HeaderMap, ours: &Origin) -> bool {
 }
 
 /// Whether only the owner of this computer or network can make a page of this name: addresses, `localhost`,
-/// names without a dot and those below the top level names that are reserved for local use (RFC 6761, 6762,
-/// 8375, `.internal`).
+/// names without a dot, and names below the top-level domains that are reserved for local use (RFC 6761,
+/// 6762, 8375, `.internal`).
 fn is_local_name(host: &str) -> bool {
-    // Anything else may be another name to another reader: `[::1].evil.example`, `localhost@evil.example`.
+    // Other readers may parse other texts differently: `[::1].evil.example`, `localhost@evil.example`.
     if !is_authority(host) {
         return false;
     }
@@ -196,7 +198,7 @@ mod tests {
             (Scheme::Https, "reg.lan:443", "https://reg.lan", false),
             (Scheme::Https, "reg.lan", "https://reg.lan:443", false),
             (Scheme::Http, "reg.lan", "http://reg.lan:80", false),
-            // Behind a proxy that is not trusted: the page has the other scheme.
+            // Behind a proxy that is not trusted, the page has the other scheme.
             (Scheme::Http, "reg.lan", "https://reg.lan", false),
             (Scheme::Https, "reg.lan", "https://reg.lan:80", true),
             (Scheme::Https, "reg.lan", "reg.lan", true),

@@ -1,5 +1,5 @@
-//! The 401 that tells a client where to get a token, and for what (RFC 6750; distribution, "Token
-//! Authentication").
+//! Challenges: a 401 tells a client where to get a token, and for which scope (RFC 6750; CNCF Distribution,
+//! "Token Authentication Specification").
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,10 @@ use crate::access::Refusal;
 use crate::auth::{SERVICE, SignInError};
 use crate::model::names::RepoName;
 
-/// The challenge where a name and a password are asked for.
+/// The challenge for a name and a password.
 pub(crate) const BASIC: &str = "Basic realm=\"Stowage\"";
 
-/// The answer to a caller who was not recognised.
+/// The response to a caller whose sign-in failed, with a Bearer challenge.
 pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> Fault {
     let problem = match error {
         SignInError::Missing { .. } | SignInError::Malformed | SignInError::Wrong => None,
@@ -27,30 +27,31 @@ pub(crate) fn sign_in(request: &HttpRequest, error: SignInError) -> Fault {
     challenged(not_recognised(request, error), || bearer(request, problem))
 }
 
-/// The same where a name and a password are asked for.
+/// The same with a Basic challenge.
 pub(crate) fn sign_in_with_password(request: &HttpRequest, error: SignInError) -> Fault {
     challenged(not_recognised(request, error), || BASIC.to_owned())
 }
 
-/// Why a caller was not recognised, with the address under which that client knows the server.
+/// Why the sign-in failed, with the URL under which this client knows the server.
 fn not_recognised(request: &HttpRequest, error: SignInError) -> Fault {
     let origin = origin::origin(request);
     let message = error.told(&origin.host, &origin.url("/token"));
     Fault::sign_in(error, message)
 }
 
-/// The answer to a caller who may not do this. A registry token that covers too little is answered with the
-/// scope that would do, whether the repository exists or not: that is how clients learn what to ask for.
+/// The response to a caller without the permission. If a registry token covers too little, the challenge
+/// names the scope that would suffice, whether the repository exists or not: this is how clients learn what
+/// to request.
 pub(crate) fn refusal(request: &HttpRequest, refusal: Refusal) -> Fault {
     challenged(Fault::from(refusal), || bearer(request, Some("insufficient_scope")))
 }
 
-/// A 401 says how to sign in; any other answer stays as it is.
+/// Adds a challenge to a 401; other responses stay unchanged.
 fn challenged(fault: Fault, challenge: impl FnOnce() -> String) -> Fault {
     if fault.code() == Code::Unauthorized { fault.header(WWW_AUTHENTICATE, &challenge()) } else { fault }
 }
 
-/// The challenge that docker, containerd and the others act on. Every parameter is in quotes.
+/// The Bearer challenge for docker, containerd and other clients. Every parameter is in quotes.
 fn bearer(request: &HttpRequest, problem: Option<&str>) -> String {
     let origin = origin::origin(request);
     let mut challenge = format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", origin.url("/token"));
@@ -63,7 +64,7 @@ fn bearer(request: &HttpRequest, problem: Option<&str>) -> String {
     challenge
 }
 
-/// The scope that a request needs (protocol.md 8.4); none for `/v2/` itself.
+/// The scope that a request needs (CNCF Distribution, "Token Scope Documentation"); `None` for `/v2/` itself.
 fn scope(request: &HttpRequest) -> Option<String> {
     let extensions = request.extensions();
     let route = extensions.get::<Route>()?;
@@ -74,8 +75,8 @@ fn scope(request: &HttpRequest) -> Option<String> {
     let actions = match (route.shape, request.method()) {
         (Shape::Base | Shape::Catalog | Shape::Unknown, _) => return None,
         (Shape::Blob | Shape::Manifest, &Method::DELETE) => "delete",
-        // A client that asks for a blob before it pushes it keeps the token that it got for this (PyPI's
-        // oras); a caller who may only pull is granted no more.
+        // A client that reads a blob before it pushes it keeps the token that it got for the read (oras of
+        // PyPI), so the challenge asks for both; a caller who may only pull is granted no more than that.
         (Shape::Uploads | Shape::Upload, _)
         | (Shape::Manifest, &Method::PUT)
         | (Shape::Blob, &Method::HEAD) => "pull,push",

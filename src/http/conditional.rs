@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 section 13). An entity's tag is its digest in quotes.
+//! Conditional requests (RFC 9110 section 13). The ETag of content is its digest in quotes.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
@@ -8,7 +8,7 @@ use super::route::header;
 use crate::model::digest::Digest;
 use crate::registry::Condition;
 
-/// Whether a `GET` or `HEAD` of what has this digest is answered with the content.
+/// Whether a `GET` or `HEAD` of content with this digest is answered with the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The content is sent.
@@ -34,21 +34,21 @@ pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome
     Ok(if known { Outcome::NotModified } else { Outcome::Send })
 }
 
-/// Whether a `Range` counts: `If-Range` names this content, or is not there.
+/// Whether `Range` applies: `If-Range` names this content, or is absent.
 pub(crate) fn range_counts(request: &HttpRequest, digest: &Digest) -> bool {
     match header(request, &IF_RANGE) {
         None => !request.headers().contains_key(IF_RANGE),
-        // A weak tag never matches here (RFC 9110 section 13.1.5).
+        // A weak ETag never matches here (RFC 9110 section 13.1.5).
         Some(tag) => tag.trim() == format!("\"{digest}\""),
     }
 }
 
-/// What a push wants of the tag it sets.
+/// The precondition of a push on the tag that it sets.
 pub(crate) fn condition(request: &HttpRequest) -> Condition {
     Condition { matches: tags(request, &IF_MATCH), none_match: tags(request, &IF_NONE_MATCH) }
 }
 
-/// The entity tags of a header without their quotes; distribution's clients also send them bare.
+/// The ETags in a header, without quotes; clients of CNCF Distribution also send them without.
 fn tags(request: &HttpRequest, name: &HeaderName) -> Option<Vec<String>> {
     if !request.headers().contains_key(name) {
         return None;

@@ -1,5 +1,5 @@
-//! The answer with a list: whole when it is short, piece by piece otherwise, so that clients that do not read
-//! keep little in memory.
+//! The response with a list: in one piece if it is short, otherwise piece by piece, so that slow clients take
+//! little memory.
 
 use std::future::Future;
 use std::io;
@@ -15,15 +15,15 @@ use crate::registry::{ListPiece, Listing, RegistryError};
 
 type Reading<Left> = Pin<Box<dyn Future<Output = Result<ListPiece<Left>, RegistryError>>>>;
 
-/// What stands before and behind the entries.
+/// The JSON around the entries.
 pub(crate) struct Frame {
-    /// JSON up to the first entry.
+    /// The JSON before the first entry.
     pub(crate) opening: String,
-    /// JSON behind the last one.
+    /// The JSON after the last one.
     pub(crate) end: &'static str,
 }
 
-/// The answer with the entries of `page`; `more` reads what is left of it.
+/// The response with the entries of `page`; `more` reads the rest of it.
 pub(crate) fn answer<Left, Read, Piece>(
     request: &HttpRequest,
     mut response: HttpResponseBuilder,
@@ -45,7 +45,7 @@ where
     }
     let is_head = request.method() == Method::HEAD;
     let body = ListBody {
-        // Nothing is read for an answer that has no body.
+        // A response without a body reads nothing more.
         first: if is_head { Bytes::new() } else { Bytes::from(first) },
         left: page.left.filter(|_| !is_head),
         end: if is_head { "" } else { end },
@@ -54,7 +54,7 @@ where
     };
     let mut response = response.body(body);
     if request.version() < Version::HTTP_11 {
-        // HTTP/1.0 knows no chunks: the end of the connection ends the list.
+        // HTTP/1.0 has no chunked encoding: the end of the connection ends the list.
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -94,7 +94,7 @@ impl<Left: 'static> MessageBody for ListBody<Left> {
             this.reading = None;
             let piece = match read {
                 Ok(piece) => piece,
-                // The list is cut off, which the client sees: an end of it would be a lie.
+                // The response is cut off, so that the client notices: a proper end would be wrong.
                 Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
             };
             this.left = piece.left;

@@ -1,5 +1,4 @@
-//! The body of a large manifest's answer: piece by piece, so that clients that do not read keep little in
-//! memory.
+//! The response body of a large manifest: sent piece by piece, so that slow clients take little memory.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +16,7 @@ use crate::registry::{ManifestContent, RegistryError};
 
 type Reading = Pin<Box<dyn Future<Output = Result<Bytes, RegistryError>>>>;
 
-/// A manifest whose first bytes are there.
+/// A manifest whose first bytes were read.
 pub(crate) struct ManifestBody {
     app: Arc<App>,
     grant: Grant<Pull>,

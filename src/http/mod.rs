@@ -1,4 +1,4 @@
-//! HTTP in, HTTP out: the only floor that knows status codes.
+//! The HTTP interface: the only module that knows status codes.
 
 pub mod admin;
 mod blob_body;
@@ -27,14 +27,14 @@ pub use requests::{Requests, WINDOW, in_flight};
 
 use fault::{Code, Fault};
 
-/// Everything that is served.
+/// All routes of the public listeners.
 pub fn routes(config: &mut web::ServiceConfig) {
     distribution::routes(config);
     admin::routes(config);
     config.default_service(web::to(elsewhere));
 }
 
-/// Any path outside the API, such as `/v1/search`: clients that probe for something else go on quickly.
+/// Any path outside of the API, such as `/v1/search`: a quick 404 for clients that probe for other services.
 async fn elsewhere() -> HttpResponse {
     distribution::refusal(Fault::new(Code::NotFound, "nothing is here: the registry's API is below /v2/"))
 }

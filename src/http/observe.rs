@@ -1,4 +1,5 @@
-//! What is seen of every request: one line in the access log, an id, and the header of the API's version.
+//! The middleware of every request: a line in the access log, a request id, and the header of the API's
+//! version.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -27,13 +28,12 @@ use crate::access::Principal;
 use crate::app::App;
 use crate::telemetry::{ACCESS, PART};
 
-/// Parameters of queries that hold names, digests and numbers.
+/// Query parameters whose values may be logged: names, digests and numbers.
 const TOLD: [&str; 10] =
     ["artifactType", "digest", "digest-algorithm", "from", "last", "mount", "n", "scope", "service", "tag"];
-/// Requests that were sent ahead are answered without a pause, thousands of them while others wait: after so
-/// many it is the turn of the other connections.
+/// After this many pipelined requests, yield to other connections.
 const TURN: u64 = 4;
-/// Characters of a path, of each value of a query and of a whole URI in the log.
+/// The most characters of a path, of each value of a query, and of a whole URI in the log.
 const MAX_PART: usize = 256;
 const MAX_URI: usize = 512;
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -43,21 +43,21 @@ static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 /// What handlers add to the access line of their request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Rc<RefCell<String>>);
+pub(crate) struct AccessRecord(Rc<RefCell<String>>);
 
-impl Seen {
-    /// Notes who called.
+impl AccessRecord {
+    /// Records the caller.
     pub(crate) fn principal(&self, principal: &Principal) {
         self.name(principal.name());
     }
 
-    /// Notes the name of who called.
+    /// Records the name of the caller.
     pub(crate) fn name(&self, name: &str) {
         self.0.replace(name.to_owned());
     }
 }
 
-/// Runs a request of the admin socket under observation.
+/// The middleware of the admin socket.
 pub fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -65,8 +65,8 @@ pub fn observe<B: MessageBody + 'static>(
     run(request, next, |_| None)
 }
 
-/// The same on a public listener, where pages of other sites, and addresses with too many connections, are
-/// refused. All of it is one middleware: each one more costs every request a future on the heap.
+/// The middleware of a public listener. It also refuses pages of other sites, and addresses with too many
+/// connections. All of it is one middleware, because each one costs every request an allocation.
 pub fn observe_public<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -90,7 +90,7 @@ async fn run<B: MessageBody + 'static>(
         Some(response) => request.into_response(response),
         None => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
-            // A middleware has refused the request.
+            // A middleware below has refused the request.
             Err(error) => {
                 let response = observation.answer(error.error_response()).map_into_boxed_body();
                 return Err(InternalError::from_response(error, response).into());
@@ -107,7 +107,7 @@ async fn run<B: MessageBody + 'static>(
     Ok(ServiceResponse::new(request, observation.answer(response)))
 }
 
-/// What is seen of one request until it is answered.
+/// What is known of a request until it is answered.
 struct Observation {
     id: u64,
     line: Option<Line>,
@@ -116,7 +116,7 @@ struct Observation {
 }
 
 impl Observation {
-    /// That of a request which begins.
+    /// The record of a new request.
     fn of(request: &ServiceRequest) -> Self {
         let id = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
         let line = Line::of(request, id);
@@ -125,7 +125,7 @@ impl Observation {
         Self { id, line, running, is_of_v2 }
     }
 
-    /// Whether other connections come first.
+    /// Whether to yield to other connections.
     fn is_turn_of_others(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.requests().begun().is_multiple_of(TURN))
     }
@@ -133,15 +133,15 @@ impl Observation {
     fn note_route(&mut self, route: &Route) {
         if let Some(line) = &mut self.line {
             line.is_of_manifest = route.shape == Shape::Manifest;
-            // What is too long to be a name is in the URI, as far as it is told.
+            // A longer text is not a name; the log has it in the URI.
             if route.name.len() <= MAX_PART {
                 line.repository.clone_from(&route.name);
             }
         }
     }
 
-    /// The answer as it is sent. Every answer passes here, also that of a middleware: it gets its headers,
-    /// and its line when its body ends.
+    /// Completes a response. Every response passes here, also that of a middleware: it gets its headers, and
+    /// its access line when its body ends.
     fn answer(self, mut response: HttpResponse) -> HttpResponse<Observed> {
         let Self { id, mut line, running, is_of_v2 } = self;
         let status = response.status();
@@ -158,7 +158,8 @@ impl Observation {
     }
 }
 
-/// The answer where the address has too many connections without a sign-in. The connection ends with it.
+/// The refusal of a request whose address has too many connections without a sign-in. The connection ends
+/// with it.
 fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     let requests = request.conn_data::<Requests>()?;
     let app = request.app_data::<Data<App>>()?;
@@ -167,9 +168,8 @@ fn too_many_connections(request: &HttpRequest) -> Option<HttpResponse> {
     Some(distribution::refusal(Fault::too_many_connections(route::path(request), reached)))
 }
 
-/// The answer to a request that asks for a WebSocket. The web framework takes all that follows its head for a
-/// body without an end, so that a handler which reads the body would never answer. The connection ends with
-/// the refusal.
+/// The refusal of a WebSocket handshake. The web framework treats everything after its head as an endless
+/// body, so a handler that reads the body would never answer. The connection ends with the refusal.
 fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
     let mut protocols = request.headers().get_all(UPGRADE);
     if !protocols.any(|protocol| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")) {
@@ -182,8 +182,8 @@ fn websocket(request: &HttpRequest) -> Option<HttpResponse> {
     Some(distribution::refusal(Fault::new(Code::UpgradeRefused, message).header(CONNECTION, "close")))
 }
 
-/// The path and what is known of the query. Whatever else clients put into a query may be a secret, and so
-/// may be what stands before a host.
+/// The path and the known parameters of the query. Other parameters may contain secrets, and so may the part
+/// before a host.
 fn what_may_be_told(uri: &Uri) -> String {
     let mut told = cut(uri.path(), MAX_PART).into_owned();
     for pair in uri.query().unwrap_or_default().split('&') {
@@ -199,7 +199,7 @@ fn what_may_be_told(uri: &Uri) -> String {
     cut(&told, MAX_URI).into_owned()
 }
 
-/// The beginning of a text that a stranger may have made long.
+/// The beginning of a text, which the client may have made long.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         None => Cow::Borrowed(text),
@@ -213,17 +213,17 @@ struct Line {
     uri: String,
     remote: String,
     repository: String,
-    /// It is below `/v2`, or asks for a token.
+    /// Whether the path is below `/v2`, or that of the token endpoint.
     is_of_registry: bool,
-    /// It is about a manifest, which stands for a whole push or pull.
+    /// Whether it concerns a manifest, which stands for a whole push or pull.
     is_of_manifest: bool,
     status: u16,
     id: u64,
     started: Instant,
-    seen: Seen,
+    seen: AccessRecord,
 }
 
-/// A body that is counted and written to the access log when it ends, however it ends.
+/// A response body that counts its bytes and writes the access line when it ends or is dropped.
 pub struct Observed {
     body: BoxBody,
     bytes: u64,
@@ -242,8 +242,8 @@ impl MessageBody for Observed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        // The guard wakes this task when everything was sent: both are of one connection. The end of a body,
-        // which most have after one piece, waits for nothing.
+        // The guard wakes this task when everything was sent; both belong to one connection. The end of a
+        // body, which follows the first piece of most bodies, does not wait.
         if let Some(running) = &self.running
             && !matches!(self.body.size(), BodySize::Sized(size) if self.bytes >= size)
             && !running.requests().may_send()
@@ -264,7 +264,7 @@ impl MessageBody for Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         if let Some(line) = self.line.take() {
-            // The body of an answer to HEAD is made and not sent.
+            // The body of a response to HEAD is generated but not sent.
             let bytes = if line.method == Method::HEAD { 0 } else { self.bytes };
             line.write(bytes);
         }
@@ -291,7 +291,7 @@ macro_rules! access_line {
 }
 
 impl Line {
-    /// That of a request which begins; none while the access log is off.
+    /// The access line of a new request; `None` while the access log is off.
     fn of(request: &ServiceRequest, id: u64) -> Option<Self> {
         if !tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
             return None;
@@ -299,7 +299,7 @@ impl Line {
         let path = route::path(request.request());
         let is_of_registry = path.starts_with("/v2") || path.starts_with("/token");
         let is_of_manifest = path.contains("/manifests/");
-        let seen = Seen::default();
+        let seen = AccessRecord::default();
         request.extensions_mut().insert(seen.clone());
         Some(Self {
             method: request.method().clone(),
@@ -323,8 +323,8 @@ impl Line {
         }
     }
 
-    /// Whether it is one of the many requests of which a push or pull is made, and went as usual: its
-    /// manifest stands for the whole.
+    /// Whether it is one of the many requests of a push or pull, and succeeded: the line of the manifest
+    /// stands for all of them.
     fn is_part(&self) -> bool {
         let usual = self.status < 400
             || self.status == StatusCode::UNAUTHORIZED

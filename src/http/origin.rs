@@ -1,5 +1,5 @@
-//! Where a request came from, and under which address its client knows the server: what the socket says,
-//! unless the settings or a trusted proxy know better.
+//! The address of a client, and the URL under which the client knows the server: from the socket, unless the
+//! settings or a trusted proxy say otherwise.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What the settings say about the proxies in front of the server and about its public address. A reload
-/// changes it.
+/// The settings about proxies in front of the server and about its public URL. A reload changes them.
 pub struct ProxySettings {
     settings: ArcSwap<Settings>,
-    /// What was said of proxies that are not trusted, since the settings are as they are.
+    /// Which warnings about untrusted proxies were logged since the last change of settings.
     told: [AtomicBool; 3],
 }
 
@@ -28,21 +27,21 @@ struct Settings {
     trusted_proxies: Vec<Network>,
 }
 
-/// The connection of a request, as its listener sees it.
+/// The listener's view of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
-    /// Whether it speaks TLS.
+    /// Whether it uses TLS.
     pub is_secure: bool,
-    /// The address of this end.
+    /// The local address.
     pub local: Option<SocketAddr>,
 }
 
-/// Under which address the client of a request knows the server.
+/// The URL under which the client of a request knows the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// How it speaks to the server, or to the proxy in front.
+    /// The scheme that the client uses, to the server or to the proxy in front.
     pub(crate) scheme: Scheme,
-    /// The host, with a port where there is one. It holds nothing but what a host may hold.
+    /// The host, with a port if there is one. It contains only characters that are valid in a host.
     pub(crate) host: String,
 }
 
@@ -54,17 +53,17 @@ impl Origin {
 }
 
 impl ProxySettings {
-    /// As the settings say.
+    /// From the settings.
     pub fn new(config: &ServerConfig) -> Self {
         Self { settings: ArcSwap::from_pointee(Settings::of(config)), told: Default::default() }
     }
 
-    /// Whether this is a proxy whose word about its clients counts.
+    /// Whether this is the address of a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.settings.load().trusts(address.to_canonical())
     }
 
-    /// As the settings say now.
+    /// Applies other settings.
     pub fn set(&self, config: &ServerConfig) {
         self.settings.store(Settings::of(config).into());
         for told in &self.told {
@@ -72,9 +71,9 @@ impl ProxySettings {
         }
     }
 
-    /// Says once what goes wrong while a proxy is not trusted: clients are sent to a wrong scheme, and all of
-    /// them count as one address. Every client outside can send these headers, so what a stranger does is
-    /// said apart.
+    /// Warns once about the effects of a proxy that is not trusted: clients are redirected to a wrong scheme,
+    /// and all of them count as one address. Any client can send these headers, so those from a distant
+    /// address get a separate warning.
     fn note_proxy(&self, headers: &HeaderMap, peer: IpAddr, is_secure: bool) {
         let settings = self.settings.load();
         if settings.trusts(peer) {
@@ -113,7 +112,7 @@ impl Settings {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// Of a request with these headers, which `peer` sent.
+    /// The origin of a request with these headers from `peer`.
     fn origin(&self, headers: &HeaderMap, peer: Option<IpAddr>, connection: Option<Connection>) -> Origin {
         if let Some((scheme, host)) = self.public_url.get() {
             return Origin { scheme, host: host.to_owned() };
@@ -132,9 +131,9 @@ impl Settings {
         Origin { scheme, host: host.unwrap_or_else(|| "localhost".to_owned()) }
     }
 
-    /// The address that a request came from: the last one in its way that is no trusted proxy. Each hop is
-    /// read by itself, from the last one on: a client that writes bytes into the header which are no text
-    /// must not hide what the proxy has added behind them.
+    /// The client's address: the last address in `X-Forwarded-For` that is not a trusted proxy. Hops are
+    /// parsed one by one from the last one on, so that a client that sends invalid bytes in the header cannot
+    /// hide what the proxy has appended.
     fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut client = peer.to_canonical();
         let mut hops: Vec<&[u8]> = headers
@@ -151,14 +150,14 @@ impl Settings {
     }
 }
 
-/// Under which address the client of a request knows the server.
+/// The URL under which the client of a request knows the server.
 pub(crate) fn origin(request: &HttpRequest) -> Origin {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let connection = request.conn_data::<Connection>().copied();
     with_settings(request, |settings| settings.origin(request.headers(), peer, connection))
 }
 
-/// The address of the client, as far as it is known for sure.
+/// The address of the client, if it is known reliably.
 pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     if !request.headers().contains_key(&FORWARDED_FOR) {
@@ -167,12 +166,12 @@ pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     Some(with_settings(request, |settings| settings.client(request.headers(), peer)))
 }
 
-/// Whether `host` is that of `server.public_url`.
+/// Whether `host` is the host of `server.public_url`.
 pub(crate) fn is_public_host(request: &HttpRequest, host: &str) -> bool {
     with_settings(request, |settings| settings.public_url.is_for(host))
 }
 
-/// Looks at what a proxy says that is not trusted: see [`ProxySettings::note_proxy`].
+/// Checks the headers of a proxy that is not trusted: see [`ProxySettings::note_proxy`].
 pub(crate) fn note_proxy(request: &HttpRequest) {
     let headers = request.headers();
     if !headers.contains_key(&FORWARDED_PROTO) && !headers.contains_key(&FORWARDED_FOR) {
@@ -184,7 +183,7 @@ pub(crate) fn note_proxy(request: &HttpRequest) {
     }
 }
 
-/// Whether an address is of this computer or of a private network, where a proxy of one's own would be.
+/// Whether an address is of this computer or of a private network, where the operator's own proxy would be.
 const fn is_near(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
@@ -199,7 +198,7 @@ fn with_settings<T>(request: &HttpRequest, work: impl FnOnce(&Settings) -> T) ->
     }
 }
 
-/// The first element of a list in a header: what the proxy next to the client said.
+/// The first element of a list in a header, which the proxy next to the client added.
 fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?.as_bytes().split(|byte| *byte == b',').next()?;
     str::from_utf8(value.trim_ascii()).ok().filter(|value| !value.is_empty())

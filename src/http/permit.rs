@@ -1,5 +1,5 @@
-//! The only way of a handler to a grant: [`Permit`] in its signature, an extractor that recognises the caller
-//! and asks `access`.
+//! The extractor [`Permit`]: it authenticates the caller and asks `access` for the permission. A handler gets
+//! a grant only from a `Permit` in its signature.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::admin::local_caller;
 use super::fault::{Code, Fault};
-use super::observe::Seen;
+use super::observe::AccessRecord;
 use super::origin::client_address;
 use super::requests::Requests;
 use super::{challenge, route};
@@ -22,15 +22,15 @@ use crate::auth::{Door, SignInError};
 use crate::limits::Holder;
 use crate::model::names::{NameError, RepoName};
 
-/// One of the APIs: whom it recognises, where a request names a repository, and how it refuses.
+/// An API: how it authenticates, where a request names the repository, and how it renders a refusal.
 pub(crate) trait Face: 'static {
-    /// A refusal in its form.
+    /// A refusal in the form of the API.
     type Error: From<Fault> + Into<actix_web::Error> + 'static;
 
-    /// Finds out who has sent a request; no right comes with that.
+    /// Authenticates the sender of a request, without any permission.
     fn caller(request: &HttpRequest) -> impl Future<Output = Result<Caller, Fault>>;
 
-    /// The repository that a request is about.
+    /// The repository that a request names.
     fn repository(request: &HttpRequest) -> Result<RepoName, NameError>;
 }
 
@@ -41,17 +41,17 @@ pub(crate) struct Permit<A: Action, F> {
 }
 
 impl<A: Action, F> Permit<A, F> {
-    /// The proof for the floors below.
+    /// The grant.
     pub(crate) const fn grant(&self) -> &Grant<A> {
         &self.grant
     }
 
-    /// Whom the limits count the caller as.
+    /// The principal as limits count it.
     pub(crate) fn holder(&self) -> Holder {
         self.grant.caller().holder()
     }
 
-    /// The proof itself, for work that outlives the handler's borrow.
+    /// The grant itself, for work that outlives the request.
     pub(crate) fn into_grant(self) -> Grant<A> {
         self.grant
     }
@@ -69,7 +69,7 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Data<App>, Fault> {
     request.app_data::<Data<App>>().ok_or_else(|| Fault::new(Code::Failed, "the server is not set up"))
 }
 
-/// Finds out who has sent a request.
+/// Authenticates the sender of a request.
 pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Caller, Fault> {
     if let Some(caller) = local_caller(request) {
         note_principal(request, &caller.principal);
@@ -79,7 +79,7 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
     let mut values = request.headers().get_all(AUTHORIZATION);
     let header = match (values.next(), values.next()) {
         (None, _) => None,
-        // What cannot be read is no credential, which does not matter in an open registry.
+        // An unreadable header is not a valid credential; in an open registry that does not matter.
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (Some(_), Some(_)) => Some(""),
     };
@@ -100,14 +100,14 @@ pub(crate) async fn recognise(request: &HttpRequest, door: Door) -> Result<Calle
 }
 
 fn note_principal(request: &HttpRequest, principal: &Principal) {
-    if let Some(seen) = request.extensions().get::<Seen>() {
+    if let Some(seen) = request.extensions().get::<AccessRecord>() {
         seen.principal(principal);
     }
 }
 
-/// How a grant for a request is found.
+/// An action whose grant can be requested for a request.
 pub(crate) trait Sought: Action + Sized {
-    /// Asks `access` for the grant.
+    /// Requests the grant from `access`.
     fn seek<F: Face>(request: &HttpRequest, caller: &Caller) -> Result<Grant<Self>, Fault>;
 }
 

@@ -1,4 +1,4 @@
-//! The query of a request: form-encoded pairs in any order, of which unknown ones are ignored.
+//! The query of a request: form-encoded pairs in any order; unknown ones are ignored.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 
 use super::fault::{Code, Fault};
 
-/// Entries of a list when the client does not say how many, and at most.
+/// The default and the most entries of a list.
 const MAX_PAGE: usize = 10_000;
 
 /// The pairs of a query.
@@ -22,7 +22,7 @@ impl Query {
         Self::parse(request.query_string())
     }
 
-    /// Form-encoded pairs. What is not form-encoded at all names no parameter that is known.
+    /// Parses form-encoded pairs. An invalid pair matches no known parameter.
     pub fn parse(text: &str) -> Self {
         if text.is_empty() {
             return Self(Vec::new());
@@ -45,7 +45,7 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// `n`: how many entries a page has at most.
+    /// `n`: the most entries on a page.
     pub fn page_size(&self) -> Result<usize, Fault> {
         let Some(text) = self.get("n").filter(|text| !text.is_empty()) else { return Ok(MAX_PAGE) };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -2,7 +2,7 @@
 
 use crate::registry::ContentRange;
 
-/// Parts of one answer. A head has room for fewer ranges of a large blob.
+/// The most parts of one response. The head of a request has room for fewer ranges of a large blob.
 pub const MAX_PARTS: usize = 4096;
 
 /// A part of a body.
@@ -10,7 +10,7 @@ pub const MAX_PARTS: usize = 4096;
 pub struct Span {
     /// The first byte.
     pub start: u64,
-    /// Bytes; at least one.
+    /// The number of bytes; at least one.
     pub len: u64,
 }
 
@@ -21,22 +21,22 @@ impl Span {
     }
 }
 
-/// What a request asks for.
+/// The parts that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Everything: there is no range, or none that is understood, or the parts would cost more than the
+    /// Everything: there is no range, or none that is valid, or the parts would have more bytes than the
     /// whole.
     Whole,
     /// These parts, in this order.
     Parts(Vec<Span>),
-    /// Nothing that the body has.
+    /// No part lies within the body.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a body of `size` bytes. More parts than [`MAX_PARTS`], and parts that overlap
+/// Parses a `Range` header for a body of `size` bytes. More than [`MAX_PARTS`] parts, and parts that overlap
 /// so much that they have more bytes than the body, are ignored (RFC 9110 section 14.2), as Go's server does:
-/// every client of ranges understands the whole. Parts keep their order and are not merged, also where they
-/// touch: containers/image gives a blob up whose answer has not as many parts as it asked for.
+/// every client of ranges also accepts the whole. Parts keep their order and are not merged, even if they
+/// touch: containers/image rejects a response with fewer parts than it requested.
 pub fn parse(header: &str, size: u64) -> Asked {
     let Some(specs) = header.strip_prefix("bytes=") else { return Asked::Whole };
     let (mut parts, mut bytes) = (Vec::new(), 0_u64);
@@ -62,11 +62,11 @@ pub fn parse(header: &str, size: u64) -> Asked {
     if parts.is_empty() { Asked::Unsatisfiable } else { Asked::Parts(parts) }
 }
 
-/// What one range turns out to be.
+/// The result of parsing one range.
 enum Part {
     /// Not a range.
     Malformed,
-    /// Nothing that the body has.
+    /// It lies outside of the body.
     Beyond,
     /// A part of the body.
     Within(Span),
@@ -77,7 +77,7 @@ fn part(spec: &str, size: u64) -> Part {
     let bounds = match (first, last, number(first), number(last)) {
         ("", _, _, Some(suffix)) => (size - suffix.min(size), size),
         (_, "", Some(first), _) => (first, size),
-        // RFC 9110 calls an end before the start invalid; the conformance suite wants 416 for it.
+        // RFC 9110 calls an end before the start invalid; the conformance suite expects 416 for it.
         (_, _, Some(first), Some(last)) => (first, last.saturating_add(1).min(size)),
         _ => return Part::Malformed,
     };
@@ -87,7 +87,7 @@ fn part(spec: &str, size: u64) -> Part {
     }
 }
 
-/// Digits only; more than fits counts as the greatest number.
+/// Parses digits only; a number that is too large counts as the greatest one.
 fn number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -95,9 +95,9 @@ fn number(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// Reads the `Content-Range` of a chunk: `<start>-<end>` (distribution-spec, end-5), both in it. HTTP
-/// libraries write the form of RFC 9110 section 14.4, `bytes <start>-<end>/<total>`, which says the same; the
-/// total may be `*`.
+/// Parses the `Content-Range` of a chunk: `<start>-<end>`, both inclusive (distribution-spec, "Pushing a blob
+/// in chunks"). HTTP libraries write the form of RFC 9110 section 14.4, `bytes <start>-<end>/<total>`, which
+/// means the same; the total may be `*`.
 pub fn content_range(text: &str) -> Option<ContentRange> {
     let text = text.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(parse(&header, MAX_PARTS as u64 - 1), Asked::Whole, "more bytes than there are");
         assert_eq!(parse("bytes=0-9,0-9", 20), Asked::Parts(vec![Span { start: 0, len: 10 }; 2]));
         assert_eq!(parse("bytes=0-9,0-10", 20), Asked::Whole);
-        // What the body does not have costs nothing.
+        // Ranges outside of the body do not count.
         let beyond = format!("bytes={}", vec!["30-"; 2 * MAX_PARTS].join(","));
         assert_eq!(parse(&beyond, 20), Asked::Unsatisfiable);
         assert_eq!(parse(&format!("bytes={}-", "9".repeat(9000)), 10), Asked::Unsatisfiable);

@@ -1,15 +1,15 @@
-//! Reason phrases with figures in them. The web framework takes only text that lives as long as the process,
-//! so each phrase is kept once, and their number is bounded.
+//! Reason phrases that contain figures. The web framework only takes text with a static lifetime, so each
+//! phrase is leaked once, and their number is bounded.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Phrases that are kept. One has some 150 bytes.
+/// The most phrases. One takes about 150 bytes.
 const KEPT: usize = 512;
 
 static PHRASES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
 
-/// The phrase for as long as the process lives; `other` once too many were made.
+/// The phrase with a static lifetime; `other` if there are too many phrases.
 pub(super) fn kept(phrase: String, other: &'static str) -> &'static str {
     let mut phrases = PHRASES.lock().unwrap_or_else(PoisonError::into_inner);
     let phrases = phrases.get_or_insert_default();

@@ -1,9 +1,9 @@
-//! The requests of one connection, as far as its guard (`server::guard`) has to know them: whether one runs,
-//! how much of its body may be read ahead, and whether its handler wants the body at all.
+//! What the guard of a connection (`server::guard`) must know of the requests on it: whether one is running,
+//! how much of its body may be read ahead, and whether its handler wants the body.
 //!
 //! The web framework reads 128 KiB into its buffer and queues as much again before a handler asks for a byte.
-//! So the bytes are counted here, outside of it: the guard reads no more than the window above what the
-//! handler has taken.
+//! So bytes are counted here, outside of it: the guard reads at most the window ahead of what the handler has
+//! taken.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -23,17 +23,17 @@ use crate::model::names::UserId;
 /// Bytes of a body that are read before its handler asks for them.
 pub const WINDOW: usize = 16 << 10;
 
-/// From so many requests at once on, an answer goes on only when all that was handed out of it was sent. The
-/// web framework would fill a buffer of 256 KiB for each client that does not read.
+/// From this many concurrent requests on, the next piece of a response is produced only when everything
+/// before it was sent. Otherwise the web framework would fill a buffer of 256 KiB for each slow client.
 const CROWD: usize = 16;
 
-/// How long a connection of a trusted proxy that has lost its place may still begin a request. A proxy may
-/// open very many connections at once, and its requests follow.
+/// How long an evicted connection of a trusted proxy may still begin a request. A proxy may open very many
+/// connections at once, and sends its requests right after.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
-/// Requests of the public listeners that are answered now.
+/// The number of requests of the public listeners that are being answered.
 pub fn in_flight() -> usize {
     IN_FLIGHT.load(Ordering::Relaxed)
 }
@@ -46,59 +46,59 @@ pub struct Requests(Rc<Counts>);
 struct Counts {
     running: Cell<u32>,
     begun: Cell<u64>,
-    /// Bytes of the present request's body, where they are announced.
+    /// The announced length of the current request's body.
     body: Cell<Option<u64>>,
-    /// Bytes of the present body that came while its request ran.
+    /// Bytes of that body that were received while its request was running.
     read: Cell<u64>,
-    /// Those of them that came since the handler last found nothing to take.
+    /// Those of them that were received since the handler last found nothing to take.
     untaken: Cell<usize>,
-    /// How many these may be.
+    /// The most bytes that may be untaken.
     window: Cell<usize>,
-    /// The handler has asked for the body.
+    /// Whether the handler has asked for the body.
     wanted: Cell<bool>,
-    /// The connection ends with the answer.
+    /// Whether the connection ends with the response.
     turned_away: Cell<bool>,
-    /// The guard, while it waits for one of these to change.
+    /// The task of the guard, while it waits for one of these to change.
     guard: RefCell<Option<Waker>>,
     counted: RefCell<Option<Counted>>,
-    /// Of a trusted proxy's connection without a request.
+    /// The state of a trusted proxy's connection without a request.
     silence: RefCell<Option<Silence>>,
-    /// Something that was handed out of an answer was not sent yet.
+    /// Whether a piece of a response was handed out and not sent yet.
     has_unsent: Cell<bool>,
-    /// The rest of the answer waits for that.
+    /// Whether the rest of the response waits for that.
     is_held: Cell<bool>,
 }
 
-/// Whom the connection counts for.
+/// The principal for whom the connection is counted.
 #[derive(Debug)]
 struct Counted {
-    /// The address that it is from.
+    /// The address that it comes from.
     address: HolderId,
-    /// Of the address; once a user has signed in, of that user.
+    /// Charged to the address; once a user has signed in, to that user.
     charge: Charge,
 }
 
 /// A connection of a trusted proxy before its first request.
 #[derive(Debug)]
 enum Silence {
-    /// It has a place among the silent ones.
+    /// It is counted among the silent ones, and can be evicted.
     Counted(Evictable),
-    /// It has lost the place to another connection. It is closed at this time.
+    /// It was evicted for another connection, and is closed at this time.
     EndsAt(Instant),
 }
 
 impl Requests {
-    /// Whether one is answered now.
+    /// Whether a request is running.
     pub fn running(&self) -> bool {
         self.0.running.get() > 0
     }
 
-    /// How many there were so far.
+    /// The number of requests so far.
     pub fn begun(&self) -> u64 {
         self.0.begun.get()
     }
 
-    /// How many bytes of the present request's body may be read now.
+    /// How many bytes of the current request's body may be read now.
     pub fn readable(&self) -> usize {
         let left = self.0.body.get().map_or(u64::MAX, |length| length.saturating_sub(self.0.read.get()));
         let room = self.0.window.get().saturating_sub(self.0.untaken.get());
@@ -111,42 +111,43 @@ impl Requests {
         self.0.untaken.set(self.0.untaken.get() + bytes);
     }
 
-    /// Whether what comes after the last request may still be its body, which is read on when it was refused
+    /// Whether bytes after the last request may still be its body, which must be read if it was refused
     /// early.
     pub fn may_drain(&self) -> bool {
         self.begun() > 0 && self.0.body.get() != Some(0)
     }
 
-    /// The connection is one too many of its client, or the beginning of its next request is unknown. It ends
-    /// with the answer, which need not wait until the client has sent its body: while it waits, the
-    /// connection takes the place of another one.
+    /// Makes the connection end with the response: it exceeds a limit of its client, or the beginning of its
+    /// next request is unknown. The response does not wait until the client has sent its body, because
+    /// meanwhile the connection would take the slot of another one.
     pub(crate) fn turn_away(&self) {
         self.0.turned_away.set(true);
     }
 
-    /// Whether the connection ends with the answer.
+    /// Whether the connection ends with the response.
     pub fn is_turned_away(&self) -> bool {
         self.0.turned_away.get()
     }
 
-    /// Whether the handler of the present request has asked for its body.
+    /// Whether the handler of the current request has asked for its body.
     pub fn body_is_wanted(&self) -> bool {
         self.0.wanted.get()
     }
 
-    /// Has the guard woken when more may be read, when the body is wanted, or when the request was answered.
+    /// Registers the guard to be woken when more may be read, when the body is wanted, or when the request
+    /// was answered.
     pub fn wake_guard(&self, waker: &Waker) {
         self.0.guard.replace(Some(waker.clone()));
     }
 
-    /// Everything that was handed out was sent. Whether the rest of an answer has waited for that: its task
-    /// is to be woken.
+    /// Records that everything handed out was sent. Returns whether the rest of a response has waited for
+    /// that, so that its task must be woken.
     pub fn note_sent(&self) -> bool {
         self.0.has_unsent.set(false);
         self.0.is_held.replace(false)
     }
 
-    /// Whether the next piece of an answer may be handed out. If not, [`note_sent`](Self::note_sent) says
+    /// Whether the next piece of a response may be handed out. If not, [`note_sent`](Self::note_sent) tells
     /// when to ask again.
     pub(crate) fn may_send(&self) -> bool {
         let may = !self.0.has_unsent.get() || in_flight() < CROWD;
@@ -154,12 +155,12 @@ impl Requests {
         may
     }
 
-    /// A piece of an answer was handed out.
+    /// Records that a piece of a response was handed out.
     pub(crate) fn note_handed_out(&self) {
         self.0.has_unsent.set(true);
     }
 
-    /// A request begins; it runs until what is returned is dropped.
+    /// Begins a request, which runs until the returned value is dropped.
     pub(crate) fn begin(&self, headers: &HeaderMap) -> Running {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let length = if headers.contains_key(TRANSFER_ENCODING) { None } else { announced.or(Some(0)) };
@@ -176,8 +177,8 @@ impl Requests {
         Running(self.clone())
     }
 
-    /// Counts this connection for an address that has not signed in. Behind a proxy it is another one from
-    /// time to time.
+    /// Counts this connection for an address without a sign-in. Behind a proxy the address may change from
+    /// request to request.
     pub fn count_for(&self, ledger: &Arc<Ledger>, address: Option<IpAddr>) -> Result<(), LimitReached> {
         let id = HolderId::of_address(address);
         let mut counted = self.0.counted.borrow_mut();
@@ -189,16 +190,16 @@ impl Requests {
         Ok(())
     }
 
-    /// Counts this connection of a trusted proxy until its first request begins: the proxy keeps many, but
-    /// sends at once on each that it opens. Where there are too many of them, the one that has been silent
-    /// longest loses its place.
+    /// Counts this connection of a trusted proxy until its first request begins: a proxy keeps many
+    /// connections, but sends at once on each that it opens. If there are too many, the one that has been
+    /// silent longest is evicted.
     pub fn count_silent(&self, ledger: &Arc<Ledger>, proxy: IpAddr) {
         let place = ledger.count_evicting(&Holder::address(Some(proxy)), Resource::SilentConnections, 1);
         self.0.silence.replace(Some(Silence::Counted(place)));
     }
 
-    /// When this connection is to be closed if no request begins, because another one has its place. While
-    /// none has, this task is woken when that changes.
+    /// When this connection must be closed because it was evicted and no request has begun. Until it is
+    /// evicted, this task is woken when that changes.
     pub fn poll_end(&self, context: &mut Context<'_>) -> Poll<Instant> {
         let mut silence = self.0.silence.borrow_mut();
         match &mut *silence {
@@ -213,14 +214,15 @@ impl Requests {
         }
     }
 
-    /// Waits until the connection is to be closed because another one has its place.
+    /// Waits until the connection must be closed because it was evicted.
     pub async fn ended(&self) {
         let end = poll_fn(|context| self.poll_end(context)).await;
         sleep_until(end).await;
     }
 
-    /// A user has signed in over this connection: it counts for the user from now on, and no longer for the
-    /// address, which may be that of many users. Where the user has too many, it stays with the address.
+    /// Records that a user has signed in over this connection: from now on it counts for the user, and no
+    /// longer for the address, which many users may share. If the user has too many connections, it stays
+    /// with the address.
     pub(crate) fn signed_in(
         &self,
         ledger: &Arc<Ledger>,
@@ -235,20 +237,20 @@ impl Requests {
         Ok(())
     }
 
-    /// The handler is about to read the body.
+    /// Records that the handler is about to read the body.
     pub(crate) fn want_body(&self) {
         if !self.0.wanted.replace(true) {
             self.wake();
         }
     }
 
-    /// The handler has taken every byte that the web framework had.
+    /// Records that the handler has taken every byte that the web framework had.
     pub(crate) fn taken(&self) {
         self.0.untaken.set(0);
         self.wake();
     }
 
-    /// Reads at most this far ahead of the handler from now on.
+    /// Sets how far ahead of the handler the guard may read.
     pub(crate) fn set_window(&self, bytes: usize) {
         let before = self.0.window.replace(bytes);
         if bytes > before {
@@ -263,7 +265,7 @@ impl Requests {
     }
 }
 
-/// A request until the end of its answer.
+/// A running request, until the end of its response.
 pub(crate) struct Running(Requests);
 
 impl Running {

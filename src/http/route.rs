@@ -1,5 +1,5 @@
-//! Paths of the distribution API, read from the right: a repository's name may itself contain `blobs`, `tags`
-//! or `manifests` (distribution-spec, "Endpoints").
+//! Parses the paths of the registry's API from the right, because the name of a repository may itself contain
+//! `blobs`, `tags` or `manifests` (distribution-spec, "Endpoints").
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The methods that a path of this kind understands.
+    /// The methods of a path of this kind.
     pub const fn allow(self) -> &'static str {
         match self {
             Self::Base | Self::Catalog | Self::Tags | Self::Referrers => "GET, HEAD, OPTIONS",
@@ -47,19 +47,19 @@ impl Shape {
     }
 }
 
-/// A path, decoded once and taken apart.
+/// A path, decoded once and parsed.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Its kind.
     pub shape: Shape,
-    /// What stands where a repository's name belongs.
+    /// The text in the place of a repository's name.
     pub name: String,
     /// The digest, reference or upload id at the end.
     pub tail: String,
 }
 
 impl Route {
-    /// Takes a raw path apart. Percent escapes are decoded once, before anything is matched.
+    /// Parses a raw path. Percent escapes are decoded once, before anything is matched.
     pub fn parse(path: &str) -> Self {
         let unknown = Self { shape: Shape::Unknown, name: String::new(), tail: String::new() };
         let Some(decoded) = decode(path) else { return unknown };
@@ -95,7 +95,7 @@ impl Route {
         unknown
     }
 
-    /// The repository's name, or what is wrong with it.
+    /// The repository's name, or why it is invalid.
     pub(crate) fn repository(&self) -> Result<RepoName, NameError> {
         self.name.parse()
     }
@@ -131,13 +131,13 @@ impl FromRequest for Route {
     }
 }
 
-/// The path by which the web framework finds the handler, decoded: `/%74oken` leads to `/token`. What depends
-/// on the kind of a request must not look at the raw path, which its sender can write in many ways.
+/// The decoded path by which the web framework finds the handler: `/%74oken` leads to `/token`. Code that
+/// depends on the kind of a request must use this, not the raw path, which a client can write in many ways.
 pub(crate) fn path(request: &HttpRequest) -> &str {
     request.match_info().as_str()
 }
 
-/// A header as text, if it is there and is text.
+/// The value of a header, if it is present and is text.
 pub(crate) fn header<'r>(request: &'r HttpRequest, name: &header::HeaderName) -> Option<&'r str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }

@@ -1,4 +1,4 @@
-//! A check of a store that no server has open.
+//! The check of a store that no server has open.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::store::open::{OpenError, Store};
 /// Checks a store that no server has open.
 ///
 /// # Errors
-/// [`OpenError`]: the store cannot be opened, or not be read at all.
+/// [`OpenError`]: the store cannot be opened, or cannot be read at all.
 pub fn offline(
     data_dir: &Path,
     blob_dir: &Path,

@@ -1,4 +1,5 @@
-//! What runs by itself in a server, and what runs for longer than an answer may.
+//! Background work of a server: workers, which repeat small steps, and jobs, which take longer than a request
+//! may.
 
 pub mod check;
 mod jobs;
@@ -21,7 +22,7 @@ use crate::limits::Ledger;
 use crate::registry::Registry;
 use crate::store::meta::Meta;
 
-/// The parts of a server that workers and jobs work on.
+/// The parts of a server that workers and jobs use.
 pub struct Parts {
     /// The runtime that they run on.
     pub runtime: Handle,

@@ -1,25 +1,25 @@
-//! Work that a server repeats by itself. A worker writes no row about itself: an idle server writes nothing.
+//! Work that a server repeats. A worker has no rows: an idle server writes nothing.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// A piece of work that is repeated for as long as the runtime is there.
+/// Work that is repeated as long as the runtime exists.
 pub trait Worker: Send + Sync + 'static {
-    /// How long it waits before each step.
+    /// The time between two steps.
     fn pause(&self) -> Duration;
 
-    /// Ends when the next step is due: after [`Worker::pause`], unless something makes it due before.
+    /// Ends when the next step is due: after [`Worker::pause`], or earlier if there is a reason.
     fn due(&self) -> impl Future<Output = ()> + Send {
         tokio::time::sleep(self.pause())
     }
 
-    /// Does the work once. What fails is logged, and tried again by the next step.
+    /// Does the work once. An error is logged, and the next step tries again.
     fn step(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Repeats the work of `worker` on `runtime`, one step after the other.
+/// Runs `worker` on `runtime`, one step after the other.
 pub(super) fn start(runtime: &Handle, worker: impl Worker) {
     runtime.spawn(async move {
         loop {

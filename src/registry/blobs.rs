@@ -1,4 +1,4 @@
-//! Blobs in a repository: seeing, mounting and deleting them.
+//! Blobs in a repository: reading, mounting and deleting them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::model::names::RepoName;
 use crate::store::meta::schema::{self, Blob, BlobState, Link};
 use crate::store::meta::{Change, ReadTx, StoreError, Tx, WriteTx};
 
-/// Repositories that an anonymous mount looks at. A blob in more of them is found in one of the first.
+/// The most repositories that an anonymous mount looks at. A blob that is in more is found in one of the
+/// first.
 const MOUNT_SOURCES: usize = 64;
 
 impl Registry {
-    /// The size of a blob of the repository. The answer promises that the blob stays for a while, so that a
+    /// The size of a blob of the repository. The response promises that the blob stays for a while, because a
     /// client may skip its upload.
     pub async fn blob_size(
         self: &Arc<Self>,
@@ -38,7 +39,8 @@ impl Registry {
     ) -> Result<BlobContent, RegistryError> {
         let (link, blob) = self.visible_blob(grant, digest)?;
         match self.renew_promise(grant, digest, &link).await {
-            // A client that reads skips no upload: a pull does not depend on a write.
+            // A client that reads the blob does not skip an upload, so a pull succeeds even if the promise
+            // cannot be written.
             Ok(()) | Err(RegistryError::Store(_)) => {}
             Err(error) => return Err(error),
         }
@@ -72,7 +74,7 @@ impl Registry {
             })
             .await;
         match renewed {
-            // Nothing can be pushed on the strength of it before the disk takes writes again.
+            // The disk takes no writes, so no push can rely on the promise until it takes them again.
             Err(
                 RegistryError::DiskFull
                 | RegistryError::ReadOnly
@@ -82,8 +84,8 @@ impl Registry {
         }
     }
 
-    /// Gives the repository a blob that another one has and that the caller may read there; false when that
-    /// one has it not. Source and target are decided in one transaction.
+    /// Links a blob of another repository, in which the caller may read it, to this repository; false if that
+    /// repository does not have it. One transaction reads the source and writes the target.
     pub async fn mount(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -102,8 +104,8 @@ impl Registry {
         .await
     }
 
-    /// Repositories that have a blob, for a mount that names none: the caller's rights on each are asked
-    /// before anything is told.
+    /// Repositories that have a blob, for a mount without a source. The caller's rights are checked on each
+    /// before it is returned.
     pub async fn mount_sources(
         &self,
         grant: &Grant<Push>,
@@ -115,16 +117,16 @@ impl Registry {
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Takes a blob from the repository. Other repositories keep theirs, and the file stays for the
-    /// collector.
+    /// Removes a blob from the repository. Other repositories keep it, and the file stays until it is
+    /// collected.
     pub async fn delete_blob(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), RegistryError> {
         let (grant, digest) = (grant.carry(), *digest);
         self.meta.change(Change::that_frees(), move |tx| delete(tx, &grant, &digest)).await
     }
 
-    /// Records that the stored bytes of a blob are not what their digest says. From then on it answers as if
-    /// absent, so that clients push it again. One that was pushed again meanwhile has another `generation`,
-    /// and is left alone.
+    /// Records that the stored bytes of a blob do not match its digest. From then on the blob is reported as
+    /// absent, so that clients push it again. If it was pushed again meanwhile, its `generation` differs and
+    /// nothing changes.
     pub(super) async fn mark_corrupt(&self, digest: &Digest, generation: u32, found: &str) {
         tracing::error!(%digest, found, "a blob is damaged; it is hidden until it is pushed again");
         let digest = *digest;

@@ -30,7 +30,7 @@ impl Registry {
         .await
     }
 
-    /// More of such a page.
+    /// The next piece of such a page.
     pub fn more_catalog(
         self: &Arc<Self>,
         grant: &Grant<Catalog>,

@@ -1,6 +1,5 @@
-//! The bytes of a blob on their way out, verified where decisions allow no doubt: small blobs always, large
-//! ones when their file is not what it was when its content was hashed last. Wrong bytes are never completed
-//! to a client.
+//! Reads blobs for downloads and verifies them: small blobs always, large ones if their file changed since
+//! its content was last hashed. A response with wrong bytes is broken off before its end.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,17 +16,17 @@ use crate::store::blob::{BlobFile, Stamp};
 use crate::store::meta::schema::{self, Blob};
 use crate::store::meta::{StoreError, Tx as _};
 
-/// Up to this many bytes a blob is read, hashed and sent as one piece.
+/// A blob of at most this many bytes is read, hashed and sent as one piece.
 pub const SMALL: u64 = 64 << 10;
 /// Bytes read at once.
 const CHUNK: usize = 512 << 10;
-/// What all readers together read at once when there are many of them: their pieces wait in memory until
-/// clients take them.
+/// When there are many readers, the bytes that all of them together read at once. The pieces wait in memory
+/// until clients take them.
 const CHUNKS: usize = 8 << 20;
-/// Bytes read at once at least.
+/// The fewest bytes that are read at once.
 const SMALLEST_CHUNK: usize = 16 << 10;
 
-/// Requests that read a large blob at this moment.
+/// The number of requests that read a large blob at this moment.
 #[derive(Default)]
 pub(super) struct Readers(Arc<AtomicUsize>);
 
@@ -38,7 +37,7 @@ impl Readers {
     }
 }
 
-/// One of them, however many parts of the blob it reads.
+/// One such request, however many parts of the blob it reads.
 struct Reading {
     readers: Arc<AtomicUsize>,
 }
@@ -57,7 +56,7 @@ impl Drop for Reading {
     }
 }
 
-/// A blob that may be read.
+/// A blob that is open for reading.
 pub struct BlobContent {
     registry: Arc<Registry>,
     file: Arc<dyn BlobFile>,
@@ -100,12 +99,12 @@ impl BlobContent {
         Err(RegistryError::BlobUnknown(*digest))
     }
 
-    /// Bytes.
+    /// Its size in bytes.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// The whole blob, if it is small, verified.
+    /// The whole blob, verified, if it is small.
     pub async fn small(&self) -> Result<Option<Bytes>, RegistryError> {
         if self.size > SMALL {
             return Ok(None);
@@ -132,7 +131,7 @@ impl BlobContent {
         }
     }
 
-    /// Reads `len` bytes from `start` on, piece by piece.
+    /// Reads `len` bytes from `start` on, in pieces.
     pub fn reader(&self, start: u64, len: u64) -> BlobReader {
         let whole = start == 0 && len == self.size;
         let reading = self.reading.get_or_init(|| self.registry.readers.begin());
@@ -155,13 +154,14 @@ struct Verify {
     stamp: Stamp,
 }
 
-/// What a reader has next.
+/// The next piece of a reader.
 pub enum Piece {
     /// Bytes to send.
     Data(Bytes),
-    /// The disk has to be asked: the blocking read that does it. Give its result to [`BlobReader::received`].
+    /// The page cache does not have the bytes: a blocking read is under way. Pass its result to
+    /// [`BlobReader::received`].
     Pending(JoinHandle<io::Result<Bytes>>),
-    /// Nothing more.
+    /// The end.
     End,
 }
 
@@ -178,12 +178,12 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// Bytes that are left.
+    /// Bytes that are not read yet.
     pub const fn remaining(&self) -> u64 {
         self.end - self.position
     }
 
-    /// The next piece, read without blocking if the page cache has it.
+    /// The next piece, without blocking if the page cache has it.
     pub fn next_piece(&mut self) -> io::Result<Piece> {
         if self.position == self.end {
             return Ok(Piece::End);
@@ -198,8 +198,9 @@ impl BlobReader {
         }
     }
 
-    /// Takes what a blocking read brought. The last piece of a blob under verification passes only if all of
-    /// it was right; otherwise the error breaks the connection off before the client has the whole.
+    /// Processes the result of a blocking read. While a blob is being verified, its last piece is held back
+    /// until the hash is correct; otherwise the error closes the connection before the client has the whole
+    /// blob.
     pub fn received(&mut self, bytes: Bytes) -> io::Result<Bytes> {
         if bytes.is_empty() {
             self.damaged("fewer bytes");

@@ -1,11 +1,11 @@
-//! What lies in the directory of blobs, and what of it nothing uses: kept with every change and never found
-//! by a scan.
+//! The figures of the blob directory: the bytes stored, and the part that is unused. They are updated with
+//! every change and never computed by a scan.
 
 use crate::model::digest::Digest;
 use crate::store::meta::schema::{self, Disk};
 use crate::store::meta::{Pages, Reader, StoreError, Tx as _, WriteTx};
 
-/// What one change adds to the figures and takes from them.
+/// The changes that one transaction makes to the figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DiskChange {
     blobs: i64,
@@ -19,7 +19,7 @@ fn signed(bytes: u64) -> i64 {
 }
 
 impl DiskChange {
-    /// A blob that was not there before; nothing uses it yet.
+    /// A new blob, which nothing uses yet.
     pub(super) fn stored(&mut self, bytes: u64) {
         self.blobs += 1;
         self.bytes += signed(bytes);
@@ -27,7 +27,7 @@ impl DiskChange {
         self.unused_bytes += signed(bytes);
     }
 
-    /// A manifest of one more repository refers to the blob.
+    /// In one more repository a manifest refers to the blob.
     pub(super) fn gain_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
         let mut blob =
             tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
@@ -39,7 +39,7 @@ impl DiskChange {
         tx.put(&schema::BLOB, digest, &blob)
     }
 
-    /// No manifest of one of these repositories refers to it any more.
+    /// In one repository less a manifest refers to the blob.
     pub(super) fn lose_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
         let mut blob =
             tx.get(&schema::BLOB, digest)?.ok_or(StoreError::Corrupt { table: schema::BLOB.name() })?;
@@ -67,11 +67,11 @@ impl DiskChange {
     }
 }
 
-/// The figures from scratch, as the rows of blobs have them: for checks and rebuilds.
+/// Computes the figures from the rows of blobs, for checks and rebuilds.
 pub(super) fn count(meta: Reader<'_>) -> Result<Disk, StoreError> {
     let mut disk = Disk::default();
     meta.sweep(&schema::BLOB, Pages::all(), |_, _, row| {
-        // A damaged row is reported with its table.
+        // A damaged row is reported with its own table.
         let Some(row) = row else { return Ok(()) };
         disk.blobs += 1;
         disk.bytes += row.size;

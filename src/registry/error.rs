@@ -1,5 +1,5 @@
-//! What the registry refuses; the status codes are `http`'s. Where distribution has a sentence for it, ours
-//! begins with that one: scripts and test suites of clients look for it.
+//! The errors of the registry; `http` maps them to status codes. Where CNCF Distribution has a message for an
+//! error, the message here begins with it, because scripts and test suites look for it.
 
 use std::io;
 
@@ -13,18 +13,18 @@ use crate::model::units::exact_size;
 use crate::store::meta::StoreError;
 use crate::store::meta::schema::Listed;
 
-/// Something that a manifest refers to and that its repository has not.
+/// Content that a manifest refers to and that its repository does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingReference {
-    /// What is missing.
+    /// Its digest.
     pub digest: AnyDigest,
-    /// It would be a manifest, not a blob.
+    /// Whether it is a manifest; otherwise it is a blob.
     pub manifest: bool,
-    /// A repository that has it and that the caller may read, to mount it from.
+    /// A repository from which the caller may mount it.
     pub elsewhere: Option<String>,
 }
 
-/// Why the registry did not do what it was asked. Where not said otherwise nothing was changed.
+/// Why an operation failed. Unless stated otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The permission was withdrawn while the request was under way.
@@ -44,7 +44,7 @@ pub enum RegistryError {
         "blob upload unknown to registry: it was finished, cancelled or left alone too long; start a new one"
     )]
     UploadUnknown,
-    /// The bytes do not go on where the upload stands.
+    /// The bytes do not follow on those of the upload.
     #[error(
         "the upload stands at byte {offset}: send the bytes from there on, or ask for its state with GET"
     )]
@@ -69,7 +69,7 @@ pub enum RegistryError {
         /// Bytes received so far.
         offset: u64,
     },
-    /// The client's connection broke before the whole body had come. What came is kept.
+    /// The client's connection broke before the whole body was received. The received part is kept.
     #[error(
         "the connection closed before the whole body was received; the upload is at byte {offset} and can be resumed"
     )]
@@ -77,23 +77,23 @@ pub enum RegistryError {
         /// Bytes received so far.
         offset: u64,
     },
-    /// What came does not hash to what was announced. The upload is dropped.
+    /// The content does not have the announced digest. The upload is dropped.
     #[error(
         "the content has the digest {actual}, not {expected}: it was corrupted in transit; push it again"
     )]
     DigestMismatch {
-        /// What the client said.
+        /// The digest that the client sent.
         expected: Digest,
-        /// What came.
+        /// The digest of the content.
         actual: Digest,
     },
     /// A manifest refers to it, so it stays.
     #[error("the blob {0} is still referenced by a manifest of the repository; delete the manifests first")]
     BlobReferenced(Digest),
-    /// The manifest is not one.
+    /// The body is not a valid manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The manifest refers to what is not there.
+    /// The manifest refers to content that does not exist.
     #[error("the manifest refers to {} blob(s) or manifest(s) that are not in the repository", .0.len())]
     ReferencesMissing(Vec<MissingReference>),
     /// The manifest gives a blob another size than it has.
@@ -106,7 +106,7 @@ pub enum RegistryError {
         /// What is stored.
         actual: u64,
     },
-    /// The manifest gives another one another type than it has.
+    /// The manifest gives another manifest a media type that it does not have.
     #[error("the manifest says that {digest} is {said}, but it is {actual}; build the index again")]
     ReferenceType {
         /// The manifest referred to.
@@ -116,7 +116,7 @@ pub enum RegistryError {
         /// What is stored.
         actual: String,
     },
-    /// Manifests of the repository that came before the blob give it another size.
+    /// Manifests of the repository that were pushed before the blob give it another size.
     #[error(
         "manifests of the repository give {digest} {}, but it has {actual}; delete them, and push them again as they should be",
         exact_size(*.said)
@@ -124,12 +124,12 @@ pub enum RegistryError {
     SaidOtherwise {
         /// The blob.
         digest: Digest,
-        /// What they say.
+        /// The size in the manifests.
         said: u64,
-        /// What came.
+        /// The size of the blob.
         actual: u64,
     },
-    /// An index of the repository that came before the manifest says something else of it.
+    /// An index of the repository that was pushed before the manifest describes it differently.
     #[error(
         "the index {index} of the repository says that {digest} is a {} of {}, but it has another type or {}; delete that index, and build it again",
         .said.media_type, exact_size(.said.size), exact_size(*.size)
@@ -139,7 +139,7 @@ pub enum RegistryError {
         digest: Digest,
         /// The index.
         index: Digest,
-        /// What the index says.
+        /// The description in the index.
         said: Listed,
         /// The bytes of the manifest.
         size: u64,
@@ -149,41 +149,41 @@ pub enum RegistryError {
         "the repository has {limit} tags, as many as limits.tags_per_repository permits; delete some first"
     )]
     TooManyTags {
-        /// How many that is.
+        /// The limit.
         limit: u64,
     },
-    /// The index nests deeper than is stored.
+    /// The index nests too deep.
     #[error("the index is nested {0} levels deep; this registry accepts 8")]
     TooDeep(u8),
-    /// The tag does not point where the client's condition wants it.
+    /// The tag does not fulfil the client's condition.
     #[error("the tag {tag} points to {}; the condition of the request does not hold", .actual.map_or("nothing".to_owned(), |digest| digest.to_string()))]
     PreconditionFailed {
         /// The tag.
         tag: Tag,
-        /// Where it points.
+        /// The manifest that it points to.
         actual: Option<Digest>,
     },
-    /// Too little of the disk would be left.
+    /// Too little free space would be left.
     #[error("{0}: free some space or ask the registry's admin to; pulls and deletions still work")]
     LittleSpace(LittleSpace),
-    /// The disk has no room.
+    /// The disk is full.
     #[error(
         "the registry's disk is full: free some space or ask its admin to; pulls and deletions still work"
     )]
     DiskFull,
-    /// The disk does not take writes.
+    /// The disk is read-only.
     #[error("the registry's disk is read-only: pulls still work, pushes do not")]
     ReadOnly,
     /// The caller reached a limit.
     #[error(transparent)]
     Limit(#[from] LimitReached),
-    /// The disk failed.
+    /// An I/O error.
     #[error("the registry's disk failed: {0}")]
     Io(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
-    /// Work ended inside the server without an answer.
+    /// A task inside the server ended without a result.
     #[error("the registry could not finish the request; try again")]
     Interrupted,
 }

@@ -1,8 +1,8 @@
-//! Links: what binds blobs to repositories, and how many manifests refer to each.
+//! Links: they bind blobs to repositories, and count how many manifests refer to each.
 //!
 //! Every function here runs inside the write transaction of the change that it counts, so that the counts are
-//! exact at every commit: `link_zero` holds just the present links without references, `blob_link` just the
-//! present links, and a blob without any is in `blob_free`.
+//! exact at every commit: `link_zero` has exactly the present links without references, `blob_link` exactly
+//! the present links, and a blob without any link is in `blob_free`.
 
 use super::disk::DiskChange;
 use super::error::RegistryError;
@@ -12,7 +12,7 @@ use crate::model::names::RepoId;
 use crate::store::meta::schema::{self, Blob, BlobState, Link};
 use crate::store::meta::{StoreError, Tx, WriteTx};
 
-/// The blob that `repository` has under `digest`, unless it is damaged or being removed.
+/// The blob of `repository` with this digest, unless it is damaged or being removed.
 pub(super) fn visible(
     tx: &impl Tx,
     repository: RepoId,
@@ -26,7 +26,7 @@ pub(super) fn visible(
     Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
 }
 
-/// Gives `repository` the blob, whose row is there already, and promises its existence from now on.
+/// Links the blob, whose row exists already, to `repository`, and promises its existence from now on.
 pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let old = tx.get(&schema::LINK, (repository, digest))?;
     let was_present = old.is_some_and(|link| link.present);
@@ -54,7 +54,7 @@ pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> R
     disk.write(tx)
 }
 
-/// Takes the blob from `repository`. Nothing may refer to it any more.
+/// Removes the link of a blob to `repository`. No manifest may refer to it any more.
 pub(super) fn detach(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -71,13 +71,13 @@ pub(super) fn detach(
     Ok(())
 }
 
-/// The size that manifests of `repository` give a blob that is not there.
+/// The size that manifests of `repository` give an absent blob.
 pub(super) fn said(tx: &impl Tx, repository: RepoId, digest: &AnyDigest) -> Result<Option<u64>, StoreError> {
     let link = tx.get(&schema::LINK, (repository, digest))?;
     Ok(link.and_then(|link| link.said))
 }
 
-/// Refuses a blob that has another size than the manifests say that came before it.
+/// Refuses a blob whose size differs from what manifests say that were pushed before it.
 pub(super) fn fits(
     tx: &impl Tx,
     repository: RepoId,
@@ -90,8 +90,8 @@ pub(super) fn fits(
     }
 }
 
-/// Counts one more manifest of `repository` that refers to `digest`, which need not be there and has this
-/// size.
+/// Counts one more manifest of `repository` that refers to `digest`. The blob may be absent; the manifest
+/// gives it this size.
 pub(super) fn reference(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -112,7 +112,7 @@ pub(super) fn reference(
     tx.put(&schema::LINK, (repository, digest), &link)
 }
 
-/// Counts one manifest less. At 0 the age of the link starts anew, or the link ends if nothing is there.
+/// Counts one manifest less. At 0 the age of a present link starts, and an absent one is removed.
 pub(super) fn unreference(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -138,8 +138,8 @@ pub(super) fn unreference(
     tx.put(&schema::LINK, (repository, digest), &link)
 }
 
-/// Promises the existence of a blob that nothing refers to from now on, if the last promise is older than
-/// `promise_s` running seconds. A referenced blob needs no promise: its age starts when the count falls to 0.
+/// Promises the existence of an unreferenced blob from now on, if the last promise is older than `promise_s`
+/// running seconds. A referenced blob needs no promise: its age starts when the count falls to 0.
 pub(super) fn promise(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -154,8 +154,8 @@ pub(super) fn promise(
     }
 }
 
-/// Whether an answer that the blob exists has to renew its promise. The age at which it is due counts as due:
-/// "older than" would leave one second unpromised, which the model of the collector shows to be fatal.
+/// Whether a response that says the blob exists must renew its promise. An age of exactly `promise_s` must
+/// renew it: with "older than", one second would not be covered, and a blob could be collected in it.
 pub(super) const fn promise_is_due(link: &Link, running_s: u64, promise_s: u64) -> bool {
     link.references == 0 && running_s.saturating_sub(link.zero_since.0) >= promise_s
 }

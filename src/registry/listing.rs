@@ -1,35 +1,35 @@
-//! Lists as JSON, a piece at a time: a client that does not read keeps a piece in memory and not the whole
-//! list.
+//! Lists as JSON, produced in pieces: for a client that does not read, only one piece is in memory and not
+//! the whole list.
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// About how many bytes of a list are in memory for one client.
+/// The approximate size of a piece in bytes.
 pub const PIECE: usize = 64 << 10;
 
-/// A page of a list: its first entries, and where the others are.
+/// A page of a list: its first piece, and where the next piece begins.
 #[derive(Clone, Debug)]
 pub struct Listing<Left> {
-    /// The first entries as JSON, with commas between them.
+    /// The entries as JSON, with commas between them.
     pub first: Bytes,
-    /// What is left of the page behind them.
+    /// The rest of the page.
     pub left: Option<Left>,
     /// The key of the page's last entry, when another page follows.
     pub next: Option<String>,
 }
 
-/// More of a page.
+/// A later piece of a page.
 #[derive(Clone, Debug)]
 pub struct Piece<Left> {
-    /// JSON that goes on where the last piece ended.
+    /// JSON that continues the previous piece.
     pub json: Bytes,
-    /// What is left of the page behind it.
+    /// The rest of the page.
     pub left: Option<Left>,
 }
 
-/// The names of a page that were not read yet.
+/// The names of a page that are not read yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamesLeft {
     /// The name before the first of them.
@@ -46,13 +46,13 @@ pub(super) fn append(json: &mut Vec<u8>, is_first: bool, entry: &impl Serialize)
     serde_json::to_writer(json, entry).expect("plain data is JSON, and a Vec grows");
 }
 
-/// A page of names in the making. It holds a piece; of the names behind that only the last one is remembered.
+/// Builds a page of names. It holds one piece; of the names after that it only remembers the last one.
 pub(super) struct Names {
     limit: usize,
     count: usize,
     json: Vec<u8>,
     last: String,
-    /// The last name that is in the piece, once that is full.
+    /// The last name in the piece, once the piece is full.
     after: Option<String>,
     more: bool,
 }
@@ -62,7 +62,7 @@ impl Names {
         Self { limit, count: 0, json: Vec::new(), last: String::new(), after: None, more: false }
     }
 
-    /// Takes the next name, unless the page is full already; then it only notes that there is more.
+    /// Adds the next name. If the page is full, it only records that there are more.
     pub(super) fn take(&mut self, name: &str) -> ControlFlow<()> {
         if self.count == self.limit {
             self.more = self.limit > 0;
@@ -88,7 +88,7 @@ impl Names {
     }
 }
 
-/// A piece of the rest of a page.
+/// Builds a later piece of a page.
 pub(super) struct MoreNames {
     json: Vec<u8>,
     after: Option<String>,
@@ -119,7 +119,7 @@ impl MoreNames {
 mod tests {
     use super::*;
 
-    /// Reads a page of these names to its end and returns it with the number of its pieces.
+    /// Reads a page of these names in pieces; returns the names, the number of pieces and the next key.
     fn read(names: &[String], limit: usize) -> (Vec<String>, usize, Option<String>) {
         let mut page = Names::new(limit);
         let _ = names.iter().try_for_each(|name| match page.take(name) {

@@ -1,22 +1,22 @@
-//! Why a push is refused before the disk is full.
+//! The error of a push that is refused before the disk is full.
 
 use std::fmt;
 
 use crate::config::MinFree;
 use crate::model::units::human_size;
 
-/// Why a push is refused before the disk is full.
+/// A push is refused before the disk is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LittleSpace {
     /// What must stay free.
     pub min_free: MinFree,
     /// Bytes that are free.
     pub available: u64,
-    /// Bytes in all.
+    /// The size of the disk in bytes.
     pub total: u64,
-    /// Bytes that were announced; 0 where even the first one is too many.
+    /// The announced bytes; 0 if not even one byte is permitted.
     pub announced: u64,
-    /// Too few files can be made: bytes do not matter.
+    /// The file system has too few free inodes; bytes do not matter.
     pub files: bool,
 }
 

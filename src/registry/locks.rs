@@ -1,5 +1,5 @@
-//! One lock a digest: the task that puts a file in its place or takes it away holds it until the commit that
-//! says so.
+//! One lock for each digest. A task holds it from before it moves or removes the file of a blob until the
+//! commit that records it.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::model::digest::Digest;
 
 const STRIPES: usize = 1024;
 
-/// Striped locks: two digests may share one, which costs a wait and nothing else.
+/// Striped locks: two digests may share a lock, which only costs waiting.
 pub(super) struct DigestLocks {
     stripes: Vec<Arc<Mutex<()>>>,
 }
 
-/// Held from before a rename until the commit has returned.
+/// Held from before a rename until its commit has returned.
 pub(super) type DigestGuard = OwnedMutexGuard<()>;
 
 impl DigestLocks {

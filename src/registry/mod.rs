@@ -1,5 +1,5 @@
-//! What a registry does. Every function demands a [`Grant`](crate::access::Grant) and checks it again in the
-//! transaction that changes something.
+//! The operations of a registry. Every function demands a [`Grant`](crate::access::Grant), and checks it
+//! again in the transaction that changes something.
 
 mod blobs;
 mod catalog;
@@ -57,28 +57,28 @@ use pulls::PullCounter;
 use space::SpaceGate;
 use uploads::Sessions;
 
-/// Files that may be synced at once: more only make each other slow (measured on ext4 over virtio).
+/// Files that are synced at the same time: more do not make it faster (measured on ext4 over virtio).
 const SYNCS_AT_ONCE: usize = 16;
-/// Staged files that may be hashed from their start at once: each keeps a thread, and a core while the disk
-/// is fast.
+/// Staged files that are hashed from their start at the same time: each takes a thread, and a core while the
+/// disk is fast.
 const REHASHES_AT_ONCE: usize = 2;
-/// Manifests above what is read inline that are in memory at the same time on their way out.
+/// Large manifests that are in memory for reading at the same time.
 const LARGE_MANIFESTS_AT_ONCE: usize = 4;
-/// How long a request waits at a limit before it is refused: docker does not repeat a push that is refused.
+/// How long a request waits at a limit before it is refused: docker does not retry a push that was refused.
 const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The limits that the settings put on the registry.
+/// The settings of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long, in running seconds, an answer that lets a client skip an upload is good.
+    /// How long a promise holds: a response that lets a client skip an upload, in running seconds.
     pub promise_s: u64,
-    /// After how many idle running seconds an upload is abandoned.
+    /// How long an upload may be idle before it is abandoned, in running seconds.
     pub upload_idle_s: u64,
-    /// Whether what a manifest refers to must be there.
+    /// Whether content that a manifest refers to must exist.
     pub require_references: bool,
-    /// Tags of one repository.
+    /// The most tags of one repository.
     pub tags_per_repository: u64,
-    /// What must stay free on the disk.
+    /// The space that must stay free on the disk.
     pub min_free: MinFree,
 }
 
@@ -128,12 +128,12 @@ impl Registry {
         })
     }
 
-    /// Puts other limits into force, for what begins from now on.
+    /// Applies other settings to operations that begin from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Refuses a push when too little of the disk would be free after `more` bytes.
+    /// Refuses a push if too little of the disk would be free after `more` bytes.
     fn check_space(&self, more: u64) -> Result<(), RegistryError> {
         if self.meta.reserve_is_lacking() {
             return Err(RegistryError::DiskFull);
@@ -141,14 +141,14 @@ impl Registry {
         self.space.check(self.limits.load().min_free, more)
     }
 
-    /// Asks the file system how full it is, on a blocking thread. A worker does this once a second.
+    /// Reads the free space of the file system, on a blocking thread. A worker calls this once a second.
     pub async fn sample_space(self: &Arc<Self>, _grant: &Grant<System>) {
         let registry = Arc::clone(self);
-        // It ends early only with the process.
+        // The task fails only when the process ends.
         let _ = self.blocking(move || registry.space.sample(registry.limits.load().min_free)).await;
     }
 
-    /// Why pushes are refused at present, if they are.
+    /// Why pushes are refused at present; `None` if they are not.
     pub fn pushes_refused(&self) -> Option<String> {
         match self.check_space(0) {
             Err(RegistryError::LittleSpace(shortage)) => Some(shortage.to_string()),
@@ -157,7 +157,7 @@ impl Registry {
         }
     }
 
-    /// Whether as much of the disk is free as pushes need.
+    /// Whether pushes have enough free space.
     pub fn has_space(&self) -> bool {
         self.check_space(0).is_ok()
     }
@@ -167,8 +167,8 @@ impl Registry {
         self.runtime.spawn(worker);
     }
 
-    /// Runs work to its end on the registry's own runtime, whether or not the client stays to hear of it:
-    /// actix drops a handler's future at any await when its client goes away.
+    /// Runs work on the registry's own runtime to its end, whether or not the client waits: actix drops a
+    /// handler's future at any await when its client disconnects.
     async fn detached<T, F>(&self, work: F) -> Result<T, RegistryError>
     where
         T: Send + 'static,
@@ -186,7 +186,7 @@ impl Registry {
         self.runtime.spawn_blocking(work).await.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// Counts an amount of what requests hold for a principal, waiting for it as long as a client may wait.
+    /// Charges an amount to a principal, and waits for it for as long as a client may wait.
     pub async fn admit(
         &self,
         holder: &Holder,
@@ -196,12 +196,12 @@ impl Registry {
         self.ledger.wait(holder, resource, amount, LIMIT_PATIENCE).await
     }
 
-    /// Ends when so many pulls were counted that [`Registry::store_pulls`] should be called.
+    /// Ends when there are so many counted pulls that [`Registry::store_pulls`] should be called.
     pub fn pulls_are_many(&self) -> impl Future<Output = ()> + use<> {
         self.pulls.are_many()
     }
 
-    /// Writes the pulls that were counted since the last call, some at a time: pushes get in between.
+    /// Writes the pulls that were counted since the last call, in slices, so that pushes are not held up.
     pub async fn store_pulls(&self, _grant: &Grant<System>) -> Result<(), RegistryError> {
         let counted = self.pulls.take();
         let mut result = Ok(());
@@ -209,7 +209,7 @@ impl Registry {
             let pulls = part.to_vec();
             match self.meta.write(move |tx| pulls::store(tx, &pulls)).await {
                 Ok(()) => {}
-                // A damaged page must not keep what is behind it from being stored.
+                // The slices after a damaged page must still be stored.
                 Err(error @ StoreError::Corrupt { .. }) => {
                     self.pulls.give_back(part);
                     result = Err(error.into());
@@ -223,7 +223,7 @@ impl Registry {
         result
     }
 
-    /// Ends what is under way: uploads are brought to a checkpoint. Call it when no request runs any more.
+    /// Ends running uploads at their checkpoints. Call it when no request runs any more.
     pub async fn close(&self, grant: &Grant<System>) {
         self.sessions.settle().await;
         if let Err(error) = self.store_pulls(grant).await {

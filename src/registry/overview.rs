@@ -1,4 +1,4 @@
-//! What is told of repositories and tags to the admins who look after them.
+//! Summaries of repositories and tags for the admin API.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -22,20 +22,20 @@ pub struct RepositoryView {
     pub usage: Usage,
 }
 
-/// What the whole registry holds.
+/// The content of the whole registry.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// Repositories that hold a manifest.
     pub repositories: u64,
-    /// What is in them.
+    /// Its usage.
     pub usage: Usage,
-    /// Why every change is refused at present.
+    /// Why every change is refused at present; `None` if none is.
     pub refusal: Option<String>,
-    /// What lies in the directory of blobs.
+    /// The figures of the blob directory.
     pub disk: Disk,
     /// Bytes that are free on the disk of the blobs.
     pub free_bytes: u64,
-    /// Bytes of that disk in all.
+    /// The size of that disk in bytes.
     pub total_bytes: u64,
 }
 
@@ -111,7 +111,7 @@ impl Registry {
         Ok(self.meta.get(|tx| tx.get(&schema::TAG, (id, tag)))?)
     }
 
-    /// What everything comes to.
+    /// The totals of the registry.
     pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
         let space = self.space.space();
         let (free_bytes, total_bytes) = (space.available, space.total);

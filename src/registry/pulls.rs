@@ -1,5 +1,5 @@
-//! Pulls are counted in memory and written every half minute, or when there are many: a pull never waits for
-//! the disk.
+//! Counts pulls in memory and writes them every half minute, or earlier when there are many: a pull never
+//! waits for the disk.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,20 +13,19 @@ use crate::model::names::RepoId;
 use crate::store::meta::schema::{self, Pulls};
 use crate::store::meta::{Row as _, StoreError, Tx as _, WriteTx};
 
-/// Pulled manifests at which it is time to write. In the order of their keys many share a page, so that more
-/// of them at once cost less.
+/// The number of pulled manifests at which they are written. Sorted by key, many share a page, so that larger
+/// batches cost less for each.
 const MANY: usize = 60_000;
-/// Pulled manifests that are remembered at most, some 12 MiB (one more table of the map would be twice that):
-/// while nothing can be written, or not as fast, pulls of further ones are not counted.
-const MOST: usize = 114_000;
-/// Manifests whose pulls are written in one change: a client that pushes meanwhile waits for one of these at
-/// most.
+/// The most pulled manifests that are kept, about 12 MiB (the map's next size would be twice that). When
+/// writing fails or is too slow, pulls of further manifests are not counted.
+const MAX_REMEMBERED: usize = 114_000;
+/// Manifests whose pulls are written in one change: a push waits for one of these changes at most.
 pub(super) const AT_ONCE: usize = 1_000;
 
 /// A manifest in a repository, and its pulls.
 pub(super) type Counted = ((RepoId, Digest), Pulls);
 
-/// Pulls since the last time they were written.
+/// The pulls since the last write.
 #[derive(Default)]
 pub(super) struct PullCounter {
     counts: Mutex<HashMap<(RepoId, Digest), Pulls>>,
@@ -42,13 +41,13 @@ impl PullCounter {
         }
     }
 
-    /// Ends when it is time to write what was counted.
+    /// Ends when there are so many that they should be written.
     pub(super) fn are_many(&self) -> impl Future<Output = ()> + use<> {
         let many = Arc::clone(&self.many);
         async move { many.notified().await }
     }
 
-    /// Counts what could not be written once more.
+    /// Adds back what could not be written.
     pub(super) fn give_back(&self, counted: &[Counted]) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, pulls) in counted {
@@ -56,7 +55,7 @@ impl PullCounter {
         }
     }
 
-    /// What was counted, in the order in which it is stored.
+    /// Takes everything that was counted, in the order of keys.
     pub(super) fn take(&self) -> Vec<Counted> {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         let mut counted: Vec<_> = counts.into_iter().collect();
@@ -73,15 +72,14 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
             sum.count += pulls.count;
             sum.last_ms = sum.last_ms.max(pulls.last_ms);
         }
-        Entry::Vacant(place) if remembered < MOST => {
+        Entry::Vacant(place) if remembered < MAX_REMEMBERED => {
             place.insert(pulls);
         }
         Entry::Vacant(_) => {}
     }
 }
 
-/// Adds counted pulls to the stored ones, or to none where the stored ones are damaged; those of manifests
-/// that are gone are dropped.
+/// Adds counted pulls to the stored ones. Damaged rows are replaced; pulls of deleted manifests are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
         if !tx.has(&schema::MANIFEST, (*repository, digest))? {
@@ -128,17 +126,17 @@ mod tests {
     #[test]
     fn pulls_that_cannot_be_written_take_bounded_memory_and_known_ones_are_counted_on() {
         let counter = PullCounter::default();
-        for number in 0..MOST + 10 {
+        for number in 0..MAX_REMEMBERED + 10 {
             counter.count(RepoId(1), digest(number), 1);
         }
         let taken = counter.take();
-        assert_eq!(taken.len(), MOST);
-        counter.count(RepoId(1), digest(MOST + 10), 1);
+        assert_eq!(taken.len(), MAX_REMEMBERED);
+        counter.count(RepoId(1), digest(MAX_REMEMBERED + 10), 1);
         counter.count(RepoId(1), digest(0), 3);
         counter.give_back(&taken);
         let all: HashMap<_, _> = counter.take().into_iter().collect();
-        assert_eq!(all.len(), MOST);
+        assert_eq!(all.len(), MAX_REMEMBERED);
         assert_eq!(all[&(RepoId(1), digest(0))], Pulls { count: 2, last_ms: 3 });
-        assert_eq!(all[&(RepoId(1), digest(MOST + 10))], Pulls { count: 1, last_ms: 1 });
+        assert_eq!(all[&(RepoId(1), digest(MAX_REMEMBERED + 10))], Pulls { count: 1, last_ms: 1 });
     }
 }

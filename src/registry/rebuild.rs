@@ -18,27 +18,27 @@ use crate::store::blob::{BlobStore, Entry};
 use crate::store::meta::schema::{self, Blob, BlobState, Disk, Usage};
 use crate::store::meta::{Key, KeyOf, Meta, Pages, ReadTx, StoreError, Table, Tx as _};
 
-/// Blobs that are listed of each kind.
+/// The most blobs of each kind that are listed.
 const LISTED: usize = 10_000;
-/// Rows that are written at once.
+/// Rows in one transaction.
 const BATCH: usize = 5_000;
-/// Rows or files between two words about the progress.
+/// Rows or files between two reports of progress.
 const SPEAK_EVERY: u64 = 1_000;
 
-/// A blob whose file is not there, or has another size.
+/// A blob whose file is missing or has another size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissingBlob {
     /// The blob.
     pub digest: String,
     /// Its bytes.
     pub size: u64,
-    /// What is there.
+    /// What was found instead.
     pub found: String,
-    /// Who holds it.
+    /// The repositories that hold it.
     pub repositories: Vec<String>,
 }
 
-/// A file that no row speaks of.
+/// A file without a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaterBlob {
     /// The blob.
@@ -49,24 +49,24 @@ pub struct LaterBlob {
     pub modified_ms: u64,
 }
 
-/// What the dump and the blobs do not have in common.
+/// The differences between a dump and the blobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// How many blobs have no file, or one of another size.
+    /// Blobs without a file, or with a file of another size.
     pub missing: u64,
-    /// The first of these.
+    /// The first of them.
     pub missing_blobs: Vec<MissingBlob>,
-    /// How many files have no row: they came after the dump, or belong to pushes that did not end.
+    /// Files without a row: stored after the dump, or left by pushes that did not finish.
     pub later: u64,
-    /// The bytes of these.
+    /// Their bytes.
     pub later_bytes: u64,
-    /// The first of these.
+    /// The first of them.
     pub later_blobs: Vec<LaterBlob>,
 }
 
-/// Compares a database that was just made with the blobs, and counts its usage. A blob without its file is
-/// marked as damaged: it answers as if it were absent until a push brings it back. `on_progress` is told how
-/// far it is.
+/// Compares a new database with the blobs, and computes its usage. A blob without its file is marked as
+/// damaged, so that it is reported as absent until it is pushed again. `on_progress` is called with the
+/// progress.
 pub fn settle(
     meta: &Meta,
     blobs: &dyn BlobStore,
@@ -80,7 +80,7 @@ pub fn settle(
     Ok(differences)
 }
 
-/// Says how far a stage is, now and then.
+/// Reports the progress of a stage, every so many rows.
 fn tick(on_progress: &mut dyn FnMut(Progress), stage: &'static str, done: u64, total: u64) {
     if done.is_multiple_of(SPEAK_EVERY) {
         on_progress(Progress { stage, done, total, bytes: 0 });
@@ -107,7 +107,7 @@ fn missing(
             Ok(Some(file)) if file.size() == row.size => return Ok(()),
             Ok(Some(file)) => exact_size(file.size()),
             Ok(None) => "no file".to_owned(),
-            // It is still there, and may be read another time.
+            // The file exists, and may be readable at another time.
             Err(_) => return Ok(()),
         };
         differences.missing += 1;
@@ -181,7 +181,7 @@ fn later(
     }
 }
 
-/// Writes what repositories and projects hold. There is nothing of it yet.
+/// Writes the usage of repositories and projects. The tables are empty before.
 fn count_usage(meta: &Meta, runtime: &Handle) -> Result<(), StoreError> {
     let mut counts = Vec::new();
     let Tally { repositories, projects, .. } = Tally::of_store(meta.reader(), &mut |_, key, projects| {

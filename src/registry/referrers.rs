@@ -16,18 +16,18 @@ use crate::model::names::RepoId;
 use crate::store::meta::schema::{self, Referrer, ReferrerAnnotations};
 use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
-/// Descriptors on a page at most. Clients that read one page only shall see as much as they can hold.
+/// The most descriptors on a page: some clients read only the first page.
 const MAX_ENTRIES: usize = 1000;
-/// Bytes of a page at most, less what the frame takes: oras-go and containerd read 4 MiB.
+/// The most bytes of a page, without its frame: oras-go and containerd read 4 MiB.
 const MAX_BYTES: usize = (4 << 20) - 4096;
-/// Rows that are looked at for a page: a filter may leave out most of them.
+/// The most rows that are read for a page: a filter may skip most of them.
 const MAX_LOOKED_AT: usize = 10_000;
-/// Bytes of manifests that are read for a page, because their annotations are not in their rows.
+/// The most bytes of manifests that are read for a page, because their annotations are not in their rows.
 const MAX_READ: u64 = 4 << 20;
-/// Bytes of annotations that are kept in the row of a referrer.
+/// The most bytes of annotations that are kept in the row of a referrer.
 pub const SHORT_ANNOTATIONS: usize = 4 << 10;
 
-/// What is asked about referrers.
+/// A query for referrers.
 #[derive(Clone, Debug)]
 pub struct ReferrerQuery {
     /// The manifest referred to, which need not exist.
@@ -36,11 +36,11 @@ pub struct ReferrerQuery {
     pub artifact_types: Vec<String>,
     /// Only after this digest.
     pub last: Option<Digest>,
-    /// At most so many.
+    /// The most descriptors.
     pub limit: Option<usize>,
 }
 
-/// The referrers of a page that were not read yet.
+/// The referrers of a page that are not read yet.
 #[derive(Clone, Copy, Debug)]
 pub struct ReferrersLeft {
     at: Position,
@@ -51,9 +51,9 @@ pub struct ReferrersLeft {
 /// How far a page was read.
 #[derive(Clone, Copy, Debug)]
 struct Position {
-    /// The last descriptor that was begun.
+    /// The last descriptor whose output began.
     digest: Digest,
-    /// How many bytes of its annotations were read; `None`: all of it.
+    /// How many bytes of its annotations were read; `None`: all.
     within: Option<usize>,
 }
 
@@ -90,8 +90,8 @@ pub(super) fn row_of(manifest: &Manifest, body: &[u8]) -> Referrer {
 }
 
 impl Registry {
-    /// A page of the referrers of a subject, in the order of their digests. A subject or a repository that
-    /// was never seen has none.
+    /// A page of the referrers of a subject, in the order of their digests. An unknown subject or repository
+    /// has none.
     pub async fn referrers(
         &self,
         grant: &Grant<Pull>,
@@ -101,7 +101,7 @@ impl Registry {
         self.scan(&grant.caller().holder(), move |tx| page(tx, repository, &query)).await
     }
 
-    /// More of such a page.
+    /// The next piece of such a page.
     pub fn more_referrers(
         self: &Arc<Self>,
         grant: &Grant<Pull>,
@@ -122,7 +122,7 @@ impl ReferrerQuery {
         types.is_empty() || row.artifact_type.as_ref().is_some_and(|artifact| types.contains(artifact))
     }
 
-    /// Calls `visit` with each referrer from `from` to `to`, those that are not wanted included.
+    /// Calls `visit` with each referrer from `from` to `to`, including those that the filter skips.
     fn scan(
         &self,
         tx: &ReadTx,
@@ -137,7 +137,7 @@ impl ReferrerQuery {
     }
 }
 
-/// A page in the making: the first piece of it, and how much there is in all.
+/// Builds a page: its first piece, and the count of everything on it.
 #[derive(Default)]
 struct Page {
     text: Text,
@@ -148,7 +148,7 @@ struct Page {
 }
 
 impl Page {
-    /// Whether one more would be too many.
+    /// Whether one more descriptor would be too many.
     fn is_full(&self, row: &Referrer, limit: usize) -> bool {
         let (bytes, read) = cost(row);
         self.entries == limit
@@ -182,7 +182,7 @@ impl ReferrersLeft {
     }
 }
 
-/// How long a descriptor is at most, and how many bytes of manifests are read for it.
+/// The greatest length of a descriptor, and how many bytes of manifests must be read for it.
 fn cost(row: &Referrer) -> (usize, u64) {
     let artifact_type = row.artifact_type.as_ref().map_or(0, String::len);
     let (annotations, read) = match &row.annotations {
@@ -217,7 +217,7 @@ fn page(
             }
             result = page.take(tx, digest, &row);
         }
-        // What follows is on the next page, even if nothing on this one is wanted.
+        // The rest is on the next page, even if the filter skipped everything on this one.
         next = (looked_at == MAX_LOOKED_AT).then_some(digest);
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -241,7 +241,7 @@ fn piece(
     if text.at.is_none() {
         query.scan(tx, repository, Some(at.digest), Some(last), |digest, row| {
             if query.wants(&row) {
-                // The first entry of the page came before.
+                // The first entry of the page is in an earlier piece.
                 text.json.push(b',');
                 result = text.entry(tx, digest, &row);
             }
@@ -257,16 +257,16 @@ fn piece(
     Ok(Piece { json: Bytes::from(text.json), left })
 }
 
-/// A piece of a page in the making.
+/// Builds a piece of a page.
 #[derive(Default)]
 struct Text {
     json: Vec<u8>,
-    /// Where it ends, once it is full.
+    /// The position after it, once it is full.
     at: Option<Position>,
 }
 
 impl Text {
-    /// Appends an entry of a page to its first piece, if there is room.
+    /// Appends an entry to the first piece of a page, if there is room.
     fn begin(&mut self, tx: &ReadTx, digest: Digest, row: &Referrer) -> Result<(), RegistryError> {
         if self.at.is_some() {
             return Ok(());
@@ -292,20 +292,20 @@ impl Text {
                 self.open_annotations();
                 return self.annotations(tx, digest, row, 0);
             }
-            // Those of a damaged manifest are not told.
+            // The annotations of a damaged manifest are left out.
             ReferrerAnnotations::None | ReferrerAnnotations::Long { .. } => {}
         }
         self.end_entry(digest);
         Ok(())
     }
 
-    /// Takes the bracket back that ends the descriptor.
+    /// Removes the bracket that ends the descriptor, so that annotations can follow.
     fn open_annotations(&mut self) {
         self.json.pop();
         self.json.extend_from_slice(b",\"annotations\":");
     }
 
-    /// Appends long annotations, from one byte on, as far as there is room.
+    /// Appends long annotations from a byte on, as far as there is room.
     fn annotations(
         &mut self,
         tx: &ReadTx,

@@ -1,4 +1,4 @@
-//! Repositories come with their first upload and go when nothing is left in them.
+//! Repositories: created by their first upload, removed when nothing is left in them.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -11,11 +11,11 @@ use crate::model::names::{ProjectId, RepoId, RepoName};
 use crate::store::meta::schema::{self, Repository};
 use crate::store::meta::{ReadTx, StoreError, Tx, WriteTx};
 
-/// Numbers of repositories in a slice of a [`BareSearch`].
+/// Numbers of repositories in one slice of a [`BareSearch`].
 const LOOKED_AT_ONCE: u64 = 1_000;
 
-/// Checks the grant again in the transaction and returns the number of its repository, which is made if need
-/// be.
+/// Checks the grant again in the transaction and returns the number of its repository, which is created if
+/// necessary.
 pub(super) fn ensure<A>(tx: &WriteTx<'_>, grant: &Grant<A>) -> Result<RepoId, RegistryError>
 where
     A: Action<Target = Target>,
@@ -24,8 +24,8 @@ where
     Ok(find_or_make(tx, grant.name(), grant.caller())?)
 }
 
-/// The number of the repository `name`, which is made if need be: only for a caller whose grant was checked
-/// again.
+/// The number of the repository `name`, which is created if necessary. The caller's grant must have been
+/// checked again.
 fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<RepoId, StoreError> {
     if let Some(id) = tx.get(&schema::REPOSITORY_NAME, name.as_str())? {
         return Ok(id);
@@ -42,7 +42,7 @@ fn find_or_make(tx: &WriteTx<'_>, name: &RepoName, caller: &Caller) -> Result<Re
     Ok(id)
 }
 
-/// Checks the grant again in the transaction and returns the number of its repository, if there is one.
+/// Checks the grant again in the transaction and returns the number of its repository, if it exists.
 pub(super) fn existing<A>(tx: &WriteTx<'_>, grant: &Grant<A>) -> Result<RepoId, RegistryError>
 where
     A: Action<Target = Target>,
@@ -52,7 +52,7 @@ where
         .ok_or_else(|| RegistryError::RepositoryUnknown(grant.name().clone()))
 }
 
-/// The project with the longest path above a name.
+/// The project whose path is the longest prefix of a name.
 fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     for prefix in name.prefixes() {
         if let Some(project) = tx.get(&schema::PROJECT_PATH, prefix)? {
@@ -62,18 +62,18 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     Ok(ProjectId::ROOT)
 }
 
-/// Whether nothing is in a repository: no manifest, no blob, no reference, no upload session with a row.
-/// Three point reads.
+/// Whether a repository is empty: no manifest, no blob, no reference, no upload session with a row. Three
+/// point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
     Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !rows::any_in(tx, id)?)
 }
 
-/// A search for the repositories in which nothing is, in slices. Every other repository but those of uploads
-/// has a row of usage, so the numbers of rows tell how many there can be. They were made last, so the newest
-/// are looked at first: the work does not grow with the repositories that hold something.
+/// Searches, in slices, for repositories with nothing in them. Only such repositories and those with uploads
+/// have no row of usage, so the number of rows says how many there can be. They were created last, so the
+/// search starts at the newest number: its cost does not grow with the number of other repositories.
 pub(super) struct BareSearch {
     wanted: u64,
-    /// Only numbers up to this one are left.
+    /// Only numbers up to this one are left to search.
     end: u64,
 }
 
@@ -89,7 +89,7 @@ impl BareSearch {
         self.wanted == 0 || self.end == 0
     }
 
-    /// The bare repositories of the next slice.
+    /// The empty repositories of the next slice.
     pub(super) fn next(&mut self, tx: &ReadTx) -> Result<Vec<RepoId>, StoreError> {
         let start = self.end.saturating_sub(LOOKED_AT_ONCE);
         let mut ids = Vec::new();
@@ -113,7 +113,7 @@ impl BareSearch {
     }
 }
 
-/// Removes a repository in which nothing is left.
+/// Removes a repository if it is empty.
 pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId, actor: Actor<'_>) -> Result<(), StoreError> {
     let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(()) };
     if !is_bare(tx, id)? {

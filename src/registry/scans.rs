@@ -1,5 +1,5 @@
-//! Reading lists: a few at once, of all principals and of each of them, so that many clients that ask for
-//! lists keep no thread from uploads and downloads.
+//! Reads of lists, limited in number for all principals and for each: many clients that request lists must
+//! not take the threads that uploads and downloads need.
 
 use super::Registry;
 use super::error::RegistryError;
@@ -7,7 +7,8 @@ use crate::limits::{Holder, Resource};
 use crate::store::meta::ReadTx;
 
 impl Registry {
-    /// Reads a list for `holder` in a snapshot, when it is its turn. Keep it short: 10,000 rows, or 4 MiB.
+    /// Reads a list for `holder` in a snapshot, when the limits permit it. Keep it short: 10,000 rows, or 4
+    /// MiB.
     pub(super) async fn scan<T, F>(&self, holder: &Holder, read: F) -> Result<T, RegistryError>
     where
         T: Send + 'static,
@@ -16,7 +17,7 @@ impl Registry {
         let turn = self.admit(holder, Resource::Scans, 1).await?;
         self.meta
             .scan(move |tx| {
-                // It ends with the work, not with a client that goes away.
+                // Released with the work, not when the client disconnects.
                 let _turn = turn;
                 read(tx)
             })

@@ -1,6 +1,6 @@
-//! The gate that refuses pushes before the disk is full, so that pulls, deletes and the metadata go on.
+//! Refuses pushes before the disk is full, so that pulls, deletes and the metadata keep working.
 //!
-//! The file system is asked once a second by a worker, never by a request: a disk that hangs must not hang
+//! A worker reads the free space once a second; requests never do, because a disk that hangs must not block
 //! requests that do not need it.
 
 use std::io;
@@ -14,15 +14,15 @@ use super::little_space::LittleSpace;
 use crate::config::MinFree;
 use crate::store::blob::{BlobStore, Space};
 
-/// What the last question to the file system has brought, and what was written since.
+/// The last sample of the file system, and the bytes written since.
 pub(super) struct SpaceGate {
     blobs: Arc<dyn BlobStore>,
     space: ArcSwap<Space>,
-    /// Bytes of uploads since the file system was asked.
+    /// Bytes of uploads since the last sample.
     taken: AtomicU64,
-    /// The last sample was one that refuses pushes: for the log.
+    /// Whether the last sample refused pushes; used for the log only.
     refusing: AtomicBool,
-    /// The last question failed: for the log.
+    /// Whether the last sample failed; used for the log only.
     failing: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl SpaceGate {
         gate
     }
 
-    /// Asks the file system, which may block. What it cannot tell stays as it was.
+    /// Reads the free space, which may block. After an error the last values stay.
     fn ask(&self) {
         match self.blobs.space() {
             Ok(space) => {
@@ -58,7 +58,7 @@ impl SpaceGate {
         }
     }
 
-    /// Asks the file system again, and logs when pushes begin or cease to be refused.
+    /// Takes a sample, and logs when pushes begin or cease to be refused.
     pub(super) fn sample(&self, min_free: MinFree) {
         self.ask();
         match (self.shortage(min_free, 0), self.refusing.load(Ordering::Acquire)) {
@@ -74,24 +74,24 @@ impl SpaceGate {
         }
     }
 
-    /// Notes bytes that were written since the file system was asked.
+    /// Adds bytes that were written since the last sample.
     pub(super) fn took(&self, bytes: u64) {
         self.taken.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// How full the file system is.
+    /// The state of the file system.
     pub(super) fn space(&self) -> Space {
         let space = **self.space.load();
         Space { available: space.available.saturating_sub(self.taken.load(Ordering::Acquire)), ..space }
     }
 
-    /// Refuses with [`RegistryError::LittleSpace`] when less than `min_free` would be left after `more`
-    /// bytes. Nothing is set apart for a body that was announced: a client that sends nothing would keep the
-    /// others out.
+    /// Refuses with [`RegistryError::LittleSpace`] if less than `min_free` would be left after `more` bytes.
+    /// An announced body reserves nothing: otherwise a client that announces much and sends nothing would
+    /// block the others.
     pub(super) fn check(&self, min_free: MinFree, more: u64) -> Result<(), RegistryError> {
         match self.shortage(min_free, more) {
             None => Ok(()),
-            // Where nothing is kept free, the disk itself is the limit.
+            // Without a minimum, the disk itself is the limit.
             Some(shortage) if !shortage.files && min_free.of(shortage.total) == 0 => {
                 Err(RegistryError::DiskFull)
             }
@@ -99,10 +99,10 @@ impl SpaceGate {
         }
     }
 
-    /// What is lacking for `more` bytes.
+    /// What is missing for `more` bytes.
     pub(super) fn shortage(&self, min_free: MinFree, more: u64) -> Option<LittleSpace> {
         let space = self.space();
-        // A file system may take no more files although it has room for bytes.
+        // A file system may have no free inodes although it has free bytes.
         let files = space.files_total != 0 && space.files_available < space.files_total / 100;
         let wanted = min_free.of(space.total);
         let (lacking, too_large) = (space.available < wanted, space.available.saturating_sub(wanted) < more);

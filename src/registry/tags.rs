@@ -1,4 +1,4 @@
-//! Tags: where they point, since when, and what they pointed to before.
+//! Tags: the manifest that each points to, since when, and its history.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::model::names::{RepoId, Sequence, Tag};
 use crate::store::meta::schema::{self, TagChange};
 use crate::store::meta::{ReadTx, StoreError, Tx, WriteTx};
 
-/// Changes that are remembered of each tag.
+/// The most changes in the history of a tag.
 const HISTORY: usize = 100;
 
 impl Registry {
@@ -36,7 +36,7 @@ impl Registry {
         .await
     }
 
-    /// More of such a page.
+    /// The next piece of such a page.
     pub fn more_tags(
         self: &Arc<Self>,
         grant: &Grant<Pull>,
@@ -73,7 +73,7 @@ pub(super) fn check_limit(
     Ok(())
 }
 
-/// Points a tag to a manifest of the repository that is there.
+/// Points a tag to an existing manifest of the repository.
 pub(super) fn set(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -110,7 +110,7 @@ pub(super) fn set(
     Ok(())
 }
 
-/// Deletes a tag and returns where it pointed.
+/// Deletes a tag and returns the manifest that it pointed to.
 pub(super) fn delete(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -134,8 +134,8 @@ pub(super) fn delete(
     Ok(Some(old.digest))
 }
 
-/// Deletes tags that all point to the manifest `digest`, which has more of them or goes with them in the same
-/// transaction.
+/// Deletes tags of the manifest `digest`. The caller deletes the manifest in the same transaction, or leaves
+/// other tags on it, so the time since when it is untagged is not written.
 pub(super) fn delete_all(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -178,7 +178,7 @@ fn unindex(tx: &WriteTx<'_>, repository: RepoId, tag: &Tag, row: &schema::Tag) -
     tx.delete(&schema::TAG_BY_SEQUENCE, (repository, row.sequence)).map(drop)
 }
 
-/// Notes on a manifest since when no tag points to it.
+/// Records since when no tag points to a manifest.
 fn note_untagged(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let Some(mut row) = tx.get(&schema::MANIFEST, (repository, digest))? else { return Ok(()) };
     let tagged = tx.any(&schema::TAG_BY_DIGEST, (repository, digest))?;

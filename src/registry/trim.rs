@@ -1,5 +1,5 @@
-//! Rows that only tell of the past: those that are too many or tell of what is gone are removed, some at a
-//! time.
+//! Trims rows that only record the past: the oldest ones above a limit, and those of deleted repositories, in
+//! slices.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
@@ -10,16 +10,16 @@ use crate::access::{Grant, System};
 use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::{Change, ReadTx, StoreError, Tx as _, WriteTx, schema};
 
-/// Entries of the audit log that are kept.
+/// The most entries of the audit log that are kept.
 pub const AUDIT_ENTRIES: u64 = 100_000;
 /// Rows that one transaction removes.
 const SLICE: usize = 1_000;
-/// Repositories with a history of tags that are looked at in one snapshot.
+/// Repositories with a tag history that are read in one snapshot.
 const LOOKED_AT_ONCE: usize = 500;
 
 impl Registry {
-    /// Removes the oldest entries of the audit log beyond [`AUDIT_ENTRIES`], and the history of the tags of
-    /// repositories that are gone. How many rows that were.
+    /// Removes the oldest entries of the audit log beyond [`AUDIT_ENTRIES`], and the tag history of
+    /// repositories that were deleted. Returns the number of rows removed.
     pub async fn trim(&self, _grant: &Grant<System>) -> Result<u64, RegistryError> {
         Ok(self.trim_audit(AUDIT_ENTRIES).await? + self.trim_histories().await?)
     }
@@ -57,8 +57,8 @@ impl Registry {
     }
 }
 
-/// Repositories from this number on that are gone but for the history of their tags, found by a jump from
-/// each history to the next, and where to go on.
+/// Deleted repositories with a tag history, from this number on, found by seeking from each history to the
+/// next; and where to continue.
 fn gone_repositories(tx: &ReadTx, first: RepoId) -> Result<(BTreeSet<RepoId>, Option<RepoId>), StoreError> {
     let (mut gone, mut from) = (BTreeSet::new(), Some(first));
     for _ in 0..LOOKED_AT_ONCE {

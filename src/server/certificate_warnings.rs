@@ -1,8 +1,7 @@
-//! What is wrong, or soon will be, with a certificate that can be used: its dates, and the chain that is sent
-//! with it.
+//! Warnings about a certificate that can be used: about its dates, and about the chain that is sent with it.
 //!
-//! Such a certificate is not refused: the clock may be what is wrong, and a server that does not start helps
-//! no client.
+//! Such a certificate is not refused: the clock may be wrong, and a server that does not start helps no
+//! client.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,16 +12,17 @@ use rustls::pki_types::CertificateDer;
 use super::x509::CertificateFacts;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// A certificate that ends within this time is warned of.
+/// The server warns about a certificate that expires within this time.
 const SOON_MS: i64 = 21 * DAY_MS;
-/// ... but not before three quarters of its life are over: short-lived certificates are renewed late.
+/// It does not warn before the last part of the certificate's life, here the last quarter, because
+/// short-lived certificates are renewed late.
 const LAST_PART: i64 = 4;
 /// More certificates than any authority needs. OpenSSL refuses chains of more than 100 KiB.
 const LONG_CHAIN: usize = 10;
-/// How often warnings that stay the same are repeated.
+/// How often unchanged warnings are repeated.
 const REPEAT_AFTER: Duration = Duration::from_hours(24);
 
-/// A sentence for each thing that the operator should know of the chain in `file`; none when all is well.
+/// A sentence for each warning about the chain in `file`; empty if there is none.
 pub(super) fn of(file: &Path, chain: &[CertificateDer<'_>], now: Timestamp) -> Vec<String> {
     let file = file.display();
     let facts: Vec<CertificateFacts> = chain.iter().filter_map(|der| CertificateFacts::of(der)).collect();
@@ -64,7 +64,7 @@ fn shown(certificate: &CertificateFacts) -> &str {
     if certificate.name.is_empty() { "without a name" } else { &certificate.name }
 }
 
-/// What is to be said of the dates of a certificate.
+/// A warning about the dates of a certificate.
 fn dates(certificate: &CertificateFacts, now_ms: i64) -> Option<String> {
     let (from_ms, until_ms) = (certificate.from_ms, certificate.until_ms);
     let left_ms = until_ms - now_ms;
@@ -93,14 +93,14 @@ fn date(unix_ms: i64) -> String {
         .map_or_else(|_| "an unknown date".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-/// Decides when warnings are written to the log: when they change, and once a day.
+/// Decides when to log warnings: when they change, and once a day.
 #[derive(Default)]
 pub(super) struct Reminder {
     last: Option<(Instant, Vec<String>)>,
 }
 
 impl Reminder {
-    /// Whether these warnings are to be written now.
+    /// Whether to log these warnings now.
     pub(super) fn is_due(&mut self, warnings: &[String], now: Instant) -> bool {
         let due = match &self.last {
             Some((when, last)) => last != warnings || now.duration_since(*when) >= REPEAT_AFTER,
@@ -184,7 +184,7 @@ mod tests {
         middle_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let middle = CertifiedIssuer::signed_by(middle_params, KeyPair::generate().unwrap(), &root).unwrap();
         let mut own_params = params("registry.lan");
-        // authorityInfoAccess with one caIssuers: http://h/
+        // The DER form of authorityInfoAccess with one caIssuers: http://h/
         let issuer_address = [
             &[0x30, 0x17, 0x30, 0x15, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02, 0x86, 0x09]
                 [..],

@@ -1,12 +1,12 @@
-//! How many files this process may have open: each connection is one.
+//! The limit of open files of this process; each connection takes one.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are not connections: blobs and uploads under way, the database, the log.
+/// Files that are not connections: blobs, uploads, the database, the log.
 const BESIDE_CONNECTIONS: u64 = 512;
 
-/// Takes all the files that are permitted, and returns how many connections fit into them: `wanted` at most.
-/// Without files a server cannot even tell its clients to wait.
+/// Raises the limit of open files as far as permitted, and returns how many connections fit into it, at most
+/// `wanted`. A server without free descriptors could not even answer that a client must wait.
 pub(super) fn connections(wanted: usize) -> usize {
     let mut files = getrlimit(Resource::Nofile);
     if files.current != files.maximum {
@@ -26,10 +26,10 @@ pub(super) fn connections(wanted: usize) -> usize {
     wanted.min(fitting)
 }
 
-/// Connections for which so many files do; there is no limit without a number.
+/// Connections that fit into the descriptor limit; no limit without a number.
 fn fitting(files: Option<u64>) -> usize {
     let Some(files) = files else { return usize::MAX };
-    // Of few files half are left to everything else.
+    // If the limit is low, half of it is left for everything else.
     usize::try_from(files.saturating_sub(BESIDE_CONNECTIONS).max(files / 2)).unwrap_or(usize::MAX)
 }
 

@@ -1,8 +1,8 @@
-//! TLS handshakes: apart from the threads that answer requests, and only so many at once for each address.
+//! TLS handshakes: computed on threads of their own, and limited in number for each address.
 //!
-//! A handshake costs a signature (a millisecond and more with RSA), and any client can ask for thousands.
-//! Those above the limit wait unread, which costs nothing, and one address after the other has its turn. A
-//! turn lasts only while the server computes: a client that stops in the middle of a handshake has none, and
+//! A handshake costs a signature (a millisecond and more with RSA), and any client can start thousands. Those
+//! above the limit wait unread, which costs nothing, and addresses are served round-robin. A handshake holds
+//! a slot only while the server computes: a client that pauses in the middle of a handshake holds none, and
 //! so delays no other.
 
 use std::future::Future as _;
@@ -26,25 +26,25 @@ use tokio_rustls::server::TlsStream;
 use super::hello::Hello;
 use crate::limits::{Charge, Holder, Ledger, Resource};
 
-/// How long a client may take for its part of the handshake after the first message, or for one of several
-/// records.
+/// How long a client may take for its part of the handshake after the first message, or for a first message
+/// of several records.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a handshake waits for a turn.
+/// How long a handshake waits for a slot.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes that a connection encrypts before they are sent: unread answers keep no more of them. That is one
-/// full record.
+/// Bytes that a connection encrypts before they are sent, so that an unread response takes no more memory:
+/// one full record.
 const ENCRYPTED: usize = 16 << 10;
-/// What all connections together may keep; with more of them each has its share, and smaller records.
+/// The most such bytes of all connections; if there are many, each has a share, and smaller records.
 const ENCRYPTED_BY_ALL: usize = 8 << 20;
 const LEAST_ENCRYPTED: usize = 4 << 10;
 
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// A connection within TLS is open for as long as this is there.
+/// Counts an open TLS connection.
 pub(super) struct TlsConnection(());
 
 impl TlsConnection {
-    /// Counts it; returns how many bytes it may encrypt ahead.
+    /// Counts a connection; returns how many bytes it may encrypt ahead.
     fn open() -> (Self, usize) {
         let connections = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
         (Self(()), (ENCRYPTED_BY_ALL / connections).clamp(LEAST_ENCRYPTED, ENCRYPTED))
@@ -57,15 +57,15 @@ impl Drop for TlsConnection {
     }
 }
 
-/// Where handshakes are made.
+/// The threads and limits of handshakes.
 pub(super) struct Handshakes {
     runtime: Option<Runtime>,
     ledger: Arc<Ledger>,
 }
 
 impl Handshakes {
-    /// With a thread of their own that looks what has come, and threads that compute: half as many as there
-    /// are processors, so that requests are answered meanwhile.
+    /// Starts a thread that drives the handshakes, and threads that compute: half as many as there are
+    /// processors, so that requests are answered meanwhile.
     pub(super) fn new(ledger: Arc<Ledger>) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let runtime = Builder::new_multi_thread()
@@ -77,8 +77,8 @@ impl Handshakes {
         Ok(Self { runtime: Some(runtime), ledger })
     }
 
-    /// Makes a handshake whose first message has come. The server computes for it when it is the turn of
-    /// `holder`; while it waits for the client the turn is that of others.
+    /// Makes a handshake whose first message was received. The server computes when `holder` has a slot;
+    /// while it waits for the client, the slot is released.
     pub(super) async fn make(
         &self,
         config: Arc<ServerConfig>,
@@ -98,7 +98,7 @@ impl Handshakes {
     }
 }
 
-/// The turns of one client.
+/// The slots of one client.
 struct Turns {
     ledger: Arc<Ledger>,
     holder: Holder,
@@ -116,7 +116,8 @@ impl Turns {
         hello: Hello,
     ) -> io::Result<TlsStream<TcpStream>> {
         let mut reading = pin!(LazyConfigAcceptor::new(Acceptor::default(), stream));
-        // What comes in several records takes up to 64 KiB of memory, and may never end.
+        // A message of several records takes up to 64 KiB of memory and may never end, so it needs a slot of
+        // its own.
         let long = if hello == Hello::Long {
             let place = self.wait(Resource::LongHellos).await?;
             Some((timeout(HANDSHAKE_TIMEOUT, reading.as_mut()).await??, place))
@@ -130,11 +131,11 @@ impl Turns {
         };
         let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
         let wake = Arc::new(Wake::default());
-        // Lazy, because `into_stream` itself answers the first message, and so signs.
+        // Lazy, because `into_stream` itself answers the first message, which computes a signature.
         let mut rest = Box::pin(async move { start.into_stream(config).await });
         loop {
             let waker = Waker::from(Arc::clone(&wake));
-            // A signature may take milliseconds: not on the thread that looks what has come.
+            // A signature may take milliseconds, so it must not run on the thread that drives the handshakes.
             let step = spawn_blocking(move || (rest.as_mut().poll(&mut Context::from_waker(&waker)), rest));
             let (made, unfinished) = step.await.map_err(io::Error::other)?;
             if let Poll::Ready(made) = made {
@@ -148,7 +149,7 @@ impl Turns {
     }
 }
 
-/// Remembers that a handshake may go on, also before anything waits for that.
+/// Records that a handshake may continue, even if nothing waits for it yet.
 #[derive(Default)]
 struct Wake(Notify);
 
@@ -160,7 +161,8 @@ impl std::task::Wake for Wake {
 
 impl Drop for Handshakes {
     fn drop(&mut self) {
-        // Waiting for its threads is forbidden where the last owner may be: on a thread of another runtime.
+        // A runtime must not be dropped in async code, and the last owner may be on a thread of another
+        // runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -187,7 +189,7 @@ mod tests {
     use crate::config::Config;
     use crate::limits::Limits;
 
-    /// A key that notes whether it signs on a thread that may block.
+    /// A signing key that records whether it is used on a thread that may block.
     #[derive(Clone, Debug)]
     struct Watched {
         key: Arc<dyn SigningKey>,
@@ -210,7 +212,7 @@ mod tests {
 
     impl Signer for WatchedSigner {
         fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-            // On a thread that drives tasks this panics.
+            // `block_on` panics on a thread that drives tasks.
             let blocking = AssertUnwindSafe(|| Handle::current().block_on(std::future::ready(())));
             self.1.store(catch_unwind(blocking).is_ok(), Ordering::Relaxed);
             self.0.sign(message)
@@ -234,7 +236,7 @@ mod tests {
         let config = ServerConfig::builder_with_protocol_versions(&[version])
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        // It refuses the certificate in the end; the server has signed by then.
+        // The client refuses the certificate in the end; by then the server has signed.
         let client =
             ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
 

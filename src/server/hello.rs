@@ -1,5 +1,6 @@
-//! The first message of a TLS handshake (`ClientHello`, RFC 8446 section 4.1.2). It is waited for in the
-//! kernel's buffer, where a connection that never sends all of it costs neither memory nor a turn.
+//! The first message of a TLS handshake (`ClientHello`, RFC 8446 section 4.1.2). The server waits for it with
+//! the bytes left in the kernel's buffer, where a connection that never sends all of it takes neither memory
+//! nor a slot.
 
 use std::io;
 
@@ -14,27 +15,27 @@ pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 const RECORD_HEAD: usize = 5;
 /// Bytes of a handshake message's head.
 const MESSAGE_HEAD: usize = 4;
-/// The content of a record at most (RFC 8446, section 5.1).
+/// The largest content of a record (RFC 8446, section 5.1).
 const LARGEST_RECORD: usize = 16 << 10;
 
-/// What a client begins with.
+/// The first bytes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hello {
-    /// No TLS.
+    /// Not TLS.
     Plain,
-    /// A `ClientHello`, all of which has come.
+    /// A complete `ClientHello`.
     Whole,
-    /// The first record of a `ClientHello` that has several. Clients send less than a record.
+    /// The first record of a `ClientHello` that has several. Normal clients need less than one record.
     Long,
 }
 
 impl Hello {
-    /// Waits for it, and leaves it where it is.
+    /// Waits for it, and leaves it in the kernel's buffer.
     pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
         loop {
             let ready = stream.ready(Interest::READABLE).await?;
             match stream.try_io(Interest::READABLE, || look(stream)) {
-                // Nothing more comes: the stream would be ready again and again.
+                // The client will send nothing more, and the stream would be ready again and again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -45,7 +46,7 @@ impl Hello {
     }
 }
 
-/// What has come so far; [`io::ErrorKind::WouldBlock`]: not enough to tell.
+/// What was received so far; [`io::ErrorKind::WouldBlock`] if it is not enough to tell.
 fn look(stream: &TcpStream) -> io::Result<Hello> {
     let mut head = [0; RECORD_HEAD + MESSAGE_HEAD];
     let (read, _) = recv(stream, &mut head, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;

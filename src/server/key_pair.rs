@@ -1,4 +1,4 @@
-//! The files of a certificate and its private key: where they are, and reading them.
+//! The files of a certificate and its private key.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -15,16 +15,16 @@ use crate::config::{Environment, TlsConfig, open_regular};
 
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Where the certificate and its key are.
+/// The paths of the certificate and its key.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) cert: PathBuf,
     key: PathBuf,
-    /// systemd's own directory shows the group what only the service can reach.
+    /// For a systemd credential: its mode shows group access, but only the service can reach the directory.
     is_credential: bool,
 }
 
-/// What changes when a file does: inode, size, and both times.
+/// Values that change when a file does: inode, size, and both times, of each file.
 pub(super) type Stamp = [Option<(u64, u64, i64, i64, i64, i64)>; 2];
 
 impl Files {
@@ -44,7 +44,7 @@ impl Files {
         })
     }
 
-    /// Reads both and checks that they belong together.
+    /// Reads both files and checks that they belong together.
     pub(super) fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         let chain = chain(&self.cert)?;
         let key = private_key(&self.key, self.is_credential)?;
@@ -92,17 +92,17 @@ fn private_key(path: &Path, is_credential: bool) -> Result<PrivateKeyDer<'static
             "write it without one: openssl pkey -in KEY -out NEW",
         )),
         Ok(None) => Err(content("holds no private key", "put the private key there as PEM")),
-        // What the parser says may quote the key.
+        // The message of the parser may quote the key, so it is not used.
         Err(_) => Err(content("is not valid PEM", "put the private key there as PEM")),
     }
 }
 
-/// What chmod has to set where a private key is open to more users than it may be. The group may read it
-/// where root or `user`, who runs the server, has chosen that group as its owner; no other user may write it.
+/// The permissions that a private key must not have, and the mode for chmod. The group may read it if root or
+/// `user`, who runs the server, has chosen that group; no other user may have access, and none may write it.
 const fn too_open(mode: u32, owner: u32, user: u32, is_credential: bool) -> Option<&'static str> {
     let (excess, chmod) = match owner {
         _ if is_credential => (0o007, "o-rwx"),
-        // Without its group the server could not read it any more.
+        // Without its group the server could no longer read it.
         0 if user != 0 => (0o037, "640"),
         owner if owner == 0 || owner == user => (0o037, "600"),
         _ => (0o077, "600"),
@@ -113,7 +113,7 @@ const fn too_open(mode: u32, owner: u32, user: u32, is_credential: bool) -> Opti
 fn bytes(path: &Path) -> Result<(Vec<u8>, Metadata), TlsError> {
     let wrong = |source| TlsError::Read { path: path.to_owned(), source };
     let file = open_regular(path, OpenOptions::new().read(true)).map_err(wrong)?;
-    // Of the open file, so that no other one can take its place.
+    // Checks the file that is open, so that it cannot be replaced between the check and the read.
     let found = file.metadata().map_err(wrong)?;
     let mut bytes = Vec::new();
     let read: io::Result<usize> = file.take(MAX_BYTES).read_to_end(&mut bytes);

@@ -1,4 +1,4 @@
-//! From a TCP connection to requests: socket options, the TLS handshake, HTTP/1.1.
+//! Listeners: socket options, the TLS handshake, and HTTP/1.1 on each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,22 +31,23 @@ use crate::config::ServerConfig;
 use crate::http::{self, Connection, ProxySettings, Requests};
 use crate::limits::{Holder, LimitReached};
 
-/// Bytes that are gathered for one write to a connection: large pieces of a blob go out in few system calls.
+/// Bytes that are buffered for one write to a connection, so that large pieces of a blob need few system
+/// calls.
 const WRITE_BUFFER: usize = 256 << 10;
-/// How long a connection is read on after its request was refused early: docker sends its whole layer before
-/// it reads.
+/// How long a connection is read after its request was refused early: docker sends its whole layer before it
+/// reads.
 const LINGER: Duration = Duration::from_secs(10);
-/// Milliseconds after which a peer that acknowledges nothing is given up: a stalled download ends.
+/// Milliseconds after which a peer that acknowledges nothing is given up, so that a stalled download ends.
 const TCP_USER_TIMEOUT_MS: u32 = 300_000;
 /// How long a client may take for the first message of a TLS handshake.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How long a client that speaks no TLS may take to read the answer.
+/// How long a client that does not use TLS may take to read the response.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// What a plain request to a TLS listener is read on for, so that its answer is not lost to a reset.
+/// How many bytes of a plain request to a TLS listener are read, so that the response is not lost to a reset.
 const READ_ON: usize = 64 << 10;
 const USE_HTTPS: &str = r#"{"errors":[{"code":"UNSUPPORTED","message":"this port speaks TLS: use https:// instead of http://"}]}"#;
 
-/// What every connection is served with.
+/// Serves the connections of a listener.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) app: Data<App>,
@@ -72,7 +73,7 @@ impl Service {
         }
     }
 
-    /// How long a connection may stand after a request until the next one has begun.
+    /// How long a connection may stay after a request until the next one has begun.
     fn patience(&self) -> Duration {
         self.keep_alive + self.header_timeout
     }
@@ -141,9 +142,9 @@ impl Service {
         fn_service(open).and_then(self.http(connection))
     }
 
-    /// Counts a connection for the address that it comes from, until a user signs in over it. Of a trusted
-    /// proxy only the requests tell for whom it is; until the first one it has a place among those that are
-    /// silent.
+    /// Counts a connection for the address that it comes from, until a user signs in over it. For a trusted
+    /// proxy, only its requests tell who the client is; until the first one it counts among the silent
+    /// connections.
     fn count(&self, peer: Option<SocketAddr>) -> (Requests, Result<(), LimitReached>) {
         let requests = Requests::default();
         let counted = match peer.map(|peer| peer.ip()) {
@@ -196,9 +197,10 @@ impl Service {
     }
 }
 
-/// The options of every connection.
+/// Sets the options of every connection.
 fn prepare(stream: &TcpStream) {
-    // Without it every body that follows its head waits 40 ms for an acknowledgement.
+    // Without it, every body that follows its head is delayed by 40 ms (Nagle's algorithm and delayed
+    // acknowledgements).
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection gathers small writes");
     }
@@ -207,8 +209,8 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-/// The stream within TLS. A connection that is refused here is closed: a client that speaks TLS hears nothing
-/// else.
+/// Makes the TLS handshake. A connection that is refused here is closed, because a client that uses TLS could
+/// not read a plain response.
 async fn shake_hands(
     handshakes: Arc<Handshakes>,
     config: Arc<TlsServerConfig>,
@@ -223,7 +225,7 @@ async fn shake_hands(
     handshakes.make(config, stream, hello, holder).await
 }
 
-/// Tells a client that speaks HTTP where TLS is spoken what to do instead.
+/// Tells a client that uses HTTP on a TLS port what to do instead.
 async fn answer_plainly(mut stream: TcpStream) -> io::Result<()> {
     let answer = format!(
         "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{USE_HTTPS}",

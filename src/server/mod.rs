@@ -1,4 +1,4 @@
-//! The server: its listeners, its signals, and its orderly end.
+//! The server: its listeners, its signals, and its graceful shutdown.
 
 mod certificate_warnings;
 mod files;
@@ -42,20 +42,20 @@ use crate::config::{Config, Scheme};
 use crate::http::ProxySettings;
 use crate::store::give_large_memory_back;
 
-/// How often the files of the certificate are looked at.
+/// How often the files of the certificate are checked for changes.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(2);
 
-/// An address could not be listened on.
+/// The server cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}: {source}")]
 pub struct BindError {
     /// The address.
     pub addr: SocketAddr,
-    /// What the system said.
+    /// The error of the system.
     pub source: io::Error,
 }
 
-/// A server that listens already and serves when it is run.
+/// A server that listens already, and serves when it is run.
 pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -69,20 +69,20 @@ pub struct Server {
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// With its requests finished or out of time, and its store closed.
+    /// Its requests completed or ran out of time, and its store is closed.
     InOrder,
-    /// At a second signal; the process has to end now.
+    /// After a second signal; the process must end now.
     AtOnce,
 }
 
-/// What of a server can change while it runs.
+/// The parts of a server that can change while it runs.
 #[derive(Clone)]
 pub struct Live {
     /// Its parts.
     pub app: Arc<App>,
-    /// The proxies that it trusts, and the address that its clients use.
+    /// The trusted proxies and the public URL.
     pub proxies: Arc<ProxySettings>,
-    /// Its certificate, when it speaks TLS.
+    /// Its certificate, if it uses TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
 
@@ -117,25 +117,26 @@ impl Server {
         self
     }
 
-    /// The addresses that are listened on, with the ports that the system chose.
+    /// Its addresses, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
     }
 
-    /// Where its admin socket is.
+    /// The path of its admin socket.
     pub fn socket(&self) -> Option<&Path> {
         self.admin.as_ref().map(AdminSocket::path)
     }
 
-    /// What can be changed while it runs.
+    /// The parts that can change while it runs.
     pub fn live(&self) -> Live {
         let certificate = self.tls.as_ref().map(|tls| Arc::clone(&tls.certificate));
         Live { app: Arc::clone(&self.app), proxies: Arc::clone(&self.proxies), certificate }
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains: no new connections, requests to their end (or the end of
-    /// the grace), uploads to their checkpoints, the last commit, the database closed. A second signal ends
-    /// all that at once. `hangup` is called at each SIGHUP and says whether to go on.
+    /// Serves until SIGTERM or SIGINT, then drains: it accepts no new connections, completes requests (or
+    /// ends them after the grace period), brings uploads to their checkpoints, makes the last commit, and
+    /// closes the database. A second signal ends all that at once. `hangup` is called at each SIGHUP and
+    /// returns whether to continue.
     pub fn run(
         self,
         signals: Signals,
@@ -160,8 +161,8 @@ impl Server {
         let app = Arc::clone(&self.app);
         let served = system.block_on(self.serve(stop));
         if matches!(served, Ok(Ended::AtOnce)) {
-            // Requests go on until the process ends, which is soon. The store must not be closed under them;
-            // a start after this one is as after a crash.
+            // Requests continue until the process ends, which is soon. The store must not be closed while
+            // they run, so it is leaked; the next start is like one after a crash.
             std::mem::forget(app);
         } else {
             app.close();
@@ -169,7 +170,7 @@ impl Server {
         served
     }
 
-    /// `stop` ends with what ends the drain.
+    /// Serves until `stop` is ready. `stop` returns a future that ends the drain.
     async fn serve<A: Future<Output = ()> + 'static>(
         self,
         stop: impl Future<Output = A> + 'static,
@@ -185,7 +186,7 @@ impl Server {
         app.ledger.set_connections(connections);
         let mut server = actix_server::Server::build()
             .workers(workers)
-            // The limit is for each worker.
+            // The limit applies to each worker.
             .max_concurrent_connections(connections.div_ceil(workers).max(1))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
@@ -239,8 +240,8 @@ impl Server {
     }
 }
 
-/// Looks at the files of the certificate, and warns of one that has expired, will soon, or lacks a part of
-/// its chain.
+/// Reloads the certificate when its files change, and warns about one that has expired, expires soon, or
+/// lacks a part of its chain.
 async fn watch(certificate: Arc<Certificate>) {
     let mut reminder = Reminder::default();
     loop {

@@ -1,4 +1,4 @@
-//! The signals that a server acts on.
+//! The signals that a server handles.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use actix_web::rt::{System, SystemRunner};
 use crate::http;
 use crate::model::units::HumanDuration;
 
-/// SIGTERM, SIGINT and SIGHUP, caught from now on: they wait for the server to run instead of ending the
+/// SIGTERM, SIGINT and SIGHUP, caught from now on: they are kept until the server runs instead of ending the
 /// process.
 pub struct Signals {
     pub(super) system: SystemRunner,
@@ -40,8 +40,8 @@ impl Signals {
 }
 
 impl Caught {
-    /// Waits for the signal to stop, and returns what waits for the next one. `hangup` is called at each
-    /// SIGHUP, and says whether to go on.
+    /// Waits for the signal to stop, and returns a future that waits for the next one. `hangup` is called at
+    /// each SIGHUP and returns whether to continue.
     pub(super) async fn stop(
         self,
         hangup: impl Fn() -> ControlFlow<()> + Send + Sync + 'static,
@@ -70,7 +70,7 @@ impl Caught {
     }
 }
 
-/// Calls `hangup` at each signal, until it says that it was the last.
+/// Calls `hangup` at each signal, until it returns a break.
 async fn hung_up(signal: &mut Signal, hangup: Arc<impl Fn() -> ControlFlow<()> + Send + Sync + 'static>) {
     while signal.recv().await.is_some() {
         let hangup = Arc::clone(&hangup);

@@ -24,10 +24,10 @@ use crate::http::admin::LocalPeer;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
-/// How long the name of a local user is taken as it was.
+/// How long the name of a local user is cached.
 const NAME_FOR: Duration = Duration::from_mins(1);
 
-/// Why the admin socket could not be made.
+/// Why the admin socket could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another server listens there.
@@ -41,19 +41,19 @@ pub enum SocketError {
     Io {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// A Unix socket that listens already, and is served by a [`Server`](super::Server) or by itself. Its file
-/// goes with it.
+/// A Unix socket that listens already, and is served by a [`Server`](super::Server) or by itself. Dropping it
+/// removes its file.
 pub struct AdminSocket {
     listener: UnixListener,
     file: SocketFile,
 }
 
-/// The file of a socket that listens. It is removed unless another one has taken its name.
+/// The file of a listening socket. It is removed on drop, unless another file has its name by then.
 struct SocketFile {
     path: PathBuf,
     id: (u64, u64),
@@ -68,8 +68,8 @@ impl Drop for SocketFile {
 }
 
 impl AdminSocket {
-    /// Listens at `path`. No process can connect before the file has its `mode`, which is the gate. A file
-    /// that a dead server left there is replaced.
+    /// Listens at `path`. No process can connect before the file has its `mode`, which is the access control.
+    /// The file of a server that has ended is replaced.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
         if let Some(directory) = path.parent() {
             match DirBuilder::new().mode(0o750).create(directory) {
@@ -82,12 +82,12 @@ impl AdminSocket {
         Ok(Self { listener, file: SocketFile { path: path.to_owned(), id } })
     }
 
-    /// Where it listens.
+    /// The path of its file.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// Serves until `stop` is ready, and closes `app`: for a command that works while no server runs.
+    /// Serves until `stop` is ready, then closes `app`: for a command that works while no server runs.
     pub fn run_until(self, app: &Arc<App>, stop: impl Future<Output = ()> + 'static) -> io::Result<()> {
         let served = System::new().block_on(async {
             let serving = self.serve(app)?;
@@ -99,7 +99,7 @@ impl AdminSocket {
         served
     }
 
-    /// Serves from now on.
+    /// Starts to serve.
     pub(super) fn serve(self, app: &Arc<App>) -> io::Result<Serving> {
         let data = Data::from(Arc::clone(app));
         let server = HttpServer::new(move || {
@@ -121,14 +121,14 @@ impl AdminSocket {
     }
 }
 
-/// An admin socket that is served.
+/// An admin socket that is being served.
 pub(super) struct Serving {
     handle: ServerHandle,
     _file: SocketFile,
 }
 
 impl Serving {
-    /// Finishes what is under way and removes the file.
+    /// Completes running requests and removes the file.
     pub(super) async fn stop(self) {
         self.handle.stop(true).await;
     }
@@ -138,7 +138,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> SocketError {
     move |source| SocketError::Io { path: path.to_owned(), source }
 }
 
-/// Removes the socket of a server that is gone: no process listens there.
+/// Removes the file of a socket on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         return Ok(());
@@ -152,7 +152,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Connects to the socket at `path`, however long that is.
+/// Connects to the socket at `path`, however long the path is.
 pub fn connect_socket(path: &Path) -> io::Result<UnixStream> {
     let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC;
@@ -161,8 +161,8 @@ pub fn connect_socket(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// The address of a socket. The kernel takes 107 bytes: a longer path is named through its directory, which
-/// has to stay open meanwhile.
+/// The address of a socket. The kernel takes at most 107 bytes: a longer path is opened through a descriptor
+/// of its directory, which must stay open meanwhile.
 fn address(path: &Path) -> io::Result<(Option<File>, SocketAddrUnix)> {
     if let Ok(address) = SocketAddrUnix::new(path) {
         return Ok((None, address));
@@ -194,19 +194,18 @@ fn name_peer(connection: &dyn std::any::Any, extensions: &mut Extensions) {
             let name = NAMES.of(peer.uid(), Instant::now(), user_name);
             extensions.insert(LocalPeer::new(&name));
         }
-        // Without a name the connection has no rights.
+        // A connection without a name has no permissions.
         Err(error) => tracing::warn!(%error, "cannot determine the user at the admin socket"),
     }
 }
 
 static NAMES: KnownNames = KnownNames(Mutex::new(Vec::new()));
 
-/// The names of local users, each with the time when it was read. A worker must not read the system's list of
-/// users for every connection.
+/// A cache of the names of local users, so that not every connection reads the system's list of users.
 struct KnownNames(Mutex<Vec<(u32, Instant, String)>>);
 
 impl KnownNames {
-    /// The name of a user: what `read` says, asked at most once in [`NAME_FOR`].
+    /// The name of a user by `read`, which is called at most once in [`NAME_FOR`].
     fn of(&self, uid: u32, now: Instant, read: impl FnOnce(u32) -> String) -> String {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|(_, asked, _)| now.duration_since(*asked) < NAME_FOR);
@@ -232,7 +231,7 @@ mod tests {
         let first = AdminSocket::bind(&path, 0o660).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(AdminSocket::bind(&path, 0o660), Err(SocketError::InUse { .. })));
-        // As a server that was killed leaves it.
+        // Leaves the file as a killed server would.
         let AdminSocket { listener, file } = first;
         drop(listener);
         std::mem::forget(file);

@@ -1,4 +1,4 @@
-//! TLS: the certificate from its files, checked before it is used, and exchanged while connections come in.
+//! TLS: reads and checks the certificate, and replaces it while the server runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +16,14 @@ use super::tls_error::TlsError;
 use super::x509::CertificateFacts;
 use crate::config::{Environment, TlsConfig, TlsVersion};
 
-/// Everything for listeners that speak TLS.
+/// The TLS configuration of listeners.
 pub struct Tls {
     pub(super) certificate: Arc<Certificate>,
     pub(super) config: Arc<ServerConfig>,
 }
 
 impl Tls {
-    /// Reads the certificate that the settings name; nothing when they ask for plain HTTP.
+    /// Reads the certificate of the settings; `None` if they choose plain HTTP.
     ///
     /// # Panics
     /// Never: both versions of TLS are built in.
@@ -46,13 +46,13 @@ impl Tls {
         Ok(Some(Self { certificate, config: Arc::new(server) }))
     }
 
-    /// What the operator should know of the certificate: see [`Certificate::warnings`].
+    /// Warnings about the certificate: see [`Certificate::warnings`].
     pub fn warnings(&self) -> Vec<String> {
         self.certificate.warnings()
     }
 }
 
-/// The certificate in use. Another one takes its place between two handshakes.
+/// The certificate in use. It can be replaced between two handshakes.
 #[derive(Debug)]
 pub struct Certificate {
     provider: Arc<CryptoProvider>,
@@ -60,28 +60,28 @@ pub struct Certificate {
     source: Mutex<Source>,
 }
 
-/// A certificate that was read and can be used, and is not used yet.
+/// A certificate that was read and checked, and is not in use yet.
 pub struct NewCertificate {
     key: CertifiedKey,
     source: Source,
 }
 
-/// Where the certificate in use came from.
+/// Where the certificate in use was read from.
 #[derive(Debug)]
 struct Source {
     files: Files,
-    /// The files as they were last looked at.
+    /// The state of the files when they were last read.
     stamp: Stamp,
 }
 
-/// What came of a look at the files.
+/// The result of checking the files for changes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refreshed {
     /// They are as they were.
     Unchanged,
     /// The new certificate is in use.
     Changed,
-    /// They changed and are not usable.
+    /// The new certificate files are not usable; the old certificate stays in use.
     Unusable,
 }
 
@@ -95,24 +95,24 @@ impl Certificate {
         Ok(Self { provider, current: ArcSwap::from_pointee(key), source: Mutex::new(source) })
     }
 
-    /// Reads the certificate that these settings name, without using it.
+    /// Reads the certificate of these settings, without using it.
     pub fn read(&self, config: &TlsConfig, environment: &Environment) -> Result<NewCertificate, TlsError> {
         read(Files::of(config, environment)?, &self.provider)
     }
 
-    /// Until when it is valid, in Unix milliseconds.
+    /// The end of its validity, in Unix milliseconds.
     pub fn end_ms(&self) -> Option<u64> {
         let facts = CertificateFacts::of(self.current.load().cert.first()?)?;
         u64::try_from(facts.until_ms).ok()
     }
 
-    /// What the operator should know of its dates and its chain; empty when all is well.
+    /// Warnings about its dates and its chain; empty if there are none.
     pub fn warnings(&self) -> Vec<String> {
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         certificate_warnings::of(&source.files.cert, &self.current.load().cert, Timestamp::now())
     }
 
-    /// Uses another certificate from the next handshake on; says whether it is another one.
+    /// Uses another certificate from the next handshake on; returns whether it differs.
     pub fn replace(&self, new: NewCertificate) -> bool {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         *source = new.source;
@@ -120,8 +120,8 @@ impl Certificate {
         old.cert != self.current.load().cert
     }
 
-    /// Reads the files again when they changed. A pair that is not usable is reported once, and the old one
-    /// stays.
+    /// Reads the files again if they changed. An unusable pair is reported once, and the old certificate
+    /// stays in use.
     pub(super) fn refresh(&self) -> Refreshed {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = source.files.stamp();
@@ -153,7 +153,7 @@ impl ResolvesServerCert for Certificate {
 }
 
 fn read(files: Files, provider: &CryptoProvider) -> Result<NewCertificate, TlsError> {
-    // Before the content, so that a change in between is seen next time.
+    // Read before the content, so that a change in between is noticed next time.
     let stamp = files.stamp();
     let key = files.read(provider)?;
     Ok(NewCertificate { key, source: Source { files, stamp } })

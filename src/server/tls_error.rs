@@ -1,4 +1,4 @@
-//! Why TLS cannot be spoken, and what to do about it.
+//! Why TLS cannot be used, and what to do about it.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum TlsError {
         /// Why.
         source: io::Error,
     },
-    /// Users who need not read the key may do so.
+    /// Users who need not read the key have access to it.
     #[error("the private key {} is open to other users (mode {mode:04o})", path.display())]
     OpenKey {
         /// The file.
@@ -34,9 +34,9 @@ pub enum TlsError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         what: String,
-        /// What to do.
+        /// What to do about it.
         fix: &'static str,
     },
     /// The two files belong to two certificates.

@@ -1,4 +1,4 @@
-//! What a certificate says of itself (RFC 5280).
+//! The facts in a certificate (RFC 5280).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,24 +7,24 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
 use x509_parser::parse_x509_certificate;
 
-/// What a certificate says of itself. Nothing in it is verified here.
+/// The facts in a certificate. They are not verified here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// The first name that it is for, else its common name; empty when it has neither.
+    /// The first name in `subjectAltName`, else its common name; empty if it has neither.
     pub name: String,
-    /// From when it is valid, in Unix milliseconds.
+    /// The start of its validity, in Unix milliseconds.
     pub from_ms: i64,
-    /// Until when it is valid, in Unix milliseconds.
+    /// The end of its validity, in Unix milliseconds.
     pub until_ms: i64,
-    /// It says where its issuer's certificate can be downloaded (`id-ad-caIssuers`): the issuer is no root
-    /// that clients know.
+    /// Whether it says where its issuer's certificate can be downloaded (`id-ad-caIssuers`): then the issuer
+    /// is not a root that clients know.
     pub(super) has_issuer_address: bool,
     issuer: Vec<u8>,
     subject: Vec<u8>,
 }
 
 impl CertificateFacts {
-    /// Reads a certificate in DER form; `None` when it is none.
+    /// Parses a certificate in DER form; `None` if it is not one.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let (_, certificate) = parse_x509_certificate(certificate).ok()?;
         let validity = certificate.validity();
@@ -39,13 +39,13 @@ impl CertificateFacts {
         })
     }
 
-    /// Whether this certificate is of the authority that signed the other one, going by their names.
+    /// Whether this may be the certificate of the other one's issuer, by their names.
     pub(super) fn may_have_issued(&self, other: &Self) -> bool {
         self.subject == other.issuer
     }
 }
 
-/// The first host name or address of `subjectAltName`.
+/// The first DNS name or address of `subjectAltName`.
 fn alternative_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let names = &certificate.subject_alternative_name().ok()??.value.general_names;
     names.iter().find_map(|name| match name {

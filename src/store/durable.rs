@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, whenever the power goes.
+//! Writes files atomically: after a power cut a file has its old or its new content, never a part.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::config::open_own;
 
-/// Writes a file of its own name and mode, in the place of the one that is there.
+/// Replaces a file atomically; the new one has this mode and belongs to this process.
 ///
-/// `write` fills it under a temporary name; then it is synced, gets its name, and the directory is synced.
-/// After an error the old file is still there, and nothing is left of the new one.
+/// `write` fills it under a temporary name; then it is synced and renamed, and the directory is synced. After
+/// an error the old file is still there, and the temporary one is removed.
 pub fn write_file(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let new = temporary(path);
-    // Left by a process that was killed here.
+    // Left by a process that was killed before the rename.
     remove_if_there(&new)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(mode);
@@ -22,13 +22,13 @@ pub fn write_file(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::R
         .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
         .and_then(|()| put_in_place(&new, path));
     if written.is_err() {
-        // The next one removes what is left, too.
+        // If this fails, the next write removes it.
         let _ = fs::remove_file(&new);
     }
     written
 }
 
-/// Gives a file that is synced its name, in the place of the one that is there, and syncs the directory.
+/// Renames a synced file over an existing one, and syncs the directory.
 pub fn put_in_place(new: &Path, path: &Path) -> io::Result<()> {
     fs::rename(new, path)?;
     sync_dir(parent(path))
@@ -39,7 +39,7 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Removes a file; fine when there is none.
+/// Removes a file; not an error if it does not exist.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -47,7 +47,7 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The directory that holds a file's name.
+/// The directory of a file.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

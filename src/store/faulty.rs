@@ -1,17 +1,17 @@
-//! A disk that fails on purpose and says what was asked of it, for tests of everything above it.
+//! Fault injection: a disk that fails on demand and records its calls, for tests of everything above it.
 //!
-//! Always compiled, because integration tests see the library as everybody does. A test runs an operation
-//! once to count its calls, and then once for each of them with that call failing.
+//! It is always compiled, because integration tests use the library as any other crate does. A test runs an
+//! operation once to count its calls, and then once for each call with that call failing.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-/// A call of the system on behalf of the store: on the tree of blobs, or on the file of the database.
+/// A system call of the store, on the blob tree or on the file of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Makes a staged file.
+    /// Creates a staged file.
     CreateStaged,
     /// Opens a staged file again.
     OpenStaged,
@@ -19,29 +19,29 @@ pub enum Call {
     OpenBlob,
     /// Opens a directory of blobs, to sync it.
     OpenDirectory,
-    /// Asks for a file's size, times and number.
+    /// Reads a file's size, times and inode.
     Stat,
     /// Appends to a staged file.
     Write,
     /// Reads from a staged file.
     ReadStaged,
-    /// Reads what the page cache has of a blob.
+    /// Reads from the page cache of a blob.
     ReadCached,
     /// Reads from a blob, which may wait for the disk.
     Read,
-    /// Cuts a staged file off.
+    /// Truncates a staged file.
     Truncate,
     /// Makes the content of a staged file durable.
     SyncFile,
-    /// Makes the names in a directory durable.
+    /// Makes the entries of a directory durable.
     SyncDirectory,
     /// Moves a file from one directory into another.
     Rename,
-    /// Takes a file's name away.
+    /// Unlinks a file.
     Unlink,
     /// Reads the names in a directory.
     List,
-    /// Asks how full the file system is.
+    /// Reads the free space of the file system.
     Space,
     /// Reads from the database's file.
     DatabaseRead,
@@ -68,13 +68,13 @@ impl Call {
     }
 }
 
-/// Which call fails, and how. Later calls succeed again, as those of a disk with a passing fault do, unless
-/// they were set to fail too ([`Faults::stop_after`]).
+/// Which call fails, and how. Later calls succeed again, like those of a disk with a temporary fault, unless
+/// [`Faults::stop_after`] makes them fail too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The number of the call, counted from the one after the plan was set: 1 is the next.
+    /// The number of the call, from the one after the plan was set: 1 is the next.
     pub fail_at: u64,
-    /// What happens at that call.
+    /// The fault.
     pub kind: Fault,
 }
 
@@ -83,13 +83,13 @@ pub struct Plan {
 pub enum Fault {
     /// With the system's error of this number, such as `libc::EIO` or `libc::ENOSPC`, and without any effect.
     Errno(i32),
-    /// A write takes half of its bytes and fails with `ENOSPC`; a read of a staged file, or of what the page
-    /// cache has, answers with half of what it was asked for; another call fails with `EIO` on the tree of
-    /// blobs and with `ENOSPC` on the database.
+    /// A write writes half of its bytes and fails with `ENOSPC`; a read of a staged file or of the page cache
+    /// returns half of what was requested; any other call fails with `EIO` on the blob tree and with `ENOSPC`
+    /// on the database.
     ShortWrite,
 }
 
-/// What a test knows of a disk, and how it lets it fail. Shared with the store that uses the disk.
+/// The faults and the record of a disk, shared by a test and the store.
 #[derive(Debug, Default)]
 pub struct Faults {
     state: Mutex<State>,
@@ -98,21 +98,21 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct State {
     calls: u64,
-    /// The calls, where they are kept.
+    /// The calls, if they are recorded.
     trace: Option<Vec<Call>>,
     plan: Option<Plan>,
-    /// Every call after the one that fails does so too.
+    /// Whether every call after the failing one fails too.
     stopped: bool,
 }
 
 impl Faults {
-    /// A disk that keeps a list of all its calls. The default only counts them.
+    /// A disk that records all its calls. The default only counts them.
     pub fn recording() -> Self {
         let state = State { trace: Some(Vec::new()), ..State::default() };
         Self { state: Mutex::new(state) }
     }
 
-    /// Sets the plan, or takes it away.
+    /// Sets the plan, or removes it.
     pub fn set_plan(&self, plan: Option<Plan>) {
         let mut state = self.state();
         let done = state.calls;
@@ -120,15 +120,15 @@ impl Faults {
         state.stopped = false;
     }
 
-    /// Lets the next `n` calls succeed and every later one fail with the system's error `errno`: what is on
-    /// the disk then is what a process that was killed behind its `n`-th call has left there, or, with
-    /// `ENOSPC`, one whose disk stayed full. [`Faults::set_plan`] ends it.
+    /// Lets the next `n` calls succeed and every later one fail with the system's error `errno`. The disk
+    /// then holds what a process left that was killed after its `n`-th call, or, with `ENOSPC`, one whose
+    /// disk was full from then on. [`Faults::set_plan`] ends it.
     pub fn stop_after(&self, n: u64, errno: i32) {
         self.set_plan(Some(Plan { fail_at: n + 1, kind: Fault::Errno(errno) }));
         self.state().stopped = true;
     }
 
-    /// Lets the `n`-th call from now fail once with the system's error `errno`.
+    /// Makes the `n`-th call from now fail once with the system's error `errno`.
     pub fn fail_after(&self, n: u64, errno: i32) {
         self.set_plan(Some(Plan { fail_at: n, kind: Fault::Errno(errno) }));
     }
@@ -138,12 +138,12 @@ impl Faults {
         self.set_plan(Some(Plan { fail_at: n, kind: Fault::ShortWrite }));
     }
 
-    /// How many calls there were so far, failed ones included.
+    /// The number of calls so far, failed ones included.
     pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    /// All calls so far, in their order, of a disk that keeps them.
+    /// All calls so far, in order, if they are recorded.
     pub fn trace(&self) -> Vec<Call> {
         self.state().trace.clone().unwrap_or_default()
     }
@@ -158,7 +158,7 @@ impl Faults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call and says whether it is the one to fail.
+    /// Counts a call and returns its fault, if it is the one to fail.
     pub(super) fn count(&self, call: Call) -> Option<Fault> {
         let mut state = self.state();
         state.calls += 1;
@@ -171,7 +171,7 @@ impl Faults {
         state.plan.filter(fails).map(|plan| plan.kind)
     }
 
-    /// A call that succeeds as a whole or not at all.
+    /// A call that succeeds or fails as a whole.
     pub(super) fn step(&self, call: Call) -> Result<(), Errno> {
         match self.count(call) {
             None => Ok(()),
@@ -181,7 +181,7 @@ impl Faults {
         }
     }
 
-    /// A read of `len` bytes: how many of them it may ask for.
+    /// A read of `len` bytes: returns how many of them it may ask for.
     pub(super) fn read_len(&self, call: Call, len: usize) -> Result<usize, Errno> {
         match self.count(call) {
             None => Ok(len),
@@ -190,7 +190,7 @@ impl Faults {
         }
     }
 
-    /// A write of `len` bytes by `write`, which is told how many of them to take.
+    /// A write of `len` bytes by `write`, which receives the number of bytes to write.
     pub(super) fn write<T>(
         &self,
         call: Call,

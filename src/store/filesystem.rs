@@ -1,26 +1,26 @@
-//! Whether a file system keeps the promises that the store depends on, judged by its kind.
+//! Whether the store can rely on a file system, by its kind.
 
 use std::io;
 use std::path::Path;
 
-/// What to do about the file system of a directory.
+/// The suitability of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing speaks against it.
+    /// No known problem.
     Fine,
-    /// It works, but the operator should know what it is.
+    /// It works, but the operator should know its limits.
     Warn(&'static str),
-    /// It breaks locks, renames or syncs; to be used only when forced.
+    /// Locks, renames or syncs do not work as the store needs; refused unless forced.
     Refuse(&'static str),
 }
 
-/// Bytes that are free for this process on the file system that holds `path`.
+/// Free bytes for this process on the file system of `path`.
 pub fn available(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Judges the file system that holds `path`.
+/// Judges the file system of `path`.
 pub fn check(path: &Path) -> io::Result<Verdict> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -31,18 +31,17 @@ pub fn check(path: &Path) -> io::Result<Verdict> {
     Ok(judge(magic))
 }
 
-/// The numbers are those of `linux/magic.h` and of the file systems' own sources.
+/// The magic numbers are in `linux/magic.h` and in the sources of the file systems.
 fn judge(magic: u32) -> Verdict {
     match magic {
-        // Locks and renames that other machines do not see in the same order, and syncs that may end in a
-        // cache.
+        // Other machines may see locks and renames in another order, and a sync may end in a cache.
         0x6969 => Verdict::Refuse("NFS"),
         0x517b | 0xfe53_4d42 => Verdict::Refuse("SMB"),
         0xff53_4d42 => Verdict::Refuse("CIFS"),
         0x0102_1997 => Verdict::Refuse("9p"),
-        // A program answers instead of the kernel, and it is not known which.
+        // A user-space program implements it, and its behaviour is unknown.
         0x6573_5546 => Verdict::Refuse("FUSE"),
-        // No journal, no permissions, and a rename that a power cut can tear.
+        // It has no journal and no permissions, and a power cut can break a rename.
         0x4d44 => Verdict::Refuse("FAT"),
         0x2011_bab0 => Verdict::Refuse("exFAT"),
         0x794c_7630 => Verdict::Warn("overlay"),

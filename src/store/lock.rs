@@ -1,4 +1,5 @@
-//! The `LOCK` file of a directory: one process at a time, the store's identity, and how the last holder left.
+//! The `LOCK` file of a directory: it excludes other processes, names the store, and says whether the last
+//! holder closed it cleanly.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,20 +13,20 @@ use uuid::Uuid;
 use super::durable::sync_dir;
 use crate::config::open_own;
 
-/// The name of the file in the directory that it locks. It is never unlinked: a second file of that name
-/// would be a second lock.
+/// The name of the lock file in the directory that it locks. It is never unlinked: another process could then
+/// lock a second file of that name.
 pub const LOCK_FILE: &str = "LOCK";
 
-/// Bytes of the path of a Unix socket at most (Linux).
+/// The longest path of a Unix socket, in bytes (Linux).
 const SOCKET: usize = 107;
 
 /// Why a directory could not be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error("the directory is in use by process {pid}")]
     HeldBy {
-        /// The process id that the holder wrote; 0 while it has not come to that.
+        /// The process id that the holder wrote; 0 if it has not written it yet.
         pid: u32,
     },
     /// The file could not be opened, read or written.
@@ -33,29 +34,29 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
-/// A directory that belongs to this process for as long as the value lives.
+/// The lock of a directory, held as long as the value lives.
 ///
-/// The kernel releases the lock when the process dies, however it dies.
+/// The kernel releases the lock when the process ends, in whatever way.
 #[derive(Debug)]
 pub struct DirLock {
     file: File,
     dir: PathBuf,
     store: Option<Uuid>,
     clean: bool,
-    /// Where commands reach the holder.
+    /// The socket at which commands reach the holder.
     socket: Option<String>,
 }
 
-/// The process that has a directory, as its `LOCK` file says; it may have died since.
+/// The holder of a directory's lock, by its `LOCK` file; it may have ended since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id, as itself sees it.
+    /// Its process id, in its own namespace.
     pub pid: u32,
     /// Its admin socket, when it has one.
     pub socket: Option<PathBuf>,
 }
 
-/// Who has `dir`. The lock is not touched, so that no start meets it.
+/// The holder of `dir`. This does not take the lock, so it cannot disturb a server that starts.
 pub fn holder(dir: &Path) -> Option<Holder> {
     let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
     let record = Record::parse(&read(&file).ok()?);
@@ -64,13 +65,13 @@ pub fn holder(dir: &Path) -> Option<Holder> {
 }
 
 impl DirLock {
-    /// Locks `dir`, which must exist, and notes in its `LOCK` file that it is in use by this process. One
-    /// directory in two roles is locked once: a second lock is refused, to this process as to another.
+    /// Locks `dir`, which must exist, and writes to its `LOCK` file that this process uses it. If one
+    /// directory has two roles, lock it once: a second lock is refused, also to the same process.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let file = lock_file(&dir.join(LOCK_FILE))?;
         let text = read(&file)?;
         let record = Record::parse(&text);
-        // An empty file is a new one: the process that made it died before it had the directory.
+        // An empty file is new: the process that created it ended before it could use the directory.
         let clean = text.is_empty() || record.clean;
         let lock = Self { file, dir: dir.to_owned(), store: record.store, clean, socket: None };
         lock.write(false)?;
@@ -80,7 +81,7 @@ impl DirLock {
         Ok(lock)
     }
 
-    /// The identity of the store that this directory is part of; none in a new directory.
+    /// The id of the store that this directory is part of; `None` in a new directory.
     pub fn store_id(&self) -> Option<Uuid> {
         self.store
     }
@@ -91,22 +92,22 @@ impl DirLock {
         self.write(false)
     }
 
-    /// Tells commands where this process answers them, whatever their environment says.
+    /// Records the socket at which this process answers commands, so that they find it whatever their
+    /// environment says.
     pub fn set_socket(&mut self, socket: &Path) -> io::Result<()> {
-        // What the record cannot hold is left out: commands then look where the settings say.
+        // A path that does not fit in the record is left out: commands then use the one of the settings.
         let fits =
             |text: &&str| text.len() <= SOCKET && !text.contains(char::is_control) && text.trim() == *text;
         self.socket = socket.to_str().filter(fits).map(str::to_owned);
         self.write(false)
     }
 
-    /// Whether the holder before this one called [`mark_clean`](Self::mark_clean); true in a new directory.
+    /// Whether the previous holder called [`mark_clean`](Self::mark_clean); true in a new directory.
     pub fn clean(&self) -> bool {
         self.clean
     }
 
-    /// Notes that nothing is left to recover. To be called last: nothing may be written to the directory
-    /// after it.
+    /// Records that nothing needs recovery. Call it last: nothing may be written to the directory after it.
     pub fn mark_clean(&self) -> io::Result<()> {
         self.write(true)
     }
@@ -116,7 +117,7 @@ impl DirLock {
         &self.dir
     }
 
-    /// Every record has the same length and fits one sector, so a power cut leaves the old one or the new
+    /// Every record has the same length and fits in one sector, so a power cut leaves the old one or the new
     /// one.
     fn write(&self, clean: bool) -> io::Result<()> {
         let socket = self.socket.clone().filter(|_| !clean);
@@ -127,22 +128,22 @@ impl DirLock {
     }
 }
 
-/// A child process has every open file of this one from its fork to its exec, and flock(2) holds for as long
-/// as one of them is open: a directory that was let go would be in use for that time.
+/// Unlocks explicitly. A child process has the open files of this one from its fork to its exec, and flock(2)
+/// holds as long as one copy is open: without this, a released directory could appear locked for that time.
 impl Drop for DirLock {
     fn drop(&mut self) {
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// The id of the store that a directory is part of, without locking it; none where that cannot be told.
+/// The id of the store that a directory is part of, without locking it; `None` if it cannot be read.
 pub fn peek(dir: &Path) -> Option<Uuid> {
     let file = open_own(&dir.join(LOCK_FILE), OpenOptions::new().read(true)).ok()?;
     Record::parse(&read(&file).ok()?).store
 }
 
-/// Opens and locks the file that has the name `path` when the lock is ours: someone may have replaced it in
-/// between.
+/// Opens and locks the file at `path`. It checks that the path still names the locked file, because another
+/// process may have replaced it in between.
 fn lock_file(path: &Path) -> Result<File, LockError> {
     loop {
         let mut options = OpenOptions::new();
@@ -178,7 +179,7 @@ fn read(file: &File) -> io::Result<String> {
     }
 }
 
-/// What the file says. Damage reads as an unclean store without an identity, never as a clean one.
+/// The content of the file. Damage reads as an unclean store without an id, never as a clean one.
 #[derive(Debug, PartialEq, Eq)]
 struct Record {
     pid: u32,

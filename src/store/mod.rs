@@ -1,4 +1,4 @@
-//! What is kept: blobs as files, everything else in one database.
+//! Storage: blobs as files, everything else in one database.
 
 pub mod blob;
 pub mod durable;

@@ -11,7 +11,7 @@ pub enum OpenError {
     InUse {
         /// The directory or file.
         path: PathBuf,
-        /// Its process, where that is known.
+        /// Its process id, if known.
         pid: Option<u32>,
     },
     /// A format that this version does not know.
@@ -26,7 +26,7 @@ pub enum OpenError {
         /// The copy that was made before a newer version migrated the store.
         copy: Option<PathBuf>,
     },
-    /// An older format, where it is not migrated.
+    /// An older format, which is not migrated here.
     #[error("{} has format {schema}, which the server migrates when it starts", path.display())]
     OldFormat {
         /// The database file.
@@ -43,26 +43,26 @@ pub enum OpenError {
         needed: u64,
         /// Bytes that are free.
         available: u64,
-        /// They are for the copy; else the migration has begun, and goes on with the next start.
+        /// Whether they are for the copy; if not, the migration has begun and continues with the next start.
         for_copy: bool,
     },
-    /// The database is not whole.
+    /// The database is damaged.
     #[error("{} is damaged: {detail}", path.display())]
     Damaged {
         /// The database file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong.
         detail: String,
     },
-    /// The directory is that of a store, and its database is not there.
+    /// The directory belongs to a store, but its database is missing.
     #[error("{} is missing, but its store was here", path.display())]
     DatabaseMissing {
         /// The database file.
         path: PathBuf,
-        /// Where a server saved the file that was removed under it.
+        /// The copy that a server saved of the file that was removed while it ran.
         saved: Option<PathBuf>,
     },
-    /// The file system breaks the promises that the store depends on.
+    /// The store cannot rely on the file system.
     #[error("{} is on {kind}", path.display())]
     FileSystem {
         /// The directory.
@@ -70,7 +70,7 @@ pub enum OpenError {
         /// The kind of file system.
         kind: String,
     },
-    /// A rebuild into this directory did not come to its end.
+    /// A rebuild into this directory was interrupted.
     #[error("the rebuild into {} was interrupted", path.display())]
     CutOffRebuild {
         /// The data directory.
@@ -82,7 +82,7 @@ pub enum OpenError {
         /// The blob directory.
         path: PathBuf,
     },
-    /// The blobs of a store do not say that they are its own.
+    /// The blob directory of an existing store has no store id.
     #[error("{} holds blobs and no id of a store", path.display())]
     NamelessBlobs {
         /// The blob directory.
@@ -90,7 +90,7 @@ pub enum OpenError {
         /// The data directory.
         data_dir: PathBuf,
     },
-    /// The blobs of the store are not there.
+    /// The blobs of the store are missing.
     #[error("{} holds no blobs: is its disk mounted?", path.display())]
     BlobsMissing {
         /// The blob directory.
@@ -101,9 +101,9 @@ pub enum OpenError {
     OtherOwner {
         /// The directory.
         path: PathBuf,
-        /// Who owns the files in it.
+        /// The owner of the files in it.
         owner: u32,
-        /// Who would run the server.
+        /// The user who would run the server.
         caller: u32,
     },
     /// Every user of this computer could replace files of the store.
@@ -119,7 +119,7 @@ pub enum OpenError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -131,7 +131,7 @@ impl OpenError {
     }
 }
 
-/// [`OpenError::io`] as `map_err` takes it.
+/// [`OpenError::io`] in the form that `map_err` takes.
 pub fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::io(path, source)
 }

@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd;
 
 /// Reads up to `len` bytes at `offset`, but only what is in the page cache.
 ///
-/// Fails with `WouldBlock` when the disk would have to be asked, and with `EOPNOTSUPP` where the file system
-/// cannot tell. An empty result is the end of the file. The buffer is not zeroed first: at 512 KiB that is a
-/// fifth of the cost.
+/// Fails with `WouldBlock` if that would need the disk, and with `EOPNOTSUPP` if the file system does not
+/// support it. An empty result means the end of the file. The buffer is not zeroed first: at 512 KiB that
+/// would be a fifth of the cost.
 pub(super) fn read_cached(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
     let mut buffer: Vec<u8> = Vec::with_capacity(len);
@@ -17,7 +17,7 @@ pub(super) fn read_cached(file: &File, offset: u64, len: usize) -> io::Result<Ve
     // SAFETY: `slice` names `len` bytes that `buffer` owns, and both outlive the call.
     let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const slice, 1, offset, libc::RWF_NOWAIT) };
     let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
-    #[expect(unsafe_code, reason = "the kernel has filled what the vector does not know of")]
+    #[expect(unsafe_code, reason = "the kernel has filled bytes that the vector does not count yet")]
     // SAFETY: the kernel has written the first `read` bytes, and `read <= len <= capacity`.
     unsafe {
         buffer.set_len(read);
@@ -25,14 +25,14 @@ pub(super) fn read_cached(file: &File, offset: u64, len: usize) -> io::Result<Ve
     Ok(buffer)
 }
 
-/// Starts to write a range of dirty pages to the disk, and does not wait for it.
+/// Starts to write a range of dirty pages to the disk, without waiting for it.
 pub(super) fn start_writeback(file: &File, offset: u64, len: u64) -> io::Result<()> {
     sync_file_range(file, offset, len, libc::SYNC_FILE_RANGE_WRITE)
 }
 
 /// Writes a range of dirty pages to the disk and waits for it. This says nothing about durability.
 ///
-/// Like `fdatasync` it takes away the file's pending write error: a caller that gets one here must treat the
+/// Like `fdatasync` it consumes the file's pending write error: a caller that gets one here must treat the
 /// file as lost.
 pub(super) fn await_writeback(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let flags =
@@ -49,10 +49,10 @@ fn sync_file_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) -> i
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// From now on a large piece of memory that is freed goes back to the system at once. glibc would keep pieces
-/// up to 32 MiB, in each of many arenas: after a few passwords were hashed by different threads, 19 MiB each,
-/// a hundred and more of MiB. What bodies are read and sent in stays: given back and taken again for every
-/// piece it would cost more than the piece itself (a third of the speed of large downloads).
+/// Makes the allocator return large blocks to the system as soon as they are freed. By default glibc keeps
+/// blocks up to 32 MiB, in each of many arenas: after a few passwords were hashed by different threads, at
+/// 19 MiB each, that is more than 100 MiB. The threshold is above the buffers of bodies: returning and
+/// requesting these for every piece would cost a third of the speed of large downloads.
 pub fn give_large_memory_back() {
     #[cfg(target_env = "gnu")]
     {
@@ -63,15 +63,15 @@ pub fn give_large_memory_back() {
             // SAFETY: the call takes integers only and may be made at any time.
             let set = unsafe { libc::mallopt(parameter, bytes) };
             if set == 0 {
-                tracing::debug!(parameter, "the allocator keeps its ways");
+                tracing::debug!(parameter, "the allocator did not accept the parameter");
             }
         }
     }
 }
 
-/// Gives the system back what the allocator keeps of freed memory, in all its arenas; takes about half a
-/// millisecond. By itself glibc only gives back what is behind the last piece in use, so that a burst of
-/// pushes or long lists leaves tens of MiB.
+/// Returns the freed memory in all arenas of the allocator to the system; this takes about half a
+/// millisecond. On its own, glibc returns only memory after the last block in use, so that a burst of pushes
+/// or long lists would leave tens of MiB.
 pub fn give_unused_memory_back() {
     #[cfg(target_env = "gnu")]
     {

@@ -1,4 +1,4 @@
-//! Whole stores on their way: a store made again from a dump of its metadata and its blobs.
+//! Operations on whole stores: rebuilding a store from its blobs and a dump of its metadata.
 
 mod rebuild;
 

@@ -1,4 +1,4 @@
-//! Making a store again from a dump of its metadata and its blobs.
+//! Rebuilds a store from its blobs and a dump of its metadata.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -20,23 +20,23 @@ use crate::store::meta::dump::{self, DumpError, DumpFile, Header, Totals};
 use crate::store::meta::{FILE_NAME, Older};
 use crate::store::open::{self, OpenError, WORKSHOP, io_at, was_cut_off};
 
-/// What else belongs to a store, beside database and blobs.
+/// The directory of keys, which belongs to a store beside the database and the blobs.
 const KEYS: &str = "keys";
 const ADMIN_PASSWORD: &str = "initial-admin-password";
 
-/// What is to be made of what.
+/// The input and output of a rebuild.
 #[derive(Clone, Debug)]
 pub struct Rebuild {
-    /// The file of rows of a dump; none: the newest that is good for it.
+    /// The file of rows of a dump; `None`: the newest usable one.
     pub from: Option<PathBuf>,
-    /// The data directory of the store that was.
+    /// The data directory of the old store.
     pub data_dir: PathBuf,
-    /// Where its blobs are.
+    /// The directory of its blobs.
     pub blob_dir: PathBuf,
-    /// Blobs get second names in the new data directory; else they stay where they are and belong to it
-    /// there.
+    /// Hard-link the blobs into the new data directory; otherwise they stay where they are and belong to it
+    /// from there.
     pub link_blobs: bool,
-    /// The new data directory, empty or not there yet.
+    /// The new data directory, empty or absent.
     pub into: PathBuf,
 }
 
@@ -45,16 +45,16 @@ pub struct Rebuild {
 pub struct RefusedDump {
     /// Its file of rows.
     pub path: PathBuf,
-    /// Why not.
+    /// Why.
     pub reason: String,
 }
 
-/// A store that was made again.
+/// A rebuilt store.
 #[derive(Clone, Debug)]
 pub struct Rebuilt {
-    /// The dump that it was made of.
+    /// The dump that was used.
     pub dump: PathBuf,
-    /// When that was made, in Unix milliseconds. What came later is lost.
+    /// When it was made, in Unix milliseconds. Later changes are lost.
     pub dump_ms: u64,
     /// The last sequence number in it.
     pub sequence: u64,
@@ -62,57 +62,58 @@ pub struct Rebuilt {
     pub rows: u64,
     /// Bodies of manifests in it.
     pub manifests: u64,
-    /// Rows and bodies in it that were damaged already.
+    /// Rows and bodies in it that were already damaged when it was made.
     pub damaged: u64,
-    /// Newer dumps that were no good.
+    /// Newer dumps that were not usable.
     pub refused: Vec<RefusedDump>,
     /// The new database.
     pub database: PathBuf,
-    /// Where the blobs are now.
+    /// The directory of the blobs.
     pub blob_dir: PathBuf,
-    /// Blobs that got a second name in the new data directory.
+    /// Blobs that were hard-linked into the new data directory.
     pub linked: u64,
-    /// What the dump and the blobs do not have in common.
+    /// The differences between the dump and the blobs.
     pub differences: Differences,
-    /// What a check finds now.
+    /// The result of a check of the new store.
     pub check: Report,
 }
 
-/// Why nothing was made. The store that was is as it was.
+/// Why a rebuild failed. The old store was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// A directory or the new store cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// There is something where the new data directory is to be.
+    /// The new data directory is not empty.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
-    /// A rebuild works in a place of this name: what is made in there would be taken for something it has
-    /// left.
+    /// The path ends with the name that rebuilds give their working directory. A new data directory of that
+    /// name would later be mistaken for the leftover of one.
     #[error("{} is inside a directory that rebuilds work in", .0.display())]
     Workshop(PathBuf),
-    /// An earlier run that was cut off has left something where the new data directory is to be.
+    /// A rebuild that was interrupted has left files in the new data directory.
     #[error("{} was left by an interrupted rebuild", .0.display())]
     CutOff(PathBuf),
-    /// No dump is good for it.
+    /// No dump is usable.
     #[error("there is no usable dump in {}", dir.display())]
     NoDump {
-        /// Where they were looked for.
+        /// The directory that was searched.
         dir: PathBuf,
-        /// Those that are there.
+        /// The dumps in it.
         refused: Vec<RefusedDump>,
         /// One of them was made by another version.
         unknown_format: bool,
     },
-    /// Blobs cannot have names on two file systems.
+    /// Blobs cannot be hard-linked across file systems.
     #[error("{} is on a different file system than the blobs", .0.display())]
     OtherFileSystem(PathBuf),
 }
 
-/// Makes a store from a dump and the blobs, while no server runs. `on_progress` is told how far it is.
+/// Rebuilds a store from a dump and the blobs, while no server runs. `on_progress` is called with the
+/// progress.
 ///
 /// # Errors
-/// [`RebuildError`]: the store that was is as it was.
+/// [`RebuildError`]: the old store was not changed.
 pub fn rebuild(request: &Rebuild, on_progress: &mut dyn FnMut(Progress)) -> Result<Rebuilt, RebuildError> {
     let Rebuild { data_dir, blob_dir, into, .. } = request;
     make_empty(into, data_dir)?;
@@ -144,7 +145,7 @@ pub fn rebuild(request: &Rebuild, on_progress: &mut dyn FnMut(Progress)) -> Resu
             lock.set_store_id(header.store_id).map_err(io_at(blob_dir))?;
         }
         if lock.clean() {
-            // Not marked, the next start only looks more closely.
+            // Without the mark, the next start only checks more.
             let _ = lock.mark_clean();
         }
     }
@@ -165,7 +166,7 @@ pub fn rebuild(request: &Rebuild, on_progress: &mut dyn FnMut(Progress)) -> Resu
     })
 }
 
-/// Makes the new data directory, which must have nothing in it.
+/// Creates the new data directory, or accepts one without files.
 fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     if into.components().any(|part| part.as_os_str() == WORKSHOP) {
         return Err(RebuildError::Workshop(into.to_owned()));
@@ -175,13 +176,14 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     if let (false, Some(parent)) = (there, into.parent()) {
         durable::sync_dir(parent).map_err(io_at(parent))?;
     }
-    // The directory of the old store is never one to be removed, nor is one that another run works in.
+    // The error tells the operator to remove the directory. So it must not be the old store's, nor one in
+    // which another rebuild works: `acquire` fails if that holds the lock.
     if was_cut_off(into) && into != data_dir {
         open::acquire(into)?;
         return Err(RebuildError::CutOff(into.to_owned()));
     }
     for entry in fs::read_dir(into).map_err(io_at(into))? {
-        // Every new ext4 has this.
+        // Every new ext4 file system has this.
         if entry.map_err(io_at(into))?.file_name() != "lost+found" {
             return Err(RebuildError::NotEmpty(into.to_owned()));
         }
@@ -189,7 +191,7 @@ fn make_empty(into: &Path, data_dir: &Path) -> Result<(), RebuildError> {
     Ok(())
 }
 
-/// Makes the workshop, before anything that could be taken for part of a store.
+/// Creates the working directory first, so that no file of an incomplete store exists without it.
 fn begin(into: &Path) -> Result<PathBuf, OpenError> {
     let workshop = into.join(WORKSHOP);
     DirBuilder::new().mode(0o700).create(&workshop).map_err(io_at(&workshop))?;
@@ -201,7 +203,8 @@ fn device(dir: &Path) -> Result<u64, OpenError> {
     fs::metadata(dir).map(|found| found.dev()).map_err(io_at(dir))
 }
 
-/// Keeps servers from a directory of the old store. No server works where nothing can be written.
+/// Locks a directory of the old store, so that no server starts on it. On a read-only file system no server
+/// can run, and no lock is needed.
 fn lock_old(dir: &Path) -> Result<Option<DirLock>, OpenError> {
     match open::acquire(dir) {
         Ok(lock) => Ok(Some(lock)),
@@ -217,7 +220,7 @@ struct Chosen {
     refused: Vec<RefusedDump>,
 }
 
-/// The dump that was named, or the newest that is whole and belongs to this store.
+/// The dump that was named, or the newest that is complete and belongs to this store.
 fn choose(
     request: &Rebuild,
     known: &[Uuid],
@@ -269,7 +272,7 @@ fn link(from: &Path, into: &Path, on_progress: &mut dyn FnMut(Progress)) -> Resu
     })
 }
 
-/// Copies what signs tokens, so that clients need not sign in again, and the first admin's password.
+/// Copies the signing key, so that clients need not sign in again, and the first admin's password file.
 fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
     let mut files = vec![PathBuf::from(ADMIN_PASSWORD)];
     if let Ok(entries) = fs::read_dir(from.join(KEYS)) {
@@ -293,7 +296,7 @@ fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Compares the new database with the blobs, counts its usage and checks all of it.
+/// Compares the new database with the blobs, computes its usage and checks all of it.
 fn finish(
     workshop: &Path,
     blob_dir: &Path,
@@ -324,10 +327,11 @@ fn finish(
     Ok((differences, check))
 }
 
-/// Gives the database its name, and with it the new data directory its store.
+/// Moves the finished database to its final name. From then on the new data directory is a store.
 fn put_in_place(workshop: &Path, into: &Path) -> Result<(), OpenError> {
     let database = into.join(FILE_NAME);
-    // Without the workshop, and without the database, it would be told as a store whose database is lost.
+    // A crash after the working directory is removed and before the rename would leave a store without its
+    // database, so the rename comes first.
     durable::put_in_place(&workshop.join(FILE_NAME), &database).map_err(io_at(&database))?;
     fs::remove_dir(workshop).map_err(io_at(workshop))?;
     durable::sync_dir(into).map_err(io_at(into))

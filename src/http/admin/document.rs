@@ -1,5 +1,5 @@
-//! The `OpenAPI` document, made from the routes and the types of [`wire`](crate::wire). It is checked in as
-//! `openapi.json`, and `tests/server/admin/openapi.rs` compares the two.
+//! The `OpenAPI` document, generated from the routes and the types of [`wire`](crate::wire). The result is
+//! checked in as `openapi.json`, and `tests/server/admin/openapi.rs` compares the two.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{HttpMethod, ParameterIn, Paths};
@@ -14,11 +14,11 @@ const ABOUT: &str = "What manages a Stowage registry. The same API answers on th
                      not in this document is refused. Answers may get more fields, and fields more values: ignore \
                      what you do not know.";
 
-/// The document as it has to be checked in.
+/// The document in the form in which it is checked in.
 ///
 /// # Panics
 ///
-/// When a value of it has no JSON form, which none lacks.
+/// Never: every value of it has a JSON form.
 pub fn document() -> String {
     let mut components = Components::new();
     let mut paths = Paths::new();
@@ -72,7 +72,7 @@ fn security(components: &mut Components) {
     components.add_security_scheme("password", scheme(HttpAuthScheme::Basic, password));
 }
 
-/// Leaves out what says nothing to a client, and writes the rest in the plainest way. `schemas` are the
+/// Removes what tells a client nothing, and writes the rest in the simplest form. `schemas` are the
 /// components.
 fn tidy(value: &mut Value, schemas: &Value) {
     match value {
@@ -89,8 +89,7 @@ fn tidy(value: &mut Value, schemas: &Value) {
     }
 }
 
-/// One schema in place of several that all hold: a type that is flattened or inlined, and what its field says
-/// of it.
+/// Merges the schemas of an `allOf` into one: a flattened or inlined type, and what its field adds.
 fn merged(parts: Vec<Value>, schemas: &Value) -> Map<String, Value> {
     let mut merged = Map::new();
     for mut part in parts {
@@ -101,7 +100,7 @@ fn merged(parts: Vec<Value>, schemas: &Value) -> Map<String, Value> {
             match (merged.get_mut(&key), value) {
                 (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
                 (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
-                // The field is said to be any object; the type knows better.
+                // The field says only "any object"; the schema of the type is more exact.
                 (Some(_), _) if key == "type" => {}
                 (_, value) => drop(merged.insert(key, value)),
             }
@@ -111,19 +110,19 @@ fn merged(parts: Vec<Value>, schemas: &Value) -> Map<String, Value> {
 }
 
 fn tidy_object(object: &mut Map<String, Value>) {
-    // The width of a Rust integer; bounds say what is possible.
+    // The width of a Rust integer; the bounds say which values are possible.
     if object.get("format").is_some_and(|format| format == "int64" || format == "int32") {
         object.remove("format");
     }
-    // What is not said to be required is not.
+    // The default, so it is left out.
     if object.get("required") == Some(&Value::Bool(false)) {
         object.remove("required");
     }
-    // A comment of the source has lines of its own.
+    // Joins the lines of a comment of the source.
     if let Some(Value::String(description)) = object.get_mut("description") {
         *description = description.replace('\n', " ");
     }
-    // A reference that may be null: the reference first, and what is said of both outside.
+    // A reference that may be null: the reference comes first, and the description moves outside.
     if let Some(Value::Array(mut items)) = object.remove("oneOf") {
         items.sort_by_key(|item| *item == json!({"type": "null"}));
         let description = items[0].as_object_mut().and_then(|item| item.remove("description"));

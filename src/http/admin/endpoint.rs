@@ -1,4 +1,4 @@
-//! A path of the API: which handlers answer there, and what the document says of them.
+//! A path of the API: its handlers, and its description in the document.
 
 use actix_web::{FromRequest, Handler, Resource, Responder, web};
 use utoipa::openapi::path::HttpMethod;
@@ -12,8 +12,8 @@ pub(super) struct Endpoint {
     operations: Vec<(HttpMethod, fn() -> Operation)>,
 }
 
-/// A path, as a pattern of actix. Methods that it does not have are refused by
-/// [`refuse_unknown`](super::openapi::refuse_unknown).
+/// A path as a pattern of actix. [`refuse_unknown`](super::openapi::refuse_unknown) refuses methods that it
+/// does not have.
 pub(super) fn at(pattern: &'static str) -> Endpoint {
     Endpoint { pattern, resource: web::resource(pattern), operations: Vec::new() }
 }
@@ -41,7 +41,7 @@ impl Endpoint {
         delete Delete;
     }
 
-    /// The part for the server.
+    /// The handlers, for actix.
     pub(super) fn into_resource(self) -> Resource {
         self.resource
     }
@@ -51,13 +51,13 @@ impl Endpoint {
         documented(self.pattern)
     }
 
-    /// What the document says of each method.
+    /// The description of each method.
     pub(super) fn operations(&self) -> impl Iterator<Item = (HttpMethod, Operation)> {
         self.operations.iter().map(|(method, operation)| (method.clone(), operation()))
     }
 }
 
-/// A pattern as the document writes it: parameters by their names alone.
+/// A pattern as the document writes it: parameters with their names only.
 pub(super) fn documented(pattern: &str) -> String {
     pattern.replace(":.+}", "}")
 }

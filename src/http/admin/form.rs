@@ -1,5 +1,5 @@
-//! The forms of what a request has outside its body: patterns, lengths and bounds, as the document says them.
-//! `tests/server/admin/forms.rs` compares them with what the server accepts.
+//! The schemas of parameters, outside of bodies: patterns, lengths and bounds. `tests/server/admin/forms.rs`
+//! compares them with what the server accepts.
 
 use serde_json::Value;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -28,7 +28,7 @@ pub(super) fn digest() -> Object {
     pattern("^((sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128})$").build()
 }
 
-/// How long an answer may wait.
+/// How long the answer may be delayed.
 pub(super) fn wait() -> Object {
     pattern(r"^\s*(0+|[0-9]+\s*[wdhms])\s*$").build()
 }
@@ -38,13 +38,13 @@ pub(super) fn switch() -> Object {
     ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::from(false))).build()
 }
 
-/// Entries of a part.
+/// The number of entries on a page.
 pub(super) fn limit() -> Object {
     let number = ObjectBuilder::new().schema_type(Type::Integer).default(Some(Value::from(DEFAULT_LIMIT)));
     number.minimum(Some(1)).maximum(Some(MAX_LIMIT)).build()
 }
 
-/// Where a part begins.
+/// Where a page begins.
 pub(super) fn cursor() -> Object {
     pattern("^[A-Za-z0-9_-]+$").min_length(Some(1)).build()
 }

@@ -89,7 +89,7 @@ pub(super) async fn show(
     Ok(json(StatusCode::OK, &Manifest::from(view)))
 }
 
-/// `DELETE /api/v1/repositories/{name}/-/manifests/{digest}`: with every tag that points to it.
+/// `DELETE /api/v1/repositories/{name}/-/manifests/{digest}`: deletes its tags, too.
 pub(super) async fn delete(
     app: Data<App>,
     permit: Permit<Delete>,

@@ -1,5 +1,5 @@
-//! `/api/v1`: what manages the registry, on the admin socket and on the public listener. A resource is in the
-//! file named like it.
+//! `/api/v1`: the admin API, on the admin socket and on the public listeners. Each resource has a file of its
+//! name.
 
 mod document;
 mod endpoint;
@@ -40,8 +40,8 @@ use problem::Problem;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// Every path below `/api/v1`. The first that fits a request answers: a repository's name may have slashes,
-/// so what is below a repository comes before it.
+/// Every path below `/api/v1`, in the order in which they are matched. The name of a repository may contain
+/// slashes, so paths below a repository come before the repository itself.
 fn endpoints() -> Vec<Endpoint> {
     let resources = [
         users::endpoints(),
@@ -63,14 +63,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(scope.default_service(web::to(elsewhere)).wrap(from_fn(openapi::refuse_unknown)));
 }
 
-/// All that the admin socket serves.
+/// All routes of the admin socket.
 pub fn socket_routes(config: &mut web::ServiceConfig) {
     routes(config);
     config.default_service(web::to(elsewhere));
 }
 
-/// On the admin socket: refuses what a browser sends. Who may open the socket is an admin, but a page that
-/// such a person looks at is not.
+/// On the admin socket: refuses requests of browsers. A user who may open the socket is an admin, but a web
+/// page that this user visits is not.
 pub async fn refuse_browsers(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -81,7 +81,7 @@ pub async fn refuse_browsers(
     next.call(request).await
 }
 
-/// The answer to a request that no handler sees.
+/// The response to a request that no handler sees.
 pub(super) fn refusal(fault: Fault) -> HttpResponse {
     Problem::from(fault).error_response()
 }
@@ -91,12 +91,12 @@ async fn elsewhere(request: HttpRequest) -> Problem {
     Problem::new(Code::NotFound, format!("nothing is at {path}: the admin API is below /api/v1"))
 }
 
-/// An answer that no cache may keep.
+/// A JSON response that no cache may keep.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).json(body)
 }
 
-/// An answer that tells which version it shows.
+/// A JSON response with the version of what it shows.
 fn json_at(status: StatusCode, version: &str, body: &impl Serialize) -> HttpResponse {
     let mut response = json(status, body);
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
@@ -105,7 +105,7 @@ fn json_at(status: StatusCode, version: &str, body: &impl Serialize) -> HttpResp
     response
 }
 
-/// The version that a change is meant for: `If-Match` with one `ETag`. `*` is any.
+/// The version that a change expects: `If-Match` with one `ETag`. `*` is any.
 fn expected(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let mut values = request.headers().get_all(IF_MATCH);
     let Some(value) = values.next() else { return Ok(None) };

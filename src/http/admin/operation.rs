@@ -1,4 +1,4 @@
-//! What the document says of an operation. The types of bodies are those of [`wire`](crate::wire).
+//! The description of an operation in the document. The types of bodies are those of [`wire`](crate::wire).
 
 use utoipa::ToSchema;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
@@ -18,12 +18,12 @@ type Named = (String, RefOr<Schema>);
 /// An operation of the document.
 pub(super) struct Operation {
     builder: OperationBuilder,
-    /// What its bodies refer to.
+    /// The schemas to which its bodies refer.
     schemas: Vec<Named>,
     for_anyone: bool,
 }
 
-/// An operation with its name for programs, and what it does in one sentence.
+/// An operation with its id, which programs use, and a summary in one sentence.
 pub(super) fn operation(id: &str, summary: &str) -> Operation {
     let builder = OperationBuilder::new().operation_id(Some(id)).summary(Some(summary));
     let operation = Operation { builder, schemas: Vec::new(), for_anyone: false };
@@ -33,35 +33,35 @@ pub(super) fn operation(id: &str, summary: &str) -> Operation {
 }
 
 impl Operation {
-    /// A part of the path.
+    /// A parameter in the path.
     pub(super) fn path(self, name: &str, description: &str, schema: Object) -> Self {
         self.parameter(ParameterIn::Path, name, description, schema)
     }
 
-    /// A parameter of the query, which may be absent.
+    /// An optional parameter in the query.
     pub(super) fn query(self, name: &str, description: &str, schema: Object) -> Self {
         self.parameter(ParameterIn::Query, name, description, schema)
     }
 
-    /// A parameter that several operations have.
+    /// A parameter that several operations share.
     pub(super) fn shared(mut self, name: &str) -> Self {
         self.builder = self.builder.parameter_ref(Ref::new(format!("#/components/parameters/{name}")));
         self
     }
 
-    /// The repository, as the first part of the path.
+    /// The repository as the first parameter in the path.
     pub(super) fn of_repository(self) -> Self {
         let description =
             "The repository. Its slashes may stand as they are, or the whole name is one segment with `%2F`.";
         self.path("name", description, form::repository_name())
     }
 
-    /// A list in parts.
+    /// The parameters of a list with pages.
     pub(super) fn in_parts(self) -> Self {
         self.shared("limit").shared("cursor")
     }
 
-    /// The body that is sent.
+    /// The request body.
     pub(super) fn takes<T: ToSchema>(mut self) -> Self {
         let body = RequestBodyBuilder::new().required(Some(Required::True));
         let body = body.content("application/json", reference::<T>());
@@ -69,12 +69,12 @@ impl Operation {
         self.with::<T>()
     }
 
-    /// An answer with a body.
+    /// A response with a body.
     pub(super) fn answers<T: ToSchema>(self, status: u16, description: &str) -> Self {
         self.with::<T>().response(&status.to_string(), json_response(description, reference::<T>()))
     }
 
-    /// An answer with a body and the version of what it shows.
+    /// A response with a body and the version of what it shows.
     pub(super) fn answers_with_version<T: ToSchema>(self, status: u16, description: &str) -> Self {
         let mut response = json_response(description, reference::<T>());
         let header = HeaderBuilder::new().schema(Some(form::text())).description(Some("For If-Match."));
@@ -82,18 +82,18 @@ impl Operation {
         self.with::<T>().response(&status.to_string(), response)
     }
 
-    /// An answer without a body.
+    /// A response without a body.
     pub(super) fn answers_nothing(self, description: &str) -> Self {
         self.response("204", Response::new(description))
     }
 
-    /// An answer with any JSON object.
+    /// A response with any JSON object.
     pub(super) fn answers_object(self, description: &str) -> Self {
         let schema = Content::new(Some(Schema::Object(Object::with_type(Type::Object))));
         self.response("200", json_response(description, schema))
     }
 
-    /// An answer with a [`List`](crate::wire::List), which has this name among the components.
+    /// A response with a [`List`](crate::wire::List), which has this name among the components.
     pub(super) fn lists<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
         let cursor = ObjectBuilder::new()
             .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
@@ -114,7 +114,7 @@ impl Operation {
         self
     }
 
-    /// The operation and the schemas that it refers to. `scope` is the one that a token needs.
+    /// The operation and the schemas to which it refers. `scope` is the scope that a token needs.
     pub(super) fn build(self, scope: &str) -> (utoipa::openapi::path::Operation, Vec<Named>) {
         let none: [&str; 0] = [];
         let ways = [SecurityRequirement::new("token", [scope]), SecurityRequirement::new("password", none)];
@@ -139,7 +139,7 @@ impl Operation {
     }
 }
 
-/// A parameter. Only a part of the path has to be there.
+/// A parameter. Only those in the path are required.
 pub(super) fn parameter(
     place: ParameterIn,
     name: &str,

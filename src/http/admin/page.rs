@@ -1,4 +1,4 @@
-//! Lists in parts: `?limit=50&cursor=...`, the next part in `next_cursor` and in `Link`.
+//! Lists with pages: `?limit=50&cursor=...`; the next page is in `next_cursor` and in `Link`.
 
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
@@ -18,14 +18,14 @@ use crate::http::query::{Query, escape};
 use crate::model::digest::Digest;
 use crate::wire::List;
 
-/// Entries of a part when the client does not say how many.
+/// The number of entries on a page if the client does not say one.
 pub(super) const DEFAULT_LIMIT: usize = 50;
-/// Entries of a part at most.
+/// The most entries on a page.
 pub(super) const MAX_LIMIT: usize = 500;
-/// The version and the order that a cursor belongs to: there is one order of each list so far.
+/// The version and the order of a cursor. So far each list has one order.
 const CURSOR: &str = "1\0key\0";
 
-/// Which part of a list is asked for.
+/// The page that the client requests.
 pub(super) struct PageQuery {
     query: Query,
     path: String,
@@ -49,38 +49,38 @@ impl PageQuery {
         Ok(Self { path: request.path().to_owned(), query, limit, last })
     }
 
-    /// One entry more than the part has, to know whether another one follows.
+    /// One entry more than the page has, to know whether another page follows.
     pub(super) const fn wanted(&self) -> usize {
         self.limit + 1
     }
 
-    /// How many entries the part has at most.
+    /// The most entries on the page.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The key after which the part begins.
+    /// The key after which the page begins.
     pub(super) fn last(&self) -> Option<String> {
         self.last.clone()
     }
 
-    /// The same, where keys are numbers.
+    /// The key after which the page begins, if keys are numbers.
     pub(super) fn last_number(&self) -> Result<Option<u64>, Problem> {
         self.last.as_deref().map(|last| last.parse().map_err(|_| wrong_cursor())).transpose()
     }
 
-    /// The same, where keys are digests.
+    /// The key after which the page begins, if keys are digests.
     pub(super) fn last_digest(&self) -> Result<Option<Digest>, Problem> {
         self.last.as_deref().map(|last| last.parse().map_err(|_| wrong_cursor())).transpose()
     }
 
-    /// A parameter of the list's own.
+    /// A parameter that only this list has.
     pub(super) fn filter(&self, name: &str) -> Option<String> {
         self.query.get(name).map(str::to_owned)
     }
 
-    /// The answer with the first of up to [`PageQuery::wanted`] entries. `key` tells what an entry is sorted
-    /// by.
+    /// The response with the first of up to [`PageQuery::wanted`] entries. `key` returns the key by which an
+    /// entry is sorted.
     pub(super) fn answer<V, T: Serialize + From<V>>(
         &self,
         mut found: Vec<V>,
@@ -93,7 +93,7 @@ impl PageQuery {
         self.part::<V, T>(found, filters, next.as_deref())
     }
 
-    /// The answer with a part; `next` is the key after which the next one begins.
+    /// The response with a page; `next` is the key after which the next page begins.
     pub(super) fn part<V, T: Serialize + From<V>>(
         &self,
         found: Vec<V>,

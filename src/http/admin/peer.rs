@@ -1,4 +1,4 @@
-//! Who is at the other end of the admin socket.
+//! The user at the other end of the admin socket.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use actix_web::HttpRequest;
 
 use crate::access::{Caller, Principal};
 
-/// The local user who opened a connection, as the kernel names it. The server puts it with the connection.
+/// The local user who opened a connection, by the kernel's peer credentials. The server attaches it to the
+/// connection.
 #[derive(Clone, Debug)]
 pub struct LocalPeer(Arc<str>);
 

@@ -1,4 +1,4 @@
-//! Rights on the admin API: `{name}` in a route is the repository.
+//! Permissions on the admin API: `{name}` in a route is the repository.
 
 use actix_web::HttpRequest;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::http::fault::Fault;
 use crate::http::permit::{self, Face, recognise};
 use crate::model::names::{NameError, RepoName};
 
-/// The admin API.
+/// The admin API as a face.
 pub(super) struct Admin;
 
 /// The permission for `A` on the repository of the route, or on the site.
@@ -30,7 +30,7 @@ impl Face for Admin {
     }
 
     fn repository(request: &HttpRequest) -> Result<RepoName, NameError> {
-        // A route without a name is about no repository; the empty name is none.
+        // A route without a name concerns no repository. An empty name is not valid, so it is refused.
         let Named { name } = request.match_info().load().unwrap_or_default();
         name.parse()
     }

@@ -1,4 +1,4 @@
-//! A refusal as the admin API writes it: `application/problem+json` (RFC 9457).
+//! Refusals in the form of the admin API: `application/problem+json` (RFC 9457).
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::http::challenge;
 use crate::http::fault::{Code, Fault};
 use crate::wire;
 
-/// An answer that is not what was asked for.
+/// A refusal.
 #[derive(Debug)]
 pub(super) struct Problem(Fault);
 
@@ -57,7 +57,7 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = self.0.answer();
         if self.0.code() == Code::Unauthorized {
-            // A registry token is of no use here.
+            // A registry token is not accepted here, so the challenge is for a password.
             response.insert_header((WWW_AUTHENTICATE, challenge::BASIC));
         }
         response

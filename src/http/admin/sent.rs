@@ -1,4 +1,4 @@
-//! The JSON documents that are sent to the API.
+//! The JSON documents in requests to the API.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use crate::http::fault::{Code, Fault};
 use crate::http::permit::{app, recognise};
 use crate::http::route::header;
 
-/// Bytes of a document at most.
+/// The most bytes of a document.
 pub const MAX_BODY: usize = 64 << 10;
 
-/// A JSON object from a caller that was recognised before a byte of it was read.
+/// A JSON object from a caller who was authenticated before the body was read.
 pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest for Sent<T> {
@@ -42,7 +42,7 @@ impl<T: DeserializeOwned> FromRequest for Sent<T> {
     }
 }
 
-/// The document in a body. Arrays are refused, although serde fills structures from them, by position.
+/// Parses the document in a body. Arrays are refused, because serde would fill structs from them by position.
 fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::new(
@@ -51,8 +51,8 @@ fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         ));
     }
     serde_json::from_slice(body).map_err(|error| {
-        // What serde says names fields and, for a wrong type, a value; a password of a wrong type is no
-        // password.
+        // serde's message names fields and, for a wrong type, the value, which may be a password. So values
+        // are removed.
         let message = if error.is_data() {
             format!("the body is not what is expected here: {}", data_error(&error))
         } else {
@@ -62,7 +62,7 @@ fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// What is wrong with a body, without the values that it holds.
+/// What is wrong with a body, without the values in it.
 fn data_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.strip_prefix("invalid ") {

@@ -24,7 +24,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// `GET /api/v1/system`
 pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpResponse, Problem> {
     let totals = app.registry.totals(permit.grant())?;
-    // Names and addresses of others are for those who may see users.
+    // Names and addresses of other users are shown only to callers who may see the server.
     let inspect = app.access.site::<ReadServer>(permit.grant().caller()).ok();
     let system = System {
         version: env!("CARGO_PKG_VERSION").to_owned(),

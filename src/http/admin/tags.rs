@@ -74,7 +74,7 @@ pub(super) async fn show(
     Ok(json(StatusCode::OK, &Tag::from((tag.to_string(), row.ok_or_else(unknown)?))))
 }
 
-/// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`: the manifest stays.
+/// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`: keeps the manifest.
 pub(super) async fn delete(
     app: Data<App>,
     permit: Permit<Delete>,

@@ -19,7 +19,7 @@ use crate::model::names::TokenId;
 use crate::people::{MadeToken, NewToken, TokenView};
 use crate::wire::{self, CreatedToken, Token};
 
-/// The longest lifetime in seconds, 136 years: far from overflow when added to a time.
+/// The longest lifetime in seconds, 136 years, so that adding it to a time cannot overflow.
 const MAX_LIFETIME_S: u64 = u32::MAX as u64;
 
 /// The paths of tokens.
@@ -113,7 +113,7 @@ pub(super) async fn show(
     Ok(json(StatusCode::OK, &Token::from(view)))
 }
 
-/// `DELETE /api/v1/tokens/{id}`: answers what was revoked.
+/// `DELETE /api/v1/tokens/{id}`: returns what was revoked.
 pub(super) async fn revoke(
     app: Data<App>,
     permit: Permit<ManageTokens>,
@@ -124,7 +124,7 @@ pub(super) async fn revoke(
     Ok(json(StatusCode::OK, &Token::from(view)))
 }
 
-/// A token is named by its number alone; a secret that was sent in its place is not repeated.
+/// Parses the number of a token. If a client sent a secret instead, the error does not repeat it.
 fn number(id: &str) -> Result<TokenId, Problem> {
     id.parse().map(TokenId).map_err(|_| Problem::new(Code::TokenUnknown, "a token is named by its number"))
 }

@@ -63,7 +63,7 @@ impl From<UserView> for User {
     }
 }
 
-/// An answer with one user.
+/// A response with one user.
 fn answer(status: StatusCode, view: UserView) -> HttpResponse {
     let version = view.version.clone();
     json_at(status, &version, &User::from(view))

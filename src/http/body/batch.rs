@@ -1,21 +1,22 @@
-//! Bytes of a body that were gathered.
+//! A batch: bytes of a body that are collected before they are handed to the registry.
 
 use actix_web::web::{Bytes, BytesMut};
 
-/// Chunks below this size are put together.
+/// Chunks smaller than this are copied together.
 const SMALL: usize = 4 << 10;
-/// From so many chunks on, they must have at least [`CRUMB`] bytes each on average.
+/// From this many chunks on, they must have at least [`CRUMB`] bytes each on average.
 pub const MANY_CHUNKS: usize = 1024;
 /// See [`MANY_CHUNKS`].
 pub const CRUMB: usize = 16;
 
-/// Bytes that were gathered. Small chunks are put together: each by itself would cost more than it holds.
+/// Collected bytes. Small chunks are copied together, because each chunk by itself takes more memory than its
+/// bytes.
 #[derive(Default)]
 pub(super) struct Batch {
     chunks: Vec<Bytes>,
     small: BytesMut,
     bytes: usize,
-    /// Chunks of the whole body so far, and their bytes.
+    /// The number of chunks of the whole body so far, and their bytes.
     count: usize,
     total: u64,
 }
@@ -45,7 +46,7 @@ impl Batch {
         std::mem::take(&mut self.chunks)
     }
 
-    /// Bytes that were not taken yet.
+    /// Bytes in the batch.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -55,8 +56,8 @@ impl Batch {
         self.total
     }
 
-    /// No client sends thousands of chunks of a few bytes; each waits in a queue of the web framework that
-    /// holds many.
+    /// Whether the body comes in thousands of tiny chunks. No normal client does that, and each chunk takes
+    /// an entry in a queue of the web framework.
     pub(super) const fn is_crumbs(&self) -> bool {
         is_crumbs(self.count, self.total)
     }

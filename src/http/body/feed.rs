@@ -1,4 +1,4 @@
-//! Bodies of blobs, which are handed to the registry while they come.
+//! Bodies of blobs, which are handed to the registry in batches while they are received.
 
 use std::future::Future;
 use std::pin::pin;
@@ -17,32 +17,32 @@ use crate::http::requests::WINDOW;
 use crate::limits::{Charge, Holder, LimitReached, Resource};
 use crate::registry::{Body, BodyPart, Chunks, RegistryError};
 
-/// Up to this many announced bytes a body is collected before the registry sees it.
+/// A body with at most this many announced bytes is collected before the registry gets it.
 pub const COLLECT: u64 = 256 << 10;
-/// Bytes that are handed over at once while many bodies come in. Each hand-over costs a change of threads.
+/// The size of a batch while many bodies are received. Handing one over costs a switch of threads.
 pub const BATCH: usize = 128 << 10;
-/// Bytes that are handed over at once while few bodies come in.
+/// The size of a batch while few bodies are received.
 pub const LARGEST_BATCH: usize = 1 << 20;
-/// Bytes of the batches that all bodies with a place gather. Up to two more batches of each are written or
-/// wait for it.
+/// Bytes of the batches that all bodies with a slot are collecting. For each body up to two more batches are
+/// being written or wait for that.
 const BATCHES: usize = 8 << 20;
-/// Bytes that are read ahead while a batch is handed over. The web framework keeps a buffer of that size, or
-/// twice as large, for the connection until it is closed.
+/// Bytes that are read ahead while a batch is handed over. The web framework keeps a buffer of this size, or
+/// of twice this size, for the connection until it is closed.
 const AHEAD: usize = 256 << 10;
-/// What all connections together may keep so.
+/// The most bytes that all connections together read ahead.
 const AHEAD_BY_ALL: usize = 16 << 20;
-/// Bytes that a body may have sent without a place among those that are received at once.
+/// Bytes that a body may send before it needs a slot among the bodies that are received at once.
 pub const FREE: usize = 16 << 10;
-/// How long a place may be held for one batch.
+/// How long a slot may be held for one batch.
 const PLACE_FOR: Duration = Duration::from_secs(2);
-/// How long a body keeps its place before others that wait for one have their turn.
+/// How long a body keeps its slot while others wait for one.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Feeds the body of a request to `work`, and returns what `work` makes of it. The client may say nothing for
-/// as long as `app.idle`. Work that ends early leaves the rest of the body unread; the connection is then
-/// closed after the answer.
+/// Feeds the body of a request to `work`, and returns its result. The client may pause for as long as
+/// `app.idle`. If `work` ends early, the rest of the body is not read, and the connection is closed after the
+/// response.
 ///
-/// The caller holds the session that the body is for, so that a body with a place waits for nothing but the
+/// The caller must hold the session that the body belongs to, so that a body with a slot waits only for the
 /// disk.
 pub(crate) async fn feed<T, F>(
     request: &HttpRequest,
@@ -62,18 +62,20 @@ where
             let filled = intake.fill(if length <= COLLECT { usize::MAX } else { FREE }).await;
             Some((intake.batch.take(), filled))
         }
-        // It belongs where the upload stands now, so the registry hears of it before anything comes.
+        // A body of unknown length belongs where the upload stands now, so the registry must see it before
+        // its first byte.
         None => None,
     };
     let first = match first {
         Some((chunks, Filled::Complete)) => {
-            // Nothing more comes. The work may hash all of the upload again, for minutes: others have the
-            // place as soon as the bytes are written.
+            // The body was received completely. The work may then hash the whole upload again, for minutes,
+            // so the slot is released as soon as the bytes are written.
             let chunks = Chunks::charged(chunks, intake.place.take());
             drop(intake);
             return work(Body::whole(chunks).counted(counted)).await;
         }
         Some((_, Filled::Busy(reached))) => return Err(reached.into()),
+        // A longer body, one of unknown length, or one that was cut off: the registry gets it as a stream.
         first => first,
     };
     let (sender, receiver) = mpsc::channel(1);
@@ -81,9 +83,10 @@ where
     let pump = pin!(pump(intake, sender, first));
     tokio::select! {
         biased;
+        // The work ended before the body, usually with an error.
         result = &mut work => return result,
         busy = pump => if let Some(reached) = busy {
-            // What came so far is kept, but the client has to hear that it was not its fault.
+            // What was received is kept, but the response must say that a limit was the reason.
             let _ = work.await;
             return Err(reached.into());
         }
@@ -91,7 +94,7 @@ where
     work.await
 }
 
-/// Sends the first bytes, then batch after batch until the body ends. Returns the limit that was reached when
+/// Sends the first bytes, then batch after batch until the body ends. Returns the limit that was reached if
 /// the wait for a slot of [`Resource::BodyPlaces`] timed out. A stream that ends without [`BodyPart::End`]
 /// was cut off.
 async fn pump(
@@ -107,12 +110,13 @@ async fn pump(
     };
     loop {
         let chunks = intake.hand_over(batch, &filled);
-        // The registry stops listening when its work has failed; its answer says why.
+        // The receiver is closed when the work has failed; its result says why.
         if !chunks.is_empty() && sender.send(BodyPart::Data(chunks)).await.is_err() {
             return None;
         }
         match filled {
             Filled::Full | Filled::Slow => {}
+            // `End` is what tells a complete body from one that was cut off.
             Filled::Complete => {
                 let _ = sender.send(BodyPart::End).await;
                 return None;
@@ -120,6 +124,7 @@ async fn pump(
             Filled::Cut => return None,
             Filled::Busy(reached) => return Some(reached),
         }
+        // Back-pressure: collect the next batch when the registry has taken this one.
         intake.rest();
         if sender.reserve().await.is_err() {
             return None;
@@ -130,23 +135,23 @@ async fn pump(
     }
 }
 
-/// How gathering ended.
+/// Why the collection of a batch ended.
 #[derive(Clone, PartialEq, Eq)]
 enum Filled {
-    /// There is as much as was wanted.
+    /// It has the requested number of bytes.
     Full,
-    /// The client takes its time; what came shall be handed over.
+    /// The client is slow: hand over what was received.
     Slow,
     /// The body is complete.
     Complete,
-    /// The client went away, says nothing, or sends crumbs.
+    /// The client disconnected, paused for too long, or sends tiny chunks.
     Cut,
-    /// There are too many bodies at once.
+    /// Too many bodies are being received.
     Busy(LimitReached),
 }
 
-/// A body that comes in. Only while much of it comes at once it holds one of the places for bodies: slow ones
-/// keep none away from others.
+/// A body that is being received. It holds a slot ([`Resource::BodyPlaces`]) only while it comes in fast, so
+/// that slow bodies do not block others.
 struct Intake<'a> {
     incoming: Incoming,
     length: Option<u64>,
@@ -154,7 +159,7 @@ struct Intake<'a> {
     holder: &'a Holder,
     batch: Batch,
     place: Option<Arc<Charge>>,
-    /// Since when it has the place.
+    /// When it got the slot.
     since: Instant,
 }
 
@@ -163,8 +168,9 @@ impl<'a> Intake<'a> {
         Self { incoming, length, app, holder, batch: Batch::default(), place: None, since: Instant::now() }
     }
 
-    /// A batch for the registry, which keeps the place until its bytes are written. A body that is slow, or
-    /// has had the place for a turn, asks for one again: the ledger serves those first that wait.
+    /// Makes a batch for the registry. The batch holds the slot until its bytes are written. A body that is
+    /// slow, or that has had the slot for a turn, must then ask for a slot again, and the ledger serves
+    /// waiting bodies first.
     fn hand_over(&mut self, batch: Vec<Bytes>, filled: &Filled) -> Chunks {
         let chunks = Chunks::charged(batch, self.place.clone());
         if *filled == Filled::Slow || self.since.elapsed() >= TURN {
@@ -173,29 +179,30 @@ impl<'a> Intake<'a> {
         chunks
     }
 
-    /// The registry has not taken the last batch yet. Without a place nothing more is read.
+    /// Stops reading while the registry has not taken the last batch, unless the body has a slot.
     fn rest(&self) {
         if self.place.is_none() {
             self.incoming.pause();
         }
     }
 
-    /// Goes on after [`Intake::rest`].
+    /// Continues after [`Intake::rest`].
     fn go_on(&self) {
         if self.place.is_none() {
             self.incoming.resume();
         }
     }
 
-    /// How many bytes to gather now.
+    /// The present size of a batch.
     fn batch_size(&self) -> usize {
         share(self.app.ledger.total(Resource::BodyPlaces))
     }
 
-    /// Gathers `wanted` bytes, or fewer at the end and from slow clients.
+    /// Collects `wanted` bytes, or fewer at the end of the body and from slow clients.
     async fn fill(&mut self, wanted: usize) -> Filled {
         let mut patience = Instant::now() + PLACE_FOR;
         while self.batch.bytes() < wanted {
+            // More than the free part: from here on the body needs a slot.
             if self.place.is_none() && self.batch.bytes() >= FREE && !self.is_all() {
                 if let Err(reached) = self.take_place().await {
                     return Filled::Busy(reached);
@@ -209,6 +216,7 @@ impl<'a> Intake<'a> {
             match tokio::time::timeout(wait, self.incoming.next()).await {
                 Ok(Some(Ok(chunk))) => self.batch.push(chunk),
                 Ok(None) => return Filled::Complete,
+                // With a slot, a pause ends the batch, and later the slot; without one, it ends the body.
                 Err(_) if self.place.is_some() => return Filled::Slow,
                 Ok(Some(Err(_))) | Err(_) => return Filled::Cut,
             }
@@ -228,19 +236,19 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// Whether every announced byte has come: then only the end of the body is still to be read.
+    /// Whether every announced byte was received, so that only the end of the body is missing.
     fn is_all(&self) -> bool {
         self.length.is_some_and(|length| self.batch.total() >= length)
     }
 }
 
-/// The bytes that a connection reads ahead while there are so many of them.
+/// The bytes that each of so many connections reads ahead.
 fn ahead(connections: u64) -> usize {
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     (AHEAD_BY_ALL / connections).clamp(WINDOW, AHEAD)
 }
 
-/// The bytes of a batch while so many bodies have a place.
+/// The size of a batch while this many bodies have a slot.
 fn share(bodies: u64) -> usize {
     let bodies = usize::try_from(bodies).unwrap_or(usize::MAX).max(1);
     (BATCHES / bodies).clamp(BATCH, LARGEST_BATCH)

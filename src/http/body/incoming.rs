@@ -1,4 +1,5 @@
-//! A body as the web framework hands it out, with what the connection's guard has to know of it.
+//! The body of a request as the web framework delivers it. It tells the connection's guard how far to read
+//! ahead.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use futures_util::Stream as _;
 
 use crate::http::requests::{Requests, WINDOW};
 
-/// A body that comes in. The guard of its connection reads only as far ahead as the window permits.
+/// A body that is being received. The connection's guard reads ahead only as far as the window permits.
 pub(super) struct Incoming {
     payload: Payload,
     requests: Option<Requests>,
@@ -37,24 +38,25 @@ impl Incoming {
         .await
     }
 
-    /// Nothing is taken for some time, so nothing is read: a body that waits keeps what came, and no more.
+    /// Back-pressure: the guard reads nothing while the handler takes nothing, so that a waiting body keeps
+    /// only what it has received.
     pub(super) fn pause(&self) {
         self.set_window(0);
     }
 
-    /// The connection ends with the answer, without waiting for the rest of the body.
+    /// Makes the connection end with the response, without waiting for the rest of the body.
     pub(super) fn turn_away(&self) {
         if let Some(requests) = &self.requests {
             requests.turn_away();
         }
     }
 
-    /// Goes on after [`Incoming::pause`].
+    /// Continues after [`Incoming::pause`].
     pub(super) fn resume(&self) {
         self.set_window(WINDOW);
     }
 
-    /// Reads up to `bytes` ahead.
+    /// Permits to read up to `bytes` ahead.
     pub(super) fn set_window(&self, bytes: usize) {
         if let Some(requests) = &self.requests {
             requests.set_window(bytes);

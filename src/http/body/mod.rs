@@ -1,4 +1,4 @@
-//! Request bodies on their way to the registry.
+//! Reception of request bodies.
 
 mod batch;
 mod feed;

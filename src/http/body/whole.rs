@@ -1,6 +1,5 @@
-//! Bodies that are collected whole before anything is done with them: forms, JSON, manifests. Each has a
-//! deadline for all of it, so that a client that sends a byte now and then holds its connection no longer
-//! than any other.
+//! Bodies that are collected completely before they are used: forms, JSON, manifests. Each has a deadline for
+//! the whole body, so that a client that sends a byte now and then cannot hold its connection for long.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -16,33 +15,32 @@ use crate::http::fault::{Code, Fault};
 use crate::limits::{Charge, Evictable, Holder, LimitReached, Resource};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 
-/// How long a form or a JSON document may take to come.
+/// The deadline of a form or a JSON document.
 pub const SMALL_BODY_FOR: Duration = Duration::from_secs(30);
-/// How long a manifest may take to come, beside a second for each [`PIECE`] of it.
+/// The deadline of a manifest, plus a second for each [`PIECE`] of it.
 const MANIFEST_FOR: Duration = Duration::from_mins(1);
-/// How long the rest of a large manifest may take beside those seconds: others wait for the memory that it
-/// has taken.
+/// How long the rest of a large manifest may take, plus those seconds: it holds memory for which others wait.
 const REST_FOR: Duration = Duration::from_secs(5);
-/// What a request costs while its body comes, beside the bytes of the body.
+/// The memory that a request takes while its body is received, besides the bytes of the body.
 pub const BESIDE_A_BODY: u64 = 16 << 10;
-/// How long a body waits for memory. Others give theirs up at once, unless they have come and are being
-/// stored.
+/// How long a body waits for memory. Bodies that are still being received are evicted at once; complete ones
+/// release their memory when they are stored.
 const MEMORY_WITHIN: Duration = Duration::from_secs(30);
-/// A client sends so much in a second.
+/// The bytes that a client must send in a second.
 const PIECE: u64 = 64 << 10;
 
-/// Why a body could not be collected.
+/// Why a body was not collected.
 #[derive(Debug)]
 pub(crate) enum WholeError {
-    /// It has more bytes than these.
+    /// It has more bytes than this.
     TooLarge(usize),
     /// It took too long.
     TooSlow,
     /// The connection broke.
     Broken,
-    /// It came in thousands of tiny chunks.
+    /// It was sent in thousands of tiny chunks.
     Crumbs,
-    /// The caller has too many bodies under way.
+    /// The caller has too many bodies in progress.
     Limit(LimitReached),
 }
 
@@ -76,7 +74,7 @@ impl From<WholeError> for Fault {
     }
 }
 
-/// How long a manifest of this size may take to come.
+/// The deadline of a manifest of this size.
 pub fn manifest_time(bytes: u64) -> Duration {
     MANIFEST_FOR + seconds(bytes)
 }
@@ -85,7 +83,7 @@ const fn seconds(bytes: u64) -> Duration {
     Duration::from_secs(bytes.div_ceil(PIECE))
 }
 
-/// A form or a JSON document of at most `limit` bytes. It counts as a body of `holder` while it comes.
+/// Collects a form or a JSON document of at most `limit` bytes. Until then it counts as a body of `holder`.
 pub(crate) async fn small(
     request: &HttpRequest,
     payload: Payload,
@@ -100,9 +98,10 @@ pub(crate) async fn small(
     Ok(whole.body.freeze())
 }
 
-/// A manifest, with what it is charged for until it is stored. Memory for one that is large is taken at once
-/// for all of it when the first [`FREE_MANIFEST`] bytes have come: a client that sends a byte takes none, and
-/// none of two that have a part waits for the other's.
+/// Collects a manifest; returns it with its charge, which must be held until it is stored. Memory for a large
+/// one is charged at once for all of it when its first [`FREE_MANIFEST`] bytes were received. So a client
+/// that sends one byte takes no memory, and two manifests that each hold a part cannot wait for each other's
+/// part.
 pub(crate) async fn manifest(
     request: &HttpRequest,
     payload: Payload,
@@ -120,7 +119,7 @@ pub(crate) async fn manifest(
             let room = app.registry.admit(holder, Resource::ManifestBytes, most);
             charges.push(unless_evicted(app, &mut whole.memory, room).await??);
             whole.memory = None;
-            // Grown bit by bit it would need twice the memory that was charged.
+            // Reserved in one step: growing it bit by bit would need twice the memory that was charged.
             whole.body.reserve(usize::try_from(most.saturating_sub(has)).unwrap_or(MAX_MANIFEST_SIZE));
             whole.incoming.resume();
             whole.deadline = Instant::now() + REST_FOR + seconds(most.saturating_sub(has));
@@ -130,16 +129,16 @@ pub(crate) async fn manifest(
     Ok((whole.body.freeze(), charges))
 }
 
-/// A body that is collected.
+/// A body that is being collected.
 struct Whole<'a> {
     app: &'a App,
     incoming: Incoming,
     body: BytesMut,
     chunks: usize,
     limit: usize,
-    /// Bytes that it may come to before it is charged as a large manifest.
+    /// The bytes that it may have before it is charged as a large manifest.
     most: u64,
-    /// What it is charged for until then.
+    /// The charge until then.
     memory: Option<Evictable>,
     deadline: Instant,
 }
@@ -157,13 +156,13 @@ impl<'a> Whole<'a> {
             return Err(WholeError::TooLarge(limit));
         }
         let most = announced.unwrap_or(limit as u64).min(FREE_MANIFEST);
-        // What is above needs room first.
+        // A larger buffer is allocated only after it was charged.
         let body = BytesMut::with_capacity(announced.map_or(0, |_| usize::try_from(most).unwrap_or(limit)));
         let (incoming, deadline) = (Incoming::new(request, payload), Instant::now() + patience);
         Ok(Self { app, incoming, body, chunks: 0, limit, most, memory: None, deadline })
     }
 
-    /// Takes the memory that the body needs. A client that is told to come again need not send the rest.
+    /// Charges the memory that the body needs. After a refusal the client need not send the rest.
     async fn take_memory(&mut self, holder: &Holder) -> Result<(), WholeError> {
         let (ledger, amount) = (&self.app.ledger, BESIDE_A_BODY + self.most);
         let taken = ledger.wait_evicting(holder, Resource::SmallBodyBytes, amount, MEMORY_WITHIN).await;
@@ -171,7 +170,7 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// Takes what comes next; false at the end.
+    /// Takes the next chunk; false at the end.
     async fn next(&mut self) -> Result<bool, WholeError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let coming = tokio::time::timeout(left.min(self.app.idle()), self.incoming.next());
@@ -190,7 +189,7 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// Waits for something, unless others need the memory of the body meanwhile.
+/// Waits for a future, unless the memory of the body is evicted meanwhile.
 async fn unless_evicted<T>(
     app: &App,
     memory: &mut Option<Evictable>,

@@ -1,4 +1,5 @@
-//! `/v2/`: whether this is a registry, and whether the caller is known to it.
+//! `/v2/`: the version check, by which clients find out whether this is a registry and whether they must sign
+//! in.
 
 use actix_web::HttpResponse;
 

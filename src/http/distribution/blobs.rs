@@ -93,9 +93,10 @@ fn one_part(blob: BlobContent, digest: &Digest, part: Span) -> HttpResponse {
         .body(BlobBody::part(blob, part))
 }
 
-/// RFC 9110 section 14.6: one part for each range, in the order of the request.
+/// The body of a multipart response: one part for each range, in the order of the request (RFC 9110 section
+/// 14.6).
 fn several_parts(blob: BlobContent, digest: &Digest, parts: Vec<Span>) -> HttpResponse {
-    // The digest is in no blob that it is the digest of, so it separates the parts safely.
+    // A blob cannot contain its own digest, so the digest is a safe boundary.
     let boundary = digest.hex();
     describe(StatusCode::PARTIAL_CONTENT, digest)
         .insert_header((CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}")))
@@ -109,7 +110,7 @@ fn not_modified(digest: &Digest) -> HttpResponse {
         .finish()
 }
 
-/// The headers of every answer with content. Browsers must neither guess a type nor run anything (S-10).
+/// The headers of every response with content. Browsers must neither guess a type nor run anything.
 fn describe(status: StatusCode, digest: &Digest) -> HttpResponseBuilder {
     let text = digest.to_string();
     let mut response = HttpResponse::build(status);

@@ -1,4 +1,4 @@
-//! A refusal as the registry's API writes it (distribution-spec, "Error Codes").
+//! Refusals in the form of the registry's API (distribution-spec, "Error Codes").
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::http::fault::Fault;
 
-/// An answer that is not what was asked for.
+/// A refusal.
 #[derive(Debug)]
 pub struct ApiError(Fault);
 
@@ -36,7 +36,7 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let Self(fault) = self;
         let mut response = fault.answer();
-        // docker prints the status line of a 5xx and nothing else.
+        // Of a 5xx, docker prints only the status line.
         if let Some(reason) = fault.reason_phrase() {
             response.reason(reason);
         }

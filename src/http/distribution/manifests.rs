@@ -25,7 +25,7 @@ use crate::registry::{ManifestHead, PutManifest, RegistryError};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
-/// Tags that one push sets at most (end-7b asks for 10 at least).
+/// The most tags that one push sets (distribution-spec, end-7b, requires at least 10).
 const MAX_TAGS: usize = 64;
 
 /// `HEAD /v2/<name>/manifests/<reference>` (end-3)
@@ -109,7 +109,8 @@ pub(super) async fn delete(
     Ok(HttpResponse::Accepted().finish())
 }
 
-/// Why a manifest was not stored, with the command that copies what another repository has.
+/// The refusal of a manifest that was not stored, with a command that copies missing content from another
+/// repository.
 fn refusal(error: RegistryError, here: &Origin, repository: &str) -> Fault {
     let RegistryError::ReferencesMissing(missing) = error else { return error.into() };
     let insecure = match here.scheme {
@@ -138,8 +139,8 @@ fn extra_tags(reference: &Reference, query: &Query) -> Result<Vec<Tag>, Fault> {
     Ok(tags)
 }
 
-/// The headers of every answer with a manifest. What a tag points to may change at any time, a digest's
-/// content never.
+/// The headers of every response with a manifest. The content of a tag may change at any time, that of a
+/// digest never.
 fn describe(status: StatusCode, head: &ManifestHead, reference: &Reference) -> HttpResponseBuilder {
     let digest = head.digest.to_string();
     let cache = match reference {

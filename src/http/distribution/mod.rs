@@ -1,4 +1,4 @@
-//! `/v2/`: the API of the OCI distribution-spec. A route is in the file named like it.
+//! `/v2/`: the API of the OCI distribution-spec. Each route is in the file with the last word of its path.
 
 mod base;
 mod blobs;
@@ -38,12 +38,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
 }
 
-/// What a handler makes of a request. Each is on the heap by itself: one future with room for any of them
-/// would have as many bytes as the largest (11 KiB, of an upload), which every pull would allocate and copy.
+/// The future of a handler. Each is boxed separately: one future with room for any handler would be as large
+/// as the largest (11 KiB, of an upload), and every pull would allocate and copy that.
 type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>>>>;
 
-/// Takes the path apart once and hands the request to its handler. The framework's patterns are regular
-/// expressions, tried one after the other for every request; they cannot read a path from the right anyway.
+/// Parses the path once and passes the request to its handler. The patterns of the web framework are regular
+/// expressions, tried one after the other for every request; and they cannot parse a path from the right.
 fn dispatch(request: HttpRequest, payload: web::Payload) -> Answer {
     let route = Route::parse(request.path());
     let shape = route.shape;
@@ -69,22 +69,23 @@ fn dispatch(request: HttpRequest, payload: web::Payload) -> Answer {
     }
 }
 
-/// Extracts what a handler asks for and runs it.
+/// Runs the extractors of a handler, then the handler.
 fn run<H, Parts>(handler: H, request: HttpRequest, payload: web::Payload) -> Answer
 where
     H: Handler<Parts, Output: Responder>,
     Parts: FromRequest + 'static,
 {
     Box::pin(async move {
-        // It lives until the answer is there: a body that no handler reads then ends its connection.
+        // The payload must live until the response exists: if a handler did not read the body, dropping it
+        // ends the connection.
         let mut payload = payload.into_inner();
         let parts = Parts::from_request(&request, &mut payload).await.map_err(Into::into)?;
         Ok(handler.call(parts).await.respond_to(&request).map_into_boxed_body())
     })
 }
 
-/// `OPTIONS` of a known path tells its methods; any other method is refused with them, any other path is
-/// unknown.
+/// The response to other requests: `OPTIONS` of a known path lists its methods, another method is refused
+/// with that list, and another path is unknown.
 async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiError> {
     let allow = route.shape.allow();
     if allow.is_empty() {
@@ -99,12 +100,12 @@ async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiEr
     Err(Fault::new(Code::MethodNotAllowed, message).header(ALLOW, allow).into())
 }
 
-/// The answer to a request that no handler sees.
+/// The response to a request that no handler sees.
 pub(super) fn refusal(fault: Fault) -> HttpResponse {
     ApiError::from(fault).error_response()
 }
 
-/// An empty answer with a place and a digest.
+/// An empty response with a location and a digest.
 fn created(location: &str, digest: &str) -> HttpResponse {
     HttpResponse::Created()
         .insert_header((LOCATION, location))
@@ -122,7 +123,7 @@ fn next_link(path: &str, query: &str) -> (HeaderName, String) {
 mod tests {
     use super::*;
 
-    /// Bytes of the future that each request of a pull has on the heap.
+    /// The bytes of the future that each request of a pull allocates.
     const LARGEST_PULL: usize = 2 << 10;
 
     const fn size<H: Handler<Parts>, Parts>(_: &H) -> usize {

@@ -1,4 +1,4 @@
-//! Rights on the registry's API: its paths name the repository.
+//! Permissions on the registry's API: its paths name the repository.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::http::permit::{self, Face, recognise};
 use crate::http::route::{Route, Shape};
 use crate::model::names::{NameError, RepoName};
 
-/// The registry's API.
+/// The registry's API as a face.
 pub(super) struct Registry;
 
 /// The permission for `A` on the repository in the path, or on the catalogue.
@@ -36,7 +36,7 @@ impl Face for Registry {
     }
 }
 
-/// A caller was recognised; no right comes with that.
+/// An authenticated caller without any permission.
 pub(super) struct Known;
 
 impl FromRequest for Known {

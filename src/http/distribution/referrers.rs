@@ -19,7 +19,7 @@ use crate::registry::ReferrerQuery;
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// `GET /v2/<name>/referrers/<digest>` (end-12): a list, empty for what was never seen.
+/// `GET /v2/<name>/referrers/<digest>` (end-12): the list is empty for an unknown subject.
 pub(super) async fn list(
     app: Data<App>,
     permit: Permit<Pull>,

@@ -26,7 +26,7 @@ pub(super) async fn list(
         let path = format!("/v2/{}/tags/list", permit.name());
         response.insert_header(next_link(&path, &format!("last={}&n={limit}", escape(last))));
     }
-    // Names of repositories have no character that JSON escapes.
+    // Names of repositories have no characters that JSON must escape.
     let frame = Frame { opening: format!("{{\"name\":\"{}\",\"tags\":[", permit.name()), end: "]}" };
     let grant = permit.into_grant();
     let more = move |left| app.registry.more_tags(&grant, left);

@@ -1,5 +1,5 @@
-//! `/token` and `/jwt/auth`: the token endpoint (distribution, "Token Authentication Specification", and its
-//! form for OAuth 2.0 clients).
+//! `/token` and `/jwt/auth`: the token endpoint (CNCF Distribution, "Token Authentication Specification" and
+//! "OAuth2 Token Authentication").
 
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use actix_web::web::{Data, Payload};
@@ -12,13 +12,13 @@ use crate::auth::{Applicant, Issued, SERVICE, ScopeRequest};
 use crate::http::body::{self, WholeError};
 use crate::http::challenge;
 use crate::http::fault::{Code, Fault};
-use crate::http::observe::Seen;
+use crate::http::observe::AccessRecord;
 use crate::http::origin::client_address;
 use crate::http::query::Query;
 use crate::http::route::header;
 use crate::limits::Holder;
 
-/// Bytes of a form at most.
+/// The most bytes of a form.
 pub const MAX_FORM: usize = 16 << 10;
 
 /// `GET /token`
@@ -37,7 +37,7 @@ pub(super) async fn get(
     issue(&app, &request, applicant, &scopes, offline).await
 }
 
-/// `POST /token`: the same as a form, with a password or a refresh token in it.
+/// `POST /token`: the same with a form that contains a password or a refresh token.
 pub(super) async fn post(
     app: Data<App>,
     request: HttpRequest,
@@ -68,18 +68,18 @@ async fn issue(
     scopes: &[ScopeRequest],
     offline: bool,
 ) -> Result<HttpResponse, ApiError> {
-    // A refresh token is kept for months. While the disk is nearly full the client keeps its password
-    // instead.
+    // A refresh token is stored for months. While the disk is nearly full none is issued, and the client
+    // keeps the password instead.
     let offline = offline && app.registry.has_space();
     let issued = app.auth.issue(applicant, client_address(request), scopes, offline).await;
     let issued = issued.map_err(|error| challenge::sign_in_with_password(request, error))?;
-    if let Some(seen) = request.extensions().get::<Seen>() {
+    if let Some(seen) = request.extensions().get::<AccessRecord>() {
         seen.name(&issued.name);
     }
     Ok(answer(&issued))
 }
 
-/// `GET /v2/_stowage/keys`: the public key of our tokens, for registries that trust this one (RFC 7517).
+/// `GET /v2/_stowage/keys`: the public key of the tokens, for registries that trust this one (RFC 7517).
 pub(super) async fn keys(app: Data<App>) -> HttpResponse {
     HttpResponse::Ok().json(app.auth.key_set())
 }
@@ -94,7 +94,7 @@ fn check_service(query: &Query) -> Result<(), Fault> {
     }
 }
 
-/// A client that is told 429 waits and comes again; 503 would say that the registry is down.
+/// 429 makes a client wait and retry; 503 would say that the registry is down.
 fn not_whole(error: WholeError) -> Fault {
     match error {
         WholeError::Limit(reached) => Fault::wait(&reached),
@@ -106,7 +106,7 @@ fn not_whole(error: WholeError) -> Fault {
     }
 }
 
-/// Every `scope` parameter, each of which may be a list. What is no scope grants nothing.
+/// Every `scope` parameter; each may be a list. A text that is not a scope grants nothing.
 fn scopes(query: &Query) -> Vec<ScopeRequest> {
     query.all("scope").flat_map(str::split_whitespace).filter_map(|scope| scope.parse().ok()).collect()
 }
@@ -118,8 +118,8 @@ fn answer(issued: &Issued) -> HttpResponse {
         .filter(|entry| !entry.actions.is_empty())
         .map(|entry| format!("{}:{}:{}", entry.kind, entry.name, entry.actions.join(",")))
         .collect();
-    // No `issued_at`: clients would take the end of the token from it and their own clock, and where the
-    // clocks differ not renew it in time. Without it they count `expires_in` from the answer.
+    // Without `issued_at`: clients would compute the expiry from it with their own clock, and would not renew
+    // the token in time if the clocks differ. Without it they count `expires_in` from the response.
     let mut answer = json!({
         "token": issued.token,
         "access_token": issued.token,

@@ -50,7 +50,7 @@ pub(super) async fn start(
         let length = length(&request);
         if length != Some(0) || digest == Digest::of(digest.algorithm(), b"") {
             let store = |body| app.registry.store_blob(permit.grant(), digest, length, body);
-            // On the heap by itself: a POST that only opens a session has no room for it.
+            // Boxed, so that a POST that only opens a session does not allocate for it.
             Box::pin(body::feed(&request, payload, &app, &permit.holder(), store)).await?;
             return Ok(blob_created(&permit, &digest));
         }
@@ -106,8 +106,8 @@ pub(super) async fn put(
     Ok(blob_created(&permit, &digest))
 }
 
-/// The digests that a closing PUT names: one at least, and one at most of each algorithm. Each costs a hash
-/// over the whole upload.
+/// The digests in a closing PUT: at least one, and at most one of each algorithm, because each costs a hash
+/// of the whole upload.
 fn digests(query: &Query) -> Result<Vec<Digest>, Fault> {
     let mut digests: Vec<Digest> = Vec::new();
     for text in query.all("digest") {
@@ -132,7 +132,7 @@ fn digests(query: &Query) -> Result<Vec<Digest>, Fault> {
     Ok(digests)
 }
 
-/// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): a caller who may push may give up.
+/// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14): a caller who may push may cancel the upload.
 pub(super) async fn cancel(
     app: Data<App>,
     permit: Permit<Push>,
@@ -142,8 +142,8 @@ pub(super) async fn cancel(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Mounts from the named repository, if the caller may pull there. A registry token that does not cover it is
-/// told so when a fuller one would help (protocol.md 8.4).
+/// Mounts from the named repository, if the caller may pull there. If a registry token does not cover the
+/// source and another one could, the refusal is a challenge.
 async fn mount(
     app: &Data<App>,
     permit: &Permit<Push>,
@@ -167,8 +167,8 @@ async fn mount(
     }
 }
 
-/// Mounts from any repository that has the blob and that the caller may pull. No token can cover a source
-/// that its bearer cannot name, so the rights of the identity count here.
+/// Mounts from any repository that has the blob and from which the caller may pull. A token cannot cover a
+/// source that its bearer cannot name, so the rights of the identity count here.
 async fn mount_from_any(app: &Data<App>, permit: &Permit<Push>, digest: &Digest) -> Result<bool, Fault> {
     let caller = permit.grant().caller().by_right();
     for source in app.registry.mount_sources(permit.grant(), digest).await? {
@@ -185,14 +185,14 @@ fn upload_id(route: &Route) -> Result<UploadId, RegistryError> {
     route.tail.parse().map_err(|_| RegistryError::UploadUnknown)
 }
 
-/// Bytes of the body that a request announces; `None` where it comes in chunks of any number.
+/// The announced length of the body; `None` with chunked encoding.
 fn length(request: &HttpRequest) -> Option<u64> {
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     if chunked { None } else { Some(body::content_length(request).unwrap_or(0)) }
 }
 
-/// What the request says of its body. `Content-Range` says where it belongs; a malformed one is answered like
-/// a wrong one, with the upload's state.
+/// The position and length of the body by its headers. A malformed `Content-Range` gets the same answer as a
+/// wrong one, with the upload's state.
 async fn announced(
     request: &HttpRequest,
     permit: &Permit<Push>,
@@ -228,7 +228,8 @@ fn location(permit: &Permit<Push>, id: UploadId) -> String {
     format!("/v2/{}/blobs/uploads/{id}", permit.name())
 }
 
-/// `Range` tells the last byte received; an empty upload says `0-0`, because docker reads two numbers.
+/// The `Range` header of an upload: its last byte is inclusive. An empty upload says `0-0`, because docker
+/// needs two numbers.
 fn received(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
@@ -245,7 +246,7 @@ fn progress(status: StatusCode, permit: &Permit<Push>, standing: Standing) -> Ht
     response
 }
 
-/// Adds to an error where the upload stands: regctl goes on from there.
+/// Adds the upload's state to an error: regctl continues from there.
 fn with_standing(error: RegistryError, permit: &Permit<Push>, id: UploadId) -> Fault {
     let offset = match &error {
         RegistryError::RangeInvalid { offset }

@@ -1,5 +1,5 @@
-//! Which code stands for an error of the floors below. Every match names every error, so that a new one does
-//! not compile until it has a code.
+//! Maps the errors of lower modules to codes. Every match names every variant, so that a new one does not
+//! compile until it has a code.
 
 use serde_json::json;
 
@@ -16,7 +16,8 @@ use crate::people::{TokenError, UserError};
 use crate::registry::{MissingReference, RegistryError};
 use crate::store::meta::StoreError;
 
-/// The system's own words: docker repeats every 5xx five times in 50 s, but for those that hold them.
+/// The system's own words for a full disk. docker retries every 5xx five times in 50 s, except those with
+/// these words.
 const NO_SPACE: &str = "(no space left on device): free some space or ask its admin to";
 const DISK_FULL: &str =
     "the registry's disk is full (no space left on device): free some space or ask its admin to";
@@ -64,8 +65,8 @@ impl From<RegistryError> for Fault {
 }
 
 impl Fault {
-    /// What a manifest refers to and its repository does not have. `copy` is the command that copies a
-    /// manifest with all that it refers to from another repository.
+    /// The error for content to which a manifest refers and which its repository does not have. `copy` is a
+    /// command that copies a manifest with everything that it refers to from another repository.
     pub(crate) fn missing(
         references: Vec<MissingReference>,
         copy: impl Fn(&str, &AnyDigest) -> Option<String>,
@@ -91,7 +92,7 @@ impl Fault {
         Self { items: items.collect(), ..Self::new(Code::ManifestBlobUnknown, "") }
     }
 
-    /// A caller who was not recognised. `message` tells why; a 401 gets its challenge where one is known.
+    /// A failed sign-in. `message` says why; a 401 gets its challenge from the caller.
     pub(crate) fn sign_in(error: SignInError, message: String) -> Self {
         match error {
             SignInError::Missing { .. }
@@ -113,7 +114,7 @@ impl Fault {
 }
 
 impl From<Refusal> for Fault {
-    /// A 401 gets its challenge where one is known.
+    /// A 401 gets its challenge from the caller.
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
@@ -126,7 +127,7 @@ impl From<Refusal> for Fault {
 }
 
 impl From<LimitReached> for Fault {
-    /// docker prints the status line of an answer of class 5xx, not its body.
+    /// Of a 5xx, docker prints the status line and not the body, so the reason phrase says the limit.
     fn from(reached: LimitReached) -> Self {
         Self::new(Code::Unavailable, reached.to_string()).reason(reached.resource.reason()).retry_after("5")
     }

@@ -1,6 +1,5 @@
-//! What goes wrong, as HTTP tells it: one table of codes, each with its status, and [`Fault`], which every
-//! refusal is until an API writes it in its own form. Which code stands for an error of the floors below is
-//! in [`domain`].
+//! Refusals: one table of codes, each with its status, and [`Fault`], the common form of every refusal before
+//! an API renders it. [`domain`] maps the errors of lower modules to codes.
 
 mod domain;
 #[cfg(test)]
@@ -27,7 +26,7 @@ struct Row {
 
 macro_rules! codes {
     ($($name:ident $text:literal $(| $registry:literal)? $status:ident $title:literal $($fix:literal)?;)*) => {
-        /// Every kind of refusal.
+        /// The codes of all refusals.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Code { $( #[doc = $title] $name, )* }
 
@@ -52,9 +51,9 @@ const fn first(texts: &[&'static str]) -> &'static str {
     texts[0]
 }
 
-// The name in the source, the code of the admin API, the code of the registry's API where that is another
-// one, the status, the title, and what to do about it. Codes never change: programs act on them. Those of the
-// registry's API are the distribution-spec's and distribution's.
+// For each code: its name in the source; its text in the admin API; its text in the registry's API if that
+// differs; the status; the title; and what to do about it. Texts of codes never change, because programs act
+// on them. Those of the registry's API are from the distribution-spec and from CNCF Distribution.
 codes! {
     BlobReferenced "DENIED" METHOD_NOT_ALLOWED "Method Not Allowed";
     BlobUnknown "BLOB_UNKNOWN" NOT_FOUND "Not Found";
@@ -116,17 +115,17 @@ codes! {
 }
 
 impl Code {
-    /// The status of the answer.
+    /// The status of the response.
     pub(crate) const fn status(self) -> StatusCode {
         self.row().status
     }
 
-    /// The code in the admin API.
+    /// The text of the code in the admin API.
     pub(crate) const fn text(self) -> &'static str {
         self.row().text
     }
 
-    /// The code in the registry's API.
+    /// The text of the code in the registry's API.
     pub(crate) const fn registry_text(self) -> &'static str {
         self.row().registry
     }
@@ -136,31 +135,31 @@ impl Code {
         self.row().title
     }
 
-    /// What to do about it; empty where nothing helps in every case.
+    /// What to do about it; empty if nothing helps in every case.
     pub(crate) const fn fix(self) -> &'static str {
         self.row().fix
     }
 
-    /// Where `docs/errors.md` describes it, and the last part of the `type` of a problem.
+    /// The anchor in `docs/errors.md`, and the last part of the `type` of a problem.
     pub(crate) fn page(self) -> String {
         self.text().to_ascii_lowercase().replace('_', "-")
     }
 }
 
-/// One sentence of a refusal.
+/// One error of a refusal.
 #[derive(Debug)]
 pub(crate) struct Item {
     /// What is wrong, and what to do about it.
     pub(crate) message: String,
-    /// The same for programs.
+    /// Details for programs.
     pub(crate) detail: Option<Value>,
 }
 
-/// An answer that is not what was asked for. The cause goes to the log, never into the answer.
+/// A refusal. Its cause goes to the log, never into the response.
 #[derive(Debug)]
 pub struct Fault {
     code: Code,
-    /// One at least.
+    /// At least one.
     items: Vec<Item>,
     headers: Vec<(HeaderName, HeaderValue)>,
     reason: Option<&'static str>,
@@ -173,18 +172,18 @@ impl Fault {
         Self { code, items: vec![item], headers: Vec::new(), reason: None, cause: None }
     }
 
-    /// A limit that ends when requests of the same client do: the client has to wait.
+    /// A limit that falls when other requests of the same client end: the client has to wait.
     pub(crate) fn wait(reached: &LimitReached) -> Self {
         Self::new(Code::TooManyRequests, reached.to_string()).retry_after("5")
     }
 
-    /// The answer on `path` to a client that met a limit of connections: its connection ends with it.
+    /// The response on `path` to a client at a limit of connections; the connection ends with it.
     pub(crate) fn too_many_connections(path: &str, reached: LimitReached) -> Self {
         let fault = if path.starts_with("/v2") { Self::from(reached) } else { Self::wait(&reached) };
         fault.header(CONNECTION, "close")
     }
 
-    /// The same with a header.
+    /// Adds a header.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -192,18 +191,18 @@ impl Fault {
         self
     }
 
-    /// The same with the seconds after which another try makes sense.
+    /// Adds the number of seconds after which a retry makes sense.
     pub(crate) fn retry_after(self, seconds: &str) -> Self {
         self.header(RETRY_AFTER, seconds)
     }
 
-    /// The same with a reason phrase: docker prints nothing else of a 5xx.
+    /// Adds a reason phrase, because docker prints nothing else of a 5xx.
     fn reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// The same with what the log shall say and the client shall not hear.
+    /// Adds the cause, which is logged and not sent to the client.
     fn cause(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
         self.cause = Some(Box::new(cause));
         self
@@ -220,22 +219,22 @@ impl Fault {
         self.code
     }
 
-    /// What it says, one at least.
+    /// The errors in it, at least one.
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
     }
 
-    /// The first sentence.
+    /// The first message.
     pub(crate) fn message(&self) -> &str {
         self.items.first().map_or("", |item| item.message.as_str())
     }
 
-    /// What the status line says, where that is not the usual.
+    /// The reason phrase, if it is not the usual one.
     pub(crate) const fn reason_phrase(&self) -> Option<&'static str> {
         self.reason
     }
 
-    /// The answer without a body. The cause goes to the log.
+    /// The response without a body. This logs the cause.
     pub(crate) fn answer(&self) -> HttpResponseBuilder {
         let status = self.code.status();
         if let Some(cause) = &self.cause {
@@ -243,8 +242,7 @@ impl Fault {
         }
         let mut response = HttpResponse::build(status);
         for header in &self.headers {
-            // The web framework decides by itself about `Connection`, and sends none that is among the
-            // headers.
+            // The web framework controls `Connection` itself, and drops it from the headers.
             if header.0 == CONNECTION {
                 response.force_close();
             } else {

@@ -1,4 +1,4 @@
-//! Ends uploads that were idle for too long, and those whose owner may not sign in any more.
+//! Ends uploads that were idle for too long, and uploads whose owner may not sign in any more.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! Removes what uploads have left that can not go on.
+//! Removes leftovers of uploads that cannot continue.
 
 use std::sync::Arc;
 
 use crate::access::{Grant, System};
 use crate::registry::Registry;
 
-/// Removes what the uploads of the last run left, once.
+/// Removes, once, what the uploads of the previous run left.
 pub(super) async fn sweep(registry: Arc<Registry>, grant: Grant<System>) {
     if let Err(error) = registry.sweep_uploads(&grant).await {
         tracing::warn!(%error, "leftovers of uploads could not be removed; the next start tries again");

@@ -1,4 +1,4 @@
-//! Logs who reached which limit.
+//! Logs which principals reached which limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::lifecycle::worker::Worker;
 use crate::limits::{Ledger, Standing};
 
-/// Lines about limits in one report; the rest is counted.
+/// The most lines about limits in one report; the rest is counted.
 const LIMITS_TOLD: usize = 10;
 
 pub(super) struct ReportLimits {
@@ -29,7 +29,7 @@ impl Worker for ReportLimits {
     }
 }
 
-/// Logs who reached which limit since the last report.
+/// Logs which principals reached which limits since the last report.
 pub fn report(standings: &[Standing]) {
     for standing in standings.iter().take(LIMITS_TOLD) {
         tracing::warn!(

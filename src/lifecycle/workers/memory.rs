@@ -1,4 +1,4 @@
-//! Gives unused memory back to the system.
+//! Returns unused memory to the operating system.
 
 use std::time::Duration;
 

@@ -24,14 +24,15 @@ impl Worker for StorePulls {
     }
 
     async fn due(&self) {
-        // Which of both it was does not matter.
+        // Both outcomes, the time-out and the notification, mean that it is time to write.
         let _ = tokio::time::timeout(self.pause(), self.registry.pulls_are_many()).await;
     }
 
     async fn step(&self) {
         if let Err(error) = self.registry.store_pulls(&self.grant).await {
             tracing::warn!(%error, "could not store the pull counts");
-            // They are many as long as they cannot be written.
+            // If the last write failed there are still many, so the notification alone would retry without a
+            // pause.
             tokio::time::sleep(self.pause()).await;
         }
     }

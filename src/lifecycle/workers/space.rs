@@ -1,4 +1,4 @@
-//! Samples how much of the disk is free.
+//! Samples the free space of the disk.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Removes old entries of the audit log, and the tag history of repositories that are gone.
+//! Removes old entries of the audit log, and the tag history of repositories that were deleted.
 
 use std::sync::Arc;
 use std::time::Duration;

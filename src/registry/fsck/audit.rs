@@ -1,4 +1,4 @@
-//! The audit log: a chain of hashes from the newest entry that was removed to the newest there is.
+//! The audit log: its chain of hashes, from the newest entry that was removed to the newest one.
 
 use super::check::Check;
 use super::place::Place;
@@ -6,7 +6,7 @@ use crate::model::names::Sequence;
 use crate::store::meta::schema::{self, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd};
 use crate::store::meta::{StoreError, Tx as _};
 
-/// Every entry is chained to the one before it, and none is missing at either end.
+/// Checks that every entry is chained to the one before it, and that none is missing at either end.
 pub(super) fn log(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::AUDIT)?;
     let anchor = end(check, CHAIN_ANCHOR)?;
@@ -18,7 +18,7 @@ pub(super) fn log(check: &mut Check<'_>) -> Result<(), StoreError> {
             let expected = format!("entry {sequence} of the audit log follows entry {}", last.sequence);
             check.damage("audit_chain", Place::STORE, expected, "an entry was changed, removed or inserted");
         }
-        // One break is one problem: what follows goes by the hash that is there.
+        // One break is reported once: the next entries are compared with the stored hash.
         last = ChainEnd { sequence, hash: row.hash };
         Ok(())
     })?;
@@ -33,7 +33,7 @@ pub(super) fn log(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An end of the chain, which is reported when it is not there.
+/// An end of the chain; its absence is reported.
 fn end(check: &mut Check<'_>, name: &'static str) -> Result<Option<ChainEnd>, StoreError> {
     let found = check.meta.read(|tx| tx.get(&schema::AUDIT_CHAIN, name));
     match found {

@@ -1,4 +1,4 @@
-//! Blobs: their rows, and the files that the rows promise.
+//! Blobs: their rows, and the files that belong to them.
 
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -16,15 +16,15 @@ use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
-/// Bytes of one blob between two words about the progress.
+/// Hashed bytes of one blob between two reports of progress.
 const SPEAK_EVERY: u64 = 64 << 20;
 
-/// Every blob has its file and is free exactly while no repository holds it.
+/// Checks that every blob has its file, and is listed as free exactly if no repository holds it.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB)?;
     let mut pages = Pages::all();
     loop {
-        // Files are looked at when the page's snapshot has ended: reading one may take long.
+        // Files are read after the page's snapshot has ended, because reading them may take long.
         let mut found = Vec::new();
         let more = check.page(&schema::BLOB, &mut pages, |check, tx, key, blob| {
             check.report.checked.blobs += 1;
@@ -99,7 +99,7 @@ fn row(check: &mut Check<'_>, tx: &ReadTx, key: &[u8], blob: &Blob) -> Result<()
     Ok(())
 }
 
-/// How many repositories hold a blob and have a manifest that refers to it.
+/// How many of the repositories that hold a blob have a manifest that refers to it.
 fn users(tx: &ReadTx, key: &[u8]) -> Result<u64, StoreError> {
     let mut holders = Vec::new();
     tx.scan_prefix(&schema::BLOB_LINK.raw_keys().keys(), key, |repository, _| {
@@ -136,7 +136,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
     let mut unproven = false;
     let (kind, expected, found) = match check.blobs.open(digest) {
         Err(error) => {
-            // What is not a file will never be read; a disk that cannot read may be able to later.
+            // Only wrong content is proof of damage; a read error may be temporary.
             unproven = error.kind() != ErrorKind::InvalidData;
             ("blob_unreadable", exact_size(size), error.to_string())
         }
@@ -152,7 +152,7 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
             Ok(actual) => ("blob_content", digest.to_string(), actual.to_string()),
         },
     };
-    // A blob that was replaced or removed since its row was read says nothing.
+    // A blob that was replaced or removed since its row was read is not a problem.
     let now = check.meta.read(|tx| tx.get(&schema::BLOB, digest))?;
     if now.is_some_and(|now| now.state == BlobState::Present && now.generation == generation) {
         check.damage(kind, Place::digest(&key), expected, found);
@@ -163,7 +163,8 @@ fn present(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -
     Ok(())
 }
 
-/// Whether a blob that is hidden has the right bytes: its file came back from a backup, or with its disk.
+/// Whether a hidden blob has the right bytes again, because its file was restored from a backup or its disk
+/// came back.
 fn is_whole(check: &mut Check<'_>, digest: &Digest, size: u64, generation: u32) -> bool {
     let Ok(Some(file)) = check.blobs.open(digest) else { return false };
     let whole = file.size() == size && hash(check, &file, digest).is_ok_and(|actual| actual == *digest);

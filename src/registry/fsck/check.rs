@@ -1,4 +1,4 @@
-//! The check under way: its steps, and what they have in common.
+//! A running check: its steps, and the state that they share.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,17 +12,17 @@ use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
 use crate::wire::Checked;
 
-/// Problems that are listed. A store that lost its blobs has millions, more than a person reads.
+/// The most problems that are listed. A store that lost its blobs has millions of them.
 const MAX_PROBLEMS: usize = 10_000;
-/// Rows between two words about the progress.
+/// Rows between two reports of progress.
 const SPEAK_EVERY: u64 = 1_000;
 
 /// A step of the check.
 type Step = fn(&mut Check<'_>) -> Result<(), StoreError>;
 
-/// Looks at everything in the store and says what is not as it should be. It changes nothing: what it has
-/// proven of blobs is in [`Report::verdicts`]. `progress` hears how far it is, at least a few times a second
-/// in long work, and ends it with a break.
+/// Checks everything in the store and reports problems. It changes nothing: what it has proven about blobs is
+/// in [`Report::verdicts`]. It calls `progress` several times a second during long work, and ends when that
+/// returns a break.
 ///
 /// # Errors
 /// [`CheckError::Ended`] when `progress` ended it, [`CheckError::Store`] when the store cannot be read at
@@ -60,17 +60,17 @@ pub fn check(
     Ok(check.report)
 }
 
-/// What the steps share.
+/// The state that the steps share.
 pub(super) struct Check<'a> {
     pub(super) meta: Reader<'a>,
     pub(super) staging: &'a Staging,
     pub(super) blobs: &'a dyn BlobStore,
     pub(super) mode: Mode,
-    /// Every repository's name, and the number of each that only other rows speak of.
+    /// The name of every repository; `None` for a number that occurs only in other rows.
     pub(super) repositories: BTreeMap<u64, Option<String>>,
-    /// The highest sequence number met.
+    /// The highest sequence number found.
     pub(super) last_sequence: u64,
-    /// The highest id met.
+    /// The highest id found.
     pub(super) last_id: u64,
     pub(super) report: Report,
     unlisted: u64,
@@ -79,7 +79,7 @@ pub(super) struct Check<'a> {
     ended: bool,
 }
 
-/// How long a report was at the start of a step.
+/// The length of the report at the start of a step.
 struct Mark {
     checked: Checked,
     problems: usize,
@@ -106,8 +106,8 @@ impl Check<'_> {
         self.run("images", images::images)
     }
 
-    /// A step whose every finding compares what one snapshot shows: it is right whatever is written
-    /// meanwhile.
+    /// Runs a step whose findings each compare rows of one snapshot, so that they are right whatever is
+    /// written meanwhile.
     fn run(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
         self.now = Progress { stage, done: 0, total: 0, bytes: 0 };
         self.speak();
@@ -120,8 +120,9 @@ impl Check<'_> {
         }
     }
 
-    /// A step that compares what it has read at different times. While others write, what it finds may be
-    /// their work: then it runs again over one snapshot, and only what it finds there counts.
+    /// Runs a step that compares rows which it read at different times. While others write, its findings may
+    /// be caused by their changes; then it runs again over one snapshot, and only the findings of that run
+    /// count.
     fn gather(&mut self, stage: &'static str, step: Step) -> Result<(), StoreError> {
         let mark = Mark {
             checked: self.report.checked,
@@ -162,18 +163,18 @@ impl Check<'_> {
         })
     }
 
-    /// Whether the caller has ended the check: what it says from now on is not heard.
+    /// Whether the caller has ended the check; later findings are discarded.
     pub(super) const fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Adds the rows of a table to what this stage has to do.
+    /// Adds the rows of a table to the total of this stage.
     pub(super) fn expect<K: Key, R: Row>(&mut self, table: &Table<K, R>) -> Result<(), StoreError> {
         self.now.total += self.meta.read(|tx| tx.count(table))?;
         Ok(())
     }
 
-    /// One more row or file is done.
+    /// Counts one more row or file as done.
     pub(super) fn tick(&mut self) {
         self.now.done += 1;
         if self.now.done.is_multiple_of(SPEAK_EVERY) {
@@ -181,14 +182,14 @@ impl Check<'_> {
         }
     }
 
-    /// Says again how far the check is: during long work on one thing.
+    /// Reports the progress again, during long work on one thing.
     pub(super) fn speak(&mut self) {
         self.now.bytes = self.report.checked.bytes_hashed;
         self.ended |= (self.progress)(self.now).is_break();
     }
 
-    /// Calls `visit` with each row of a page, as [`Reader::page`] does, and reports those that cannot be
-    /// read. A visit that meets a damaged row of another table ends: that row is reported with its own table.
+    /// Calls `visit` with each row of a page, as [`Reader::page`] does, and reports rows that cannot be read.
+    /// A visit that meets a damaged row of another table ends; that row is reported with its own table.
     pub(super) fn page<K, R>(
         &mut self,
         table: &Table<K, R>,
@@ -238,7 +239,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Reports that something which was pushed is lost or cannot be read.
+    /// Reports that content which was pushed is lost or cannot be read.
     pub(super) fn damage(
         &mut self,
         kind: &'static str,
@@ -287,7 +288,7 @@ impl Check<'_> {
         });
     }
 
-    /// Says something that is worth knowing and not wrong.
+    /// Adds a remark that is not a problem.
     pub(super) fn note(&mut self, text: String) {
         self.report.notes.push(text);
     }

@@ -1,4 +1,4 @@
-//! The counters of the store, the users, and the rows that nothing else depends on.
+//! The counters of the store, the users, and rows on which nothing else depends.
 
 use super::check::Check;
 use super::place::Place;
@@ -7,7 +7,7 @@ use crate::model::units::counted;
 use crate::store::meta::schema::{self, Clock};
 use crate::store::meta::{StoreError, Tx as _};
 
-/// No number that was given out is given out again, and every row can be read.
+/// Checks that no number in use would be given out again, and that every row can be read.
 pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::OUTBOX)?;
     check.expect(&schema::USER)?;
@@ -55,7 +55,7 @@ pub(super) fn counters(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// As a user's name is found, whatever its case.
+/// The case-folded name by which a user is looked up.
 fn folded(name: &str) -> String {
     name.to_ascii_lowercase()
 }
@@ -82,8 +82,8 @@ fn users(check: &mut Check<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Every personal token is found by its secret and by its user, every refresh token by its user, and no index
-/// leads elsewhere. Returns the highest number of a token.
+/// Checks that every personal token is found by its secret and its user, that every refresh token is found by
+/// its user, and that the indexes have no other rows. Returns the highest number of a token.
 fn tokens(check: &mut Check<'_>) -> Result<u64, StoreError> {
     let mut last = 0;
     check.rows(&schema::TOKEN, |check, tx, id, row| {

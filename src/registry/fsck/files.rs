@@ -1,4 +1,4 @@
-//! What lies in the directories: files without a row, and uploads without a file.
+//! The files in the directories: blob files without a row, and uploads without a file.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -11,13 +11,13 @@ use crate::model::units::{counted, exact_size, human_size};
 use crate::store::blob::Entry;
 use crate::store::meta::{StoreError, Tx as _, schema};
 
-/// A file without a row that is older belongs to no push under way: twice the time that an answer is good
-/// for.
+/// A file without a row belongs to no running push if it is older than this: twice the time for which a
+/// promise holds.
 const YOUNG: Duration = Duration::from_hours(12);
-/// Names in a note.
+/// The most names in a note.
 const NAMED: usize = 5;
 
-/// Files of one sort.
+/// A group of files of one kind.
 #[derive(Default)]
 struct Sort {
     files: u64,
@@ -38,7 +38,7 @@ impl Sort {
         if self.files > 0 {
             let more = if self.files > self.names.len() as u64 { ", ..." } else { "" };
             let files = counted(self.files, one, many);
-            // Of files that are not ours the size is not looked at.
+            // The sizes of foreign files are not read.
             let size = if self.bytes > 0 { format!(" ({})", human_size(self.bytes)) } else { String::new() };
             check.note(format!("{files}{size}: {}{more}", self.names.join(", ")));
         }
@@ -47,12 +47,11 @@ impl Sort {
 
 fn is_young(check: &Check<'_>, modified: SystemTime) -> bool {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(check.meta.meta().clock().now().wall_ms);
-    // What comes from the future is young: better a file too many than one too few.
+    // A file with a time in the future counts as young, so that it is not reported by mistake.
     now.duration_since(modified).map_or(true, |age| age < YOUNG)
 }
 
-/// Blob files that no row speaks of: left by a push that did not come to its commit, or put there by another
-/// program.
+/// Blob files without a row: left by a push that did not commit, or created by another program.
 pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB)?;
     let (mut young, mut old, mut strangers) = (Sort::default(), Sort::default(), Sort::default());
@@ -104,7 +103,7 @@ pub(super) fn blobs(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Every upload has its repository and the bytes that its row promises.
+/// Checks that every upload has its repository, and the bytes that its row says are durable.
 pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::UPLOAD)?;
     check.expect(&schema::UPLOAD_BY_REPOSITORY)?;
@@ -134,7 +133,8 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
             check.inconsistency("upload_index", place, "a row for an upload", "no row");
         }
         match staged.remove(&id) {
-            // The rename that makes a blob of an upload comes before the commit that removes its row.
+            // Finishing an upload renames its file before the commit that removes its row, so the file may be
+            // gone.
             None => gone += 1,
             Some(found) if found.size < row.offset => {
                 let expected = format!("an upload with {}", exact_size(row.offset));
@@ -151,7 +151,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     check.rows(&schema::UPLOAD_BY_REPOSITORY, |check, tx, (repository, id), ()| {
         if tx.get(&schema::UPLOAD.raw_keys(), id)?.is_none_or(|row| row.repository.0 != repository) {
-            // Ids are not told: see below.
+            // Upload ids are secrets and are not printed: see below.
             check.inconsistency(
                 "upload_index",
                 Place::repository(repository),
@@ -169,7 +169,7 @@ pub(super) fn uploads(check: &mut Check<'_>) -> Result<(), StoreError> {
     }
     let (mut young, mut old) = (Sort::default(), Sort::default());
     for entry in staged.into_values() {
-        // An upload's id is the right to continue it, so ids are not told.
+        // The client that knows an upload's id may continue the upload, so ids are not printed.
         let sort = if is_young(check, entry.modified) { &mut young } else { &mut old };
         sort.files += 1;
         sort.bytes += entry.size;

@@ -1,4 +1,4 @@
-//! Which images need what is damaged: the tags that lead to a blob or manifest, and what to push again.
+//! The images that need a damaged blob or manifest: the tags to push again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -9,15 +9,15 @@ use super::report::Severity;
 use crate::model::digest::AnyDigest;
 use crate::store::meta::{ReadTx, StoreError, Tx as _, schema};
 
-/// Images that are named for one problem.
+/// The most images that are named for one problem.
 const MAX_IMAGES: usize = 20;
-/// Indexes nest so deep at most, and more is damage.
+/// The deepest nesting of indexes; more is damage.
 const DEPTH: usize = 8;
 
 /// A manifest of a repository.
 type Held = (u64, Vec<u8>);
 
-/// Names the images that need each damaged blob or manifest. It costs a look at every manifest, once.
+/// Names the images that need each damaged blob or manifest. It reads every manifest once.
 pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     let mut wanted: BTreeMap<Vec<u8>, BTreeSet<Held>> = BTreeMap::new();
     for problem in check.report.problems.iter().filter(|problem| problem.severity == Severity::Damage) {
@@ -63,8 +63,8 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Calls `visit` with `:TAG` for each tag of a manifest and of what lists it, or with its digest when there
-/// is none, until that has enough.
+/// Calls `visit` with `:TAG` for each tag of a manifest and of the indexes that list it, or with the digest
+/// if there is none, until `visit` has enough.
 fn climb(
     tx: &ReadTx,
     repository: u64,

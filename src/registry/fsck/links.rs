@@ -1,4 +1,4 @@
-//! Links: what they count, what they say, and the indexes over them.
+//! Links between repositories and blobs: their counts, their states, and the indexes over them.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,8 @@ use crate::model::units::counted;
 use crate::store::meta::schema::{self, BlobState, Link};
 use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
-/// Every link counts just the manifests of its repository that refer to it, and a present one has its blob.
+/// Checks that every link counts exactly the manifests of its repository that refer to it, and that a present
+/// one has its blob.
 pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::LINK)?;
     let mut absent = 0_u64;
@@ -119,7 +120,7 @@ fn link(
     Ok(())
 }
 
-/// The two indexes have just the links that belong there.
+/// Checks that the two indexes have exactly the links that belong there.
 pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::LINK_ZERO)?;
     check.expect(&schema::BLOB_LINK)?;

@@ -1,4 +1,4 @@
-//! Manifests: their bytes, what follows from the bytes, and the indexes over both.
+//! Manifests: their bytes, the rows derived from the bytes, and the indexes over both.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -12,7 +12,7 @@ use crate::registry::referrers;
 use crate::store::meta::schema::{self, Listed};
 use crate::store::meta::{Pages, ReadTx, StoreError, Tx as _};
 
-/// Every body hashes to its digest, and the rows of all repositories that hold it say what it says.
+/// Checks that every body has its digest, and that the rows of all repositories that hold it agree with it.
 pub(super) fn bodies(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::MANIFEST_BODY)?;
     check.rows(&schema::MANIFEST_BODY, |check, tx, key, body| {
@@ -93,7 +93,7 @@ fn held(
         ("list of blobs", row.blobs == blobs),
         ("list of manifests", row.children == children),
         ("subject", row.subject == subject),
-        // What an index lists may have changed since.
+        // The manifests that an index lists may have been pushed or deleted since.
         ("size of the image", !children.is_empty() || row.content_bytes == content_bytes),
     ] {
         if !same {
@@ -136,7 +136,8 @@ fn referrer(
     Ok(())
 }
 
-/// Every manifest of a repository has its body, its holder, and its age while no tag points to it.
+/// Checks that every manifest of a repository has its body and its holder, and the time since when no tag
+/// points to it.
 pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::MANIFEST)?;
     let mut pairs: BTreeMap<u64, u64> = BTreeMap::new();
@@ -181,7 +182,8 @@ fn is_tagged(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreErro
     tx.any(&schema::TAG_BY_DIGEST.raw().raw_keys(), (repository, key))
 }
 
-/// That each index has its rows is known, so the others need to be looked for only where there are too many.
+/// The rows that each index must have were checked; a search for surplus rows is needed only where the
+/// numbers differ.
 fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), StoreError> {
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
     check.rows(&schema::PARENT, |_, _, (repository, _, _), _| {
@@ -203,7 +205,7 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
     Ok(())
 }
 
-/// What speaks of manifests speaks of manifests that are there.
+/// Checks that the indexes over manifests have rows of existing manifests only.
 pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::MANIFEST_REPO)?;
     check.expect(&schema::REFERRER)?;

@@ -58,7 +58,7 @@ use super::Registry;
 use crate::access::{Grant, RunJobs};
 
 impl Registry {
-    /// [`check`] while the server works, on the calling thread, which it keeps for long.
+    /// Runs [`check`] while the server works. It blocks the calling thread, for long.
     pub fn check(
         &self,
         _grant: &Grant<RunJobs>,

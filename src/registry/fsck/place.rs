@@ -1,8 +1,8 @@
-//! Where a problem is, as the key of a row tells.
+//! The place of a problem, derived from the key of a row.
 
 use crate::model::digest::AnyDigest;
 
-/// The repository and the digest that a problem is about, as far as it is about one.
+/// The repository and the digest that a problem concerns, if it concerns one.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) repository: Option<u64>,
@@ -24,12 +24,12 @@ impl<'a> Place<'a> {
         Self { repository: None, digest: Some(digest) }
     }
 
-    /// A blob or manifest of a repository.
+    /// A blob or manifest in a repository.
     pub(super) const fn within(repository: u64, digest: &'a [u8]) -> Self {
         Self { repository: Some(repository), digest: Some(digest) }
     }
 
-    /// A digest's key for people, even if it is none.
+    /// The text of a digest's key, or its bytes if it is not valid.
     pub(super) fn digest_text(key: &[u8]) -> String {
         match AnyDigest::from_key(key) {
             Some(digest) => digest.to_string(),
@@ -38,7 +38,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A key that tells where its row belongs.
+/// A key from which the place of its row can be derived.
 pub(super) trait Located {
     fn place(&self) -> Place<'_>;
 }
@@ -54,7 +54,8 @@ macro_rules! located {
     )* };
 }
 
-// Keys of one shape in two tables: `blob_free` is read as bytes, and `project_blob` tells no repository.
+// These keys have the shape of other tables: `blob_free` is read as bytes, and `project_blob` names no
+// repository.
 located! {
     (): _key => Place::STORE;
     u64: _key => Place::STORE;

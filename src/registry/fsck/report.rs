@@ -1,4 +1,4 @@
-//! What a check tells: how far it is, what it looked at, and what is wrong.
+//! The report of a check: its progress, what it checked, and what is wrong.
 
 use std::io;
 use std::path::Path;
@@ -9,16 +9,16 @@ use crate::store::meta::StoreError;
 use crate::store::open::OpenError;
 use crate::wire::Checked;
 
-/// How a check is made.
+/// The mode of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
-    /// Every blob is read and hashed, not manifests alone.
+    /// Whether every blob is read and hashed, not only manifests.
     pub deep: bool,
-    /// The store is in use: what changes during the check is no problem.
+    /// Whether the store is in use: changes during the check are not problems.
     pub others_write: bool,
 }
 
-/// Why there is no report.
+/// Why a check has no report.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CheckError {
     /// The caller ended the check.
@@ -30,7 +30,7 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// What the error means for a store that no server has open: see [`StoreError::on_opening`].
+    /// The error as one of opening a store that no server has open: see [`StoreError::on_opening`].
     pub fn on_opening(self, database: &Path) -> OpenError {
         match self {
             Self::Store(error) => error.on_opening(database),
@@ -39,16 +39,16 @@ impl CheckError {
     }
 }
 
-/// How far the check is.
+/// The progress of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is looked at.
+    /// The stage.
     pub stage: &'static str,
-    /// Rows or files so far, in this stage.
+    /// Rows or files done in this stage.
     pub done: u64,
-    /// Rows or files in all; 0 where that is not known.
+    /// Rows or files in all; 0 if not known.
     pub total: u64,
-    /// Bytes hashed so far, in all stages.
+    /// Bytes hashed in all stages.
     pub bytes: u64,
 }
 
@@ -57,14 +57,14 @@ pub struct Progress {
 pub enum Severity {
     /// Something that was pushed is lost or cannot be read.
     Damage,
-    /// Rows contradict each other; what was pushed tells which are right.
+    /// Rows contradict each other; the pushed content tells which are right.
     Inconsistency,
 }
 
-/// Something that is not as it should be.
+/// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong, as one word for programs: the list is in [`fsck`](super).
+    /// What is wrong, as one word for programs: [`fsck`](super) lists these words.
     pub kind: &'static str,
     /// How bad it is.
     pub severity: Severity,
@@ -74,31 +74,31 @@ pub struct Problem {
     pub digest: Option<String>,
     /// The images that need it, as `repository:tag`, or with a digest where there is no tag; at most 20.
     pub images: Vec<String>,
-    /// What should be.
+    /// The expected state.
     pub expected: String,
-    /// What is.
+    /// The actual state.
     pub found: String,
 }
 
-/// What the bytes of a blob's file have proven. It counts only while the blob has this generation: a push
-/// replaces it.
+/// What reading a blob's file has proven. It is valid while the blob has this generation: a push replaces the
+/// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub(super) digest: Digest,
     pub(super) generation: u32,
-    /// What its whole file looks like; none: it is damaged.
+    /// The stamp of its intact file; `None`: the file is damaged.
     pub(super) whole: Option<Stamp>,
 }
 
 /// The outcome of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What was looked at.
+    /// What was checked.
     pub checked: Checked,
-    /// What is wrong. Nothing is left to be done when it is empty.
+    /// The problems; empty when nothing is wrong.
     pub problems: Vec<Problem>,
-    /// What is worth knowing and not wrong.
+    /// Remarks that are not problems.
     pub notes: Vec<String>,
-    /// What was proven of blobs and is to be recorded.
+    /// Facts about blobs that are proven and must be recorded.
     pub verdicts: Vec<Verdict>,
 }

@@ -1,4 +1,4 @@
-//! Projects and repositories: their names, their places in the tree, and the catalogue.
+//! Projects and repositories: their names, their projects, and the catalogue.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
@@ -11,7 +11,7 @@ use crate::registry::repositories::is_bare;
 use crate::store::meta::schema::{self, Project, Repository};
 use crate::store::meta::{Key, ReadTx, Row, StoreError, Stored, Table, Tx as _};
 
-/// Paths lead to projects, projects to their paths, and each lies in its parent.
+/// Checks that paths lead to projects and projects to their paths, and that each project lies in its parent.
 pub(super) fn projects(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::PROJECT)?;
     check.rows(&schema::PROJECT, |check, tx, id, row| {
@@ -59,8 +59,8 @@ fn number(id: Option<u64>) -> String {
     id.map_or("nothing".to_owned(), |id| format!("number {id}"))
 }
 
-/// Names lead to repositories, repositories to their names and projects, and the catalogue has those with a
-/// manifest.
+/// Checks that names lead to repositories and repositories to their names and projects, and that the
+/// catalogue lists those with a manifest.
 pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::REPOSITORY)?;
     let mut bare = 0;
@@ -120,7 +120,7 @@ fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> 
     Ok(())
 }
 
-/// Rows of repositories that are not there.
+/// Reports rows of repositories that do not exist.
 fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreError> {
     let none: &[u8] = &[];
     macro_rules! find {
@@ -158,7 +158,7 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
     Ok(())
 }
 
-/// The repositories of a table, found by a jump from each to the next.
+/// The repositories that occur in a table, found by seeking from each to the next.
 fn ids<K: Key, R: Row>(
     check: &Check<'_>,
     table: &Table<K, R>,

@@ -6,7 +6,7 @@ use crate::model::digest::Digest;
 use crate::model::names::Tag;
 use crate::store::meta::{StoreError, Tx as _, schema};
 
-/// Every tag points to a manifest of its repository, and both indexes have just the tags.
+/// Checks that every tag points to a manifest of its repository, and that both indexes have exactly the tags.
 pub(super) fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::TAG)?;
     check.expect(&schema::TAG_BY_DIGEST)?;

@@ -1,4 +1,4 @@
-//! What repositories and projects hold, compared with a fresh count.
+//! The usage of repositories and projects, compared with a new count.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use crate::registry::usage::recompute::Tally;
 use crate::store::meta::schema::{self, Disk, Usage};
 use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
-/// The stored figures are those of a fresh count.
+/// Checks that the stored figures equal a new count.
 pub(super) fn usage(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB)?;
     let meta = check.meta;
@@ -71,7 +71,7 @@ fn blob_counts(
         ControlFlow::Continue(())
     });
     match stored {
-        // The damaged row is reported with its table.
+        // The damaged row is reported with its own table.
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         other => other?,
     }

@@ -1,5 +1,5 @@
-//! What a check has proven of blobs, written down: damaged ones are hidden, so that the next push is taken,
-//! and hidden ones that are whole again are shown.
+//! Records what a check has proven about blobs: damaged ones are hidden, so that the next push stores them
+//! again, and hidden ones that are intact are shown again.
 
 use super::report::{Report, Verdict};
 use crate::store::meta::schema::{self, Blob, BlobState};
@@ -8,8 +8,8 @@ use crate::store::meta::{Meta, StoreError, Tx as _, WriteTx};
 /// Blobs in one transaction.
 const AT_ONCE: usize = 1_000;
 
-/// Records the verdicts of a report, and says in it what that changed. The report stands when nothing can be
-/// written.
+/// Records the verdicts of a report, and adds to the report what that changed. If nothing can be written, the
+/// report is still valid.
 pub async fn record(meta: &Meta, report: &mut Report) {
     let verdicts = std::mem::take(&mut report.verdicts);
     let (mut hidden, mut shown) = (0, 0);

@@ -14,15 +14,16 @@ use crate::registry::{Registry, links, repositories, tags, usage};
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
 
-/// Manifests or blobs that one transaction takes from a repository that goes.
+/// Manifests or blobs that one transaction removes from a repository that is being deleted.
 const SLICE: usize = 256;
-/// Tags that go in one transaction with their manifest, and in one event: a tag is about ten rows.
+/// Tags that are deleted in one transaction with their manifest, and reported in one event. A tag has about
+/// ten rows.
 pub(in crate::registry) const TAGS_AT_ONCE: usize = 256;
 
 impl Registry {
     /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
-    /// Very many tags go first, in slices: after a stop in between the manifest has fewer tags, and deleting
-    /// it again goes on.
+    /// Many tags are deleted in slices before the manifest: after a stop in between the manifest has fewer
+    /// tags, and deleting it again continues.
     pub async fn delete_manifest(
         self: &Arc<Self>,
         grant: &Grant<Delete>,
@@ -55,13 +56,14 @@ impl Registry {
         self.meta.change(Change::that_frees(), delete).await
     }
 
-    /// Deletes everything in a repository, which goes with the last of it: manifests and tags in slices, then
-    /// its hold on blobs. A stop in between leaves a smaller repository; deleting it again goes on.
+    /// Deletes everything in a repository: manifests and tags in slices, then its links to blobs. The
+    /// repository itself is removed with the last of them. After a stop in between, deleting it again
+    /// continues.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
         self.in_slices(grant, delete_slice).await
     }
 
-    /// Runs transactions until one breaks, whether or not the client waits for it.
+    /// Runs transactions until one returns a break, whether or not the client waits.
     async fn in_slices(
         self: &Arc<Self>,
         grant: &Grant<Delete>,
@@ -92,7 +94,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for digest in &manifests {
-        // One that has tags left, and those behind it, are for the next transaction.
+        // A manifest that still has tags, and those after it, are left for the next transaction.
         if delete_from(tx, grant, repository, digest)?.is_continue() || tx.is_full() {
             break;
         }
@@ -116,7 +118,7 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     Ok(ControlFlow::Break(()))
 }
 
-/// Deletes a manifest with its tags, or the first of very many tags.
+/// Deletes a manifest with its tags, or only the first slice of very many tags.
 pub(in crate::registry) fn delete_from(
     tx: &WriteTx<'_>,
     grant: &Grant<Delete>,
@@ -145,7 +147,7 @@ pub(in crate::registry) fn delete_from(
     Ok(ControlFlow::Break(()))
 }
 
-/// Removes a manifest's own rows and what it counted. Its tags are gone already.
+/// Removes a manifest's own rows and its counts. Its tags were deleted before.
 fn drop_rows(
     tx: &WriteTx<'_>,
     repository: RepoId,

@@ -12,35 +12,35 @@ use crate::registry::error::RegistryError;
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{StoreError, Tx};
 
-/// Up to this many bytes a body is read inline.
+/// A body of at most this many bytes is read on the calling thread.
 const INLINE: u64 = 64 << 10;
 
-/// Bytes of a large manifest that are kept for a client that has not taken them yet.
+/// Bytes of a large manifest that are kept in memory for a slow client.
 const PIECE: usize = 256 << 10;
 
-/// What a `HEAD` of a manifest tells.
+/// The answer to a `HEAD` of a manifest.
 #[derive(Clone, Debug)]
 pub struct ManifestHead {
-    /// The digest under which it was pushed, or under which the tag was set.
+    /// The digest under which it was pushed.
     pub digest: Digest,
-    /// The type recorded at the push.
+    /// The media type with which it was pushed.
     pub media_type: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
 }
 
 /// A manifest with its bytes.
 #[derive(Clone, Debug)]
 pub struct ManifestContent {
-    /// What it is.
+    /// Its digest, type and size.
     pub head: ManifestHead,
-    /// The bytes as they were pushed: all of them, or of a large manifest the first ones; the others are read
-    /// when the client has taken these ([`Registry::manifest_piece`]).
+    /// The bytes as they were pushed: all, or the first ones of a large manifest. The others are read when
+    /// the client has taken these ([`Registry::manifest_piece`]).
     pub body: Bytes,
 }
 
 impl Registry {
-    /// What is known of a manifest, without its bytes.
+    /// The digest, type and size of a manifest.
     pub fn manifest_head(
         &self,
         grant: &Grant<Pull>,
@@ -50,7 +50,7 @@ impl Registry {
         self.meta.get(|tx| find(tx, repository, reference).map(|(digest, row)| head(digest, row)))
     }
 
-    /// A manifest with its bytes, which are hashed: damaged ones are never sent.
+    /// A manifest with its bytes. They are hashed; damaged ones are never sent.
     pub async fn manifest(
         self: &Arc<Self>,
         grant: &Grant<Pull>,
@@ -69,7 +69,7 @@ impl Registry {
             None => self.large_body(digest, is_whole).await?,
         };
         if let Some(body) = body {
-            // A client that reads slowly must not keep all of it in memory.
+            // A slow client must not keep all of a large body in memory.
             let body = if body.len() <= PIECE { body } else { Bytes::copy_from_slice(&body[..PIECE]) };
             self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
             return Ok(ManifestContent { head, body });
@@ -78,8 +78,8 @@ impl Registry {
         Err(RegistryError::ManifestUnknown(reference.to_string()))
     }
 
-    /// More bytes of a large manifest, from `start` on. What was verified when its first bytes were read has
-    /// not changed since: bodies are stored under their digest.
+    /// More bytes of a large manifest, from `start` on. They are not verified again: bodies are stored under
+    /// their digest, and this one was verified when its first bytes were read.
     pub fn manifest_piece(
         self: &Arc<Self>,
         _grant: &Grant<Pull>,
@@ -95,8 +95,8 @@ impl Registry {
         }
     }
 
-    /// A body that is too large to be read inline, a few at once, if it passes `check`, which may take its
-    /// time.
+    /// Reads a body that is too large for the calling thread, a few at a time, and runs `check` on it, which
+    /// may be slow.
     async fn large_body(
         &self,
         digest: Digest,
@@ -109,7 +109,7 @@ impl Registry {
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
         tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until it is pushed again");
         let marked = self.meta.write(move |tx| {
-            // Its bytes may have been pushed again since they were read.
+            // The body may have been pushed again since it was read.
             let whole =
                 body(tx, &digest)?.is_some_and(|body| Digest::of(digest.algorithm(), &body) == digest);
             match tx.get(&schema::MANIFEST, (repository, &digest))? {
@@ -144,12 +144,12 @@ fn body_of(tx: &impl Tx, digest: &Digest) -> Result<Option<Bytes>, RegistryError
     Ok(body(tx, digest)?)
 }
 
-/// Where a tag points.
+/// The manifest that a tag points to.
 pub(super) fn tagged(tx: &impl Tx, repository: RepoId, tag: &Tag) -> Result<Option<Digest>, StoreError> {
     Ok(tx.get(&schema::TAG, (repository, tag.as_str()))?.map(|row| row.digest))
 }
 
-/// The manifest that a reference names, unless it is damaged.
+/// The manifest that a reference names, unless it is marked as damaged.
 pub(super) fn find(
     tx: &impl Tx,
     repository: RepoId,

@@ -1,4 +1,4 @@
-//! Manifests as those see them who look after a repository.
+//! Lists of manifests for the admin API.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -10,10 +10,10 @@ use crate::registry::{Registry, tags};
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{ReadTx, StoreError, Tx as _};
 
-/// Tags of a manifest that are told.
+/// The most tags of a manifest that are listed.
 const TAGS: usize = 10;
-/// Rows that are looked at for a page, and what they may refer to together: a filter may leave out most of
-/// them.
+/// The most rows that are read for a page, and the most rows that these may refer to together: a filter may
+/// skip most of them.
 const MAX_ROWS: usize = 2_000;
 const MAX_REFERENCES: usize = 200_000;
 
@@ -39,18 +39,18 @@ impl ManifestView {
     }
 }
 
-/// A part of the list of manifests.
+/// A page of the list of manifests.
 #[derive(Clone, Debug, Default)]
 pub struct ManifestPage {
     /// The manifests.
     pub manifests: Vec<ManifestView>,
-    /// The digest after which the next part begins.
+    /// The digest after which the next page begins.
     pub next: Option<Digest>,
 }
 
 impl Registry {
-    /// Up to `limit` manifests of a repository after a digest, in the order of their digests; with `untagged`
-    /// only those to which nothing leads.
+    /// Up to `limit` manifests of a repository after a digest, in the order of digests; with `untagged` only
+    /// those that no tag, index or subject leads to.
     pub async fn manifest_views(
         &self,
         grant: &Grant<Pull>,
@@ -94,7 +94,7 @@ fn page(
         rows += 1;
         references += row.blobs.len() + row.children.len();
         seen = Some(digest);
-        // What is tagged needs no more looking at.
+        // A tagged manifest needs no further reads.
         if untagged && row.untagged_since.is_none() {
             return ControlFlow::Continue(());
         }

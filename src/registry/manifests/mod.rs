@@ -1,5 +1,5 @@
-//! Manifests: kept byte for byte in the database, with everything they refer to counted in the same
-//! transaction.
+//! Manifests: stored byte for byte in the database. The transaction that stores one counts everything it
+//! refers to.
 
 mod delete;
 mod get;

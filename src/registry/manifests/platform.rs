@@ -1,19 +1,19 @@
-//! For which platform an image is, for lists that people read. Nothing is refused here: what cannot be read
-//! tells no platform.
+//! The platform of an image, for lists that people read. Nothing is refused here: a config that cannot be
+//! parsed has no platform.
 
 use serde::Deserialize;
 
 use crate::model::manifest::Manifest;
 use crate::model::media_type::{DOCKER_CONFIG, ManifestKind, OCI_CONFIG};
 
-/// The largest configuration that is read.
+/// The largest config that is read, in bytes.
 pub(super) const MAX_CONFIG: u64 = 256 << 10;
-/// Platforms of an index that are told.
+/// The most platforms of an index that are listed.
 const MAX_PLATFORMS: usize = 8;
-/// Characters of a part of a platform.
+/// The most characters of a part of a platform.
 const MAX_PART: usize = 32;
 
-/// A platform, as configurations and indexes have it.
+/// A platform, as configs and indexes describe it.
 #[derive(Deserialize)]
 struct Platform {
     os: Option<String>,
@@ -22,7 +22,7 @@ struct Platform {
 }
 
 impl Platform {
-    /// `linux/arm/v7`; nothing for what is not an image, such as an attestation (`unknown/unknown`).
+    /// `linux/arm/v7`; nothing for content that is not an image, such as an attestation (`unknown/unknown`).
     fn text(self) -> Option<String> {
         let good = |part: &String| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -47,7 +47,7 @@ struct Entry {
     platform: Option<Platform>,
 }
 
-/// Whether the configuration of an image tells its platform.
+/// Whether the platform is in the config of an image.
 pub(super) fn is_in_config(manifest: &Manifest) -> bool {
     let config = manifest.config.as_ref();
     manifest.kind == ManifestKind::Image
@@ -56,12 +56,12 @@ pub(super) fn is_in_config(manifest: &Manifest) -> bool {
         })
 }
 
-/// The platform that the configuration of an image names.
+/// The platform in the config of an image.
 pub(super) fn of_config(config: &[u8]) -> String {
     serde_json::from_slice::<Platform>(config).ok().and_then(Platform::text).unwrap_or_default()
 }
 
-/// The platforms that an index names, each once, in its order.
+/// The platforms in an index, each once, in its order.
 pub(super) fn of_index(body: &[u8]) -> String {
     let Ok(index) = serde_json::from_slice::<Index>(body) else { return String::new() };
     let mut platforms: Vec<String> = Vec::new();

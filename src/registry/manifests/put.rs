@@ -20,12 +20,12 @@ use crate::registry::{Limits, Registry, links, referrers, repositories, tags, us
 use crate::store::meta::schema::{self, Listed};
 use crate::store::meta::{Change, Raw, StoreError, Tx as _, WriteTx};
 
-/// What a client wants of the tag that it sets (RFC 9110 section 13.1).
+/// A client's precondition on the tag that it sets (RFC 9110 section 13.1).
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
-    /// `If-Match`: the tag points to one of these; `*` is any.
+    /// `If-Match`: the tag must point to one of these; `*` is any.
     pub matches: Option<Vec<String>>,
-    /// `If-None-Match`: the tag points to none of these; `*` is any.
+    /// `If-None-Match`: the tag must point to none of these; `*` is any.
     pub none_match: Option<Vec<String>>,
 }
 
@@ -52,7 +52,7 @@ pub struct PutManifest {
     pub content_type: Option<String>,
     /// The bytes.
     pub body: Bytes,
-    /// What must hold of the tag.
+    /// The precondition on the tag.
     pub condition: Condition,
 }
 
@@ -66,8 +66,8 @@ pub struct Stored {
 }
 
 impl Registry {
-    /// Stores a manifest and sets its tags, all at once or not at all. `charges` are what its body is charged
-    /// for: the work goes on when the client is gone, and the charges with it.
+    /// Stores a manifest and sets its tags, all or nothing. `charges` are the charges for its body: when the
+    /// client disconnects, the work continues and keeps them.
     pub async fn put_manifest(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -102,7 +102,7 @@ impl Registry {
 }
 
 impl Registry {
-    /// The platform of a manifest that is new in its repository; it may block.
+    /// The platform of a manifest that is new in its repository. It may block.
     fn platform(&self, repository: Option<RepoId>, prepared: &Prepared) -> Result<String, RegistryError> {
         let Prepared { manifest, digest, put, .. } = prepared;
         if manifest.kind == ManifestKind::Index {
@@ -114,7 +114,7 @@ impl Registry {
             return Ok(String::new());
         };
         let is_there = self.meta.read_blocking(|tx| {
-            // One that is there keeps its platform.
+            // A manifest that exists already keeps its platform.
             let is_new = !tx.has(&schema::MANIFEST, (repository, digest))?;
             Ok::<_, StoreError>(is_new && links::visible(tx, repository, &config)?.is_some())
         })?;
@@ -123,7 +123,7 @@ impl Registry {
             let len = usize::try_from(file.size()).unwrap_or_default();
             file.read(0, len)
         });
-        // What cannot be read is for the pull to report.
+        // A config that cannot be read is reported when it is pulled.
         Ok(read.and_then(Result::ok).map(|bytes| platform::of_config(&bytes)).unwrap_or_default())
     }
 }
@@ -196,8 +196,8 @@ fn store(
     Ok(tx.record(grant.caller().actor(), kind)?)
 }
 
-/// Takes the marks of damage away in all repositories that hold a manifest: they share its bytes, which are
-/// whole again.
+/// Clears the mark of damage in all repositories that hold a manifest: they share its bytes, which are intact
+/// again.
 fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     let mut holders = Vec::new();
     tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
@@ -212,8 +212,8 @@ fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes the manifest's rows. A manifest that is there already keeps its counts; its body is written again
-/// where the stored bytes differ, which heals damage.
+/// Writes the manifest's rows. A manifest that exists already keeps its counts; its body is written again
+/// where the stored bytes differ, which repairs damage.
 fn write(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -256,7 +256,7 @@ fn write(
     }
     let sequence = tx.next_sequence();
     let size = put.body.len() as u64;
-    // Tags repeat them, so they stay as they were first.
+    // Rows of tags repeat these values, so they stay as they were first stored.
     let (content_bytes, platform) = match &old {
         Some(old) => (old.content_bytes, old.platform.clone()),
         None => (size.saturating_add(referred.bytes), prepared.platform.clone()),

@@ -1,4 +1,4 @@
-//! What a manifest refers to, compared with what is there.
+//! The references of a manifest, compared with the content that exists.
 
 use std::ops::ControlFlow;
 
@@ -12,19 +12,19 @@ use crate::registry::{blobs, links};
 use crate::store::meta::schema::{self, Listed};
 use crate::store::meta::{StoreError, Tx as _, WriteTx};
 
-/// How deep indexes may nest.
+/// The deepest nesting of indexes.
 const MAX_NESTING: u8 = 8;
-/// Repositories that are looked at to say where something missing is.
+/// The most repositories that are searched for missing content.
 const ELSEWHERE: usize = 16;
-/// Things missing whose place elsewhere is looked for.
+/// The most missing references for which other repositories are searched.
 const SOUGHT: usize = 16;
 
-/// What follows from what a manifest refers to.
+/// Values that follow from the references of a manifest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Referred {
     /// How deep it nests.
     pub(super) depth: u8,
-    /// Bytes of all that it refers to.
+    /// Bytes of everything that it refers to.
     pub(super) bytes: u64,
 }
 
@@ -33,12 +33,12 @@ struct Check<'a, 't> {
     tx: &'a WriteTx<'t>,
     grant: &'a Grant<Push>,
     repository: Option<RepoId>,
-    /// Whether what is needed must be there.
+    /// Whether the referenced content must exist.
     strict: bool,
     missing: Vec<MissingReference>,
 }
 
-/// Compares every descriptor with what is there. Nothing is written before this has passed.
+/// Compares every descriptor with the existing content. Nothing may be written before this has passed.
 pub(super) fn check(
     tx: &WriteTx<'_>,
     grant: &Grant<Push>,
@@ -87,7 +87,7 @@ impl Check<'_, '_> {
         };
         let known = match (&held, self.repository) {
             (Some((_, row)), _) => Some(row.size),
-            // What another manifest says of it was there first.
+            // Another manifest gave this absent blob a size before.
             (None, Some(repository)) => links::said(self.tx, repository, &blob.digest)?,
             (None, None) => None,
         };
@@ -104,7 +104,7 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// The row of a manifest of the repository, which is as the descriptor says.
+    /// The row of a manifest of the repository, which must match the descriptor.
     fn manifest(&self, said: &Descriptor) -> Result<Option<schema::Manifest>, RegistryError> {
         let Some(repository) = self.repository else { return Ok(None) };
         let Some(digest) = said.digest.known() else { return Ok(None) };
@@ -114,7 +114,7 @@ impl Check<'_, '_> {
         Ok(Some(row))
     }
 
-    /// Compares what is said of an absent manifest with what another index says of it.
+    /// Compares the description of an absent manifest with that in another index.
     fn other_index(&self, said: &Descriptor) -> Result<(), RegistryError> {
         let Some(repository) = self.repository else { return Ok(()) };
         match listed(self.tx, repository, &said.digest)? {
@@ -125,7 +125,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Notes something missing, and where it is.
+    /// Records a missing reference, and a repository that has it.
     fn miss(&mut self, digest: AnyDigest, manifest: bool) -> Result<(), RegistryError> {
         let mut elsewhere = None;
         if let Some(known) = digest.known().filter(|_| self.missing.len() < SOUGHT) {
@@ -143,7 +143,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// Refuses a descriptor that says something else of a manifest than what is known of it.
+/// Refuses a descriptor that contradicts what is known of a manifest.
 fn agree(digest: &AnyDigest, said: (&str, u64), known: (&str, u64)) -> Result<(), RegistryError> {
     let ((said_type, said), (actual_type, actual)) = (said, known);
     if said != actual {
@@ -159,7 +159,7 @@ fn agree(digest: &AnyDigest, said: (&str, u64), known: (&str, u64)) -> Result<()
     Ok(())
 }
 
-/// Refuses a manifest that is not what an index of the repository, which came first, says of it.
+/// Refuses a manifest that does not match the description in an index that was pushed before it.
 pub(super) fn fits_indexes(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -175,7 +175,8 @@ pub(super) fn fits_indexes(
     }
 }
 
-/// An index of the repository that lists a manifest, and what it says of it. All that list it say the same.
+/// An index of the repository that lists a manifest, with its description of it. All indexes that list it
+/// agree.
 fn listed(
     tx: &WriteTx<'_>,
     repository: RepoId,

@@ -1,5 +1,4 @@
-//! Disks that fail in the middle of a push: what was acknowledged stays, and what was not can be pushed
-//! again.
+//! Disks that fail in the middle of a push: what was acknowledged stays, and the rest can be pushed again.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::store::faulty::{Fault, Faults, Plan};
 
 const NAME: &str = "team/app";
 
-/// What is pushed, and where.
+/// The content of a push, and its repository.
 struct Image {
     name: String,
     blobs: Vec<Blob>,
@@ -27,12 +26,12 @@ struct Image {
 struct Acknowledged {
     blobs: Vec<Digest>,
     manifest: bool,
-    /// What the others were answered.
+    /// The errors of the other parts.
     errors: Vec<RegistryError>,
 }
 
 impl Image {
-    /// An image that was not pushed before, in a repository of its own.
+    /// An image that no other push contains, in a repository of its own.
     fn new(number: u64) -> Self {
         let blobs: Vec<Blob> = ["config", "layer", "another layer"]
             .map(|part| format!("{part} of image {number}").into_bytes())
@@ -42,7 +41,7 @@ impl Image {
         Self { name: format!("{NAME}{number}"), blobs, manifest }
     }
 
-    /// Pushes all that can be pushed: one blob in one piece, the others in two pieces by POST, PATCH and PUT,
+    /// Pushes as much as possible: one blob in one request, the others in two pieces by POST, PATCH and PUT,
     /// one of these as a stream; then the manifest.
     fn push(&self, server: &Server<'_>) -> Acknowledged {
         let mut done = Acknowledged::default();
@@ -63,7 +62,7 @@ impl Image {
         done
     }
 
-    /// What was acknowledged is there, byte for byte.
+    /// Asserts that everything that was acknowledged is there, byte for byte.
     fn assert_there(&self, server: &Server<'_>, done: &Acknowledged, context: &str) {
         for blob in self.blobs.iter().filter(|blob| done.blobs.contains(&blob.digest)) {
             let pulled = server.pull_blob(&self.name, &blob.digest);
@@ -101,8 +100,8 @@ fn in_pieces(server: &Server<'_>, name: &str, blob: &Blob, stream: bool) -> Resu
     })
 }
 
-/// After a failed push: everything is as it was answered, no session is stuck, and the next push succeeds and
-/// outlives the next start.
+/// Asserts the state after a failed push: what was acknowledged is there, no session is stuck, and the next
+/// push succeeds and survives a restart.
 fn assert_recovered(server: Server<'_>, image: &Image, done: &Acknowledged, context: &str) {
     image.assert_there(&server, done, context);
     server.assert_clean(context);
@@ -123,8 +122,8 @@ fn assert_recovered(server: Server<'_>, image: &Image, done: &Acknowledged, cont
     server.stop();
 }
 
-/// Calls `step` with 1, 2, 3 and so on until it finds nothing more to fail, and returns how often. A store
-/// serves some steps, until it is so large that it slows them down.
+/// Calls `step` with 1, 2, 3 and so on until it has no call left that could fail; returns how often. Several
+/// steps share a store, until the store is so large that it slows them down.
 fn each_call(faults: Option<&Arc<Faults>>, step: impl Fn(Server<'_>, &Image, u64) -> bool) -> u64 {
     for first in (1..).step_by(16) {
         let place = Place { upload_idle_s: 0, meta_faults: faults.cloned(), ..Place::new() };
@@ -137,7 +136,7 @@ fn each_call(faults: Option<&Arc<Faults>>, step: impl Fn(Server<'_>, &Image, u64
     unreachable!("a push has an end")
 }
 
-/// Plays a push once for each call of the blob store, with that call failing.
+/// Runs a push once for each call of the blob store, with that call failing.
 fn play(kind: Fault) -> u64 {
     each_call(None, |server, image, n| {
         server.faults.set_plan(Some(Plan { fail_at: n, kind }));
@@ -168,7 +167,7 @@ fn a_short_write_at_any_call_of_a_push_loses_nothing_acknowledged() {
     assert!(play(Fault::ShortWrite) > 20);
 }
 
-/// The same for each call of the database file.
+/// The same for each call to the database file.
 fn play_database(number: i32) -> u64 {
     let faults = Arc::new(Faults::default());
     each_call(Some(&faults), |server, image, n| {
@@ -214,7 +213,7 @@ fn a_failed_push_leaves_no_repository_behind() {
 fn a_file_that_cannot_be_removed_stops_no_later_expiry() {
     let place = Place { upload_idle_s: 0, ..Place::new() };
     let server = place.open(true);
-    // The calls of a push in one piece are create, append and discard.
+    // A push in one request makes these calls: create, append and discard.
     let absent = Digest::of(Algorithm::Sha256, b"absent");
     server.faults.set_plan(Some(Plan { fail_at: 3, kind: Fault::Errno(libc::EIO) }));
     let pushed = server.push_blob(NAME, b"other bytes", absent);

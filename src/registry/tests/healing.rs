@@ -1,4 +1,4 @@
-//! Damage is hidden once a reader meets it, and a push heals it for all readers.
+//! A reader that finds damage hides it, and the next push repairs it for all readers.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn a_damaged_blob_is_hidden_until_it_is_pushed_again() {
     server.push_blob("one", &blob.content, blob.digest).unwrap();
     assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
     server.assert_clean("after the push");
-    // A reader that still has the damaged file open speaks of what was.
+    // A reader that still has the damaged file open reports an error, and must not hide the new file.
     assert!(server.wait(damaged.small()).is_err());
     assert_eq!(server.pull_blob("one", &blob.digest).unwrap(), blob.content);
     server.assert_clean("after the late reader");
@@ -94,8 +94,8 @@ fn a_damaged_count_of_pulls_begins_anew_and_holds_up_no_other() {
     server.assert_clean("after the second pulls");
 }
 
-/// A long upload is checkpointed while it runs; when the disk fails then, the client goes on at the
-/// checkpoint or is told that there is no upload. Nothing in between.
+/// A long upload has checkpoints while it runs. If the disk fails then, the client continues from the
+/// checkpoint or is told that there is no upload.
 #[test]
 fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     const CHUNK: usize = 4 << 20;
@@ -124,7 +124,7 @@ fn a_disk_that_fails_in_a_long_upload_leaves_a_session_or_none() {
     assert!(appended.is_err());
     assert!(server.faults.trace().contains(&Call::Write));
     server.faults.set_plan(None);
-    // A checkpoint that was under way when the request failed goes on by itself.
+    // A checkpoint that was running when the request failed continues in the background.
     server.await_background_work();
     let report = server.check();
     assert_eq!(report.problems, []);

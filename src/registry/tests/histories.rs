@@ -1,5 +1,5 @@
-//! Random histories: whatever is done in whatever order, the registry looks like the model, and the check is
-//! content.
+//! Random histories: after any sequence of operations the registry equals the model, and the check finds no
+//! problem.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use crate::registry::{Body, Condition, ContentRange, PutManifest, RegistryError}
 
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 
-/// One thing that a client does. Numbers choose among what there is, modulo how much there is.
+/// One operation of a client. Its numbers choose among what exists, modulo how much exists.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Upload { repository: usize, blob: usize },
@@ -270,12 +270,12 @@ impl History<'_> {
         let server = self.place.open(strict);
         server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
         self.server = Some(server);
-        // What had no byte yet had no row.
+        // A session without a byte has no row, so it does not survive a restart.
         self.model.sessions.retain(|session| session.received > 0);
     }
 }
 
-/// Plays a history and looks at the store three times meanwhile.
+/// Runs a history and calls `look` three times in between.
 pub(super) fn after(acts: &[Act], look: impl Fn(&Server<'_>)) {
     let place = Place::new();
     let server = place.open(true);

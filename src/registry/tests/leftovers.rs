@@ -1,4 +1,4 @@
-//! What uploads leave that came to nothing is found at the next start, however much came after it.
+//! The next start finds what abandoned uploads left, however much was stored after it.
 
 use super::*;
 use crate::access::Push;
@@ -8,7 +8,7 @@ use crate::registry::repositories;
 use crate::store::meta::Tx as _;
 use crate::store::meta::schema::{self, Repository as Row, Usage};
 
-/// More than are looked at together.
+/// More repositories than one slice of the search.
 const LATER: u64 = 2_500;
 
 fn repositories(server: &Server<'_>) -> u64 {
@@ -59,12 +59,12 @@ fn an_index_says_whether_an_upload_is_in_a_repository_and_the_other_uploads_are_
     let one = id(&server, "one").unwrap();
     let is_bare = || server.meta.get(|tx| repositories::is_bare(tx, one)).unwrap();
     assert!(!is_bare());
-    // Without its entry in the index the row of the upload is not found: the table of uploads is not
-    // searched.
+    // Without its entry in the index the upload is not found, which proves that the table of uploads is not
+    // scanned.
     server.forge(move |tx| tx.delete(&schema::UPLOAD_BY_REPOSITORY, (one, upload)).map(drop));
     assert_eq!(server.meta.get(|tx| tx.count(&schema::UPLOAD)).unwrap(), 1);
     assert!(is_bare());
-    // Nor are the entries of its neighbours.
+    // The entries of neighbouring repositories do not count either.
     for other in [one.0 - 1, one.0 + 1] {
         server.forge(move |tx| tx.put(&schema::UPLOAD_BY_REPOSITORY, (RepoId(other), upload), &()));
     }

@@ -1,5 +1,5 @@
-//! The registry through its public face: histories against a model, failing disks, and a check that sees
-//! everything.
+//! Tests of the registry's public functions: histories against a model, failing disks, and a check that must
+//! find all damage.
 
 mod damage;
 mod faults;
@@ -35,12 +35,12 @@ use crate::store::blob::{BlobStore, FileBlobs};
 use crate::store::faulty::Faults;
 use crate::store::meta::{self, Meta, Options, StoreError, WallClock};
 
-/// A directory on a disk whose syncs cost nothing, where there is one.
+/// A directory in memory, where syncs cost nothing, if the system has one.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// The place of a store, between two times that it is open too.
+/// The directory of a store, which tests close and open again.
 struct Place {
     dir: TempDir,
     runtime: Runtime,
@@ -55,16 +55,16 @@ impl Place {
         FileBlobs::create_layout(dir.path()).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        // Long after anything that a test does, so that every file is old.
+        // A time long after everything that a test does, so that every file is old.
         Self { dir, runtime, wall: || 4_000_000_000_000, upload_idle_s: 3600, meta_faults: None }
     }
 
-    /// Opens the store. `strict`: what a manifest refers to must be there.
+    /// Opens the store. `strict`: content that a manifest refers to must exist.
     fn open(&self, strict: bool) -> Server<'_> {
         self.open_with(strict, |files| Arc::clone(files) as _)
     }
 
-    /// The same with its blobs in another store than the files.
+    /// The same with blobs in another store than files.
     fn open_with(
         &self,
         strict: bool,
@@ -101,14 +101,14 @@ impl Place {
     }
 }
 
-/// A registry that is open.
+/// An open registry.
 struct Server<'p> {
     place: &'p Place,
     meta: Arc<Meta>,
     blobs: Arc<FileBlobs>,
-    /// What the registry has its blobs in: mostly the same.
+    /// The blob store of the registry: usually the file store.
     store: Arc<dyn BlobStore>,
-    /// What the tree of blobs is asked, and how it fails.
+    /// The wrapper that records calls of the blob store and makes them fail.
     faults: Arc<Faults>,
     access: Access,
     registry: Arc<Registry>,
@@ -120,7 +120,7 @@ impl Server<'_> {
         self.place.runtime.block_on(work)
     }
 
-    /// Waits for every task that the registry has spawned, with or without a request that waits for it.
+    /// Waits for every task that the registry has spawned, whether or not a request waits for it.
     fn await_background_work(&self) {
         let started = Instant::now();
         while self.place.runtime.metrics().num_alive_tasks() > 0 {
@@ -134,7 +134,7 @@ impl Server<'_> {
         self.access.repository(&caller, &repository.parse().unwrap()).unwrap()
     }
 
-    /// Stops without bringing anything to an end, as far as a process can that lives on.
+    /// Stops without completing anything, as a killed process would.
     fn stop(self) {
         self.meta.close();
     }
@@ -198,7 +198,7 @@ impl Server<'_> {
         assert!(report.problems.is_empty(), "{context}: {:#?}", report.problems);
     }
 
-    /// Changes rows behind the registry's back.
+    /// Changes rows without the registry's functions.
     fn forge(&self, change: impl Fn(&meta::WriteTx<'_>) -> Result<(), StoreError> + Send + 'static) {
         self.wait(self.meta.write(change)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What a registry must look like after a history, kept in plain maps.
+//! The expected state of a registry after a history, kept in plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Contents {
     pub(super) tags: BTreeMap<String, Digest>,
 }
 
-/// An upload under way.
+/// An open upload.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: UploadId,
@@ -50,7 +50,7 @@ pub(super) struct Model {
     pub(super) sessions: Vec<Session>,
 }
 
-/// Projects of the tests, and which repositories are in them.
+/// The projects of the tests, and the repositories in each.
 const PROJECTS: [(&str, &[usize]); 3] = [("", &[0, 1, 2]), ("a", &[0, 1]), ("a/b", &[0])];
 
 impl Model {
@@ -64,7 +64,7 @@ impl Model {
         }
     }
 
-    /// Makes the projects that the names lie in.
+    /// Creates the projects of the names.
     pub(super) fn make_projects(server: &Server<'_>) {
         use crate::model::names::ProjectId;
         use crate::store::meta::schema::Project;
@@ -81,20 +81,20 @@ impl Model {
         });
     }
 
-    /// Whether a manifest of the repository refers to a blob.
+    /// Whether a manifest of the repository refers to the blob.
     pub(super) fn is_referenced(&self, repository: usize, blob: &Digest) -> bool {
         let held = self.repositories[repository].manifests.values();
         held.into_iter().any(|sample| self.manifests[*sample].blobs.contains(blob))
     }
 
-    /// Whether everything that a manifest needs is in the repository.
+    /// Whether the repository has everything that a manifest needs.
     pub(super) fn is_complete(&self, repository: usize, manifest: usize) -> bool {
         let (contents, manifest) = (&self.repositories[repository], &self.manifests[manifest]);
         manifest.blobs.iter().all(|blob| contents.blobs.contains_key(blob))
             && manifest.children.iter().all(|child| contents.manifests.contains_key(child))
     }
 
-    /// Asks the registry for everything and compares.
+    /// Compares the answers of the registry with the model.
     pub(super) fn assert_seen(&self, server: &Server<'_>) {
         let catalog = server
             .access
@@ -119,7 +119,7 @@ impl Model {
 
     fn assert_tags(server: &Server<'_>, name: &str, contents: &Contents) {
         let tags = match server.wait(server.registry.tags(&server.grant(name), None, 100)) {
-            // Nothing tells an unknown repository from one that was not pushed to yet.
+            // An unknown repository and one without a push look the same.
             Err(RegistryError::RepositoryUnknown(_))
                 if contents.blobs.is_empty() && contents.manifests.is_empty() =>
             {
@@ -205,7 +205,7 @@ impl Model {
         }
     }
 
-    /// What some repositories hold together.
+    /// The expected usage of some repositories together.
     fn usage(&self, members: &[usize]) -> Usage {
         let mut usage = Usage::default();
         for blob in &self.blobs {

@@ -1,4 +1,4 @@
-//! The registry on blobs that are no files: it knows no more of a store than every store tells.
+//! The registry on a blob store without files: it uses only what every blob store offers.
 
 use std::sync::Arc;
 

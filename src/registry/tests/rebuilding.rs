@@ -1,4 +1,4 @@
-//! A store that is made again of a dump is the store that was dumped.
+//! A store that is rebuilt from a dump equals the store that was dumped.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::store::meta::schema::{self, BlobState, Usage};
 use crate::store::meta::tests::dumps::{Rows, all_rows};
 use crate::store::meta::{Tx as _, dump};
 
-/// The newest dump of a store as a store of its own.
+/// The newest dump of a store, restored as another store.
 struct Rebuilt {
     meta: Meta,
     differences: Differences,
@@ -48,7 +48,7 @@ impl Server<'_> {
     }
 }
 
-/// The rows that a dump brings back as they were, and usage where there is any.
+/// The rows that a dump restores, and usage where there is any.
 fn comparable(meta: &Meta) -> BTreeMap<&'static str, Rows> {
     use crate::store::meta::Row as _;
     let mut rows = all_rows(meta);

@@ -82,8 +82,8 @@ pub(super) fn image(blobs: &[Blob]) -> Manifest {
     build(OCI_MANIFEST, document, &blobs.iter().collect::<Vec<_>>(), &[])
 }
 
-/// Images, indexes of them and of indexes, referrers of each, with shared, repeated, foreign and uncomputable
-/// parts.
+/// Images, indexes of them and of indexes, and referrers of each; with shared, repeated, foreign and
+/// unsupported parts.
 pub(super) fn manifests() -> Vec<Manifest> {
     let blobs = blobs();
     let [empty, config, plain, sha512, blake3] = &blobs[..] else { unreachable!("there are five blobs") };

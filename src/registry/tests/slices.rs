@@ -1,4 +1,4 @@
-//! What is removed in slices, what is counted of the disk, and what is bounded.
+//! Deletions in slices, the figures of the disk, and bounds.
 
 use super::*;
 use crate::model::audit::{Actor, AuditAction};
@@ -16,7 +16,7 @@ fn digest(text: &str) -> Digest {
     Digest::of(Algorithm::Sha256, text.as_bytes())
 }
 
-/// Sets tags on one manifest, 50 with each push.
+/// Sets tags on one manifest, 50 in each push.
 fn tag(server: &Server<'_>, repository: &str, count: usize) -> Result<(), RegistryError> {
     let tags: Vec<Tag> = (0..count).map(|number| format!("t{number}").parse().unwrap()).collect();
     for tags in tags.chunks(50) {

@@ -1,4 +1,4 @@
-//! What upload sessions and downloads cost others: memory, places, and the time of the next start.
+//! What upload sessions and downloads may cost others: memory, slots, and the time of the next start.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn at_the_limit_the_oldest_session_without_a_byte_makes_room_and_no_other() {
     let server = place.open(true);
     let limit = server.ledger.limit(Resource::UploadSessions);
     let holder = server.grant::<Push>(NAME).caller().holder();
-    // The admin socket has no limit of its own, so this caller needs an address.
+    // A caller at the admin socket has no limit per principal, so this one needs an address.
     assert!(limit.each < limit.total && holder.from().is_some());
     let kept = begin(&server);
     let grant = server.grant::<Push>(NAME);
@@ -129,7 +129,7 @@ fn bytes_that_were_announced_count_until_their_request_ends() {
     assert!(exists(&server, id));
 }
 
-/// A registry that requires a sign-in, and a user who calls it.
+/// A grant of a user who pushes to the registry.
 fn of_user(server: &Server<'_>, id: u64) -> Grant<Push> {
     server.forge(move |tx| {
         if tx.has(&schema::USER, UserId(id))? {
@@ -173,7 +173,7 @@ fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() 
         (server.ledger.held(&holder, Resource::UploadSessions), bytes / content.len() as u64)
     };
     assert_eq!((held(&grant), held(&other)), ((3, 3), (1, 1)));
-    // One goes on, which changes nothing, and one of them is finished.
+    // One session is resumed, which changes nothing, and one of them is finished.
     server.wait(server.registry.upload_standing(&grant, ids[0])).unwrap();
     assert_eq!(held(&grant), (3, 3));
     let digest = Digest::of(Algorithm::Sha256, content);
@@ -181,12 +181,12 @@ fn uploads_of_an_earlier_run_count_for_the_user_who_began_them_until_they_end() 
     assert_eq!(held(&grant), (2, 2));
     server.wait(server.registry.cancel_upload(&grant, ids[1])).unwrap();
     assert_eq!(held(&grant), (1, 1));
-    // What is above the limit stays, and nothing is added to it.
+    // Sessions above a lowered limit stay, and none is added.
     let limit = Limit { each: 1, ..server.ledger.limit(Resource::StagedBytes) };
     server.ledger.reconfigure(Limits::of(&Config::default()).with(Resource::StagedBytes, limit));
     let refused = server.wait(server.registry.write_upload(&grant, ids[2], length(1))).err();
     assert!(matches!(refused, Some(RegistryError::Limit(_))), "{refused:?}");
-    // Those of a user who is gone end with the user.
+    // The sessions of a deleted user end.
     server.forge(|tx| tx.delete(&schema::USER, UserId(8)).map(drop));
     assert_eq!(
         server.wait(server.registry.end_uploads_without_owner(&server.access.system("test"))).unwrap(),
@@ -222,7 +222,7 @@ fn a_manifest_counts_in_memory_until_it_is_stored_also_when_its_client_is_gone()
         body,
         condition: Condition::default(),
     };
-    // The client goes away while the manifest waits for the writer.
+    // The client disconnects while the manifest waits for the writer.
     let stored = server.wait(async { server.registry.put_manifest(&grant, put, vec![room]).now_or_never() });
     assert!(stored.is_none());
     assert_eq!(server.ledger.total(Resource::ManifestBytes), size);
@@ -250,7 +250,7 @@ fn a_body_counts_until_its_bytes_are_written_also_when_its_client_is_gone() {
     let place = Arc::new(charge(Resource::BodyPlaces));
     let chunks = Chunks::charged(vec![Bytes::from_static(content)], Some(place));
     let body = Body::whole(chunks).counted(charge(Resource::Bodies));
-    // The client goes away while the blob waits for another one with its digest.
+    // The client disconnects while the blob waits for another one with the same digest.
     let lock = server.wait(server.registry.locks.lock(&digest));
     let finished = server.wait(async {
         let id = server.registry.start_upload(&grant, Algorithm::Sha256).await.unwrap();
@@ -268,8 +268,7 @@ fn a_body_counts_until_its_bytes_are_written_also_when_its_client_is_gone() {
     server.wait(server.registry.open_blob(&server.grant(NAME), &digest)).unwrap();
 }
 
-/// Sessions and bare repositories, each so many that a look at all of the one for each of the other takes
-/// minutes.
+/// So many sessions and empty repositories that comparing each with each would take minutes.
 const MANY: u64 = 6_000;
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -324,7 +323,7 @@ fn a_sweep_leaves_alone_what_began_after_the_start() {
 fn an_upload_that_is_hashed_from_its_start_keeps_no_other_one_waiting() {
     let place = Place::new();
     let server = place.open(true);
-    // The state of one hash cannot be saved, that of the other one always can.
+    // The state of one hash cannot be saved; that of the other one can.
     let [hashed, saved] = [Algorithm::Blake3, Algorithm::Sha512].map(|algorithm| {
         let grant = server.grant::<Push>(NAME);
         let id = server.wait(server.registry.start_upload(&grant, algorithm)).unwrap();
@@ -335,7 +334,7 @@ fn an_upload_that_is_hashed_from_its_start_keeps_no_other_one_waiting() {
     server.stop();
     let server = place.open(true);
     let (grant, registry) = (server.grant::<Push>(NAME), &server.registry);
-    // As while other long files are hashed: the first upload holds its lock until it is its turn.
+    // Simulates that other long files are being hashed: the first upload holds its lock while it waits.
     let permits = u32::try_from(registry.rehashes.available_permits()).unwrap();
     let busy = server.wait(Arc::clone(&registry.rehashes).acquire_many_owned(permits)).unwrap();
     let begun = Instant::now();

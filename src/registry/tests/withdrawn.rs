@@ -1,4 +1,4 @@
-//! A permission that ends in the middle of a body ends the upload with its next checkpoint.
+//! A permission that is withdrawn in the middle of a body ends the upload at its next checkpoint.
 
 use super::*;
 use crate::access::{Credential, Scopes};
@@ -26,7 +26,7 @@ fn a_checkpoint_asks_again_whether_its_caller_may_push() {
     let upload = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
     let body = || Body::whole(vec![Bytes::from_static(b"some bytes")]);
     server.wait(server.append(&grant, upload, None, body())).unwrap();
-    // The next body has begun when the user goes and the repository is removed.
+    // The next body has begun when the user is deleted and the repository removed.
     let writer = server.wait(server.registry.write_upload(&grant, upload, Announced::default())).unwrap();
     server.forge(|tx| {
         tx.delete(&schema::USER, HANNA)?;

@@ -1,4 +1,4 @@
-//! Receiving bytes: PATCH, and the body of a PUT.
+//! Receives the bytes of uploads: PATCH, and the body of a PUT.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
 
 use super::body::{Body, BodyPart, Chunks, ContentRange};
-use super::session::{Session, State, Writer};
+use super::session::{Session, SessionGuard, State};
 use super::sessions::Resting;
 use super::writer::UploadWriter;
 use super::{Standing, rows as upload_rows};
@@ -22,7 +22,7 @@ use crate::store::meta::schema;
 const CHECKPOINT_EVERY: u64 = 32 << 20;
 
 impl Ending {
-    /// The answer to a request that only appended.
+    /// The result of a request that only appends.
     fn standing(self, id: UploadId, offset: u64) -> Result<Standing, RegistryError> {
         match self {
             Self::Complete => Ok(Standing { id, offset }),
@@ -33,16 +33,16 @@ impl Ending {
     }
 }
 
-/// How a body ended.
+/// How the reception of a body ended.
 #[derive(Debug)]
 pub(super) enum Ending {
     /// All of it is in the file.
     Complete,
-    /// The client went away, or another request took the session over.
+    /// The client disconnected, or another request took the session over.
     Cut,
-    /// It did not have the length that was announced; the file is as before.
+    /// The body did not have the announced length; the file is as before.
     WrongLength,
-    /// There was no room for the rest of it. What came before is in the file.
+    /// There was no room for the rest of the body. What was received before is in the file.
     Refused(RegistryError),
 }
 
@@ -64,12 +64,12 @@ impl UploadWriter {
 }
 
 impl Registry {
-    /// Brings a session to a checkpoint after a body. A session whose disk failed leaves the memory: the next
-    /// request finds what its row promises, which is durable, or nothing.
+    /// Makes a checkpoint of a session after a body. After an error the session is removed from memory: the
+    /// next request finds the bytes that its row says are durable, or no session.
     pub(super) async fn keep(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        state: &mut Writer,
+        state: &mut SessionGuard,
         ending: Result<Ending, RegistryError>,
         grant: &Grant<Push>,
     ) -> Result<Ending, RegistryError> {
@@ -77,15 +77,16 @@ impl Registry {
             Ok(ending) => self.checkpoint(session, state, grant).await.map(|()| ending),
             Err(error) => Err(error),
         };
-        // A session that rests has no file open, and no part in what is ahead of the disk: it may rest for a
-        // day.
+        // A session between two requests may rest for a day, so it has no open file and does not count as
+        // dirty bytes.
         state.staged = None;
         state.settle_bytes();
         if let Err(error) = &result {
             state.closed = true;
-            // Where the right was withdrawn no caller may go on with it.
+            // If the permission was withdrawn, no caller may continue the upload: its row is removed below.
             if state.row && !matches!(error, RegistryError::Withdrawn) {
-                // Before it leaves the memory: the request that brings it back must find it counted.
+                // Counted as resting before it is removed from memory, because the request that loads it
+                // again must find the charges.
                 if let (Some(place), Some(mut bytes)) = (session.take_place(), state.charge.take()) {
                     bytes.shrink(bytes.amount().saturating_sub(state.checkpoint));
                     self.sessions.rest(session.id, Resting { place, bytes });
@@ -98,12 +99,12 @@ impl Registry {
         result
     }
 
-    /// Moves a body into the staged file, one batch being hashed and written while the next one comes. With
-    /// the grant for `checkpoints` a long body is made durable bit by bit.
+    /// Moves a body into the staged file: one batch is hashed and written while the next one is received.
+    /// With the grant in `checkpoints`, a long body gets a checkpoint every [`CHECKPOINT_EVERY`] bytes.
     pub(super) async fn receive(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        state: &mut Writer,
+        state: &mut SessionGuard,
         range: Option<ContentRange>,
         body: Body,
         checkpoints: Option<&Grant<Push>>,
@@ -116,7 +117,7 @@ impl Registry {
     async fn receive_all(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        state: &mut Writer,
+        state: &mut SessionGuard,
         range: Option<ContentRange>,
         mut body: Body,
         checkpoints: Option<&Grant<Push>>,
@@ -127,15 +128,18 @@ impl Registry {
         let mut checkpoint: Option<JoinHandle<Result<u64, RegistryError>>> = None;
         let ending = loop {
             let chunks = match next_part(session, &mut body).await {
+                // The owner lost the permission: the upload ends here.
                 None if session.is_withdrawn() => {
                     let _ = self.note_checkpoint(state, checkpoint).await;
                     return Err(RegistryError::Withdrawn);
                 }
+                // The connection broke, or another request evicted this writer.
                 None => break Ending::Cut,
                 Some(BodyPart::End) => break Ending::Complete,
                 Some(BodyPart::Data(chunks)) => chunks,
             };
             session.touch(self.meta.clock().now().running_s);
+            // Longer than its range: refused before the surplus is written.
             if announced.is_some_and(|announced| state.offset - start + chunks.total() > announced) {
                 break Ending::WrongLength;
             }
@@ -143,10 +147,12 @@ impl Registry {
                 break Ending::Refused(error);
             }
             if let Err(error) = self.append(session, state, chunks).await {
-                // What is durable by then is kept, and its row does not come after the file is given up.
+                // Waits for the running checkpoint: what it makes durable is kept, and its row must not be
+                // written after the session was given up.
                 let _ = self.note_checkpoint(state, checkpoint).await;
                 return Err(error);
             }
+            // The checkpoint runs beside the reception; its result is collected between two batches.
             if checkpoint.as_ref().is_some_and(JoinHandle::is_finished) {
                 self.note_checkpoint(state, checkpoint.take()).await?;
             }
@@ -157,11 +163,13 @@ impl Registry {
                 checkpoint = Some(self.begin_checkpoint(session, state, grant)?);
             }
         };
+        // A running checkpoint must end before the file is truncated or sealed.
         self.note_checkpoint(state, checkpoint).await?;
         let short = announced.is_some_and(|announced| state.offset - start < announced);
         let wrong = match ending {
             Ending::WrongLength => true,
             Ending::Complete => short,
+            // The client can continue behind what was received.
             Ending::Cut | Ending::Refused(_) => false,
         };
         if let (true, Some(hasher)) = (wrong, start_hasher) {
@@ -171,8 +179,8 @@ impl Registry {
         Ok(ending)
     }
 
-    /// Whether the disk and the limit of unfinished bytes have room for more bytes of an upload, which then
-    /// are counted.
+    /// Checks that the disk and the limit of unfinished bytes have room for more bytes of an upload, and
+    /// counts them.
     pub(super) fn admit_batch(
         &self,
         session: &Session,
@@ -189,7 +197,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Hashes and writes one batch on a blocking thread; the file and the hash go there and come back.
+    /// Hashes and writes one batch on a blocking thread; the file and the hasher move there and back.
     async fn append(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -210,7 +218,7 @@ impl Registry {
         Ok(result?)
     }
 
-    /// Takes back what a body of the wrong length has added.
+    /// Removes what a body of the wrong length has appended.
     async fn cut_back(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -234,7 +242,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes everything received durable, and then the row that says so.
+    /// Makes everything received durable, then writes the row that says so.
     async fn checkpoint(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -249,8 +257,9 @@ impl Registry {
         self.note_checkpoint(state, Some(task)).await
     }
 
-    /// Syncs the file as it is now, and then says so in the session's row. The permission is checked again
-    /// there: no caller whose right was withdrawn goes on, or makes a deleted repository again.
+    /// Syncs the file as it is now, then writes the session's row. The transaction checks the permission
+    /// again, so that no caller whose permission was withdrawn continues, or creates a deleted repository
+    /// again.
     fn begin_checkpoint(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -273,7 +282,7 @@ impl Registry {
             registry.blocking(move || sync.run()).await??;
             let offset = row.offset;
             let put = registry.meta.write(move |tx| {
-                // Until this row is there, nothing keeps the repository from going with the last thing in it.
+                // Until this row exists, another transaction may remove the repository as empty.
                 let repository = repositories::ensure(tx, &grant)?;
                 let row = schema::Upload { repository, ..row.clone() };
                 upload_rows::put(tx, id, &row).map_err(RegistryError::from)
@@ -297,10 +306,10 @@ impl Registry {
     }
 }
 
-/// The next part of a body; `None` when the client is gone, or when the writer is sent away.
+/// The next part of a body; `None` when the client disconnected, or when another request evicts this writer.
 async fn next_part(session: &Session, body: &mut Body) -> Option<BodyPart> {
     let mut evicted = pin!(session.evict.notified());
-    // Registered before the flag is looked at: a withdrawal in between is heard of.
+    // Registered before the flag is read, so that a withdrawal in between is not missed.
     evicted.as_mut().enable();
     if session.is_withdrawn() {
         return None;

@@ -1,4 +1,4 @@
-//! A request body on its way to an upload.
+//! The body of an upload request.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::limits::Charge;
 
-/// Bytes of a body in the order in which they came, with what the limits count for them. They are counted for
-/// as long as they are in memory, also when their client is gone.
+/// Bytes of a body in order, with the charge for their memory. The charge lives as long as the bytes do, also
+/// when the client has disconnected.
 #[derive(Debug, Default)]
 pub struct Chunks {
     bytes: Vec<Bytes>,
@@ -17,12 +17,12 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Bytes that count as this.
+    /// Bytes with their charge.
     pub const fn charged(bytes: Vec<Bytes>, charge: Option<Arc<Charge>>) -> Self {
         Self { bytes, _charge: charge }
     }
 
-    /// How many bytes they are.
+    /// The number of bytes.
     pub(super) fn total(&self) -> u64 {
         total(&self.bytes)
     }
@@ -60,19 +60,19 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Parts {
-    /// All of it.
+    /// The whole body.
     Whole(Chunks),
-    /// The pieces as they come.
+    /// The pieces as they are received.
     Stream(Receiver<BodyPart>),
 }
 
 impl Body {
-    /// A body that is there.
+    /// A body that was received completely.
     pub fn whole(chunks: impl Into<Chunks>) -> Self {
         Self { parts: Parts::Whole(chunks.into()), _charge: None }
     }
 
-    /// A body whose pieces come one after the other.
+    /// A body whose pieces are received one after the other.
     pub const fn stream(pieces: Receiver<BodyPart>) -> Self {
         Self { parts: Parts::Stream(pieces), _charge: None }
     }
@@ -82,13 +82,13 @@ impl Body {
         Self::whole(Vec::new())
     }
 
-    /// The same, counted as this until the upload has no use for it any more.
+    /// The same body, with a charge that is held until the upload has used it.
     #[must_use]
     pub fn counted(self, charge: Charge) -> Self {
         Self { _charge: Some(charge), ..self }
     }
 
-    /// All of the body, if it is there and has the length of its range. Otherwise nothing is taken.
+    /// Takes the whole body, if it was received and has the length of its range; otherwise takes nothing.
     pub(super) fn take_whole(&mut self, range: Option<ContentRange>) -> Chunks {
         match &mut self.parts {
             Parts::Whole(chunks) if range.is_none_or(|range| range.len() == chunks.total()) => {
@@ -98,7 +98,7 @@ impl Body {
         }
     }
 
-    /// The next piece; `None` when the client was cut off.
+    /// The next piece; `None` when the connection broke.
     pub(super) async fn next(&mut self) -> Option<BodyPart> {
         match &mut self.parts {
             Parts::Whole(chunks) if chunks.is_empty() => Some(BodyPart::End),
@@ -108,7 +108,7 @@ impl Body {
     }
 }
 
-/// The `Content-Range` of a chunk (distribution-spec, end-5): both ends belong to it.
+/// The `Content-Range` of a chunk (distribution-spec, "Pushing a blob in chunks"): both ends are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
     /// The first byte.
@@ -118,18 +118,18 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// Bytes of the chunk.
+    /// The number of bytes.
     pub const fn len(&self) -> u64 {
         (self.end - self.start).saturating_add(1)
     }
 
-    /// A range holds one byte at least.
+    /// A range has at least one byte.
     pub const fn is_empty(&self) -> bool {
         false
     }
 }
 
-/// Bytes in a list of chunks.
+/// The number of bytes in a list of chunks.
 pub(super) fn total(chunks: &[Bytes]) -> u64 {
     chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }

@@ -1,4 +1,4 @@
-//! The commit of a blob: its place, the barrier, the row, in this order, under the digest's lock.
+//! Commits a blob: its file in place, then the sync barrier, then the row, under the digest's lock.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::store::blob::{Placed, Sealed};
 use crate::store::meta::schema::{self, Blob, BlobState};
 use crate::store::meta::{Change, Tx as _, WriteTx};
 
-/// A blob that is verified and in its place, and that no row names yet.
+/// A blob that is verified and in its place, but has no row yet.
 pub(super) struct Unrecorded {
     pub(super) id: UploadId,
     pub(super) digest: Digest,
@@ -23,14 +23,14 @@ pub(super) struct Unrecorded {
     pub(super) row: bool,
     pub(super) name: RepoName,
     pub(super) placed: Placed,
-    /// What a planted fault puts in its place after the commit.
+    /// With a planted fault: the file that is moved to its place only after the commit.
     pub(super) late: Option<Sealed>,
-    /// The digest's lock, held from before it was put there.
+    /// The digest's lock, held since before the file was moved.
     pub(super) lock: DigestGuard,
 }
 
 impl Registry {
-    /// Records a blob.
+    /// Writes the row of a blob.
     pub(super) async fn commit(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -38,7 +38,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let grant = grant.carry();
         let (barrier, late) = (blob.placed.barrier, blob.late.take());
-        // The lock travels with the change: it ends after the commit, not when this future does.
+        // The lock moves into the change: it is released after the commit, not when this future is dropped.
         let run = move |tx: &WriteTx<'_>| {
             let _held = &blob.lock;
             record(tx, &grant, &blob)

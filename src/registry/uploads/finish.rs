@@ -1,4 +1,4 @@
-//! Closing an upload: PUT, and the POST that carries the whole blob.
+//! Finishes uploads: PUT, and the POST that carries the whole blob.
 
 use std::io;
 use std::sync::Arc;
@@ -14,20 +14,21 @@ use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::store::blob::{BlobStore, Placed, Sealed, Staged};
 
-/// Bytes read at once when a staged file is hashed again.
+/// Bytes that are read at once when a staged file is hashed again.
 const REHASH_CHUNK: usize = 1 << 20;
 
 impl UploadWriter {
-    /// Appends a last body to the upload and makes a blob of it, which must have every one of `digests`. It
-    /// is stored under the first.
+    /// Appends the last body to the upload and makes it a blob. The content must have all `digests`; it is
+    /// stored under the first.
     pub async fn finish(mut self, digests: Vec<Digest>, mut body: Body) -> Result<(), RegistryError> {
         let (mut state, range) = (self.begin()?, self.range);
         let (registry, session, grant) = self.into_parts();
         let work = Arc::clone(&registry);
         let finish = async move {
             choose_hash(&mut state, &digests);
-            // All of a small blob goes to one blocking thread once. With a row, what cannot be written must
-            // leave the upload as the row says, so there the bytes are received first.
+            // Without a row, a body that is in memory is hashed, written and sealed in one task on a blocking
+            // thread. With a row, a write that fails must leave the upload as the row says, so the bytes are
+            // received first.
             let last = if state.row { Chunks::default() } else { body.take_whole(range) };
             let ending = match work.admit_batch(&session, &mut state, last.total()) {
                 Ok(()) if last.is_empty() => work.receive(&session, &mut state, range, body, None).await,
@@ -48,8 +49,8 @@ impl UploadWriter {
             let row = state.row;
             match work.seal(&session, &mut state, last, &digests).await {
                 Ok(placed) => {
-                    // The closed session stays in memory until the file has left `uploads/`: were it gone
-                    // earlier, a late PATCH would find the row, open the file and write into a blob.
+                    // The closed session stays in memory until the file has left `uploads/`. Otherwise a late
+                    // PATCH would load the session from its row, open the file and write into a blob.
                     let committed = match placed {
                         Ok(blob) => work.commit(&grant, blob).await,
                         Err(error) => Err(error),
@@ -73,8 +74,7 @@ impl UploadWriter {
 }
 
 impl Registry {
-    /// Stores a blob that comes in one piece with its digest. `length` is that of the body, where it is
-    /// known.
+    /// Stores a blob that is sent in one request with its digest. `length` is that of the body, if known.
     pub async fn store_blob(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -90,15 +90,15 @@ impl Registry {
         if result.is_err()
             && let Ok(session) = self.session(grant, id).await
         {
-            // No client was told of this session, so none can go on with it.
+            // No client knows this session's id, so none can continue it.
             self.abandon(&session).await?;
         }
         result
     }
 
-    /// Adds the last bytes, checks the digests, makes the file durable and puts it in its place, with the
-    /// digest's lock held from here to the commit. The outer error is of a file that is not sealed, the inner
-    /// one of a sealed file that could not be put in its place.
+    /// Appends the last bytes, checks the digests, syncs the file and moves it to its place. The digest's
+    /// lock is held from here to the commit. The outer error means that the file was not sealed; the inner
+    /// one, that the sealed file could not be moved.
     async fn seal(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -121,7 +121,7 @@ impl Registry {
             if !last.is_empty() {
                 work.append(&staging, id, &last)?;
             }
-            // The disk may take long for the sync: others have the memory.
+            // Released before the sync, which may be slow.
             drop(last);
             work.open(&staging, id)?;
             let actual = work.hasher.take().unwrap_or_else(|| Hasher::new(work.algorithm)).finish();
@@ -134,8 +134,9 @@ impl Registry {
         Ok(placed.map(|(placed, late)| Unrecorded { id, digest, size, row, name, placed, late, lock }))
     }
 
-    /// Checks the digests of algorithms that did not run along: the file is read once for all of them. That
-    /// takes as long as the file is large, so it holds neither the digest's lock nor a place among the syncs.
+    /// Checks the digests of algorithms that were not computed while the bytes were received: the file is
+    /// read once for all of them. That may take long, so it holds neither the digest's lock nor a sync
+    /// permit.
     async fn hash_again(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -170,7 +171,7 @@ impl Registry {
     }
 }
 
-/// An upload without a byte yet takes the algorithm that it will be closed with.
+/// Changes the algorithm of an upload without a byte to the one with which it will be finished.
 fn choose_hash(state: &mut State, digests: &[Digest]) {
     if let (0, Some(digest)) = (state.offset, digests.first()) {
         state.algorithm = digest.algorithm();
@@ -178,7 +179,7 @@ fn choose_hash(state: &mut State, digests: &[Digest]) {
     }
 }
 
-/// Refuses content that has not every expected digest of those whose algorithm was computed.
+/// Refuses content that lacks an expected digest, of the algorithms that were computed.
 fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> {
     for expected in expected {
         let same = actual.iter().find(|actual| actual.algorithm() == expected.algorithm());
@@ -189,8 +190,8 @@ fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), RegistryError> 
     Ok(())
 }
 
-/// Puts a sealed file in its place, unless a planted fault is to do so after the commit. Content that is
-/// there already is replaced: that heals damage that was not noticed yet, and costs a rename.
+/// Moves a sealed file to its place, unless a planted fault moves it after the commit. An existing blob is
+/// replaced: that repairs unnoticed damage, and costs only a rename.
 fn place(blobs: &dyn BlobStore, sealed: Sealed) -> Result<(Placed, Option<Sealed>), RegistryError> {
     if cfg!(feature = "mutant-commit-first") {
         return Ok((Placed::default(), Some(sealed)));
@@ -198,7 +199,7 @@ fn place(blobs: &dyn BlobStore, sealed: Sealed) -> Result<(Placed, Option<Sealed
     Ok((blobs.put(sealed)?, None))
 }
 
-/// Reads a staged file from its start, once, and hashes it with each of the algorithms.
+/// Reads a staged file once from its start, and hashes it with each of the algorithms.
 pub(super) fn hashes_of(staged: &Staged, algorithms: &[Algorithm]) -> io::Result<Vec<Hasher>> {
     let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
     let mut buffer = vec![0; REHASH_CHUNK];

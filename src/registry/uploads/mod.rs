@@ -1,8 +1,9 @@
-//! Uploads: sessions that gather a blob's bytes, survive cut connections and restarts, and end in a commit.
+//! Uploads: sessions that collect the bytes of a blob, survive cut connections and restarts, and end in a
+//! commit.
 //!
-//! A session lives in memory until its first checkpoint; from then on a row tells how much of its staged file
+//! A session lives in memory until its first checkpoint; from then on a row says how much of its staged file
 //! is durable. One writer at a time holds the session's state. All file work runs on the registry's runtime
-//! and goes on to its end when the client is gone.
+//! to its end, also when the client disconnects.
 
 mod append;
 mod body;
@@ -34,10 +35,11 @@ use crate::model::names::{RepoId, UploadId};
 use crate::store::meta::{Change, StoreError, WriteTx};
 use session::{Origin, Session, State};
 
-/// Seconds in which a client sends the first byte to the session that it began.
+/// Seconds that a client has to send the first byte to a new session, before another principal's request may
+/// close it.
 const FRESH_S: u64 = 60;
 
-/// Where an upload stands.
+/// The state of an upload, as clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The session.
@@ -47,7 +49,7 @@ pub struct Standing {
 }
 
 impl Registry {
-    /// Opens an upload session. Its repository is made if it does not exist.
+    /// Opens an upload session. Its repository is created if it does not exist.
     pub async fn start_upload(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -71,15 +73,15 @@ impl Registry {
         Ok(id)
     }
 
-    /// A place among the open sessions of a principal. At a limit the oldest session that never got a byte
-    /// ends first: there are clients that open thousands and use none. One of another principal ends only
-    /// when it had [`FRESH_S`] to get its first byte.
+    /// A charge for one more open session of a principal. At a limit, the oldest session without a byte is
+    /// closed first, because some clients open thousands and use none. A session of another principal is
+    /// closed only if it is older than [`FRESH_S`].
     async fn session_place(self: &Arc<Self>, holder: &Holder) -> Result<Charge, RegistryError> {
         loop {
             let limit = self.ledger.limit(Resource::UploadSessions);
             let own = self.ledger.held(holder, Resource::UploadSessions) >= limit.each;
             if !own && self.ledger.total(Resource::UploadSessions) < limit.total {
-                // Another request may have taken the last place since.
+                // Another request may have taken the freed slot.
                 match self.ledger.try_charge(holder, Resource::UploadSessions, 1) {
                     Some(place) => return Ok(place),
                     None => continue,
@@ -93,7 +95,7 @@ impl Registry {
         }
     }
 
-    /// Where an upload stands.
+    /// The state of an upload.
     pub async fn upload_standing(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -103,7 +105,7 @@ impl Registry {
         Ok(Standing { id, offset: session.received.load(Ordering::Acquire) })
     }
 
-    /// Ends an upload and drops what came.
+    /// Cancels an upload and drops what was received.
     pub async fn cancel_upload(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -114,7 +116,7 @@ impl Registry {
         self.detached(async move { registry.abandon(&session).await }).await
     }
 
-    /// The session of this caller in this repository; that of another caller is unknown.
+    /// The session of this caller in this repository; a session of another caller is reported as unknown.
     async fn session<A>(
         self: &Arc<Self>,
         grant: &Grant<A>,
@@ -136,8 +138,8 @@ impl Registry {
         Ok(session)
     }
 
-    /// Sends the session's writer away, then removes the session with its row, its file and, if nothing else
-    /// is in it, its repository.
+    /// Evicts the session's writer, then removes the session with its row, its file and, if it is empty, its
+    /// repository.
     async fn abandon(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), RegistryError> {
         let mut state = session.take_away().await?;
         state.closed = true;
@@ -148,7 +150,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Ends an upload that came to nothing. What cannot be removed now is found at the next start.
+    /// Removes an upload that failed. What cannot be removed now is removed at the next start.
     async fn give_up(self: &Arc<Self>, session: &Session, row: bool) {
         let forgotten = self.forget(session, row).await;
         let (staging, id) = (Arc::clone(&self.staging), session.id);
@@ -158,9 +160,9 @@ impl Registry {
         }
     }
 
-    /// Removes a session from memory and its row from the store. The order matters: while the row is there, a
-    /// restart would find the session again. Whether it was the repository's last one is asked in the
-    /// transaction: of two that end at once, each would find the other one.
+    /// Removes a session from memory and its row from the store. A restart would find the session as long as
+    /// the row exists. The transaction, not the caller, asks whether the repository is empty now: of two
+    /// sessions that end at once, each would otherwise find the other one.
     async fn forget(self: &Arc<Self>, session: &Session, row: bool) -> Result<(), RegistryError> {
         let (registry, repository, id) = (Arc::clone(self), session.repository, session.id);
         self.sessions.remove(id);
@@ -175,7 +177,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes a repository in which nothing is and no session in memory will put anything.
+    /// Removes a repository if it is empty and no session in memory will add to it.
     fn remove_if_unused(&self, tx: &WriteTx<'_>, repository: RepoId) -> Result<(), StoreError> {
         if self.sessions.any_in(repository) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Sessions of an earlier run: found by their rows, cut off at what is durable, hashed on.
+//! Loads sessions of a previous run: found by their rows, truncated to the durable part, and hashed up to
+//! there.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,16 +20,16 @@ use crate::store::meta::schema::{self, Owner, Upload};
 use crate::store::meta::{Change, StoreError, Tx};
 
 impl Registry {
-    /// Brings a session of `owner` into memory that has a row, unless its file is gone: then the row goes
-    /// too. It counts as one of `holder`'s. The work goes on to its end when the client is gone: the next
-    /// request finds it done.
+    /// Loads a session of `owner` from its row into memory, and counts it as `holder`'s. If its file is gone,
+    /// its row is removed. The work continues when the client disconnects, and the next request finds the
+    /// session in memory.
     pub(super) async fn load_session(
         self: &Arc<Self>,
         id: UploadId,
         owner: &Owner,
         holder: Holder,
     ) -> Result<Option<Arc<Session>>, RegistryError> {
-        // Ids that never were, and those of others, cost a read and nothing else.
+        // An unknown id, and one of another owner, cost one read.
         let row = self.meta.get(|tx| tx.get(&schema::UPLOAD, id))?;
         if row.is_none_or(|row| row.owner != *owner) {
             return Ok(None);
@@ -37,9 +38,9 @@ impl Registry {
         self.detached(async move { registry.load(id, holder).await }).await
     }
 
-    /// Counts the uploads of an earlier run for the users who began them, whatever the limits say. Of an
-    /// upload that was begun without a sign-in nothing tells whose it is. Call it before anything else uses
-    /// the registry.
+    /// Charges the uploads of a previous run to the users who own them, whatever the limits say. Uploads
+    /// without a sign-in have no known owner and are not charged. Call it before anything else uses the
+    /// registry.
     pub fn count_uploads(&self) -> Result<(), StoreError> {
         let mut holders: HashMap<Owner, Option<Holder>> = HashMap::new();
         self.meta.read_blocking(|tx| {
@@ -71,7 +72,8 @@ impl Registry {
         id: UploadId,
         holder: Holder,
     ) -> Result<Option<Arc<Session>>, RegistryError> {
-        // One at a time: a second load would cut the file off under the writer that the first one let in.
+        // One load of a session at a time: a second one would truncate the file while the writer of the first
+        // one appends to it.
         let lock = self.sessions.load_lock(id);
         let _loading = lock.lock().await;
         if let Some(session) = self.sessions.get(id) {
@@ -107,13 +109,13 @@ impl Registry {
         if let Some(Resting { place: kept, bytes }) = resting {
             (place, state.charge) = (Some(kept), Some(bytes));
         }
-        // It was counted when this began, and has ended meanwhile.
+        // Its charge is gone: the session ended since this load began.
         let Some(place) = place else { return Ok(None) };
         let origin = Origin { name, repository: row.repository, owner: row.owner, holder };
         Ok(Some(self.sessions.insert(Session::new(id, origin, place, row.active_s, state))))
     }
 
-    /// The hash over the part of a staged file that its row speaks of. Nothing behind it is left.
+    /// The hasher over the durable part of a staged file. The rest of the file is truncated.
     async fn resume(
         &self,
         id: UploadId,
@@ -147,7 +149,7 @@ impl Registry {
     }
 }
 
-/// Whom the uploads of an owner count for, where the owner is known.
+/// The principal to charge for the uploads of an owner, if the owner is known.
 fn holder_of(tx: &impl Tx, owner: &Owner) -> Result<Option<Holder>, StoreError> {
     let Some(id) = user_of(tx, owner)? else { return Ok(None) };
     let user = tx.get(&schema::USER, id)?;

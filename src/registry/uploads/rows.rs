@@ -6,7 +6,8 @@ use crate::model::names::{RepoId, UploadId};
 use crate::store::meta::schema::{self, Upload};
 use crate::store::meta::{StoreError, Tx, WriteTx};
 
-/// Sets the row of a session. Its entry in the index goes along when it moves to another repository.
+/// Writes the row of a session. If the session belongs to another repository now, its entry in the index
+/// moves too.
 pub(in crate::registry) fn put(tx: &WriteTx<'_>, id: UploadId, row: &Upload) -> Result<(), StoreError> {
     match tx.get(&schema::UPLOAD, id)? {
         Some(old) if old.repository == row.repository => {}
@@ -33,7 +34,7 @@ pub(in crate::registry) fn any_in(tx: &impl Tx, repository: RepoId) -> Result<bo
     tx.any(&schema::UPLOAD_BY_REPOSITORY, repository)
 }
 
-/// Up to `limit` rows behind the session `after`, in the order of their ids.
+/// Up to `limit` rows after the session `after`, in the order of ids.
 pub(super) fn page(
     tx: &impl Tx,
     after: Option<UploadId>,

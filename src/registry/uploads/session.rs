@@ -1,4 +1,4 @@
-//! One upload session: its state, and the one writer that holds it.
+//! One upload session: its state, and the guard that gives one writer access to it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,64 +17,64 @@ use crate::store::blob::{Staged, Staging};
 use crate::store::meta::StoreClock;
 use crate::store::meta::schema::Owner;
 
-/// After so many silent seconds a writer gives way to another request of the same session: its connection
-/// broke without the server hearing of it.
+/// After this many seconds without a byte, a writer may be evicted by another request of the same session:
+/// its connection probably broke without the server noticing.
 const SILENCE_S: u64 = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How long a request waits for a writer that receives nothing any more and only has to sync its file.
+/// How long a request waits for a writer that receives no more bytes and only has to sync its file.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One upload.
+/// An upload session.
 pub(super) struct Session {
     pub(super) id: UploadId,
     pub(super) name: RepoName,
     pub(super) repository: RepoId,
     pub(super) owner: Owner,
-    /// Whom the limits charge for it.
+    /// The principal that is charged for it.
     pub(super) holder: Holder,
     /// Bytes appended so far, readable while a writer holds the state.
     pub(super) received: AtomicU64,
-    /// Running second in which it came into memory.
+    /// Running second in which it was created or loaded.
     pub(super) begun_s: u64,
-    /// Running second of the last sign of life.
+    /// Running second of its last activity.
     pub(super) touched_s: AtomicU64,
-    /// A request is sending bytes, or has announced some.
+    /// Whether a request is sending bytes, or has announced some.
     receiving: AtomicBool,
-    /// The owner may not go on: a writer stops at its next batch.
+    /// Whether the owner's permission was withdrawn: a writer stops at its next batch.
     withdrawn: AtomicBool,
-    /// Tells the present writer to stop.
+    /// Tells the current writer to stop.
     pub(super) evict: Notify,
     pub(super) state: Arc<AsyncMutex<State>>,
-    /// The state of a writer whose body has not begun to be written.
-    parked: Mutex<Option<(u64, Writer)>>,
+    /// The state of a writer that waits for its body, with the ticket by which it is taken back.
+    parked: Mutex<Option<(u64, SessionGuard)>>,
     tickets: AtomicU64,
-    /// Its place in the order of all sessions.
+    /// Its number in the order in which sessions were created.
     pub(super) number: u64,
-    /// Its place among the sessions of its principal.
+    /// Its charge as an open session of its principal.
     place: Mutex<Option<Charge>>,
 }
 
-/// What the one writer of a session holds.
+/// The state of a session, held by its writer.
 pub(super) struct State {
-    /// The file, made with the first byte.
+    /// The file, created with the first byte.
     pub(super) staged: Option<Staged>,
-    /// What the file is hashed with.
+    /// The algorithm with which the file is hashed.
     pub(super) algorithm: Algorithm,
-    /// The hash over the file so far, made with the first byte.
+    /// The hash of the file so far, created with the first byte.
     pub(super) hasher: Option<Hasher>,
     /// Bytes in the file.
     pub(super) offset: u64,
-    /// Bytes that the row says are durable.
+    /// Bytes that are durable, by the row.
     pub(super) checkpoint: u64,
-    /// There is a row.
+    /// Whether it has a row.
     pub(super) row: bool,
-    /// Finished or cancelled: a writer that waited for the state finds nothing to write to.
+    /// Whether it was finished or cancelled: a writer that waited for the state must not write.
     pub(super) closed: bool,
-    /// The bytes of the file, and those that are announced, as the ledger counts them.
+    /// The charge for the bytes of the file and those that are announced.
     pub(super) charge: Option<Charge>,
 }
 
-/// The part of the state that goes to a blocking thread.
+/// The part of the state that moves to a blocking thread.
 pub(super) struct Work {
     pub(super) staged: Option<Staged>,
     pub(super) algorithm: Algorithm,
@@ -84,7 +84,7 @@ pub(super) struct Work {
 }
 
 impl State {
-    /// A session without a byte.
+    /// The state of a session without a byte.
     pub(super) const fn empty(algorithm: Algorithm) -> Self {
         Self {
             staged: None,
@@ -98,8 +98,8 @@ impl State {
         }
     }
 
-    /// Gives the working part away. A task that loses it (a panic on the blocking thread) leaves a state
-    /// without a file, whose next use fails.
+    /// Takes the part that moves to a blocking thread. If that thread panics, the state stays without a file,
+    /// and its next use fails.
     pub(super) const fn lend(&mut self) -> Work {
         Work {
             staged: self.staged.take(),
@@ -116,7 +116,7 @@ impl State {
         self.offset = work.offset;
     }
 
-    /// Counts the file's bytes up to `end` for the session's principal.
+    /// Charges the file's bytes up to `end` to the session's principal.
     pub(super) fn count_bytes(
         &mut self,
         ledger: &Arc<Ledger>,
@@ -134,7 +134,7 @@ impl State {
         }
     }
 
-    /// Gives back what was announced and did not come.
+    /// Releases the charge for bytes that were announced and not received.
     pub(super) fn settle_bytes(&mut self) {
         let offset = self.offset;
         if let Some(charge) = &mut self.charge {
@@ -144,7 +144,7 @@ impl State {
 }
 
 impl Work {
-    /// Writes and hashes a batch. After an error the hash and the offset are as before.
+    /// Writes and hashes a batch. After an error the hash and the offset are unchanged.
     pub(super) fn append(&mut self, staging: &Staging, id: UploadId, chunks: &[Bytes]) -> io::Result<()> {
         self.open(staging, id)?.append(chunks)?;
         let hasher = self.hasher.get_or_insert_with(|| Hasher::new(self.algorithm));
@@ -155,8 +155,8 @@ impl Work {
         Ok(())
     }
 
-    /// The staged file: a new one with the first byte, the old one after a restart, cut off where it is known
-    /// to be whole.
+    /// Opens the staged file: creates it with the first byte; after a restart opens the old one and truncates
+    /// it to the known offset.
     pub(super) fn open(&mut self, staging: &Staging, id: UploadId) -> io::Result<&mut Staged> {
         let staged = match self.staged.take() {
             Some(staged) => staged,
@@ -168,10 +168,10 @@ impl Work {
     }
 }
 
-/// The state of a session, held by its one writer.
-pub(super) type Writer = OwnedMutexGuard<State>;
+/// The exclusive access to the state of a session, held by its one writer.
+pub(super) type SessionGuard = OwnedMutexGuard<State>;
 
-/// Whose a session is, and where its blob goes.
+/// The owner of a session, and the repository of its blob.
 pub(super) struct Origin {
     pub(super) name: RepoName,
     pub(super) repository: RepoId,
@@ -180,7 +180,7 @@ pub(super) struct Origin {
 }
 
 impl Session {
-    /// A session that counts as `place` among those of its principal.
+    /// A new session; `place` is its charge as an open session.
     pub(super) fn new(id: UploadId, origin: Origin, place: Charge, running_s: u64, state: State) -> Self {
         let Origin { name, repository, owner, holder } = origin;
         Self {
@@ -203,9 +203,9 @@ impl Session {
         }
     }
 
-    /// Becomes the writer. While another one receives bytes this is refused; one that has been silent is sent
-    /// away, and keeps what it got; one that only syncs its file is waited for.
-    pub(super) async fn take(&self, clock: StoreClock) -> Result<Writer, RegistryError> {
+    /// Becomes the writer. While another writer receives bytes this is refused; a silent one is evicted and
+    /// keeps what it received; one that only syncs its file is waited for.
+    pub(super) async fn take(&self, clock: StoreClock) -> Result<SessionGuard, RegistryError> {
         let started = Instant::now();
         let state = loop {
             if let Ok(state) = Arc::clone(&self.state).try_lock_owned() {
@@ -230,8 +230,9 @@ impl Session {
         if state.closed { Err(RegistryError::UploadUnknown) } else { Ok(state) }
     }
 
-    /// Becomes the writer to end the session. The present one is sent away whether or not bytes come.
-    pub(super) async fn take_away(&self) -> Result<Writer, RegistryError> {
+    /// Becomes the writer in order to end the session. The current writer is evicted even if it receives
+    /// bytes.
+    pub(super) async fn take_away(&self) -> Result<SessionGuard, RegistryError> {
         let state = loop {
             if let Some(state) = self.send_away() {
                 break state;
@@ -244,8 +245,8 @@ impl Session {
         if state.closed { Err(RegistryError::UploadUnknown) } else { Ok(state) }
     }
 
-    /// Tells the present writer to stop. The state of one whose body has not begun is there at once.
-    fn send_away(&self) -> Option<Writer> {
+    /// Evicts the current writer. If it waits for its body, its state is returned at once.
+    fn send_away(&self) -> Option<SessionGuard> {
         self.evict.notify_waiters();
         self.parking().take().map(|(_, state)| state)
     }
@@ -254,32 +255,34 @@ impl Session {
         RegistryError::UploadInUse { offset: self.received.load(Ordering::Acquire) }
     }
 
-    fn parking(&self) -> MutexGuard<'_, Option<(u64, Writer)>> {
+    fn parking(&self) -> MutexGuard<'_, Option<(u64, SessionGuard)>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the state for the writer while its body is collected: until it is taken back with the ticket, a
-    /// writer that is silent can be sent away. `receiving`: bytes are to come.
-    pub(super) fn park(&self, state: Writer, receiving: bool) -> u64 {
+    /// Parks the state while the writer's body is collected, so that a silent writer can be evicted
+    /// meanwhile; [`Session::unpark`] takes it back with the returned ticket. `receiving`: whether bytes are
+    /// expected.
+    pub(super) fn park(&self, state: SessionGuard, receiving: bool) -> u64 {
         self.receiving.store(receiving, Ordering::Release);
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         *self.parking() = Some((ticket, state));
         ticket
     }
 
-    /// The state that was parked with this ticket, unless the writer was sent away.
-    pub(super) fn unpark(&self, ticket: u64) -> Option<Writer> {
+    /// The state that was parked with this ticket, unless the writer was evicted.
+    pub(super) fn unpark(&self, ticket: u64) -> Option<SessionGuard> {
         let mut parked = self.parking();
         let is_mine = parked.as_ref().is_some_and(|(held, _)| *held == ticket);
         if is_mine { parked.take().map(|(_, state)| state) } else { None }
     }
 
-    /// Notes that the present writer gets no more bytes.
+    /// Records that the current writer receives no more bytes.
     pub(super) fn received_all(&self) {
         self.receiving.store(false, Ordering::Release);
     }
 
-    /// From now on the owner may not go on. [`Session::take_away`] waits until the writer has heard of it.
+    /// Records that the owner's permission was withdrawn. [`Session::take_away`] waits until the writer has
+    /// noticed.
     pub(super) fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
         self.evict.notify_waiters();
@@ -294,7 +297,7 @@ impl Session {
         self.received.load(Ordering::Acquire) == 0
     }
 
-    /// Closes it, unless a request works on it or has brought a byte.
+    /// Closes it if no request works on it and it has no byte.
     pub(super) fn close_if_idle(&self) -> bool {
         let Ok(mut state) = self.state.try_lock() else { return false };
         let idle = !state.closed && state.offset == 0 && !state.row;
@@ -302,12 +305,12 @@ impl Session {
         idle
     }
 
-    /// Its place among the open sessions, which ends with what is returned.
+    /// Its charge as an open session, which the caller now holds.
     pub(super) fn take_place(&self) -> Option<Charge> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Notes a sign of life.
+    /// Records activity.
     pub(super) fn touch(&self, running_s: u64) {
         self.touched_s.store(running_s, Ordering::Release);
     }

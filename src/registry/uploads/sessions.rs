@@ -1,5 +1,5 @@
-//! The sessions in memory: found by id, counted by repository and by principal, the oldest without a byte
-//! first to go. Of those that are in the database alone, what they count for is here.
+//! The sessions in memory: found by id, counted by repository and by principal. For sessions that are only in
+//! the database, it holds their charges.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,21 +13,21 @@ use crate::limits::{Charge, HolderId};
 use crate::model::names::{RepoId, UploadId};
 use crate::store::meta::schema::Owner;
 
-/// From so many entries on, those of loads that ended are removed before another one is made.
+/// Above this many locks, those of completed loads are removed.
 const LOADS: usize = 64;
 
-/// All sessions in memory.
+/// All sessions in memory, and the charges of all others.
 #[derive(Default)]
 pub(in crate::registry) struct Sessions {
     open: Mutex<Open>,
     loads: Mutex<HashMap<UploadId, Weak<AsyncMutex<()>>>>,
 }
 
-/// What a session counts for while it is in the database alone.
+/// The charges for a session that is only in the database.
 pub(super) struct Resting {
-    /// Its place among the sessions of its principal.
+    /// The charge as an open session of its principal.
     pub(super) place: Charge,
-    /// The bytes of its file that are durable.
+    /// The charge for the durable bytes of its file.
     pub(super) bytes: Charge,
 }
 
@@ -37,7 +37,7 @@ struct Open {
     by_repository: HashMap<RepoId, usize>,
     by_holder: HashMap<HolderId, usize>,
     resting: HashMap<UploadId, Resting>,
-    /// Sessions without a byte of each principal, the oldest first.
+    /// For each principal its sessions without a byte, the oldest first.
     empty: HashMap<HolderId, BTreeMap<u64, Arc<Session>>>,
     last_number: u64,
 }
@@ -95,27 +95,27 @@ impl Sessions {
         session
     }
 
-    /// Removes a session, whose place among the open ones is free from then on.
+    /// Removes a session and releases its slot among the open ones.
     pub(super) fn remove(&self, id: UploadId) {
         self.lock().remove(id);
     }
 
-    /// Counts a session that is in the database alone.
+    /// Holds the charges for a session that is only in the database.
     pub(super) fn rest(&self, id: UploadId, resting: Resting) {
         self.lock().resting.insert(id, resting);
     }
 
-    /// Whether a session is counted for this principal while it is in the database alone.
+    /// Whether this principal is charged for a session that is only in the database.
     pub(super) fn is_resting(&self, id: UploadId, holder: HolderId) -> bool {
         self.lock().resting.get(&id).is_some_and(|resting| resting.place.holder() == holder)
     }
 
-    /// What a session counted for in the database alone: it is brought into memory, or ends.
+    /// Takes the charges for a session that was only in the database, because it is loaded or ends.
     pub(super) fn wake(&self, id: UploadId) -> Option<Resting> {
         self.lock().resting.remove(&id)
     }
 
-    /// Notes that a session has got its first byte: it does not make room for another one any more.
+    /// Records that a session has its first byte: it is not closed any more to make room for another one.
     pub(super) fn begun(&self, session: &Session) {
         self.lock().forget_empty(session);
     }
@@ -134,9 +134,9 @@ impl Sessions {
     }
 
     /// Closes and removes a session without a byte that no request works on, to make room for one of
-    /// `caller`: the oldest one of the principal that holds the most sessions. With `own` only those of the
-    /// caller end; of others those that began before `fresh_s`, since a younger one may be about to get its
-    /// first byte. Its repository may hold nothing now.
+    /// `caller`: the oldest one of the principal that holds the most sessions. With `own`, only the caller's
+    /// sessions are considered; those of others only if they began before `fresh_s`, since the first byte of
+    /// a younger one may be on its way. Its repository may be empty now.
     pub(super) fn close_oldest_empty(
         &self,
         caller: HolderId,
@@ -160,15 +160,15 @@ impl Sessions {
         Some(idle)
     }
 
-    /// Waits until no session has a writer any more: those that were cut off are at their checkpoints.
+    /// Waits until no session has a writer: those that were cut off have made their checkpoints.
     pub(in crate::registry) async fn settle(&self) {
         for session in self.all(|_| true) {
             drop(Arc::clone(&session.state).lock_owned().await);
         }
     }
 
-    /// The lock that is held while this session is brought back from its row. Each session has its own: one
-    /// may have to be hashed from its start, which takes minutes.
+    /// The lock that is held while this session is loaded from its row. Each session has its own, because
+    /// hashing a long file from its start takes minutes.
     pub(in crate::registry) fn load_lock(&self, id: UploadId) -> Arc<AsyncMutex<()>> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = loads.get(&id).and_then(Weak::upgrade) {
@@ -203,7 +203,7 @@ mod tests {
             Self { sessions: Sessions::default(), ledger: Ledger::new(Limits::of(&Config::default())) }
         }
 
-        /// Begins a session with so many bytes.
+        /// Creates a session with this many bytes.
         fn begin(&self, holder: &Holder, begun_s: u64, bytes: u64) -> UploadId {
             let origin = Origin {
                 name: "a".parse().unwrap(),

@@ -1,5 +1,5 @@
-//! The end of uploads that no client goes on with: idle sessions, sessions whose owner may not sign in any
-//! more, and what a killed server left. All of it works in slices, so that pushes get in between.
+//! Ends uploads that no client continues: idle sessions, sessions whose owner may not sign in any more, and
+//! leftovers of a killed server. All of it works in slices, so that pushes are not held up.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::store::meta::{Change, ReadTx, StoreError, Tx};
 pub(super) const SLICE: usize = 1_000;
 
 impl Registry {
-    /// Ends the sessions that nothing was sent to for too long, counted in running time; how many there were.
+    /// Ends the sessions that were idle for too long in running time; returns how many.
     pub async fn expire_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
         let now = self.meta.clock().now().running_s;
         let idle_s = self.limits.load().upload_idle_s;
@@ -34,8 +34,8 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Ends the sessions of users who were disabled or deleted and of tokens that were revoked, with what
-    /// they sent; how many there were. A body that is being received is cut off.
+    /// Ends the sessions of users who were disabled or deleted and of tokens that were revoked, and drops
+    /// what was received; returns how many. A body that is being received is cut off.
     pub async fn end_uploads_without_owner(
         self: &Arc<Self>,
         _grant: &Grant<System>,
@@ -70,7 +70,7 @@ impl Registry {
         for session in sessions {
             match self.abandon(session).await {
                 Ok(()) => ended += 1,
-                // It came to its end by itself while its turn was waited for.
+                // It ended by itself before its turn.
                 Err(RegistryError::UploadUnknown) => {}
                 Err(error) => return Err(error),
             }
@@ -78,8 +78,7 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Removes the rows and files of sessions that are not in memory, where `ends` says so; how many there
-    /// were.
+    /// Removes the rows and files of sessions that are not in memory, if `ends` says so; returns how many.
     async fn drop_rows<F>(self: &Arc<Self>, ends: F) -> Result<usize, RegistryError>
     where
         F: Fn(&ReadTx, &Upload) -> Result<bool, StoreError> + Clone + Send + 'static,
@@ -117,7 +116,7 @@ impl Registry {
             .change(Change::that_frees(), move |tx| {
                 let mut dropped = Vec::new();
                 for id in &ids {
-                    // One that was brought into memory meanwhile has a client that goes on with it.
+                    // A session that was loaded meanwhile has a client that continues it.
                     if registry.sessions.get(*id).is_some() {
                         continue;
                     }
@@ -136,8 +135,8 @@ impl Registry {
         Ok(count)
     }
 
-    /// Removes what uploads left that had no checkpoint when the last server stopped: staged files that no
-    /// row speaks of, and repositories that were made for them. Uploads may begin meanwhile.
+    /// Removes what uploads without a checkpoint left when the last server stopped: staged files without a
+    /// row, and the empty repositories that were created for them. New uploads may begin meanwhile.
     pub async fn sweep_uploads(self: &Arc<Self>, _grant: &Grant<System>) -> Result<usize, RegistryError> {
         let mut search = self.meta.scan(BareSearch::start).await?;
         while !search.is_done() {
@@ -174,8 +173,9 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Removes those of the files that belong to no session. A session is in memory before its file is made,
-    /// and leaves the memory with its row in place or with its file gone: so the memory is asked first.
+    /// Removes the files that belong to no session. A session is in memory before its file is created, and
+    /// when it leaves the memory its row exists or its file is gone. So the memory must be asked before the
+    /// rows.
     fn remove_orphans(&self, files: &[UploadId]) -> Result<usize, RegistryError> {
         let unclaimed: Vec<_> = files.iter().filter(|id| self.sessions.get(**id).is_none()).collect();
         let orphans = self.meta.read_blocking(|tx| {
@@ -194,7 +194,7 @@ impl Registry {
     }
 }
 
-/// Whether the owner of a session may still sign in. An expired token is good for the session that it began.
+/// Whether the owner of a session may still sign in. An expired token may continue the session that it began.
 fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
     if *owner == Owner::Anonymous {
         return Ok(true);
@@ -203,7 +203,7 @@ fn may_sign_in(tx: &impl Tx, owner: &Owner) -> Result<bool, StoreError> {
     Ok(tx.get(&schema::USER, user)?.is_some_and(|user| !user.disabled))
 }
 
-/// The user behind the owner of a session; none of an anonymous one, and of a token that was revoked.
+/// The user who owns a session; `None` for an anonymous session and for a revoked token.
 pub(super) fn user_of(tx: &impl Tx, owner: &Owner) -> Result<Option<UserId>, StoreError> {
     match owner {
         Owner::Anonymous => Ok(None),

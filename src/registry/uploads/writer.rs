@@ -1,25 +1,25 @@
-//! The right to send bytes to a session, taken before the body is read.
+//! The exclusive right to send bytes to a session, taken before the body is read.
 //!
-//! A session has one writer. It is taken before a request takes a place among the bodies that are received: a
-//! request that waits for a session holds nothing that others wait for. A second request is refused at once
-//! while the first one sends.
+//! It is taken before the request takes a slot among the bodies that are received, so that a request that
+//! waits for a session holds nothing that other requests wait for. While one request sends, a second one is
+//! refused at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::body::ContentRange;
-use super::session::{Session, Writer};
+use super::session::{Session, SessionGuard};
 use crate::access::{Grant, Push};
 use crate::model::names::UploadId;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 
-/// What a request says of its body before it comes.
+/// What the head of a request says about its body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Announced {
-    /// Where the client believes it to belong.
+    /// Its `Content-Range`.
     pub range: Option<ContentRange>,
-    /// Its bytes, where they are known.
+    /// Its length in bytes, if known.
     pub length: Option<u64>,
 }
 
@@ -28,14 +28,14 @@ pub struct UploadWriter {
     registry: Arc<Registry>,
     session: Arc<Session>,
     grant: Grant<Push>,
-    /// Where the body belongs, of one whose length is known.
+    /// The position of the body, if its length is known.
     pub(super) range: Option<ContentRange>,
     ticket: u64,
 }
 
 impl Registry {
-    /// Becomes the writer of an upload. A body that belongs elsewhere, or that does not fit on the disk or
-    /// into what the caller may have unfinished, is refused before it comes.
+    /// Becomes the writer of an upload. A body at another position, or one that exceeds the free space or the
+    /// caller's limit of unfinished bytes, is refused before it is received.
     pub async fn write_upload(
         self: &Arc<Self>,
         grant: &Grant<Push>,
@@ -47,13 +47,13 @@ impl Registry {
         let clock = self.meta.clock();
         let mut state = session.take(clock).await?;
         let Announced { range, length } = announced;
-        // Without a range the body follows what the client can know of: no bytes that came while this request
-        // waited.
+        // Without a range, the body begins at the offset that the client can know. If another request
+        // appended bytes while this one waited, the offsets differ and the body is refused.
         let start = range.map_or(known, |range| range.start);
         if start != state.offset {
             return Err(RegistryError::RangeInvalid { offset: state.offset });
         }
-        // Of a writer that was sent away.
+        // Releases what an evicted writer had announced and not sent.
         state.settle_bytes();
         let bytes = range.map(|range| range.len()).or(length);
         if bytes != Some(0) {
@@ -69,9 +69,9 @@ impl Registry {
 }
 
 impl UploadWriter {
-    /// Takes the state to write to it. An error where the client was so slow that another request took the
+    /// Takes the state in order to write. It fails if the client was so slow that another request took the
     /// upload over.
-    pub(super) fn begin(&mut self) -> Result<Writer, RegistryError> {
+    pub(super) fn begin(&mut self) -> Result<SessionGuard, RegistryError> {
         let taken_over =
             || RegistryError::RangeInvalid { offset: self.session.received.load(Ordering::Acquire) };
         self.session.unpark(self.ticket).ok_or_else(taken_over)

@@ -1,7 +1,7 @@
-//! Usage: what repositories and projects hold, kept with every change and never found by a scan.
+//! Usage: what repositories and projects hold, updated with every change and never computed by a scan.
 //!
-//! A blob counts once in each holder. The root project is above every repository, so its count of a blob is
-//! the number of repositories that hold it at all. Bytes are unique to a holder while no repository outside
+//! A blob counts once in each holder. The root project contains every repository, so its count of a blob is
+//! the number of repositories that hold the blob. Bytes are unique to a holder while no repository outside of
 //! it has them.
 
 pub(in crate::registry) mod recompute;
@@ -13,7 +13,7 @@ use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::schema::{self, Usage};
 use crate::store::meta::{StoreError, Tx, WriteTx};
 
-/// The project of `repository` and all above it, the root last.
+/// The project of `repository` and all its ancestors, the root last.
 pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<ProjectId>, StoreError> {
     let row = tx
         .get(&schema::REPOSITORY, repository)?
@@ -29,7 +29,7 @@ pub(super) fn projects(tx: &impl Tx, repository: RepoId) -> Result<Vec<ProjectId
     Ok(chain)
 }
 
-/// Counts a blob that `repository` is about to hold; its `blob_link` row is not there yet.
+/// Counts a blob that `repository` is about to hold; its `blob_link` row does not exist yet.
 pub(super) fn blob_added(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -39,10 +39,12 @@ pub(super) fn blob_added(
     let mine = projects(tx, repository)?;
     let holders = tx.get(&schema::PROJECT_BLOB, (digest, ProjectId::ROOT))?.unwrap_or(0);
     if let Some(other) = any_holder(tx, digest)? {
+        // From 1 to 2 holders: the bytes are no longer unique to the first one.
         if holders == 1 {
             change_repository(tx, other, |usage| usage.unique_bytes -= size)?;
         }
         for project in projects(tx, other)? {
+            // A project that contained every holder, but does not contain this one, loses its unique bytes.
             let all_inside = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0) == holders;
             if all_inside && !mine.contains(&project) {
                 change_project(tx, project, |usage| usage.unique_bytes -= size)?;
@@ -59,6 +61,8 @@ pub(super) fn blob_added(
     for project in mine {
         let count = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0);
         tx.put(&schema::PROJECT_BLOB, (digest, project), &(count + 1))?;
+        // The first holder in a project adds the bytes to the project; they are unique to the project if the
+        // blob has no other holder. A further holder in the project changes neither figure.
         if count == 0 {
             change_project(tx, project, |usage| {
                 usage.blobs += 1;
@@ -72,7 +76,7 @@ pub(super) fn blob_added(
     Ok(())
 }
 
-/// Counts a blob that `repository` holds no more; its `blob_link` row is gone already.
+/// Counts a blob that `repository` no longer holds; its `blob_link` row is already deleted.
 pub(super) fn blob_removed(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -90,6 +94,7 @@ pub(super) fn blob_removed(
     })?;
     for project in &mine {
         let count = tx.get(&schema::PROJECT_BLOB, (digest, *project))?.unwrap_or(0);
+        // Another repository of the project still holds the blob.
         if count > 1 {
             tx.put(&schema::PROJECT_BLOB, (digest, *project), &(count - 1))?;
             continue;
@@ -104,10 +109,12 @@ pub(super) fn blob_removed(
         })?;
     }
     let Some(other) = any_holder(tx, digest)? else { return Ok(()) };
+    // From 2 to 1 holders: the bytes become unique to the one that is left.
     if holders == 2 {
         change_repository(tx, other, |usage| usage.unique_bytes += size)?;
     }
     for project in projects(tx, other)? {
+        // A project that contains every holder that is left, but not this repository, gains unique bytes.
         let all_inside = tx.get(&schema::PROJECT_BLOB, (digest, project))?.unwrap_or(0) == holders - 1;
         if all_inside && !mine.contains(&project) {
             change_project(tx, project, |usage| usage.unique_bytes += size)?;

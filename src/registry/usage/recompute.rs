@@ -1,4 +1,4 @@
-//! Usage from scratch, as the rows of links, manifests and tags have it: for checks, rebuilds and migrations.
+//! Computes usage from the rows of links, manifests and tags: for checks, rebuilds and migrations.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::schema::{self, Usage};
 use crate::store::meta::{Pages, ReadTx, Reader, StoreError, Tx as _};
 
-/// What repositories and projects hold, counted one thing at a time. Who holds nothing has no entry.
+/// A new count of what repositories and projects hold. One that holds nothing has no entry.
 pub(in crate::registry) struct Tally {
-    /// repository -> its project and all above it.
+    /// repository -> its project and all ancestors.
     chains: BTreeMap<RepoId, Vec<ProjectId>>,
     /// repository -> what it holds.
     pub(in crate::registry) repositories: BTreeMap<RepoId, Usage>,
@@ -16,18 +16,19 @@ pub(in crate::registry) struct Tally {
     pub(in crate::registry) projects: BTreeMap<ProjectId, Usage>,
 }
 
-/// Told of each blob that is held: its digest's key, and in how many repositories of each project it is.
+/// Called for each blob that is held: its digest's key, and the number of repositories of each project that
+/// hold it.
 pub(in crate::registry) type EachBlob<'a> =
     &'a mut dyn FnMut(&ReadTx, &[u8], &BTreeMap<ProjectId, u64>) -> Result<(), StoreError>;
 
 impl Tally {
-    /// Nothing counted yet. `chains` has the projects above each repository, the root last.
+    /// An empty count. `chains` has the ancestors of each repository, the root last.
     pub(in crate::registry) const fn new(chains: BTreeMap<RepoId, Vec<ProjectId>>) -> Self {
         Self { chains, repositories: BTreeMap::new(), projects: BTreeMap::new() }
     }
 
-    /// Counts what the store holds. In short snapshots the result is exact only while nothing is written.
-    /// Rows that cannot be read count for nothing.
+    /// Counts the content of the store. With short snapshots the result is exact only while nothing is
+    /// written. Rows that cannot be read are skipped.
     pub(in crate::registry) fn of_store(meta: Reader<'_>, each: EachBlob<'_>) -> Result<Self, StoreError> {
         let mut tally = Self::new(chains(meta)?);
         meta.sweep(&schema::MANIFEST, Pages::all(), |_, (repository, _), row| {
@@ -66,7 +67,7 @@ impl Tally {
         self.change(repository, |usage| usage.tags += 1);
     }
 
-    /// Counts a blob with all repositories that hold it, and returns in how many of each project it is.
+    /// Counts a blob with all repositories that hold it; returns the number of them in each project.
     pub(in crate::registry) fn blob(&mut self, bytes: u64, holders: &[RepoId]) -> BTreeMap<ProjectId, u64> {
         let add = |usage: &mut Usage, unique: bool| {
             usage.blobs += 1;
@@ -94,7 +95,7 @@ impl Tally {
     }
 }
 
-/// A blob and the holders that were read so far.
+/// A blob, and the holders that were read so far.
 #[derive(Default)]
 struct Held {
     digest: Vec<u8>,
@@ -116,7 +117,7 @@ impl Held {
     }
 }
 
-/// The projects above each repository.
+/// The ancestors of each repository.
 fn chains(meta: Reader<'_>) -> Result<BTreeMap<RepoId, Vec<ProjectId>>, StoreError> {
     let mut parents = BTreeMap::new();
     meta.sweep(&schema::PROJECT, Pages::all(), |_, id, row| {
@@ -127,7 +128,7 @@ fn chains(meta: Reader<'_>) -> Result<BTreeMap<RepoId, Vec<ProjectId>>, StoreErr
     meta.sweep(&schema::REPOSITORY, Pages::all(), |_, id, row| {
         let mut chain = Vec::new();
         let mut next = row.map(|row| row.project);
-        // A circle of parents is damage, which must not become a loop.
+        // A cycle of parents is damage, and must not become an endless loop.
         while let Some(project) = next.filter(|project| !chain.contains(project)) {
             chain.push(project);
             next = parents.get(&project).copied().flatten();

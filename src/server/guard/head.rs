@@ -1,37 +1,38 @@
-//! The bytes of a head that has not become a request yet: how many one connection may send, and all of them
+//! The bytes of a request's head before the request begins: limits for one connection, and for all of them
 //! together.
 //!
-//! The web framework keeps 128 KiB of any head and looks for its end from the beginning each time that more
-//! of it comes. So it gets the bytes in steps, and a head has fewer of them than it would keep.
+//! The web framework keeps 128 KiB of any head, and searches its end from the beginning each time that more
+//! bytes arrive. So it gets the bytes in steps, and a head may have fewer bytes than it would keep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that may come before a request begins.
+/// The most bytes of a head.
 pub const LARGEST_HEAD: usize = 32 << 10;
-/// Bytes of a head that every connection may have sent.
+/// Bytes of a head that every connection may send.
 pub const FREE_HEAD: usize = 16 << 10;
-/// Bytes of heads above that, of all connections together.
+/// Bytes of heads above that, for all connections together.
 pub const HEAD_POOL: usize = 24 << 20;
-/// Bytes that are read at once: some heads, and not too many requests that were sent ahead.
+/// Bytes that are read at once: enough for most heads, and few enough that not too many pipelined requests
+/// are read.
 const STEP: usize = 1 << 10;
-/// What the web framework keeps of a head at most.
+/// The most bytes of a head that the web framework keeps.
 const LARGEST_KEPT: usize = 128 << 10;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The head that comes in now.
+/// The head that is being received.
 #[derive(Default)]
 pub(super) struct Head {
-    /// Bytes that came.
+    /// Bytes received.
     read: usize,
-    /// Bytes of the pool that they have taken.
+    /// Bytes taken from the pool.
     taken: usize,
-    /// Bytes that came since the web framework last looked for the end.
+    /// Bytes received since the web framework last searched for the end.
     step: usize,
 }
 
 impl Head {
-    /// No byte has come.
+    /// Whether no byte was received.
     pub(super) const fn is_new(&self) -> bool {
         self.read == 0
     }
@@ -40,10 +41,10 @@ impl Head {
         self.read > LARGEST_HEAD
     }
 
-    /// How many bytes may be read before the web framework looks for the end; 0: it is its turn, which this
-    /// begins.
+    /// How many bytes may be read before the web framework searches for the end; 0: it must search now, and a
+    /// new step begins.
     pub(super) const fn step(&mut self) -> usize {
-        // In a large head it looks more rarely.
+        // In a large head it searches less often.
         let step = if self.read < 4 * STEP { STEP } else { 8 * STEP };
         let left = step.saturating_sub(self.step);
         if left == 0 {
@@ -57,8 +58,8 @@ impl Head {
         self.read += bytes;
     }
 
-    /// Whether there is room for more. What is read on after an early refusal is thrown away by the web
-    /// framework, but counts as well: it cannot be told apart here.
+    /// Whether there is room for more bytes. Bytes that are read after an early refusal are dropped by the
+    /// web framework, but count as well, because they cannot be told apart here.
     pub(super) fn take_room(&mut self) -> bool {
         let wanted = self.read.min(LARGEST_KEPT).saturating_sub(FREE_HEAD);
         let more = wanted.saturating_sub(self.taken);

@@ -1,5 +1,5 @@
-//! `100 Continue` (RFC 9110, section 10.1.1), sent when a handler asks for the body: it has recognised the
-//! caller by then. The web framework would send it before anything is known of the request.
+//! `100 Continue` (RFC 9110, section 10.1.1): sent when a handler asks for the body, after it has
+//! authenticated the caller. The web framework would send it before anything is known of the request.
 
 use std::io;
 use std::pin::Pin;
@@ -9,22 +9,22 @@ use tokio::io::AsyncWrite;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The interim answer to the present request.
+/// The interim response to the current request.
 #[derive(Default)]
 pub(super) struct Interim {
-    /// What of it is kept back.
+    /// The part of it that is held back.
     held: &'static [u8],
 }
 
 impl Interim {
-    /// How many bytes of what the web framework writes are kept back. Whatever else it writes is the answer
-    /// itself, before which nothing is to be sent any more.
+    /// How many bytes of what the web framework writes are held back. If it writes anything else, that is the
+    /// final response, and the interim one must not be sent any more.
     pub(super) fn hold(&mut self, bytes: &[u8], body_is_wanted: bool) -> usize {
         if bytes.starts_with(CONTINUE) && !body_is_wanted {
             self.held = CONTINUE;
             return CONTINUE.len();
         }
-        // Once it has begun to go out it must go out whole.
+        // Once its first byte was sent, all of it must be sent.
         if self.held.len() == CONTINUE.len() {
             self.held = &[];
         }

@@ -1,9 +1,9 @@
-//! What stands between a connection and the web framework: how long a connection may stand without a whole
-//! request, how much of it is read ahead, and the answer to what is no request.
+//! The guard between a connection and the web framework: it limits how long a connection may stay without a
+//! complete request and how much is read ahead, and answers what is not a request.
 //!
-//! The web framework limits the time of the first head alone: a later one could come a byte a minute. It
-//! keeps 128 KiB of any head, takes all requests apart that it finds in 128 KiB while the first of them is
-//! answered, and reads 128 KiB of a body for which no handler has asked.
+//! The web framework limits only the time of the first head: a later one could arrive a byte a minute. It
+//! keeps 128 KiB of any head, parses all pipelined requests that it finds in 128 KiB while the first of them
+//! is answered, and reads 128 KiB of a body for which no handler has asked.
 
 mod head;
 mod interim;
@@ -30,30 +30,30 @@ use super::handshakes::TlsConnection;
 use super::hello::TLS_HANDSHAKE;
 use crate::http::Requests;
 
-/// A connection that is closed when no request comes out of it.
+/// A connection that is closed if no request begins in time.
 pub(super) struct ConnectionGuard<T> {
     stream: T,
     peer: Option<SocketAddr>,
     requests: Requests,
     limit: Duration,
-    /// When it is closed if no request begins; `None` while one runs.
+    /// When it is closed if no request begins; `None` while one is running.
     deadline: Option<Instant>,
-    /// Fires at the deadline or at an earlier one, and is set again only then: a request costs no timer.
+    /// Fires at the deadline or earlier, and is only then set again, so that a request need not set a timer.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Requests that had begun when the head below did.
+    /// The number of requests that had begun when the head below began.
     counted_from: u64,
     head: Head,
     old_post: OldPost,
     interim: Interim,
-    /// Everything that the web framework has written was sent.
+    /// Whether everything that the web framework has written was sent.
     is_flushed: bool,
     refusal: Option<Refusal>,
-    /// Counts the connection until it is dropped.
+    /// Counts the TLS connection until it is dropped.
     tls: Option<TlsConnection>,
 }
 
 impl<T> ConnectionGuard<T> {
-    /// `limit` is how long a connection may stand without a request after its last one.
+    /// `limit` is how long a connection may stay without a request after its last one.
     pub(super) fn new(stream: T, peer: Option<SocketAddr>, requests: Requests, limit: Duration) -> Self {
         Self {
             stream,
@@ -72,7 +72,7 @@ impl<T> ConnectionGuard<T> {
         }
     }
 
-    /// Keeps the count of a connection within TLS.
+    /// Holds the count of a TLS connection.
     pub(super) fn count_until_closed(&mut self, connection: TlsConnection) {
         self.tls = Some(connection);
     }
@@ -86,12 +86,12 @@ impl<T> ConnectionGuard<T> {
         &self.stream
     }
 
-    /// Answers nothing that comes but with this.
+    /// Answers everything that is received with this refusal.
     pub(super) fn refuse(&mut self, why: Why) {
         self.refusal = Some(Refusal::new(why, self.peer));
     }
 
-    /// Starts to count again: a request has begun, so that what came before is no head any more.
+    /// Starts a new head: a request has begun, so that what was received before belongs to it.
     fn restart(&mut self) {
         if !self.head.is_new() {
             self.head = Head::default();
@@ -100,8 +100,8 @@ impl<T> ConnectionGuard<T> {
         self.counted_from = self.requests.begun();
     }
 
-    /// Whether the deadline is an earlier one now, because another connection has the place of this one; if
-    /// not, this task is woken when it is.
+    /// Whether the deadline is earlier now, because the connection was evicted; if not, this task is woken
+    /// when it is.
     fn must_end_sooner(&mut self, context: &mut Context<'_>) -> bool {
         let Poll::Ready(end) = self.requests.poll_end(context) else { return false };
         let is_sooner = self.deadline.is_some_and(|deadline| end < deadline);
@@ -111,7 +111,7 @@ impl<T> ConnectionGuard<T> {
         is_sooner
     }
 
-    /// Whether the time is up; this task is woken when it is.
+    /// Whether the deadline has passed; if not, this task is woken when it does.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let limit = self.limit;
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
@@ -127,8 +127,7 @@ impl<T> ConnectionGuard<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
-    /// Reads while a request runs: its body as far as the handler has use for it, and nothing of what was
-    /// sent ahead.
+    /// Reads while a request is running: its body, as far as the handler wants it, and no pipelined request.
     fn read_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.interim.is_held() {
             if self.requests.body_is_wanted() {
@@ -138,6 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
             }
         }
         let readable = self.requests.readable();
+        // Back-pressure: the handler wakes this task when it wants more.
         if readable == 0 {
             self.requests.wake_guard(context.waker());
             return Poll::Pending;
@@ -147,13 +147,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads while no request runs: a head.
+    /// Reads a head, while no request is running.
     fn read_head(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.is_late(context) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             let step = self.head.step();
+            // The web framework must look for the end of the head before more bytes are read.
             if step == 0 {
                 if self.old_post.is_holding() {
                     continue;
@@ -165,7 +166,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
                 self.old_post.release();
             }
             if self.head.is_too_large() && !self.requests.may_drain() {
-                // An answer that is still on its way out has to go first.
+                // A response that is still being sent must be completed first.
                 if !self.is_flushed {
                     return Poll::Pending;
                 }
@@ -179,7 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
             let before = buffer.filled().len();
             let is_new = self.head.is_new();
             let read = match read_some(&mut self.stream, context, buffer, step) {
-                // Everything that came was read, so that the client gets the answer and no reset.
+                // Everything was read, so that the client gets the response instead of a reset.
                 Poll::Pending if self.is_flushed && self.requests.is_turned_away() => {
                     return Poll::Ready(Ok(()));
                 }
@@ -187,11 +188,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
                 read => ready!(read)?,
             };
             self.head.note_read(read);
+            // The first byte of a connection is that of a TLS handshake.
             if is_new && self.is_flushed && buffer.filled().get(before) == Some(&TLS_HANDSHAKE) {
                 buffer.set_filled(before);
                 self.refuse(Why::Tls);
                 return self.poll_refusal(context);
             }
+            // The client has closed its side: nothing will complete the bytes that wait.
             if read == 0 {
                 self.old_post.release();
             }
@@ -203,7 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ConnectionGuard<T> {
         }
     }
 
-    /// The end of the connection comes when the refusal was read.
+    /// Ends the connection when the client has read the refusal.
     fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.refusal {
             Some(refusal) => refusal.poll(&mut self.stream, context).map(Ok),

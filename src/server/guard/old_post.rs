@@ -1,6 +1,5 @@
 //! `POST` of HTTP/1.0 without a length: it has no body (RFC 9112, section 6.3). The web framework refuses it,
-//! after the older RFC 1945. nginx speaks HTTP/1.0 to its upstreams unless it is told otherwise, and leaves a
-//! length of 0 out.
+//! by the older RFC 1945. nginx uses HTTP/1.0 to its upstreams by default, and omits a length of 0.
 
 use tokio::io::ReadBuf;
 
@@ -8,16 +7,16 @@ const POST: &[u8] = b"POST ";
 const OLD: &[u8] = b" HTTP/1.0";
 const NO_BODY: &[u8] = b"Content-Length: 0\r\n";
 
-/// The first bytes of a head, while it is not clear whether it needs a length.
+/// The first bytes of a head, until it is clear whether it needs a length.
 #[derive(Default)]
 pub(super) struct OldPost {
     held: Vec<u8>,
-    /// Bytes that may go on.
+    /// Bytes that may be passed on.
     ready: usize,
 }
 
 impl OldPost {
-    /// Takes bytes that came, out of `buffer` from `from` on, when they have to wait for more of the head.
+    /// Takes received bytes out of `buffer`, from `from` on, if they must wait for more of the head.
     pub(super) fn take(&mut self, buffer: &mut ReadBuf<'_>, from: usize, is_new: bool) {
         let came = &buffer.filled()[from..];
         if self.held.is_empty() && !(is_new && may_be_old(came)) {
@@ -42,7 +41,7 @@ impl OldPost {
         self.ready < self.held.len()
     }
 
-    /// Puts what may go on into `buffer`; false: there is nothing.
+    /// Moves the bytes that may be passed on into `buffer`; false if there are none.
     pub(super) fn pass(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         if self.ready == 0 {
             return false;
@@ -54,13 +53,13 @@ impl OldPost {
         bytes > 0
     }
 
-    /// Gives all of it up: the head is refused, or has become too large.
+    /// Drops all bytes: the head is refused, or has become too large.
     pub(super) const fn release(&mut self) {
         self.ready = self.held.len();
     }
 
-    /// Lets a head of so many bytes go on, and says that there is no body where it says nothing. What follows
-    /// a head without a body is another head; behind any other one, all goes on as it came.
+    /// Passes on a head of this length, and adds `Content-Length: 0` if it says nothing of a body. After a
+    /// head without a body follows another head; after any other one, all bytes are passed on unchanged.
     fn pass_head(&mut self, length: usize) {
         let start = self.ready;
         let mut lines = self.held[start..start + length].split(|byte| *byte == b'\n');
@@ -79,8 +78,8 @@ impl OldPost {
     }
 }
 
-/// How many bytes the head has that these begin with: an empty line ends it. A line may end with a bare LF
-/// (RFC 9112, section 2.2), as the web framework reads it.
+/// The length of the head with which these bytes begin: an empty line ends it. A line may end with a bare LF
+/// (RFC 9112, section 2.2), as the web framework accepts it.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let mut lines = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -106,7 +105,7 @@ fn may_be_old(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What the web framework sees of these pieces.
+    /// What the web framework gets of these pieces.
     fn passed(pieces: &[&str]) -> String {
         let mut post = OldPost::default();
         let mut seen = String::new();
@@ -148,7 +147,7 @@ mod tests {
         let get = "GET / HTTP/1.1\r\n\r\n";
         assert_eq!(passed(&[&[post, post, get].concat()]), [wanted, wanted, get].concat());
         assert_eq!(passed(&[&[post, "PO"].concat(), &post[2..]]), [wanted, wanted].concat());
-        // Behind a body of its own, nothing is known to be a head.
+        // After a head with a body, the bytes are not known to be a head.
         let long = "POST / HTTP/1.0\r\nContent-Length: 21\r\n\r\n";
         assert_eq!(passed(&[&[post, long, post].concat()]), [wanted, long, post].concat());
     }

@@ -1,6 +1,6 @@
-//! An answer to what never became a request, in the form of every other error (distribution-spec, "Error
-//! Codes"). The web framework would close the connection, or answer without a body and without a line in the
-//! log.
+//! The response to bytes that never became a request, in the form of every other error (distribution-spec,
+//! "Error Codes"). The web framework would close the connection, or answer without a body and without a line
+//! in the log.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,32 +13,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::LARGEST_HEAD;
 
-/// How long the client may take to read the answer.
+/// How long the client may take to read the response.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much is read on meanwhile, so that the answer is not lost to a reset.
+/// How many more bytes are read meanwhile, so that the response is not lost to a reset.
 const READ_ON: usize = 1 << 20;
 const SCRATCH: usize = 4 << 10;
 
-/// Why nothing comes of what a client sent.
+/// Why the bytes of a client are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Why {
     /// Its head is too large.
     LargeHead,
-    /// It has too many lines in its head.
+    /// Its head has too many lines.
     ManyHeaders,
     /// It is not HTTP/1.1.
     Malformed,
-    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS before plain HTTP, so that
-    /// this is not a fault. Go's TLS library tells by an answer in plain HTTP that the port has no TLS.
+    /// It is the beginning of a TLS handshake. docker, podman and crane try TLS before plain HTTP, so this is
+    /// not an error. Go's TLS library recognises by a response in plain HTTP that the port has no TLS.
     Tls,
-    /// It took too long.
+    /// The client took too long.
     Slow,
     /// Its address has too many connections.
     ManyConnections,
 }
 
 impl Why {
-    /// What the web framework refuses by itself: its answer has no body and none of our headers.
+    /// The refusal in place of the web framework's own response, which has no body and none of the usual
+    /// headers.
     pub(super) fn of_framework(answer: &[u8]) -> Option<Self> {
         let why = match answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)? {
             b"400" => Self::Malformed,
@@ -101,10 +102,10 @@ impl Why {
     }
 }
 
-/// An answer that is on its way out. After it the connection is closed.
+/// A response that is being sent. After it the connection is closed.
 pub(super) struct Refusal {
     answer: Vec<u8>,
-    /// The connection is one too many: it does not wait for its client.
+    /// The connection exceeds a limit, so it does not wait for its client.
     is_short: bool,
     written: usize,
     is_shut: bool,
@@ -113,7 +114,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Begins to refuse, and says so in the log.
+    /// Begins to refuse, and logs it.
     pub(super) fn new(why: Why, peer: Option<SocketAddr>) -> Self {
         let (peer, status) = (peer.map(tracing::field::display), why.status());
         if why == Why::Tls {
@@ -126,7 +127,7 @@ impl Refusal {
         Self { answer: why.answer(), is_short, written: 0, is_shut: false, read: 0, timer }
     }
 
-    /// Writes the answer and waits until the client has read it; then the connection may be closed.
+    /// Writes the response and waits until the client has read it; then the connection may be closed.
     pub(super) fn poll<T>(&mut self, stream: &mut T, context: &mut Context<'_>) -> Poll<()>
     where
         T: AsyncRead + AsyncWrite + Unpin,
@@ -134,7 +135,7 @@ impl Refusal {
         if self.timer.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        // A client that is gone needs no answer.
+        // If the client has disconnected, an error does not matter.
         let _ = ready!(self.poll_answer(stream, context));
         Poll::Ready(())
     }

@@ -1,5 +1,5 @@
-//! What every blob store does, as one test: a new store passes [`check`] before anything uses it, and
-//! [`check_with_faults`] where a test can let its disk fail.
+//! The contract of a blob store, as tests. A new store must pass [`check`] before anything uses it, and
+//! [`check_with_faults`] where a test can make its disk fail.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +16,7 @@ use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::UploadId;
 use crate::store::faulty::{Fault, Faults, Plan};
 
-/// A new store that a check has to itself.
+/// A new store for one check.
 pub(super) struct Subject {
     pub(super) staging: Arc<Staging>,
     pub(super) blobs: Arc<dyn BlobStore>,
@@ -25,7 +25,7 @@ pub(super) struct Subject {
 
 type Check = fn(&Subject);
 
-/// Runs every check on a store of its own.
+/// Runs every check, each on a new store.
 pub(super) fn check(new: impl Fn() -> Subject) {
     let checks: [(&str, Check); 11] = [
         ("what was put comes back", what_was_put_comes_back),
@@ -49,18 +49,18 @@ pub(super) fn check(new: impl Fn() -> Subject) {
     }
 }
 
-/// Whether a blob is there before, which of the calls fail, and what is done to the digest.
+/// Whether the blob exists before, the number of calls to make fail, and the operation on the digest.
 type Operation = (bool, usize, fn(&Subject, &Digest) -> io::Result<()>);
 
-/// Lets each call of each operation fail once, for every fault: what was there before or what was to be there
-/// afterwards is there, whole, and the operation can be repeated.
+/// Makes each call of each operation fail once, with every fault. Afterwards the blob of before or the new
+/// one must be there, intact, and repeating the operation must succeed.
 pub(super) fn check_with_faults(new: impl Fn() -> (Subject, Arc<Faults>)) {
     let operations: [Operation; 5] = [
         (false, 1, put),
         (true, 1, put),
         (true, 1, remove),
         (true, 1, open_and_read),
-        // It may make a call for each directory.
+        // A list may make a call for each directory.
         (true, 101, list),
     ];
     for kind in [Fault::Errno(libc::EIO), Fault::Errno(libc::ENOSPC), Fault::ShortWrite] {
@@ -109,7 +109,7 @@ fn open_and_read(subject: &Subject, digest: &Digest) -> io::Result<()> {
     if let Some(read) = file.try_read(0, OLD.len())? {
         assert!(OLD.starts_with(&read) && !read.is_empty());
     }
-    // No short answer passes for the whole.
+    // A short read must not pass for the whole.
     assert_eq!(file.read(0, OLD.len())?, OLD);
     Ok(())
 }
@@ -128,7 +128,7 @@ pub(super) fn upload(n: u16) -> UploadId {
     format!("{n:04x}5fa4-5f0c-4d5a-9d8e-0123456789ab").parse().unwrap()
 }
 
-/// A digest, of nothing in particular: no store hashes.
+/// A digest of no real content: stores do not hash.
 pub(super) fn digest(algorithm: Algorithm, seed: u16) -> Digest {
     let [first, second] = seed.to_be_bytes();
     let bytes = if algorithm == Algorithm::Sha512 { 64 } else { 32 };
@@ -149,7 +149,7 @@ impl Subject {
         Ok(staged)
     }
 
-    /// All four steps, with an upload of its own for each digest.
+    /// Runs all four steps, with an upload of its own for each digest.
     pub(super) fn try_put(&self, digest: &Digest, content: &[u8]) -> io::Result<Placed> {
         let id = upload(u16::from_be_bytes([digest.bytes()[1], digest.bytes()[0]]));
         let placed = self.blobs.put(self.stage(id, content)?.seal(digest)?)?;
@@ -197,7 +197,7 @@ fn an_unknown_digest_has_no_blob(subject: &Subject) {
     assert!(subject.blobs.open(&sha256(1)).unwrap().is_none());
     assert!(!subject.blobs.remove(&sha256(1)).unwrap());
     assert!(subject.listed().is_empty());
-    // The same bytes under another algorithm are another digest.
+    // Another algorithm gives the same bytes another digest, and another place.
     subject.put(&digest(Algorithm::Blake3, 1), b"content");
     assert!(subject.blobs.open(&sha256(1)).unwrap().is_none());
 }
@@ -296,7 +296,7 @@ fn a_list_has_each_blob_once(subject: &Subject) {
     for (digest, size) in &expected {
         subject.put(digest, &vec![1; usize::try_from(*size).unwrap()]);
     }
-    // An upload is no blob.
+    // A staged file must not be listed as a blob.
     subject.stage(upload(u16::MAX), b"staged").unwrap();
     assert_eq!(subject.listed(), expected);
 
@@ -328,7 +328,7 @@ fn equal_barriers_are_one_sync(subject: &Subject) {
         assert!(subject.blobs.open(&sha256(seed)).unwrap().is_some(), "what is not durable yet can be read");
     }
     for barrier in barriers.keys() {
-        // Once is enough, and a second time does no harm.
+        // Syncing a barrier twice must be permitted.
         subject.blobs.sync(*barrier).unwrap();
         subject.blobs.sync(*barrier).unwrap();
     }

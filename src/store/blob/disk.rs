@@ -1,4 +1,4 @@
-//! The system calls of a blob tree: where a test sees each of them, and lets one fail.
+//! The system calls of a blob tree. Tests can record each of them and make it fail.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -9,12 +9,12 @@ use rustix::io::{Errno, pwritev};
 
 use crate::store::faulty::{Call, Faults};
 
-/// The disk that holds a blob tree, shared by all that is open in it.
+/// The disk of a blob tree, shared by everything that is open in the tree.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// Cleared once the file system cannot tell what is in the page cache.
+    /// Cleared when the file system turns out not to support reads of the page cache only.
     cached_reads: AtomicBool,
-    /// What a test lets fail.
+    /// The faults that a test injects.
     faults: Option<Arc<Faults>>,
 }
 
@@ -23,12 +23,12 @@ impl Disk {
         Arc::new(Self { cached_reads: AtomicBool::new(true), faults })
     }
 
-    /// Whether it can be asked what is in the page cache.
+    /// Whether it supports reads of the page cache only.
     pub(super) fn has_cached_reads(&self) -> bool {
         self.cached_reads.load(Ordering::Relaxed)
     }
 
-    /// Notes that it cannot.
+    /// Records that it does not.
     pub(super) fn give_up_cached_reads(&self) {
         self.cached_reads.store(false, Ordering::Relaxed);
     }
@@ -45,7 +45,7 @@ impl Disk {
         make()
     }
 
-    /// How many bytes a read of `len` may ask for, just before it is made.
+    /// How many bytes a read of `len` may ask for: fewer if a test injects a short read.
     pub(super) fn read_len(&self, call: Call, len: usize) -> Result<usize, Errno> {
         match &self.faults {
             None => Ok(len),
@@ -53,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// Writes slices at an offset, and returns how much of them the system took.
+    /// Writes slices at an offset; returns how many bytes the system wrote.
     pub(super) fn write(&self, file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let Some(faults) = &self.faults else { return Ok(pwritev(file, slices, offset)?) };
         let whole: Vec<u8> = slices.iter().flat_map(|slice| slice.iter()).copied().collect();

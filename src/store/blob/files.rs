@@ -17,40 +17,41 @@ use super::{Barrier, BlobFile, BlobStore, Entry, LayoutError, Placed, Sealed, Sp
 use crate::model::digest::Digest;
 use crate::store::faulty::{Call, Faults};
 
-/// Blobs as files below one directory, beside the staged files that they are made of.
+/// Blobs as files below one directory, beside the staged files from which they are made.
 ///
-/// Files are named relative to three open directories. Opening a blob takes 3.3 us so, 4.3 us by its whole
-/// path, and 3.0 us with an open directory for each of the 768 shards, which is not worth their descriptors.
+/// Files are opened relative to three open directories. Opening a blob takes 3.3 us this way, 4.3 us by its
+/// whole path, and 3.0 us with an open directory for each of the 768 shards, which is not worth their file
+/// descriptors.
 #[derive(Debug)]
 pub struct FileBlobs {
     root: PathBuf,
     staging: Arc<Staging>,
     blobs: OwnedFd,
-    /// Held while a file moves in, so that two files never get one name.
+    /// Held while a file is moved in, so that two files never get the same name.
     quarantine: Mutex<OwnedFd>,
     disk: Arc<Disk>,
 }
 
 impl FileBlobs {
-    /// Makes the directories of a new blob tree in `root`, durably; those that are there stay as they are.
+    /// Creates the directories of a new blob tree in `root`, durably; existing ones stay as they are.
     pub fn create_layout(root: &Path) -> Result<(), LayoutError> {
         layout::create(root)
     }
 
-    /// Whether there is a blob tree in `root`.
+    /// Whether `root` has a blob tree.
     pub fn is_tree(root: &Path) -> bool {
         root.join(BLOBS).is_dir()
     }
 
-    /// Opens the blob tree in `root` and makes again what is missing of its inner directories.
+    /// Opens the blob tree in `root`, and creates missing inner directories.
     ///
     /// The caller holds the lock of `root`. An empty `root` is an error, not a new tree: it may be the mount
-    /// point of a disk that is not there.
+    /// point of a disk that is not mounted.
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
         Self::open_with(root, None)
     }
 
-    /// The same on a disk that a test watches.
+    /// The same on a disk that a test observes.
     #[doc(hidden)]
     pub fn open_with(root: &Path, faults: Option<Arc<Faults>>) -> Result<Self, LayoutError> {
         layout::repair(root)?;
@@ -64,12 +65,12 @@ impl FileBlobs {
         })
     }
 
-    /// The staged files of the same tree: only these can be put.
+    /// The staged files of the same tree: only these can be put into this store.
     pub const fn staging(&self) -> &Arc<Staging> {
         &self.staging
     }
 
-    /// Where a blob's file lies, for tests that damage it.
+    /// The path of a blob's file, for tests that damage it.
     #[cfg(test)]
     pub(crate) fn path_in(root: &Path, digest: &Digest) -> PathBuf {
         root.join(BLOBS).join(layout::blob_path(digest))
@@ -98,11 +99,11 @@ impl BlobStore for FileBlobs {
     fn put(&self, sealed: Sealed) -> io::Result<Placed> {
         let path = layout::blob_path(&sealed.digest);
         self.staging.move_out(&sealed, &self.blobs, &path).map_err(|error| self.at(&path, error))?;
-        // A rename changes the stamp, so it is taken now.
+        // The rename has changed the stamp, so it is read afterwards.
         let look = || statat(&self.blobs, &path, AtFlags::SYMLINK_NOFOLLOW);
         let stamp = match self.disk.call(Call::Stat, look) {
             Ok(found) => reader::stamp(&found),
-            // Another program has removed it.
+            // Another program has removed the file.
             Err(Errno::NOENT) => Stamp::default(),
             Err(error) => return Err(self.at(&path, error)),
         };
@@ -114,13 +115,14 @@ impl BlobStore for FileBlobs {
     }
 
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>> {
-        // What is not a file, a FIFO say, must not hold the thread that opens it; `OpenBlob` refuses it.
+        // `NONBLOCK`, because opening a FIFO would block the thread for ever; `OpenBlob` refuses what is not
+        // a regular file.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let path = layout::blob_path(digest);
         match self.disk.call(Call::OpenBlob, || openat(&self.blobs, &path, flags, Mode::empty())) {
             Ok(file) => Ok(Some(Arc::new(OpenBlob::new(file.into(), Arc::clone(&self.disk))?))),
             Err(Errno::NOENT) => Ok(None),
-            // A symbolic link or a socket.
+            // It is a symbolic link or a socket.
             Err(Errno::LOOP | Errno::NXIO) => Err(reader::not_a_file()),
             Err(error) => Err(self.at(&path, error)),
         }

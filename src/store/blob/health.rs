@@ -1,13 +1,13 @@
-//! Whether a staged file can still be trusted.
+//! Whether a staged file can still be trusted after an error.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-/// The first error of a staged file, which speaks for all later ones.
+/// The first I/O error of a staged file, which makes all later steps fail.
 ///
-/// The kernel reports a failed write to one caller of `fdatasync` and to none after it: a second sync of the
-/// same file succeeds although the bytes are gone.
+/// The kernel reports a failed write to one caller of `fdatasync` only: a second sync of the same file
+/// succeeds although the bytes are lost.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failed: AtomicBool,
@@ -15,7 +15,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Runs a step, unless one failed before. An error of this one is final.
+    /// Runs a step, unless an earlier one failed. An error of this one is final.
     pub(super) fn guard<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if self.failed.load(Ordering::Acquire) {
             return Err(io::Error::other("an earlier error made this staged file useless"));
@@ -27,14 +27,14 @@ impl Health {
         result
     }
 
-    /// The same for a step that may take away the file's pending error. Of two such steps at once, one could
-    /// find that all is well while the other has not yet said what it knows; so each runs alone.
+    /// The same for a step that may consume the kernel's pending error of the file. Such steps run one at a
+    /// time: otherwise one could succeed while the other has not recorded the error yet.
     pub(super) fn guard_alone<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.guard(step)
     }
 
-    /// The same, but none instead of waiting for another step.
+    /// The same, but returns `None` instead of waiting for another step.
     pub(super) fn guard_if_alone<T>(&self, step: impl FnOnce() -> io::Result<T>) -> Option<io::Result<T>> {
         let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,

@@ -1,4 +1,4 @@
-//! Where everything lies, and how the directories come to be there.
+//! The layout of a blob tree, and the creation of its directories.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -21,18 +21,18 @@ pub(super) const QUARANTINE: &str = "quarantine";
 /// Why a directory cannot serve as the root of a blob tree.
 #[derive(Debug, Error)]
 pub enum LayoutError {
-    /// There is no tree, perhaps because a disk is not mounted. Nothing was made in its place.
+    /// There is no tree, perhaps because a disk is not mounted. Nothing was created.
     #[error("{} holds no blobs: is its disk mounted?", .0.display())]
     Missing(PathBuf),
     /// A rename to or from this directory would not work.
     #[error("{} is on a different file system than the blobs", .0.display())]
     OtherFileSystem(PathBuf),
-    /// A directory could not be made, read or synced.
+    /// A directory could not be created, read or synced.
     #[error("cannot prepare {}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -48,27 +48,27 @@ impl From<LayoutError> for io::Error {
     }
 }
 
-/// One of the directories that blobs of one algorithm are spread over.
+/// One of the directories among which the blobs of one algorithm are distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shard {
-    /// The algorithm of its digests.
+    /// The algorithm of the digests.
     pub(super) algorithm: Algorithm,
-    /// Their first byte.
+    /// The first byte of the digests.
     pub(super) index: u8,
 }
 
 impl Shard {
-    /// The shard in which a digest's blob lies.
+    /// The shard of a digest's blob.
     pub(super) fn of(digest: &Digest) -> Self {
         Self { algorithm: digest.algorithm(), index: digest.bytes()[0] }
     }
 
-    /// The barrier of the names in it.
+    /// The barrier that syncs its directory entries.
     pub(super) fn barrier(self) -> Barrier {
         Barrier::new(u64::from(u16::from_be_bytes([self.algorithm.byte(), self.index])))
     }
 
-    /// The shard whose barrier it is.
+    /// The shard that a barrier belongs to.
     pub(super) fn behind(barrier: Barrier) -> io::Result<Self> {
         let bytes = u16::try_from(barrier.number()).map(u16::to_be_bytes);
         let shard = bytes.ok().and_then(|[algorithm, index]| {
@@ -78,13 +78,13 @@ impl Shard {
     }
 }
 
-/// Opens one of the directories below `root`.
+/// Opens a directory below `root`.
 pub(super) fn open_directory(root: &Path, name: &str) -> Result<OwnedFd, LayoutError> {
     let path = root.join(name);
     File::open(&path).map(OwnedFd::from).map_err(at(&path))
 }
 
-/// The error with the file that it is about: the kind stays, for what is done about it.
+/// An error with the path of the file. It keeps its kind, because callers act on the kind.
 pub(super) fn at_path(root: &Path, part: &str, name: &str, error: Errno) -> io::Error {
     let error = io::Error::from(error);
     let path = root.join(part).join(name);
@@ -96,19 +96,19 @@ pub(super) fn shard_path(shard: Shard) -> String {
     format!("{}/{:02x}", shard.algorithm.as_str(), shard.index)
 }
 
-/// The path of a blob below `blobs`. It is made of a digest alone, so it cannot lead anywhere else.
+/// The path of a blob below `blobs`. It is derived from a digest only, so it cannot leave the directory.
 pub(super) fn blob_path(digest: &Digest) -> String {
     format!("{}/{:02x}/{}", digest.algorithm().as_str(), digest.bytes()[0], digest.hex())
 }
 
-/// The name of the `n`-th file in quarantine that was this digest's blob.
+/// The name in quarantine of the `n`-th file that was this digest's blob.
 pub(super) fn quarantine_name(digest: &Digest, n: u32) -> String {
     let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
     if n == 0 { name } else { format!("{name}.{n}") }
 }
 
-/// Makes `root` and the tree in it, as far as it is not there, and syncs all of it: what is there may have
-/// been made by a start that did not come to its syncs.
+/// Creates `root` and the tree in it, as far as they do not exist, and syncs all of it: existing directories
+/// may be from a start that was interrupted before its syncs.
 pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
     make_root(root).map_err(at(root))?;
     make(&root.join(BLOBS)).map_err(at(&root.join(BLOBS)))?;
@@ -123,10 +123,9 @@ pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
         .try_for_each(|dir| sync_dir(dir).map_err(at(dir)))
 }
 
-/// Makes the directories that are missing below `root`, and checks that files can be renamed among all of
-/// them.
+/// Creates missing directories below `root`, and checks that files can be renamed between all of them.
 ///
-/// Changes nothing when nothing is missing, so that a read-only file system can be opened.
+/// It changes nothing if nothing is missing, so that a read-only file system can be opened.
 pub(super) fn repair(root: &Path) -> Result<(), LayoutError> {
     let blobs = root.join(BLOBS);
     if !has_own_directory(&blobs).map_err(at(&blobs))? {
@@ -141,7 +140,7 @@ pub(super) fn repair(root: &Path) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// Makes directories in one parent and syncs the parent once.
+/// Creates directories in one parent and syncs the parent once.
 fn make_all(parent: &Path, names: impl IntoIterator<Item = String>, device: u64) -> Result<(), LayoutError> {
     let mut made = false;
     for name in names {
@@ -164,7 +163,7 @@ fn make_root(root: &Path) -> io::Result<()> {
     sync_dir(parent)
 }
 
-/// Makes a directory; false when there is one.
+/// Creates a directory; false if it exists.
 fn make(path: &Path) -> io::Result<bool> {
     if has_own_directory(path)? {
         return Ok(false);
@@ -321,7 +320,7 @@ mod tests {
             let dir = new_tree();
             let path = dir.path().join(part);
             fs::remove_dir_all(&path).unwrap();
-            // Every machine has procfs, and none has it on the device of its temporary files.
+            // procfs exists on every machine, and is another device than that of temporary files.
             symlink("/proc", &path).unwrap();
             match repair(dir.path()) {
                 Err(LayoutError::OtherFileSystem(refused)) => assert_eq!(refused, path),

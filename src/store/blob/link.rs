@@ -1,4 +1,4 @@
-//! A second tree with the same blobs.
+//! Hard-links the blobs of a tree into another one.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -9,9 +9,9 @@ use super::layout::{BLOBS, Shard, blob_path};
 use super::{BlobStore as _, Entry, FileBlobs};
 
 impl FileBlobs {
-    /// Gives every blob a second name in the tree in `root`, durably, and returns how many there are. A
-    /// blob's file is never written to, so what becomes of one tree does not show in the other.
-    /// `CrossesDevices` when `root` is on another file system. `on_progress` is told how many are done.
+    /// Hard-links every blob into the tree in `root`, durably, and returns the number of blobs. Blob files
+    /// are never written to, so changes of one tree do not affect the other. The error is `CrossesDevices` if
+    /// `root` is on another file system. `on_progress` is called with the number done.
     pub fn link_into(&self, root: &Path, on_progress: &mut dyn FnMut(u64)) -> io::Result<u64> {
         let target = Self::open(root)?;
         let (from, to) = (self.root().join(BLOBS), root.join(BLOBS));
@@ -20,7 +20,7 @@ impl FileBlobs {
             let Entry::Blob { digest, .. } = entry else { return ControlFlow::Continue(()) };
             let path = blob_path(&digest);
             match fs::hard_link(from.join(&path), to.join(&path)) {
-                // It went while the tree was read.
+                // The blob was removed while the tree was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return ControlFlow::Continue(()),
                 Err(error) => {
                     failure = Some(error);

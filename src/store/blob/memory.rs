@@ -1,4 +1,4 @@
-//! A blob store without files, for tests: what uses a store cannot depend on more than every store has.
+//! A blob store without files, for tests: code that works with it depends only on what every store offers.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -104,7 +104,7 @@ impl BlobFile for Blob {
         Self::stamp(self)
     }
 
-    /// Never without blocking: what uses a store must not count on it.
+    /// Never returns data, because code must not rely on non-blocking reads.
     fn try_read(&self, offset: u64, _: usize) -> io::Result<Option<Bytes>> {
         Ok((offset >= self.size()).then(Bytes::new))
     }

@@ -1,13 +1,13 @@
-//! Blobs under their digest, and uploads on their way there.
+//! Blobs under their digest, and the staged files of uploads.
 //!
-//! [`Staging`] has the files that uploads write, always on the local disk. A [`BlobStore`] has the blobs;
-//! what outside of this module holds a [`Stamp`] or a [`Barrier`] of it cannot look inside, so that a store
-//! need not be one of files. [`FileBlobs`] has both in one tree:
+//! [`Staging`] has the files that uploads write, always on the local disk. A [`BlobStore`] has the blobs. Its
+//! [`Stamp`] and [`Barrier`] are opaque outside of this module, so that a store need not use files.
+//! [`FileBlobs`] has both in one tree:
 //!
 //! ```text
 //! <root>/blobs/<algorithm>/<2 hex>/<hex>   blobs; the only way in is a rename
 //! <root>/uploads/<id>                      staged files
-//! <root>/quarantine/<algorithm>-<hex>      files taken out of the tree
+//! <root>/quarantine/<algorithm>-<hex>      files removed from the tree
 //! ```
 //!
 //! A blob becomes durable in four steps, in this order: [`Staged::append`], [`Staged::seal`],

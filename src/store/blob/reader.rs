@@ -1,4 +1,4 @@
-//! Reading a blob's file, from the page cache alone or from the disk.
+//! Reads a blob's file, from the page cache only or from the disk.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use super::{BlobFile, Stamp};
 use crate::store::faulty::Call;
 use crate::store::sys;
 
-/// A blob's file, open.
+/// An open file of a blob.
 pub(super) struct OpenBlob {
     file: File,
     size: u64,
@@ -81,13 +81,13 @@ impl BlobFile for OpenBlob {
                 Err(error) => return Err(error.into()),
             }
         }
-        // A vector may be given more capacity than was asked for, and the read fills all of it.
+        // The vector may have more capacity than requested, and the read fills all of it.
         buffer.truncate(len);
         Ok(buffer.into())
     }
 }
 
-/// What lies at a blob's path can never be read as one.
+/// The error for something that is not a regular file at a blob's path.
 pub(super) fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "what lies at a blob's path is not a file")
 }
@@ -97,7 +97,7 @@ fn cut_off(offset: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 
-/// What a file looks like: its number, its bytes, and when its content was changed last, and anything of it.
+/// The stamp of a file: its inode, its size, and the times of its last modification and change.
 pub(super) fn stamp(found: &Stat) -> Stamp {
     let written = nanoseconds(found.st_mtime, found.st_mtime_nsec);
     Stamp::new((found.st_ino, size(found), written, nanoseconds(found.st_ctime, found.st_ctime_nsec)))
@@ -107,7 +107,7 @@ fn size(found: &Stat) -> u64 {
     u64::try_from(found.st_size).unwrap_or_default()
 }
 
-/// Since 1970. The fraction has another type on other machines.
+/// Nanoseconds since 1970. The type of the fraction depends on the platform.
 fn nanoseconds(seconds: i64, fraction: impl TryInto<i64>) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(fraction.try_into().unwrap_or_default())
 }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_file_system_that_cannot_tell_is_asked_once() {
         let disk = Disk::new(None);
-        // No file of procfs supports RWF_NOWAIT, on any kernel.
+        // Files of procfs do not support RWF_NOWAIT on any kernel.
         let file = File::open("/proc/self/maps").unwrap();
         let mut blob = OpenBlob::new(file, Arc::clone(&disk)).unwrap();
         blob.size = 16;

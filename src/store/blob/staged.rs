@@ -1,4 +1,4 @@
-//! Writing an upload's file.
+//! Writes the file of an upload.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -19,11 +19,11 @@ use crate::store::faulty::Call;
 /// The most slices that one `writev` takes (`UIO_MAXIOV`).
 const MAX_SLICES: usize = 1024;
 
-/// A file that an upload is writing, open for appending. Dropping it leaves the file where it is.
+/// The file of an upload, open for appending. Dropping it leaves the file where it is.
 ///
-/// After an error of `append`, `sync`, `truncate` or a [`Syncer`] all of these refuse: the kernel reports a
-/// lost write once, so a later success would mean nothing. The file is to be discarded, or resumed at an
-/// offset synced before.
+/// After an error of `append`, `sync`, `truncate` or a [`Syncer`], all of these fail: the kernel reports a
+/// lost write once, so a later success would prove nothing. The caller must discard the file, or resume it at
+/// an offset that was synced before.
 pub struct Staged {
     id: UploadId,
     file: Arc<File>,
@@ -33,7 +33,7 @@ pub struct Staged {
     health: Arc<Health>,
 }
 
-/// The sync of one state of a staged file, to be run while more is appended.
+/// A sync of a staged file's present content, which can run while more is appended.
 pub struct Syncer {
     file: Arc<File>,
     disk: Arc<Disk>,
@@ -57,7 +57,7 @@ impl Staged {
         })
     }
 
-    /// Bytes appended so far.
+    /// The bytes appended so far.
     pub const fn len(&self) -> u64 {
         self.len
     }
@@ -67,15 +67,15 @@ impl Staged {
         self.len == 0
     }
 
-    /// Makes everything appended durable.
+    /// Makes everything that was appended durable.
     pub fn sync(&mut self) -> io::Result<()> {
         self.health.guard_alone(|| sync(&self.disk, &self.file))?;
         self.writeback.restart(self.len);
         Ok(())
     }
 
-    /// The same for what is appended by now, at another time and on another thread. Its error is the file's
-    /// error: `append` and `sync` refuse from then on.
+    /// A sync of what is appended by now, to run later on another thread. If it fails, `append` and `sync`
+    /// fail from then on.
     pub fn syncer(&self) -> Syncer {
         Syncer {
             file: Arc::clone(&self.file),
@@ -86,14 +86,14 @@ impl Staged {
         }
     }
 
-    /// Makes everything durable and closes the file: it is the whole content of `digest`, which the caller
-    /// has computed, and may be put into a store.
+    /// Makes everything durable and closes the file. The caller has verified that it is the whole content of
+    /// `digest`; now it can be put into a store.
     pub fn seal(mut self, digest: &Digest) -> io::Result<Sealed> {
         self.sync()?;
         Ok(Sealed { id: self.id, digest: *digest })
     }
 
-    /// Reads a part back, as much as there is.
+    /// Reads a part back; the result is shorter at the end of the file.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.disk.read_len(Call::ReadStaged, buf.len())?;
         let buf = &mut buf[..len];
@@ -105,7 +105,7 @@ impl Staged {
         }
     }
 
-    /// Cuts the file off at `len`, which must not be beyond its end.
+    /// Truncates the file to `len`, which must not be beyond its end.
     pub fn truncate(&mut self, len: u64) -> io::Result<()> {
         if len > self.len {
             return Err(io::Error::new(
@@ -136,7 +136,7 @@ fn sync(disk: &Disk, file: &File) -> io::Result<()> {
     disk.call(Call::SyncFile, || file.sync_data())
 }
 
-/// Writes all chunks from `offset` on, however little `write` takes at once; returns the offset behind them.
+/// Writes all chunks from `offset` on, in as many calls as necessary; returns the offset after them.
 fn write_all(
     chunks: &[Bytes],
     mut offset: u64,

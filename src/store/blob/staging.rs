@@ -1,4 +1,4 @@
-//! The files that uploads write, on the local disk, whatever keeps the blobs that they become.
+//! The staged files of uploads, on the local disk, whatever store their blobs go to.
 
 use std::fs::File;
 use std::io;
@@ -21,28 +21,28 @@ use crate::model::digest::Digest;
 use crate::model::names::UploadId;
 use crate::store::faulty::Call;
 
-/// Staged files. Everything may block.
+/// The staged files. All functions may block.
 #[derive(Debug)]
 pub struct Staging {
     root: PathBuf,
     uploads: ArcSwap<OwnedFd>,
     disk: Arc<Disk>,
-    /// How far uploads are ahead of the disk.
+    /// The dirty bytes of all uploads.
     window: Arc<Window>,
 }
 
-/// A file among the uploads.
+/// A staged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StagedEntry {
     /// The upload that it belongs to.
     pub id: UploadId,
-    /// Bytes, synced or not.
+    /// Its size in bytes, synced or not.
     pub size: u64,
-    /// When it was appended to last.
+    /// The time of the last append.
     pub modified: SystemTime,
 }
 
-/// A staged file that is complete and durable: no more is written to it. [`Staged::seal`] makes one, and
+/// A staged file that is complete, durable and closed. [`Staged::seal`] makes one, and
 /// [`BlobStore::put`](super::BlobStore::put) takes it. Dropping it leaves the file where it is.
 #[derive(Debug)]
 pub struct Sealed {
@@ -51,7 +51,7 @@ pub struct Sealed {
 }
 
 impl Staging {
-    /// The staged files of the tree in `root`, which was found whole.
+    /// The staged files of the tree in `root`, whose directories were checked.
     pub(super) fn open(root: &Path, disk: Arc<Disk>) -> Result<Self, LayoutError> {
         Ok(Self {
             uploads: ArcSwap::from_pointee(layout::open_directory(root, UPLOADS)?),
@@ -61,17 +61,17 @@ impl Staging {
         })
     }
 
-    /// Makes an empty staged file for an upload; an error when there is one.
+    /// Creates an empty staged file for an upload; an error if it exists.
     ///
-    /// Its directory entry is made durable only by the file system itself, with the first sync of the
-    /// file. A power cut may take an upload that was not sealed and put, never a blob.
+    /// Its directory is not synced: the file system makes the entry durable with the first sync of the file.
+    /// A power cut may take an upload that was not put into a store, never a blob.
     pub fn create(&self, id: UploadId) -> io::Result<Staged> {
         let file = self.file(id, OFlags::CREATE | OFlags::EXCL)?;
         Ok(Staged::new(id, file, Arc::clone(&self.disk), 0, Arc::clone(&self.window)))
     }
 
-    /// Opens the staged file of an upload and cuts it off at `offset`. `UnexpectedEof` when it is shorter,
-    /// `NotFound` when there is none.
+    /// Opens the staged file of an upload and truncates it to `offset`. The error is `UnexpectedEof` if it is
+    /// shorter, `NotFound` if it does not exist.
     pub fn resume(&self, id: UploadId, offset: u64) -> io::Result<Staged> {
         let file = self.file(id, OFlags::empty())?;
         let size = self.disk.call(Call::Stat, || file.metadata())?.len();
@@ -85,7 +85,7 @@ impl Staging {
         Ok(Staged::new(id, file, Arc::clone(&self.disk), offset, Arc::clone(&self.window)))
     }
 
-    /// Unlinks a staged file; fine when it is already gone.
+    /// Unlinks a staged file; not an error if it does not exist.
     pub fn discard(&self, id: UploadId) -> io::Result<()> {
         let unlink = || unlinkat(&**self.uploads.load(), id.to_string(), AtFlags::empty());
         match self.disk.call(Call::Unlink, unlink) {
@@ -94,18 +94,18 @@ impl Staging {
         }
     }
 
-    /// The staged files. What is not named like an upload is left to [`strangers`](Self::strangers).
+    /// The staged files. Names that are not upload ids are left to [`strangers`](Self::strangers).
     pub fn list(&self) -> io::Result<Vec<StagedEntry>> {
         walk::staged(&self.disk, &self.root)
     }
 
-    /// Calls `visit` for everything among the staged files that is none of them, as an operator finds it,
-    /// until it breaks.
+    /// Calls `visit` with the path of everything in the directory that is not a staged file, until it returns
+    /// a break.
     pub fn strangers(&self, visit: &mut dyn FnMut(String) -> ControlFlow<()>) -> io::Result<()> {
         walk::staged_strangers(&self.disk, &self.root, visit)
     }
 
-    /// Moves a sealed file to a path below another directory, over whatever is there.
+    /// Moves a sealed file to a path below another directory, and replaces what is there.
     pub(super) fn move_out(&self, sealed: &Sealed, to: impl AsFd, path: &str) -> Result<(), Errno> {
         let rename = || renameat(&**self.uploads.load(), sealed.id.to_string(), to, path);
         self.disk.call(Call::Rename, rename)
@@ -124,7 +124,7 @@ impl Staging {
         let mode = Mode::from_raw_mode(0o640);
         let open = || self.disk.call(call, || openat(&**self.uploads.load(), &name, flags, mode));
         let opened = match open() {
-            // No file can be made in a directory that was removed, which stays open all the same.
+            // The open directory was removed, so no file can be created in it.
             Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
                 self.renew()?;
                 open()
@@ -134,7 +134,7 @@ impl Staging {
         Ok(opened.map_err(|error| layout::at_path(&self.root, UPLOADS, &name, error))?.into())
     }
 
-    /// Opens the directory again, after it was removed and perhaps made again under the running server.
+    /// Opens the directory again, after it was removed, and perhaps created again, while the server runs.
     fn renew(&self) -> io::Result<()> {
         let path = self.root.join(UPLOADS);
         layout::repair(&self.root)?;

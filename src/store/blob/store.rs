@@ -1,4 +1,4 @@
-//! What a store of blobs does, whatever keeps the bytes.
+//! The interface of a blob store.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,63 +11,64 @@ use serde::{Deserialize, Serialize};
 use super::Sealed;
 use crate::model::digest::Digest;
 
-/// Blobs under their digests. What every implementation must do is written down as a test: `contract.rs`.
+/// Blobs under their digests. `contract.rs` defines, as tests, what every implementation must do.
 ///
-/// Everything may block but [`BlobFile::try_read`]. Only the holder of a digest's lock puts or removes that
-/// digest.
+/// Every function may block except [`BlobFile::try_read`]. Only the holder of a digest's lock may put or
+/// remove that digest.
 pub trait BlobStore: Send + Sync + 'static {
-    /// Puts a sealed file in the place of its digest, over whatever is there. No reader sees a part of it.
+    /// Puts a sealed file in the place of its digest, and replaces what is there. A reader never sees a part
+    /// of it.
     ///
     /// It is durable when [`Placed::barrier`] has been synced. After an error either the old blob or the new
-    /// one is in the place, and the staged file may still be there.
+    /// one is in the place, and the staged file may still exist.
     fn put(&self, sealed: Sealed) -> io::Result<Placed>;
 
     /// Makes everything durable that was put with this barrier.
     fn sync(&self, barrier: Barrier) -> io::Result<()>;
 
-    /// Opens a blob for reading; none when there is none. It stays readable when it is replaced or removed.
-    /// `InvalidData` when what lies in its place can never be read as a blob.
+    /// Opens a blob for reading; `None` if it does not exist. It stays readable when it is replaced or
+    /// removed. The error is `InvalidData` if what is in its place can never be read as a blob.
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>>;
 
-    /// Takes a blob out of the store; false when there is none. A power cut may bring it back.
+    /// Removes a blob from the store; false if it does not exist. After a power cut it may be there again.
     fn remove(&self, digest: &Digest) -> io::Result<bool>;
 
-    /// Calls `visit` for each blob, and for everything among them that does not belong there, until it
-    /// breaks. A blob that comes or goes meanwhile may or may not be seen.
+    /// Calls `visit` for each blob, and for everything else among them, until it returns a break. A blob that
+    /// is put or removed meanwhile may or may not be listed.
     fn list(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()>;
 
-    /// How full the store is.
+    /// The size and the free space of the store.
     fn space(&self) -> io::Result<Space>;
 }
 
-/// A blob opened for reading.
+/// A blob that is open for reading.
 pub trait BlobFile: Send + Sync {
-    /// Bytes when it was opened.
+    /// Its size in bytes when it was opened.
     fn size(&self) -> u64;
 
-    /// What it looked like when it was opened.
+    /// Its stamp when it was opened.
     fn stamp(&self) -> Stamp;
 
-    /// Reads up to `len` bytes without blocking; none when the disk would have to be asked. The answer may be
-    /// short, and is empty only at the end of the blob.
+    /// Reads up to `len` bytes without blocking; `None` if that would need the disk. The result may be short,
+    /// and is empty only at the end of the blob.
     fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>>;
 
-    /// Reads `len` bytes or up to the end of the blob. `UnexpectedEof` when it was cut off after it was
-    /// opened.
+    /// Reads `len` bytes, or up to the end of the blob. The error is `UnexpectedEof` if the blob was
+    /// truncated after it was opened.
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes>;
 }
 
-/// A blob in its place.
+/// The result of putting a blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
-    /// What it looks like there.
+    /// The blob's stamp.
     pub stamp: Stamp,
-    /// What must be synced before a row may name it; none where it is durable already.
+    /// The barrier that must be synced before a row may name the blob; `None` if it is durable already.
     pub barrier: Option<Barrier>,
 }
 
-/// A sync that blobs wait for: a number that only their store understands. Blobs with equal barriers become
-/// durable by one sync.
+/// A pending sync that blobs need: a number that only their store understands. One sync makes all blobs with
+/// equal barriers durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Barrier(u64);
 
@@ -81,8 +82,8 @@ impl Barrier {
     }
 }
 
-/// What tells one state of a stored blob from another without reading it: numbers that only its store
-/// understands. The default is the stamp of no blob.
+/// Distinguishes two states of a stored blob without reading it: numbers that only its store understands. The
+/// default equals the stamp of no blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp(u64, u64, i64, i64);
 
@@ -93,32 +94,32 @@ impl Stamp {
     }
 }
 
-/// Something found by [`BlobStore::list`].
+/// An entry of [`BlobStore::list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A blob; nothing is known about its content.
+    /// A blob; its content is not checked.
     Blob {
-        /// The digest that it is named after.
+        /// The digest in its name.
         digest: Digest,
-        /// Bytes.
+        /// Its size in bytes.
         size: u64,
-        /// When its content was written last.
+        /// When its content was last written.
         modified: SystemTime,
     },
-    /// Something that the store did not put there, as an operator finds it.
+    /// Something that the store did not create, by its path.
     Stranger(String),
 }
 
-/// How full a store is, for an ordinary user.
+/// The space of a store, as an unprivileged user sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes in all.
+    /// The size in bytes.
     pub total: u64,
     /// Bytes that can still be written.
     pub available: u64,
-    /// Files in all; 0 where nothing sets a number.
+    /// The most files that it can hold; 0 if there is no such limit.
     pub files_total: u64,
-    /// Files that can still be made; 0 where nothing sets a number.
+    /// Files that can still be created; 0 if there is no such limit.
     pub files_available: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The staged files, and the file store: that it keeps the contract, and what is its own.
+//! Tests of the staged files and of the file store: the contract, and what only the file store does.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -53,7 +53,7 @@ fn a_store_without_files_keeps_the_contract() {
     });
 }
 
-/// The names of what does not belong into the tree.
+/// The paths of everything that does not belong in the tree.
 fn strangers(subject: &Subject) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut note = |name: String| {
@@ -228,8 +228,8 @@ fn a_list_tells_blobs_from_strangers() {
     fs::create_dir(root.join("blobs/sha256/AB")).unwrap();
     fs::create_dir(root.join("blobs/sha256/+a")).unwrap();
     fs::write(root.join("blobs/sha256/00/short"), b"").unwrap();
-    // A digest in the wrong shard, in capitals, as a directory and as a link: the store would never look
-    // there.
+    // A digest in the wrong shard, in capitals, as a directory and as a link: the store never looks for a
+    // blob there.
     let [wrong, capitals, directory, link] = [0x11, 0xcd, 0x12, 0x13].map(|seed| sha256(seed).hex());
     let capitals = capitals.to_uppercase();
     fs::write(root.join("blobs/sha256/00").join(&wrong), b"").unwrap();
@@ -286,7 +286,7 @@ fn each_call_of_a_push_can_be_made_to_fail() {
         let id = upload(u16::try_from(n).unwrap());
         faults.set_plan(Some(Plan { fail_at: n, kind: Fault::Errno(libc::EIO) }));
         let error = push(id, &sha256(1)).unwrap_err();
-        // An error that names its file has the kind alone.
+        // An error with a path has only the kind, not the number of the system's error.
         assert!(error.raw_os_error() == Some(libc::EIO) || error.to_string().contains("os error 5"));
         assert!(faults.fired());
         let is_there = healthy.open(&sha256(1)).unwrap().is_some();

@@ -1,4 +1,4 @@
-//! Going through the tree as it is on the disk.
+//! Walks through a blob tree on the disk.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, ReadDir};
@@ -70,7 +70,7 @@ fn walk_algorithm(
             let entry = entry?;
             let found = match blob_entry(&entry, shard) {
                 Ok(found) => found.unwrap_or_else(|| Entry::Stranger(name_of(&entry))),
-                // It went while the directory was read.
+                // The entry was removed while the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
@@ -82,7 +82,7 @@ fn walk_algorithm(
     Ok(ControlFlow::Continue(()))
 }
 
-/// What a directory entry is as a staged file; none when it is not one, or went meanwhile.
+/// The staged file of a directory entry; `None` if it is not one, or was removed meanwhile.
 fn staged_entry(entry: &DirEntry) -> io::Result<Option<StagedEntry>> {
     let Some(id) = upload_id(entry) else { return Ok(None) };
     match entry.metadata() {
@@ -95,7 +95,7 @@ fn staged_entry(entry: &DirEntry) -> io::Result<Option<StagedEntry>> {
     }
 }
 
-/// What a directory entry is as a blob of a shard; none when the store would not look for it there.
+/// The blob of a directory entry in a shard; `None` if the store would not look for a blob there.
 fn blob_entry(entry: &DirEntry, shard: Shard) -> io::Result<Option<Entry>> {
     let name = entry.file_name();
     let digest =
@@ -125,7 +125,7 @@ fn strangers(
     Ok(ControlFlow::Continue(()))
 }
 
-/// How an operator finds it.
+/// The name as text.
 fn name_of(entry: &DirEntry) -> String {
     entry.path().display().to_string()
 }
@@ -140,7 +140,7 @@ fn upload_id(entry: &DirEntry) -> Option<UploadId> {
 }
 
 fn is_dir(entry: &DirEntry) -> io::Result<bool> {
-    // Through a symbolic link as well: that is how the tree itself is opened.
+    // Symbolic links are followed, as when the tree itself is opened.
     match fs::metadata(entry.path()) {
         Ok(found) => Ok(found.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

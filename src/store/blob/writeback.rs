@@ -1,4 +1,4 @@
-//! Sending written bytes to the disk while more arrive, so that the last sync is short.
+//! Starts the writeback of dirty pages while more bytes are appended, so that the final sync is short.
 
 use std::fs::File;
 use std::io;
@@ -10,22 +10,22 @@ use rustix::io::Errno;
 use super::health::Health;
 use crate::store::sys;
 
-/// Writeback is started each time so many bytes were appended, or half an upload's part of the window.
+/// Writeback starts each time this many bytes were appended, or half of an upload's share if that is less.
 const STEP: u64 = 8 << 20;
 const SMALLEST_STEP: u64 = 512 << 10;
-/// All uploads together are about so far ahead of the disk; each may have [`SMALLEST_STEP`], however many
-/// there are. A sync has to wait for it, mostly twice: the journal of the file system waits for what others
-/// have appended meanwhile, too.
+/// Upper bound on dirty bytes over all uploads; each upload may have [`SMALLEST_STEP`], however many there
+/// are. A sync waits until dirty bytes are written, often twice, because the journal of the file system also
+/// waits for what other files have appended meanwhile.
 const WINDOW: u64 = 16 << 20;
 
-/// How far all staged files of a store are ahead of the disk.
+/// The dirty bytes of all staged files of a store.
 #[derive(Debug)]
 pub(super) struct Window {
     /// Bytes that may be dirty.
     dirty: AtomicU64,
-    /// Files that have some of them.
+    /// The number of files with dirty bytes.
     files: AtomicU64,
-    /// Cleared once the file system refuses early writeback.
+    /// Cleared when the file system turns out not to support early writeback.
     enabled: AtomicBool,
 }
 
@@ -36,7 +36,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// What each file may have when all want as much as they can get.
+    /// The dirty bytes that each file may have if all files want as many as possible.
     fn share(&self) -> u64 {
         (WINDOW / self.files.load(Ordering::Relaxed).max(1)).max(SMALLEST_STEP)
     }
@@ -46,16 +46,16 @@ impl Window {
     }
 }
 
-/// How far the bytes of one staged file are on their way to the disk.
+/// How much of one staged file was written back.
 pub(super) struct Writeback {
-    /// Writeback was started up to here.
+    /// Writeback was started for all bytes before this offset.
     started: u64,
-    /// Nothing below is dirty.
+    /// No byte before this offset is dirty.
     settled: u64,
-    /// The same, as far as syncs on other threads have told.
+    /// The same, set by syncs on other threads.
     synced: Arc<AtomicU64>,
     window: Arc<Window>,
-    /// What of the window's bytes is this file's.
+    /// The bytes of this file that are counted in the window.
     counted: u64,
 }
 
@@ -64,32 +64,38 @@ impl Writeback {
         Self { started: offset, settled: offset, synced: Arc::default(), window, counted: 0 }
     }
 
-    /// Follows a file that was appended to up to `len`.
+    /// Starts writeback for a file that was appended to up to `len`, and waits for it if there are too many
+    /// dirty bytes.
     ///
-    /// An I/O error here is as final as one of a sync, and may be its only sign: it must not be dropped, and
-    /// no sync may end well beside it. So the two take turns. A sync does the same work, and while it runs
-    /// the file may get ahead of the disk as far as the window.
+    /// An I/O error here is as final as one of a sync, and may be reported only here: it must not be lost,
+    /// and a sync beside it must not succeed. So this and syncs run one at a time. A sync writes the same
+    /// pages, so while it runs this does nothing unless it has to wait.
     pub(super) fn advance(&mut self, file: &File, len: u64, health: &Health) -> io::Result<()> {
         self.settled = self.settled.max(self.synced.load(Ordering::Relaxed).min(self.started));
         self.count(len);
         let waits = self.must_wait();
+        // Enough room in the window, and less than a step since the last start: nothing to do yet.
         let idle = !waits && len - self.started < self.step();
         if idle || !self.window.enabled.load(Ordering::Relaxed) {
             return Ok(());
         }
         if waits {
+            // Too many dirty bytes: wait for a running sync, then for the writeback.
             health.guard_alone(|| self.push(file, len))
         } else {
+            // Only starts writeback. If a sync is running, it does the same work.
             health.guard_if_alone(|| self.push(file, len)).unwrap_or(Ok(()))
         }
     }
 
     fn push(&mut self, file: &File, len: u64) -> io::Result<()> {
         let step = self.step();
+        // Start writeback of every full step, without waiting.
         while len - self.started >= step {
             self.tolerate(sys::start_writeback(file, self.started, step))?;
             self.started += step;
         }
+        // Back-pressure: wait for the oldest pieces until this file or the window has room again.
         while self.settled < self.started && self.must_wait() {
             let piece = step.min(self.started - self.settled);
             self.tolerate(sys::await_writeback(file, self.settled, piece))?;
@@ -103,12 +109,12 @@ impl Writeback {
         (self.window.share() / 2).clamp(SMALLEST_STEP, STEP)
     }
 
-    /// Whether the disk is to catch up first. An upload with less than its share never waits for the others.
+    /// Whether the upload must wait for the disk. One with less than its share never waits for the others.
     fn must_wait(&self) -> bool {
         self.counted >= self.window.share() && self.window.is_full()
     }
 
-    /// Tells the window what may be dirty of a file of `len` bytes.
+    /// Updates the window with the bytes that may be dirty in a file of `len` bytes.
     fn count(&mut self, len: u64) {
         let dirty = len - self.settled;
         let before = std::mem::replace(&mut self.counted, dirty);
@@ -118,18 +124,20 @@ impl Writeback {
             self.window.dirty.fetch_sub(before - dirty, Ordering::Relaxed);
         }
         match (before, dirty) {
+            // The file begins or ceases to share the window.
             (0, 1..) => drop(self.window.files.fetch_add(1, Ordering::Relaxed)),
             (1.., 0) => drop(self.window.files.fetch_sub(1, Ordering::Relaxed)),
             _ => {}
         }
     }
 
-    /// Where a sync on another thread notes up to where it made the file durable.
+    /// The offset up to which a sync on another thread has made the file durable; the sync sets it.
     pub(super) fn synced(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.synced)
     }
 
-    /// Starts anew at `len`: after a sync everything below is on the disk, after a cut nothing above is left.
+    /// Resets the offsets to `len`: after a sync everything before it is on the disk, after a truncation
+    /// there is nothing behind it.
     pub(super) fn restart(&mut self, len: u64) {
         self.started = len;
         self.settled = len;
@@ -194,7 +202,7 @@ mod tests {
                 assert_eq!(window.dirty.load(Ordering::Relaxed), dirty);
                 most = most.max(dirty);
             }
-            // A file with less than its share goes on until those with more come to wait.
+            // A file with less than its share continues until files with more have to wait.
             assert!(most <= WINDOW + WINDOW / files, "{files} files: {most}");
             assert!(most > WINDOW / 2, "{files} files: {most}");
             all.clear();

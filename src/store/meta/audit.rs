@@ -1,4 +1,5 @@
-//! The audit log: entries written with the change that they tell of, each chained to the one before.
+//! The audit log: entries written in the transaction of the change that they record, each chained to the
+//! previous one.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +13,7 @@ use crate::model::audit::{Actor, AuditAction};
 impl WriteTx<'_> {
     /// Writes an entry of the audit log: who did what, and to what.
     pub fn audit(&self, actor: Actor<'_>, action: AuditAction, target: String) -> Result<(), StoreError> {
-        // A chain that was begun anew would hide that its end was cut off.
+        // A new chain would hide that the end of the old one was removed.
         let missing = StoreError::Corrupt { table: schema::AUDIT_CHAIN.name() };
         let head = self.get(&schema::AUDIT_CHAIN, CHAIN_HEAD)?.ok_or(missing)?;
         let sequence = self.next_sequence();
@@ -29,8 +30,8 @@ impl WriteTx<'_> {
         self.put(&schema::AUDIT_CHAIN, CHAIN_HEAD, &ChainEnd { sequence, hash: entry.hash })
     }
 
-    /// Removes the oldest entries of the audit log, `most` of them at most, and chains the rest to the last
-    /// of those. How many it removed.
+    /// Removes the oldest entries of the audit log, at most `most` of them, and sets the anchor to the last
+    /// of those. Returns the number removed.
     pub fn prune_audit(&self, most: usize) -> Result<u64, StoreError> {
         let mut removed = 0;
         let mut oldest = Vec::new();
@@ -38,8 +39,8 @@ impl WriteTx<'_> {
         if most > 0 {
             self.scan_all(&schema::AUDIT.raw(), |sequence, Raw(row)| {
                 oldest.push(sequence);
-                // A damaged row does not keep the log from being pruned. It was a break in the chain before,
-                // and so is an anchor without a hash.
+                // A damaged row must not prevent pruning. It broke the chain before, and an anchor without
+                // its hash does so too.
                 let hash = AuditEntry::decode(&row).map_or([0; 32], |entry| entry.hash);
                 anchor = Some(ChainEnd { sequence, hash });
                 if oldest.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -1,4 +1,4 @@
-//! Jobs that share one transaction, and what one of them costs the others.
+//! Jobs that share one transaction, and how the failure of one affects the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,13 +6,13 @@ use super::error::StoreError;
 use super::job::{Job, Step};
 use super::tx::WriteTx;
 
-/// Rows of one change at most: those of a manifest with as many layers as one may have. What needs more is
-/// made in slices; a change that exceeds this is a bug, which the log tells.
+/// The most rows of one change: those of a manifest with the most layers. Larger changes must be made in
+/// slices; one that exceeds this is a bug, which is logged.
 const MAX_JOB_ROWS: u64 = 50_000;
 
-/// Why a transaction was given up.
+/// Why a transaction was aborted.
 pub(super) enum Trouble {
-    /// One job failed after it had changed something (with the store's error, or with its own answer).
+    /// A job failed after it had changed something, with an error of the store or with its own result.
     Job(usize, Option<StoreError>),
     /// The store failed before the commit.
     Store(StoreError),
@@ -20,14 +20,14 @@ pub(super) enum Trouble {
     Commit(StoreError, u64),
 }
 
-/// Answers jobs that were not done.
+/// Answers jobs that were not done with this error.
 pub(super) fn refuse(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
     for job in jobs {
         job.answer(Err(error.clone()));
     }
 }
 
-/// Runs the job with this number in the transaction of its batch.
+/// Runs job number `index` in the transaction of its batch.
 pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<(), Trouble> {
     let before = tx.changes();
     let step = catch_unwind(AssertUnwindSafe(|| job.run(tx)));
@@ -43,8 +43,8 @@ pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Resu
     }
     match step {
         Ok(Step::Done) => Ok(()),
-        // A savepoint cannot be taken once a table was opened, so a refusal after a change costs the
-        // transaction.
+        // redb refuses a savepoint once a table was opened, so a job that fails after a change cannot be
+        // undone alone: the whole transaction is aborted.
         Ok(Step::Refused) if tx.changes() == before => Ok(()),
         Ok(Step::Refused) => Err(Trouble::Job(index, None)),
         Err(_) => Err(Trouble::Job(index, Some(StoreError::Failed))),

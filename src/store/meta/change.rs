@@ -1,17 +1,16 @@
-//! What the writer must know of a change beside what it does.
+//! Properties of a change that the writer needs.
 
 use crate::store::blob::Barrier;
 
-/// When a change may be made, what it costs a batch, and whether it may be made on a full disk.
+/// The conditions and the cost of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Barriers of the blob store that are synced before the transaction: what its rows name is durable by
-    /// then.
+    /// Barriers of the blob store that must be synced before the transaction, so that what its rows name is
+    /// durable.
     pub after: Vec<Barrier>,
-    /// Bytes that it stores beside small rows. A batch has a limit of them.
+    /// Bytes that it stores besides small rows. The bytes of a batch are limited.
     pub bytes: usize,
-    /// It takes something away: when the disk is full, it may use the room that is kept back for such
-    /// changes.
+    /// Whether it frees space: when the disk is full, it may use the reserve.
     pub frees: bool,
 }
 
@@ -21,12 +20,12 @@ impl Change {
         Self { after: barriers.into_iter().collect(), ..Self::default() }
     }
 
-    /// A change that stores so many bytes.
+    /// A change that stores this many bytes.
     pub fn of_bytes(bytes: usize) -> Self {
         Self { bytes, ..Self::default() }
     }
 
-    /// A change that takes something away.
+    /// A change that frees space.
     pub fn that_frees() -> Self {
         Self { frees: true, ..Self::default() }
     }

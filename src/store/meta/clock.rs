@@ -5,10 +5,10 @@ use std::time::Instant;
 use super::marks::Marks;
 use crate::model::time::Now;
 
-/// Where the wall time comes from, in Unix milliseconds: the machine in a server, a test's number in a test.
+/// Returns the wall time in Unix milliseconds: of the machine in a server, of a test in a test.
 pub type WallClock = fn() -> u64;
 
-/// Tells the time. Running seconds go on where the last server on this store stopped.
+/// The clock. Running seconds continue where the last server on this store stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreClock {
     wall: WallClock,
@@ -26,7 +26,8 @@ impl StoreClock {
         Now { wall_ms: (self.wall)(), running_s: self.running_base_s + self.started.elapsed().as_secs() }
     }
 
-    /// The latest time that is known to have passed, in Unix milliseconds, however the wall was set.
+    /// The latest time that is known to have passed, in Unix milliseconds, even if the wall clock was set
+    /// back.
     pub(super) fn latest_ms(&self, marks: &Marks) -> u64 {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         marks.latest_ms(elapsed, (self.wall)())

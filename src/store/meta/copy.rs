@@ -1,4 +1,4 @@
-//! The copy of the database that is made before a migration: the way back to the version before.
+//! The copy of the database that is made before a migration, for a return to the older version.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -13,9 +13,9 @@ use crate::store::{durable, filesystem};
 const PREFIX: &str = "backup-before-";
 const SUFFIX: &str = ".redb";
 
-/// Copies the closed database at `path` before it is migrated `to` a format, over a copy that an earlier try
-/// may have left. `room` more bytes must be free for the migration. Nothing is left of a copy that does not
-/// fit.
+/// Copies the closed database at `path` before it is migrated to format `to`, and replaces a copy that an
+/// interrupted attempt left. `room` more bytes must be free for the migration itself. A copy that does not
+/// fit is removed.
 pub(super) fn make(path: &Path, to: u32, room: u64, faults: Option<&Arc<Faults>>) -> Result<(), OpenError> {
     let copy = durable::parent(path).join(format!("{PREFIX}{to}{SUFFIX}"));
     let at = |source| OpenError::io(&copy, source);
@@ -47,15 +47,15 @@ pub(super) fn make(path: &Path, to: u32, room: u64, faults: Option<&Arc<Faults>>
     }
 }
 
-/// The disk of the database at `path` is too full for the copy, or else for the steps of a migration.
+/// The error that the disk of the database at `path` is too full for the copy, or for the migration.
 pub(super) fn no_room(path: &Path, needed: u64, for_copy: bool) -> OpenError {
     let dir = durable::parent(path).to_owned();
     let available = filesystem::available(&dir).unwrap_or(0);
     OpenError::NoRoom { path: dir, needed, available, for_copy }
 }
 
-/// The copy that was made before the store in `data_dir` was migrated to a newer format than `known`: to the
-/// oldest of them, for that copy is the most likely to be known.
+/// The copy that was made before the store in `data_dir` was migrated to a newer format than `known`. Of
+/// several it is the one of the oldest format, which this program most likely knows.
 pub(super) fn before_newer(data_dir: &Path, known: u32) -> Option<PathBuf> {
     let stamp = |name: &str| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse::<u32>().ok();
     let entries = fs::read_dir(data_dir).ok()?;

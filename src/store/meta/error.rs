@@ -1,4 +1,4 @@
-//! What can go wrong with the metadata.
+//! Errors of the metadata store.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,19 +7,19 @@ use std::path::Path;
 use crate::model::units::human_size;
 use crate::store::open_error::OpenError;
 
-/// An error of the metadata store. None of them is the caller's fault.
+/// An error of the metadata store. The caller is never the cause.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A row could not be read back: the database is damaged. Nothing is deleted on its account.
+    /// A row could not be decoded: the database is damaged. Nothing is deleted because of it.
     #[error("a row of the table `{table}` is damaged; stop the server and run: stowage fsck")]
     Corrupt {
         /// The table.
         table: &'static str,
     },
-    /// The disk has no room for the change. Nothing was changed.
+    /// The disk has too little space for the change. Nothing was changed.
     #[error("the disk that holds the metadata is full; free some space and try again")]
     Full,
-    /// The file system does not take writes. Nothing was changed.
+    /// The file system is read-only. Nothing was changed.
     #[error("the disk that holds the metadata is read-only; remount it for writing")]
     ReadOnly,
     /// The database file was removed or replaced while it was open. Nothing was changed.
@@ -33,10 +33,10 @@ pub enum StoreError {
     /// Reading or writing failed before anything was committed. Nothing was changed.
     #[error("reading or writing the metadata failed: {0}")]
     Io(String),
-    /// The commit itself failed: the change is either wholly there or wholly not.
+    /// The commit failed: the change was either made completely or not at all.
     #[error("the disk failed while the change was committed; whether it was kept shows when you look again")]
     OutcomeUnknown,
-    /// The change failed inside the server. Nothing was changed.
+    /// The change panicked or its task was lost. Nothing was changed.
     #[error("the change failed inside the server")]
     Failed,
 }
@@ -50,7 +50,7 @@ impl StoreError {
         }
     }
 
-    /// What the error means where the database at `path` is opened: only rows and pages that do not fit are
+    /// The error as one of opening the database at `path`: only rows and pages that cannot be read count as
     /// damage.
     pub fn on_opening(self, path: &Path) -> OpenError {
         let kind = match self {
@@ -64,7 +64,7 @@ impl StoreError {
         OpenError::io(path, io::Error::new(kind, self))
     }
 
-    /// Whether the store takes no changes for now, although it can be read.
+    /// Whether the store refuses changes for now, but can be read.
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::Full | Self::ReadOnly | Self::Displaced)
     }
@@ -75,8 +75,8 @@ impl StoreError {
     }
 }
 
-/// What is wrong with a database file of `len` bytes that redb refuses. redb names fields of its file header,
-/// which tell an operator nothing: they are logged at `debug`.
+/// Describes a database file of `len` bytes that redb refuses. redb's message names fields of its header,
+/// which do not help an operator: it is logged at `debug`.
 pub(super) fn damage(error: &redb::DatabaseError, len: u64) -> String {
     tracing::debug!(%error, "redb refuses the database file");
     let foreign =
@@ -101,16 +101,16 @@ pub(super) fn damage(error: &redb::DatabaseError, len: u64) -> String {
     }
 }
 
-/// A page: a database has at least that of its header.
+/// The size of a page: a database has at least that of its header.
 const SMALLEST: u64 = 4096;
-/// Damage without a more exact name.
+/// The description of damage without a more exact name.
 pub(super) const CONTRADICTION: &str = "its pages contradict each other";
 
 /// Pages of the file contradict each other.
 pub(super) const DAMAGED_PAGES: StoreError = StoreError::Corrupt { table: "(pages)" };
 
-/// Runs a piece of work on the database; redb panics over some pages that are damaged. A panic for any other
-/// reason is told in the same words: from here they cannot be told apart.
+/// Runs work on the database and turns a panic into an error, because redb panics on some damaged pages. A
+/// panic for any other reason gets the same error: the two cannot be told apart here.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| DAMAGED_PAGES)
 }
@@ -127,7 +127,7 @@ pub(super) fn storage(error: redb::StorageError) -> StoreError {
 pub(super) fn table(error: redb::TableError) -> StoreError {
     match error {
         redb::TableError::Storage(source) => storage(source),
-        // Every table was made with the store, so one that is not there, or not what it was, is damage.
+        // The store creates all tables when it is created, so a missing or changed one means damage.
         redb::TableError::TableDoesNotExist(_)
         | redb::TableError::TableTypeMismatch { .. }
         | redb::TableError::TypeDefinitionChanged { .. }

@@ -1,4 +1,4 @@
-//! The database's file on a disk that fails on purpose.
+//! Fault injection for the database's file.
 
 use std::io;
 use std::ops::Bound;
@@ -9,7 +9,7 @@ use redb::{BackendError, StorageBackend};
 
 use crate::store::faulty::{Call, Faults};
 
-/// The file of the database behind a plan of faults.
+/// The file of the database with injected faults.
 #[derive(Debug)]
 pub(super) struct FaultyBackend {
     file: FileBackend,

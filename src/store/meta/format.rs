@@ -1,4 +1,4 @@
-//! The format of the store: made once, checked at every start, never guessed.
+//! The format of the store: written once, checked at every start.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -16,23 +16,23 @@ use crate::model::time::Now;
 use crate::store::durable::parent;
 use crate::store::open_error::OpenError;
 
-/// The number of the layout that this program writes.
+/// The format that this program writes.
 pub const SCHEMA: u32 = 5;
 
-/// The oldest layout that this program migrates.
+/// The oldest format that this program migrates.
 pub(super) const OLDEST: u32 = 4;
 
-/// The layouts that this program reads: it migrates the older ones.
+/// The formats that this program reads: it migrates the older ones.
 pub(super) const SUPPORTED: RangeInclusive<u32> = OLDEST..=SCHEMA;
 
-/// What every start reads first.
+/// The rows that every start reads first.
 pub(super) struct Stored {
     pub(super) format: Format,
     pub(super) clock: Clock,
 }
 
 impl Stored {
-    /// Whether the tables have an older layout, or are on their way from one.
+    /// Whether the tables have an older format, or a migration is in progress.
     pub(super) const fn is_old(&self) -> bool {
         self.format.schema < SCHEMA
     }
@@ -43,7 +43,7 @@ impl Stored {
     }
 }
 
-/// Writes the first commit of a new database at `path`: all tables, the format, the root project.
+/// Makes the first commit of a new database at `path`: all tables, the format, the root project.
 pub(super) fn create(database: &Database, path: &Path) -> Result<(), OpenError> {
     first_commit(database).map_err(|error| error.on_opening(path))
 }
@@ -77,7 +77,7 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
     commit(inner)
 }
 
-/// Does `work` in a transaction of its own, on a database that no writer has yet.
+/// Runs `work` in a transaction of its own, before the database has a writer.
 pub(super) fn in_transaction<T>(
     database: &Database,
     work: impl FnOnce(&redb::WriteTransaction) -> Result<T, StoreError>,
@@ -97,7 +97,7 @@ fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
     })
 }
 
-/// Every table is made at once, so that a reader never meets one that is not there.
+/// Creates all tables at once, so that a reader always finds every table.
 pub(super) fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     macro_rules! make {
         ($($table:ident)*) => { $( inner.open_table(schema::$table.definition()).map_err(error::table)?; )* };
@@ -106,7 +106,7 @@ pub(super) fn make_tables(inner: &redb::WriteTransaction) -> Result<(), StoreErr
     Ok(())
 }
 
-/// [`read`] where no migration follows: an older format is refused, too.
+/// [`read`], where no migration follows: an older format is refused, too.
 pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Stored, OpenError> {
     let stored = read(database, path)?;
     if stored.is_old() {
@@ -115,7 +115,7 @@ pub(super) fn check(database: &impl ReadableDatabase, path: &Path) -> Result<Sto
     Ok(stored)
 }
 
-/// Reads the format and refuses one that this program does not know, touching nothing.
+/// Reads the format and refuses one that this program does not know, without changing anything.
 pub(super) fn read(database: &impl ReadableDatabase, path: &Path) -> Result<Stored, OpenError> {
     let tables = database
         .begin_read()
@@ -134,7 +134,7 @@ pub(super) fn read(database: &impl ReadableDatabase, path: &Path) -> Result<Stor
         Ok((tx.get(&schema::FORMAT, ()), tx.get(&schema::CLOCK, ())))
     };
     match read().map_err(|error| error.on_opening(path))? {
-        // Rows of a layout that this program does not migrate would be taken for damaged ones.
+        // Rows of a format that this program does not migrate would be reported as damaged.
         (Ok(Some(format)), _) if format.min_writer > SCHEMA || format.schema < OLDEST => {
             let Format { schema, written_by, .. } = format;
             Err(unknown(path, format!("format {schema} (written by Stowage {written_by})")))
@@ -150,7 +150,7 @@ pub(super) fn read(database: &impl ReadableDatabase, path: &Path) -> Result<Stor
     }
 }
 
-/// A refusal of what this version does not know.
+/// The error for an unknown format.
 pub(super) fn unknown(path: &Path, found: String) -> OpenError {
     let supported = format!("formats {OLDEST} to {SCHEMA}");
     let copy = copy::before_newer(parent(path), SCHEMA);

@@ -1,4 +1,4 @@
-//! The database file: making it, opening it, and opening it again after an I/O error.
+//! The database file: created, opened, and opened again after an I/O error.
 
 use std::borrow::Borrow;
 use std::fs::{self, File, OpenOptions};
@@ -27,14 +27,14 @@ use crate::store::open_error::OpenError;
 
 /// The name of the database file in the data directory.
 pub const FILE_NAME: &str = "stowage.redb";
-/// The name of the database file while it is being made.
+/// The name of the database file while it is being created.
 const NEW_FILE_NAME: &str = "stowage.redb.new";
 
-/// Is told how far a repair is, in percent. After a crash shortly behind a commit that saved nothing for a
-/// quick start, the whole file is read before a request is answered: at most some ten seconds for each GiB.
+/// Called with the progress of a repair, in percent. After a crash soon after a commit without quick-repair,
+/// redb reads the whole file before the first request is answered: at most some ten seconds for each GiB.
 pub type OnRepair = fn(u64);
 
-/// Writes to the log how far a repair is, in percent.
+/// Logs the progress of a repair, in percent.
 pub fn log_repair(percent: u64) {
     tracing::warn!(
         percent,
@@ -42,14 +42,14 @@ pub fn log_repair(percent: u64) {
     );
 }
 
-/// How the database file is opened.
+/// The parameters for opening the database file.
 #[derive(Clone)]
 pub(super) struct Opener {
     pub(super) data_dir: PathBuf,
     pub(super) cache_bytes: usize,
     pub(super) faults: Option<Arc<Faults>>,
     pub(super) on_repair: OnRepair,
-    /// The file that may be opened again; none before the first time.
+    /// The file that was opened before, and must be opened again; `None` at the first time.
     pub(super) expected: Option<FileId>,
 }
 
@@ -73,9 +73,9 @@ impl Opener {
         }
     }
 
-    /// Opens the database of the data directory, or makes one under a temporary name and renames it
-    /// when its first commit is durable: a crash in between leaves nothing that cannot be started.
-    /// `older` says what becomes of a database of an older format.
+    /// Opens the database of the data directory. If there is none, it creates one under a temporary name and
+    /// renames it when its first commit is durable, so that a crash in between leaves nothing that cannot be
+    /// started. `older` says what to do about an older format.
     pub(super) fn open_or_create(&self, older: Older) -> Result<(Database, bool), OpenError> {
         let path = self.path();
         let new = self.data_dir.join(NEW_FILE_NAME);
@@ -91,7 +91,7 @@ impl Opener {
         Ok((database, true))
     }
 
-    /// Opens the database that is there, and migrates it where it has an older format.
+    /// Opens the existing database, and migrates an older format.
     fn open_present(&self, older: Older) -> Result<Database, OpenError> {
         let path = self.path();
         let (found, repaired) = if let Some(found) = self.look()? {
@@ -105,9 +105,9 @@ impl Opener {
         }
         match older {
             Older::Refuse => Err(OpenError::OldFormat { path, schema: found.format.schema }),
-            // Once it has begun, the file is not that of the version before any more, and the copy was made.
+            // Once a migration has begun the copy exists, and the file is no longer one of the older version.
             Older::CopyAndMigrate if !found.is_begun() => {
-                // The copy is of a file that no process writes to.
+                // Closed first, so that no process writes to the file during the copy.
                 drop(repaired);
                 copy::make(&path, SCHEMA, migrate::ROOM, self.faults.as_ref())?;
                 self.migrate(None, &found)
@@ -127,8 +127,8 @@ impl Opener {
         migrate::run(database, &path, &found.format)
     }
 
-    /// Reads the format without changing a byte of the file, as opening it for writing would. Where a crash
-    /// left something to repair it is none: that of a version is found out after the repair.
+    /// Reads the format without changing the file, as opening it for writing would. It is `None` if a crash
+    /// left something to repair: then the format is read after the repair.
     fn look(&self) -> Result<Option<Stored>, OpenError> {
         let path = self.path();
         self.guard(
@@ -142,13 +142,13 @@ impl Opener {
         )?
     }
 
-    /// Opens the database that is there.
+    /// Opens the existing database.
     pub(super) fn open(&self) -> Result<Database, OpenError> {
         let file = self.file(&mut options())?;
         self.guard(file, |file| self.database(file))
     }
 
-    /// The file at the path, which must be the one that was open before: another one has other content.
+    /// The file at the path. It must be the one that was open before, because another file has other content.
     fn file(&self, options: &mut OpenOptions) -> Result<File, OpenError> {
         let path = self.path();
         let wrong = |source| OpenError::io(&path, source);
@@ -160,7 +160,7 @@ impl Opener {
         Ok(file)
     }
 
-    /// Opens the database that is there on a disk that takes no writes.
+    /// Opens the existing database on a disk that takes no writes.
     fn open_for_reading(&self) -> Result<Database, OpenError> {
         let file = self.file(OpenOptions::new().read(true))?;
         self.guard(file, |file| {
@@ -168,7 +168,7 @@ impl Opener {
         })
     }
 
-    /// The database that `open` finds, and its clock.
+    /// The database that `open` returns, and its clock.
     fn checked(
         &self,
         open: impl Fn(&Self) -> Result<Database, OpenError>,
@@ -178,8 +178,8 @@ impl Opener {
         Ok((database, stored.clock))
     }
 
-    /// Opens a file that may be anything: an empty one is refused, for redb would make a new database of it
-    /// and with it an empty registry, and a panic over its pages is an answer like another.
+    /// Opens a database file that may have any content. An empty file is refused, because redb would create
+    /// an empty database in it; a panic on damaged pages becomes an error.
     fn guard<F, T>(&self, file: F, open: impl FnOnce(F) -> Result<T, DatabaseError>) -> Result<T, OpenError>
     where
         F: Borrow<File>,
@@ -195,7 +195,7 @@ impl Opener {
         }
     }
 
-    /// What a refusal of redb means for a file of `len` bytes.
+    /// The error for a file of `len` bytes that redb refuses.
     fn refused(&self, error: DatabaseError, len: u64) -> OpenError {
         let path = self.path();
         match error {
@@ -220,13 +220,13 @@ fn options() -> OpenOptions {
     options
 }
 
-/// The open database, which the writer replaces after an I/O error (redb refuses all writes after one).
+/// The open database. The writer replaces it after an I/O error, because redb refuses all writes after one.
 pub(super) struct Handle {
     opener: Opener,
     current: ArcSwapOption<Database>,
     reserve: Reserve,
     place: Place,
-    /// Why the database can only be read, while that is so.
+    /// Why the database can only be read, if it can.
     refusal: Mutex<Option<StoreError>>,
 }
 
@@ -236,12 +236,12 @@ impl Handle {
         Self { opener, current, reserve, place, refusal: Mutex::new(None) }
     }
 
-    /// The room that is kept back for deletions.
+    /// The space that is reserved for deletions.
     pub(super) const fn reserve(&self) -> &Reserve {
         &self.reserve
     }
 
-    /// Where the file is.
+    /// The path of the database, and the file that is open.
     pub(super) const fn place(&self) -> &Place {
         &self.place
     }
@@ -250,13 +250,13 @@ impl Handle {
         self.current.load_full().ok_or(StoreError::Unavailable)
     }
 
-    /// Whether new readers still get `database`.
+    /// Whether `database` is still the one that new readers get.
     pub(super) fn is_current(&self, database: &Weak<Database>) -> bool {
         self.current.load().as_ref().is_some_and(|current| Weak::ptr_eq(database, &Arc::downgrade(current)))
     }
 
-    /// Why changes are to be refused: the file is not at its path, or the disk takes none, and what redb
-    /// would write stays in memory.
+    /// Why changes must be refused: the file is not at its path, or the disk takes no writes and redb's
+    /// writes stay in memory.
     pub(super) fn refusal(&self) -> Option<StoreError> {
         if self.place.is_displaced() {
             return Some(StoreError::Displaced);
@@ -268,15 +268,15 @@ impl Handle {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 
-    /// Opens the database again: as it was, or else for reading only, which [`Handle::refusal`] tells. Only
-    /// the writer calls this, with its transaction dropped.
+    /// Opens the database again: for writing if possible, else for reading only, with the reason in
+    /// [`Handle::refusal`]. Only the writer may call this, after it dropped its transaction.
     pub(super) fn reopen(&self) -> Result<Clock, StoreError> {
         if !self.place.look() {
-            // What is open can still be read; what is at the path is something else.
+            // The open file can still be read; the file at the path is another one.
             return Err(StoreError::Displaced);
         }
         if self.refusal().is_some() {
-            // Readers keep what they have until there is something better.
+            // Readers keep the old database until the new one is open.
             let (database, clock) = self.opener.checked(Opener::open).map_err(failure)?;
             self.replace(database);
             self.set_refusal(None);
@@ -313,7 +313,7 @@ impl Handle {
         Ok(clock)
     }
 
-    /// Opens the database again for reading when it cannot be opened otherwise.
+    /// Opens the database again for reading, if it cannot be opened for writing.
     pub(super) fn renew(&self) {
         if self.refusal().is_some()
             && let Ok((database, _)) = self.opener.checked(Opener::open_for_reading)
@@ -322,14 +322,14 @@ impl Handle {
         }
     }
 
-    /// Gives new readers another database, and closes the old one once its last reader has let it go.
+    /// Gives new readers another database; the old one is closed when its last reader has dropped it.
     fn replace(&self, database: Database) {
         if let Some(old) = self.current.swap(Some(Arc::new(database))) {
             close(old);
         }
     }
 
-    /// Takes the database away from new readers, waits for those that have it, and closes it.
+    /// Takes the database from new readers, waits for the present ones, and closes it.
     pub(super) fn close(&self) {
         if let Some(old) = self.current.swap(None) {
             close(old);

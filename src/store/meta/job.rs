@@ -1,4 +1,4 @@
-//! A change on its way to the writer and back.
+//! A change in the queue of the writer, and its result.
 
 use std::sync::Weak;
 
@@ -9,11 +9,11 @@ use super::change::Change;
 use super::error::StoreError;
 use super::tx::WriteTx;
 
-/// What became of a job's own part, before the commit.
+/// The result of a job's own code, before the commit.
 pub(super) enum Step {
-    /// It did what it wanted.
+    /// It made its change.
     Done,
-    /// It refused, with an answer of its own.
+    /// It refused, with a result of its own.
     Refused,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Step {
 pub(super) trait Job: Send {
     fn change(&self) -> &Change;
     fn run(&mut self, tx: &WriteTx<'_>) -> Step;
-    /// Hands over the result of the last run, or the store's error.
+    /// Sends the result of the last run, or the store's error, to the caller.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Message {
     Stop,
 }
 
-/// A change and the one who waits for it.
+/// A change and the channel of its caller.
 pub(super) struct TypedJob<T, E, F> {
     pub(super) change: Change,
     pub(super) run: F,
@@ -63,9 +63,9 @@ where
             Ok(()) => result.unwrap_or_else(|| Err(StoreError::Failed.into())),
             Err(error) => Err(error.into()),
         };
-        // The lock that `run` may own ends here, after the commit and before the caller acts on the answer.
+        // A lock that `run` owns is released here, after the commit and before the caller acts on the result.
         drop(run);
-        // No caller waits when the client has gone; the change stands all the same.
+        // The receiver is gone if the client disconnected; the change was made all the same.
         let _ = reply.send(answer);
     }
 }

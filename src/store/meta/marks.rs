@@ -1,14 +1,15 @@
-//! Numbers that only rise, shared by the writer and every reader: asking the database for them each time
-//! would cost a point read for each request.
+//! Numbers that only rise, shared by the writer and all readers. In memory, because a point read for each
+//! request would cost too much.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The marks of one open store.
+/// The marks of an open store.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     /// The `auth_epoch` of the last commit.
     epoch: AtomicU64,
-    /// How far the latest wall time seen was ahead of the monotonic time since the start, in milliseconds.
+    /// The difference between the latest wall time seen and the monotonic time since the start, in
+    /// milliseconds.
     ahead_ms: AtomicU64,
 }
 
@@ -22,19 +23,17 @@ impl Marks {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Publishes a committed epoch. It never falls: of two commits that are published out of order the later
-    /// one stays.
+    /// Publishes a committed epoch. It never falls: if two commits publish out of order, the later one stays.
     pub(super) fn raise_epoch(&self, committed: u64) {
         self.epoch.fetch_max(committed, Ordering::AcqRel);
     }
 
-    /// The latest time that is known to have passed, when `elapsed_ms` have passed since the start and the
-    /// wall says `wall_ms`: the wall, unless it was set back; then the highest wall time seen, and the time
-    /// that passed since.
+    /// The latest time that is known to have passed, `elapsed_ms` after the start, when the wall clock shows
+    /// `wall_ms`: the wall time, unless it was set back; then the highest wall time seen plus the time since.
     pub(super) fn latest_ms(&self, elapsed_ms: u64, wall_ms: u64) -> u64 {
         let ahead = wall_ms.saturating_sub(elapsed_ms);
         let known = self.ahead_ms.load(Ordering::Relaxed);
-        // Written seldom, so that the cache line stays shared among the workers.
+        // Written seldom, so that the cache line stays shared among the cores.
         let highest =
             if ahead > known { self.ahead_ms.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
         highest.saturating_add(elapsed_ms)

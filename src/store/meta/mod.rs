@@ -1,6 +1,6 @@
-//! The metadata: one redb file, read in snapshots, changed by one writer.
+//! The metadata: one redb file, read in snapshots, changed by one writer thread.
 //!
-//! This is the only place that knows redb. Everybody else hands closures to [`Meta`].
+//! Only this module uses redb. Other modules pass closures to [`Meta`].
 
 mod audit;
 mod batch;
@@ -62,21 +62,21 @@ use place::Place;
 use reserve::Reserve;
 use writer::Writer;
 
-/// How the metadata is opened.
+/// The parameters for opening the metadata.
 pub struct Options {
     /// The data directory, which exists and is locked by the caller.
     pub data_dir: PathBuf,
     /// Bytes of the database's page cache.
     pub cache_bytes: usize,
-    /// Where the wall time comes from.
+    /// Returns the wall time.
     pub wall: WallClock,
     /// Syncs a barrier of the blob store.
     pub sync_barrier: SyncBarrier,
     /// The runtime whose blocking threads run the scans.
     pub runtime: Runtime,
-    /// Errors to play in a test.
+    /// Faults that a test injects.
     pub faults: Option<Arc<Faults>>,
-    /// Who is told of a repair: mostly [`log_repair`].
+    /// Called with the progress of a repair: usually [`log_repair`].
     pub on_repair: OnRepair,
 }
 
@@ -93,12 +93,12 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Opens the database of the data directory, or makes it. An older format is refused.
+    /// Opens or creates the database of the data directory. An older format is refused.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         Self::open_older(options, Older::Refuse)
     }
 
-    /// [`Meta::open`] with another answer to an older format.
+    /// [`Meta::open`], with a choice of what to do about an older format.
     pub fn open_older(options: Options, older: Older) -> Result<Self, OpenError> {
         let mut opener = Opener {
             data_dir: options.data_dir.clone(),
@@ -145,58 +145,57 @@ impl Meta {
         self.store_id
     }
 
-    /// Whether this call of [`Meta::open`] made the database.
+    /// Whether this call of [`Meta::open`] created the database.
     pub const fn created(&self) -> bool {
         self.created
     }
 
-    /// The clock that all ages in the store are measured with.
+    /// The clock that measures all ages in the store.
     pub const fn clock(&self) -> StoreClock {
         self.clock
     }
 
-    /// The latest time that is known to have passed, in Unix milliseconds: what expires goes by it, so that a
-    /// clock that is set back makes nothing valid again, and one that was ahead for a while leaves nothing
-    /// that never ends.
+    /// The latest time that is known to have passed, in Unix milliseconds. Expiry uses it: a clock that is
+    /// set back makes nothing valid again, and one that was ahead for a while does not create anything that
+    /// never expires.
     pub fn latest_ms(&self) -> u64 {
         self.clock.latest_ms(&self.marks)
     }
 
     /// The `auth_epoch` of the last commit since [`Meta::know_epoch`]. The writer sets it after its commit
-    /// and before a caller is answered, so a change of rights that was acknowledged counts for every later
-    /// request.
+    /// and before the caller is answered, so an acknowledged change of rights applies to every later request.
     pub fn auth_epoch(&self) -> u64 {
         self.marks.epoch()
     }
 
-    /// Tells the epoch that was read when the store was opened.
+    /// Sets the epoch that was read when the store was opened.
     pub fn know_epoch(&self, stored: u64) {
         self.marks.raise_epoch(stored);
     }
 
-    /// From now on some room on the disk is kept back for changes that take things away ([`Change::frees`]).
+    /// Reserves space on the disk, from now on, for changes that free space ([`Change::frees`]).
     pub fn keep_reserve(&self) {
         self.handle.reserve().keep();
     }
 
-    /// Whether there is no such room: then nothing that is not needed may be written.
+    /// Whether the disk has too little space for the reserve: then nothing optional may be written.
     pub fn reserve_is_lacking(&self) -> bool {
         self.handle.reserve().is_lacking()
     }
 
-    /// Why every change is refused at present.
+    /// Why every change is refused at present; `None` if none is.
     pub fn refusal(&self) -> Option<StoreError> {
         self.handle.refusal()
     }
 
-    /// The path of the database file, when that file was removed or replaced since it was opened.
+    /// The path of the database file, if that file was removed or replaced since it was opened.
     pub fn displaced(&self) -> Option<&Path> {
         let place = self.handle.place();
         place.is_displaced().then(|| place.path())
     }
 
     /// Reads in a snapshot, on the calling thread: only for a bounded number of point reads of small rows,
-    /// which take microseconds. Tried a second time when the database was being reopened.
+    /// which take microseconds. It retries once if the database was being reopened.
     pub fn get<T, E: From<StoreError>>(&self, read: impl Fn(&ReadTx) -> Result<T, E>) -> Result<T, E> {
         match read_in(&self.handle, &self.queue, &read) {
             Ok(result) => result,
@@ -217,8 +216,8 @@ impl Meta {
         task.await.unwrap_or_else(|_| Err(StoreError::Failed.into()))
     }
 
-    /// Reads in a snapshot on the calling thread, which may block: [`Meta::scan`] for those who are on a
-    /// blocking thread already.
+    /// Reads in a snapshot on the calling thread, which may block: [`Meta::scan`] for callers on a blocking
+    /// thread.
     pub fn read_blocking<T, E: From<StoreError>>(
         &self,
         read: impl FnOnce(&ReadTx) -> Result<T, E>,
@@ -227,8 +226,8 @@ impl Meta {
     }
 
     /// Changes the store in one transaction and returns when it is durable. `run` may run more than once, so
-    /// it must have no effect but on the transaction; what it refuses before its first change costs no other
-    /// job anything.
+    /// it must have no other effect than on the transaction. An error before its first change does not affect
+    /// other jobs.
     pub async fn write<T, E, F>(&self, run: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -238,8 +237,8 @@ impl Meta {
         self.change(Change::default(), run).await
     }
 
-    /// Like [`Meta::write`], for a change that is not a plain one. What `run` owns (a lock, say) lives until
-    /// the commit has returned, even if the caller has gone.
+    /// [`Meta::write`] with properties of the change. What `run` owns (a lock, for instance) lives until the
+    /// commit has returned, even if the caller is gone.
     pub async fn change<T, E, F>(&self, change: Change, run: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -254,12 +253,12 @@ impl Meta {
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
     }
 
-    /// Commits what waits, saves what a quick start needs and closes the database. Later calls answer
+    /// Commits the waiting changes with quick-repair and closes the database. Later calls return
     /// [`StoreError::Unavailable`].
     pub fn close(&self) {
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // The writer may have gone with a panic already; joining tells.
+            // If the writer has ended by a panic, joining its thread reports that.
             let _ = self.queue.send(Message::Stop);
             if thread.join().is_err() {
                 tracing::error!("the writer ended with a panic");
@@ -268,7 +267,7 @@ impl Meta {
     }
 }
 
-/// Whether the room that is kept back may help. It is not spent on a copy.
+/// Whether the reserve may help. It is not used for a copy.
 fn is_full(error: &OpenError) -> bool {
     match error {
         OpenError::Io { source, .. } => matches!(StoreError::from_io(source), StoreError::Full),
@@ -277,8 +276,8 @@ fn is_full(error: &OpenError) -> bool {
     }
 }
 
-/// Reads in a snapshot. When the disk fails, the writer is asked to reopen the database: there may be no
-/// change for a long time that would find out.
+/// Reads in a snapshot. After an I/O error it asks the writer to reopen the database, because there may be no
+/// change for a long time that would do so.
 fn read_in<T>(
     handle: &Handle,
     queue: &mpsc::Sender<Message>,
@@ -289,10 +288,10 @@ fn read_in<T>(
         Ok(tx) => (Ok(read(&tx)), tx.is_broken()),
         Err(error) => (Err(error.clone()), error.breaks_handle()),
     });
-    // Opening it again would not heal a page.
+    // Reopening does not repair a damaged page.
     let (result, broken) = outcome.unwrap_or_else(|error| (Err(error), false));
     if broken {
-        // Without a writer no thread reopens it, and there is nothing to be reopened.
+        // Without a writer there is nothing to reopen.
         let _ = queue.send(Message::Broken(Arc::downgrade(&database)));
     }
     result

@@ -1,6 +1,6 @@
 //! The tables that a write transaction has open.
 //!
-//! To open a table costs redb more than to change a row in it (a search in its list of tables, the names of
+//! Opening a table costs redb more than changing a row in it (a search in the list of tables, the names of
 //! the types, a lock), so a batch opens each table once, at its first use.
 
 use std::cell::RefCell;
@@ -14,21 +14,22 @@ use super::error::{self, StoreError};
 use super::key::Key;
 use super::table::{Row, Table};
 
-/// Takes a key and its row, and says whether the scan goes on.
+/// Takes a key and its row, and returns whether the scan continues.
 type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// A table with keys of any type, which are the bytes that redb stores for them.
+/// A table with keys of any type, as the bytes that redb stores.
 pub(super) trait OpenTable {
-    /// Calls `visit` with the row at `key`; whether there is one.
+    /// Calls `visit` with the row at `key`; returns whether there is one.
     fn get(&self, key: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
 
-    /// Calls `visit` with each key and row from `from` to `to` in the order of the keys until it breaks.
+    /// Calls `visit` with each key and row from `from` to `to`, in the order of the keys, until it returns a
+    /// break.
     fn scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Sets the row at `key`.
     fn put(&mut self, key: &[u8], row: &[u8]) -> Result<(), StoreError>;
 
-    /// Removes the row at `key`; whether there was one.
+    /// Removes the row at `key`; returns whether there was one.
     fn delete(&mut self, key: &[u8]) -> Result<bool, StoreError>;
 }
 
@@ -64,7 +65,7 @@ impl<K: redb::Key + 'static> OpenTable for redb::Table<'_, K, &'static [u8]> {
 
 type Shared<'t> = Rc<RefCell<Box<dyn OpenTable + 't>>>;
 
-/// The tables opened so far. They close, which puts their changes into the transaction, when this is dropped.
+/// The tables that are open so far. Dropping this closes them, which writes their changes to the transaction.
 #[derive(Default)]
 pub(super) struct OpenTables<'t>(RefCell<Vec<(&'static str, Shared<'t>)>>);
 
@@ -87,9 +88,9 @@ impl<'t> OpenTables<'t> {
 }
 
 impl Drop for OpenTables<'_> {
-    /// Closes each table by itself: after redb panicked over a damaged page closing may panic too, once for
-    /// each table, and of two panics at once the process would die. One that could not be closed must not be
-    /// committed without.
+    /// Closes each table on its own. After redb panicked on a damaged page, closing may panic too, once for
+    /// each table, and two panics at once would abort the process. If a table could not be closed, the
+    /// transaction must not be committed.
     fn drop(&mut self) {
         let mut panic = None;
         for (_, table) in self.0.take() {
@@ -107,7 +108,7 @@ impl Drop for OpenTables<'_> {
 mod tests {
     use super::*;
 
-    /// A table that cannot be closed.
+    /// A table that panics when it is closed.
     struct Stuck(Rc<RefCell<u32>>);
 
     impl OpenTable for Stuck {

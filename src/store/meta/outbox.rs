@@ -1,4 +1,5 @@
-//! The outbox: events written with the change they tell of, and kept until every consumer has seen them.
+//! The outbox: events written in the transaction of the change that they report, and kept until every
+//! consumer has seen them.
 
 use std::ops::ControlFlow;
 
@@ -12,11 +13,11 @@ use crate::model::names::Sequence;
 
 const MAX_ROWS: u64 = 100_000;
 const MAX_AGE_MS: u64 = 7 * 24 * 3600 * 1000;
-/// Rows that one write removes at most: more than it adds, so that the outbox shrinks to its bounds.
+/// The most rows that one write removes: more than it adds, so that the outbox shrinks to its bounds.
 const TRIM_AT_ONCE: usize = 4;
 
 impl WriteTx<'_> {
-    /// Records an event, and removes a few that all consumers have seen or that are too old to wait for.
+    /// Records an event, and removes a few that all consumers have seen or that are too old.
     pub fn record(&self, actor: Actor<'_>, kind: EventKind) -> Result<(), StoreError> {
         let (actor, address) = (actor.name.to_owned(), actor.address_text());
         let event = Event { at: self.now().wall_ms, actor, address, kind };

@@ -1,7 +1,7 @@
 //! The database file of a disk that takes no writes.
 //!
-//! redb writes when it opens a file that was not closed in order: a flag in the header, perhaps a repair.
-//! Here that stays in memory, so that everything can be read on.
+//! redb writes when it opens a file that was not closed properly: a flag in the header, perhaps a repair.
+//! Here these writes stay in memory, so that everything can still be read.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,7 +14,7 @@ use redb::StorageBackend;
 
 const BLOCK: usize = 4096;
 
-/// A file that is only read, and what was written over it.
+/// A file that is only read, and the blocks written over it.
 #[derive(Debug)]
 pub(super) struct Overlay {
     file: File,
@@ -38,7 +38,7 @@ impl Overlay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills `out` from the file, and with zeros behind its end.
+    /// Reads from the file; beyond its end, zeros.
     fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut done = 0;
         while done < out.len() {

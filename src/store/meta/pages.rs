@@ -1,4 +1,4 @@
-//! Reading a whole table without holding a snapshot for long.
+//! Reads a whole table without holding a snapshot for long.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Weak};
@@ -13,12 +13,12 @@ use super::read::Tx as _;
 use super::table::{Row, Table};
 use super::tx::ReadTx;
 
-/// Rows that are read in one snapshot at most.
+/// The most rows that are read in one snapshot.
 const PAGE_ROWS: usize = 10_000;
-/// After this time a snapshot is given up for a new one: pages that it sees cannot be reused while it lives.
+/// After this time a new snapshot is taken: pages that a snapshot sees cannot be reused while it lives.
 const PAGE_TIME: Duration = Duration::from_millis(100);
 
-/// The part of a table that is still to be read.
+/// The part of a table that is not read yet.
 #[derive(Debug)]
 pub struct Pages {
     from: Bound<Vec<u8>>,
@@ -48,7 +48,7 @@ fn key<K: Key>(bound: &Bound<Vec<u8>>) -> Bound<Stored<'_, K>> {
     bound.as_ref().map(|bytes| K::Stored::from_bytes(bytes))
 }
 
-/// Reads for long work: each in a short snapshot of its own, or all in one that is held.
+/// Reads for long work: each in a short snapshot of its own, or all in one snapshot.
 #[derive(Clone, Copy)]
 pub struct Reader<'m> {
     meta: &'m Meta,
@@ -67,9 +67,10 @@ impl Meta {
         Reader { meta: self, held: None }
     }
 
-    /// Everything that `read` reads is of one moment. Pages that the snapshot sees cannot be reused while it
-    /// lives, so the file grows with every change meanwhile: only for what must be exact while others write.
-    /// The snapshot ends with [`StoreError::Unavailable`] when the database is closed or reopened.
+    /// Runs `read` so that everything it reads is from one snapshot. Pages that the snapshot sees cannot be
+    /// reused while it lives, so the file grows with every change meanwhile: use it only for what must be
+    /// exact while others write. It ends with [`StoreError::Unavailable`] when the database is closed or
+    /// reopened.
     pub fn hold<T, E: From<StoreError>>(
         &self,
         read: impl FnOnce(Reader<'_>) -> Result<T, E>,
@@ -100,7 +101,7 @@ impl Meta {
 }
 
 impl<'m> Reader<'m> {
-    /// The metadata that is read.
+    /// The metadata.
     pub const fn meta(self) -> &'m Meta {
         self.meta
     }
@@ -114,9 +115,9 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, which
-    /// `visit` may read from. Keys come as they are stored, and a row that cannot be decoded as `None`. False
-    /// when there were no more. It runs on the calling thread, which may block.
+    /// Calls `visit` with the next rows of `table` in the order of their keys, all in one snapshot, from
+    /// which `visit` may read. Keys are in stored form, and a row that cannot be decoded is `None`. Returns
+    /// false when there are no more rows. It runs on the calling thread, which may block.
     pub fn page<K: Key, R: Row, E: From<StoreError>>(
         self,
         table: &Table<K, R>,

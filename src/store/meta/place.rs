@@ -1,7 +1,8 @@
 //! Whether the open database file is still the one at its path.
 //!
-//! A file that was removed or replaced under a running server goes on taking commits that no later start will
-//! find. It is noticed, changes are refused, and the file that only this process still has gets a name again.
+//! A file that was removed or replaced while the server runs still takes commits, but the next start would
+//! not find them. This is detected, changes are refused, and the file, which only this process has, is copied
+//! to a new name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,11 +16,11 @@ use std::thread::JoinHandle;
 use super::handle::FILE_NAME;
 use crate::store::durable;
 
-/// Saved databases are `stowage.redb.saved-<number>`.
+/// The prefix of saved databases: `stowage.redb.saved-<number>`.
 const SAVED: &str = "stowage.redb.saved-";
 const PIECE: usize = 1 << 20;
 
-/// Which file it is, whatever its names.
+/// Identifies a file (device and inode), whatever its names are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -32,21 +33,21 @@ impl FileId {
     }
 }
 
-/// Where the open file is.
+/// The location of the open file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
     Here,
     /// It has another name now.
     Moved(PathBuf),
-    /// It has no name that is known: it ends with this process.
+    /// It has no known name: it is lost when this process ends.
     Removed,
 }
 
-/// The database file of this process and its path.
+/// The path of the database file, and the file that this process has open.
 pub(super) struct Place {
     path: PathBuf,
-    /// Keeps the file, and so its number, for as long as the process lives. It is opened beside the
-    /// database's own descriptor, because a duplicate would share its lock.
+    /// Keeps the file, and so its inode number, as long as the process lives. It is opened separately from
+    /// the database's own descriptor, because a duplicate would share its lock.
     file: Arc<File>,
     id: FileId,
     displaced: AtomicBool,
@@ -76,19 +77,19 @@ impl Place {
         self.id
     }
 
-    /// Whether it was not at its path when it was looked for last.
+    /// Whether the last check found that it was not at its path.
     pub(super) fn is_displaced(&self) -> bool {
         self.displaced.load(Ordering::Acquire)
     }
 
-    /// Looks for the file, and says whether it is at its path. Only the writer calls this, between commits:
-    /// while the file is saved nothing may be written to it.
+    /// Checks whether the file is at its path. Only the writer may call this, between commits, because
+    /// nothing may be written to the file while it is copied.
     pub(super) fn look(&self) -> bool {
         let standing = self.standing();
         if standing == Standing::Here {
             if self.is_displaced() && self.is_not_saving() {
                 self.displaced.store(false, Ordering::Release);
-                // A file that goes a second time has changes that the first copy does not have.
+                // If the file disappears again, it has changes that the first copy does not have.
                 self.saving().done = false;
                 tracing::warn!(file = %self.path.display(), "the database file is at its path again: changes are taken");
             }
@@ -103,12 +104,12 @@ impl Place {
         false
     }
 
-    /// The last look, before the file is closed: what has no name is saved first.
+    /// The last check before the file is closed: a file without a name is copied first.
     pub(super) fn leave(&self) {
         self.look();
         let thread = self.saving().thread.take();
         if let Some(thread) = thread {
-            // Its own line tells how it ended.
+            // The copying thread logs its own result.
             let _ = thread.join();
         }
     }
@@ -118,8 +119,7 @@ impl Place {
             Ok(found) if FileId::of(&found) == self.id => return Standing::Here,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A disk that cannot say what is at the path has a failure of its own, which the next commit
-            // meets.
+            // If the disk cannot say what is at the path, the next commit will fail on its own.
             Err(_) => return Standing::Here,
         }
         let name = fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
@@ -196,12 +196,12 @@ fn tell_saved(file: &File, path: &Path, saved: io::Result<PathBuf>) {
     }
 }
 
-/// Copies the open file to a new name beside its path, durably.
+/// Copies the open file, durably, to a new name beside its path.
 fn save(file: &File, path: &Path) -> io::Result<PathBuf> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let number = saved_numbers(dir).into_iter().max().unwrap_or(0) + 1;
     let target = dir.join(format!("{SAVED}{number}"));
-    // What is not whole must not be taken for the database.
+    // Written atomically, because an incomplete copy must not be mistaken for the database.
     durable::write_file(&target, 0o600, |target| copy(file, target))?;
     Ok(target)
 }
@@ -228,7 +228,7 @@ fn saved_numbers(dir: &Path) -> Vec<u64> {
     entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect()
 }
 
-/// The newest database of this directory that an earlier run has saved because its file was removed.
+/// The newest copy in this directory that an earlier run has saved because its file was removed.
 pub fn saved_database(data_dir: &Path) -> Option<PathBuf> {
     let newest = saved_numbers(data_dir).into_iter().max()?;
     debug_assert!(SAVED.starts_with(FILE_NAME));

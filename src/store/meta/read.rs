@@ -1,4 +1,4 @@
-//! What can be read: rows at their keys, and the rows of a range.
+//! Reads: single rows by key, and the rows of a range.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -8,17 +8,17 @@ use super::error::{self, StoreError};
 use super::key::{Key, KeyOf, PrefixOf, Stored};
 use super::table::{Row, Table};
 
-/// What can be read, in a snapshot as in a write transaction.
+/// The functions to read, in a snapshot and in a write transaction.
 pub trait Tx {
     /// The row at `key`.
     fn get<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<Option<R>, StoreError>;
 
-    /// Whether there is a row at `key`, which is not read.
+    /// Whether there is a row at `key`, without decoding it.
     fn has<K: Key, R: Row, Q: KeyOf<K>>(&self, table: &Table<K, R>, key: Q) -> Result<bool, StoreError>;
 
-    /// Calls `visit` with each row from `from` to `to` in the order of the keys until it breaks. Keys are as
-    /// redb has them: the other scans are made of this one. In a write transaction `visit` must not change
-    /// this table.
+    /// Calls `visit` with each row from `from` to `to` in the order of the keys, until it returns a break.
+    /// Keys are in redb's form; the other scans are built on this one. In a write transaction `visit` must
+    /// not change this table.
     fn scan<'k, K: Key, R: Row>(
         &self,
         table: &Table<K, R>,
@@ -27,7 +27,7 @@ pub trait Tx {
         visit: impl FnMut(Stored<'_, K>, R) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Calls `visit` with each row whose key begins with `prefix`, and what follows the prefix.
+    /// Calls `visit` with each row whose key begins with `prefix`, and with the fields after the prefix.
     fn scan_prefix<K: Key, R: Row, P: PrefixOf<K>>(
         &self,
         table: &Table<K, R>,
@@ -39,7 +39,7 @@ pub trait Tx {
         self.scan(table, from, P::end(&held), following::<K, R, P>(table, visit))
     }
 
-    /// Like [`Tx::scan_prefix`], from one bound to the other of what follows the prefix.
+    /// Like [`Tx::scan_prefix`], from one bound to another of the fields after the prefix.
     fn scan_within<K: Key, R: Row, P: PrefixOf<K>, Q: KeyOf<P::Rest>>(
         &self,
         table: &Table<K, R>,
@@ -96,7 +96,7 @@ pub trait Tx {
     }
 }
 
-/// A key that is none of its table's type: a page was damaged. It hides no other row, so scans leave it out.
+/// A key that cannot be decoded, because a page is damaged. Scans skip it, so that it hides no other row.
 #[derive(Debug, thiserror::Error)]
 #[error("the key {key} in the table `{table}` is damaged; stop the server and run: stowage fsck")]
 struct DamagedKey {

@@ -1,5 +1,5 @@
-//! Room on the disk that is kept back, so that what takes things away can be committed when nothing is free:
-//! even a deletion writes new pages before it frees old ones.
+//! Reserved space on the disk, so that changes that free space can be committed when the disk is full: even a
+//! deletion writes new pages before it frees old ones.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -18,28 +18,28 @@ use crate::config::open_own;
 /// The name of its file in the data directory.
 const FILE_NAME: &str = "reserve";
 const LARGEST: u64 = 64 << 20;
-/// How often it is tried at most to have it back.
+/// How often the reserve is restored at most.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// A file that takes up room until that is needed.
+/// A file that occupies space until it is needed.
 pub(super) struct Reserve {
     dir: PathBuf,
     state: Mutex<State>,
-    /// It is to be made as soon as that succeeds.
+    /// Whether it should be created as soon as that succeeds.
     wanted: AtomicBool,
-    /// The disk has no room for it.
+    /// Whether the disk has too little space for it.
     lacking: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
-    /// There is to be one.
+    /// Whether there should be a reserve.
     kept: bool,
     tried: Option<Instant>,
 }
 
 impl Reserve {
-    /// What an earlier run has left in this directory; nothing is made yet.
+    /// The reserve of an earlier run in this directory; nothing is created yet.
     pub(super) fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -49,7 +49,7 @@ impl Reserve {
         }
     }
 
-    /// From now on there is one whenever the disk has room for it.
+    /// From now on it is created whenever the disk has space for it.
     pub(super) fn keep(&self) {
         self.state().kept = true;
         self.make();
@@ -60,19 +60,19 @@ impl Reserve {
         }
     }
 
-    /// Whether the disk has no room for it: it never had, or it was given up and there is none yet to have it
-    /// back.
+    /// Whether the disk has too little space for it: it could never be created, or it was released and there
+    /// is not enough space yet to restore it.
     pub(super) fn is_lacking(&self) -> bool {
         self.lacking.load(Ordering::Acquire)
     }
 
-    /// Gives its room to the file system; false when there was none.
+    /// Releases its space to the file system; false if there was none.
     pub(super) fn give_up(&self) -> bool {
         let state = self.state();
         let freed = open_own(&self.path(), OpenOptions::new().write(true)).and_then(|file| {
             let held = file.metadata()?.len() > 0;
             file.set_len(0)?;
-            // Some file systems give freed blocks out again only when their journal is written.
+            // Some file systems release freed blocks only when their journal is written.
             file.sync_all()?;
             Ok(held)
         });
@@ -94,7 +94,7 @@ impl Reserve {
         }
     }
 
-    /// Takes it back when it is not there, as soon as there is room.
+    /// Restores it if it is missing and there is space.
     pub(super) fn restore(&self) {
         let due = || self.state().tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
         if !self.wanted.load(Ordering::Acquire) || !due() {
@@ -118,7 +118,8 @@ impl Reserve {
                 (false, false)
             }
             Err(error) => {
-                // Whether there is room is not known: nothing is refused for it, and what was goes on.
+                // It is not known whether there is space: nothing is refused because of that, and the state
+                // stays.
                 tracing::debug!(%error, "could not reserve space for deletions; retrying");
                 (true, self.is_lacking())
             }
@@ -137,7 +138,7 @@ impl Reserve {
         if file.metadata()?.blocks().saturating_mul(512) >= size {
             return file.set_len(size);
         }
-        // It must not be what fills the disk.
+        // The reserve itself must not fill the disk.
         if available < size.saturating_mul(2) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -157,7 +158,7 @@ impl Reserve {
     }
 }
 
-/// Whether a file system will never keep room for a file (`fallocate(2)`).
+/// Whether the file system can never reserve space for a file (`fallocate(2)`).
 fn is_impossible(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
 }

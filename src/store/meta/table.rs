@@ -1,4 +1,4 @@
-//! A table of the database: its name, the type of its keys, and the row it holds.
+//! A table of the database: its name, the type of its keys, and its rows.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 
 use super::key::Key;
 
-/// Bytes that a table holds as they are, without a version byte or an encoding.
+/// Bytes that a table stores without a version byte or an encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw(pub Vec<u8>);
 
-/// A value of a table: how it becomes bytes and comes back.
+/// A row of a table: its conversion to and from bytes.
 pub trait Row: Sized {
     /// The stored form.
     fn encode(&self) -> Vec<u8>;
-    /// The value of a stored form, or `None` when the bytes are not one.
+    /// Decodes the stored form; `None` if the bytes are not valid.
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -43,7 +43,7 @@ impl Row for () {
 
 /// A struct stored as a version byte and its postcard form.
 pub trait Record: Serialize + DeserializeOwned {
-    /// The version of the struct's layout. A row with another version is not read.
+    /// The version of the struct's layout. A row with another version is not decoded.
     const VERSION: u8 = 1;
 }
 
@@ -58,7 +58,7 @@ impl<T: Record> Row for T {
     }
 }
 
-/// A row that is not looked at, whatever it holds.
+/// A row that is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread;
 
@@ -88,18 +88,18 @@ impl<K: Key, R: Row> Table<K, R> {
         self.definition
     }
 
-    /// The same table with its rows as bytes: for a check that goes on where a row is damaged.
+    /// The same table with its rows as bytes: for checks, which continue after a damaged row.
     pub const fn raw(&self) -> Table<K, Raw> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }
 
-    /// The same table for scans that need the keys alone.
+    /// The same table for scans that need only the keys.
     pub const fn keys(&self) -> Table<K, Unread> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }
 
-    /// The same table with its keys as redb has them: for checks, dumps and tests of damage, which must not
-    /// depend on what a key means.
+    /// The same table with its keys in redb's form: for checks, dumps and tests of damage, which must also
+    /// read invalid keys.
     pub const fn raw_keys(&self) -> Table<K::Raw, R> {
         Table { definition: self.definition, name: self.name, row: PhantomData }
     }

@@ -1,4 +1,4 @@
-//! Transactions: a snapshot to read, and one job's part of a write.
+//! Transactions: snapshots for reading, and write transactions for jobs.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Bound, ControlFlow};
@@ -14,10 +14,10 @@ use super::table::{Raw, Row, Table};
 use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UserId};
 use crate::model::time::Now;
 
-/// Rows that a transaction writes before it is committed.
+/// Rows after which a transaction is committed.
 pub(super) const MAX_ROWS: u64 = 10_000;
 
-/// A snapshot. It must be short: pages that it sees cannot be reused while it lives.
+/// A snapshot. Drop it soon: pages that it sees cannot be reused while it lives.
 pub struct ReadTx {
     inner: redb::ReadTransaction,
     broken: Cell<bool>,
@@ -29,7 +29,7 @@ impl ReadTx {
         Ok(Self { inner, broken: Cell::new(false) })
     }
 
-    /// Whether the disk failed, after which redb reads nothing more that is not in its cache.
+    /// Whether an I/O error occurred; after one, redb only reads what is in its cache.
     pub(super) const fn is_broken(&self) -> bool {
         self.broken.get()
     }
@@ -48,7 +48,7 @@ impl ReadTx {
         result
     }
 
-    /// What `take` makes of the stored bytes at `key`, which are not copied.
+    /// Calls `take` with the stored bytes at `key`, without copying them.
     pub fn with<K: Key, Q: KeyOf<K>, T>(
         &self,
         table: &Table<K, Raw>,
@@ -63,7 +63,7 @@ impl ReadTx {
         self.note(self.open(table).and_then(read))
     }
 
-    /// How many rows a table has.
+    /// The number of rows of a table.
     pub fn count<K: Key, R: Row>(&self, table: &Table<K, R>) -> Result<u64, StoreError> {
         self.note(self.open(table).and_then(|open| open.len().map_err(error::storage)))
     }
@@ -94,7 +94,7 @@ impl Tx for ReadTx {
     }
 }
 
-/// One write transaction, shared by the jobs of a batch one after the other.
+/// A write transaction. The jobs of a batch use it one after the other.
 pub struct WriteTx<'t> {
     inner: &'t redb::WriteTransaction,
     tables: OpenTables<'t>,
@@ -128,7 +128,7 @@ impl<'t> WriteTx<'t> {
         self.clock.get().wall_high_ms
     }
 
-    /// The next number of the store's one order of changes.
+    /// The next number of the store's single order of changes.
     pub fn next_sequence(&self) -> Sequence {
         let mut clock = self.clock.get();
         clock.sequence.0 += 1;
@@ -136,22 +136,22 @@ impl<'t> WriteTx<'t> {
         clock.sequence
     }
 
-    /// A number for a new repository, never given before.
+    /// A number for a new repository; it was never used before.
     pub fn next_repository(&self) -> RepoId {
         RepoId(self.next_id())
     }
 
-    /// A number for a new project, never given before.
+    /// A number for a new project; it was never used before.
     pub fn next_project(&self) -> ProjectId {
         ProjectId(self.next_id())
     }
 
-    /// A number for a new user, never given before.
+    /// A number for a new user; it was never used before.
     pub fn next_user(&self) -> UserId {
         UserId(self.next_id())
     }
 
-    /// Repositories, projects and users have their numbers in common.
+    /// Repositories, projects and users share one counter.
     fn next_id(&self) -> u64 {
         let mut clock = self.clock.get();
         clock.last_id += 1;
@@ -159,7 +159,7 @@ impl<'t> WriteTx<'t> {
         clock.last_id
     }
 
-    /// Raises the `auth_epoch`: every permission that was granted before is checked again at its use.
+    /// Raises the `auth_epoch`: every permission that was granted before is evaluated again when it is used.
     pub fn raise_epoch(&self) -> Result<(), StoreError> {
         let raised = self.get(&schema::AUTH_EPOCH, ())?.unwrap_or(0) + 1;
         self.put(&schema::AUTH_EPOCH, (), &raised)?;
@@ -172,7 +172,7 @@ impl<'t> WriteTx<'t> {
         self.epoch.get()
     }
 
-    /// A number for a new personal token, never given before.
+    /// A number for a new personal token; it was never used before.
     pub fn next_token(&self) -> TokenId {
         let mut clock = self.clock.get();
         clock.last_token.0 += 1;
@@ -200,7 +200,7 @@ impl<'t> WriteTx<'t> {
         self.note(result)
     }
 
-    /// Removes the row at `key`; whether there was one.
+    /// Removes the row at `key`; returns whether there was one.
     pub fn delete<K: Key, R: Row, Q: KeyOf<K>>(
         &self,
         table: &Table<K, R>,
@@ -214,8 +214,7 @@ impl<'t> WriteTx<'t> {
         self.note(result)
     }
 
-    /// Whether the transaction has as many rows as one should have: who has more to do goes on in the next
-    /// one.
+    /// Whether the transaction has enough rows: a job with more work continues in another transaction.
     pub const fn is_full(&self) -> bool {
         self.changes.get() >= MAX_ROWS
     }
@@ -225,7 +224,7 @@ impl<'t> WriteTx<'t> {
         self.changes.get()
     }
 
-    /// The error that the store itself had in the last job.
+    /// Takes the error of the store in the last job.
     pub(super) fn take_failure(&self) -> Option<StoreError> {
         self.failure.borrow_mut().take()
     }

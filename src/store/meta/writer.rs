@@ -1,8 +1,7 @@
-//! The writer: one thread that commits what many callers want changed, in groups.
+//! The writer: one thread that commits the changes of many callers in groups (group commit).
 //!
-//! A batch is whatever waits when the last commit returned; the commit itself is the time in which the next
-//! batch gathers. First the barriers of the batch are synced, each once, then its jobs run in one
-//! transaction, then it is committed in two phases, then everybody is answered.
+//! While a batch commits, the next one gathers. For each batch: sync its barriers, each once; run its jobs in
+//! one transaction; commit in two phases; answer the callers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,18 +24,17 @@ use crate::store::blob::Barrier;
 
 const MAX_JOBS: usize = 1024;
 const MAX_BYTES: usize = 16 << 20;
-/// Up to this size of the file every commit saves what a quick start after a crash needs.
+/// In files up to this size every commit uses quick-repair, so that a start after a crash is fast.
 const ALWAYS_QUICK_REPAIR: u64 = 256 << 20;
 const QUICK_REPAIR_EVERY: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
-/// How often the database is reopened at most because it could not be read.
+/// The shortest time between two reopenings of a database that could not be read.
 const REPLACE_EVERY: Duration = Duration::from_secs(1);
 const STORE_CLOCK_EVERY: Duration = Duration::from_mins(1);
-/// How long no idle commit is made after one that failed: reopening takes the database away from readers for
-/// a moment.
+/// The pause of idle commits after one that failed, because reopening interrupts readers.
 const IDLE_AGAIN: Duration = Duration::from_mins(1);
 
-/// Syncs one barrier: the blob store's part in a commit.
+/// Syncs one barrier of the blob store.
 pub type SyncBarrier = Arc<dyn Fn(Barrier) -> io::Result<()> + Send + Sync>;
 
 pub(super) struct Writer {
@@ -47,12 +45,12 @@ pub(super) struct Writer {
     sync_barrier: SyncBarrier,
     last_quick_repair: Instant,
     last_stored: Instant,
-    /// Commits were made that a start after a crash would have to repair at length.
+    /// Whether the last commit was without quick-repair: a crash now would need a long repair.
     pub(super) repair_owed: bool,
-    /// A database that a reader found broken, to be replaced when the last replacement is long enough ago.
+    /// A database that a reader found broken, and that is replaced when [`REPLACE_EVERY`] has passed.
     broken: Option<Weak<Database>>,
     last_replaced: Option<Instant>,
-    /// When an idle commit failed last.
+    /// When the last idle commit failed.
     pub(super) idle_failed: Option<Instant>,
 }
 
@@ -124,7 +122,7 @@ impl Writer {
                 job.answer(Err(StoreError::Unavailable));
             }
         }
-        // What has no name any more is saved before it is let go.
+        // A file without a name is copied before it is closed.
         self.handle.place().leave();
         if self.handle.refusal().is_none()
             && let Err(error) = self.commit_nothing()
@@ -134,8 +132,9 @@ impl Writer {
         self.handle.close();
     }
 
-    /// Reopens a database that a reader found broken, unless that was done meanwhile. A page that can never
-    /// be read must not cost everybody else the database again and again.
+    /// Reopens a database that a reader found broken, unless that was done meanwhile. At most once in
+    /// [`REPLACE_EVERY`], because a page that can never be read must not take the database from all callers
+    /// again and again.
     fn replace(&mut self, broken: Weak<Database>) {
         if !self.handle.is_current(&broken) {
             self.broken = None;
@@ -150,7 +149,7 @@ impl Writer {
         }
     }
 
-    /// Why changes are refused at present. Whether that is over is tried from time to time.
+    /// Why changes are refused at present. From time to time it tries whether the reason is gone.
     fn refusal(&mut self) -> Option<StoreError> {
         if !self.handle.place().look() {
             return Some(StoreError::Displaced);
@@ -163,8 +162,8 @@ impl Writer {
         self.handle.refusal()
     }
 
-    /// Saves the running time and what a quick start needs, when there is something to save, and tries again
-    /// to open a database that could not be reopened.
+    /// Stores the running time and makes a commit with quick-repair if one is owed, and tries again to open a
+    /// database that could not be reopened.
     pub(super) fn idle(&mut self) {
         self.handle.reserve().restore();
         if let Some(broken) = self.broken.take() {
@@ -184,7 +183,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the idle commit failed");
             self.idle_failed = Some(Instant::now());
-            // A panic leaves locks of redb behind that no thread can take again.
+            // After a panic redb's locks stay locked for ever, so a new handle is needed.
             self.reopen();
         }
     }
@@ -234,12 +233,14 @@ impl Writer {
             let number = self.counters.commits + 1;
             let outcome = error::guarded(|| self.try_commit(&mut jobs));
             match outcome.unwrap_or_else(|damage| Err(Trouble::Commit(damage, number))) {
+                // Committed. `rest` did not fit into the transaction.
                 Ok(rest) => {
                     let done = std::mem::replace(&mut jobs, rest);
                     for job in done {
                         job.answer(Ok(()));
                     }
                 }
+                // One job failed after it had changed something. It is answered, and the others run again.
                 Err(Trouble::Job(index, error)) => {
                     let job = jobs.remove(index);
                     match error {
@@ -247,10 +248,12 @@ impl Writer {
                         None => job.answer(Ok(())),
                     }
                 }
+                // The store failed before the commit, so nothing was changed: try once more on a new handle.
                 Err(Trouble::Store(error)) => {
                     let again_open = error.breaks_handle() && self.reopen();
                     let again = again_open && !reopened;
                     reopened = true;
+                    // Disk full: once, release the reserve for the jobs that free space.
                     if matches!(error, StoreError::Full) && again_open && !drawn {
                         drawn = true;
                         self.draw_on_reserve(&mut jobs, &error);
@@ -259,10 +262,12 @@ impl Writer {
                         refuse(std::mem::take(&mut jobs), &error);
                     }
                 }
+                // The commit failed: the reopened database shows whether it was written.
                 Err(Trouble::Commit(error, commits)) => {
                     tracing::error!(%error, jobs = jobs.len(), "a commit failed; the store is reopened");
-                    // A commit that is there after a failed sync may still be lost with the power: it is
-                    // never reported as done. One that is not there is known to have changed nothing.
+                    // A commit that is in the reopened database after a failed sync may still be lost in a
+                    // power cut: it is never reported as done. One that is not there is known to have changed
+                    // nothing.
                     let gone = self.reopen() && self.counters.commits < commits;
                     if gone && matches!(error, StoreError::Full) && !drawn {
                         drawn = true;
@@ -276,8 +281,7 @@ impl Writer {
         }
     }
 
-    /// On a full disk: leaves the jobs that take something away, for which there is room now, and refuses the
-    /// rest.
+    /// On a full disk: keeps the jobs that free space, releases the reserve for them, and refuses the others.
     fn draw_on_reserve(&self, jobs: &mut Vec<Box<dyn Job>>, error: &StoreError) {
         let (may, may_not): (Vec<_>, Vec<_>) =
             std::mem::take(jobs).into_iter().partition(|job| job.change().frees);
@@ -306,7 +310,7 @@ impl Writer {
         }
     }
 
-    /// A commit whose outcome was unknown may have raised the epoch.
+    /// Publishes the stored epoch: a commit whose outcome was unknown may have raised it.
     fn know_epoch(&self) {
         let read = || ReadTx::begin(&*self.handle.database()?)?.get(&schema::AUTH_EPOCH, ());
         match error::guarded(read).unwrap_or_else(Err) {
@@ -315,7 +319,7 @@ impl Writer {
         }
     }
 
-    /// Syncs each barrier of the jobs once; jobs whose barrier fails are answered and leave.
+    /// Syncs each barrier of the jobs once; jobs whose barrier fails are answered and removed.
     fn sync_barriers(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         let mut synced: BTreeMap<Barrier, Option<StoreError>> = BTreeMap::new();
         let mut good = Vec::with_capacity(jobs.len());
@@ -335,7 +339,7 @@ impl Writer {
         good
     }
 
-    /// Commits as many of the jobs as fit, and returns those that are left for the next transaction.
+    /// Commits as many of the jobs as fit, and returns the rest for the next transaction.
     fn try_commit(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<Vec<Box<dyn Job>>, Trouble> {
         let database = match self.handle.database() {
             Ok(database) => database,
@@ -362,8 +366,8 @@ impl Writer {
             };
             (stored, tx.raised_epoch())
         };
-        // Crash order: every file and directory that these rows speak of is durable by now (`sync_barriers`),
-        // so a crash on either side of this commit leaves at most a file without a row.
+        // Crash order: every file and directory that these rows name is durable by now (`sync_barriers`), so
+        // a crash before or after this commit leaves at most a file without a row.
         if let Some(counters) = counters {
             commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;
             self.committed(counters, quick_repair);

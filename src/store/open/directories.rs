@@ -1,5 +1,5 @@
-//! The directories of a store before it is opened: whose they are, whether they belong together, and their
-//! locks. A start that is refused leaves nothing in them: they may be mount points whose disks are not there.
+//! Checks the directories of a store before it is opened: their owner, their ids and their locks. A refused
+//! start creates nothing in them, because they may be mount points whose disks are not mounted.
 
 use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -13,17 +13,17 @@ use crate::store::lock::{self, DirLock, LOCK_FILE, LockError};
 use crate::store::open_error::{OpenError, io_at};
 use crate::store::{durable, meta};
 
-/// Permission of every user to write.
+/// Write permission for all users.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// The locked directories of a store.
 pub(super) struct Locked {
     pub(super) locks: Vec<DirLock>,
-    /// There was no database.
+    /// Whether there was no database.
     pub(super) new: bool,
 }
 
-/// Locks the directories for a server, which makes them if there is no store yet.
+/// Locks the directories for a server, which creates them if there is no store yet.
 pub(super) fn for_server(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenError> {
     for dir in each(data_dir, blob_dir) {
         refuse_others(dir)?;
@@ -43,7 +43,7 @@ pub(super) fn for_server(data_dir: &Path, blob_dir: &Path) -> Result<Locked, Ope
     if workshop::was_cut_off(data_dir) {
         return Err(OpenError::CutOffRebuild { path: data_dir.to_owned() });
     }
-    // Another process may have made a store while this one waited for the lock.
+    // Another process may have created a store while this one waited for the lock.
     let new = !has_database(data_dir)?;
     if new {
         FileBlobs::create_layout(blob_dir).map_err(|error| layout(blob_dir, error))?;
@@ -51,7 +51,7 @@ pub(super) fn for_server(data_dir: &Path, blob_dir: &Path) -> Result<Locked, Ope
     Ok(Locked { locks, new })
 }
 
-/// Locks the directories of a store that is there, and changes nothing else.
+/// Locks the directories of an existing store, and changes nothing else.
 pub(super) fn locked(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenError> {
     let mut locks = Vec::new();
     for dir in each(data_dir, blob_dir) {
@@ -70,7 +70,7 @@ pub(super) fn locked(data_dir: &Path, blob_dir: &Path) -> Result<Locked, OpenErr
     Ok(Locked { locks, new: false })
 }
 
-/// Compares the ids in the locks with that of the database, and writes it where there is none yet.
+/// Compares the ids in the locks with that of the database, and writes it to locks that have none.
 pub(super) fn match_ids(
     locks: &mut [DirLock],
     data_dir: &Path,
@@ -82,12 +82,12 @@ pub(super) fn match_ids(
         match lock.store_id() {
             Some(id) if id != meta.store_id() => return Err(OpenError::ForeignBlobs { path: dir }),
             Some(_) => {}
-            // The database itself tells whose its own directory is.
+            // The database itself proves that the data directory is its own.
             None if dir != data_dir && !meta.created() && has_blobs(blobs).map_err(io_at(&dir))? => {
                 return Err(OpenError::NamelessBlobs { path: dir, data_dir: data_dir.to_owned() });
             }
             None => {
-                // The start that made the database may not have come to this.
+                // The start that created the database may have been interrupted before this.
                 durable::sync_dir(data_dir).map_err(io_at(data_dir))?;
                 lock.set_store_id(meta.store_id()).map_err(io_at(&dir))?;
             }
@@ -103,7 +103,7 @@ fn each<'a>(data_dir: &'a Path, blob_dir: &'a Path) -> impl Iterator<Item = &'a 
 
 fn has_database(data_dir: &Path) -> Result<bool, OpenError> {
     let database = data_dir.join(meta::FILE_NAME);
-    // A symbolic link that leads nowhere is a database that is missing, not a place for a new one.
+    // A dangling symbolic link means that the database is missing, not that a new one may be created.
     match fs::symlink_metadata(&database) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -111,7 +111,7 @@ fn has_database(data_dir: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// A new database where a store was would make every blob of it garbage.
+/// Refuses a store whose database is missing: a new database would make every blob garbage.
 fn refuse_without_database(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join(meta::FILE_NAME);
     if path.try_exists().map_err(io_at(&path))? || workshop::was_cut_off(data_dir) {
@@ -129,12 +129,12 @@ fn has_blobs(blobs: &dyn BlobStore) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Refuses a store of another user, whose server could not use what this one would make in it, and a
+/// Refuses a store of another user, whose server could not use what this one would create in it, and a
 /// directory in which every user of the computer could replace files.
 fn refuse_others(dir: &Path) -> Result<(), OpenError> {
     let caller = rustix::process::geteuid().as_raw();
     for file in [meta::FILE_NAME, LOCK_FILE] {
-        // A directory alone may belong to any user: a volume of a container does.
+        // The owner of the directory alone says nothing: a container's volume may belong to any user.
         if let Ok(found) = fs::metadata(dir.join(file))
             && found.uid() != caller
         {
@@ -145,13 +145,12 @@ fn refuse_others(dir: &Path) -> Result<(), OpenError> {
         Ok(found) if found.is_dir() && found.mode() & OTHERS_WRITE != 0 => {
             Err(OpenError::OthersWrite { path: dir.to_owned(), mode: found.mode() & 0o7777 })
         }
-        // What is not there is made, and what cannot be looked at is refused by the lock.
+        // A missing file will be created, and one that cannot be read is refused when it is locked.
         _ => Ok(()),
     }
 }
 
-/// Refuses a file system that breaks the promises that the store depends on, and warns of one that may not
-/// last.
+/// Refuses a file system on which the store cannot rely, and warns about one that may lose its content.
 pub fn judge(dir: &Path) -> Result<(), OpenError> {
     match filesystem::check(dir).map_err(io_at(dir))? {
         Verdict::Fine => Ok(()),
@@ -173,7 +172,7 @@ pub fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
     })
 }
 
-/// What an error of the blob tree in `dir` means.
+/// The error for the blob tree in `dir`.
 pub fn layout(dir: &Path, error: LayoutError) -> OpenError {
     match error {
         LayoutError::Io { path, source } => OpenError::Io { path, source },
@@ -184,13 +183,13 @@ pub fn layout(dir: &Path, error: LayoutError) -> OpenError {
     }
 }
 
-/// Whether the last server left the data directory in order. Asking changes nothing where the start will be
-/// refused.
+/// Whether the last server closed the data directory cleanly. Asking changes nothing, also if the start will
+/// be refused.
 pub fn was_clean(data_dir: &Path) -> bool {
     if !data_dir.join(LOCK_FILE).exists() || refuse_others(data_dir).is_err() {
         return true;
     }
-    // A directory that cannot be locked is judged by the start itself.
+    // If the directory cannot be locked, the start itself reports it.
     DirLock::acquire(data_dir).map_or(true, |lock| {
         let clean = lock.clean();
         if clean {

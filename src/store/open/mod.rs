@@ -20,19 +20,19 @@ use super::faulty::Faults;
 use super::lock::DirLock;
 use super::meta::{self, Meta, Older};
 
-/// What tests put in the place of the real thing. The default is the real thing.
+/// Doubles that tests inject. The default has none.
 #[derive(Default)]
 pub struct Hooks {
-    /// Errors of the database file.
+    /// Faults of the database file.
     pub meta_faults: Option<Arc<Faults>>,
-    /// Errors of the blob tree.
+    /// Faults of the blob tree.
     pub blob_faults: Option<Arc<Faults>>,
 }
 
-/// Bytes of the database's page cache for a command that opens a store while no server runs.
+/// The page cache, in bytes, for a command that opens a store while no server runs.
 pub const OFFLINE_CACHE: usize = 64 << 20;
 
-/// A locked store.
+/// An open store with its locks.
 pub struct Store {
     /// Its metadata.
     pub meta: Arc<Meta>,
@@ -42,16 +42,15 @@ pub struct Store {
     pub blobs: Arc<dyn BlobStore>,
     /// The locks of its directories, that of the data directory first.
     pub locks: Vec<DirLock>,
-    /// Runs the writer's, the workers' and the registry's file work.
+    /// The runtime of the writer, the workers and the registry's file work.
     pub runtime: Runtime,
 }
 
 impl Store {
-    /// Opens the store for a server, which makes it if there is none yet, and migrates one of an older
-    /// format.
+    /// Opens the store for a server, which creates it if there is none yet, and migrates an older format.
     ///
     /// # Errors
-    /// [`OpenError`]: nothing was changed in what is there.
+    /// [`OpenError`]: existing files were not changed.
     pub fn serve(
         data_dir: &Path,
         blob_dir: &Path,
@@ -69,8 +68,8 @@ impl Store {
         Self::open(data_dir, blob_dir, (cache_bytes, Older::CopyAndMigrate), hooks, locks)
     }
 
-    /// Opens the store for a command that works while no server runs. It must be there, in the present
-    /// format: only a server migrates.
+    /// Opens the store for a command that works while no server runs. It must exist, in the present format:
+    /// only a server migrates.
     ///
     /// # Errors
     /// [`OpenError`]: nothing was changed.
@@ -103,18 +102,18 @@ impl Store {
         Ok(Self { meta, staging, blobs, locks, runtime })
     }
 
-    /// Closes the database and leaves the directories marked as clean.
+    /// Closes the database and marks the directories as clean.
     pub fn close(self) {
         self.meta.close();
         for lock in &self.locks {
-            // Not marked, the next start only looks more closely.
+            // Without the mark, the next start only checks more.
             let _ = lock.mark_clean();
         }
         self.runtime.shutdown_background();
     }
 }
 
-/// Opens the database of a directory that is locked, with so many bytes of cache.
+/// Opens the database of a locked directory, with this many bytes of cache.
 ///
 /// # Errors
 /// [`OpenError`]: nothing was changed.
@@ -138,8 +137,8 @@ pub fn open_meta(
     Ok(Arc::new(Meta::open_older(options, older)?))
 }
 
-/// Opens and closes the database of a store that was not left cleanly. A child process does this: a damaged
-/// file may end the process that opens it.
+/// Opens and closes the database of a store that was not closed cleanly. It runs in a child process, because
+/// a damaged file may end the process that opens it.
 ///
 /// # Errors
 /// [`OpenError`]: the database cannot be used.
@@ -158,7 +157,7 @@ pub fn probe(data_dir: &Path, on_repair: meta::OnRepair) -> Result<(), OpenError
     if database.try_exists().map_err(io_at(&database))? {
         match Meta::open(options) {
             Ok(meta) => meta.close(),
-            // It was repaired where that was needed; the start that follows migrates it.
+            // It was repaired if necessary; the start that follows migrates it.
             Err(OpenError::OldFormat { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -14,7 +14,7 @@ impl Store {
     }
 }
 
-/// Damages a file, checks, and heals it again.
+/// Damages a file, runs a check, and repairs the file.
 fn damage(store: &Store, damage: impl Fn(&PathBuf), deep: bool) -> BTreeSet<&'static str> {
     let path = store.blob(&store.sample.layer);
     let whole = fs::read(&path).unwrap();
@@ -97,7 +97,7 @@ fn an_upload_without_its_bytes_is_found() {
 fn a_tree_that_cannot_be_read_is_damage_and_not_the_end() {
     let store = Store::new();
     let server = store.open();
-    // Opened first: making the tree whole again is what opening does.
+    // Opened first, because opening a store creates missing directories.
     let uploads = store.place.dir.path().join("uploads");
     fs::rename(&uploads, store.place.dir.path().join("elsewhere")).unwrap();
     let report = server.check();

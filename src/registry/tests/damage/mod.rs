@@ -1,4 +1,4 @@
-//! The check notices whatever is damaged: one row or file at a time.
+//! The check notices all damage: each test damages one row or file.
 
 mod files;
 mod rows;
@@ -18,10 +18,10 @@ use crate::registry::Body;
 use crate::registry::fsck::{self, Report};
 use crate::store::meta::{Tx as _, WriteTx, schema};
 
-/// The repository in which most things are.
+/// The repository that holds most of the sample.
 const NAME: &str = "a/b/one";
 
-/// What is in the sample store.
+/// The content of the sample store.
 #[derive(Clone, Copy)]
 struct Sample {
     /// Tagged `latest`, with config and layers, in `a/b/one`, and the subject of two referrers.
@@ -50,7 +50,7 @@ impl Sample {
     }
 }
 
-/// A store with something in every table, closed.
+/// A store with rows in every table, closed.
 struct Store {
     place: Place,
     sample: Sample,
@@ -69,7 +69,7 @@ impl Store {
         Self { place, sample, database }
     }
 
-    /// The store as it was filled, whatever was done to its rows.
+    /// Opens the store, whatever was done to its rows.
     fn open(&self) -> Server<'_> {
         fs::write(self.place.dir.path().join("stowage.redb"), &self.database).unwrap();
         self.place.open(true)

@@ -1,4 +1,4 @@
-//! Segments: bodies of manifests, each with its digest and a checksum, one behind the other.
+//! Segments of dumps: bodies of manifests, each with its digest and a checksum, one after the other.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
@@ -10,15 +10,15 @@ use super::{Place, directory};
 use crate::config::open_own;
 
 const BUFFER: usize = 1 << 18;
-/// A segment that is as long as this is not appended to.
+/// A segment of this size is not appended to any more.
 pub(super) const FULL: u64 = 64 << 20;
-/// Bytes of a record before its key: the length of the body and that of the key.
+/// The bytes of a record before its key: the length of the body and the length of the key.
 const HEAD: usize = 5;
 const CHECKSUM: usize = 32;
-/// Longer than any body can be.
+/// No body is longer than this.
 const LONGEST: u32 = 64 << 20;
 
-/// Appends to one segment. What was appended is taken back unless it was made durable.
+/// Appends to one segment. When it is dropped before [`Appender::keep`], the appended bytes are removed.
 pub(super) struct Appender {
     path: PathBuf,
     file: BufWriter<File>,
@@ -29,7 +29,7 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    /// Appends to the segment `number`, which is `length` bytes long; 0: a new one.
+    /// Opens the segment `number` for appending, which is `length` bytes long; 0: creates it.
     pub(super) fn open(dir: &Path, number: u64, length: u64) -> Result<Self, DumpError> {
         let path = directory::segment(dir, number);
         let mut options = directory::options();
@@ -54,18 +54,18 @@ impl Appender {
         Ok(place)
     }
 
-    /// Makes what was appended durable, but for the name of a new file.
+    /// Makes the appended bytes durable, but not the directory entry of a new file.
     pub(super) fn finish(&mut self) -> Result<(), DumpError> {
         self.file.flush().map_err(at(&self.path))?;
         self.file.get_ref().sync_all().map_err(at(&self.path))
     }
 
-    /// Reads back what was appended.
+    /// Reads the appended bytes back and verifies them.
     pub(super) fn verify(&self, dir: &Path) -> Result<(), DumpError> {
         walk(dir, self.number, self.start, self.end)
     }
 
-    /// Leaves what was appended where it is: a dump refers to it.
+    /// Keeps the appended bytes: a dump refers to them.
     pub(super) const fn keep(&mut self) {
         self.kept = true;
     }
@@ -76,23 +76,23 @@ impl Drop for Appender {
         if self.kept {
             return;
         }
-        // What stays all the same is never appended to: the next dump begins another segment.
+        // If the removal fails, a later dump begins another segment and never appends to this one.
         let _ = if self.start == 0 {
             fs::remove_file(&self.path)
         } else {
-            // Nothing that is still in the buffer may come behind the cut.
+            // The buffer must be empty before the truncation, or its bytes would be written after it.
             let _ = self.file.flush();
             self.file.get_ref().set_len(self.start)
         };
     }
 }
 
-/// Whether a segment ends where it did.
+/// Whether a segment still has this length.
 pub(super) fn has_length(dir: &Path, number: u64, length: u64) -> bool {
     fs::metadata(directory::segment(dir, number)).is_ok_and(|found| found.len() == length)
 }
 
-/// Reads the records between two places and compares them with their checksums.
+/// Reads the records between two offsets and verifies their checksums.
 pub(super) fn walk(dir: &Path, number: u64, from: u64, to: u64) -> Result<(), DumpError> {
     use std::io::{Seek as _, SeekFrom};
     let path = directory::segment(dir, number);
@@ -115,7 +115,7 @@ pub(super) fn walk(dir: &Path, number: u64, from: u64, to: u64) -> Result<(), Du
     if offset == to { Ok(()) } else { Err(torn(&path, to)) }
 }
 
-/// The segments that bodies are read from, one open at a time.
+/// Reads bodies from segments, one segment open at a time.
 pub(super) struct Bodies {
     dir: PathBuf,
     open: Option<(u64, File)>,
@@ -126,7 +126,7 @@ impl Bodies {
         Self { dir: dir.to_owned(), open: None }
     }
 
-    /// The body that belongs to a key.
+    /// The body at a place, which must have this key.
     pub(super) fn read(&mut self, key: &[u8], place: Place) -> Result<Vec<u8>, DumpError> {
         let path = directory::segment(&self.dir, place.segment);
         if self.open.as_ref().is_none_or(|(number, _)| *number != place.segment) {
@@ -152,7 +152,7 @@ fn torn(path: &Path, offset: u64) -> DumpError {
     DumpError::damaged(path, format!("the record at {offset} is not what was written"))
 }
 
-/// The length of a record, as its first bytes have it.
+/// The length of a record, from its first bytes.
 fn length_of(head: [u8; HEAD]) -> Option<usize> {
     let [a, b, c, d, key] = head;
     let body = u32::from_le_bytes([a, b, c, d]);

@@ -1,4 +1,4 @@
-//! The directory of dumps: what is in it, and what may go.
+//! The directory of dumps: its files, and which of them can be removed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -16,19 +16,19 @@ pub const DIR_NAME: &str = "dumps";
 
 const ROWS: (&str, &str) = ("rows-", ".dump");
 const BODIES: (&str, &str) = ("bodies-", ".seg");
-/// Behind the name of a file that is being written.
+/// The suffix of a file that is being written.
 const NEW: &str = ".new";
 
-/// A file of rows, whole or not.
+/// A file of rows, complete or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpFile {
-    /// Its number; a later dump has a higher one.
+    /// Its number; later dumps have higher ones.
     pub number: u64,
     /// Where it is.
     pub path: PathBuf,
 }
 
-/// The dumps in a directory, the newest first; none when there is no such directory.
+/// The dumps in a directory, the newest first; empty if the directory does not exist.
 pub fn list(dir: &Path) -> Result<Vec<DumpFile>, DumpError> {
     let mut found: Vec<DumpFile> =
         numbers(dir, ROWS)?.into_iter().map(|number| DumpFile { number, path: rows(dir, number) }).collect();
@@ -36,7 +36,8 @@ pub fn list(dir: &Path) -> Result<Vec<DumpFile>, DumpError> {
     Ok(found)
 }
 
-/// When the newest dump was made, in Unix milliseconds, as far as its first bytes can be trusted.
+/// When the newest dump was made, in Unix milliseconds, if its header is readable. Its checksum is not
+/// verified.
 pub fn newest(dir: &Path) -> Option<u64> {
     let newest = list(dir).ok()?.into_iter().next()?;
     Some(read::header(&newest.path).ok()?.wall_ms)
@@ -77,7 +78,7 @@ fn numbers(dir: &Path, (before, after): (&str, &str)) -> Result<BTreeSet<u64>, D
     Ok(found)
 }
 
-/// Makes the directory if need be, and removes what a dump that did not come to its end has left.
+/// Creates the directory if necessary, and removes leftovers of an interrupted dump.
 pub(super) fn prepare(dir: &Path) -> Result<(), DumpError> {
     if !has_own_directory(dir).map_err(at(dir))? {
         DirBuilder::new().mode(0o700).create(dir).map_err(at(dir))?;
@@ -93,15 +94,16 @@ pub(super) fn prepare(dir: &Path) -> Result<(), DumpError> {
     Ok(())
 }
 
-/// How files of dumps are made: they hold the hashes of passwords and tokens.
+/// How files of dumps are created: readable by the owner only, because they contain hashes of passwords and
+/// tokens.
 pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     options
 }
 
-/// Removes all but the newest `keep` dumps, and the segments that none of those that stay needs. While there
-/// is damage in the database, the last dump of before stays, too.
+/// Removes all but the newest `keep` dumps, and the segments that the remaining dumps do not need. If the
+/// database is damaged, the last dump without damage is kept, too.
 pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), DumpError> {
     let mut dumps = list(dir)?;
     let mut old = dumps.split_off(keep.clamp(1, dumps.len()));
@@ -116,7 +118,7 @@ pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), DumpError> {
     }
     let mut needed = BTreeSet::new();
     for dump in &dumps {
-        // What a damaged dump needs is not known: nothing goes on its account while it is kept.
+        // The segments that a damaged dump needs are not known, so no segment is removed while it is kept.
         let Ok(totals) = read::totals(&dump.path) else { return Ok(()) };
         needed.extend(totals.segments.iter().map(|segment| segment.number));
     }

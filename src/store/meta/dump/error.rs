@@ -1,4 +1,4 @@
-//! What can go wrong with dumps.
+//! Errors of dumps.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ pub enum DumpError {
     /// The database could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The bytes are not those that were written.
+    /// The content of a file is not what was written.
     #[error("{} is damaged: {detail}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong.
         detail: String,
     },
-    /// It was made by a version that this one does not know.
+    /// It was made by a version whose format this one does not know.
     #[error("{} has {found}, which this version does not know", path.display())]
     UnknownFormat {
         /// The file.
@@ -27,7 +27,7 @@ pub enum DumpError {
         /// What was found.
         found: String,
     },
-    /// There is too little room for another dump.
+    /// There is too little space for another dump.
     #[error("{} has {available} bytes of free space; another dump may need {needed}", path.display())]
     NoRoom {
         /// The directory.
@@ -42,7 +42,7 @@ pub enum DumpError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -58,7 +58,7 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
     move |source| DumpError::Io { path, source }
 }
 
-/// An error of reading a file that should be whole: its end in the wrong place is damage.
+/// The error for reading a file that should be complete: an unexpected end means damage.
 pub(super) fn reading(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
     let path = path.to_owned();
     move |source| match source.kind() {

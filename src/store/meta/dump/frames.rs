@@ -1,7 +1,7 @@
-//! The file of rows: a magic word, frames with their lengths, and a checksum of all of it.
+//! The file of rows of a dump: a magic word, frames with their lengths, and a checksum of everything.
 //!
 //! The last 36 bytes are the BLAKE3 hash of everything before them and the length of the last frame, so that
-//! the end can be read without the rest.
+//! the totals can be read without the rest.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::config::open_own;
 const MAGIC: &[u8; 8] = b"STWDUMP\n";
 const BUFFER: usize = 1 << 18;
 const TRAILER: u64 = 36;
-/// Longer than any row can be.
+/// No row is longer than this.
 const LONGEST: u32 = 64 << 20;
 
 /// Writes a file of rows.
@@ -65,7 +65,7 @@ impl Writer {
     }
 }
 
-/// Reads a file of rows from its beginning. What it says is to be believed once the end was reached.
+/// Reads a file of rows from its beginning. Its content is verified only when the end was reached.
 pub(super) struct Reader {
     path: PathBuf,
     file: BufReader<File>,
@@ -100,7 +100,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The next frame. The last one is given out when the checksum behind it is right.
+    /// The next frame. The last one is returned only if the checksum is correct.
     pub(super) fn next(&mut self) -> Result<Frame<'_>, DumpError> {
         self.take(4)?;
         let length = length_of(&self.frame);
@@ -126,7 +126,7 @@ fn length_of(bytes: &[u8]) -> u32 {
     bytes.try_into().map_or(u32::MAX, u32::from_le_bytes)
 }
 
-/// The totals at the end of a file, as far as they can be trusted without the rest.
+/// The totals at the end of a file, without verifying the checksum.
 pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
     let file = open_own(path, OpenOptions::new().read(true)).map_err(reading(path))?;
     let strange = || DumpError::damaged(path, "it does not end like a dump");

@@ -29,10 +29,10 @@ pub use write::Written;
 
 use super::schema;
 
-/// The number of the layout of dumps.
+/// The format number of dumps.
 const FORMAT: u32 = 1;
 
-/// Tables whose rows are counted again from the others.
+/// Tables that are not dumped: their rows are computed from others.
 const COUNTED: [&str; 4] = [
     schema::USAGE_REPOSITORY.name(),
     schema::USAGE_PROJECT.name(),
@@ -40,18 +40,18 @@ const COUNTED: [&str; 4] = [
     schema::DISK.name(),
 ];
 
-/// What a dump says of itself.
+/// The header of a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The layout of the dump.
+    /// The format of the dump.
     pub format: u32,
-    /// The layout of the tables.
+    /// The format of the tables.
     pub schema: u32,
     /// The store.
     pub store_id: Uuid,
-    /// The number of the dump, which its name repeats.
+    /// The number of the dump, which is also in its file name.
     pub number: u64,
-    /// The last sequence number that the store had given out.
+    /// The last sequence number of the store.
     pub sequence: u64,
     /// When it was made, in Unix milliseconds.
     pub wall_ms: u64,
@@ -59,49 +59,49 @@ pub struct Header {
     pub written_by: String,
 }
 
-/// What stands at the end of a dump.
+/// The totals at the end of a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Rows, those of manifest bodies apart.
+    /// The number of rows, without those of manifest bodies.
     pub rows: u64,
     /// Bodies of manifests.
     pub bodies: u64,
-    /// Rows and bodies that were damaged when the dump was made: it has them as they were.
+    /// Rows and bodies that were already damaged when the dump was made; it contains them unchanged.
     pub damaged: u64,
     /// The segments that the dump needs.
     segments: Vec<Segment>,
 }
 
-/// What a dump needs of a segment.
+/// The part of a segment that a dump needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Segment {
     number: u64,
-    /// Bytes up to the end of its last record.
+    /// The offset of the end of its last record.
     length: u64,
-    /// Bytes of the records that the dump refers to.
+    /// The total length of the records that the dump refers to.
     live: u64,
 }
 
-/// Where the body of a manifest is.
+/// The position of a manifest's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     segment: u64,
     offset: u64,
-    /// Bytes of the record.
+    /// The length of the record in bytes.
     length: u64,
 }
 
-/// One piece of a file of rows.
+/// A frame of a file of rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Frame<'a> {
-    /// The first.
+    /// The first frame.
     Header(Header),
-    /// The rows that follow are of this table. `manifest_body` comes first, in the order of its keys.
+    /// The table of the following rows. `manifest_body` is the first table, in the order of its keys.
     Table(&'a str),
     /// A row.
     Row { key: &'a [u8], value: &'a [u8] },
     /// A row of `manifest_body` whose value is in a segment.
     Body { key: &'a [u8], place: Place },
-    /// The last.
+    /// The last frame.
     End(Totals),
 }

@@ -1,4 +1,4 @@
-//! Reading a dump: whether it is whole, what it says, and where its bodies are.
+//! Reads dumps: verifies them, and finds the places of bodies.
 
 use std::path::Path;
 
@@ -9,27 +9,27 @@ use super::{FORMAT, Frame, Header, Place, Totals};
 use crate::store::meta::format::SUPPORTED;
 use crate::store::meta::schema;
 
-/// Characters of a version that are shown.
+/// The most characters of a version that are shown.
 const VERSION: usize = 40;
 
-/// What a dump says of itself, of which only the layout is checked.
+/// The header of a dump. Only its format is checked.
 pub(super) fn header(path: &Path) -> Result<Header, DumpError> {
     begin(&mut Reader::open(path)?)
 }
 
-/// The totals of a dump, as far as they can be trusted without the rest.
+/// The totals of a dump, without verifying the checksum.
 pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
     super::frames::totals(path)
 }
 
-/// Reads the first frame. Rows of an older format are read as they are: what is restored from them is
-/// migrated when it is opened.
+/// Reads the first frame. Rows of an older format are read unchanged: a database that is restored from them
+/// is migrated when it is opened.
 pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
     let path = reader.path().to_owned();
     match reader.next()? {
         Frame::Header(header) if header.format == FORMAT && SUPPORTED.contains(&header.schema) => Ok(header),
         Frame::Header(Header { format, schema, written_by, .. }) => {
-            // No checksum has said yet that this is a version.
+            // The version is not verified yet, so its text is escaped.
             let written_by: String = written_by.chars().take(VERSION).flat_map(char::escape_debug).collect();
             let found = format!("dump format {format} of format {schema} (written by Stowage {written_by})");
             Err(DumpError::UnknownFormat { path, found })
@@ -38,14 +38,14 @@ pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
     }
 }
 
-/// Reads a dump from its beginning to its end. The bodies in its segments are not looked at.
+/// Reads and verifies a dump from beginning to end. The bodies in segments are not read.
 pub fn inspect(path: &Path) -> Result<(Header, Totals), DumpError> {
     read(path, |_, _| Ok(()))
 }
 
 /// Reads a dump and every body that it refers to.
 pub fn check(path: &Path) -> Result<(Header, Totals), DumpError> {
-    // Nothing but the right checksum says that the places of bodies mean anything.
+    // The places of bodies can only be trusted after the checksum was verified.
     let (header, totals) = inspect(path)?;
     let mut bodies = Bodies::new(path.parent().unwrap_or(path));
     read(path, |key, place| bodies.read(key, place).map(drop))?;
@@ -68,14 +68,14 @@ fn read(
     }
 }
 
-/// The bodies that an earlier dump refers to, asked for in the order of their keys.
+/// The places of bodies in an earlier dump, looked up in the order of their keys.
 pub(super) struct Known {
     reader: Reader,
     next: Option<(Vec<u8>, Place)>,
 }
 
 impl Known {
-    /// The bodies of a dump that was inspected.
+    /// The places of bodies in a dump that was inspected.
     pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
         let mut reader = Reader::open(path)?;
         begin(&mut reader)?;
@@ -96,7 +96,7 @@ impl Known {
         Ok(())
     }
 
-    /// Where the body of `key` is. Each call must ask for a later key than the one before.
+    /// The place of the body of `key`. Each call must ask for a higher key than the one before.
     pub(super) fn find(&mut self, key: &[u8]) -> Result<Option<Place>, DumpError> {
         while let Some((found, place)) = &self.next {
             if found.as_slice() >= key {

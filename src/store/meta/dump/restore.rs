@@ -1,4 +1,4 @@
-//! Making a database of a dump.
+//! Restores a database from a dump.
 
 use std::path::Path;
 
@@ -14,23 +14,23 @@ use crate::store::meta::error::{self, guarded};
 use crate::store::meta::schema::{self, Clock};
 use crate::store::meta::{FILE_NAME, Key, Row, StoreError, Table, Tx as _, WriteTx, format};
 
-/// Rows and bytes of one transaction at most.
+/// The most rows and bytes of one transaction.
 const BATCH_ROWS: usize = 10_000;
 const BATCH_BYTES: usize = 16 << 20;
-/// Numbers that may have been given out after the dump are not given out again.
+/// By how much counters are raised: numbers that may have been given out after the dump must not be reused.
 const GAP: u64 = 1 << 20;
 
-/// A database that was made of a dump.
+/// A database that was restored from a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What the dump says of itself.
+    /// The header of the dump.
     pub header: Header,
     /// Rows that were written.
     pub rows: u64,
 }
 
-/// Makes the database of `dir`, which has none, from a dump. The figures of usage are still to be counted.
-/// `progress` hears how many rows are there.
+/// Restores a database from a dump into `dir`, which must have none. Usage must be computed afterwards.
+/// `progress` is called with the number of rows written.
 pub fn restore(dump: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
     let path = dir.join(FILE_NAME);
     let file = super::directory::options().read(true).create_new(true).open(&path).map_err(at(&path))?;
@@ -71,7 +71,7 @@ fn fill(database: &Database, dump: &Path, progress: &mut dyn FnMut(u64)) -> Resu
     Ok(Restored { header, rows })
 }
 
-/// Sets the counters beyond everything that was given out after the dump.
+/// Raises the counters beyond every number that was given out after the dump.
 fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     let tx = WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default());
     let missing = |table| StoreError::Corrupt { table };
@@ -84,7 +84,7 @@ fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     tx.put(&schema::AUTH_EPOCH, (), &(epoch + GAP))
 }
 
-/// Rows of one table that wait for their transaction.
+/// Rows of one table that wait for the next transaction.
 #[derive(Default)]
 struct Batch {
     table: String,
@@ -131,7 +131,8 @@ fn insert_into<K: Key, R: Row>(
 ) -> Result<(), StoreError> {
     let mut open = inner.open_table(table.definition()).map_err(error::table)?;
     for (key, value) in rows {
-        // A key that is none would be a panic; the checksum says that it is one.
+        // redb panics on a key of a wrong form. The checksum says that the keys are right, but this must not
+        // rely on it.
         let inserted = guarded(|| open.insert(K::Stored::from_bytes(key), value.as_slice()).map(drop))?;
         inserted.map_err(error::storage)?;
     }

@@ -1,4 +1,4 @@
-//! Making a dump.
+//! Makes dumps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,7 @@ use crate::store::durable::sync_dir;
 use crate::store::filesystem;
 use crate::store::meta::{Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema};
 
-/// Bytes that must be free beside room for two dumps like the last one.
+/// Bytes that must be free besides twice the size of the last dump.
 const SPARE: u64 = 16 << 20;
 
 /// A dump that was made.
@@ -24,18 +24,18 @@ const SPARE: u64 = 16 << 20;
 pub struct Written {
     /// Its file of rows.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// Its header.
     pub header: Header,
-    /// What is in it.
+    /// Its totals.
     pub totals: Totals,
-    /// Bytes that were written for it.
+    /// Bytes written for it.
     pub bytes: u64,
 }
 
 impl Meta {
-    /// Writes a dump of one moment to `dir`, reads it back, and removes all but the newest `keep` and the
-    /// newest without a damaged row. It runs on the calling thread, which may block; changes go on meanwhile.
-    /// An error leaves the dumps that are there.
+    /// Writes a dump of one snapshot to `dir`, reads it back, and removes all but the newest `keep` and the
+    /// newest one without damage. It blocks the calling thread; changes continue meanwhile. After an error
+    /// the existing dumps stay.
     pub fn dump(&self, dir: &Path, keep: usize) -> Result<Written, DumpError> {
         directory::prepare(dir)?;
         let earlier = self.earlier(dir)?;
@@ -44,7 +44,7 @@ impl Meta {
         let new = directory::new_rows(dir, number);
         let written = self.write_and_verify(dir, &new, number, earlier);
         if written.is_err() {
-            // The next dump removes what is left of it, too.
+            // If this fails, the next dump removes it.
             let _ = fs::remove_file(&new);
         }
         let written = written?;
@@ -79,7 +79,7 @@ impl Meta {
         Ok(Written { path, header, totals, bytes })
     }
 
-    /// The newest whole dump of this store.
+    /// The newest complete dump of this store.
     fn earlier(&self, dir: &Path) -> Result<Option<Earlier>, DumpError> {
         for file in directory::list(dir)? {
             match read::inspect(&file.path) {
@@ -94,7 +94,7 @@ impl Meta {
     }
 }
 
-/// A dump that a new one builds on.
+/// The dump on which a new one builds.
 struct Earlier {
     path: PathBuf,
     totals: Totals,
@@ -102,8 +102,8 @@ struct Earlier {
 }
 
 impl Earlier {
-    /// The segments that are left behind: bodies in them are written again. That is so where something is
-    /// damaged (each dump looks through one segment), and where most of what is in it is not needed any more.
+    /// Segments whose bodies are written again: those with damage (each dump verifies one segment), and those
+    /// of which most records are no longer needed.
     fn left_behind(&self, dir: &Path) -> BTreeSet<u64> {
         let segments = &self.totals.segments;
         let mut left: BTreeSet<u64> = segments
@@ -144,12 +144,12 @@ struct Dump {
     file: Writer,
     known: Option<Known>,
     left_behind: BTreeSet<u64>,
-    /// The segment that may be appended to.
+    /// The segment that can be appended to.
     last: Option<Segment>,
     appender: Option<Appender>,
-    /// Lengths of the segments of the earlier dump.
+    /// The lengths of the segments of the earlier dump.
     lengths: BTreeMap<u64, u64>,
-    /// Bytes of records that this dump refers to.
+    /// The total length of the records in each segment that this dump refers to.
     live: BTreeMap<u64, u64>,
     rows: u64,
     bodies: u64,
@@ -221,7 +221,7 @@ impl Dump {
         Ok((header, totals, bytes, self.appender))
     }
 
-    /// The bodies of all manifests that a repository holds, those that no earlier dump has with their bytes.
+    /// Writes the bodies of all manifests that a repository holds; those in an earlier dump are referred to.
     fn bodies(&mut self, meta: Reader<'_>) -> Result<(), DumpError> {
         self.file.frame(&Frame::Table(schema::MANIFEST_BODY.name()))?;
         let mut last = Vec::new();
@@ -248,7 +248,8 @@ impl Dump {
         let whole =
             Digest::from_key(key).is_some_and(|digest| Digest::of(digest.algorithm(), body) == digest);
         if !whole {
-            // A push heals it, and then it is another body under the same digest.
+            // A damaged body is not put in a segment: after a push repairs it, the body of this digest
+            // differs.
             self.rows += 1;
             self.damaged += 1;
             return self.file.frame(&Frame::Row { key, value: body });

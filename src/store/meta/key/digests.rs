@@ -8,7 +8,7 @@ byte_key! {
     AnyDigest: Self::from_key;
 }
 
-/// What is passed, the field, and the buffer that holds its key.
+/// Arguments: the type that is passed, the field, and the buffer for its key.
 macro_rules! digest {
     ($($passed:ty => $field:ty, $held:ty;)*) => { $(
         impl KeyOf<$field> for &$passed {

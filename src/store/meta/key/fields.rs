@@ -25,7 +25,7 @@ impl KeyOf<()> for () {
     fn stored((): &()) {}
 }
 
-/// A field that is a number: the type, and how it becomes a `u64` and comes back.
+/// A field that is a number: the type, and its conversions to and from `u64`.
 macro_rules! number {
     ($($type:ty: $read:expr, $write:expr;)*) => { $(
         impl Key for $type {
@@ -109,7 +109,7 @@ impl<'k> KeyOf<&'static [u8]> for &'k [u8] {
 }
 
 impl Successor<&'static [u8]> for &[u8] {
-    /// The bytes with a zero behind them. Only checks look for what begins with bytes that may be no key.
+    /// The bytes followed by a zero. Only checks search for prefixes that may not be valid keys.
     type Both = Vec<u8>;
 
     fn both(self) -> Vec<u8> {

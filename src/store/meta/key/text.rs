@@ -29,9 +29,9 @@ impl<'k> KeyOf<&'static str> for &'k str {
     }
 }
 
-/// A text with a zero character behind it, on the stack if it is no longer than a tag.
+/// A text followed by a zero character, on the stack if it is no longer than a tag.
 pub enum Ended {
-    /// The bytes of a short text, and how many there are with the zero.
+    /// The bytes of a short text with its zero, and their number.
     Short([u8; MAX_TAG + 1], usize),
     /// A longer text with its zero.
     Long(String),

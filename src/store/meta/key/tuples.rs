@@ -1,4 +1,4 @@
-//! Keys of several fields, and what they begin with.
+//! Keys of several fields, and their prefixes.
 
 use std::ops::Bound;
 
@@ -58,7 +58,7 @@ impl<A: Key, B: Key, C: Key, P: KeyOf<A>, Q: KeyOf<B>, R: KeyOf<C>> KeyOf<(A, B,
     }
 }
 
-/// What is passed for the first field of keys of several fields, and the type of that field.
+/// Implements the first field as a prefix of keys of several fields.
 macro_rules! first {
     ($([$($k:lifetime)?] $prefix:ty => $field:ty;)*) => { $(
         impl<$($k,)? B: Key> PrefixOf<($field, B)> for $prefix {

@@ -1,4 +1,4 @@
-//! To format 5: every entry of the audit log is chained to the one before it.
+//! The migration to format 5: every entry of the audit log is chained to the previous one.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -11,10 +11,10 @@ use crate::store::meta::schema::{self, AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, Cha
 use crate::store::meta::table::{Raw, Record, Row as _};
 use crate::store::meta::tx::WriteTx;
 
-/// Entries of one commit.
+/// Entries in one commit.
 pub(super) const SLICE: usize = 1_000;
 
-/// An entry as format 4 has it.
+/// An entry in format 4.
 #[derive(Serialize, Deserialize)]
 pub(in crate::store::meta) struct Unchained {
     pub(in crate::store::meta) at_ms: u64,
@@ -26,7 +26,7 @@ pub(in crate::store::meta) struct Unchained {
 
 impl Record for Unchained {}
 
-/// Chains the entries behind the one that the cursor names.
+/// Chains the entries after the one that the cursor names.
 pub(super) fn slice(tx: &WriteTx<'_>, cursor: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
     let corrupt = StoreError::Corrupt { table: schema::MIGRATION.name() };
     let (from, mut head) = if cursor.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn slice(tx: &WriteTx<'_>, cursor: &[u8]) -> Result<Option<Vec<u8>>, 
     })?;
     let next = rows.last().filter(|_| rows.len() == SLICE).map(|(last, _)| last.0.to_be_bytes().to_vec());
     for (sequence, row) in rows {
-        // A row that cannot be read stays as it is, outside the chain: a check reports it.
+        // A row that cannot be decoded stays as it is, outside of the chain: a check reports it.
         let Some(Unchained { at_ms, actor, address, action, target }) = row else { continue };
         let mut entry = AuditEntry { at_ms, actor, address, action, target, hash: [0; 32] };
         entry.hash = entry.link(&head.hash, sequence);

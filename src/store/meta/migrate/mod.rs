@@ -1,9 +1,9 @@
-//! Migrations: numbered steps, each from one layout of the tables to the next, in place.
+//! Migrations: numbered steps in place, each from one format of the tables to the next.
 //!
-//! A step works in slices, and each slice is one commit that also says where the next one goes on, so a
-//! migration that is cut off is finished by the next start. The first commit makes the tables that are new
-//! and raises `min_writer`: from then on no older program opens the store, although its stamp changes with
-//! the last commit of a step only.
+//! A step works in slices. Each slice is one commit that also records where the next one begins, so the next
+//! start completes a migration that was interrupted. The first commit creates the new tables and raises
+//! `min_writer`: from then on no older program opens the store, although `schema` changes only with the last
+//! commit of a step.
 
 mod audit;
 
@@ -23,21 +23,21 @@ use super::tx::WriteTx;
 use crate::model::time::Now;
 use crate::store::open_error::OpenError;
 
-/// Free space that the steps themselves need at most: they write rows anew, some at a time.
+/// The most free space that the steps themselves need: they rewrite rows, some at a time.
 pub(super) const ROOM: u64 = 32 << 20;
 
-/// What is done about a store of an older format.
+/// What to do about a store of an older format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Older {
-    /// It is refused, and stays as it is.
+    /// Refuse it and leave it unchanged.
     Refuse,
-    /// It is migrated.
+    /// Migrate it.
     Migrate,
-    /// It is copied to `backup-before-<format>.redb`, then migrated.
+    /// Copy it to `backup-before-<format>.redb`, then migrate it.
     CopyAndMigrate,
 }
 
-/// Brings the tables of an open database to the present layout, and hands it back.
+/// Migrates the tables of an open database to the present format, and returns it.
 pub(super) fn run(database: Database, path: &Path, found: &Format) -> Result<Database, OpenError> {
     tracing::warn!(from = found.schema, to = SCHEMA, "migrating the metadata to the format of this version");
     match guarded(|| steps(&database, found)).unwrap_or_else(Err) {
@@ -46,7 +46,7 @@ pub(super) fn run(database: Database, path: &Path, found: &Format) -> Result<Dat
             Ok(database)
         }
         Err(error) => {
-            // After a panic over a damaged page closing it may panic, too.
+            // After a panic on a damaged page, closing may panic, too.
             let _ = guarded(|| drop(database));
             Err(match error {
                 StoreError::Full => no_room(path, ROOM, false),
@@ -64,7 +64,7 @@ fn steps(database: &Database, found: &Format) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The first commit. Where another version has begun a step, that step goes on.
+/// The first commit. A step that another version has begun continues.
 fn begin(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     format::make_tables(inner)?;
     let tx = transaction(inner);
@@ -76,7 +76,7 @@ fn begin(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     tx.put(&schema::FORMAT, (), &Format { min_reader: SCHEMA, min_writer: SCHEMA, ..format })
 }
 
-/// One slice; whether it was the last one of the last step.
+/// Runs one slice; returns whether it was the last one of the last step.
 fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
     let tx = transaction(inner);
     let Migration { to, cursor } =
@@ -99,7 +99,7 @@ fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// No step gives out numbers, so none needs the counters.
+/// The counters are not loaded: no step gives out numbers.
 fn transaction(inner: &redb::WriteTransaction) -> WriteTx<'_> {
     WriteTx::new(inner, Now { wall_ms: 0, running_s: 0 }, Clock::default())
 }

@@ -1,4 +1,4 @@
-//! The audit log, and the chain of hashes that runs through it.
+//! The audit log, and its chain of hashes.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -14,13 +14,13 @@ pub const AUDIT: Table<Sequence, AuditEntry> = Table::new("audit");
 pub struct AuditEntry {
     /// When, in Unix milliseconds.
     pub at_ms: u64,
-    /// Who.
+    /// The name of the actor.
     pub actor: String,
     /// From which address; empty for the server itself.
     pub address: String,
-    /// What was done, e.g. `tag.delete`.
+    /// The action, e.g. `tag.delete`.
     pub action: String,
-    /// To what, e.g. `library/alpine:3.22`.
+    /// Its target, e.g. `library/alpine:3.22`.
     pub target: String,
     /// [`AuditEntry::link`] with the entry before.
     pub hash: [u8; 32],
@@ -31,8 +31,9 @@ impl Record for AuditEntry {
 }
 
 impl AuditEntry {
-    /// SHA-256 over the hash of the entry before, the entry's sequence and time (8 bytes each, big-endian),
-    /// and actor, address, action and target, each with its length in bytes before it (8 bytes, big-endian).
+    /// SHA-256 over: the hash of the previous entry; the entry's sequence and time (8 bytes each,
+    /// big-endian); and actor, address, action and target, each preceded by its length in bytes (8 bytes,
+    /// big-endian).
     pub fn link(&self, previous: &[u8; 32], sequence: Sequence) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(previous);
@@ -46,13 +47,13 @@ impl AuditEntry {
     }
 }
 
-/// [`CHAIN_HEAD`] and [`CHAIN_ANCHOR`] -> the newest entry of the audit log, and the newest one of those that
-/// were removed because they were too many.
+/// [`CHAIN_HEAD`] and [`CHAIN_ANCHOR`] -> the newest entry of the audit log, and the newest entry that was
+/// pruned.
 pub const AUDIT_CHAIN: Table<&'static str, ChainEnd> = Table::new("audit_chain");
 
 /// The key of the newest entry.
 pub const CHAIN_HEAD: &str = "head";
-/// The key of the newest entry that was removed: the oldest one that is left is chained to it.
+/// The key of the newest entry that was pruned: the oldest remaining entry is chained to it.
 pub const CHAIN_ANCHOR: &str = "anchor";
 
 /// An end of the chain of the audit log.
@@ -65,7 +66,7 @@ pub struct ChainEnd {
 }
 
 impl ChainEnd {
-    /// What the first entry is chained to: no entry, and a hash of zeros.
+    /// The anchor before the first entry: no entry, and a hash of zeros.
     pub const START: Self = Self { sequence: Sequence(0), hash: [0; 32] };
 }
 

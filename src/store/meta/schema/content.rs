@@ -1,4 +1,4 @@
-//! Blobs, and what binds them to repositories.
+//! Blobs, and the links that bind them to repositories.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ use crate::store::meta::table::{Record, Table};
 /// digest -> a blob's size, state and last verification.
 pub const BLOB: Table<Digest, Blob> = Table::new("blob");
 
-/// What becomes of a blob.
+/// The state of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlobState {
-    /// Durable and whole as far as is known.
+    /// Durable and, as far as is known, intact.
     Present,
-    /// Its bytes did not hash to its digest. It answers as if absent until a push heals it.
+    /// Its bytes do not have its digest. It is reported as absent until a push repairs it.
     Corrupt,
     /// No repository holds it and its file is being removed.
     Deleting,
@@ -25,19 +25,19 @@ pub enum BlobState {
 /// A blob of the store, held by any number of repositories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
     /// Whether it may be served.
     pub state: BlobState,
     /// Raised each time the file is replaced.
     pub generation: u32,
-    /// What the file looked like when its content was hashed last.
+    /// The file's stamp when its content was last hashed.
     pub verified: Stamp,
-    /// When it came, in Unix milliseconds.
+    /// When it was stored, in Unix milliseconds.
     pub stored_ms: u64,
     /// Running second since which no repository holds it; `None` while one does.
     pub free_since: Option<RunningSecond>,
-    /// Repositories that hold it and have a manifest that refers to it.
+    /// The number of repositories that hold it and have a manifest that refers to it.
     pub users: u64,
 }
 
@@ -46,24 +46,24 @@ impl Record for Blob {}
 /// (running second, digest) -> (): blobs that no repository holds, oldest first.
 pub const BLOB_FREE: Table<(RunningSecond, Digest), ()> = Table::new("blob_free");
 
-/// (repository, digest) -> what binds a blob to a repository.
+/// (repository, digest) -> the link of a blob to a repository.
 pub const LINK: Table<(RepoId, AnyDigest), Link> = Table::new("link");
 
-/// What binds a blob to a repository.
+/// The link of a blob to a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The repository has the blob. A link that only counts references to missing content has not.
+    /// Whether the repository has the blob. If not, the link only counts references to absent content.
     pub present: bool,
-    /// Manifests of the repository that refer to it.
+    /// The number of manifests of the repository that refer to it.
     pub references: u64,
-    /// Manifests in the trash that refer to it.
+    /// The number of manifests in the trash that refer to it.
     pub trash_references: u64,
     /// Deleted, but kept because the trash refers to it.
     pub hidden: bool,
-    /// Running second at which `references` fell to 0, or at which its existence was promised last;
+    /// Running second at which `references` fell to 0, or at which the blob's existence was last promised;
     /// only meaningful while `references` is 0.
     pub zero_since: RunningSecond,
-    /// While it is not present: the size that the manifests give it.
+    /// While it is not present: the size that manifests give it.
     pub said: Option<u64>,
 }
 

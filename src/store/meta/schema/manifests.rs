@@ -1,4 +1,4 @@
-//! Manifests, and what refers to them.
+//! Manifests, and the references to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +13,9 @@ pub const MANIFEST: Table<(RepoId, Digest), Manifest> = Table::new("manifest");
 /// A manifest in a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The type recorded at the push, without parameters.
+    /// The media type with which it was pushed, without parameters.
     pub media_type: String,
-    /// Bytes of the body.
+    /// The size of the body in bytes.
     pub size: u64,
     /// 0 for an image, 1 + the greatest depth of its present children for an index.
     pub depth: u8,
@@ -25,17 +25,17 @@ pub struct Manifest {
     pub children: Vec<AnyDigest>,
     /// The manifest it refers to.
     pub subject: Option<AnyDigest>,
-    /// Sequence of its last push.
+    /// The sequence of its last push.
     pub sequence: Sequence,
     /// When it was pushed last, in Unix milliseconds.
     pub pushed_ms: u64,
     /// Running second since which no tag points at it; `None` while one does.
     pub untagged_since: Option<RunningSecond>,
-    /// The stored bytes did not hash to the digest. It answers as if absent until a push heals it.
+    /// The stored bytes do not have the digest. It is reported as absent until a push repairs it.
     pub corrupt: bool,
-    /// Bytes of the image: those of the body and of all that it refers to, as its first push found them.
+    /// The size of the image in bytes: its body and everything that it refers to, computed at its first push.
     pub content_bytes: u64,
-    /// For people: `linux/amd64`, several of an index; empty where nothing tells.
+    /// For people: `linux/amd64`, several of an index; empty if unknown.
     pub platform: String,
 }
 
@@ -50,32 +50,32 @@ pub const MANIFEST_REPO: Table<(Digest, RepoId), ()> = Table::new("manifest_repo
 /// (repository, digest) -> how often and when a manifest was pulled last.
 pub const PULLS: Table<(RepoId, Digest), Pulls> = Table::new("pulls");
 
-/// How often a manifest was pulled.
+/// The pulls of a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulls {
-    /// Times.
+    /// How often it was pulled.
     pub count: u64,
-    /// The last time, in Unix milliseconds.
+    /// When it was last pulled, in Unix milliseconds.
     pub last_ms: u64,
 }
 
 impl Record for Pulls {}
 
-/// (repository, child, parent) -> what an index says of a manifest that it lists.
+/// (repository, child, parent) -> the description of a manifest in an index that lists it.
 pub const PARENT: Table<(RepoId, AnyDigest, Digest), Listed> = Table::new("parent");
 
-/// What an index says of a manifest that it lists.
+/// The description of a manifest in an index that lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Its type.
+    /// Its media type.
     pub media_type: String,
-    /// Its bytes.
+    /// Its size in bytes.
     pub size: u64,
 }
 
 impl Record for Listed {}
 
-/// (repository, subject, referrer) -> what a list of referrers needs beside the body.
+/// (repository, subject, referrer) -> what a list of referrers shows of a manifest, without its body.
 pub const REFERRER: Table<(RepoId, AnyDigest, Digest), Referrer> = Table::new("referrer");
 
 /// A manifest that names another one as its subject.
@@ -104,7 +104,7 @@ pub enum ReferrerAnnotations {
     Long {
         /// The first byte.
         start: u32,
-        /// The byte behind the last one.
+        /// The byte after the last one.
         end: u32,
     },
 }

@@ -81,7 +81,7 @@ impl Record for UserId {}
 impl Record for TokenId {}
 impl Record for Sequence {}
 
-/// Hands the names of all tables to a macro.
+/// Passes the names of all tables to a macro.
 macro_rules! every_table {
     ($each:ident) => {
         $each! {

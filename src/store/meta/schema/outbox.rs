@@ -15,5 +15,5 @@ pub struct OutboxEntry(pub Event);
 
 impl Record for OutboxEntry {}
 
-/// consumer -> the sequence it has seen last.
+/// consumer -> the last sequence that it has seen.
 pub const OUTBOX_CURSOR: Table<&'static str, Sequence> = Table::new("outbox_cursor");

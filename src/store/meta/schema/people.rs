@@ -1,4 +1,4 @@
-//! Users, and what they sign in with.
+//! Users and their credentials.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,12 @@ pub struct User {
     pub admin: bool,
     /// May not sign in.
     pub disabled: bool,
-    /// When the user was made, in Unix milliseconds.
+    /// When the user was created, in Unix milliseconds.
     pub created_ms: u64,
-    /// Raised with every new password: what was signed in with an older one is not valid any more.
+    /// Raised with every new password: what was obtained with an older one is no longer valid.
     pub password_version: u64,
-    /// Sequence of the last change. It never comes back, so a change that was meant for an older state is
-    /// noticed.
+    /// The sequence of the last change. It never repeats, so a change that was based on an older state is
+    /// detected.
     pub changed: Sequence,
 }
 
@@ -50,17 +50,17 @@ pub const TOKEN: Table<TokenId, Token> = Table::new("token");
 /// A personal token: a user's right to sign in without the password, within scopes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
-    /// What the owner calls it.
+    /// The name that its owner gave it.
     pub name: String,
-    /// SHA-256 of the secret. 160 random bits need no slower hash (reliability S-6).
+    /// SHA-256 of the secret. With 160 random bits it needs no slow hash.
     pub hash: SecretHash,
-    /// What it may be used for, as bits.
+    /// The scopes, as bits.
     pub scopes: u8,
-    /// When it was made, in Unix milliseconds.
+    /// When it was created, in Unix milliseconds.
     pub created_ms: u64,
-    /// From when on it is not valid any more, in Unix milliseconds; `None`: never.
+    /// From when on it is no longer valid, in Unix milliseconds; `None`: never.
     pub expires_ms: Option<u64>,
     /// When it was used last, to the hour, in Unix milliseconds.
     pub last_used_ms: Option<u64>,
@@ -79,23 +79,23 @@ pub const TOKEN_BY_USER: Table<(UserId, TokenId), ()> = Table::new("token_by_use
 /// SHA-256 of a refresh token -> who signed in.
 pub const REFRESH: Table<SecretHash, Refresh> = Table::new("refresh");
 
-/// A refresh token of the token endpoint: what `docker login` keeps instead of a password.
+/// A refresh token of the token endpoint: `docker login` stores it instead of the password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refresh {
-    /// Who signed in.
+    /// The user who signed in.
     pub user: UserId,
-    /// With which personal token; `None`: with the password.
+    /// The personal token used for it; `None`: the password.
     pub token: Option<TokenId>,
     /// The user's `password_version` at that time.
     pub password_version: u64,
     /// When it was used last, to the day, by the latest time known then.
     pub used_ms: u64,
-    /// Sequence of that use: its place in `refresh_by_user`.
+    /// The sequence of that use: its position in `refresh_by_user`.
     pub sequence: Sequence,
 }
 
 impl Record for Refresh {}
 
-/// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the one that was
-/// not used for the longest time first.
+/// (user id, sequence of the last use) -> SHA-256 of a refresh token: the tokens of a user, the least
+/// recently used first.
 pub const REFRESH_BY_USER: Table<(UserId, Sequence), Raw> = Table::new("refresh_by_user");

@@ -1,4 +1,4 @@
-//! Projects and repositories: their names, their places in the tree, and the catalogue.
+//! Projects and repositories: their names, their place in the tree, and the catalogue.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,12 @@ use crate::store::meta::table::{Record, Table};
 /// project id -> its path and its parent.
 pub const PROJECT: Table<ProjectId, Project> = Table::new("project");
 
-/// A path prefix with its own members and rules.
+/// A path prefix with members and rules of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// The path; "" for the root project.
     pub path: String,
-    /// The longest project above it.
+    /// The project with the longest path above it.
     pub parent: Option<ProjectId>,
     /// When it was made, in Unix milliseconds.
     pub created_ms: u64,
@@ -46,5 +46,5 @@ pub const REPOSITORY_NAME: Table<&'static str, RepoId> = Table::new("repository_
 /// name of a repository that holds a manifest -> (): the catalogue.
 pub const CATALOG: Table<&'static str, ()> = Table::new("catalog");
 
-/// repository -> sequence of its last change: work for the collector.
+/// repository -> the sequence of its last change, for the collector.
 pub const DIRTY_REPOSITORY: Table<RepoId, Sequence> = Table::new("dirty_repository");

@@ -6,7 +6,7 @@ use crate::model::digest::Digest;
 use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::table::{Record, Table};
 
-/// (repository, tag) -> where a tag points, since when, and by whom.
+/// (repository, tag) -> the manifest that it points to, since when, and who set it.
 pub const TAG: Table<(RepoId, &'static str), Tag> = Table::new("tag");
 
 /// A tag.
@@ -14,13 +14,13 @@ pub const TAG: Table<(RepoId, &'static str), Tag> = Table::new("tag");
 pub struct Tag {
     /// The digest under which the tag was set.
     pub digest: Digest,
-    /// Sequence of the last change.
+    /// The sequence of the last change.
     pub sequence: Sequence,
     /// When it was set last, in Unix milliseconds.
     pub pushed_ms: u64,
-    /// Who set it.
+    /// The user who set it.
     pub by: String,
-    /// `content_bytes` of the manifest: a list of tags reads no manifests.
+    /// `content_bytes` of the manifest, so that a list of tags reads no manifests.
     pub content_bytes: u64,
     /// `platform` of the manifest.
     pub platform: String,
@@ -40,9 +40,9 @@ pub const TAG_HISTORY: Table<(RepoId, &'static str, Sequence), TagChange> = Tabl
 /// One change of a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagChange {
-    /// Where it pointed before.
+    /// The manifest that it pointed to before.
     pub old: Option<Digest>,
-    /// Where it pointed afterwards; `None` when it was deleted.
+    /// The manifest that it pointed to afterwards; `None` if it was deleted.
     pub new: Option<Digest>,
     /// Who changed it.
     pub by: String,

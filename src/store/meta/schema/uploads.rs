@@ -8,7 +8,7 @@ use crate::store::meta::table::{Record, Table};
 /// upload id -> the committed state of an upload session.
 pub const UPLOAD: Table<UploadId, Upload> = Table::new("upload");
 
-/// Whose an upload session is.
+/// The owner of an upload session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Owner {
     /// A caller without a sign-in, in an open registry.
@@ -22,15 +22,15 @@ pub enum Owner {
 /// The committed state of an upload session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
-    /// Where the blob goes.
+    /// The repository of the blob.
     pub repository: RepoId,
-    /// The only one who may go on with it.
+    /// The owner; no other caller may continue the upload.
     pub owner: Owner,
     /// Bytes that are durable in the staged file.
     pub offset: u64,
-    /// The hash that runs over them: [`Algorithm::byte`](crate::model::digest::Algorithm::byte).
+    /// The algorithm of the hash over them: [`Algorithm::byte`](crate::model::digest::Algorithm::byte).
     pub algorithm: u8,
-    /// The hash's state at `offset`, where the algorithm can save one.
+    /// The state of the hash at `offset`, if the algorithm can save it.
     pub hash_state: Option<Vec<u8>>,
     /// Running second of the last checkpoint.
     pub active_s: u64,

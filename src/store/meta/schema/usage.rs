@@ -1,4 +1,4 @@
-//! What repositories, projects and the disk hold.
+//! The usage of repositories, projects and the disk.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,47 +6,47 @@ use crate::model::digest::Digest;
 use crate::model::names::{ProjectId, RepoId};
 use crate::store::meta::table::{Record, Table};
 
-/// repository -> what it holds.
+/// repository -> its usage.
 pub const USAGE_REPOSITORY: Table<RepoId, Usage> = Table::new("usage_repository");
 
-/// project -> what it and the projects below it hold.
+/// project -> the usage of it and of the projects below it.
 pub const USAGE_PROJECT: Table<ProjectId, Usage> = Table::new("usage_project");
 
-/// What a repository or a project holds. Each blob counts once.
+/// The usage of a repository or a project. Each blob counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Blobs.
+    /// The number of blobs.
     pub blobs: u64,
-    /// Bytes of these blobs.
+    /// The bytes of these blobs.
     pub bytes: u64,
-    /// Bytes of the blobs that are held nowhere else: what removing all of it would give back.
+    /// The bytes of blobs that are held nowhere else: removing everything would free them.
     pub unique_bytes: u64,
-    /// Manifests.
+    /// The number of manifests.
     pub manifests: u64,
-    /// Bytes of these manifests.
+    /// The bytes of these manifests.
     pub manifest_bytes: u64,
-    /// Tags.
+    /// The number of tags.
     pub tags: u64,
 }
 
 impl Record for Usage {}
 
-/// (digest, project) -> in how many repositories of the project a blob is.
+/// (digest, project) -> the number of repositories of the project that hold the blob.
 pub const PROJECT_BLOB: Table<(Digest, ProjectId), u64> = Table::new("project_blob");
 
-/// `()` -> what lies in the directory of blobs, and what of it nothing uses.
+/// `()` -> the figures of the blob directory.
 pub const DISK: Table<(), Disk> = Table::new("disk");
 
-/// What lies in the directory of blobs, as the rows of blobs have it.
+/// The figures of the blob directory, computed from the rows of blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// Blobs.
+    /// The number of blobs.
     pub blobs: u64,
-    /// Bytes of these blobs.
+    /// The bytes of these blobs.
     pub bytes: u64,
-    /// Blobs that no manifest refers to.
+    /// The number of blobs that no manifest refers to.
     pub unused_blobs: u64,
-    /// Bytes of these blobs.
+    /// The bytes of these blobs.
     pub unused_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Dumps: what is in them, what damage does to them, and what is kept.
+//! Dumps: their content, damage to them, and which of them are kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::model::names::{ProjectId, RepoId, Sequence};
 use crate::store::meta::dump::{self, DumpError};
 use crate::store::meta::{Key, Pages, Raw, Row, Table};
 
-/// Rows of one table, as bytes.
+/// The rows of one table, as bytes.
 pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Every row of every table.
@@ -71,7 +71,7 @@ fn sizes(dir: &Path, ends_with: &str) -> Vec<(String, u64)> {
     found
 }
 
-/// The store that a dump makes.
+/// The store that is restored from a dump.
 fn restored(path: &Path) -> (Store, Meta) {
     let store = Store::new();
     dump::restore(path, store.dir.path(), &mut |_| ()).unwrap();
@@ -262,7 +262,7 @@ fn changes_go_on_while_a_dump_is_made_and_are_not_in_it() {
                 changed.store(n, std::sync::atomic::Ordering::Relaxed);
             }
         });
-        // On a busy machine a dump may be over before a change was made.
+        // On a busy machine a dump may end before a change was made, so it is repeated.
         let written = loop {
             let before = changed.load(std::sync::atomic::Ordering::Relaxed);
             let written = meta.dump(&dumps(&store), 1).unwrap();

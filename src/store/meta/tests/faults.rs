@@ -1,4 +1,5 @@
-//! A disk that fails once: whatever call it is, the store goes on without a restart and has told no lie.
+//! A disk that fails once, at any call: the store continues without a restart, and every acknowledged change
+//! is there.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::store::meta::reserve::Reserve;
 use crate::store::meta::writer::Writer;
 use crate::store::meta::{Raw, StoreClock};
 
-/// So much that the file has to grow more than once.
+/// A body so large that the file grows more than once.
 const BODY: usize = 200 << 10;
 
 fn body(key: u8) -> Raw {
@@ -28,7 +29,7 @@ fn holds(meta: &Meta, key: u8) -> bool {
     found.is_some()
 }
 
-/// What was answered is what is there.
+/// Asserts that the store has exactly the changes that were acknowledged.
 fn agree(meta: &Meta, answers: &[Result<(), StoreError>], context: &str) {
     for (key, answer) in (0..).zip(answers) {
         let there = holds(meta, key);
@@ -40,7 +41,7 @@ fn agree(meta: &Meta, answers: &[Result<(), StoreError>], context: &str) {
     }
 }
 
-/// Plays a script of writes once for each call of the database file, with that call failing.
+/// Runs a script of writes once for each call to the database file, with that call failing.
 fn play(number: i32, cache_bytes: usize, writes: u8) -> u64 {
     for n in 1.. {
         let faults = Arc::new(Faults::default());
@@ -106,8 +107,8 @@ fn a_read_error_is_over_when_the_disk_has_recovered_although_nobody_writes() {
     assert!(holds(&meta, 1));
 }
 
-/// Opens a store once for each call of the database file that takes, with that call failing, and then as it
-/// should be.
+/// Opens a store once for each call to the database file that this takes, with that call failing, and then
+/// once without a fault.
 fn play_opening(errno: i32, kept: Option<u64>) -> u64 {
     for n in 1.. {
         let mut store = Store::new();
@@ -121,7 +122,7 @@ fn play_opening(errno: i32, kept: Option<u64>) -> u64 {
         let fired = faults.calls() >= n;
         match &opened {
             Err(error) => assert!(matches!(error, OpenError::Io { .. }), "call {n}: {error}"),
-            // A fault at the very end is met when the store is used or closed.
+            // A fault at the last call is met when the store is used or closed.
             Ok(meta) => drop(store.set(meta, "sometimes", 1)),
         }
         drop(opened);

@@ -1,4 +1,4 @@
-//! Keys: their bytes, and where a prefix ends.
+//! Keys: their bytes, and the ends of prefixes.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -19,7 +19,7 @@ fn bytes<K: Key, R: Row, Q: KeyOf<K>>(_: &Table<K, R>, key: Q) -> Vec<u8> {
 /// A number as it is stored.
 const N: [u8; 8] = [2, 1, 0, 0, 0, 0, 0, 0];
 
-/// What earlier programs wrote: a change of these bytes needs a migration.
+/// The bytes that earlier programs wrote: a change of them needs a migration.
 #[test]
 fn stored_keys_have_the_bytes_that_they_always_had() {
     let digest = Digest::of(Algorithm::Sha256, b"");
@@ -36,7 +36,7 @@ fn stored_keys_have_the_bytes_that_they_always_had() {
     assert_eq!(bytes(&schema::TOKEN_HASH, &SecretHash([7; 32])), [7; 32]);
     assert_eq!(bytes(&schema::BLOB, &digest), key);
     assert_eq!(bytes(&schema::TAG, (repository, "v1")), [&N[..], b"v1"].concat());
-    // The length of each part but the last stands before them, if it can vary.
+    // Each part but the last is preceded by its length, if that can vary.
     assert_eq!(bytes(&schema::BLOB_LINK, (&digest, repository)), [&[33], &key[..], &N].concat());
     assert_eq!(bytes(&schema::BLOB_FREE, (second, &digest)), [&N, &key[..]].concat());
     assert_eq!(bytes(&schema::LINK, (repository, &digest)), [&N, &key[..]].concat());
@@ -62,7 +62,7 @@ fn a_key_is_read_back_and_what_is_none_is_not() {
     assert_eq!(SecretHash::read(&&[7; 33][..]), None);
 }
 
-/// The rows of a prefix, and of what follows it.
+/// The rows of a prefix, and the fields after it.
 #[test]
 fn a_prefix_has_just_the_rows_that_begin_with_it() {
     let store = Store::new();

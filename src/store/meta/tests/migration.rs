@@ -1,4 +1,4 @@
-//! Migrations: cut off at every commit, on a full disk, and what an older program and an older store get.
+//! Migrations: interrupted at every commit, on a full disk, by an older program, and of an older store.
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ fn backup(store: &Store) -> PathBuf {
     store.dir.path().join(format!("backup-before-{SCHEMA}.redb"))
 }
 
-/// Everything is there, in the present format, and chained.
+/// Asserts that everything is there, in the present format, and chained.
 fn assert_migrated(meta: &Meta) {
     assert_eq!(number(meta, "kept"), Some(7));
     let (format, begun) = meta
@@ -90,8 +90,8 @@ fn assert_migrated(meta: &Meta) {
     assert_eq!(ends.unwrap(), Some(ChainEnd::START));
 }
 
-/// How many calls a migration makes, and behind how many of them it is to be cut off: on either side of
-/// every sync, so before and behind each commit, and at some calls in between.
+/// The numbers of calls after which a migration is interrupted: on both sides of every sync, so before and
+/// after each commit, and at some calls in between.
 fn cuts(content: &[u8]) -> Vec<u64> {
     let mut store = old_store();
     fs::write(store.file(), content).unwrap();
@@ -108,7 +108,7 @@ fn cuts(content: &[u8]) -> Vec<u64> {
         .collect()
 }
 
-/// Opens a store of format 4 whose disk takes no more calls behind each of the cuts, then on a good disk.
+/// Opens a store of format 4 whose disk fails after each of the cuts, then on a disk without faults.
 fn at_each_cut(errno: i32, refused: impl Fn(&Store, u64, &OpenError)) {
     let mut store = old_store();
     let content = fs::read(store.file()).unwrap();
@@ -182,7 +182,8 @@ fn an_older_store_is_left_alone_where_it_is_not_to_be_migrated() {
 fn a_newer_store_is_refused_with_the_copy_that_this_version_may_know() {
     let store = Store::new();
     store.open().close();
-    // What a newer version leaves whose migration was cut off: its stamp is the one of this version.
+    // The state that a newer version leaves when its migration is interrupted: `schema` is still that of this
+    // version.
     change(&store.file(), |tx| set_format(tx, SCHEMA, SCHEMA + 1));
     let refusal = |store: &Store| match store.try_open() {
         Err(OpenError::UnknownFormat { copy, .. }) => copy,

@@ -1,5 +1,4 @@
-//! The store as its users see it: what is answered, what is there afterwards, and what survives a failing
-//! disk.
+//! Tests of the store as its callers see it: the results, the stored state, and what survives a failing disk.
 
 pub(crate) mod dumps;
 mod faults;
@@ -24,7 +23,7 @@ use crate::model::names::Sequence;
 use crate::store::faulty::Faults;
 use crate::store::open_error::OpenError;
 
-/// A directory on a disk whose syncs cost nothing, where there is one.
+/// A directory in memory, where syncs cost nothing, if the system has one.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -74,7 +73,7 @@ impl Store {
         self.dir.path().join(super::FILE_NAME)
     }
 
-    /// Sets a number and waits for the answer.
+    /// Sets a number and waits for the result.
     fn set(&self, meta: &Meta, name: &str, number: u64) -> Result<(), StoreError> {
         let name = name.to_owned();
         self.runtime
@@ -82,7 +81,7 @@ impl Store {
     }
 }
 
-/// The number that a name has. `outbox_cursor` is the plainest table: numbers by name.
+/// The number of a name. `outbox_cursor` is the simplest table: numbers by name.
 fn number(meta: &Meta, name: &str) -> Option<u64> {
     meta.get(|tx| tx.get(&schema::OUTBOX_CURSOR, name)).unwrap().map(|number| number.0)
 }
@@ -91,7 +90,7 @@ fn clock(meta: &Meta) -> Clock {
     meta.get(|tx| tx.get(&schema::CLOCK, ())).unwrap().unwrap()
 }
 
-/// Changes the clock of a closed store behind the program's back.
+/// Changes the clock of a closed store without the store's functions.
 fn forge_clock(file: &Path, change: impl Fn(&mut Clock)) {
     use super::table::Row as _;
     let database = redb::Database::open(file).unwrap();

@@ -1,4 +1,4 @@
-//! Making, opening and refusing the database file.
+//! Creates, opens and refuses database files.
 
 use std::fs;
 
@@ -151,7 +151,7 @@ fn an_unknown_format_is_refused_and_its_file_stays_as_it_is() {
         let mut format = Format::decode(table.get(()).unwrap().unwrap().value()).unwrap();
         (format.schema, format.min_writer) = (OLDEST - 1, OLDEST - 1);
         table.insert((), format.encode().as_slice()).unwrap();
-        // Its rows have fewer fields than this version reads.
+        // Its rows have fewer fields than this version decodes.
         tx.open_table(schema::CLOCK.definition()).unwrap().insert((), &[1, 0, 0][..]).unwrap();
     });
     for store in [newer, older, other, foreign] {

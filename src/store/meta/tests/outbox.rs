@@ -1,4 +1,4 @@
-//! The outbox keeps what a consumer has yet to see, within bounds.
+//! The outbox keeps, within bounds, the events that a consumer has not seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ fn record(store: &Store, meta: &Meta, events: u64) {
     store.runtime.block_on(write).unwrap();
 }
 
-/// The numbers of the events that are kept; the clock's count of them is right.
+/// The numbers of the events that are kept; asserts that the clock's count of them is right.
 fn kept(meta: &Meta) -> Vec<u64> {
     let mut kept = Vec::new();
     let visited = meta.sweep(&schema::OUTBOX, Pages::all(), |_, sequence, row| {

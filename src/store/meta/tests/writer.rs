@@ -1,4 +1,4 @@
-//! Group commit: what jobs cost each other, and what they do not.
+//! Group commit: how jobs of one batch affect each other, and how they do not.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use crate::store::meta::job::Message;
 use crate::store::meta::schema::User;
 use crate::store::meta::{Change, WriteTx};
 
-/// What a job of these tests answers.
+/// The error of a job in these tests.
 #[derive(Debug)]
 enum Refusal {
-    /// Of its own.
+    /// The job's own.
     Mine,
-    /// From the store.
+    /// The store's.
     Store(StoreError),
 }
 
@@ -32,7 +32,7 @@ impl From<StoreError> for Refusal {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
 
-/// Holds the writer until something is sent, so that what is sent to it meanwhile waits together.
+/// Blocks the writer until something is sent, so that jobs that are sent meanwhile form one batch.
 fn hold<'a>(store: &Store, meta: &'a Meta) -> (Answer<'a>, mpsc::Sender<()>) {
     let (entered, is_held) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -51,7 +51,7 @@ fn send(store: &Store, job: &mut Answer<'_>) -> Poll<()> {
     store.runtime.block_on(poll_fn(|context| Poll::Ready(job.as_mut().poll(context).map(drop))))
 }
 
-/// Sends jobs so that the writer finds all of them waiting at once, and returns their answers.
+/// Sends jobs so that they form one batch, and returns their results.
 fn together(store: &Store, meta: &Meta, mut jobs: Vec<Answer<'_>>) -> Vec<Result<(), Refusal>> {
     let (held, release) = hold(store, meta);
     for job in &mut jobs {
@@ -62,7 +62,7 @@ fn together(store: &Store, meta: &Meta, mut jobs: Vec<Answer<'_>>) -> Vec<Result
     store.runtime.block_on(join_all(jobs))
 }
 
-/// Adds one to a number, and to `runs`.
+/// Adds one to a number, and one to `runs`.
 fn increment<'a>(meta: &'a Meta, name: &str, runs: &Arc<AtomicUsize>) -> Answer<'a> {
     let (name, runs) = (name.to_owned(), Arc::clone(runs));
     Box::pin(meta.write(move |tx| {
@@ -231,7 +231,8 @@ fn what_waits_at_a_stop_is_committed_before_it() {
     for job in &mut jobs {
         assert!(send(&store, job).is_pending());
     }
-    // The writer finds the jobs and the stop together. What `close` sends after it comes too late to matter.
+    // The writer finds the jobs and the stop message together. The message that `close` sends later has no
+    // effect.
     meta.queue.send(Message::Stop).unwrap();
     release.send(()).unwrap();
     meta.close();

@@ -35,7 +35,7 @@ fn entries_of_the_audit_log_that_were_changed_removed_or_inserted_are_found() {
             tx.put(&schema::AUDIT, Sequence(sequence.0 - 1), &row)
         }),
         ("audit_chain", |tx, _, _| {
-            // An entry with the right hash that replaces all that was there does not fit the anchor's.
+            // An entry with a correct hash that replaces all others does not continue the anchor's hash.
             tx.audit(Actor::SYSTEM, AuditAction::TagDelete, "second".to_owned())?;
             tx.prune_audit(1)?;
             let (sequence, mut row) = newest_entry(tx)?;

@@ -1,4 +1,4 @@
-//! Damaged, missing and unexpected rows: a check that misses one of these is no check.
+//! Damaged, missing and unexpected rows: the check must report each of these.
 
 mod audit;
 mod manifests;
@@ -15,7 +15,7 @@ use crate::store::meta::{Raw, StoreError};
 
 type Damage = fn(&WriteTx<'_>, &Sample, RepoId) -> Result<(), StoreError>;
 
-/// Does each damage to a fresh store and looks for the problem that must be reported.
+/// Applies each damage to a new store and asserts the problem that must be reported.
 fn assert_found(damages: &[(&'static str, Damage)]) {
     let store = Store::new();
     for (index, (kind, damage)) in damages.iter().enumerate() {
@@ -112,7 +112,7 @@ fn damage_to_blobs_is_found() {
         ("blob_size", |tx, sample, _| change_blob(tx, &sample.layer, |row| row.size += 1)),
         ("blob_corrupt", |tx, sample, _| {
             change_blob(tx, &sample.layer, |row| {
-                // Its file is another: a hidden blob whose file is whole is no problem.
+                // Its file must be damaged as well: a hidden blob whose file is intact is not a problem.
                 row.state = BlobState::Corrupt;
                 row.size += 1;
             })
