@@ -1,5 +1,5 @@
-//! The `Authorization` header and the scopes that a token is asked for. The first line of the input is the
-//! value of the header, the second the query of the token endpoint.
+//! The `Authorization` header, and the scopes in a token request. The first line of the input is the value of
+//! the header, the second the query of the token endpoint.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::gate::{GATE, Gate};
 use super::names;
 use super::text::{first_line, header_value};
 
-/// Bytes of a bearer token, of a basic credential in base64, and scopes of one request at most.
+/// The most bytes of a bearer token and of a basic credential in base64, and the most scopes of one request.
 const MAX_TOKEN: usize = 16 << 10;
 const MAX_BASIC: usize = 5548;
 const MAX_SCOPES: usize = 64;
 
-/// A header is read exactly when the RFCs say so and means what they say; a scope is split as written; no
-/// principal is granted more than was asked, nor more than it may do.
+/// A header is accepted exactly when the RFCs permit it, with the meaning that they give it; a scope is split
+/// as written; no principal is granted more than was requested, nor more than it may do.
 pub fn check(input: &[u8]) {
     let (header, query) = first_line(input);
     if let Some(header) = header_value(header) {
@@ -30,7 +30,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// What a header holds.
+/// The credential in a header.
 #[derive(Debug, PartialEq, Eq)]
 enum Credential {
     Bearer(String),
@@ -54,7 +54,7 @@ fn check_header(header: &str) {
     assert!(Header::parse(&again).is_some(), "{again:?}");
 }
 
-/// RFC 7617 and RFC 6750: a scheme in any case, a space, and what belongs to it.
+/// RFC 7617 and RFC 6750: a scheme in any case, a space, and the credential.
 fn expected(header: &str) -> Option<Credential> {
     let (scheme, rest) = header.split_at(header.find(' ')?);
     let rest = rest.trim_matches([' ', '\t']);
@@ -69,7 +69,7 @@ fn expected(header: &str) -> Option<Credential> {
     }
 }
 
-/// RFC 4648 section 4, with its padding and without stray bits.
+/// RFC 4648 section 4, with padding and without stray bits.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if !text.len().is_multiple_of(4) {

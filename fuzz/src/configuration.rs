@@ -8,8 +8,8 @@ use stowage::config::{ConfigError, Environment, Flags, Loaded, Request, Source, 
 
 use super::gate::scratch;
 
-/// A file that is accepted says the same when it is written anew; one that is refused is refused at a place
-/// in it.
+/// A file that is accepted has the same meaning when it is written again; one that is refused is refused at a
+/// position within it.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let directory = scratch();
@@ -38,8 +38,8 @@ fn read(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
     load(&Request::new(Some(path.to_owned()), environment, Flags::default()))
 }
 
-/// Writes every value as a line with a dotted key. JSON's strings, numbers and arrays are TOML's, but for one
-/// character.
+/// Writes every value as a line with a dotted key. JSON's strings, numbers and arrays are valid TOML, except
+/// for one character.
 fn write(file: &mut String, key: &str, value: &Value) {
     match value {
         Value::Null => {}

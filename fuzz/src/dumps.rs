@@ -1,11 +1,10 @@
-//! Dumps of the metadata. Two forms of input:
+//! Dumps of the metadata. There are two forms of input:
 //!
-//! * `frames` in the first line: each line that follows is one frame in hexadecimal, and the dump gets the
-//!   right magic
-//!   word, lengths and checksum;
-//! * anything else is the file as it is.
+//! * `frames` in the first line: each following line is one frame in hexadecimal, and the dump gets the right
+//!   magic word, lengths and checksum;
+//! * anything else is the file itself.
 //!
-//! Beside the dump is a segment with one good record.
+//! Beside the dump is a segment with one valid record.
 
 use std::fs;
 use std::path::Path;
@@ -18,13 +17,13 @@ use super::text::{assert_message, first_line};
 
 const MAGIC: &[u8] = b"STWDUMP\n";
 const FORMAT: u32 = 1;
-/// Bytes of the checksum and of the length of the last frame.
+/// The bytes of the checksum and of the length of the last frame.
 const TRAILER: usize = 36;
 /// The body of the record in the segment.
 const BODY: &[u8] = b"{}";
 
-/// A file is accepted only as it was written, every byte of it, and the bodies that it refers to are looked
-/// at only then.
+/// A file is accepted only if every byte of it is as it was written, and only then the bodies are read to
+/// which it refers.
 pub fn check(input: &[u8]) {
     let directory = scratch();
     let path = directory.path().join("rows-00000001.dump");
@@ -54,7 +53,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// The file of these frames.
+/// The file with these frames.
 fn framed(lines: &[u8]) -> Vec<u8> {
     let mut file = MAGIC.to_vec();
     let mut last = [0; 4];
@@ -83,8 +82,7 @@ fn segment() -> Vec<u8> {
     record
 }
 
-/// Whether a file is a magic word, frames, and behind them the hash of all that and the length of the last
-/// frame.
+/// Whether a file consists of a magic word, frames, the hash of all that, and the length of the last frame.
 fn is_well_formed(file: &[u8]) -> bool {
     let Some(length) = file.len().checked_sub(TRAILER) else { return false };
     let (content, trailer) = file.split_at(length);
@@ -98,7 +96,7 @@ fn is_well_formed(file: &[u8]) -> bool {
     frames.is_empty() && trailer == [blake3::hash(content).as_bytes(), last].concat()
 }
 
-/// A flipped bit, a cut and an addition each make another file of it.
+/// Asserts that a flipped bit, a truncation and an addition are each detected.
 fn assert_changes_are_noticed(path: &Path, file: &[u8]) {
     let hash = blake3::hash(file);
     let [at, bit, ..] = hash.as_bytes();

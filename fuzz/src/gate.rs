@@ -1,5 +1,5 @@
-//! A gate with one user, one personal token, one refresh token and one registry token, on a store in memory
-//! whose clock stands still.
+//! An `Auth` with one user, one personal token, one refresh token and one registry token, on a store in
+//! memory whose clock stands still.
 
 use std::fs;
 use std::path::Path;
@@ -14,16 +14,16 @@ use stowage::store::meta::{self, Meta};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-/// What the clock shows, in seconds.
+/// The time that the clock shows, in seconds.
 pub const NOW_S: u64 = 1_800_000_000;
 
-/// The gate and what is good at it.
+/// An `Auth`, and valid credentials for it.
 pub struct Gate {
-    /// The gate.
+    /// The authentication under test.
     pub auth: Arc<Auth>,
-    /// Where its work is done.
+    /// The runtime of its work.
     pub runtime: Runtime,
-    /// The key that it signs with.
+    /// Its signing key.
     pub key: EcdsaKeyPair,
     /// The number of the user.
     pub user: u64,
@@ -35,17 +35,17 @@ pub struct Gate {
     pub refresh: String,
 }
 
-/// The gate of this process.
+/// The gate of this process, created once.
 pub static GATE: LazyLock<Gate> = LazyLock::new(Gate::new);
 
-/// A directory that costs no disk any syncs.
+/// A directory in memory, where syncs cost nothing.
 pub fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a temporary directory")
 }
 
 impl Gate {
-    /// Its files have no name any more when it is there: the process may end at any time.
+    /// Its files are unlinked once they are open, because the process may end at any time.
     fn new() -> Self {
         let directory = scratch();
         let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");

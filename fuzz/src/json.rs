@@ -1,4 +1,5 @@
-//! JSON as it stands in a document, with keys that come twice: what the server's own types cannot show.
+//! JSON as it is written in a document, including duplicate keys, which the server's own types cannot
+//! represent.
 
 use std::fmt;
 
@@ -22,8 +23,7 @@ pub enum Json {
     List(Vec<Json>),
     /// An object, with all its keys in their order.
     Object(Vec<(String, Json)>),
-    /// A value under a key that follows the grammar and that no type can hold, such as half of a surrogate
-    /// pair.
+    /// A value that follows the grammar but that no type can hold, such as half of a surrogate pair.
     Unreadable,
 }
 
@@ -33,12 +33,12 @@ impl Json {
         serde_json::from_slice(text).ok()
     }
 
-    /// The keys and values of an object; of anything else none.
+    /// The keys and values of an object; empty for anything else.
     pub fn pairs(&self) -> &[(String, Self)] {
         if let Self::Object(pairs) = self { pairs } else { &[] }
     }
 
-    /// The value under a key that must not be there twice. `null` counts as absent.
+    /// The value under a key, which must not occur twice. `null` counts as absent.
     #[track_caller]
     pub fn get(&self, name: &str) -> Option<&Self> {
         assert!(self.pairs().iter().filter(|(key, _)| key == name).count() <= 1, "`{name}` is there twice");
@@ -59,12 +59,12 @@ impl Json {
         if let Self::Whole(number) = self { Some(*number) } else { None }
     }
 
-    /// The entries of an array; of anything else none.
+    /// The entries of an array; empty for anything else.
     pub fn entries(&self) -> &[Self] {
         if let Self::List(entries) = self { entries } else { &[] }
     }
 
-    /// How deep arrays and objects nest.
+    /// The nesting depth of arrays and objects.
     pub fn depth(&self) -> usize {
         match self {
             Self::List(entries) => 1 + entries.iter().map(Self::depth).max().unwrap_or(0),

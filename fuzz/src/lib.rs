@@ -1,8 +1,8 @@
-//! What must hold for every input of the parsers that read what others send. A check panics where it does not
+//! Properties that must hold for every input of the parsers of foreign data. A check panics if one does not
 //! hold.
 //!
-//! `fuzz_targets/` hands the inputs of libFuzzer to these functions; `tests/house/fuzz_corpus.rs` of
-//! the server's crate hands them the corpus, with a stable compiler.
+//! `fuzz_targets/` passes the inputs of libFuzzer to these functions; the test `fuzz_corpus` of the server's
+//! crate passes them the corpus, with a stable compiler.
 
 #![allow(unreachable_pub, reason = "tests/house/fuzz_corpus.rs includes this file as a module")]
 
@@ -18,7 +18,7 @@ pub mod ranges;
 pub mod text;
 pub mod tokens;
 
-/// What checks one input.
+/// A check of one input.
 pub type Check = fn(&[u8]);
 
 /// Every target, by its name.

@@ -12,11 +12,11 @@ use super::json::Json;
 use super::names;
 use super::text::{assert_message, first_line, header_value};
 
-/// The bounds of decision 2 and of S-1.
+/// The bounds of docs/decisions.md, "Limits of manifests".
 const MAX_DEPTH: usize = 32;
 const MAX_REFERENCES: usize = 10_000;
 const MAX_URLS: usize = 16;
-/// Keys that Go clients read, in an object of the kind that has them.
+/// Keys that Go clients read, in each kind of object.
 const DOCUMENT: &[&str] = &[
     "schemaVersion",
     "mediaType",
@@ -29,8 +29,8 @@ const DOCUMENT: &[&str] = &[
 ];
 const DESCRIPTOR: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "artifactType", "data"];
 
-/// What is accepted says to every client the same that it says to the server; what is refused is refused with
-/// a message that can be printed.
+/// An accepted manifest has the same meaning for every client and for the server; a refused one gets a
+/// message that can be printed.
 pub fn check(input: &[u8]) {
     let (content_type, body) = first_line(input);
     let Some(content_type) = header_value(content_type) else { return };
@@ -69,7 +69,7 @@ fn accepted(content_type: Option<&str>, body: &[u8], manifest: &Manifest) {
     assert_eq!(manifest.referrer_artifact_type(), expected);
     assert_eq!(
         Manifest::parse(None, &written(manifest))
-            // The annotations stand in another place now.
+            // The annotations are at another position now.
             .map(|read| Manifest { annotations_at: manifest.annotations_at.clone(), ..read })
             .as_ref(),
         Ok(manifest),
@@ -77,7 +77,8 @@ fn accepted(content_type: Option<&str>, body: &[u8], manifest: &Manifest) {
     );
 }
 
-/// Header, body and content agree on one type, and no client can take an image for an index (CVE-2021-41190).
+/// Asserts that header, body and content agree on one type, and that no client can take an image for an index
+/// (CVE-2021-41190).
 fn assert_type(content_type: Option<&str>, document: &Json, manifest: &Manifest) {
     assert!(MANIFESTS.contains(&manifest.media_type.as_str()), "{}", manifest.media_type);
     assert_eq!(media_type::manifest_kind(&manifest.media_type), Some(manifest.kind));
@@ -103,7 +104,8 @@ fn assert_type(content_type: Option<&str>, document: &Json, manifest: &Manifest)
     }
 }
 
-/// No key that is read is there twice, nor one that Go reads as it: Go ignores case, by Unicode's folding.
+/// Asserts that no known key occurs twice, in any spelling that Go accepts: Go ignores case, by Unicode's
+/// folding.
 fn assert_keys(object: &Json, names: &[&str]) {
     for name in names {
         let alike = |key: &str| {
@@ -137,7 +139,7 @@ fn assert_descriptors(said: &[&Json], read: &[Descriptor]) {
     }
 }
 
-/// A descriptor is what the document says, and its digest and size are ones that every client can hold.
+/// Asserts that a descriptor equals the document, and that its digest and size are valid for every client.
 fn assert_descriptor(said: &Json, read: &Descriptor) {
     assert_keys(said, DESCRIPTOR);
     assert_eq!(said.get("mediaType").and_then(Json::text), Some(read.media_type.as_str()));
@@ -161,7 +163,7 @@ fn assert_descriptor(said: &Json, read: &Descriptor) {
     }
 }
 
-/// Blobs and children are together what the manifest names, each digest once.
+/// Asserts that blobs and children together are what the manifest names, each digest once.
 fn assert_references(manifest: &Manifest) {
     let mut blobs = BTreeMap::new();
     let mut children = BTreeSet::new();
@@ -184,7 +186,7 @@ fn assert_references(manifest: &Manifest) {
     assert!(found.iter().all(|child| children.contains(&child.digest.to_string())), "{found:?}");
 }
 
-/// The manifest as a document of its own.
+/// The manifest, written as a new document.
 fn written(manifest: &Manifest) -> Vec<u8> {
     let mut document = serde_json::json!({ "schemaVersion": 2, "mediaType": manifest.media_type });
     match manifest.kind {
@@ -197,7 +199,7 @@ fn written(manifest: &Manifest) -> Vec<u8> {
     document["subject"] = serde_json::json!(manifest.subject);
     document["artifactType"] = serde_json::json!(manifest.artifact_type);
     let mut text = document.to_string();
-    // Not through a map of the library's, which would sort the keys.
+    // Written by hand, because a map of the library would sort the keys.
     let annotations = serde_json::to_string(&manifest.annotations).expect("strings are JSON");
     text.truncate(text.len() - 1);
     text.extend([",\"annotations\":", &annotations, "}"]);

@@ -1,5 +1,5 @@
-//! Names, tags, digests, references, upload ids: a text is one exactly when the specification's expression
-//! says so.
+//! Names, tags, digests, references, upload ids: a text is accepted exactly when the regular expression of
+//! the specification matches.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -29,7 +29,7 @@ static KNOWN: LazyLock<Regex> =
 static UPLOAD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"));
 
-/// Bytes of a name and of a digest's text at most.
+/// The most bytes of a name and of a digest's text.
 const MAX_NAME: usize = 255;
 const MAX_DIGEST: usize = 512;
 
@@ -50,7 +50,7 @@ pub fn is_digest(text: &str) -> bool {
     text.len() <= MAX_DIGEST && DIGEST.is_match(text) && (!computed || is_known_digest(text))
 }
 
-/// Whether a text can stand behind `/manifests/`.
+/// Whether a text is valid after `/manifests/`.
 pub fn is_reference(text: &str) -> bool {
     if text.contains(':') { is_known_digest(text) } else { TAG.is_match(text) }
 }
@@ -60,7 +60,7 @@ pub fn is_upload_id(text: &str) -> bool {
     UPLOAD.is_match(text)
 }
 
-/// Parses the text as everything that it could be the name of.
+/// Parses the text as every kind of name.
 pub fn check(text: &str) {
     if let Some(name) = exactly::<RepoName>(text, is_name(text)) {
         assert!(
@@ -87,7 +87,7 @@ pub fn check(text: &str) {
     }
 }
 
-/// The text is a `T` exactly when it ought to be one, and is then written as it was read.
+/// Asserts that the text parses as `T` exactly if it should, and is written as it was read.
 fn exactly<T>(text: &str, ought: bool) -> Option<T>
 where
     T: FromStr<Err: Display> + Display + Debug + PartialEq,

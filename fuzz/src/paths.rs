@@ -1,4 +1,4 @@
-//! Paths and queries. The input is a request target as it stands in the first line of a request.
+//! Paths and queries. The input is a request target, as in the first line of a request.
 
 use std::sync::LazyLock;
 
@@ -9,11 +9,11 @@ use stowage::http::route::{Route, Shape};
 
 use super::names;
 
-/// Entries of a page at most.
+/// The most entries of a page.
 const MAX_PAGE: usize = 10_000;
 
-/// A path is one thing or nothing, and the thing that the specification's table of endpoints says; what
-/// stands where a name belongs is a good name or is refused; a query means the same when it is written anew.
+/// A path has the shape that the specification's table of endpoints gives it, or none; a repository's name in
+/// it is valid or refused; a query has the same meaning when it is written again.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     names::check(text);
@@ -50,7 +50,7 @@ fn check_path(path: &str) {
     }
 }
 
-/// Whether a handler would get as far as the store: the name and what is behind it are good.
+/// Whether a handler would reach the store: the name and the tail are valid.
 fn is_served(route: &Route) -> bool {
     let good_tail = match route.shape {
         Shape::Base | Shape::Catalog => return true,
@@ -64,7 +64,7 @@ fn is_served(route: &Route) -> bool {
     good_tail && names::is_name(&route.name)
 }
 
-/// The table of endpoints of the distribution-spec, with a name and an end that follow their grammar.
+/// The table of endpoints of the distribution-spec, with names and tails that follow their grammar.
 fn endpoints(path: &str) -> Vec<(Shape, String, String)> {
     static TABLE: LazyLock<Vec<(Shape, Regex)>> = LazyLock::new(|| {
         let row = |shape, expression: &str| (shape, Regex::new(expression).expect("a good expression"));
@@ -100,7 +100,7 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The path of a route with every letter of its variable parts escaped.
+/// The path of a route with every letter of its variable parts percent-encoded.
 fn written(route: &Route) -> String {
     let escaped =
         |text: &str| text.bytes().fold(String::new(), |escaped, byte| format!("{escaped}%{byte:02x}"));

@@ -1,11 +1,11 @@
-//! `Range` and `Content-Range`. The input is three lines: the size of the blob, the one header, the other.
+//! `Range` and `Content-Range`. The input has three lines: the size of the blob, and the two headers.
 
 use stowage::http::range::{Asked, MAX_PARTS, content_range, parse};
 
 use super::text::{first_line, header_value};
 
-/// Every part lies within the blob and is what RFC 9110 says, in the order of the request; a chunk's bounds
-/// print back to the same.
+/// Every part lies within the blob and is what RFC 9110 says, in the order of the request; the bounds of a
+/// chunk are printed as they were read.
 pub fn check(input: &[u8]) {
     let (size, rest) = first_line(input);
     let (range, content) = first_line(rest);
@@ -31,7 +31,7 @@ fn check_range(header: &str, size: u64) {
     assert_eq!(simplify(&asked), expected(header, size), "{header:?} of {size}");
 }
 
-/// What is asked for, in first and last bytes.
+/// The expected parts, as first and last bytes.
 #[derive(Debug, PartialEq, Eq)]
 enum Simple {
     Whole,
@@ -50,8 +50,8 @@ fn simplify(asked: &Asked) -> Simple {
     }
 }
 
-/// RFC 9110 section 14 in numbers that cannot overflow. A range whose end lies before its start is
-/// unsatisfiable here, as the conformance suite wants it. Too many parts, and those with more bytes than the
+/// RFC 9110 section 14 in numbers that cannot overflow. A range whose end is before its start is
+/// unsatisfiable here, as the conformance suite expects. Too many parts, and parts with more bytes than the
 /// blob, are ignored.
 fn expected(header: &str, size: u64) -> Simple {
     let Some(set) = header.strip_prefix("bytes=") else { return Simple::Whole };
@@ -98,8 +98,8 @@ fn digits(text: &str) -> Digits {
         .map_or(Digits::Other, Digits::Number)
 }
 
-/// distribution-spec, end-5: `^[0-9]+-[0-9]+$`, of which both numbers must fit and be in order. RFC 9110
-/// section 14.4 has `bytes ` before it and the size of the whole, or `*`, behind it.
+/// distribution-spec, end-5: `^[0-9]+-[0-9]+$`; both numbers must fit and be in order. RFC 9110 section 14.4
+/// has `bytes ` before it, and the total or `*` after it.
 fn check_content_range(header: &str) {
     let text = header.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));

@@ -1,12 +1,12 @@
-//! Texts as inputs and as answers.
+//! Texts in inputs and outputs.
 
 use std::fmt::Display;
 
-/// Characters of an error message at most. The longest lists eight bounds of a value; none may grow with its
-/// input.
+/// The most characters of an error message. The longest one lists eight bounds of a value; none may grow with
+/// its input.
 const LONGEST: usize = 2000;
 
-/// The first line and what follows it; all of it when there is one line only.
+/// The first line, and the rest after it; without a line break the whole input.
 pub fn first_line(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&input[..end], &input[end + 1..]),
@@ -20,7 +20,8 @@ pub fn header_value(bytes: &[u8]) -> Option<&str> {
     text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)).then_some(text)
 }
 
-/// A message for clients, terminals and logs says something, is bounded, and has no control characters.
+/// Asserts that a message for clients, terminals and logs is not empty, is bounded, and has no control
+/// characters.
 #[track_caller]
 pub fn assert_message(message: &impl Display) {
     let message = message.to_string();

@@ -1,10 +1,9 @@
-//! Tokens. Two forms of input:
+//! Tokens. There are two forms of input:
 //!
-//! * `sign`, a line with a header, and the payload: both are signed with the gate's own key, to get behind
-//!   the signature;
-//! * anything else is sent as a token, with `{token}` and its parts `{header}`, `{payload}`, `{signature}`,
-//!   `{personal}`
-//!   and `{refresh}` replaced by good ones.
+//! * `sign`, a line with a header, and the payload: both are signed with the server's own key, to get past
+//!   the check of the signature;
+//! * anything else is sent as a token, in which `{token}` and its parts `{header}`, `{payload}`,
+//!   `{signature}`, and `{personal}` and `{refresh}` are replaced by valid ones.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,8 +18,8 @@ use super::text::{first_line, header_value};
 /// How far clocks may differ, in seconds.
 const LEEWAY_S: u64 = 60;
 
-/// A token is accepted only if it is one that was made here: the registry token by its signed text, the
-/// others by every byte, each of them at its own door.
+/// A token is accepted only if this server issued it: a registry token by its signed text, the others by
+/// every byte, and each only at its own interface.
 pub fn check(input: &[u8]) {
     let gate = &*GATE;
     let (first, rest) = first_line(input);
@@ -37,7 +36,7 @@ fn header_of(token: &str) -> &str {
     token.split('.').next().unwrap_or_default()
 }
 
-/// The text with the good parts that it asks for.
+/// The text, with its placeholders replaced.
 fn filled(gate: &Gate, text: &str) -> String {
     let parts: Vec<&str> = gate.token.split('.').collect();
     let good = [
@@ -77,7 +76,7 @@ fn check_sent(gate: &Gate, text: &str) {
     assert_eq!(redeemed.is_ok(), text == gate.refresh, "{text:?} as a refresh token");
 }
 
-/// Signs what the input says and presents it. `{header}` stands for the header that the server writes.
+/// Signs the input and presents it as a token. `{header}` stands for the header that the server writes.
 fn check_signed(gate: &Gate, header: &[u8], payload: &[u8]) {
     let ours = URL_SAFE_NO_PAD.decode(header_of(&gate.token)).expect("base64url");
     let header = if header == b"{header}" { &ours[..] } else { header };
@@ -93,8 +92,8 @@ fn check_signed(gate: &Gate, header: &[u8], payload: &[u8]) {
     }
 }
 
-/// Every claim is there once and has its type, the token is for this service and this time, and the principal
-/// is the one that it names.
+/// Asserts that every claim occurs once with its type, that the token is for this service and time, and that
+/// the principal is the one in the claims.
 fn assert_claims(payload: &[u8], late_s: u64, principal: &Principal) {
     let claims = Json::parse(payload).expect("claims are JSON");
     let text = |name: &str| claims.get(name).and_then(Json::text).expect("a string");

@@ -1,10 +1,10 @@
-//! Commands that people look for and Stowage does not have: what to do instead, today.
+//! Commands that users expect from other registries and that Stowage does not have: what to do instead.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::errors::{Exit, Failure};
 
-/// Whether a command is missing for now, or is not going to be there.
+/// Whether a command may come later, or is not planned.
 #[derive(Clone, Copy)]
 enum Missing {
     Yet,
@@ -31,7 +31,7 @@ const SERVICE: &[&str] = &[
 const BY_CLIENT: &[&str] =
     &["use your client: docker pull HOST/REPOSITORY:TAG, docker push HOST/REPOSITORY:TAG"];
 
-/// The words behind `stowage`, and what to do instead. Each row is one subject.
+/// The words after `stowage`, and what to do instead. Each row is one subject.
 const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     (
         Yet,
@@ -225,7 +225,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     ),
 ];
 
-/// What to do instead of the subcommand that clap does not know, when it is one that people look for.
+/// The advice for a subcommand that clap does not know, if it is one of [`ABSENT`].
 pub(super) fn explained(error: &clap::Error) -> Option<Failure> {
     let typed = typed(error)?;
     let (missing, _, fixes) = ABSENT.iter().find(|(_, names, _)| names.contains(&typed.as_str()))?;
@@ -237,7 +237,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<Failure> {
     Some(fixes.iter().fold(failure, |failure, fix| failure.fix(*fix)))
 }
 
-/// The unknown subcommand with those in front of it: `repo create`.
+/// The unknown subcommand with the ones before it: `repo create`.
 fn typed(error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
@@ -249,9 +249,9 @@ fn typed(error: &clap::Error) -> Option<String> {
     Some(known.chain([name.as_str()]).collect::<Vec<_>>().join(" "))
 }
 
-/// Without the suggestions that only share some letters with what was typed.
+/// Removes suggestions that only share some letters with what was typed.
 pub(super) fn without_far_suggestions(mut error: clap::Error) -> clap::Error {
-    /// Letters that may be wrong.
+    /// The largest edit distance of a suggestion.
     const CLOSE: usize = 2;
     let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return error };
     let is_close = |other: &String| strsim::levenshtein(name, other) <= CLOSE;

@@ -71,7 +71,7 @@ fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -
             None => "there is no configuration file; the effective settings are valid".to_owned(),
         };
     }
-    // Secrets are not in the configuration, only the files that hold them.
+    // The configuration contains no secrets, only the paths of files that do.
     let width =
         shown.iter().map(|(key, value, _)| key.len() + value.to_string().len() + 3).max().unwrap_or(0);
     let line = |(key, value, source): &(String, Value, String)| {
@@ -81,7 +81,7 @@ fn text(options: &Options, loaded: &Loaded, shown: &[(String, Value, String)]) -
     shown.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The configuration with the paths that apply where a setting is empty.
+/// The configuration, with the default paths where a setting is empty.
 fn effective(loaded: &Loaded, environment: &Environment, data_dir: &Path, blob_dir: &Path) -> Loaded {
     let mut shown = loaded.clone();
     if let Some(socket) = config::admin_socket(loaded, environment, data_dir) {

@@ -1,6 +1,6 @@
-//! Work done in a child process, because a damaged database can end the process that opens it.
+//! Work in a child process, because a damaged database can end the process that opens it.
 //!
-//! The child is this program with a hidden command. It writes one JSON object a line to its stdout.
+//! The child is this program with a hidden command. It writes one JSON object per line to its stdout.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -12,28 +12,28 @@ use serde_json::Value;
 
 use super::errors::{Exit, Failure};
 
-/// What the child has to say.
+/// A message of the child.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
-    /// It is so far; a total of 0 is not known.
+    /// The progress; a total of 0 is not known.
     Progress { stage: String, done: u64, total: u64, bytes: u64 },
-    /// It is done.
+    /// The result.
     Result { data: Value },
-    /// It failed, and knows why.
+    /// It failed, with its error.
     Failed { failure: Failure },
     /// It is about to end in a panic.
     Panicked { message: String },
 }
 
-/// How the work ended.
+/// How the child ended.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
     /// With a result.
     Finished(Value),
     /// With an error of its own.
     Failed(Failure),
-    /// The process did not survive it: what it said last, or what ended it.
+    /// The process ended early: its last message, or the signal that ended it.
     Crashed(String),
 }
 
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &[&OsStr], mut on_event: impl FnMut(&Event)) -> io:
     let mut last = None;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
-            // Anything else on stdout would be a library's; it is not for us.
+            // Any other line on stdout would be from a library, and is ignored.
             let Ok(event) = serde_json::from_str::<Event>(&line?) else { continue };
             on_event(&event);
             if !matches!(event, Event::Progress { .. }) {
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &[&OsStr], mut on_event: impl FnMut(&Event)) -> io:
     Ok(outcome(last, child.wait()?))
 }
 
-/// Says something to the parent. Without a parent there is nothing to work for.
+/// Sends a message to the parent. If the parent is gone, the child ends.
 pub(super) fn say(event: &Event) {
     let said = serde_json::to_string(event).map_err(io::Error::other).and_then(|line| {
         let mut stdout = io::stdout().lock();
@@ -69,7 +69,7 @@ pub(super) fn say(event: &Event) {
     }
 }
 
-/// In the child: tells the parent how `work` ended, even by a panic.
+/// In the child: runs `work` and reports its result to the parent, also after a panic.
 pub(super) fn answer<T: Serialize>(work: impl FnOnce() -> Result<T, Failure>) -> Exit {
     std::panic::set_hook(Box::new(|panic| say(&Event::Panicked { message: panic.to_string() })));
     let result = work().and_then(|data| {
@@ -94,7 +94,7 @@ fn outcome(last: Option<Event>, status: ExitStatus) -> Outcome {
         Some(Event::Failed { failure }) => Outcome::Failed(failure),
         Some(Event::Panicked { message }) => Outcome::Crashed(message.replace('\n', " ")),
         _ => match status.signal() {
-            // Sent from outside: by a person, or by the kernel when memory runs out.
+            // The signal came from outside: from a user, or from the kernel because memory ran out.
             Some(signal @ (libc_signal::HUP | libc_signal::INT | libc_signal::KILL | libc_signal::TERM)) => {
                 let what = format!("the check was ended by signal {signal}");
                 Outcome::Failed(Failure::new(Exit::Failed, "CHECK_ENDED", what).fix("run it again"))
@@ -105,7 +105,7 @@ fn outcome(last: Option<Event>, status: ExitStatus) -> Outcome {
     }
 }
 
-/// Numbers that are the same on every Linux.
+/// Signal numbers, which are the same on every Linux.
 mod libc_signal {
     pub(super) const HUP: i32 = 1;
     pub(super) const INT: i32 = 2;

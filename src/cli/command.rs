@@ -1,26 +1,26 @@
-//! What every command of the program implements.
+//! The interface of every command.
 
 use super::context::Context;
 use super::errors::{Exit, Failure, Typed};
 use super::output::Form;
 use super::server_args::ServerArgs;
 
-/// A command with its flags and arguments, as clap has read them.
+/// A command with its flags and arguments, as clap has parsed them.
 pub(super) trait Command {
-    /// Its name in the JSON document: `user add`.
+    /// Its name in JSON output: `user add`.
     fn name(&self) -> &'static str;
 
-    /// The flags that name a server or its store, when it works on one.
+    /// The flags that select a server or its store, if the command works on one.
     fn server(&self) -> Option<&ServerArgs> {
         None
     }
 
-    /// The flags that say how it writes; a command without them writes for people.
+    /// The flags for its output; a command without them writes text.
     fn form(&self) -> Form {
         self.server().map(ServerArgs::form).unwrap_or_default()
     }
 
-    /// The flags of this run that a command in a remedy repeats, apart from the global ones.
+    /// The flags of this run that commands in error messages must repeat, apart from the global ones.
     fn typed(&self) -> Typed {
         self.server().map(ServerArgs::typed).unwrap_or_default()
     }
@@ -28,6 +28,6 @@ pub(super) trait Command {
     /// Does the work, and writes its result.
     ///
     /// # Errors
-    /// What failed, with the exit code and the remedy.
+    /// What failed, with the exit code and the fix.
     fn run(&self, context: &Context) -> Result<Exit, Failure>;
 }

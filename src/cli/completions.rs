@@ -1,4 +1,4 @@
-//! `stowage completions`: what completes commands in a shell.
+//! `stowage completions`: scripts for completion in a shell.
 //!
 //! The scripts are static: they know commands, flags and fixed values. Names of users, repositories and tags
 //! would need the dynamic engine of `clap_complete`, whose interface between shell and program is unstable.
@@ -25,7 +25,7 @@ impl Command for Options {
     }
 
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        // What is hidden in the help is for this program itself.
+        // Hidden commands are for this program itself.
         let program = (context.program)();
         let shown = program.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
         let mut program =

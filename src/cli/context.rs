@@ -1,4 +1,4 @@
-//! What a run of a command has: the flags of every command, the environment, and the form of its output.
+//! The context of a command's run: the global flags, the environment, and the form of its output.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use super::terminal;
 use crate::config::{self, Environment, Flags, Loaded};
 use crate::telemetry::Stderr;
 
-/// One run of a command.
+/// The context of a command's run.
 #[derive(Clone)]
 pub(super) struct Context {
-    /// The flags of every command.
+    /// The global flags.
     pub(super) global: Global,
     /// The environment of this process.
     pub(super) environment: Environment,
-    /// The flags of this run that name a server or its data: a command in a remedy repeats them.
+    /// The flags of this run that select a server or its data: commands in error messages repeat them.
     pub(super) typed: Typed,
-    /// The name of the command in a JSON document.
+    /// The name of the command in JSON output.
     pub(super) name: &'static str,
-    /// How the command writes.
+    /// The flags for the output.
     pub(super) form: Form,
     /// The whole program, for commands that describe it.
     pub(super) program: fn() -> clap::Command,
@@ -34,12 +34,12 @@ impl Context {
         self.form.format()
     }
 
-    /// Whether people want everything in full.
+    /// Whether text output has all details.
     pub(super) const fn is_wide(&self) -> bool {
         self.form.is_wide()
     }
 
-    /// The columns that a list must fit into: those of the terminal, unless everything is wanted in full.
+    /// The width that a list must fit into: that of the terminal, unless all details are wanted.
     pub(super) fn width(&self) -> Option<usize> {
         if self.is_wide() { None } else { terminal::width() }
     }
@@ -52,7 +52,7 @@ impl Context {
         self.result(None, data, || text.to_owned())
     }
 
-    /// Writes the result of a command that ran and has perhaps found a problem, which people read in `text`.
+    /// Writes the result of a command that may have found a problem, which `text` includes.
     ///
     /// # Errors
     /// Stdout cannot be written to.
@@ -65,7 +65,7 @@ impl Context {
         output::result(self.format(), self.name, problem, data, text)
     }
 
-    /// Reads the settings from files, environment and `flags`, and refuses what is not safe.
+    /// Reads the settings from files, environment and `flags`, and refuses unsafe ones.
     ///
     /// # Errors
     /// A file cannot be read, or a setting is not valid.
@@ -74,11 +74,11 @@ impl Context {
         Ok(config::load(&request)?.checked()?)
     }
 
-    /// The absolute paths of the data directory and of the blob directory: the command may change its
+    /// The absolute paths of the data directory and of the blob directory, because the command may change its
     /// working directory.
     ///
     /// # Errors
-    /// The working directory of this process does not exist any more.
+    /// The working directory of this process no longer exists.
     pub(super) fn directories(&self, loaded: &Loaded) -> Result<(PathBuf, PathBuf), Failure> {
         let absolute =
             |path: PathBuf| std::path::absolute(&path).map_err(|error| Failure::unusable(&path, &error));
@@ -87,7 +87,7 @@ impl Context {
         Ok((data_dir, blob_dir))
     }
 
-    /// What is at the other end of stderr.
+    /// The kind of output that stderr is.
     pub(super) fn stderr(&self) -> Stderr {
         let get = |name| self.environment.get(name);
         let is_dumb = get("TERM").is_some_and(|term| term == "dumb");

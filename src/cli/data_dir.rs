@@ -1,14 +1,14 @@
-//! Data directories, as a command that has not opened one sees them.
+//! Checks on data directories that are not open.
 
 use std::path::Path;
 
 use crate::store::lock;
 
-/// What a data directory has once its store was made.
+/// The file that shows that a directory has a store.
 const DATABASE: &str = "stowage.redb";
 
-/// Whether the directory is that of a store: its database is there, or was and is missing.
+/// Whether the directory belongs to a store: its database exists, or has existed and is missing.
 pub(super) fn has_store(data_dir: &Path) -> bool {
-    // A symbolic link that leads nowhere is a database that is missing.
+    // A dangling symbolic link means that the database is missing.
     data_dir.join(DATABASE).symlink_metadata().is_ok() || lock::peek(data_dir).is_some()
 }

@@ -1,4 +1,4 @@
-//! Until when something is valid: `90d`, `2027-01-31`, or `never`.
+//! The expiry of a token: `90d`, `2027-01-31`, or `never`.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -11,20 +11,20 @@ use super::errors::{Exit, Failure};
 use super::words::local;
 use crate::model::units::HumanDuration;
 
-/// Until when something is valid.
+/// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// For ever.
+    /// It does not.
     Never,
-    /// For so long.
+    /// After this time.
     After(HumanDuration),
-    /// Until a day begins in the time zone of this computer.
+    /// At the start of a day in the time zone of this computer.
     On(Date),
-    /// Until a time.
+    /// At a time.
     At(Timestamp),
 }
 
-/// The text is none of the three.
+/// The text is none of the three forms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither a duration such as 90d, nor a day such as 2027-01-31, nor `never`")]
 pub(super) struct ExpiryError(String);
@@ -45,7 +45,7 @@ impl FromStr for Expiry {
 }
 
 impl Expiry {
-    /// How many seconds that is from now on; `None`: for ever.
+    /// The seconds from now until then; `None`: it does not expire.
     pub(super) fn lifetime_s(self, now: SystemTime) -> Result<Option<u64>, Failure> {
         self.lifetime_in(now, &TimeZone::system())
     }
@@ -63,7 +63,7 @@ impl Expiry {
                 day.to_zoned(zone.clone()).map_err(|error| invalid(error.to_string()))?.timestamp()
             }
         };
-        // Rounded up: no earlier than the day that was named.
+        // Rounded up, so that it is not before the day that was named.
         let up = |left: Duration| left.as_secs() + u64::from(left.subsec_nanos() > 0);
         SystemTime::from(at)
             .duration_since(now)
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn durations_days_times_and_never_are_read() {
         let lifetime = |text: &str| {
-            // The last hour of 27 November 2026.
+            // The last hour of 27 November 2026 in UTC.
             let now = UNIX_EPOCH + Duration::from_hours(24 * 20_785) - Duration::from_hours(1);
             text.parse::<Expiry>().unwrap().lifetime_in(now, &TimeZone::UTC)
         };
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(lifetime("2026-11-28").unwrap(), Some(3600));
         assert_eq!(lifetime("2026-11-28T00:00:30Z").unwrap(), Some(3630));
         assert!(lifetime("2026-11-27").unwrap_err().to_string().contains("2026-11-27 00:00 is in the past"));
-        // A day begins when it does for the person who named it.
+        // A day begins by the time zone of the user.
         let east = TimeZone::fixed(jiff::tz::offset(2));
         let day: Expiry = "2026-11-28".parse().unwrap();
         let midnight = UNIX_EPOCH + Duration::from_hours(24 * 20_785);

@@ -1,6 +1,7 @@
-//! What people write for a repository, a tag or a manifest.
+//! Names of repositories, tags and manifests on the command line.
 
-/// `team/app`, `team/app:1.0`, `team/app@sha256:...`, each also with the server in front, as docker has it.
+/// `team/app`, `team/app:1.0`, `team/app@sha256:...`, each also with the server before it, as docker writes
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ImageName<'a> {
     pub(super) repository: &'a str,
@@ -10,7 +11,7 @@ pub(super) struct ImageName<'a> {
 
 impl<'a> ImageName<'a> {
     pub(super) fn of(text: &'a str) -> Self {
-        // A colon in the first part can only be that of a port: repositories have none.
+        // A colon in the first part can only begin a port, because repositories have no colons.
         let text = match text.split_once('/') {
             Some((host, rest)) if host.contains(':') || host == "localhost" => rest,
             _ => text,
@@ -25,18 +26,18 @@ impl<'a> ImageName<'a> {
         }
     }
 
-    /// The name without what may be the server's: `registry.lan/team/app` is `team/app` there.
+    /// The name without a first part that may be a server: `registry.lan/team/app` is `team/app`.
     pub(super) fn without_host(&self) -> Option<&'a str> {
         let (host, rest) = self.repository.split_once('/')?;
         host.contains('.').then_some(rest)
     }
 }
 
-/// Whether a text is as a pattern says, in which `*` is any text and `?` any character.
+/// Whether a text matches a pattern, in which `*` is any text and `?` any character.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut read) = (0, 0);
-    // Where the last star is, and how much it has taken.
+    // The position of the last star, and how much of the text it covers.
     let mut star = None;
     while read < text.len() {
         match pattern.get(at) {

@@ -1,4 +1,4 @@
-//! Ctrl-C during long work: once to stop in order, twice to stop at once.
+//! Ctrl-C during long work: the first one stops it in order, the second one at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::errors::Exit;
 use super::output;
 
-/// Whether Ctrl-C asks for the work to end.
+/// Whether Ctrl-C has asked for the work to end.
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on a first Ctrl-C is only noted, and `ending` said. Where that cannot be had, it ends the
-    /// program.
+    /// From now on the first Ctrl-C is recorded, and `ending` is printed. If the signal cannot be caught, it
+    /// ends the program as usual.
     pub(super) fn catch(ending: &'static str) -> Self {
         let wanted = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&wanted);

@@ -82,7 +82,7 @@ impl Command for Options {
                 let paths = manifests.iter().map(|manifest| path(manifest)).collect::<Result<Vec<_>, _>>()?;
                 let api = client::open(&self.server, context)?;
                 let mut tags = 0;
-                // A digest that is wrong is found before anything is deleted.
+                // All digests are checked before anything is deleted.
                 for (manifest, path) in manifests.iter().zip(&paths) {
                     let found: Manifest = api.get(path).map_err(|failure| missing(failure, manifest))?;
                     tags += found.tags.len();

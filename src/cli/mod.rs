@@ -1,4 +1,4 @@
-//! The command line: one file per command, one form for every error, one place that writes to the terminal.
+//! The command line: one file per command, one form for every error, one module that writes output.
 
 mod absent;
 mod check_config;

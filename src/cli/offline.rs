@@ -1,5 +1,5 @@
-//! The store, opened by a command because no server runs. It answers through the same admin API, at a socket
-//! that only this process can reach, so that a command does the same with a server and without.
+//! Opens the store in this process, if no server runs. It serves the same admin API, at a socket that only
+//! this process can reach, so that commands work the same with and without a server.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::app::{App, FirstAdmin, Hooks, Start};
 use crate::config::Config;
 use crate::server::AdminSocket;
 
-/// An open store. Dropping it closes it in order.
+/// An open store. Dropping it closes the store in order.
 pub(super) struct Offline {
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
@@ -25,7 +25,7 @@ pub(super) struct Offline {
 }
 
 impl Offline {
-    /// Opens the store in `data_dir`, which must be there and belong to this user.
+    /// Opens the store in `data_dir`, which must exist and belong to this user.
     pub(super) fn open(config: Config, data_dir: &Path) -> Result<Self, Failure> {
         refuse_unusable(data_dir)?;
         probe::after_unclean_stop(data_dir)?;
@@ -44,14 +44,14 @@ impl Offline {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             listening.run_until(&app, async {
-                // A dropped sender ends it as well.
+                // Dropping the sender also ends it.
                 let _ = stopped.await;
             })
         });
         Ok(Self { socket, stop: Some(stop), thread: Some(thread), _directory: directory })
     }
 
-    /// Where the admin API answers.
+    /// The socket of the admin API.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
     }
@@ -61,13 +61,13 @@ impl Drop for Offline {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // What it was asked for was answered, or was not; its end changes nothing.
+            // The thread has closed the store; a panic there changes nothing for the command any more.
             let _ = thread.join();
         }
     }
 }
 
-/// Refuses a directory without a store, and the store of another user.
+/// Refuses a directory without a store, and a store of another user.
 fn refuse_unusable(data_dir: &Path) -> Result<(), Failure> {
     let owner = match fs::metadata(data_dir) {
         Ok(found) if data_dir::has_store(data_dir) => found.uid(),

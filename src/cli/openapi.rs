@@ -1,4 +1,4 @@
-//! `stowage openapi`: what the admin API offers, for programs that call it.
+//! `stowage openapi`: the description of the admin API, for programs.
 
 use super::command::Command;
 use super::context::Context;

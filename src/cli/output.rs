@@ -1,4 +1,4 @@
-//! The only place of the command line that writes: results to stdout, everything else to stderr.
+//! The only module of the command line that writes: results to stdout, everything else to stderr.
 
 use std::io::{self, Write as _};
 
@@ -12,10 +12,10 @@ use super::visible::{one_line, visible};
 use crate::config::SettingProblem;
 use crate::model::units::human_size;
 
-/// The version of the documents that `--json` prints; fields are added, never renamed.
+/// The version of the documents that `--json` prints: fields may be added, and are never renamed.
 const SCHEMA: &str = "stowage.cli/v1";
 
-/// How a command writes.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// For people
@@ -50,7 +50,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// The format that the flags choose.
+    /// The format chosen by the flags.
     pub(super) const fn format(self) -> Format {
         match self.output {
             _ if self.json => Format::Json,
@@ -59,13 +59,13 @@ impl Form {
         }
     }
 
-    /// Whether people want everything in full.
+    /// Whether text output has all details.
     pub(super) const fn is_wide(self) -> bool {
         matches!(self.output, Format::Wide) && !self.json
     }
 }
 
-/// What was asked for on a command line that cannot be read as a whole.
+/// The format that an unparsable command line asks for.
 pub(super) fn format_of(arguments: impl Iterator<Item = String>) -> Format {
     let arguments: Vec<String> = arguments.collect();
     let value = |name: &str| {
@@ -84,8 +84,8 @@ pub(super) fn format_of(arguments: impl Iterator<Item = String>) -> Format {
     }
 }
 
-/// Writes the result of a command that ran. `problem` is what it has found to be wrong, for programs: people
-/// read it in `text`.
+/// Writes the result of a command. `problem` is what it has found to be wrong, for programs; `text` includes
+/// it for people.
 pub(super) fn result(
     format: Format,
     command: &str,
@@ -96,7 +96,7 @@ pub(super) fn result(
     with_warnings(format, command, problem, &[], data, text)
 }
 
-/// The same with warnings, which people read on stderr.
+/// The same with warnings, which go to stderr in text output.
 pub(super) fn with_warnings(
     format: Format,
     command: &str,
@@ -131,18 +131,18 @@ pub(super) fn with_warnings(
     }
 }
 
-/// Writes why a command failed.
+/// Writes the failure of a command.
 pub(super) fn failure(format: Format, command: &str, failure: &Failure) {
     match format {
         Format::Human | Format::Wide => note(&failure.to_string()),
-        // Without stdout the exit code alone has to say it.
+        // If stdout cannot be written to, only the exit code reports the failure.
         Format::Json | Format::Ndjson => {
             let _ = print(&in_format(format, failure_document(command, failure)).to_string());
         }
     }
 }
 
-/// Where several objects follow each other, each says what it is.
+/// With several objects in a row, each object has its type.
 fn in_format(format: Format, mut document: Value) -> Value {
     if format == Format::Ndjson {
         document["event"] = Value::from("result");
@@ -154,7 +154,7 @@ fn in_format(format: Format, mut document: Value) -> Value {
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", visible(text)).and_then(|()| stdout.flush()) {
-        // The reader has closed its end: it has read enough.
+        // The reader has closed its end: it has read enough, which is not an error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {
             Err(Failure::new(Exit::Failed, "OUTPUT", "cannot write to stdout").because(error.to_string()))
@@ -168,8 +168,8 @@ pub(super) fn note(text: &str) {
     write_note(&format!("{}\n", visible(text)));
 }
 
-/// Writes to stderr as it is: what comes from elsewhere has to be made visible before. A failure has no place
-/// to be told.
+/// Writes to stderr unchanged: text from elsewhere must be escaped before. An error has no place where it
+/// could be reported.
 pub(super) fn write_note(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
@@ -191,12 +191,12 @@ fn error_object(failure: &Failure) -> Value {
     })
 }
 
-/// A size as people read it: `412 GiB`.
+/// A size for people: `412 GiB`.
 pub(super) fn size(bytes: u64) -> String {
     human_size(bytes)
 }
 
-/// A digest in a list: enough of it to know it again, unless all of it is wanted.
+/// A digest in a list: shortened, unless all details are wanted.
 pub(super) fn digest(digest: &str, in_full: bool) -> String {
     match digest.split_once(':') {
         Some((_, hex)) if !in_full => hex.chars().take(12).collect(),
@@ -204,8 +204,8 @@ pub(super) fn digest(digest: &str, in_full: bool) -> String {
     }
 }
 
-/// A list of the API, each entry a row below the headings, or `none` for an empty one. Lines have at most
-/// `width` characters, if it is given.
+/// A list as a table below its headings, or `none` if it is empty. Lines have at most `width` characters, if
+/// given.
 pub(super) fn list<T, const N: usize>(
     entries: &[T],
     headings: [&str; N],
@@ -217,7 +217,7 @@ pub(super) fn list<T, const N: usize>(
     if rows.is_empty() { none.to_owned() } else { terminal::table(&headings, &rows, width) }
 }
 
-/// One thing, a line for each of its fields.
+/// One thing, with a line for each of its fields.
 pub(super) fn card(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let line = |(label, value): &(&str, String)| format!("{label:<width$}  {}", one_line(value));

@@ -1,5 +1,5 @@
-//! A directory for one run: the data of a throw-away server, the socket of a command that opens the store
-//! itself.
+//! A private directory for one run: the data of a temporary server, or the socket of a command that opens the
+//! store itself.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::errors::Failure;
 
-/// A new directory that no other user may enter; removed, with all in it, when dropped.
+/// A new directory that no other user may enter. Dropping it removes it with its content.
 pub(super) struct PrivateDir(PathBuf);
 
 impl PrivateDir {

@@ -1,4 +1,4 @@
-//! A look at the database before the server opens it, in a process that may die of it.
+//! Opens the database in a child process before the server does, because a damaged one may end the process.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) struct ChildOptions {
     data_dir: PathBuf,
 }
 
-/// After a stop that was not clean: makes sure that opening the database does not end this process.
+/// After a stop that was not clean: checks in a child process that the database can be opened.
 pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
     if open::was_clean(data_dir) {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn after_unclean_stop(data_dir: &Path) -> Result<(), Failure> {
         Ok(Outcome::Failed(failure)) => Err(failure),
         Ok(Outcome::Crashed(how)) => Err(Failure::damaged(data_dir, &how)),
         Err(error) => {
-            // The look is a precaution; a start without it is still right nearly always.
+            // The check is a precaution; starting without it usually works.
             tracing::warn!(error = %error, "cannot look at the database first");
             Ok(())
         }

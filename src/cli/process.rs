@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-/// Who listens on a TCP port, for an error message: `docker-proxy (pid 812)`.
+/// The process that listens on a TCP port, for an error message: `docker-proxy (pid 812)`.
 pub(super) fn listening_on(port: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let sockets: Vec<Socket> = tables.iter().flat_map(|table| listeners(table, port)).collect();
     let named = sockets.iter().find_map(|socket| owner_of(socket.inode)).map(describe);
-    // The sockets of other users' processes show no owner.
+    // /proc does not show the process of another user's socket.
     named
         .or_else(|| sockets.first().map(|socket| format!("a process of the user with the id {}", socket.uid)))
 }
@@ -37,7 +37,7 @@ fn listeners(table: &str, port: u16) -> Vec<Socket> {
     let suffix = format!(":{port:04X}");
     let socket = |line: &str| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        // Local address, state (0A: listening), user and inode.
+        // The fields: local address, state (0A: listening), user and inode.
         let (local, state) = (fields.get(1)?, fields.get(3)?);
         let listens = local.ends_with(&suffix) && *state == "0A";
         listens.then_some(Socket { uid: fields.get(7)?.parse().ok()?, inode: fields.get(9)?.parse().ok()? })
@@ -57,7 +57,7 @@ fn owner_of(inode: u64) -> Option<u32> {
     })
 }
 
-/// The program and, for Stowage, the command; other arguments may be secret.
+/// The program and, for Stowage, the command. Other arguments are left out, because they may be secret.
 fn name(arguments: &[u8]) -> Option<String> {
     let mut arguments = arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let program = arguments.next()?;

@@ -1,4 +1,4 @@
-//! `stowage` as a program: its commands, and what its exit code says.
+//! The program `stowage`: its commands and its exit code.
 
 use std::process::ExitCode;
 
@@ -26,8 +26,8 @@ struct Cli {
     command: Commands,
 }
 
-/// Declares the commands in the order of the help, each as `Name(module::Flags)`: the name is what is typed,
-/// and the documentation of the flags is its description.
+/// Declares the commands in the order of the help, each as `Name(module::Flags)`: the name is what users
+/// type, and the doc comment of the flags is its description.
 macro_rules! commands {
     ($($name:ident($flags:ty),)*) => {
         #[derive(Subcommand)]
@@ -65,7 +65,7 @@ commands! {
     Probe(super::probe::ChildOptions),
 }
 
-/// Runs the command that this process was started with.
+/// Runs the command of this process.
 pub fn main() -> ExitCode {
     let parsed = usage::described(Cli::command())
         .try_get_matches()
@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
             if error.use_stderr() && format != Format::Human {
                 output::failure(format, &command, &usage::failure(&error, &command));
             } else {
-                // Nothing is left to be said if even this cannot be written.
+                // If this cannot be written, nothing can be reported.
                 let _ = error.print();
             }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Whether a command line is one.
+/// Whether these words are a valid command line.
 #[cfg(test)]
 pub(super) fn known<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), clap::Error> {
     Cli::try_parse_from(words).map(drop)

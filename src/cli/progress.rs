@@ -1,4 +1,4 @@
-//! How far a long command is: one line that changes on a terminal, else a line every ten seconds.
+//! The progress of a long command: one line that is updated on a terminal, else a line every ten seconds.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const ON_TERMINAL: Duration = Duration::from_millis(100);
 const EVENTS: Duration = Duration::from_secs(1);
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
-/// Where progress is told.
+/// The output of progress.
 pub(super) struct Display {
     format: Format,
     silent: bool,
@@ -22,12 +22,13 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// With `silent` nothing is told but the events of [`Format::Ndjson`].
+    /// With `silent`, only the events of [`Format::Ndjson`] are written.
     pub(super) fn new(format: Format, silent: bool) -> Self {
         Self { format, silent, is_terminal: io::stderr().is_terminal(), last: Instant::now(), shown: false }
     }
 
-    /// So much of a stage is done, and so many bytes were read in all; a total of 0 is not known.
+    /// Shows that this much of a stage is done, and how many bytes were read in all; a total of 0 is not
+    /// known.
     pub(super) fn show(&mut self, stage: &str, done: u64, total: u64, bytes: u64) {
         let pause = match self.format {
             Format::Ndjson => EVENTS,
@@ -41,7 +42,7 @@ impl Display {
         if self.format == Format::Ndjson {
             let event =
                 json!({"event": "progress", "stage": stage, "done": done, "total": total, "bytes": bytes});
-            // A closed stdout is reported with the result.
+            // A closed stdout is reported when the result is written.
             let _ = output::print(&event.to_string());
             return;
         }
@@ -55,7 +56,7 @@ impl Display {
         let line = one_line(&if bytes == 0 { line } else { format!("{line}, {} read", output::size(bytes)) })
             .into_owned();
         if self.is_terminal {
-            // Back to the start of the line, and clear it.
+            // Returns to the start of the line and clears it.
             output::write_note(&format!("\r\x1b[K{line}"));
             self.shown = true;
         } else {

@@ -1,4 +1,4 @@
-//! `stowage repo`: what repositories there are.
+//! `stowage repo`: lists, shows and deletes repositories.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ fn get(api: &Api, image: &ImageName<'_>) -> Result<Received<Repository>, Failure
     api.get(&path(image.repository)).map_err(|failure| explain(failure, api, image))
 }
 
-/// A whole repository: a name with a tag or a digest means less than that.
+/// A whole repository. A name with a tag or a digest is refused, because it means less than that.
 fn whole(name: &str) -> Result<ImageName<'_>, Failure> {
     let image = ImageName::of(name);
     let less = match (image.tag, image.digest) {
@@ -121,16 +121,16 @@ fn whole(name: &str) -> Result<ImageName<'_>, Failure> {
         .fix(format!("or all of it: stowage repo delete {}", image.repository)))
 }
 
-/// Names in the explanation of a failure.
+/// The most names in the explanation of a failure.
 const NAMED: usize = 5;
 
-/// Adds to a failure about an unknown repository what may have been meant.
+/// Adds suggestions to a failure about an unknown repository.
 pub(super) fn explain(failure: Failure, api: &Api, image: &ImageName<'_>) -> Failure {
     if failure.code != "REPOSITORY_UNKNOWN" {
         return failure;
     }
     let prefix = format!("{}/", image.repository);
-    // The failure is what counts, whether or not more can be said of it.
+    // The failure is reported, whether or not suggestions can be read.
     let all: Vec<Repository> = api.list("/api/v1/repositories", "").unwrap_or_default();
     let names = all.iter().map(|repository| repository.name.as_str());
     let below: Vec<&str> = names.filter(|name| name.starts_with(&prefix)).collect();
@@ -146,7 +146,7 @@ pub(super) fn explain(failure: Failure, api: &Api, image: &ImageName<'_>) -> Fai
     }
 }
 
-/// The same failure with another way to put it right, if it is the one with this code.
+/// The same failure with another fix, if it has this code.
 pub(super) fn with_fix(mut failure: Failure, code: &str, fix: &str) -> Failure {
     if failure.code != code {
         return failure;
@@ -155,7 +155,7 @@ pub(super) fn with_fix(mut failure: Failure, code: &str, fix: &str) -> Failure {
     failure.fix(fix)
 }
 
-/// A failure when `done` of several things were deleted before.
+/// A failure after `done` of several things were already deleted.
 pub(super) fn partly(failure: Failure, label: &str, all: &[String], done: usize) -> Failure {
     let failure = failure.context(label, &all[done]);
     if done == 0 {

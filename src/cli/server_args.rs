@@ -30,12 +30,12 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// How the command writes.
+    /// The flags for the output.
     pub(super) const fn form(&self) -> Form {
         self.form
     }
 
-    /// Why the store could not be opened, in the words of this command line.
+    /// Explains in the terms of this command line why the store could not be opened.
     pub(super) fn explained(&self, failure: Failure) -> Failure {
         match failure.code.as_str() {
             "STORE_IN_USE" if self.offline => failure.first_fix("go through the server: drop --offline"),
@@ -46,7 +46,7 @@ impl ServerArgs {
         }
     }
 
-    /// The flags that name the server or its data.
+    /// The flags that select the server or its data.
     pub(super) fn typed(&self) -> Typed {
         let server = self.server.as_ref().map(|server| {
             let files = [("--token-file", &self.token_file), ("--ca-file", &self.ca_file)];

@@ -1,4 +1,4 @@
-//! `stowage status`: whether the server runs, how it is, and what it holds.
+//! `stowage status`: whether the server runs, its state, and what it holds.
 
 use serde::Serialize;
 
@@ -28,12 +28,12 @@ pub(super) struct Options {
     exit_code: bool,
 }
 
-/// The document for programs.
+/// The JSON document.
 #[derive(Serialize)]
 struct Status {
     #[serde(flatten)]
     system: Received<System>,
-    /// Whether a server answered; else this process has read the store.
+    /// Whether a server answered; if not, this process has read the store.
     running: bool,
     attention: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Command for Options {
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let opened = client::open(&self.server, context);
         let api = opened.map_err(|failure| {
-            // No server runs where there is no data, nor where only its owner could look at the data.
+            // If there is no data, or only its owner may read it, no server of this user runs.
             let is_down = failure.exit == Exit::NotFound || failure.code == "NOT_OWNER";
             if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
         })?;
@@ -91,7 +91,7 @@ fn server(system: &System, target: Option<&str>) -> String {
             let (uptime, urls) = (seconds(server.uptime_s), server.urls.join(", "));
             format!("up for {uptime} at {urls}, version {version}")
         }
-        // The token may not see more.
+        // The token does not permit more.
         _ => format!("up at {target}, version {version}"),
     }
 }
@@ -149,7 +149,7 @@ fn about_content(system: &System) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What should not wait.
+/// What needs attention soon.
 fn attention(system: &System) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(system.changes_refused.as_ref().map(|why| format!("changes are refused: {why}")));

@@ -1,4 +1,4 @@
-//! `stowage tag`: what tags a repository has.
+//! `stowage tag`: lists and deletes tags.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -121,7 +121,7 @@ fn list(api: &Api, image: &ImageName<'_>) -> Result<Vec<Received<Tag>>, Failure>
     Ok(tags)
 }
 
-/// Every tag that is named, in full and each once. A name that is wrong is found before anything is deleted.
+/// Every tag that the arguments name, each once. All names are checked before anything is deleted.
 fn named(api: &Api, wanted: &[String]) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for text in wanted {

@@ -1,4 +1,4 @@
-//! The terminal that a command writes to, and text that fits into it.
+//! The terminal to which a command writes, and tables that fit into its width.
 
 use std::io::{self, IsTerminal as _};
 
@@ -6,13 +6,13 @@ use rustix::termios::tcgetwinsize;
 
 use super::visible::one_line;
 
-/// Columns of a terminal that does not tell how many it has.
+/// The width of a terminal that does not report it.
 const DEFAULT_COLUMNS: usize = 80;
-/// No column is wrapped to fewer characters: a short digest, a size and a time stay whole.
+/// The width below which no column is wrapped: a short digest, a size and a time fit.
 const NARROW: usize = 12;
 
-/// The columns of the terminal that stdout is; `None` when stdout is a file or a pipe, where lines may have
-/// any length.
+/// The width of the terminal on stdout; `None` if stdout is a file or a pipe, where lines may have any
+/// length.
 pub(super) fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -22,9 +22,8 @@ pub(super) fn width() -> Option<usize> {
     Some(if columns == 0 { DEFAULT_COLUMNS } else { columns })
 }
 
-/// Rows under their headings, in columns. Lines have at most `width` characters, if it is given: the widest
-/// columns are wrapped, and where the columns cannot be narrow enough, each row is a block with a line for
-/// each of its cells.
+/// Rows below their headings, in columns. Lines have at most `width` characters, if given: the widest columns
+/// are wrapped; if that is not enough, each row becomes a block with a line for each cell.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|cells| cells.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
@@ -43,7 +42,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize
     columns(headings, &lines)
 }
 
-/// Rows under their headings, in columns as wide as their longest cell.
+/// Rows below their headings, in columns as wide as their longest cell.
 fn columns(headings: &[&str], rows: &[Vec<String>]) -> String {
     let widths = longest(headings, rows);
     let line = |cells: &[&str]| {
@@ -65,8 +64,8 @@ fn longest(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     headings.iter().enumerate().map(longest).collect()
 }
 
-/// How wide each column is when all of them fit into `width`; `None` if they do not although every column
-/// that may be wrapped is at its least.
+/// The width of each column if all of them fit into `width`; `None` if they do not, although every column
+/// that may be wrapped is at its minimum.
 fn widths(headings: &[&str], rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     let mut widths = longest(headings, rows);
     let gaps = 2 * headings.len().saturating_sub(1);
@@ -79,7 +78,7 @@ fn widths(headings: &[&str], rows: &[Vec<String>], width: usize) -> Option<Vec<u
     Some(widths)
 }
 
-/// The cells of a row below each other, behind their headings.
+/// The cells of a row as lines, each after its heading.
 fn block(headings: &[&str], row: &[String], width: usize) -> String {
     let label = headings.iter().map(|heading| heading.chars().count()).max().unwrap_or_default();
     let mut lines = Vec::new();
@@ -91,7 +90,7 @@ fn block(headings: &[&str], row: &[String], width: usize) -> String {
     lines.join("\n")
 }
 
-/// Words in lines of at most `width` characters. A word that is longer is broken behind a comma or a slash in
+/// Wraps words into lines of at most `width` characters. A longer word is broken after a comma or a slash in
 /// it, or anywhere if it has none.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
@@ -115,7 +114,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// What of a word fits into a line.
+/// The first part of a word that fits into a line.
 fn piece(word: &str, width: usize) -> &str {
     let Some((end, _)) = word.char_indices().nth(width) else { return word };
     let fits = &word[..end];

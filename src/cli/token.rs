@@ -1,4 +1,4 @@
-//! `stowage token`: what users sign in with instead of a password.
+//! `stowage token`: creates, lists and revokes tokens.
 
 use std::ffi::OsStr;
 use std::time::SystemTime;
@@ -77,7 +77,7 @@ enum Verb {
     },
 }
 
-/// Any text: the server says which scopes it knows. Shells and the help offer those of this version.
+/// Accepts any text, because the server checks scopes. Shells and the help offer those of this version.
 #[derive(Clone)]
 struct ScopeParser;
 
@@ -153,7 +153,7 @@ fn create(
     scopes: &[String],
     expires: Expiry,
 ) -> Result<Received<CreatedToken>, Failure> {
-    // As people write lists, with a space behind the comma.
+    // Users may write a space after the comma.
     let scopes = scopes.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned).collect();
     #[expect(clippy::disallowed_methods, reason = "a day means a lifetime from now on")]
     let now = SystemTime::now();
@@ -162,7 +162,7 @@ fn create(
     api.post("/api/v1/tokens", &new)
 }
 
-/// The number of the token that is named by it, by a name that only one token has, or by `USER/NAME`.
+/// The number of a token that is given by its number, by a unique name, or by `USER/NAME`.
 fn number(api: &Api, named: &str) -> Result<u64, Failure> {
     if let Ok(number) = named.parse() {
         return Ok(number);
@@ -203,7 +203,7 @@ fn list(api: &Api, user: Option<&str>, context: &Context) -> Result<(Value, Stri
     Ok((json!({"tokens": tokens}), text))
 }
 
-/// `in_full`: times with their day, not only how far away they are.
+/// `in_full`: times with their date, not only their distance.
 fn fields(token: &Token, in_full: bool) -> [String; 7] {
     let past = if in_full { when } else { ago };
     let due = if in_full { when } else { distance };

@@ -1,4 +1,4 @@
-//! The command line itself: how its help is written, and what is told about one that is wrong.
+//! The command line's help, and the messages about wrong command lines.
 
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
@@ -6,8 +6,8 @@ use clap::{Arg, Command, ValueHint};
 
 use super::errors::{Exit, Failure};
 
-/// The program with its help as a terminal shows it, where quotes of the source mean nothing, and with hints
-/// for shells: files are offered where files are meant, and nowhere else.
+/// The program with its help for a terminal (without the quotes of doc comments), and with hints for shell
+/// completion: files are offered only where files are expected.
 pub(super) fn described(command: Command) -> Command {
     let about = command.get_about().map(bare);
     let after = command.get_after_help().map(bare);
@@ -40,7 +40,7 @@ fn bare(text: &StyledStr) -> String {
     text.to_string().replace('`', "")
 }
 
-/// The command that a command line names, as far as it names one: `token create`.
+/// The command that a command line names, as far as it can be parsed: `token create`.
 pub(super) fn command_of(mut program: Command, arguments: impl Iterator<Item = String>) -> String {
     program.build();
     let (mut at, mut names, mut is_value) = (&program, Vec::new(), false);
@@ -65,8 +65,7 @@ pub(super) fn command_of(mut program: Command, arguments: impl Iterator<Item = S
     names.join(" ")
 }
 
-/// What is wrong with a command line, for programs: in one sentence, without the help that belongs on a
-/// terminal.
+/// The error of a command line for programs: one sentence, without the help for a terminal.
 pub(super) fn failure(error: &clap::Error, command: &str) -> Failure {
     let help = ["stowage", command, "--help"].into_iter().filter(|word| !word.is_empty());
     let help = format!("see {}", help.collect::<Vec<_>>().join(" "));

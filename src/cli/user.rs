@@ -1,4 +1,4 @@
-//! `stowage user`: who may sign in.
+//! `stowage user`: creates, changes and removes users.
 
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ impl Command for Options {
                 let text = card(&user);
                 (json!(user), text)
             }
-            // What is asked of a person comes first: nothing is held meanwhile.
+            // Questions come first, because nothing may be held open while the user answers.
             Verb::Add { name, admin, password } => {
                 let password = password.read(name, &context.environment)?;
                 let new = NewUser { name: name.clone(), password: password.into_inner(), admin: *admin };

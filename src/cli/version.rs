@@ -1,4 +1,4 @@
-//! `stowage version`: which version this is.
+//! `stowage version`: prints the version.
 
 use serde_json::json;
 

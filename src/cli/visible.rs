@@ -1,16 +1,15 @@
-//! Texts from elsewhere on a terminal: what acts on a terminal is shown instead of being obeyed. A server's
-//! texts are written by its users, and must not move the cursor, add lines of their own, or turn the order of
-//! letters around.
+//! Escapes text from elsewhere for a terminal. A server's texts are written by its users, and must not move
+//! the cursor, add lines, or reverse the order of letters.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A text of our own with parts from elsewhere: its lines and tabs stay.
+/// A text of this program that contains parts from elsewhere: newlines and tabs are kept.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c| acts(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// A part from elsewhere, which has one line whatever is in it.
+/// A part from elsewhere, as one line.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
@@ -27,7 +26,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if is_escaped(c) {
-            // The same escape is valid in a JSON string. Writing to a string cannot fail.
+            // The escape is also valid in a JSON string. Writing to a string cannot fail.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
             shown.push(c);

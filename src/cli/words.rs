@@ -1,4 +1,4 @@
-//! Numbers and times as people read them; programs get them as the API has them.
+//! Numbers and times for people; programs get them unchanged.
 
 use std::cmp::Ordering;
 
@@ -7,8 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use crate::model::units::counted;
 
-/// A time of the API in the time zone of this computer, and how far away it is: `2026-11-28 20:12 (2 hours
-/// ago)`.
+/// A time of the API in the time zone of this computer, with its distance: `2026-11-28 20:12 (2 hours ago)`.
 pub(super) fn when(time: &str) -> String {
     when_at(time, Timestamp::now(), &TimeZone::system())
 }
@@ -18,7 +17,7 @@ fn when_at(time: &str, now: Timestamp, zone: &TimeZone) -> String {
     format!("{} ({})", local(parsed, zone), distance_at(time, now))
 }
 
-/// A time in milliseconds since 1970, as [`when`] shows it.
+/// A time in milliseconds since 1970, in the form of [`when`].
 pub(super) fn when_ms(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| "an unknown time".to_owned(), |time| when(&time.to_string()))
@@ -29,7 +28,7 @@ pub(super) fn local(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-/// `2 hours ago` or `in 2 hours`; the text itself when it is not a time.
+/// `2 hours ago` or `in 2 hours`; the text itself if it is not a time.
 pub(super) fn distance(time: &str) -> String {
     distance_at(time, Timestamp::now())
 }
@@ -44,7 +43,7 @@ fn distance_at(time: &str, now: Timestamp) -> String {
     }
 }
 
-/// `2 hours ago`, of a time that has passed: one that a clock a little ahead has set is not in the future.
+/// `2 hours ago`, of a time in the past: also if another clock, a little ahead, has set it.
 pub(super) fn ago(time: &str) -> String {
     ago_at(time, Timestamp::now())
 }
@@ -54,12 +53,12 @@ fn ago_at(time: &str, now: Timestamp) -> String {
     distance_at(time, now.max(parsed))
 }
 
-/// A number of seconds in its largest unit: `3 days`.
+/// A number of seconds in the largest unit: `3 days`.
 pub(super) fn seconds(seconds: u64) -> String {
     lasting(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
 }
 
-/// What was made a moment ago for 90 days ends in 90 days, not in 89.
+/// Rounded to the nearest unit: a token created a moment ago for 90 days ends in 90 days, not in 89.
 fn nearest(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().unsigned_abs();
     let half =
@@ -67,7 +66,8 @@ fn nearest(duration: SignedDuration) -> String {
     lasting(duration.saturating_add(SignedDuration::from_secs(i64::try_from(half).unwrap_or_default())))
 }
 
-/// How long a unit is, and from how many seconds on it is used: a token of a year is valid for 365 days.
+/// The name of a unit, its length, and the number of seconds from which on it is used: a year is shown as 365
+/// days.
 const UNITS: [(&str, &str, u64, u64); 4] = [
     ("year", "years", 31_557_600, 2 * 31_557_600),
     ("day", "days", 86_400, 86_400),
@@ -83,7 +83,7 @@ fn lasting(duration: SignedDuration) -> String {
     }
 }
 
-/// Numbers in names count as numbers: `v1.2` comes before `v1.10`.
+/// Compares names with numbers by value: `v1.2` comes before `v1.10`.
 pub(super) fn natural(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one, other);
     loop {
@@ -102,7 +102,7 @@ pub(super) fn natural(one: &str, other: &str) -> Ordering {
         let (other_number, other_rest) = other.split_at(digits(other));
         let (value, other_value) = (number.trim_start_matches('0'), other_number.trim_start_matches('0'));
         let order = value.len().cmp(&other_value.len()).then_with(|| value.cmp(other_value));
-        // Of equal numbers the one with fewer zeros in front comes first.
+        // Of equal numbers, the one with fewer leading zeros comes first.
         let order = order.then_with(|| number.len().cmp(&other_number.len()));
         if order != Ordering::Equal {
             return order;

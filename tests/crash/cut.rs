@@ -1,4 +1,4 @@
-//! The ways in which a server is cut off.
+//! The ways in which a server is interrupted.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use crate::image::{Image, Journal};
 use crate::process::Stowage;
 use crate::trace;
 
-/// What happens at the end of a load.
+/// An interruption at the end of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The power goes.
+    /// The power is cut.
     Power,
-    /// The power goes when the file system has just brought its journal to the disk.
+    /// The power is cut just after the file system has written its journal.
     PowerAfterJournal,
-    /// The power goes, and goes again while the server starts.
+    /// The power is cut, and again while the server starts.
     PowerTwice,
-    /// The disk is full, and then the power goes.
+    /// The disk becomes full, and then the power is cut.
     PowerOfFullDisk,
-    /// `kill -9`: what the kernel has stays.
+    /// `kill -9`: what was written to the kernel stays.
     Kill,
-    /// The same when a thread makes its n-th call that changes a file or a directory.
+    /// `kill -9` when a thread makes its n-th call that changes a file or a directory.
     KillAtCall,
-    /// A call of each thread fails, the server goes on, and then the power goes.
+    /// A call of each thread fails, the server continues, and then the power is cut.
     PowerAfterError,
 }
 
@@ -38,7 +38,7 @@ impl Cut {
         (Self::PowerAfterError, "error", 10),
     ];
 
-    /// One of those that are wanted: as often as its weight says, or the one of this name.
+    /// Draws one of the wanted cuts: by weight, or the one with this name.
     pub(crate) fn roll(dice: &mut Dice, only: Option<&str>) -> Self {
         if let Some(only) = only {
             let found = Self::ALL.iter().find(|(_, name, _)| *name == only);
@@ -54,13 +54,13 @@ impl Cut {
         Self::Power
     }
 
-    /// Whether it strikes the moment it is applied. The others let the server go on for a while.
+    /// Whether it takes effect at once. The others let the server continue for a while.
     pub(crate) const fn strikes_at_once(self) -> bool {
         matches!(self, Self::Power | Self::PowerAfterJournal | Self::PowerTwice | Self::Kill)
     }
 
-    /// Ends a server. The clients know of trouble by now. Of a cut that waits for a certain call: whether it
-    /// has come.
+    /// Ends a server. The clients have been told to expect errors. For a cut that waits for a certain call,
+    /// returns whether the call was made.
     pub(crate) fn apply(self, image: &Image, mut server: Stowage, dice: &mut Dice) -> Option<bool> {
         let mut hit = None;
         match self {
@@ -78,13 +78,13 @@ impl Cut {
             }
             Self::KillAtCall => hit = trace::kill_at_call(&mut server, dice),
         }
-        // A server may have time to find out that its disk is gone, or none.
+        // The server may or may not have time to notice that its disk is gone.
         std::thread::sleep(Duration::from_micros(dice.below(3) * dice.below(10_000)));
         server.kill();
         hit
     }
 
-    /// Brings the disk back, after whatever else happens before its content is looked at.
+    /// Brings the disk back, after whatever else the cut does before its content is examined.
     pub(crate) fn recover(self, image: &Image, dice: &mut Dice) {
         image.mount_again();
         image.make_room();

@@ -1,4 +1,4 @@
-//! Dumps of the metadata under the cuts: the newest is whole, and the store can be made again of it.
+//! Dumps of the metadata under the cuts: the newest one is complete, and the store can be rebuilt from it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,16 +11,16 @@ use stowage::store::meta::dump;
 use crate::dice::Dice;
 use crate::process::{Ended, run};
 
-/// What servers are told about dumps.
+/// The settings of dumps.
 pub(crate) const OFTEN: &[(&str, &str)] =
     &[("STOWAGE__STORAGE__DUMPS__EVERY", "1s"), ("STOWAGE__STORAGE__DUMPS__KEEP", "2")];
-/// How long a dump is waited for.
+/// How long to wait for a dump.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// How long one takes here, roughly, in microseconds.
+/// The approximate duration of a dump, in microseconds.
 const TAKES_US: u64 = 40_000;
 
-/// Waits until a server writes a dump, and a little longer: up to its end, or beyond it when the old ones go.
-/// Whether it came to that.
+/// Waits until a server writes a dump, and a little longer: until its end, or later while old ones are
+/// removed. Returns whether a dump was seen.
 pub(crate) fn wait_for_one(data: &Path, dice: &mut Dice) -> bool {
     let begun = Instant::now();
     let begins = until(|| is_being_written(data), begun);
@@ -48,17 +48,17 @@ fn is_being_written(data: &Path) -> bool {
     entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "new"))
 }
 
-/// What was found of the dumps of one store so far.
+/// The findings about the dumps of one store so far.
 #[derive(Default)]
 pub(crate) struct Dumps {
     newest: u64,
-    /// Stores that were made again.
+    /// Stores that were rebuilt.
     pub(crate) rebuilt: u64,
 }
 
 impl Dumps {
-    /// What is wrong with the dumps of a store that no server has open. With a directory to do it in, the
-    /// store is made again of them.
+    /// What is wrong with the dumps of a store that no server has open. With a directory `into`, the store is
+    /// also rebuilt there.
     pub(crate) fn judge(&mut self, data: &Path, into: Option<&Path>) -> Vec<String> {
         let found = match dump::list(&data.join(dump::DIR_NAME)) {
             Ok(found) => found,
@@ -66,7 +66,7 @@ impl Dumps {
         };
         let newest = found.first().map_or(0, |dump| dump.number);
         let mut wrong = Vec::new();
-        // The server takes no dump away but for a newer one.
+        // The server removes a dump only when there is a newer one.
         if newest < self.newest {
             wrong.push(format!("the newest dump was {} and is {newest}", self.newest));
         }
@@ -77,7 +77,7 @@ impl Dumps {
             }
         }
         if let (Some(into), Some(newest)) = (into, found.first()) {
-            // A cut right behind its removal, which is not synced, brings back the one before.
+            // The removal is not synced, so a cut right after it may bring back the previous rebuild.
             remove(into);
             wrong.extend(rebuild(data, &newest.path, into));
             self.rebuilt += 1;

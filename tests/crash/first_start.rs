@@ -5,7 +5,8 @@ use crate::process::{Stowage, answers, assert_whole, directory_in_memory, note, 
 use crate::support::content::push_image;
 use crate::trace::{self, Traced};
 
-/// The calls of a first start that change something, and which of them are tried: it makes 775 directories.
+/// The calls of a first start that change something, and how many of each are tried: it creates 775
+/// directories.
 const CALLS: [(&str, usize); 9] = [
     ("mkdir", 40),
     ("openat", 1),
@@ -20,7 +21,7 @@ const CALLS: [(&str, usize); 9] = [
 /// More calls than any start makes.
 const ENDLESS: u64 = 5_000;
 
-/// Kills a first start at the `n`-th `call` and starts again; whether it came to be killed.
+/// Kills a first start at the `n`-th `call` and starts again; returns whether it was killed.
 fn killed_and_started(call: &str, n: u64) -> bool {
     let dir = directory_in_memory();
     let (command, address) = serve(dir.path());

@@ -1,4 +1,4 @@
-//! A file system in a file, whose power can be cut.
+//! A file system in an image file, whose power can be cut.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::process::directory_in_memory;
 use crate::volume::{command, left_out, text};
 
-/// A size in MiB that is enough for everybody. XFS makes none below 300.
+/// A size in MiB that is enough for every test. The minimum of XFS is 300.
 pub(crate) const SMALL: u64 = 320;
 /// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` are one number.
 const SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
@@ -24,23 +24,23 @@ pub(crate) enum FileSystem {
     Xfs,
 }
 
-/// What becomes of the journal when the power goes.
+/// What happens to the journal when the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Journal {
-    /// What it has in memory reaches the disk, without the content of files.
+    /// Its entries in memory are written to the disk, without the content of files.
     Flushed = 1,
-    /// What it has in memory is lost.
+    /// Its entries in memory are lost.
     Lost = 2,
 }
 
-/// A mounted file system on a loop device. Both go when it is dropped; drop every server on it first.
+/// A mounted file system on a loop device. Dropping it removes both; drop every server on it first.
 pub(crate) struct Image {
     file_system: FileSystem,
     directory: TempDir,
 }
 
 impl Image {
-    /// A new file system. None, with a word about it, where this process may not make one.
+    /// A new file system; `None`, with a message, if this process may not create one.
     pub(crate) fn new(file_system: FileSystem, mib: u64) -> Option<Self> {
         let image = Self { file_system, directory: directory_in_memory() };
         let made = File::create(image.file())
@@ -74,7 +74,7 @@ impl Image {
         self.mount_point().join("data")
     }
 
-    /// Where a store may be made again: the blobs are on the same file system.
+    /// Where a store may be rebuilt: on the same file system as the blobs.
     pub(crate) fn rebuilt(&self) -> PathBuf {
         self.mount_point().join("rebuilt")
     }
@@ -84,7 +84,8 @@ impl Image {
         command("mount", &["-t", self.kind(), "-o", "loop", text(&file), text(&mount_point)]).map(drop)
     }
 
-    /// Ends the file system as a power cut does: what was not synced is lost, and every later call fails.
+    /// Ends the file system like a power cut: everything that was not synced is lost, and every later call
+    /// fails.
     pub(crate) fn cut_power(&self, journal: Journal) {
         let root = File::open(self.mount_point()).expect("the file system is mounted");
         let flags = journal as u32;
@@ -94,13 +95,13 @@ impl Image {
         assert_eq!(result, 0, "{}", io::Error::last_os_error());
     }
 
-    /// Unmounts the file system and mounts it again, which plays its journal. No server may be on it.
+    /// Unmounts the file system and mounts it again, which replays its journal. No server may be on it.
     pub(crate) fn mount_again(&self) {
         self.unmount().expect("no process uses it any more");
         self.mount().expect("its journal can be played");
     }
 
-    /// Unmounts it; the kernel may need a moment to let a dead process go.
+    /// Unmounts it. The kernel may need a moment to release a dead process.
     fn unmount(&self) -> io::Result<()> {
         let started = Instant::now();
         loop {
@@ -112,7 +113,7 @@ impl Image {
         }
     }
 
-    /// Leaves no byte free.
+    /// Fills the disk to the last byte.
     pub(crate) fn fill(&self) {
         let file = File::create(self.filler()).expect("the filler opens");
         let space = fstatvfs(&file).expect("the file system tells");
@@ -125,7 +126,7 @@ impl Image {
         }
     }
 
-    /// Takes back what [`Image::fill`] has taken.
+    /// Frees what [`Image::fill`] has filled.
     pub(crate) fn make_room(&self) {
         match fs::remove_file(self.filler()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("the filler stays: {error}"),

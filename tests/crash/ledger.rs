@@ -1,6 +1,7 @@
-//! What the clients asked for and what they were told, from which follows what may be true.
+//! The requests of the clients and the responses that they got: they determine which states of the server are
+//! possible.
 //!
-//! It is in the memory of the test, which no cut reaches.
+//! The ledger is in the memory of the test, so no cut affects it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +13,11 @@ pub(crate) enum Key {
     Blob(String),
     Manifest(String),
     Tag(String),
-    /// A token by its name, booked where its client works.
+    /// A token by its name, recorded under the repository of its client.
     Token(String),
 }
 
-/// What a key leads to: a digest, of a token its name, or nothing.
+/// The value of a key: a digest, for a token its name, or nothing.
 pub(crate) type Value = Option<String>;
 
 /// A request that changes a key.
@@ -24,12 +25,12 @@ pub(crate) type Value = Option<String>;
 struct Write {
     value: Value,
     sent: u64,
-    /// When its answer came; never, when the server was cut off before.
+    /// When its response was received; `u64::MAX` if the server was cut off before.
     ended: u64,
     acknowledged: bool,
 }
 
-/// The history of a key since its state was seen last.
+/// The history of a key since its state was last verified.
 #[derive(Clone, Debug)]
 pub(crate) struct Register {
     writes: Vec<Write>,
@@ -42,21 +43,21 @@ impl Register {
         Self { writes: vec![Write { value, sent: now, ended: now, acknowledged: true }], touched: now }
     }
 
-    /// Everything that may be true: what no acknowledged request has replaced that began after its end.
+    /// Every possible value: the results of writes that no later acknowledged write has replaced.
     pub(crate) fn possible(&self) -> BTreeSet<Value> {
         let replaced =
             |write: &Write| self.writes.iter().any(|later| later.acknowledged && later.sent > write.ended);
         self.writes.iter().filter(|write| !replaced(write)).map(|write| write.value.clone()).collect()
     }
 
-    /// What is true, when only one thing may be.
+    /// The value, if only one is possible.
     pub(crate) fn certain(&self) -> Option<Value> {
         let possible = self.possible();
         if possible.len() == 1 { possible.into_iter().next() } else { None }
     }
 }
 
-/// A request under way, by the keys that it changes.
+/// A request in progress, by the keys that it changes.
 #[must_use]
 pub(crate) struct Ticket {
     repository: String,
@@ -64,7 +65,7 @@ pub(crate) struct Ticket {
     sent: u64,
 }
 
-/// What a blob is made from.
+/// The parameters from which a blob is generated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
     pub(crate) seed: u64,
@@ -83,15 +84,15 @@ pub(crate) struct Manifest {
     pub(crate) content: Vec<u8>,
     pub(crate) media_type: &'static str,
     pub(crate) subject: Option<String>,
-    /// Nothing else refers to it, so that it may be deleted.
+    /// Whether nothing else refers to it, so that it may be deleted.
     pub(crate) free: bool,
 }
 
-/// What is known of a token beside its name.
+/// What is known of a token besides its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) id: u64,
-    /// Told by the answer that acknowledged the token, and by nothing else.
+    /// Only the response that acknowledged the token contains it.
     pub(crate) secret: Option<String>,
 }
 
@@ -100,41 +101,41 @@ pub(crate) struct Token {
 pub(crate) struct Upload {
     pub(crate) repository: String,
     pub(crate) recipe: Recipe,
-    /// Bytes that the server said it has.
+    /// Bytes that the server has acknowledged.
     pub(crate) acknowledged: usize,
-    /// Bytes that it may have.
+    /// Bytes that it may have received.
     pub(crate) sent: usize,
-    /// The request that closes it was sent.
+    /// Whether the request that closes it was sent.
     pub(crate) closing: bool,
 }
 
-/// All books.
+/// The records of all clients.
 #[derive(Default)]
 pub(crate) struct Ledger {
     clock: u64,
     pub(crate) registers: BTreeMap<(String, Key), Register>,
     pub(crate) blobs: BTreeMap<String, Recipe>,
     pub(crate) manifests: BTreeMap<String, Manifest>,
-    /// By their location.
+    /// Open uploads, by their location.
     pub(crate) uploads: BTreeMap<String, Upload>,
-    /// By their names.
+    /// Tokens, by their names.
     pub(crate) tokens: BTreeMap<String, Token>,
-    /// Answers that acknowledged something.
+    /// Responses that acknowledged something.
     pub(crate) acknowledged: u64,
-    /// Those of them that took something away.
+    /// Those of them that deleted something.
     pub(crate) deleted: u64,
-    /// Blobs that came back with their own bytes.
+    /// Blobs that were pulled with the right content.
     pub(crate) pulled: u64,
 }
 
 impl Ledger {
-    /// A moment after all others.
+    /// A moment later than all others.
     pub(crate) fn now(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
 
-    /// Notes a request that is about to be sent.
+    /// Records a request that is about to be sent.
     pub(crate) fn begin(&mut self, repository: &str, changes: Vec<(Key, Value)>) -> Ticket {
         let sent = self.now();
         let mut keys = Vec::new();
@@ -158,7 +159,7 @@ impl Ledger {
         }
     }
 
-    /// The request succeeded.
+    /// Records that the request succeeded.
     pub(crate) fn acknowledge(&mut self, ticket: &Ticket) {
         let now = self.now();
         self.acknowledged += 1;
@@ -170,13 +171,13 @@ impl Ledger {
         self.deleted += u64::from(takes_away);
     }
 
-    /// The request was answered by an error of the server: it was done or not.
+    /// Records that the request failed with an error of the server: it was done or not.
     pub(crate) fn end(&mut self, ticket: &Ticket) {
         let now = self.now();
         self.writes(ticket, |write| write.ended = now);
     }
 
-    /// The request was refused, so it has changed nothing.
+    /// Records that the request was refused, so it has changed nothing.
     pub(crate) fn refuse(&mut self, ticket: &Ticket) {
         for key in &ticket.keys {
             if let Some(register) = self.registers.get_mut(&(ticket.repository.clone(), key.clone())) {
@@ -185,7 +186,7 @@ impl Ledger {
         }
     }
 
-    /// What a key was found to lead to, from which all goes on.
+    /// Records the verified value of a key; later requests build on it.
     pub(crate) fn settle(&mut self, repository: &str, key: &Key, value: Value) {
         let touched =
             self.registers.get(&(repository.to_owned(), key.clone())).map_or(0, |found| found.touched);
@@ -202,17 +203,18 @@ impl Ledger {
             .map(|((_, key), register)| (key, register))
     }
 
-    /// Digests of the manifests that are certainly in a repository.
+    /// The digests of manifests that are certainly in a repository.
     pub(crate) fn manifests_in(&self, repository: &str) -> Vec<String> {
         self.certain_of(repository, |key| matches!(key, Key::Manifest(_)))
     }
 
-    /// Digests of the blobs that are certainly in a repository, loose ones or those that manifests may name.
+    /// The digests of blobs that are certainly in a repository: unreferenced ones, or those that manifests
+    /// may reference.
     pub(crate) fn blobs_in(&self, repository: &str) -> Vec<String> {
         self.certain_of(repository, |key| matches!(key, Key::Blob(_)))
     }
 
-    /// Names of the tokens that certainly are valid, of a client that works in a repository.
+    /// The names of tokens that are certainly valid, of a client that works in a repository.
     pub(crate) fn tokens_in(&self, repository: &str) -> Vec<String> {
         self.certain_of(repository, |key| matches!(key, Key::Token(_)))
     }
@@ -222,7 +224,7 @@ impl Ledger {
         found.filter_map(|(_, register)| register.certain().flatten()).collect()
     }
 
-    /// The tags that point to a manifest; none when that is not certain of every one.
+    /// The tags that point to a manifest; `None` if that is not certain for all of them.
     pub(crate) fn tags_of(&self, repository: &str, digest: &str) -> Option<Vec<String>> {
         let mut tags = Vec::new();
         for (key, register) in self.of(repository) {

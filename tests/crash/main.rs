@@ -1,7 +1,8 @@
-//! The crash box: the real server on file systems of its own, under clients who keep books, cut off at random
-//! moments as a power cut does it. What was acknowledged is there afterwards, and nothing else is.
+//! The crash test: the real server on file systems of its own, under clients that record their requests, is
+//! interrupted at random moments as by a power cut. Afterwards everything that was acknowledged must be
+//! there, and nothing else.
 //!
-//! `docs/reliability.md` says what is cut, what is checked, and how to run more of it.
+//! `docs/reliability.md` says how the server is interrupted, what is checked, and how to run longer tests.
 
 mod cut;
 #[path = "../durability/dice.rs"]

@@ -1,4 +1,4 @@
-//! What must be true of a server after a cut, by the books of its clients.
+//! The checks of a server after a cut, by the ledger of its clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use crate::support::content::sha256;
 use crate::tokens;
 use crate::workload::all_repositories;
 
-/// Of so many things only one is looked at that no request has touched since the last time.
+/// Of the keys that no request has touched since the last check, one in this many is checked.
 const OLD: u64 = 16;
 
-/// The server, and what is wrong with it.
+/// The server, and the problems found.
 struct Oracle<'a> {
     address: SocketAddr,
     /// The tokens that it lists.
@@ -23,8 +23,8 @@ struct Oracle<'a> {
     dice: &'a mut Dice,
 }
 
-/// Compares the server with the ledger, and brings the ledger to what was found. With `since` everything is
-/// looked at that a request has touched after that moment, and some of the rest. Returns what is wrong.
+/// Compares the server with the ledger, and sets the ledger to what was found. With `since`, everything that
+/// a request has touched after that moment is checked, and some of the rest. Returns the problems.
 pub(crate) fn judge(
     (address, socket): (SocketAddr, &Path),
     ledger: &mut Ledger,
@@ -80,7 +80,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// What a key leads to, having looked at every byte of it.
+    /// The value of a key on the server, after its content was read completely.
     fn find(&mut self, ledger: &Ledger, repository: &str, key: &Key) -> Value {
         match key {
             Key::Blob(digest) => self.blob(ledger, repository, digest),
@@ -90,7 +90,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// A token that is listed lets its owner in, and no other does.
+    /// A token that is listed must sign its owner in, and no other may.
     fn token(&mut self, ledger: &Ledger, name: &str) -> Value {
         let is_listed = self.tokens.contains_key(name);
         if let Some(Token { secret: Some(secret), .. }) = ledger.tokens.get(name) {
@@ -103,7 +103,8 @@ impl Oracle<'_> {
         is_listed.then(|| name.to_owned())
     }
 
-    /// The list of tokens is that of the books, which get the numbers of those whose answer was lost.
+    /// Compares the list of tokens with the ledger. Tokens whose response was lost get their numbers from the
+    /// list.
     fn all_tokens(&mut self, ledger: &mut Ledger) {
         let places = all_repositories();
         let expected: BTreeSet<String> = places.iter().flat_map(|place| ledger.tokens_in(place)).collect();
@@ -150,7 +151,7 @@ impl Oracle<'_> {
         Some(digest)
     }
 
-    /// Where an upload stands, if it is still there.
+    /// The offset of an upload, if it still exists.
     fn standing(&mut self, location: &str, upload: &Upload) -> Option<usize> {
         let answer = self.get(location, &[])?;
         let offset = (answer.status == 204).then(|| {
@@ -158,7 +159,7 @@ impl Oracle<'_> {
             let last = last.and_then(|last| last.parse::<usize>().ok()).unwrap_or(0);
             last + usize::from(last > 0)
         });
-        // Before the first chunk is acknowledged, an upload is in memory only.
+        // Until its first chunk is acknowledged, an upload is only in memory.
         let expected = match offset {
             Some(offset) => (upload.acknowledged..=upload.sent).contains(&offset),
             None => upload.acknowledged == 0 || upload.closing,
@@ -169,7 +170,7 @@ impl Oracle<'_> {
         offset
     }
 
-    /// The list of tags is that of the books.
+    /// Compares the list of tags with the ledger.
     fn tags(&mut self, ledger: &Ledger, repository: &str) {
         let expected: BTreeSet<String> = ledger
             .of(repository)
@@ -183,7 +184,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// The lists of referrers are those of the books.
+    /// Compares the lists of referrers with the ledger.
     fn referrers(&mut self, ledger: &Ledger, repository: &str, since: u64) {
         let mut subjects = BTreeSet::new();
         for (key, register) in ledger.of(repository) {
@@ -206,7 +207,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// The texts in a list of an answer; an answer that there is no such thing lists nothing.
+    /// The texts in a list of a response; a response that the thing does not exist is an empty list.
     fn list(
         &mut self,
         path: &str,

@@ -1,5 +1,5 @@
-//! A rebuild that is killed at any call that changes something: what it leaves is never taken for a store,
-//! and says what to do; what was there before is as it was.
+//! A rebuild that is killed at any call that changes something: its leftovers are never mistaken for a store,
+//! the next command says what to do, and the old store is unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::support::content::{bytes, push_image};
 use crate::support::eventually;
 use crate::trace::{self, Traced};
 
-/// The calls of a rebuild that change something, and which of them are tried: most directories are made
+/// The calls of a rebuild that change something, and how many of each are tried: most directories are created
 /// alike.
 const CALLS: [(&str, usize); 11] = [
     ("mkdir", 250),
@@ -50,7 +50,7 @@ impl Lost {
         }
         let newest = || dump::list(&data.join(dump::DIR_NAME)).ok()?.first().map(|dump| dump.number);
         let before = newest().unwrap_or(0);
-        // The second from now began after the last push.
+        // The second of these dumps began after the last push.
         eventually("two more dumps", || newest().is_some_and(|newest| newest >= before + 2));
         server.stop();
         fs::remove_file(data.join("stowage.redb")).expect("it is there");
@@ -62,7 +62,7 @@ impl Lost {
         self.parent.path().join("data")
     }
 
-    /// Kills a rebuild at the `n`-th `call`; whether it came to be killed.
+    /// Kills a rebuild at the `n`-th `call`; returns whether it was killed.
     fn killed_at(&self, call: &str, n: u64) -> bool {
         let case = format!("{call} {n}");
         let into = self.parent.path().join(format!("{call}-{n}"));
@@ -96,7 +96,7 @@ impl Lost {
         assert_eq!(said, (Some(6), Some("REBUILD_CUT_OFF")), "{case}: {again:?}");
         assert!(again.stdout.contains(&format!("rm -r {path}")), "{case}: {again:?}");
         assert_eq!(run("fsck", &["--json"], into).code, Some(7), "{case}");
-        // What it says helps.
+        // Following the advice in the message must work.
         if case.ends_with(" 1") {
             fs::remove_dir_all(into).expect("it can be removed");
             let made = run("rebuild", &["--json", "--into", &path], &self.data());
@@ -115,7 +115,8 @@ impl Lost {
     }
 }
 
-/// Every file below a directory with its content. What LOCK says of the last process changes with each.
+/// Every file below a directory with its content. The process in LOCK is left out, because it changes with
+/// each process.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("a directory") {

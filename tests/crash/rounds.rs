@@ -19,22 +19,22 @@ use crate::process::{Stowage, note, run};
 use crate::tokens;
 use crate::workload::{CLIENTS, Client, Load};
 
-/// Rounds on each file system.
+/// Rounds on each kind of file system.
 const ROUNDS: u64 = 30;
-/// A file system ages for so many rounds; then comes a new one, whose first start is cut off too.
+/// A file system is used for this many rounds; then a new one is created, whose first start is cut off too.
 const ROUNDS_PER_IMAGE: u64 = 10;
-/// The longest load.
+/// The longest load, in microseconds.
 const LOAD_US: u64 = 700_000;
-/// In which the clients come to an end with what they do.
+/// How long the clients have to complete their requests.
 const REST: Duration = Duration::from_millis(60);
-/// Of so many cuts that strike at once, one is aimed at a dump.
+/// One in this many of the immediate cuts is timed for a dump.
 const AIMED: u64 = 2;
-/// After so many rounds the store is made again of its dumps.
+/// After this many rounds the store is rebuilt from its dumps.
 const REBUILT_EVERY: u64 = 4;
-/// How long a start may take after a cut. It is told how long the longest took: on a busy machine most of it
-/// is waiting.
+/// How long a start may take after a cut. The longest one is reported: on a busy machine most of it is
+/// waiting.
 const START: Duration = Duration::from_secs(10);
-/// Of so many cuts that wait for a certain call, one at least must come to it.
+/// Of this many cuts that wait for a certain call, at least one must reach it.
 const AWAITED: u64 = 6;
 
 #[test]
@@ -47,7 +47,7 @@ fn nothing_acknowledged_is_lost_in_cuts_on_xfs() {
     rounds(FileSystem::Xfs);
 }
 
-/// Whether a fault is planted into the server, which the box has to notice.
+/// Whether a fault is planted into the server, which the test must detect.
 fn mutant() -> bool {
     cfg!(any(
         feature = "mutant-no-blob-sync",
@@ -57,12 +57,12 @@ fn mutant() -> bool {
     ))
 }
 
-/// Says something even if the test succeeds, which the runner shows of no `println`.
+/// Prints a text also when the test succeeds; the runner hides `println` then.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A file system, what is on it, and who works on it. The server goes first.
+/// A file system, a server on it, and its clients. The server must be dropped first.
 struct Site {
     server: Option<Stowage>,
     ledger: Ledger,
@@ -70,7 +70,7 @@ struct Site {
     image: Image,
 }
 
-/// What all rounds came to.
+/// The totals of all rounds.
 #[derive(Default)]
 struct Total {
     cuts: u64,
@@ -79,7 +79,7 @@ struct Total {
     pulled: u64,
     caught: u64,
     aimed: u64,
-    /// Cuts that wait for a certain call, and those that it has come to.
+    /// Cuts that wait for a certain call, and those that reached it.
     awaited: u64,
     hit: u64,
     rebuilt: u64,
@@ -136,7 +136,7 @@ fn rounds(file_system: FileSystem) {
         begun.elapsed().as_secs()
     ));
     assert!(rounds < ROUNDS || rebuilt > 0, "no store was made again");
-    // Some cuts alone are never aimed.
+    // Some kinds of cut are never timed for a dump, so this does not hold if only those were chosen.
     assert!(rounds < ROUNDS || only.is_some() || aimed > 0, "no cut came at a dump");
     assert!(awaited < AWAITED || hit > 0, "none of {awaited} calls came that were waited for");
     assert!(!mutant() || caught > 0, "the planted fault was not noticed");
@@ -163,7 +163,7 @@ impl Site {
         self.image.data().join("admin.sock")
     }
 
-    /// One load and its cut. Returns what is wrong afterwards.
+    /// One load and its cut. Returns the problems found afterwards.
     fn round(&mut self, cut: Cut, thorough: bool, dice: &mut Dice, total: &mut Total) -> Vec<String> {
         let server = self.server.take().expect("it was started");
         let since = self.ledger.now();
@@ -203,7 +203,7 @@ impl Site {
             wrong.push(format!("the start took {start:?}"));
         }
         let rows = report["data"]["checked"]["uploads"].as_u64().unwrap_or(0);
-        // What the last run left is removed while the server answers already.
+        // Leftovers of the previous run are removed while the server answers already.
         let uploads = data.join("uploads");
         let swept = Instant::now() + START;
         while count(&uploads) as u64 > rows && Instant::now() < swept {
@@ -219,8 +219,8 @@ impl Site {
         wrong
     }
 
-    /// Clients at work until the cut; whether it was aimed at a dump, and whether the call has come that it
-    /// waited for.
+    /// Runs the clients until the cut; returns whether the cut was timed for a dump, and whether the call was
+    /// made for which it waited.
     fn load(&mut self, server: Stowage, cut: Cut, dice: &mut Dice) -> (bool, Option<bool>) {
         let ledger = Mutex::new(std::mem::take(&mut self.ledger));
         let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];
@@ -233,7 +233,7 @@ impl Site {
                 scope.spawn(move || client.work());
             }
             std::thread::sleep(Duration::from_micros(5_000 + dice.below(LOAD_US)));
-            // Where the server goes on for a while, it is to have something to do.
+            // If the server continues for a while, it needs work.
             if cut.strikes_at_once() && dice.below(2) == 0 {
                 quiet.store(true, Ordering::SeqCst);
                 std::thread::sleep(REST);
@@ -243,7 +243,7 @@ impl Site {
                 cut.strikes_at_once() && dice.below(AIMED) == 0 && dumps::wait_for_one(&image.data(), dice);
             trouble.store(true, Ordering::SeqCst);
             let hit = catch_unwind(AssertUnwindSafe(|| cut.apply(image, server, dice)));
-            // Whatever became of the cut, the clients come to their end.
+            // The clients must end, whatever happened to the cut.
             over.store(true, Ordering::SeqCst);
             (aimed, hit.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });

@@ -1,6 +1,6 @@
-//! The soak: ten minutes of clients who push, pull and delete, four `kill -9` among them, and after each of
-//! them the oracle of the crash box over all that was acknowledged. It is no part of `cargo test`;
-//! `docs/reliability.md` says how to run it, and what it said.
+//! The soak test: ten minutes of clients that push, pull and delete, with four `kill -9`; after each of them
+//! the oracle of the crash test checks all that was acknowledged. It is not part of `cargo test`;
+//! `docs/reliability.md` says how to run it, and has its results.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,16 +20,16 @@ use crate::workload::{Client, Load};
 const CLIENTS: u64 = 4;
 const KILLS: u32 = 4;
 const LASTS: Duration = Duration::from_mins(10);
-/// The most memory that the server may have, whatever it has done before.
+/// The most memory that the server may use.
 const MEMORY_MIB: u64 = 200;
 
-/// Seconds in `STOWAGE_SOAK_S`, or ten minutes.
+/// The duration: seconds in `STOWAGE_SOAK_S`, or ten minutes.
 fn lasts() -> Duration {
     let told = std::env::var("STOWAGE_SOAK_S").ok();
     told.map_or(LASTS, |text| Duration::from_secs(text.parse().expect("a number of seconds")))
 }
 
-/// What a load came to.
+/// The result of a load.
 struct Came {
     ledger: Ledger,
     /// The server, if it was not killed.
@@ -50,7 +50,7 @@ fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
     let (mut peak, mut least, mut starts) = (0, u64::MAX, Vec::new());
     for phase in 0..=KILLS {
         let since = ledger.now();
-        // The moments of the kills are not those of anything that the server does by the clock.
+        // The kills must not coincide with work that the server does by the clock.
         let length = lasts() / (KILLS + 1);
         let length = length * 3 / 4
             + length.mul_f64(f64::from(u32::try_from(dice.below(500)).expect("small")) / 1000.0);
@@ -88,7 +88,7 @@ fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
     ));
 }
 
-/// Clients at work for a while, and `kill -9` in the middle of it, or an end in order.
+/// Runs the clients for a while, with `kill -9` in the middle, or a graceful stop at the end.
 fn load(server: Stowage, data: &Path, ledger: Ledger, length: Duration, kill: bool, dice: &mut Dice) -> Came {
     let ledger = Mutex::new(ledger);
     let [quiet, trouble, over] = [const { AtomicBool::new(false) }; 3];

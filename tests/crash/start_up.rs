@@ -1,4 +1,4 @@
-//! How long a start takes when there is much metadata.
+//! The duration of a start with much metadata.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::process::{Stowage, note};
 use crate::support::content::{bytes, push_image};
 
 const GIB: u64 = 1 << 30;
-/// The bytes of a manifest as they mostly are.
+/// The typical size of a manifest in bytes.
 const BODY: usize = 3_000;
 const ROWS_PER_COMMIT: u64 = 5_000;
 
@@ -44,7 +44,7 @@ fn fill(data: &Path) {
     meta.close();
 }
 
-/// Cuts the power under a server and starts it again; how long that start took, and what it said.
+/// Cuts the power under a server and starts it again; returns how long that start took, and its log.
 fn restart(image: &Image, server: Stowage) -> (Stowage, Duration, String) {
     image.cut_power(Journal::Lost);
     server.kill();
@@ -55,7 +55,7 @@ fn restart(image: &Image, server: Stowage) -> (Stowage, Duration, String) {
     (server, took, log)
 }
 
-/// In a debug build the database's library reads everything at each start, to check itself.
+/// In a debug build redb reads the whole file at each start, to check itself.
 #[test]
 #[ignore = "it writes a GiB, and tells something only in a release build"]
 fn a_start_with_a_gib_of_metadata_takes_less_than_two_seconds_after_idleness_and_tells_its_progress_otherwise()
@@ -66,7 +66,7 @@ fn a_start_with_a_gib_of_metadata_takes_less_than_two_seconds_after_idleness_and
     fill(&data);
     let server = Stowage::start(&data);
     push_image(&server.client(), "team/app", "latest", b"layer");
-    // The writer notices after a second that there is nothing to write.
+    // After one second without changes, the writer makes its idle commit.
     std::thread::sleep(Duration::from_millis(2_500));
     let (server, took, log) = restart(&image, server);
     note(&format!("after idleness: {} ms", took.as_millis()));

@@ -1,4 +1,4 @@
-//! Tokens at the admin socket: who has them, and what is asked there.
+//! Tokens at the admin socket: their owner, and requests about them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::exchange::{Answer, PATIENCE, exchange, exchange_on};
 
-/// Whose all tokens are.
+/// The owner of all tokens.
 const OWNER: &str = "keeper";
-/// More than one file system ever gets, and what one answer may list.
+/// More tokens than one file system ever gets, and not more than one response may list.
 const MOST: usize = 500;
 
 /// Sends a request to the admin socket.
@@ -24,7 +24,7 @@ pub(crate) fn ask(socket: &Path, method: &str, path: &str, body: &str) -> io::Re
     exchange_on(stream, method, path, &[("Content-Type", "application/json")], body.as_bytes())
 }
 
-/// Makes the user who has the tokens.
+/// Creates the owner of the tokens.
 pub(crate) fn make_owner(socket: &Path) {
     let user = json!({"name": OWNER, "password": "canary-Quay-Violin-77"});
     let made = ask(socket, "POST", "/api/v1/users", &user.to_string()).expect("an answer");
@@ -36,7 +36,7 @@ pub(crate) fn wanted(name: &str) -> String {
     json!({"user": OWNER, "name": name, "scopes": ["read_registry"]}).to_string()
 }
 
-/// The number and the secret in the answer to it.
+/// The number and the secret in the response.
 pub(crate) fn made(answer: &Answer) -> (u64, Option<String>) {
     let token: Value = serde_json::from_slice(&answer.body).expect("a token");
     (token["id"].as_u64().expect("a number"), token["secret"].as_str().map(str::to_owned))
@@ -57,8 +57,7 @@ pub(crate) fn listed(socket: &Path) -> Result<BTreeMap<String, u64>, String> {
     if tokens.len() == items.len() { Ok(tokens) } else { Err(format!("tokens are there twice: {list}")) }
 }
 
-/// Whether a secret signs its owner in. An open registry asks only those to sign in who want a registry
-/// token.
+/// Whether a secret signs its owner in. In an open registry only the token endpoint checks credentials.
 pub(crate) fn opens(address: SocketAddr, secret: &str) -> Result<bool, String> {
     let credentials = STANDARD.encode(format!("{OWNER}:{secret}"));
     let headers = [("Authorization", &*format!("Basic {credentials}"))];

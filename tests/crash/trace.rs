@@ -1,4 +1,4 @@
-//! Kills and errors at a certain system call, by strace.
+//! Kills and errors at a certain system call, with strace.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -17,11 +17,12 @@ use crate::volume::{left_out, text};
 /// The calls of a push that change files and directories.
 const CALLS: [&str; 7] = ["openat", "pwritev", "fdatasync", "renameat", "fsync", "pwrite64", "unlinkat"];
 
-/// At most so many calls a thread makes before the one that counts.
+/// The greatest number of calls that a thread makes before the one that counts.
 const NTH: u64 = 5;
 const KILL: &str = "signal=SIGKILL";
 
-/// strace that does something when a thread makes its `n`-th call of this name, and writes down all of them.
+/// An strace command that does `what` when a thread makes its `n`-th call of this name, and logs all of these
+/// calls.
 fn strace(call: &str, what: &str, n: u64, output: &Path) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", text(output), "-e", &format!("trace={call}")]);
@@ -30,14 +31,14 @@ fn strace(call: &str, what: &str, n: u64, output: &Path) -> Command {
     strace
 }
 
-/// strace on a server that is at work. It ends when it is dropped, and lets go of a server that lives.
+/// An strace that is attached to a running server. Dropping it detaches it.
 struct Attached {
     strace: Child,
     output: NamedTempFile,
 }
 
 impl Attached {
-    /// Comes back when the server is held on to.
+    /// Returns when strace is attached.
     fn new(server: &Stowage, what: &str, dice: &mut Dice) -> Self {
         let call = CALLS[dice.size(CALLS.len() as u64) - 1];
         let n = 1 + dice.below(NTH);
@@ -46,7 +47,7 @@ impl Attached {
         let strace = strace.args(["-p", &server.id().to_string()]).spawn().expect("strace starts");
         let status = format!("/proc/{}/status", server.id());
         eventually("strace holds on to the server", || {
-            // Killed at its first call it has no tracer any more.
+            // If the server was killed at its first call, it has no tracer any more.
             let status = fs::read_to_string(&status).unwrap_or_default();
             let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
             tracer.is_none_or(|tracer| tracer.trim() != "0") || status.contains("zombie")
@@ -54,7 +55,7 @@ impl Attached {
         Self { strace, output }
     }
 
-    /// Whether a call has failed by it.
+    /// Whether it has made a call fail.
     fn has_injected(&self) -> bool {
         fs::read_to_string(self.output.path()).is_ok_and(|calls| calls.contains("(INJECTED)"))
     }
@@ -67,7 +68,7 @@ impl Drop for Attached {
     }
 }
 
-/// Whether there is a strace. Where there is none, with a word about it, nothing can be killed at a call.
+/// Whether strace is installed. If not, prints a message; cuts at calls are then left out.
 pub(crate) fn available() -> bool {
     match Command::new("strace").arg("--version").output() {
         Ok(_) => true,
@@ -75,9 +76,8 @@ pub(crate) fn available() -> bool {
     }
 }
 
-/// Kills a server that is at work when one of its threads makes a certain call from now. One that does not
-/// come to it in two seconds lives on. Whether it was killed; nothing is known of it where there is no
-/// strace.
+/// Kills a running server when one of its threads makes a certain call. If none does in two seconds, the
+/// server lives on. Returns whether it was killed; `None` without strace.
 pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
         return None;
@@ -94,8 +94,8 @@ pub(crate) fn kill_at_call(server: &mut Stowage, dice: &mut Dice) -> Option<bool
     Some(false)
 }
 
-/// Lets a call of each thread of a server fail that is at work, once, and leaves the server some time to live
-/// with it. Whether any has failed; nothing is known of it where there is no strace.
+/// Makes a call of each thread of a running server fail once, and waits a while. Returns whether any has
+/// failed; `None` without strace.
 pub(crate) fn fail_calls(server: &Stowage, dice: &mut Dice) -> Option<bool> {
     if !available() {
         return None;
@@ -110,8 +110,8 @@ fn was_killed(ended: ExitStatus) -> bool {
     ended.signal() == Some(Signal::KILL.as_raw())
 }
 
-/// A command under strace, which kills it when a thread makes its `n`-th call of this name. Both go when it
-/// is dropped.
+/// A command under strace, which kills it when a thread makes its `n`-th call of this name. Dropping it ends
+/// both.
 pub(crate) struct Traced(Child);
 
 impl Traced {
@@ -124,13 +124,13 @@ impl Traced {
         Self(strace.spawn().expect("strace starts"))
     }
 
-    /// Waits until it is killed, or is through, by which it can be told that it does not make so many calls.
-    /// Whether it was killed. Any other end is a failure.
+    /// Waits until it is killed, or until `is_through` says that it will not make that many calls. Returns
+    /// whether it was killed. Any other end is a failure.
     pub(crate) fn is_killed(&mut self, case: &str, is_through: impl Fn(Option<ExitStatus>) -> bool) -> bool {
         let begun = Instant::now();
         loop {
             let ended = self.ended();
-            // strace ends as what it traces has ended.
+            // strace exits like the process that it traces.
             if ended.is_some_and(was_killed) {
                 return true;
             }
@@ -154,7 +154,7 @@ impl Traced {
 impl Drop for Traced {
     fn drop(&mut self) {
         if self.ended().is_none() {
-            // strace would let go of what it traces.
+            // If strace itself were killed, it would detach and leave the process running.
             let id = self.0.id();
             let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
             for child in

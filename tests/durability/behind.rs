@@ -1,4 +1,4 @@
-//! Changes to a store behind its server's back.
+//! Changes of a store that bypass the server.
 
 use std::fs::{self, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! Damaged content is never completed to a client, hides itself, and is healed by the next push.
+//! Damaged content is never sent completely; it is hidden when it is found, and repaired by the next push.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::process::{Stowage, assert_whole, run};
 use crate::support::content::{bytes, image, index, push_blob, push_image, push_manifest, sha256};
 use crate::support::eventually;
 
-/// Pulls until the damage is found: the answer is an error or breaks off, and is never whole.
+/// Pulls until the damage is found: the response must be an error or break off, and never be complete.
 fn assert_never_whole(server: &Stowage, path: &str, case: &str) {
     if let Ok(answer) = exchange(server.address, "GET", path, &[], b"") {
         assert_eq!(answer.status, 404, "{case}: {}", answer.head);
     }
-    // What is found in the middle of an answer is recorded after it.
+    // Damage that is found in the middle of a response is recorded after it.
     eventually(case, || server.client().head(path).status == 404);
     server.client().get(path).expect(404);
 }
@@ -28,7 +28,7 @@ fn assert_never_whole(server: &Stowage, path: &str, case: &str) {
 fn a_damaged_blob_is_never_completed_and_healed_by_a_push() {
     let dir = TempDir::new().unwrap();
     let server = Stowage::start(dir.path());
-    // Sent as one piece, in a few pieces, in many.
+    // Sizes that are sent as one piece, in a few pieces, and in many.
     for (number, size) in (0..).zip([1_000, 70_000, 3_000_000]) {
         for (kind, damage) in (0..).zip(Damage::ALL) {
             let case = format!("{size} bytes, {damage:?}");
@@ -87,7 +87,7 @@ fn a_damaged_blob_is_not_mounted_and_keeps_its_manifest_from_nothing() {
     let client = server.client();
     client.post(&format!("/v2/team/copy/blobs/uploads/?mount={digest}&from=team/app"), b"").expect(202);
     assert!(client.get("/v2/team/app/manifests/latest").expect(200).body == manifest);
-    // A push of the whole image heals it, as a client does that asks first what is there.
+    // A push of the whole image repairs it, as by a client that first asks which blobs exist.
     push_image(&client, "team/app", "latest", &layer);
     assert!(client.get(&path).expect(200).body == layer);
     client.post(&format!("/v2/team/copy/blobs/uploads/?mount={digest}&from=team/app"), b"").expect(201);
@@ -98,7 +98,7 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
     let dir = TempDir::new().unwrap();
     let server = Stowage::start(dir.path());
     push_blob(&server.client(), "team/app", b"{}");
-    // Read inline, and on a blocking thread.
+    // Bodies that are read on the async thread, and on a blocking thread.
     let layers: Vec<Vec<u8>> = (0_u8..250).map(|seed| vec![seed; 10]).collect();
     for layer in &layers {
         push_blob(&server.client(), "team/app", layer);
@@ -138,13 +138,13 @@ fn a_damaged_manifest_is_never_sent_and_healed_by_a_push() {
     }
 }
 
-/// Puts other bytes in the place of a manifest's.
+/// Replaces the bytes of a manifest.
 fn store_body(dir: &Path, digest: &str, body: Vec<u8>) {
     let digest = digest.parse::<Digest>().expect("a digest");
     change_rows(dir, move |tx| tx.put(&schema::MANIFEST_BODY, &digest, &Raw(body.clone())));
 }
 
-/// Damage that a check proves is hidden at once, names the images to push again, and is healed by that push.
+/// A check hides proven damage at once and names the images to push again; that push repairs it.
 #[test]
 fn a_deep_check_hides_damage_and_names_the_images_to_push_again() {
     for online in [true, false] {
@@ -175,13 +175,13 @@ fn a_deep_check_hides_damage_and_names_the_images_to_push_again() {
         assert_eq!(problems[0]["images"], json!(["team/app:one", "team/other:multi"]));
         let server = running.unwrap_or_else(|| Stowage::start(dir.path()));
         server.client().head(&path).expect(404);
-        // A check that is not deep says the same, until it is healed.
+        // A check that is not deep reports the same, until it is repaired.
         let checked = run("fsck", &[], dir.path());
         assert!(checked.code == Some(7) && checked.stdout.contains("  team/app:one\n"), "{checked:?}");
         if online {
             push_image(&server.client(), "team/app", "one", &layer);
         } else {
-            // As a backup brings it back.
+            // As a restored backup would.
             std::fs::write(blob_file(dir.path(), &digest), &whole).unwrap();
             let checked = run("fsck", &["--deep"], dir.path());
             assert!(checked.code == Some(0) && checked.stdout.contains("served again"), "{checked:?}");

@@ -1,4 +1,4 @@
-//! A database that cannot be trusted is refused in clear words and left as it is.
+//! A damaged database is refused with a clear message and is not changed.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,7 +16,7 @@ use crate::support::content::{bytes, push_image, sha256};
 
 const MANIFEST: &str = "/v2/team/app/manifests/latest";
 
-/// A store with an image in it, left in order or by a crash.
+/// A store with an image, closed cleanly or by a crash.
 struct Store {
     dir: TempDir,
     database: PathBuf,
@@ -47,7 +47,8 @@ impl Store {
         fs::write(&self.database, content).expect("the database is replaced");
     }
 
-    /// Puts `content` in the place of the database. Start and check say what is wrong, and change nothing.
+    /// Replaces the database by `content`. The start and the check must say what is wrong, and change
+    /// nothing.
     #[track_caller]
     fn assert_refused(&self, content: &[u8], code: i32, case: &str) {
         self.replace(content);
@@ -72,7 +73,7 @@ impl Store {
         assert(&check, &check.stdout);
     }
 
-    /// With the right bytes back everything is there again.
+    /// With the right bytes restored, everything is there again.
     fn assert_healed(&self) {
         self.replace(&self.whole);
         let server = Stowage::start(self.path());
@@ -132,14 +133,14 @@ fn damaged_pages_end_nobody_and_show_nobody_wrong_bytes() {
         }
         store.replace(&content);
         let checked = run("fsck", &["--json"], store.path());
-        // 3: a damaged stamp is an unknown format.
+        // 3: a damaged format row looks like an unknown format.
         assert!(matches!(checked.code, Some(0 | 3 | 7)), "{round}: {checked:?}");
         store.replace(&content);
         fs::write(store.path().join("LOCK"), &lock).unwrap();
         let mut server = match Stowage::try_start_on_damage(store.path()) {
             Ok(server) => server,
             Err(refused) => {
-                // redb itself ends a process when it panics twice; nothing can be done about that.
+                // redb itself aborts a process when it panics twice, which cannot be prevented.
                 let expected = if refused.code.is_none() { Some(7) } else { refused.code };
                 assert!(expected == checked.code && expected != Some(0), "{round}: {refused:?} {checked:?}");
                 continue;

@@ -1,11 +1,11 @@
-//! Chance that can be repeated.
+//! Random numbers that can be repeated.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 
 use crate::process::note;
 
-/// A new seed, or the one that a failed test has told.
+/// A new seed, or the one of the environment, which a failed test has printed.
 pub(crate) fn seed() -> u64 {
     told_or_new("STOWAGE_TEST_SEED")
 }
@@ -18,7 +18,7 @@ pub(crate) fn told_or_new(variable: &str) -> u64 {
     seed
 }
 
-/// Numbers that look random and repeat with their seed.
+/// Pseudo-random numbers from a seed.
 pub(crate) struct Dice(u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! Directories that are not what they were, or not this server's: the start is refused, says why, and leaves
-//! nothing.
+//! Directories that were exchanged, or that belong to another server: the start is refused, says why, and
+//! leaves nothing behind.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -12,7 +12,7 @@ use crate::support::content::{bytes, push_blob};
 
 const BLOB_DIR: &str = "STOWAGE__STORAGE__BLOB_DIR";
 
-/// A store whose blobs lie in a directory of their own.
+/// A store whose blobs are in a directory of their own.
 struct Split {
     dir: TempDir,
 }
@@ -71,7 +71,7 @@ fn blobs_without_the_id_of_their_store_are_not_adopted() {
         one.refused().stderr.contains("do not say that they belong"),
         "the first refusal gave them an id"
     );
-    // The one who moved the blobs of the store is told how to say so.
+    // If the blobs were moved on purpose, the message says how to declare that.
     fs::remove_dir_all(one.blobs()).unwrap();
     fs::rename(one.dir.path().join("own"), one.blobs()).unwrap();
     fs::remove_file(one.blobs().join("LOCK")).unwrap();
@@ -101,7 +101,7 @@ fn a_refused_start_leaves_nothing_in_an_empty_mount_point() {
         }
         fs::rename(&away, split.blobs()).unwrap();
     }
-    // The same with the disk of the data.
+    // The same with the disk of the data directory.
     fs::rename(split.data(), &away).unwrap();
     fs::create_dir(split.data()).unwrap();
     let ended = split.refused();
@@ -158,14 +158,14 @@ fn the_store_of_another_user_is_refused_and_a_volume_of_anybody_is_not() {
     if chown(dir.path(), Some(OTHER), None).is_err() {
         return note("left out: only root can give files to another user");
     }
-    // A directory alone may belong to any user.
+    // The owner of the directory alone does not matter.
     Stowage::start(dir.path()).stop();
     chown(dir.path().join("stowage.redb"), Some(OTHER), None).unwrap();
     let before = fs::read(dir.path().join("LOCK")).unwrap();
     let ended = refused(dir.path(), &[]);
     assert!(ended.stderr.contains(&format!("sudo -u '#{OTHER}'")), "{ended:?}");
     assert_eq!(fs::read(dir.path().join("LOCK")).unwrap(), before, "nothing was changed");
-    // What a rebuild suggests instead is the whole command.
+    // The message has the complete command for a rebuild.
     let into = dir.path().join("new").display().to_string();
     let ended = run("rebuild", &["--into", &into], dir.path());
     let again =

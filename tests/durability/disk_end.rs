@@ -1,5 +1,5 @@
-//! A disk that is full to the last byte and the last file, on the file systems that people have: everything
-//! is there, deletions work, and so does a restart.
+//! A disk without a free byte or a free inode, on common file systems: everything is there, deletions work,
+//! and so does a restart.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::support::content::{bytes, push_blob, push_image, sha256};
 use crate::support::{Client, eventually};
 use crate::volume::{Kind, Volume};
 
-/// Images that are there when the disk is full.
+/// Images in the store when the disk is full.
 const IMAGES: u64 = 40;
 
-/// What another program has put on the disk.
+/// Files that another program has put on the disk.
 struct Filler(PathBuf);
 
 impl Filler {
@@ -30,10 +30,10 @@ impl Filler {
         self.0.join("bytes")
     }
 
-    /// Leaves no file that could be made, and then no byte.
+    /// Uses up all inodes, then all bytes.
     fn fill_up(&self) {
         for number in 0.. {
-            // Names end up in few blocks of a directory: bytes are not what they run out of.
+            // The names of the files take few blocks of the directory, so inodes run out before bytes.
             if File::create(self.0.join(format!("{number}"))).is_err() {
                 break;
             }
@@ -55,7 +55,7 @@ impl Filler {
     }
 }
 
-/// A store that was filled, and what it must have.
+/// A store on a full disk, and what it must contain.
 struct Store {
     server: Stowage,
     manifests: Vec<(String, Vec<u8>)>,
@@ -99,7 +99,7 @@ impl Store {
         }
     }
 
-    /// Deletes so many tags, manifests and blobs, one after the other.
+    /// Deletes this many tags, manifests and blobs, one after the other.
     fn assert_deletes(&mut self, each: usize) {
         let client = self.client();
         for _ in 0..each {
@@ -128,21 +128,21 @@ fn the_end_of_a_disk(kind: Kind, fill_up: impl Fn(&Filler)) {
     store.assert_refuses_pushes();
     store.assert_pulls();
 
-    // Killed and started again on the disk as it is.
+    // Killed and started again on the full disk.
     store.server.kill();
     store.server = Stowage::start(&data);
     store.assert_pulls();
     store.assert_deletes(5);
     store.assert_refuses_pushes();
 
-    // Stopped, and what was left to it for deletions is taken by another program before the next start.
+    // Stopped; another program takes the reserve for deletions before the next start.
     store.server.stop();
     filler.fill_bytes();
     store.server = Stowage::start(&data);
     store.assert_pulls();
     store.assert_refuses_pushes();
 
-    // Room is all it takes.
+    // Free space is all that it needs.
     filler.remove();
     eventually("pushes are taken again", || push(&store.server, b"something new").status == 201);
     push_image(&store.client(), "team/app", "again", &bytes(7000, 2 * MIB));

@@ -1,5 +1,4 @@
-//! A database file that is removed, replaced or moved under the running server takes no acknowledged change
-//! with it.
+//! A database file that is removed, replaced or moved while the server runs loses no acknowledged change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ fn assert_tag(client: &Client, tag: &str, manifest: &[u8]) {
     assert!(client.get(&format!("/v2/team/app/manifests/{tag}")).expect(200).body == manifest, "{tag}");
 }
 
-/// A push and a deletion, neither of which is acknowledged.
+/// Asserts that a push and a deletion are refused.
 #[track_caller]
 fn assert_refused(client: &Client, manifest: &[u8]) {
     let headers = [("Content-Type", "application/vnd.oci.image.manifest.v1+json")];
@@ -109,7 +108,7 @@ fn an_idle_server_notices_it_too() {
     let manifest = push_image(&server.client(), "team/app", "one", &bytes(1, 1_000));
     fs::remove_file(dir.path().join(DATABASE)).unwrap();
     eventually("it is saved without any request", || saved(dir.path()).exists());
-    // Even a crash loses nothing now.
+    // Now even a crash loses nothing.
     server.kill();
     fs::rename(saved(dir.path()), dir.path().join(DATABASE)).unwrap();
     let server = Stowage::start(dir.path());

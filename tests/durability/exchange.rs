@@ -1,14 +1,14 @@
-//! One request and its answer, when the server may go away at any moment.
+//! One request and its response, while the server may be killed at any moment.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may pause.
+/// How long a response may pause.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Sends a request. What does not come back whole is an error: nothing was acknowledged, nothing was read.
+/// Sends a request. An incomplete response is an error: nothing was acknowledged.
 pub(crate) fn exchange(
     address: SocketAddr,
     method: &str,
@@ -30,7 +30,7 @@ pub(crate) fn exchange(
     exchange_on(stream, method, path, headers, body)
 }
 
-/// The same on a connection that is there, and is good for one request.
+/// The same on an open connection, which serves one request.
 pub(crate) fn exchange_on(
     mut stream: impl Read + Write,
     method: &str,
@@ -46,7 +46,7 @@ pub(crate) fn exchange_on(
         let _ = write!(head, "Content-Length: {}\r\n", body.len());
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
-    // A server that refuses early may close before it has read everything; what it said counts.
+    // A server that refuses early may close before it has read everything; its response counts.
     let _ = stream.write_all(body);
     let mut received = Vec::new();
     stream.read_to_end(&mut received)?;
@@ -66,7 +66,7 @@ fn parse(received: &[u8], head_only: bool) -> Option<Answer> {
 }
 
 impl Answer {
-    /// What docker prints of a 5xx.
+    /// The status line, which is all that docker prints of a 5xx.
     pub(crate) fn status_line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }

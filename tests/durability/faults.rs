@@ -1,4 +1,4 @@
-//! A push and a pull in which the n-th call of the disk fails, for every n: what was acknowledged is there,
+//! A push and a pull in which the n-th call to the disk fails, for every n: what was acknowledged is there,
 //! the rest can be repeated, and the server needs no restart.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const ENOSPC: i32 = libc::ENOSPC;
 /// More calls than any script makes.
 const ENDLESS: u64 = 5_000;
 
-/// A server whose disk fails when it is told to.
+/// A server whose disk fails on demand.
 struct Rig {
     server: TestStowage,
     blobs: Arc<Faults>,
@@ -36,8 +36,8 @@ impl Rig {
         Self { server, blobs, meta, books: BTreeMap::new() }
     }
 
-    /// Pushes an image of its own as docker does, up to the first answer that is not a success, and books
-    /// what was acknowledged.
+    /// Pushes an image as docker does, up to the first response that is not a success, and records what was
+    /// acknowledged.
     fn push(&mut self, name: &str, seed: u64) -> Result<(), Response> {
         let client = self.server.client();
         let layer = bytes(seed, 40_000);
@@ -62,7 +62,8 @@ impl Rig {
         self.books.insert(path, content.to_vec());
     }
 
-    /// What was acknowledged in a repository is there, and the push that was broken off can be repeated.
+    /// Asserts that everything acknowledged in a repository is there, and that the interrupted push can be
+    /// repeated.
     fn recovers(&mut self, name: &str, seed: u64, case: &str) {
         check(&self.server.client(), self.books.iter().filter(|(path, _)| path.contains(name)), case);
         if let Err(answer) = self.push(name, seed) {
@@ -71,7 +72,7 @@ impl Rig {
         check(&self.server.client(), self.books.iter().filter(|(path, _)| path.contains(name)), case);
     }
 
-    /// Everything is there after a restart.
+    /// Asserts that everything is there after a restart.
     fn ends(self, dir: &Path) {
         let Self { server, books, .. } = self;
         server.stop();
@@ -95,7 +96,7 @@ fn good(answer: Response) -> Result<Response, Response> {
     if answer.status < 300 { Ok(answer) } else { Err(answer) }
 }
 
-/// What a failing disk may be answered with.
+/// Asserts that a response of a server with a failing disk is one of the permitted ones.
 fn assert_honest(refused: &Response, case: &str) {
     assert!(matches!(refused.status, 500 | 503 | 507), "{case}: {refused:?}");
     assert!(!refused.message().is_empty(), "{case}: {refused:?}");
@@ -183,7 +184,7 @@ fn push_with_faults_of_the_database(kind: &str, plan: impl Fn(&Faults, u64)) {
             Ok(()) => {}
         }
         if !fired {
-            // The plan stays for what comes next, where no fault is expected.
+            // The plan stays set for the next push, in which no fault is expected.
             note(&format!("{case}: the first that never came"));
             clean = true;
             break;
@@ -210,13 +211,13 @@ fn a_pull_survives_an_error_of_any_call_of_the_blob_store() {
                 match pulled {
                     Ok(answer) if answer.status == 200 => assert!(answer.body == *content, "{case}: {path}"),
                     Ok(answer) => assert!(matches!(answer.status, 500 | 503), "{case}: {path}: {answer:?}"),
-                    // Cut off before its end: the client knows that it has not the whole.
+                    // Cut off before its end, so the client knows that it is incomplete.
                     Err(_) => {}
                 }
             }
             let fired = rig.blobs.fired();
             rig.blobs.set_plan(None);
-            // An error that passes says nothing about the bytes.
+            // A temporary error says nothing about the bytes.
             check(&rig.server.client(), rig.books.iter(), &case);
             if !fired {
                 note(&format!("{case}: the first that never came"));

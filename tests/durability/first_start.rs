@@ -18,7 +18,7 @@ fn a_first_start_may_be_killed_at_any_moment() {
 
     for kill in 0..KILLS {
         let dir = directory_in_memory();
-        // Every second directory is the server's own to make.
+        // In every second case the server creates the directory itself.
         let data = if kill % 2 == 0 { dir.path().to_owned() } else { dir.path().join("a/b") };
         let server = Stowage::launch(&data, &[]);
         let delay_us = dice.below(whole_us);

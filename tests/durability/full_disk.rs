@@ -1,5 +1,5 @@
-//! A full disk: pushes are refused with a reason, everything else goes on, and room is all it takes to push
-//! again.
+//! A full disk: pushes are refused with a reason, everything else works, and free space is all that pushes
+//! need again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufReader, Write as _};
@@ -20,7 +20,7 @@ pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const REASON: &str =
     "HTTP/1.1 507 the registry's disk is full (no space left on device): free some space or ask its admin to";
 
-/// Fills the disk with something that is not the registry's, up to `left` bytes.
+/// Fills the disk with a foreign file, up to `left` bytes.
 pub(crate) fn fill(path: &Path, left: usize) {
     let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the filler opens");
     let block = [1; 4096];
@@ -29,7 +29,7 @@ pub(crate) fn fill(path: &Path, left: usize) {
     file.set_len(size.saturating_sub(left as u64)).expect("it can be cut off");
 }
 
-/// Refused for want of room, in the words after which docker does not try again.
+/// Asserts a refusal for lack of space, with the words after which docker does not retry.
 #[track_caller]
 pub(crate) fn assert_full(answer: &Answer) {
     let line = answer.status_line();
@@ -41,7 +41,7 @@ pub(crate) fn push(server: &Stowage, content: &[u8]) -> Answer {
     exchange(server.address, "POST", &path, &[], content).expect("an answer")
 }
 
-/// Pushes until it is refused for want of room; returns what was acknowledged.
+/// Pushes until one is refused for lack of space; returns what was acknowledged.
 fn push_until_full(server: &Stowage) -> Vec<Vec<u8>> {
     let mut acknowledged = Vec::new();
     for seed in 1.. {
@@ -82,7 +82,7 @@ fn pushes_stop_before_the_disk_is_full_and_go_on_when_there_is_room() {
     let contents = push_until_full(&server);
     assert!(contents.len() > 2, "the disk was full from the start");
 
-    // What was refused did not fit; now not even a byte does. The file system is asked once a second.
+    // The refused blob was too large; now no byte fits. The free space is read once a second.
     fill(&filler, 4096);
     eventually("no upload is opened", || client.post("/v2/team/app/blobs/uploads/", b"").status == 507);
     for _ in 0..3 {
@@ -111,7 +111,7 @@ fn one_body_that_does_not_end_leaves_what_must_stay_free() {
     let data = volume.path().join("data");
     let server = Stowage::start_with(&data, &[("STOWAGE__STORAGE__MIN_FREE", "50%")]);
     let client = server.client();
-    // What is announced and does not fit is refused before it comes.
+    // A body whose announced length does not fit is refused before it is received.
     let upload = open_upload(&client, "team/app");
     let too_large = (200 * MIB).to_string();
     let mut stream = client.connect();
@@ -120,19 +120,19 @@ fn one_body_that_does_not_end_leaves_what_must_stay_free() {
     let refused = read_response(&mut BufReader::new(stream), false).expect_error(507, "DENIED");
     assert!(refused.message().contains("a body of 200 MiB would leave less than storage.min_free (50%)"));
     assert_eq!(client.get(&upload).expect(204).header("range"), Some("0-0"));
-    // What is not announced is refused where it does not fit any more.
+    // A body of unknown length is refused at the byte that does not fit.
     let mut stream = client.connect();
     stream.set_write_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let head = client.head_of("PATCH", &upload, &[("Transfer-Encoding", "chunked")]);
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = [format!("{MIB:x}\r\n").as_bytes(), &vec![7; MIB], b"\r\n"].concat();
-    // A server that refuses may read on for a while, so that its answer is read, or close at once.
+    // A server that refuses may keep reading for a while, so that its response is read, or close at once.
     for _ in 0..300 {
         if stream.write_all(&chunk).is_err() {
             break;
         }
     }
-    // The refused body ends before the limit is crossed, so what announces less may still be taken.
+    // The refused body ends before the limit is crossed, so a smaller announced body may still be accepted.
     eventually("it has ended", || {
         let end = client.get(&upload).expect(204).header("range").map(str::to_owned);
         let head = client.head_of("PATCH", &upload, &[("Content-Length", &too_large)]);
@@ -142,7 +142,7 @@ fn one_body_that_does_not_end_leaves_what_must_stay_free() {
         refused.status == 507 && client.get(&upload).expect(204).header("range").map(str::to_owned) == end
     });
     let space = rustix::fs::statvfs(volume.path()).unwrap();
-    // A batch, the database and its reserve may go beyond it, no more.
+    // At most a batch, the database and its reserve may go beyond the limit.
     assert!(space.f_bavail * 100 / space.f_blocks > 40, "{} of {}", space.f_bavail, space.f_blocks);
     client.delete(&upload).expect(204);
     eventually("pushes are taken again", || push(&server, b"something new").status == 201);
@@ -158,7 +158,7 @@ fn a_disk_without_a_free_byte_costs_nothing_that_was_acknowledged() {
     fs::write(&filler, vec![1; 40 * MIB]).unwrap();
     let mut contents = push_until_full(&server);
     assert!(contents.len() > 2, "the disk was full from the start");
-    // An upload that is under way meets the full disk with its next chunk.
+    // A running upload meets the full disk with its next chunk.
     let layer = bytes(1, 3 * MIB);
     client.delete(&format!("/v2/team/app/blobs/{}", sha256(&contents[0]))).expect(202);
     contents.remove(0);
@@ -174,7 +174,7 @@ fn a_disk_without_a_free_byte_costs_nothing_that_was_acknowledged() {
         assert_there(&server, &contents);
         assert!(client.get("/v2/team/app/manifests/v1").expect(200).body == manifest);
     }
-    // Room for a few pages at a time: the database, not only the blobs, meets the end of the disk.
+    // Leaves space for a few pages at a time, so that the database meets the full disk, too.
     for left in 1..30_usize {
         fill(&filler, left * 4096);
         let name = format!("team/full-{left}");

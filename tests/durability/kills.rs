@@ -1,5 +1,4 @@
-//! `kill -9` of the server: what was acknowledged is there, and an upload goes on where its last checkpoint
-//! was.
+//! `kill -9` of the server: what was acknowledged is there, and an upload continues from its last checkpoint.
 
 use std::fs;
 use std::io::Write as _;

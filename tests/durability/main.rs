@@ -1,5 +1,4 @@
-//! What was acknowledged stays: through kills, full and failing disks, damage, and everything else that goes
-//! wrong below or around the server.
+//! Acknowledged changes survive kills, full and failing disks, damage, and other faults of the environment.
 
 mod behind;
 mod damaged_content;

@@ -1,4 +1,4 @@
-//! Memory stays within bounds, whatever and however much comes.
+//! Memory stays within bounds, whatever clients send.
 
 use std::io::{BufReader, Write as _};
 
@@ -38,8 +38,8 @@ fn a_gibibyte_in_one_request_needs_less_than_a_hundred_mebibytes() {
     assert!(peak < 100, "{peak} MiB");
 }
 
-/// Manifests of 4 MiB that mean nothing: first those that are seen through early, then those that are read to
-/// their end.
+/// Invalid manifests of 4 MiB: first those that are refused early, then those that must be parsed to their
+/// end.
 fn nonsense() -> Vec<Vec<u8>> {
     let repeat = |start: &str, middle: &str, end: &str| {
         let count = (MANIFEST - start.len() - end.len()) / middle.len();
@@ -69,7 +69,7 @@ fn two_hundred_large_pieces_of_nonsense_at_once_need_less_than_two_hundred_mebib
     let nonsense = nonsense();
     std::thread::scope(|scope| {
         for index in 0..200 {
-            // An eighth of them costs the server much time; more would cost the test too much.
+            // Parsing these takes the server long, so only an eighth of the manifests are such.
             let kind = if index % 8 == 0 { 5 + index / 8 % 5 } else { index % 5 };
             let (client, body) = (server.client(), &nonsense[kind]);
             scope.spawn(move || {
@@ -78,7 +78,7 @@ fn two_hundred_large_pieces_of_nonsense_at_once_need_less_than_two_hundred_mebib
                     .expect_error(400, "MANIFEST_INVALID");
             });
         }
-        // Others are served meanwhile.
+        // Other clients are served meanwhile.
         push_image(&server.client(), "team/app", "meanwhile", b"another layer");
         assert!(server.client().get("/v2/team/app/manifests/latest").expect(200).body == manifest);
     });

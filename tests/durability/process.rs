@@ -1,4 +1,4 @@
-//! The real binary: started, watched, killed and stopped as operators, crashes and supervisors do it.
+//! The real binary: started, observed, killed and stopped as operators, crashes and supervisors do.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::exchange::exchange;
 use crate::support::Client;
 
-/// How long anything may take that ends by itself. Far more than it needs: the machine may be busy.
+/// A time-out for everything that should end by itself. It is generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `stowage serve`. It is killed when it is dropped.
@@ -45,14 +45,14 @@ impl Stowage {
         started.unwrap_or_else(|ended| panic!("the server ended at its start: {ended:#?}"))
     }
 
-    /// Starts it on something that may be damaged, which it may refuse, and which redb may panic over.
+    /// Starts it on a store that may be damaged. It may refuse the store, and redb may panic.
     pub(crate) fn try_start_on_damage(dir: &Path) -> Result<Self, Ended> {
         let mut stowage = Self::launch(dir, &[]);
         stowage.may_panic = true;
         stowage.wait_for_answer()
     }
 
-    /// Waits until it answers, or tells how it ended before that.
+    /// Waits until it answers, or returns how it ended before.
     pub(crate) fn wait_for_answer(mut self) -> Result<Self, Ended> {
         let started = Instant::now();
         while !self.answers() {
@@ -65,7 +65,7 @@ impl Stowage {
         Ok(self)
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts it without waiting.
     pub(crate) fn launch(dir: &Path, variables: &[(&str, &str)]) -> Self {
         let log = NamedTempFile::new().expect("a file for the log");
         let (mut command, address) = serve(dir);
@@ -87,7 +87,7 @@ impl Stowage {
         self.child.id()
     }
 
-    /// How it ended by itself, if it did.
+    /// Its exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the child can be asked")
     }
@@ -102,7 +102,7 @@ impl Stowage {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the server is there");
     }
 
-    /// Waits for its end by itself.
+    /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -114,19 +114,19 @@ impl Stowage {
         }
     }
 
-    /// Stops it in order.
+    /// Stops it gracefully.
     pub(crate) fn stop(mut self) {
         self.terminate();
         let status = self.wait();
         assert!(status.success(), "{status}:\n{}", self.log());
     }
 
-    /// The most memory it ever had, in MiB.
+    /// Its peak memory in MiB.
     pub(crate) fn peak_memory_mib(&self) -> u64 {
         memory_mib(self.id(), "VmHWM:")
     }
 
-    /// What it has written to stderr.
+    /// Its output on stderr.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log.path()).expect("the log is text")
     }
@@ -146,7 +146,7 @@ impl Drop for Stowage {
     }
 }
 
-/// An open registry on a data directory that is not started yet, and where it will listen.
+/// The command of an open registry that is not started yet, and its address.
 pub(crate) fn serve(dir: &Path) -> (Command, SocketAddr) {
     let address = free_address();
     let mut command = command("serve");
@@ -155,7 +155,7 @@ pub(crate) fn serve(dir: &Path) -> (Command, SocketAddr) {
     (command, address)
 }
 
-/// An amount of memory of a process by its name in its status, in MiB.
+/// A value of a process's status by its name, in MiB.
 pub(crate) fn memory_mib(process: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process is there");
     let found = status.lines().find_map(|line| line.strip_prefix(name)).expect("an amount of memory");
@@ -194,12 +194,13 @@ pub(crate) fn run_with(name: &str, arguments: &[&str], dir: &Path, variables: &[
     }
 }
 
-/// A start that is refused: how, and in which words.
+/// A start that must be refused: its exit and its message.
 pub(crate) fn refused_start(dir: &Path) -> Ended {
     run("serve", &["--anonymous", "--log-level", "error", "--listen", &free_address().to_string()], dir)
 }
 
-/// A start that may be refused: how, unless it answers. What answers is stopped in order.
+/// A start that may be refused: its exit and its message, or `None` if it answers; then it is stopped
+/// gracefully.
 pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
     match Stowage::launch(dir, &[]).wait_for_answer() {
         Ok(server) => {
@@ -210,8 +211,7 @@ pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
     }
 }
 
-/// Fails unless every byte that was ever acknowledged is there, every row fits every other, and nothing is
-/// damaged.
+/// Asserts that all acknowledged content is there, that all rows are consistent, and that nothing is damaged.
 #[track_caller]
 pub(crate) fn assert_whole(dir: &Path) {
     let ended = run("fsck", &["--deep", "--json"], dir);
@@ -227,18 +227,18 @@ pub(crate) fn offset(client: &Client, upload: &str) -> usize {
     last.parse::<usize>().expect("a number") + usize::from(last != "0")
 }
 
-/// A directory in memory where there is room for one: for tests that do not depend on what a disk keeps.
+/// A directory in memory if there is room, for tests that do not depend on a disk.
 pub(crate) fn directory_in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
 }
 
-/// Writes a line into the output of a failed test.
+/// Writes a line that the runner shows if the test fails.
 #[expect(clippy::print_stdout, reason = "the test runner shows it when the test fails")]
 pub(crate) fn note(text: &str) {
     println!("{text}");
 }
 
-/// A command of the binary, with nothing of this machine's settings.
+/// A command of the binary, without the settings of this machine.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
     // A packaged configuration would lead to the machine's own registry.
@@ -246,7 +246,7 @@ pub(crate) fn command(name: &str) -> Command {
     command
 }
 
-/// A port below those that the system gives to clients, so that no other process gets it before the server.
+/// A port below the ephemeral range, so that no other process gets it before the server.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;

@@ -1,4 +1,4 @@
-//! A disk that takes no writes: pulls go on, and everything else is refused in clear words.
+//! A read-only disk: pulls work, and everything else is refused with a clear message.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ fn pulls_that_would_renew_a_promise_go_on_and_changes_are_taken_when_the_disk_ta
     let client = server.client();
     let path = format!("/v2/team/app/blobs/{}", push_blob(&client, "team/app", b"nothing refers to this"));
     let Some(read_only) = ReadOnlyFile::new(&dir.path().join("stowage.redb")) else { return };
-    // The open file still takes writes; one that fails makes the server open it again.
+    // The open file still accepts writes; a failing write makes the server open it again.
     faults.fail_after(1, libc::EROFS);
     for round in 0..3 {
         client.get(&path).expect(200);

@@ -1,5 +1,5 @@
-//! A file system that turns read-only under clients at work: what was acknowledged stays, pulls go on, pushes
-//! are told why not, and on a file system that takes writes again all is whole.
+//! A file system that turns read-only under load: what was acknowledged stays, pulls work, pushes are refused
+//! with the reason, and on a writable file system everything is intact again.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,22 +16,22 @@ use crate::volume::Volume;
 
 const PUSHERS: usize = 4;
 const PULLERS: usize = 3;
-/// Refusals that each pusher meets after the first one, and pulls that succeed beside them.
+/// The refusals that each pusher must get after the first one, and the pulls that must succeed meanwhile.
 const AFTERWARDS: usize = 10;
 
-/// What was acknowledged, as its path and its bytes.
+/// The acknowledged content: paths and bytes.
 type Books = Mutex<Vec<(String, Vec<u8>)>>;
 
-/// Clients at work, and what they found.
+/// The clients of a load, and what they observed.
 struct Load {
     address: SocketAddr,
     books: Books,
-    /// The disk has turned read-only, or is about to.
+    /// Whether the disk is read-only, or may become so at any moment.
     trouble: AtomicBool,
-    /// It has, and no commit of before is under way any more.
+    /// Whether it is read-only and no earlier commit is in progress any more.
     settled: AtomicBool,
     over: AtomicBool,
-    /// Clear refusals of each pusher.
+    /// Proper refusals of each pusher.
     refused: [AtomicUsize; PUSHERS],
     pulled: AtomicUsize,
 }
@@ -55,7 +55,7 @@ impl Load {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends something that may be refused once the disk is in trouble; whether it was acknowledged.
+    /// Sends something that may be refused once the disk is read-only; returns whether it was acknowledged.
     fn push(
         &self,
         pusher: usize,
@@ -71,14 +71,14 @@ impl Load {
         }
         assert!(self.trouble.load(Ordering::SeqCst), "{path}: {answer:?}");
         let body = String::from_utf8_lossy(&answer.body);
-        // What was being committed at that moment has an end of its own.
+        // A change that was being committed at that moment may end differently.
         let clear = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
         assert!(clear || (!settled && answer.status >= 500), "{path}: {answer:?}");
         self.refused[pusher].fetch_add(usize::from(clear), Ordering::SeqCst);
         false
     }
 
-    /// Waits until each pusher has been refused so many times.
+    /// Waits until each pusher was refused this many times.
     fn await_refusals(&self, times: usize) {
         eventually("clear refusals", || {
             self.refused.iter().all(|refused| refused.load(Ordering::SeqCst) >= times)
@@ -128,7 +128,7 @@ impl Load {
     }
 
     fn pull(&self, path: &str, content: &[u8]) {
-        // While the database is opened again, a pull may be asked to come back.
+        // While the database is reopened, a pull may be told to retry.
         eventually(path, || {
             let settled = self.settled.load(Ordering::SeqCst);
             let answer = exchange(self.address, "GET", path, &[], b"").expect("a whole answer");
@@ -138,7 +138,7 @@ impl Load {
         });
     }
 
-    /// Everybody works, and in the middle of it comes what happens to the disk.
+    /// Runs all clients, and changes the disk in the middle.
     fn run(&self, trouble: impl FnOnce()) {
         thread::scope(|scope| {
             let over = End(&self.over);
@@ -151,7 +151,7 @@ impl Load {
             eventually("some pushes", || self.books().len() > 100);
             self.trouble.store(true, Ordering::SeqCst);
             trouble();
-            // A pusher that was refused has nothing under way that was sent before the trouble.
+            // A pusher that was refused has no request in progress that was sent before the disk changed.
             self.await_refusals(1);
             self.settled.store(true, Ordering::SeqCst);
             let pulled = self.pulled.load(Ordering::SeqCst);
@@ -162,7 +162,7 @@ impl Load {
     }
 }
 
-/// Ends the load, even when the test has failed.
+/// Ends the load, even if the test has failed.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {

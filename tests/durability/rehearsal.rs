@@ -1,5 +1,5 @@
-//! The rehearsal of the worst: the database is gone or damaged, and the store is made again of its last dump
-//! and its blobs.
+//! The worst case: the database is lost or damaged, and the store is rebuilt from its last dump and its
+//! blobs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,14 +28,14 @@ fn dumps(data: &Path) -> Vec<PathBuf> {
     dumps.into_iter().collect()
 }
 
-/// Waits until all that was acknowledged is in a dump: the second from now on began later.
+/// Waits until everything acknowledged is in a dump: the second dump from now began later.
 fn wait_for_dump(data: &Path) {
     let before = dumps(data).last().cloned();
     let newer = |path: &PathBuf| before.as_ref().is_none_or(|before| path > before);
     eventually("two more dumps", || dumps(data).iter().filter(|path| newer(path)).count() >= 2);
 }
 
-/// A store with images of before and after its last dump.
+/// A store with images from before and after its last dump.
 struct Store {
     parent: TempDir,
     data: PathBuf,
@@ -89,7 +89,8 @@ impl Store {
         (ended, document, into)
     }
 
-    /// A server on the new store has everything of before the dump, and takes again what came later.
+    /// Asserts that a server on the new store has everything from before the dump, and accepts later images
+    /// again.
     fn assert_back(&self, into: &Path, document: &Value, case: &str) {
         let data = &document["data"];
         assert_eq!(data["dump"]["path"], self.dump.display().to_string(), "{case}");

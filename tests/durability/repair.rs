@@ -1,4 +1,4 @@
-//! A database that a crash left without what a quick start needs.
+//! A database whose last commits before a crash were without quick-repair.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn a_start_that_reads_all_metadata_tells_how_far_it_is_and_loses_nothing() {
     let manifest = push_image(&server.client(), "team/app", "latest", b"layer");
     server.kill();
 
-    // A commit like those of a large database between two that save something.
+    // A commit as a large database makes them between two with quick-repair.
     let path = dir.path().join("stowage.redb");
     let database = Database::open(&path).unwrap();
     let mut transaction = database.begin_write().unwrap();

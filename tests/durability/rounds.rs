@@ -1,4 +1,4 @@
-//! A server that is killed again and again at random moments, under writers who keep books.
+//! A server that is killed again and again at random moments, under writers that record their requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,25 +18,25 @@ const ROUNDS: u64 = 10;
 const WRITERS: u64 = 4;
 const TAGS: u64 = 4;
 
-/// Where a tag may point: `None` is nowhere.
+/// The manifest that a tag points to; `None`: the tag does not exist.
 type Target = Option<String>;
 
-/// What one writer was told, and what it asked for last without hearing of it.
+/// The acknowledged requests of one writer, and its last one without a response.
 struct Ledger {
     repository: String,
-    /// Digest, and what the content is made from.
+    /// Digest -> the parameters from which the content is generated.
     blobs: BTreeMap<String, (u64, usize)>,
     manifests: BTreeMap<String, Vec<u8>>,
-    /// All that may be true of a tag: what was acknowledged last, and what may have happened since.
+    /// The possible states of a tag: what was last acknowledged, and what may have happened since.
     tags: BTreeMap<String, Vec<Target>>,
 }
 
-/// A writer at work. `None` of a step: the server is gone.
+/// A writer. A step returns `None` when the server is gone.
 struct Work<'a> {
     address: SocketAddr,
     ledger: &'a mut Ledger,
     dice: Dice,
-    /// Answers to all writers.
+    /// The number of responses to all writers.
     answers: &'a AtomicU64,
 }
 
@@ -130,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// Everything acknowledged is there, and nothing else is where something was acknowledged.
+    /// Asserts that everything acknowledged is there, and nothing else in its place.
     fn check(&mut self, server: &Stowage) {
         let client = server.client();
         for (digest, (seed, size)) in &self.blobs {
@@ -165,7 +165,8 @@ fn nothing_acknowledged_is_lost_in_ten_kills_at_random_moments() {
                 let dice = Dice::new(seed ^ (round << 8 | writer));
                 scope.spawn(move || Work { address, ledger, dice, answers }.until_the_end());
             }
-            // Some rounds end before anything was answered. Slow disks get the same work done as fast ones.
+            // Some rounds end before any response. The number, not the time, makes slow and fast disks do the
+            // same work.
             let enough = dice.below(60);
             eventually("the writers are answered", || answers.load(Ordering::Relaxed) >= enough);
             std::thread::sleep(Duration::from_micros(dice.below(20_000)));

@@ -1,4 +1,4 @@
-//! One upload, two clients: one of them wins, and the bytes are exactly the winner's.
+//! Two clients send to one upload: one of them wins, and the bytes are exactly the winner's.
 
 use std::sync::Barrier;
 use std::{fs, thread};
@@ -41,7 +41,7 @@ fn of_two_chunks_for_the_same_place_one_is_taken() {
             other => panic!("{other:?}"),
         };
         assert_eq!(loser.code(), "RANGE_INVALID");
-        // Wherever the winner was at that moment.
+        // The offset of the winner at that moment is not known.
         assert!(loser.header("range").is_some_and(|range| range.starts_with("0-")), "{loser:?}");
         close_upload(&client, &upload, &sha256(winner), b"").expect(201);
         assert!(pull(&client, winner).expect(200).body == *winner);
@@ -68,7 +68,7 @@ fn of_two_streams_one_is_taken_or_both_follow_each_other_whole() {
     }
 }
 
-/// Uploads may rest for a day: what they keep open, others lack.
+/// Uploads may rest for a day, and must not hold open files meanwhile.
 #[test]
 fn an_upload_that_rests_has_no_file_open() {
     let directory = directory_in_memory();
@@ -94,7 +94,7 @@ fn an_upload_that_rests_has_no_file_open() {
     assert_whole(directory.path());
 }
 
-/// The beginning of an upload's file.
+/// The first bytes of an upload's file.
 fn first_bytes(server: &TestStowage, upload: &str) -> Vec<u8> {
     let id = upload.rsplit('/').next().expect("an id");
     let content = fs::read(server.directory.join("uploads").join(id)).expect("the file is there");
@@ -114,11 +114,11 @@ fn of_a_chunk_and_a_closing_put_one_is_taken() {
             || client.patch(&upload, &late),
         );
         match (put.status, patch.status) {
-            // The PUT was first: there is no upload any more.
+            // The PUT was first: the upload does not exist any more.
             (201, 404) => {}
-            // The PUT was taken while the chunk was on its way.
+            // The PUT was first, while the chunk was being received.
             (201, 416) => assert_eq!(patch.code(), "RANGE_INVALID"),
-            // The chunk was first: the upload stands elsewhere than the PUT was told.
+            // The chunk was first: the PUT announced another offset.
             (416, 202) => {
                 let whole = [&content[..SIZE / 2], &late].concat();
                 close_upload(&client, &upload, &sha256(&whole), b"").expect(201);
@@ -126,7 +126,7 @@ fn of_a_chunk_and_a_closing_put_one_is_taken() {
                 pull(&client, &content).expect(404);
                 continue;
             }
-            // The chunk was there before the PUT came, which announced another content.
+            // The chunk was complete before the PUT, whose digest then does not match.
             (400, 202) => {
                 assert_eq!(put.code(), "DIGEST_INVALID");
                 pull(&client, &content).expect(404);

@@ -1,5 +1,5 @@
-//! A disk that takes 10 MB/s: the answer to an upload comes soon after its last byte, however much was sent
-//! and however many are at it, because no upload may get far ahead of the disk.
+//! A disk that takes 10 MB/s: an upload is answered soon after its last byte, however large it is and however
+//! many run, because the number of dirty bytes is limited.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,14 +14,14 @@ use crate::support::content::{bytes, open_upload};
 use crate::volume::Volume;
 
 const DISK: u64 = 10_000_000;
-/// From the last byte of an upload to the answer, for most uploads of one run.
+/// The time from the last byte of an upload to its response, for most uploads of one run.
 const SOON: Duration = Duration::from_secs(8);
-/// The same for each of them. The kernel decides whose bytes the disk gets first: the sync of an upload that
-/// went ahead of the others waits for the journal, and so for theirs.
+/// The same for each upload. The kernel decides whose bytes are written first: the sync of an upload that
+/// went ahead waits for the journal, and so for the bytes of others.
 const LATEST: Duration = Duration::from_secs(11);
 const MIB: usize = 1 << 20;
 
-/// Some content that is made while it is sent, and its digest.
+/// Content that is generated while it is sent, and its digest.
 struct Content {
     seed: u64,
     mib: usize,
@@ -39,10 +39,10 @@ impl Content {
         hasher.finish().to_string()
     }
 
-    /// Sends it as one body; how long the answer took from the last byte on.
+    /// Sends it as one body; returns how long the response took after the last byte.
     fn send(&self, address: SocketAddr, method: &str, path: &str, expected: u16) -> Duration {
         let mut stream = TcpStream::connect(address).expect("the server is there");
-        // What the client's own kernel still holds is not sent.
+        // Bytes in the client's socket buffer are not sent yet, so the buffer is small.
         set_socket_send_buffer_size(&stream, 64 << 10).expect("the kernel takes it");
         let length = self.mib * MIB;
         let head = format!(
@@ -60,8 +60,8 @@ impl Content {
     }
 }
 
-/// Sends several blobs at once, as one request each or as docker does; the waits for their answers, the
-/// shortest first.
+/// Sends several blobs at once, each in one request or as docker does; returns the waiting times for their
+/// responses, sorted.
 fn waits(server: &Stowage, contents: &[Content], as_docker: bool) -> Vec<Duration> {
     let digests: Vec<String> = contents.iter().map(Content::digest).collect();
     let begun = Instant::now();
@@ -101,7 +101,7 @@ fn uploads_to_a_slow_disk(mib: &[usize], as_docker: bool) {
     {
         let Some(_brake) = volume.slow_down(DISK) else { return };
         let waits = waits(&server, &contents, as_docker);
-        // The upper one of two in the middle; the only one of one.
+        // The upper median; for one upload its own time.
         assert!(waits[waits.len() / 2] < SOON, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait < LATEST), "{waits:?}");
     }

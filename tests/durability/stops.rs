@@ -1,4 +1,4 @@
-//! SIGTERM: what is under way is finished, what idles is not waited for.
+//! SIGTERM: running requests are completed, and idle connections are not waited for.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::support::content::{bytes, close_upload, open_upload, push_blob, send_
 use crate::support::eventually;
 
 const SIZE: usize = 4 << 20;
-/// What requests under way have at a stop: less than that says that nothing was waited for.
+/// The grace period of a stop: a shorter stop means that nothing was waited for.
 const GRACE: Duration = Duration::from_mins(1);
 
 /// Sends the head of a request with a body of `SIZE` bytes, and the first half of it.
@@ -71,7 +71,7 @@ fn uploads_under_way_are_finished_before_the_server_stops() {
 fn a_download_under_way_is_finished_before_the_server_stops() {
     let dir = TempDir::new().unwrap();
     let mut server = Stowage::start(dir.path());
-    // More than the buffers of both ends together hold.
+    // More than the buffers of both ends hold.
     let content = bytes(4, 32 << 20);
     let digest = push_blob(&server.client(), "team/app", &content);
     let client = server.client();
@@ -95,7 +95,7 @@ fn idle_connections_do_not_hold_up_the_stop() {
     let idle: Vec<TcpStream> = (0..20)
         .map(|number| {
             let mut stream = TcpStream::connect(server.address).unwrap();
-            // Some have had an answer and are kept for the next request, some have never said anything.
+            // Some connections have had a response and are kept alive, some never had a request.
             if number % 2 == 0 {
                 stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                 let answer = read_response(&mut BufReader::new(stream.try_clone().unwrap()), false);

@@ -1,5 +1,5 @@
-//! Things in the place of the server's files: FIFOs, links, other directories. Nothing hangs, nothing foreign
-//! is written, and what is refused is named.
+//! Foreign objects in the place of the server's files: FIFOs, links, directories. Nothing may hang, nothing
+//! foreign may be written to, and a refusal names the file.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ fn fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
 }
 
-/// The start is refused and names the file.
+/// Asserts that the start is refused and names the file.
 #[track_caller]
 fn assert_start_names(dir: &Path, file: &Path) {
     let refused = refused_start(dir);
@@ -106,7 +106,7 @@ fn directories_of_the_server_that_are_symbolic_links_are_not_followed() {
         let (dir, target) = (directory_in_memory(), directory_in_memory());
         Stowage::start(dir.path()).stop();
         let link = dir.path().join(name);
-        // With all that was there: the link is what is wrong, not what it leads to.
+        // The link leads to the complete old content, but a link itself is refused.
         let moved = target.path().join("moved");
         fs::rename(&link, &moved).unwrap();
         symlink(&moved, &link).unwrap();
@@ -124,7 +124,7 @@ fn no_dump_is_written_through_a_symbolic_link() {
     let (dir, target) = (directory_in_memory(), directory_in_memory());
     Stowage::start(dir.path()).stop();
     let link = dir.path().join("dumps");
-    // A store may have dumped already.
+    // The store may have made a dump already.
     let _ = fs::remove_dir_all(&link);
     let foreign = target.path().join("rows-00000001.dump.new");
     fs::write(&foreign, "abc").unwrap();

@@ -1,4 +1,4 @@
-//! A log that is not read holds up no request.
+//! A log that is not read delays no request.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use crate::process::{answers, command, directory_in_memory};
 use crate::support::eventually;
 
-/// Far more than waits for a reader, at half a KiB a line.
+/// Many more lines than the buffer holds, at half a KiB a line.
 const REQUESTS: usize = 30_000;
 const BATCH: usize = 100;
 

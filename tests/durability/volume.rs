@@ -1,4 +1,4 @@
-//! File systems of a test's own, which may be full, read-only or broken without harm to anything else.
+//! File systems for tests, which may become full, read-only or broken without affecting anything else.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Ext4,
 }
 
-/// A mounted file system. It goes when it is dropped; drop every server on it first.
+/// A mounted file system. Dropping it unmounts it; drop every server on it first.
 pub(crate) struct Volume {
     mount_point: PathBuf,
     device: Option<String>,
@@ -26,17 +26,17 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// A file system in memory. None, with a word about it, where this process may not mount one.
+    /// A file system in memory; `None`, with a message, if this process may not mount one.
     pub(crate) fn in_memory(mib: u64) -> Option<Self> {
         Self::tmpfs(&format!("size={mib}m"))
     }
 
-    /// A file system with a device under it, which turns read-only when the device has an error.
+    /// A file system on a block device, which turns read-only when the device has an error.
     pub(crate) fn on_device(mib: u64) -> Option<Self> {
         Self::ext4(mib, &[])
     }
 
-    /// A file system for so many files, without anything kept back for root.
+    /// A file system with this many inodes, and no blocks reserved for root.
     pub(crate) fn small(kind: Kind, mib: u64, inodes: u64) -> Option<Self> {
         let inodes = inodes.to_string();
         match kind {
@@ -74,20 +74,20 @@ impl Volume {
         &self.mount_point
     }
 
-    /// Allows no writing any more, or allows it again. No process may have a file open for writing.
+    /// Remounts it read-only, or writable again. No process may have a file open for writing.
     pub(crate) fn remount(&self, option: &str) {
         let option = format!("remount,{option}");
         command("mount", &["-o", &option, text(&self.mount_point)]).expect("it can be mounted again");
     }
 
-    /// Lets the device have an error, after which the kernel refuses every write.
+    /// Makes the device fail, after which the kernel refuses every write.
     pub(crate) fn break_down(&self) {
         let device = self.device.as_ref().expect("a device");
         fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("the kernel takes it");
     }
 
-    /// Lets its device take no more than so many bytes a second until the value is dropped. None, with a word
-    /// about it, where the kernel has no such brake.
+    /// Limits the device to this many bytes a second until the value is dropped. `None`, with a message, if
+    /// the kernel cannot do that.
     pub(crate) fn slow_down(&self, bytes_per_second: u64) -> Option<Brake> {
         let name = self.device.as_ref().expect("a device");
         let limited = fs::read_to_string(format!("/sys/block/{name}/dev")).and_then(|number| {
@@ -96,8 +96,7 @@ impl Volume {
         });
         match limited {
             Ok(brake) => Some(brake),
-            // io.max of cgroup v2 is no substitute: it lets the journal's thread of the kernel go as fast as
-            // ever.
+            // io.max of cgroup v2 is no substitute: it does not limit the kernel thread of the journal.
             Err(error) => left_out(&io::Error::new(
                 error.kind(),
                 format!("a slow disk needs {THROTTLE} of cgroup v1: {error}"),
@@ -105,8 +104,7 @@ impl Volume {
         }
     }
 
-    /// Unmounts the file system and mounts it again, as a machine does that is started anew. No server may be
-    /// on it.
+    /// Unmounts the file system and mounts it again, like a restart of the machine. No server may be on it.
     pub(crate) fn mount_again(&mut self) {
         let started = Instant::now();
         while let Err(error) = command("umount", &[text(&self.mount_point)]) {
@@ -124,10 +122,10 @@ impl Drop for Volume {
     }
 }
 
-/// Takes the number of a device, and how many bytes a second it may be sent.
+/// Takes the number of a device, and the limit in bytes a second.
 const THROTTLE: &str = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device";
 
-/// A limit of cgroup v1 on what a device is sent by all processes, the kernel's own threads among them.
+/// A limit of cgroup v1 on the bytes that all processes, kernel threads included, write to a device.
 pub(crate) struct Brake {
     device: String,
 }
@@ -147,7 +145,7 @@ impl Drop for Brake {
     }
 }
 
-/// A file that can only be opened for reading, by root as well. Those who have it open already go on.
+/// A file that can only be opened for reading, even by root. Processes that have it open keep it.
 pub(crate) struct ReadOnlyFile(PathBuf);
 
 impl ReadOnlyFile {
@@ -167,7 +165,7 @@ impl Drop for ReadOnlyFile {
     }
 }
 
-/// Mounts an image; the name of its device.
+/// Mounts an image; returns the name of its device.
 fn mount(image: &Path, mount_point: &Path) -> io::Result<String> {
     command("mount", &["-o", "loop,errors=remount-ro", text(image), text(mount_point)])?;
     let found = command("losetup", &["-n", "-O", "NAME", "-j", text(image)])?;
@@ -184,7 +182,7 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are text")
 }
 
-/// Runs a program of the system; its words are the error when it fails.
+/// Runs a program of the system; its stderr becomes the error if it fails.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     let output = Command::new(program).args(arguments).output()?;
     if output.status.success() {
@@ -193,8 +191,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> io::Result<Output> {
     Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// On a developer's computer a test is left out that needs root or a program that is not there; where
-/// everything is to be tested it fails.
+/// Handles a test that needs root or a missing program: on a developer's computer it is left out; where
+/// everything must be tested, it fails.
 pub(crate) fn left_out<T>(error: &io::Error) -> Option<T> {
     let everything = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!everything, "the machine lacks what the test needs: {error}");

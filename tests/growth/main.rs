@@ -1,5 +1,5 @@
-//! A store that has grown costs no more: the work of a start and of every read is counted, in calls to the
-//! database's file, with a page cache that holds next to nothing. Times are for `cargo bench --bench growth`.
+//! Costs do not grow with the store: counts the calls to the database's file of a start and of every kind of
+//! read, with almost no page cache. `cargo bench --bench growth` measures times.
 
 #[allow(dead_code, reason = "the benchmark asks for more")]
 #[path = "../../benches/growth/layout.rs"]
@@ -24,13 +24,13 @@ const SMALL: Sizes =
     Sizes { manifests: 100, tags: 1_070, repositories: 36, list_manifests: 30, long_list: 0 };
 const GROWN: Sizes =
     Sizes { manifests: 5_000, tags: 6_000, repositories: 1_500, list_manifests: 30, long_list: 2_000 };
-/// A page cache in which no two reads find each other's pages.
+/// A page cache so small that no read finds a page of an earlier one.
 const NO_CACHE: &str = "64KiB";
 const NO_CACHE_BYTES: usize = 64 << 10;
 /// How often a read is repeated, each time with another target.
 const TIMES: usize = 40;
 
-/// A read of a target with a number.
+/// A read of the target with this number.
 type Read<'r> = &'r dyn Fn(&Open<'_>, usize);
 
 /// The entries of a short list.
@@ -44,7 +44,7 @@ struct Place {
     layout: Arc<Layout>,
 }
 
-/// A store that is open, and the calls to its file.
+/// An open store, and the calls to its file.
 struct Open<'p> {
     app: Arc<App>,
     calls: Arc<Faults>,
@@ -54,7 +54,7 @@ struct Open<'p> {
 
 impl Place {
     fn new(sizes: Sizes) -> Self {
-        // A disk whose syncs cost nothing, where there is one.
+        // A directory in memory, if the system has one: its syncs cost nothing.
         let dir =
             tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("the store answers");
         let layout = Arc::new(Layout::new(sizes));
@@ -69,7 +69,8 @@ impl Place {
         Open { app, calls, layout: &self.layout, runtime }
     }
 
-    /// Calls of a start, without those that open the database file: in a debug build redb reads all of it.
+    /// The calls of a start, without those that open the database file: in a debug build redb reads all of
+    /// it.
     fn start(&self) -> u64 {
         let calls = Arc::new(Faults::default());
         let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("the store answers");
@@ -94,8 +95,8 @@ impl Open<'_> {
             .expect("the store answers")
     }
 
-    /// Calls of one read among all that `read` does, on average. What the server does beside them is left out
-    /// by taking the least of three.
+    /// The average number of calls of one read among those that `read` makes. The minimum of three runs
+    /// excludes background work of the server.
     fn calls_of(&self, mut read: impl FnMut(&Self, usize)) -> u64 {
         let mut measure = |first: usize| {
             let before = self.calls.calls();
@@ -105,7 +106,7 @@ impl Open<'_> {
         (0..3).map(|turn| measure(turn * TIMES)).min().unwrap_or(0)
     }
 
-    /// A repository, another one for each number, spread over all.
+    /// A repository; consecutive numbers give repositories that are spread over all.
     fn ordinary(&self, number: usize) -> usize {
         let all = self.layout.ordinary();
         all.start + number * 7_919 % all.len()
@@ -186,7 +187,7 @@ fn a_check_finds_a_seeded_store_whole() {
 #[test]
 fn starts_and_reads_do_not_grow_with_the_store() {
     let [small, grown] = [Place::new(SMALL), Place::new(GROWN)];
-    // A start reads what it has to know of the whole file: some calls more for a file that is larger.
+    // A start reads some facts about the whole file: a few more calls for a larger file.
     let starts = [small.start().min(small.start()), grown.start().min(grown.start())];
     assert!(starts[1] <= starts[0] + 40, "calls of a start: {starts:?}");
 
@@ -202,7 +203,7 @@ fn starts_and_reads_do_not_grow_with_the_store() {
     ];
     for (name, read) in reads {
         let calls = stores.each_ref().map(|store| store.calls_of(read));
-        // A tree with fifty times the rows may be two pages deeper, and six tables are asked at most.
+        // A table with fifty times the rows may be two levels deeper, and at most six tables are read.
         assert!(calls[1] <= calls[0] + 12, "calls of {name}: {calls:?}");
         assert!(calls[1] > 0, "{name} was answered from a cache");
     }

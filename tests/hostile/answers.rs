@@ -1,4 +1,4 @@
-//! Answers that the client does not read.
+//! Responses that the client does not read.
 
 use serde_json::json;
 use stowage::http::range::MAX_PARTS;

@@ -1,4 +1,4 @@
-//! Bodies that come slowly, in crumbs, or not at all.
+//! Bodies that arrive slowly, in tiny chunks, or not at all.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::support::content::{bytes, open_upload, sha256};
 
 const CHUNKED: (&str, &str) = ("Transfer-Encoding", "chunked");
 const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
-/// What the server reads at once ends within a chunk, which makes two of it.
+/// A read of the server may end within a chunk, which splits it in two.
 const SMALLEST: usize = 2 * CRUMB;
 /// A byte every half second.
 const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(500));
 
-/// A body of `count` chunks that have `size` bytes each, and no end.
+/// A body of `count` chunks of `size` bytes each, without an end.
 fn chunks(count: usize, size: usize) -> Vec<u8> {
     format!("{size:x}\r\n{}\r\n", "x".repeat(size)).into_bytes().repeat(count)
 }
@@ -34,7 +34,7 @@ fn two_hundred_slow_uploads_keep_nobody_out() {
             accepted: uploads.len(),
             sends: &|number| {
                 let mut sent = site.head("PATCH", &uploads[number], &[("Content-Length", "10000000")]);
-                // Every second one has sent so much that it wants a place.
+                // Every second body has sent so much that it needs a slot.
                 sent.resize(sent.len() + FREE * (number % 2), b'x');
                 sent
             },
@@ -150,7 +150,7 @@ fn forms_that_never_end_keep_nobody_out() {
         let load = Load {
             name: "forms that never end",
             connections,
-            // The others are told to come again.
+            // The others are told to retry.
             accepted: connections.min(site.limit(Resource::Bodies)),
             sends: &|_| {
                 let kind = ("Content-Type", "application/x-www-form-urlencoded");
@@ -178,7 +178,7 @@ fn uploads_without_an_end_stop_at_the_limit_of_their_principal() {
         let load = Load {
             name: "uploads without an end",
             connections: uploads.len(),
-            // Each is refused when all of them have come to the limit, but is taken until then.
+            // Each is refused once all of them reach the limit, but is accepted until then.
             sends: &|number| [&site.head("PATCH", &uploads[number], &[CHUNKED]), &piece[..]].concat(),
             then: Then::Trickle(&piece, Duration::ZERO),
             ..Load::default()

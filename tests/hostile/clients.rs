@@ -1,4 +1,4 @@
-//! What real clients do at their busiest meets no limit.
+//! Real clients at their busiest meet no limit.
 
 use std::io::{BufReader, Write as _};
 use std::net::TcpStream;
@@ -16,19 +16,19 @@ use crate::support::content::{
     bytes, close_upload, image, open_upload, push_blob, push_image, push_manifest, sha256,
 };
 
-/// Who has met a limit, or waited at one.
+/// The principals that met a limit, or waited at one.
 fn standings(site: &Site) -> Vec<Value> {
     let admin = site.server.client().basic("admin", PASSWORD);
     admin.get("/api/v1/system").expect(200).json()["limits"].as_array().expect("a list").clone()
 }
 
-/// No principal has met a limit: neither was one refused, nor did one wait.
+/// Asserts that no principal met a limit: none was refused, and none had to wait.
 #[track_caller]
 fn assert_no_limit_was_met(site: &Site) {
     assert_eq!(standings(site), [] as [Value; 0]);
 }
 
-/// Bodies may wait for one of the places for those that move fast; none of them was refused.
+/// Asserts that no body was refused. Bodies may wait for a slot among those that arrive fast.
 #[track_caller]
 fn assert_no_pushes_failed(site: &Site) {
     let places = Config::default().registry.max_concurrent_uploads as u64;
@@ -38,7 +38,7 @@ fn assert_no_pushes_failed(site: &Site) {
     }
 }
 
-/// Runs `work` in so many threads that start together, each of which tells of so many answers at least.
+/// Runs `work` in this many threads that start together, each of which must get at least `answers` responses.
 fn at_once(site: &Site, name: &str, count: usize, answers: usize, work: impl Fn(usize, &Tally) + Sync) {
     let barrier = Barrier::new(count);
     let flood = Flood {
@@ -56,14 +56,14 @@ fn at_once(site: &Site, name: &str, count: usize, answers: usize, work: impl Fn(
     assert_eq!(outcome.limited, 0, "no client meets a limit");
 }
 
-/// A client with a registry token, as docker and the others ask for it.
+/// A client with a registry token, requested as docker does.
 fn signed_in(site: &Site, credentials: &Client, scope: &str) -> Client {
     let path = format!("/token?service=stowage&scope={scope}");
     let answer = credentials.get(&path).expect(200).json();
     site.server.client().authorization(&format!("Bearer {}", answer["token"].as_str().expect("a token")))
 }
 
-/// `HEAD`, `POST`, `PATCH` as a stream, `PUT`: four answers.
+/// `HEAD`, `POST`, `PATCH` as a stream, `PUT`: four responses.
 fn push_layer(client: &Client, name: &str, layer: &[u8], tally: &Tally) {
     let digest = sha256(layer);
     tally.tell(client.head(&format!("/v2/{name}/blobs/{digest}")).expect(404).status);
@@ -96,7 +96,7 @@ fn buildkit_pushes_sixty_four_blobs_at_once() {
     at_once(&site, "buildkit pushes 64 blobs", 64, 1, |number, tally| {
         let content = bytes(number as u64, 1_500_000);
         let upload = open_upload(&client, "team/cache");
-        // All of them are open, and then all of them send.
+        // First all of them are open, then all of them send.
         barrier.wait();
         tally.tell(close_upload(&client, &upload, &sha256(&content), &content).expect(201).status);
     });
@@ -123,7 +123,7 @@ fn kaniko_opens_thousands_of_sessions_and_uses_none() {
     push_image(&client, "team/app", "before", b"layer");
     let head = client.head_of("POST", "/v2/team/app/blobs/uploads/", &[("Content-Length", "0")]);
     let head = head.replace("Connection: close\r\n", "");
-    // One under way all the time keeps its place.
+    // An upload that is being used is not evicted.
     let used = open_upload(&client, "team/app");
     client.patch(&used, b"some bytes").expect(202);
     let opened = 3 * site.limit(Resource::UploadSessions);
@@ -165,7 +165,7 @@ fn two_hundred_nodes_behind_one_address_sign_in_and_pull_at_once() {
     assert_no_limit_was_met(&site);
 }
 
-/// Each node fetches layers over six connections, which it keeps.
+/// Each node fetches layers over six connections, which it keeps alive.
 #[test]
 fn two_hundred_nodes_of_one_user_keep_their_connections() {
     let site = Site::start(Who::User, "");

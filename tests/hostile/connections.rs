@@ -1,4 +1,4 @@
-//! More connections than anybody needs.
+//! Very many connections.
 
 use std::time::Duration;
 
@@ -85,12 +85,12 @@ fn silent_connections_of_a_trusted_address_leave_room_for_others() {
 #[test]
 fn one_user_on_every_connection_leaves_room_for_others() {
     let site = Site::start(Who::User, "[server]\nmax_connections = 120");
-    // The password is verified once, and not for each of the connections.
+    // The password is verified once and cached, so that it is not verified for each connection.
     site.attacker.get("/v2/").expect(200);
     let load = Load {
         name: "connections of one user",
         connections: site.config.server.max_connections,
-        // Enough that no address has too many.
+        // Enough addresses that none has too many.
         addresses: 4,
         accepted: site.limit(Resource::UserConnections),
         sends: &|_| site.head("GET", "/v2/", &[]),
@@ -116,7 +116,7 @@ fn connections_that_are_dropped_in_the_middle_leave_nothing_behind() {
         let streams = connect(server, 400, |number| requests[number % 4].to_vec());
         for (number, stream) in streams.iter().enumerate() {
             if number % 3 == 0 {
-                // Closing then resets the connection instead of ending it.
+                // With linger 0, closing resets the connection.
                 rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
             }
         }

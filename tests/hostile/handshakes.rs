@@ -1,5 +1,4 @@
-//! TLS handshakes that cost the server more than the attacker: some that never end, and one that is asked for
-//! again and again.
+//! TLS handshakes that cost the server more than the attacker: endless ones, and one that is repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +9,14 @@ use rustls::pki_types::ServerName;
 
 use crate::attack::{Load, Site, Then, Who, proof};
 
-/// An RSA key of 4,096 bits for this test alone: nothing in the tree can make one.
+/// An RSA key of 4,096 bits for this test only, because no dependency can generate one.
 const RSA_4096: &str = include_str!("rsa_4096.pem");
 /// The largest handshake message is 64 KiB (RFC 8446 permits more, rustls does not).
 const HELLO: usize = 60_000;
-/// The content of a TLS record at most.
+/// The largest content of a TLS record.
 const RECORD: usize = 16 << 10;
 
-/// A `ClientHello` of which the last byte never comes.
+/// A `ClientHello` without its last byte.
 fn half_hello() -> Vec<u8> {
     let mut message = vec![0; HELLO];
     message[0] = 1;
@@ -41,7 +40,7 @@ fn half_client_hellos_keep_nobody_out_and_cost_little_memory() {
         let load = Load {
             name: "half a ClientHello",
             connections,
-            // Those that are given up come again after a while, so that not all of them are there at once.
+            // Connections that are given up are opened again after a while, so not all of them exist at once.
             accepted: connections / 4 * 3,
             sends: &|_| hello.clone(),
             then: Then::Return(Duration::from_secs(2)),

@@ -1,4 +1,4 @@
-//! Heads of requests that come slowly, never end, or are too large.
+//! Heads of requests that arrive slowly, never end, or are too large.
 
 use std::io::{BufReader, Write as _};
 use std::time::Duration;
@@ -17,14 +17,14 @@ const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
 const UNFINISHED: &[u8] = b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ";
 const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(300));
 
-/// A head of this size that does not end.
+/// A head of this size without an end.
 fn unfinished(size: usize) -> Vec<u8> {
     let mut head = UNFINISHED.to_vec();
     head.resize(size, b'x');
     head
 }
 
-/// What every second connection sends first, so that it is one that is kept.
+/// A complete request that every second connection sends first, so that it is one that is kept alive.
 fn before(number: usize) -> &'static [u8] {
     if number.is_multiple_of(2) { b"" } else { REQUEST }
 }
@@ -39,7 +39,7 @@ fn heads_that_never_end_are_given_up_however_they_trickle() {
             accepted: 600,
             sends: &|number| [before(number), UNFINISHED].concat(),
             then: CRAWL,
-            // On a kept connection the answer to what came before is no part of the load.
+            // On a connection that is kept alive, the response to the first request is not part of the load.
             refusals: &[401],
             ..Load::default()
         };
@@ -72,7 +72,7 @@ fn large_heads_cost_little_memory() {
         let load = Load {
             name: "large heads, on new and on kept connections",
             connections,
-            // The others find the memory for large heads taken, and are closed.
+            // The others find the memory for large heads used up, and are closed.
             accepted: connections.min(HEAD_POOL / (LARGEST_HEAD - FREE_HEAD)),
             sends: &|number| [before(number), &unfinished(LARGEST_HEAD - 1)].concat(),
             refusals: &[401],

@@ -1,4 +1,4 @@
-//! Lists that many clients ask for at once, or do not read.
+//! Lists that many clients request at once, or do not read.
 
 use std::fmt::Write as _;
 
@@ -10,16 +10,16 @@ use crate::attack::{Flood, Load, Outcome, PASSWORD, Site, Then, Who};
 use crate::support::content::{descriptor, push_blob, push_manifest, put_manifest, sha256};
 use crate::support::{Client, Response};
 
-/// Clients that ask at once.
+/// Clients that request at once.
 const CLIENTS: usize = 300;
-/// What all referrers here refer to.
+/// The subject of all referrers here.
 const SUBJECT: &[u8] = b"subject";
 
 fn path_of_referrers() -> String {
     format!("/v2/team/app/referrers/{}", sha256(SUBJECT))
 }
 
-/// Asks for a list over many connections at once.
+/// Requests a list over many connections at once.
 #[track_caller]
 fn ask(site: &Site, name: &str, path: &str, then: Then<'_>) -> Outcome {
     let load = Load {
@@ -37,12 +37,12 @@ fn ask(site: &Site, name: &str, path: &str, then: Then<'_>) -> Outcome {
     outcome
 }
 
-/// Pushes a referrer with these annotations and as many layers that are kept elsewhere as a manifest may
-/// have.
+/// Pushes a referrer with these annotations and the most layers that a manifest may have; the layers are
+/// foreign.
 fn refer(client: &Client, annotations: &Value, layers: usize) -> String {
     push_blob(client, "team/app", b"{}");
     let layer = |number: usize| {
-        // Each as long as it can be for all of them to fit.
+        // Each as long as possible, so that all of them fit.
         let padding = "x".repeat(MAX_MANIFEST_SIZE / MAX_REFERENCES - 230);
         json!({
             "mediaType": OCI_NONDISTRIBUTABLE, "size": number, "digest": sha256(&number.to_le_bytes()),
@@ -58,7 +58,7 @@ fn refer(client: &Client, annotations: &Value, layers: usize) -> String {
     push_manifest(client, "team/app", &sha256(&body), OCI_MANIFEST, &body)
 }
 
-/// Every entry of a list, whatever its pages.
+/// Every entry of a list, over all pages.
 fn follow(client: &Client, path: &str, key: &str) -> Vec<Value> {
     let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
@@ -105,14 +105,14 @@ fn long_annotations_are_read_a_few_at_a_time_and_all_are_listed() {
     for number in 0..6 {
         refer(client, &json!({ "a": text, "n": number.to_string() }), MAX_REFERENCES / 2);
     }
-    // Two manifests of half the size are all that is read for a page.
+    // For a page at most two manifests of half the size are read.
     assert_eq!(client.get(&path_of_referrers()).expect(200).json()["manifests"].as_array().unwrap().len(), 2);
     let listed = follow(client, &path_of_referrers(), "manifests");
     assert_eq!(listed.len(), 6);
     assert!(listed.iter().all(|entry| entry["annotations"]["a"] == text));
 }
 
-/// Tags one manifest so often, with tags of 128 characters.
+/// Sets this many tags of 128 characters on one manifest.
 fn tag(client: &Client, count: usize) -> (String, Vec<String>) {
     let body = br#"{"schemaVersion":2,"manifests":[]}"#;
     let mut tags: Vec<String> = (0..count).map(|number| format!("{number:x>128}")).collect();
@@ -136,10 +136,10 @@ fn long_lists_of_tags_that_nobody_reads_cost_little_memory_and_go_in_slices() {
         ask(&site, "lists of 6,000 tags, not read", path, Then::Deaf);
         assert_eq!(follow(&site.attacker, path, "tags"), tags);
 
-        // All of them go with their manifest, while others push.
+        // All tags are deleted with their manifest, while others push.
         let deletes = match who {
             Who::Open => site.attacker.clone(),
-            // A user's token may not delete; an admin's password may.
+            // The user's token may not delete; the admin's password may.
             _ => site.server.client().basic("admin", PASSWORD),
         };
         let flood = Flood {

@@ -1,4 +1,4 @@
-//! For loads that are no crowd of connections: an image that is pushed and pulled beside them.
+//! For loads that are not many connections: an image that is pushed and pulled meanwhile.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::process::Stowage;
 use crate::support::Client;
 use crate::support::content::{bytes, push_image};
 
-/// How long a push or a pull may take beside a load. The machine may be busy.
+/// The time limit of a push or a pull under a load. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A push and a pull as docker does them, at the usual pace.
@@ -34,7 +34,7 @@ pub(crate) fn connect(
     let mut streams = Vec::with_capacity(count);
     for number in 0..count {
         let mut stream = server.client().connect();
-        // The server may have refused it already.
+        // The server may have refused the connection already.
         let _ = stream.write_all(&sent(number));
         streams.push(stream);
     }

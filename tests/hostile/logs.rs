@@ -1,4 +1,4 @@
-//! Requests that want to fill the log.
+//! Requests that try to fill the log.
 
 use stowage::server::LARGEST_HEAD;
 

@@ -1,6 +1,6 @@
 //! Hostile traffic against the real server: others are served meanwhile, its memory stays within bounds, it
-//! rests when the traffic ends, and it tells no user's secret. A load is a value of [`attack::Load`]; what
-//! each costs is in docs/security.md.
+//! is idle again when the traffic ends, and it reveals no secret. A load is a value of [`attack::Load`];
+//! docs/security.md has the costs of each.
 
 #[path = "../support/mod.rs"]
 mod support;

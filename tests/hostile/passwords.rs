@@ -14,18 +14,18 @@ use crate::process::note;
 use crate::support::Client;
 use crate::support::client::read_response;
 
-/// Connections that guess.
+/// Connections that guess passwords.
 const GUESSERS: usize = 500;
 /// Threads that drive them.
 const THREADS: usize = 10;
 
-/// How long the flood lasts at least: seconds in `STOWAGE_FLOOD_S`.
+/// The minimum duration of the flood: seconds in `STOWAGE_FLOOD_S`.
 fn duration() -> Duration {
     let seconds = std::env::var("STOWAGE_FLOOD_S").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
-/// Guesses over some of the connections, one guess after the other on each.
+/// Guesses over several connections, one guess after the other on each.
 fn guess(mut streams: Vec<(usize, BufReader<TcpStream>)>, goes_on: impl Fn() -> bool, tally: &Tally) {
     static GUESS: AtomicUsize = AtomicUsize::new(0);
     let mut round = 0;
@@ -43,7 +43,7 @@ fn guess(mut streams: Vec<(usize, BufReader<TcpStream>)>, goes_on: impl Fn() -> 
     }
 }
 
-/// A flood of guesses by `from`, and what a client that is known does beside it.
+/// A flood of guesses by `from`, while a client with cached credentials works.
 fn flood(
     name: &str,
     site: &Site,
@@ -56,7 +56,7 @@ fn flood(
     let flood = Flood {
         name,
         senders: THREADS + 1,
-        // Most meet a limit: of one address or of one name few are heard.
+        // Most meet a limit, because few attempts of one address or of one name are verified.
         accepted: 1,
         refusals: &[401],
         work: &|sender, tally| {
@@ -88,11 +88,11 @@ fn who_is_known_pushes_and_pulls_beside_five_hundred_connections_of_one_address_
     let from = |_| site.server.client();
     flood("passwords guessed from one address", &site, from, |known, round| {
         push_and_pull(known, &format!("round-{round}"));
-        // Not even from the guessers' own address is a password that was right a moment ago refused.
+        // Even from the attacker's own address, a cached password is not refused.
         known.get("/token?service=stowage&scope=repository:team/app:pull").expect(200);
     });
-    // Nor is a name that signed in from it before, although it has another password now: everybody behind a
-    // proxy that is not trusted comes from one address.
+    // Nor is a name that signed in from there before and has a new password now: behind a proxy that is not
+    // trusted, all users come from one address.
     let (name, password) = ("admin", "another-harbour-and-crane");
     let changed = site.server.command(&["user", "passwd", name, "--password-stdin"], password);
     assert!(changed.status.success(), "{changed:?}");
@@ -112,7 +112,7 @@ fn passwords_guessed_from_five_hundred_addresses_cost_bounded_memory_and_nobody_
         |number| site.stranger(number),
         |known, round| {
             push_and_pull(known, &format!("round-{round}"));
-            // A token needs no hash: it delays no password, and no password delays it.
+            // A token needs no hash, so it does not wait for passwords.
             ci.get("/v2/").expect(200);
         },
     );

@@ -14,27 +14,27 @@ use tempfile::TempDir;
 
 use crate::support::Client;
 
-/// How long anything may take that ends by itself. Far more than it needs: the machine may be busy.
+/// A time-out for everything that should end by itself. It is generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// What the kernel counts processor time in, a second.
+/// The kernel's unit of processor time: ticks a second.
 const TICKS: u64 = 100;
 /// The password of every user but the first admin.
 pub(crate) const USER_PASSWORD: &str = "lantern-quay-and-tide";
-/// The most memory that any load may cost.
+/// The most memory that the server may use under any load.
 pub(crate) const MEMORY_MIB: u64 = 200;
 
-/// How a server is started.
+/// The parameters of a server's start.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Setup<'a> {
-    /// Its settings file, beside what every test needs.
+    /// Lines of its settings file, in addition to those of every test.
     pub(crate) settings: &'a str,
-    /// Whether everybody may do everything.
+    /// Whether the registry is open.
     pub(crate) open: bool,
-    /// The first admin's password, where there is one.
+    /// The first admin's password, if there is one.
     pub(crate) password: Option<&'a str>,
     /// The level of its log; `info` when it is empty.
     pub(crate) level: &'a str,
-    /// Files that it may have open at first.
+    /// The soft limit of open files at the start.
     pub(crate) open_files: Option<u32>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Stowage {
     how: How,
 }
 
-/// How it was started, beside its settings file.
+/// How it was started, besides its settings file.
 struct How {
     open: bool,
     level: String,
@@ -101,7 +101,7 @@ impl Stowage {
         stowage
     }
 
-    /// `kill -9`, and another start on the same data with a log of its own; how long that took.
+    /// `kill -9`, and another start on the same data with a new log; returns how long the start took.
     pub(crate) fn kill_and_start(&mut self) -> Duration {
         self.child.kill().expect("the server is there");
         self.child.wait().expect("an end");
@@ -111,7 +111,7 @@ impl Stowage {
         started.elapsed()
     }
 
-    /// The address that the log names when the server is ready.
+    /// The address in the log when the server is ready.
     fn ready(&mut self) -> SocketAddr {
         let started = Instant::now();
         loop {
@@ -137,7 +137,7 @@ impl Stowage {
         Client::new(self.address)
     }
 
-    /// What it has written to stderr.
+    /// Its output on stderr.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.place.path().join("log")).expect("the log")).into_owned()
     }
@@ -146,12 +146,12 @@ impl Stowage {
         self.place.path().join("data")
     }
 
-    /// The socket of its commands.
+    /// Its admin socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.data().join("admin.sock")
     }
 
-    /// Runs `stowage ARGUMENTS` beside it.
+    /// Runs the command `stowage ARGUMENTS` for it.
     pub(crate) fn command(&self, arguments: &[&str], stdin: &str) -> Output {
         let input = self.place.path().join("stdin");
         fs::write(&input, stdin).expect("the input is written");
@@ -161,7 +161,7 @@ impl Stowage {
         command.output().expect("the command runs")
     }
 
-    /// Makes a user who may pull and push, and returns a token with which they do.
+    /// Creates a user who may pull and push, and returns a token of that user.
     pub(crate) fn add_user(&self, name: &str) -> String {
         let made = self.command(&["user", "add", name, "--password-stdin"], USER_PASSWORD);
         assert!(made.status.success(), "{made:?}");
@@ -171,21 +171,21 @@ impl Stowage {
         String::from_utf8(made.stdout).expect("text").trim().to_owned()
     }
 
-    /// Sockets that it has open.
+    /// The number of its open sockets.
     pub(crate) fn sockets(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is there");
         let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
         links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
     }
 
-    /// The most memory it ever had.
+    /// Its peak memory.
     pub(crate) fn peak_mib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
-    /// The most memory it ever had is within the bound. Tells how much it was.
+    /// Asserts that its peak memory is within the bound, and prints it.
     #[track_caller]
     pub(crate) fn assert_small(&self) {
         let peak = self.peak_mib();
@@ -194,7 +194,7 @@ impl Stowage {
         assert!(peak < MEMORY_MIB, "{peak} MiB");
     }
 
-    /// Nothing spins: within half a minute there is a moment in which the server does next to nothing.
+    /// Asserts that no thread spins: within half a minute there is a moment in which the server is idle.
     #[track_caller]
     pub(crate) fn assert_at_rest(&self) {
         const MOMENT: Duration = Duration::from_millis(250);
@@ -214,7 +214,7 @@ impl Stowage {
         panic!("processor time in each quarter of a second: {spent:?}");
     }
 
-    /// Nanoseconds of processor time of each thread, which the kernel counts more exactly than those of the
+    /// Nanoseconds of processor time of each thread; the kernel counts them more exactly than those of the
     /// process.
     fn on_processor(&self) -> BTreeMap<String, u64> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is there");
@@ -231,13 +231,13 @@ impl Stowage {
     #[expect(clippy::cast_precision_loss, reason = "a test uses no centuries")]
     fn processor_s(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it is there");
-        // The name before it may hold spaces.
+        // The name before it may contain spaces.
         let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
         let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
         (ticks(11) + ticks(12)) as f64 / TICKS as f64
     }
 
-    /// Stops it in order and returns all that it logged.
+    /// Stops it gracefully and returns all that it logged.
     pub(crate) fn stop(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the server is there");
         let status = self.child.wait().expect("an end");
@@ -256,7 +256,7 @@ impl Drop for Stowage {
     }
 }
 
-/// Writes a line into the output of the tests.
+/// Writes a line that the runner shows.
 #[expect(clippy::print_stdout, reason = "the figures of docs/security.md come from here")]
 pub(crate) fn note(text: &str) {
     println!("{text}");

@@ -1,5 +1,5 @@
-//! No secret in what is written down: everything that people and machines prove themselves with, right or
-//! wrong, at the level that logs the most.
+//! No secret in any file or log: all credentials of people and machines, right or wrong, at the most verbose
+//! level.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ const ADMIN: &str = "canary-admin-Quay-Violin-77";
 const USER: &str = "canary-user-Otter-Maple-88";
 const CHANGED: &str = "canary-changed-Pier-Walnut-99";
 
-/// What is looked for, and where.
+/// The secrets to search for, and the texts to search in.
 struct Watch {
     canaries: Vec<String>,
     /// Bodies of refusals.
@@ -26,19 +26,19 @@ struct Watch {
 }
 
 impl Watch {
-    /// Remembers a secret in the forms in which it travels.
+    /// Adds a secret in all forms in which it is sent.
     fn canary(&mut self, name: &str, secret: &str) {
         let pair = format!("{name}:{secret}");
         self.canaries.extend([
             secret.to_owned(),
             STANDARD.encode(&pair),
-            // Alone its last letter depends on what follows.
+            // In base64 the last letter depends on what follows.
             URL_SAFE_NO_PAD.encode(secret).chars().take(secret.len()).collect(),
             STANDARD_NO_PAD.encode(secret).chars().take(secret.len()).collect(),
         ]);
     }
 
-    /// Sends a wrong secret somewhere and keeps what is answered.
+    /// Records the response to a wrong secret.
     #[track_caller]
     fn refused(&mut self, response: &Response) {
         assert!((400..500).contains(&response.status), "{response:?}");
@@ -69,7 +69,7 @@ fn over_socket(server: &Stowage, method: &str, path: &str, body: &Value) -> (u16
     (head[9..12].parse().expect("a status"), serde_json::from_str(body).unwrap_or_default())
 }
 
-/// Everything that is proved with a right secret.
+/// Uses every kind of credential with a right secret.
 fn right(server: &Stowage, watch: &mut Watch) {
     let user = json!({ "name": "hanna", "password": USER, "admin": true });
     assert_eq!(over_socket(server, "POST", "/api/v1/users", &user).0, 201);
@@ -98,7 +98,7 @@ fn right(server: &Stowage, watch: &mut Watch) {
         let form = format!("grant_type=refresh_token&service=stowage&refresh_token={refresh}");
         let again = server.client().post("/token", form.as_bytes()).expect(200).json();
         watch.canary("<token>", &refresh);
-        // The claims are no secret: the signature is.
+        // Only the signature is secret, not the claims.
         for token in [token, find(&again["token"], "ey")] {
             watch.canaries.push(token.rsplit('.').next().expect("a signature").to_owned());
         }
@@ -115,14 +115,14 @@ fn right(server: &Stowage, watch: &mut Watch) {
     }
 }
 
-/// The string in an answer that begins like this.
+/// The string in a response that has this prefix.
 fn find(answer: &Value, prefix: &str) -> String {
     let text = answer.to_string();
     let found = text.split('"').find(|part| part.starts_with(prefix));
     found.unwrap_or_else(|| panic!("nothing begins with {prefix}: {text}")).to_owned()
 }
 
-/// Secrets that are wrong, or in a place where none belongs.
+/// Uses wrong secrets, and secrets in wrong places.
 fn wrong(server: &Stowage, watch: &mut Watch) {
     let mut number = 0;
     let mut next = |watch: &mut Watch| {
@@ -192,14 +192,14 @@ fn wrong(server: &Stowage, watch: &mut Watch) {
     }
 }
 
-/// Every file that holds text, with its text. Passwords belong into the one that the operator wrote.
+/// Every file that contains text. The operator's own password file is left out.
 fn texts(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             texts(&path, found);
         } else if let Ok(mut content) = fs::read(&path) {
-            // No secret holds zeros, and some files are full of them.
+            // No secret contains zeros, so pages of zeros are skipped.
             const PAGE: usize = 4096;
             let written: Vec<&[u8]> =
                 content.chunks(PAGE).filter(|page| *page != &[0; PAGE][..page.len()]).collect();

@@ -1,4 +1,4 @@
-//! Many requests for one upload session, and sessions that are opened and left.
+//! Many requests for one upload session, and sessions that are opened and abandoned.
 
 use std::io::{BufReader, Write as _};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::attack::{Flood, HONEST_PATIENCE, Load, Site, Then, Who};
 use crate::support::client::read_response;
 use crate::support::content::{bytes, close_upload, open_upload, sha256};
 
-/// A request that keeps its session sends this often: more seldom it would be taken for silent.
+/// A request that keeps its session sends this often: less often, it would count as silent.
 const STEADY: Duration = Duration::from_millis(300);
 
 #[test]
@@ -60,7 +60,7 @@ fn a_closing_put_that_repeats_a_digest_holds_nobody_up() {
         let site = Site::start(who, "");
         let content = bytes(1, 4 << 20);
         let digests = [sha256(&content), crate::support::content::sha512(&content)];
-        // As many as fit into a head.
+        // As many digests as fit into a head.
         let again = format!("&digest={}", digests[1]);
         let repeated = again.repeat((LARGEST_HEAD - 1024) / again.len());
         let uploads: Vec<String> = (0..20)
@@ -81,7 +81,7 @@ fn a_closing_put_that_repeats_a_digest_holds_nobody_up() {
             ..Load::default()
         };
         site.until_answered(&load).assert_held();
-        // Another repository's push of the same blob was not kept waiting either.
+        // Another repository's push of the same blob did not have to wait either.
         let mount = format!("/v2/team/other/blobs/uploads/?mount={}&from=team/digests", digests[0]);
         site.honest.post(&mount, b"").expect(201);
         let upload = open_upload(&site.attacker, "team/digests");
@@ -95,7 +95,7 @@ fn sessions_by_the_thousand_are_limited_and_cost_little_memory() {
     for who in Who::PUSHERS {
         let site = Site::start(who, "");
         let limit = site.limit(Resource::UploadSessions);
-        // The algorithm whose state is the largest.
+        // The algorithm with the largest hash state.
         let head = site.head(
             "POST",
             "/v2/team/sessions/blobs/uploads/?digest-algorithm=blake3",

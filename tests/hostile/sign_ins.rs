@@ -1,5 +1,5 @@
-//! Floods of credentials that are good: the server remembers whom it verified a moment ago within bounds, and
-//! makes no user pay for what another does.
+//! Floods of valid credentials: the cache of verified credentials stays within bounds, and no user evicts the
+//! credentials of another one.
 
 use std::io::{BufReader, Write as _};
 use std::net::TcpStream;
@@ -13,12 +13,12 @@ use crate::process::USER_PASSWORD;
 use crate::support::Response;
 use crate::support::client::read_response;
 
-/// More than are remembered.
+/// More than the cache holds.
 const FLOOD: usize = MOST_REMEMBERED + 100;
 /// Connections that flood at once.
 const CONNECTIONS: usize = 4;
 
-/// A connection that is kept.
+/// A connection that is kept alive.
 struct Kept<'a> {
     stream: BufReader<TcpStream>,
     tally: &'a Tally,
@@ -34,7 +34,7 @@ impl Kept<'_> {
         answer
     }
 
-    /// Gets a registry token for these scopes and shows it once; how long it is.
+    /// Gets a registry token for these scopes and uses it once; returns its length.
     fn get_and_show(&mut self, scopes: &str, authorization: Option<&str>) -> usize {
         let answer = self.get(&format!("/token?service=stowage{scopes}"), authorization).expect(200).json();
         let token = answer["token"].as_str().expect("a token");
@@ -43,8 +43,8 @@ impl Kept<'_> {
     }
 }
 
-/// Does something as often as the flood is large, over several connections, in `requests` requests each. The
-/// admin's password stays known all the time, and is asked for again by nothing.
+/// Repeats a request as often as the flood is large, over several connections. The admin's password must stay
+/// cached meanwhile.
 fn flood(
     site: &Site,
     name: &str,
@@ -71,7 +71,7 @@ fn flood(
     let guess =
         |number: usize| site.server.client().basic("admin", &format!("guess {number}")).get("/v2/").status;
     assert!((0..100).any(|number| guess(number) == 429), "a hundred guesses were heard");
-    // Were the password to be verified again, the answer would be 429.
+    // If the password had to be verified again, the response would be 429.
     for _ in 0..10 {
         admin.get("/v2/").expect(200);
     }

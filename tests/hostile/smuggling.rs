@@ -1,6 +1,5 @@
-//! Requests within requests: shapes that a proxy in front may read in another way. The plain conflicts of
-//! lengths are in `tests/server/api/bad_input.rs`, bodies that no handler reads in
-//! `tests/server/api/connection.rs`.
+//! Request smuggling: requests that a proxy in front may parse differently. Plain conflicts of lengths are in
+//! `tests/server/api/bad_input.rs`, bodies that no handler reads in `tests/server/api/connection.rs`.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -8,10 +7,10 @@ use std::net::Shutdown;
 use crate::support::TestStowage;
 use crate::support::content::{open_upload, push_image, sha256};
 
-/// What must never be taken for a request of its own.
+/// The hidden request, which must never be executed.
 const HIDDEN: &str = "DELETE /v2/a/manifests/t HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Sends raw bytes and returns the statuses of all that is answered.
+/// Sends raw bytes and returns the statuses of all responses.
 fn statuses(server: &TestStowage, sent: &str) -> Vec<u16> {
     let mut stream = server.client().connect();
     let _ = stream.write_all(sent.as_bytes());
@@ -23,7 +22,8 @@ fn statuses(server: &TestStowage, sent: &str) -> Vec<u16> {
     answers.map(|answer| answer[..3].parse().expect("a status")).collect()
 }
 
-/// The hidden request had no effect, and at most one answer came: for the request around it.
+/// Asserts that the hidden request had no effect, and that at most one response was sent: for the outer
+/// request.
 #[track_caller]
 fn assert_not_smuggled(server: &TestStowage, sent: &str) -> Vec<u16> {
     let statuses = statuses(server, sent);
@@ -61,14 +61,14 @@ fn a_request_in_the_body_of_another_is_a_body() {
 fn heads_that_another_may_read_otherwise_are_refused() {
     let server = with_image();
     for headers in [
-        // Another end of a line.
+        // Another line ending.
         "X: y\rContent-Length: 0",
-        // Another name.
+        // Another spelling of the name.
         "Transfer-Encoding : chunked",
         "Transfer-Encoding\t: chunked",
         "\u{b}Transfer-Encoding: chunked",
         "Transfer-Encoding\0: chunked",
-        // Another encoding.
+        // Another spelling of the encoding.
         "Transfer-Encoding: \u{b}chunked",
         "Transfer-Encoding: chunked\0",
         "Transfer-Encoding: chunked, chunked",
@@ -76,13 +76,13 @@ fn heads_that_another_may_read_otherwise_are_refused() {
         "Transfer-Encoding: gzip, chunked\r\nContent-Length: 5",
         "Transfer-Encoding: identity\r\nContent-Length: 5",
         "Transfer-Encoding: cow\r\nTransfer-Encoding: chunked",
-        // Another length.
+        // Several lengths.
         "Content-Length: 5\r\nContent-Length: 5, 5\r\nContent-Length: 0",
         "Content-Length: 5,5",
         "Content-Length: 05e1",
         "Content-Length: \u{b}5",
         "Content-Length: 5\0",
-        // Another host.
+        // Several hosts.
         "Host: y",
     ] {
         let sent = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n{HIDDEN}");
@@ -113,7 +113,7 @@ fn chunks_that_another_may_read_otherwise_end_the_connection() {
     ] {
         let head = "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
         let statuses = statuses(&server, &format!("{head}{body}{HIDDEN}"));
-        // The upload may have begun before its body turned out to be broken.
+        // The upload may have begun before its body turned out to be malformed.
         assert!(matches!(statuses[..], [] | [202 | 400] | [202, 400]), "{body:?}: {statuses:?}");
         server.client().get("/v2/a/manifests/t").expect(200);
     }
@@ -141,7 +141,7 @@ fn a_later_request_in_the_same_connection_is_no_less_checked() {
 }
 
 /// A body that is read far ahead, in pieces that end anywhere: requests within it are a part of it, and those
-/// behind it are answered.
+/// after it are answered.
 #[test]
 fn a_large_body_ends_where_it_says() {
     let server = with_image();

@@ -1,5 +1,5 @@
-//! Bodies that stop in the middle, by the hundred: what has come of them stays with the server, and must not
-//! cost much.
+//! Hundreds of bodies that stop in the middle: what was received stays in the server's memory, and must be
+//! little.
 
 use std::io::{BufReader, Write as _};
 use std::thread;
@@ -19,7 +19,7 @@ use crate::support::content::{open_upload, sha256};
 
 const MANIFEST: (&str, &str) = ("Content-Type", OCI_MANIFEST);
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
-/// What clients send before they stop: more than any buffer on the way keeps.
+/// What clients send before they stop: more than any buffer on the way holds.
 const SENT: usize = LARGEST_BATCH + 2 * BATCH;
 const CRAWL: Then<'static> = Then::Trickle(b"x", Duration::from_millis(500));
 
@@ -38,10 +38,10 @@ fn cut_short(
     request
 }
 
-/// Bodies that are collected whole, from so many addresses that each holds no more of them than it may.
+/// Bodies that are collected completely, from so many addresses that none reaches its limit.
 const SMALL_BODIES: usize = 4000;
 
-/// In an open registry the attacker comes from so many addresses, each of which is a principal.
+/// In an open registry the attacker uses this many addresses, each of which is a principal.
 fn addresses(who: Who) -> usize {
     if who == Who::Open { 2 } else { 1 }
 }
@@ -99,13 +99,13 @@ fn manifests_that_stop_in_the_middle_keep_no_large_manifest_out() {
             let load = Load {
                 name,
                 connections: 200,
-                // Those that find no memory wait for it.
+                // Bodies that find no memory wait for it.
                 accepted: 200.min(site.limit(Resource::Bodies)).max(large),
                 sends: &|_| {
                     cut_short(&site, "PUT", "/v2/team/stalled/manifests/t", MANIFEST, MAX_MANIFEST_SIZE, sent)
                 },
                 then: CRAWL,
-                // What holds memory and does not move is given up.
+                // A body that holds memory and makes no progress is given up.
                 refusals: &[400],
                 ..Load::default()
             };
@@ -115,7 +115,8 @@ fn manifests_that_stop_in_the_middle_keep_no_large_manifest_out() {
     }
 }
 
-/// A load of bodies of `length` bytes that stop after `sent` of them. At least `accepted` of them find room.
+/// A load of bodies of `length` bytes that stop after `sent` of them. At least `accepted` of them must get
+/// memory.
 #[track_caller]
 fn stop_small_bodies(
     who: Who,
@@ -130,7 +131,7 @@ fn stop_small_bodies(
         name,
         connections: SMALL_BODIES,
         addresses: SMALL_BODIES.div_ceil(site.limit(Resource::Bodies)),
-        // The others are told to come again, the oldest of them first.
+        // The others are told to retry, the oldest of them first.
         accepted: site.limit(Resource::SmallBodyBytes)
             / (length + usize::try_from(BESIDE_A_BODY).expect("small")),
         sends: &|_| cut_short(&site, method, path, kind, length, sent),
@@ -196,7 +197,7 @@ fn a_form_that_never_ends_is_given_up() {
     assert_eq!(outcome.answered(400), load.connections);
 }
 
-/// Sends a byte again and again until the server answers; the status, and how long that took.
+/// Sends a byte again and again until the server answers; returns the status, and how long that took.
 fn until_given_up(
     client: &Client,
     method: &str,
@@ -204,7 +205,7 @@ fn until_given_up(
     header: (&str, &str),
     body: usize,
 ) -> (u16, Duration) {
-    // Of so many bytes that the end is not reached in an hour.
+    // So long that its end is not reached in an hour.
     let length = (body + (8 << 10)).to_string();
     let mut request = client.head_of(method, path, &[header, ("Content-Length", &length)]).into_bytes();
     request.resize(request.len() + body, b' ');
@@ -234,7 +235,7 @@ fn every_body_that_is_collected_whole_has_a_deadline() {
         for (client, method, path, header, body, deadline) in [
             (&admin, "POST", "/api/v1/users", ("Content-Type", "application/json"), 100, SMALL_BODY_FOR),
             (&site.attacker, "PUT", manifest, MANIFEST, small, manifest_time(FREE_MANIFEST)),
-            // With its memory taken it has less time.
+            // Once its memory is charged, it has less time.
             (&site.attacker, "PUT", manifest, MANIFEST, small + (16 << 10), Duration::from_secs(5)),
         ] {
             scope.spawn(move || {

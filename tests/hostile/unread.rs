@@ -1,4 +1,4 @@
-//! Large blobs that clients ask for by the thousand and do not read, in clear and within TLS.
+//! Thousands of large blobs that clients request and do not read, plain and with TLS.
 
 use rcgen::KeyPair;
 use stowage::limits::Resource;

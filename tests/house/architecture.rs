@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module of the top level, the lowest first, with the floors right below it. It may import from these,
-/// and from all that is below them.
+/// Every top-level module, the lowest first, with the modules right below it. It may import from these, and
+/// from everything below them.
 const FLOORS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("wire", &["model"]),
@@ -27,7 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("cli", &["server"]),
 ];
 
-/// Everything below a module; none for one that has no floor.
+/// Every module below a module; `None` for one that is not in [`FLOORS`].
 fn below(module: &str) -> Option<BTreeSet<&'static str>> {
     let (_, next) = FLOORS.iter().find(|(name, _)| *name == module)?;
     let mut all: BTreeSet<&str> = next.iter().copied().collect();
@@ -35,13 +35,13 @@ fn below(module: &str) -> Option<BTreeSet<&'static str>> {
     Some(all)
 }
 
-/// Lines of a source file at most; tests apart.
+/// The most lines of a source file, tests excluded.
 const LONGEST_FILE: usize = 400;
-/// Lines of a function at most, its signature and its last brace among them.
+/// The most lines of a function, from its signature to its last brace.
 const LONGEST_FUNCTION: usize = 80;
-/// Characters of a line that is a comment.
+/// The most characters of a line that is a comment.
 const WIDEST_COMMENT: usize = 110;
-/// Groups of files that import each other, directly or by way of others. The number may only fall.
+/// The most groups of files that import each other, directly or indirectly. The number may only fall.
 const CIRCLES: usize = 3;
 
 struct Source {
@@ -81,7 +81,7 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
     found.sort();
 }
 
-/// Code without comments, with the number of its line.
+/// The lines without those that are comments, with their numbers.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let lines = source.text.lines().enumerate();
     lines.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(number, line)| (number + 1, line))
@@ -216,7 +216,7 @@ fn no_function_is_longer_than_a_reader_can_hold() {
     assert_none(&problems);
 }
 
-/// Whether a function with a body in lines of its own begins in a line.
+/// Whether a line begins a function whose body has lines of its own.
 fn is_function(line: &str) -> bool {
     let before = ["pub", "const", "async", "unsafe", "extern"];
     let mut words =
@@ -241,7 +241,7 @@ fn no_comment_is_wider_than_a_reader_can_follow() {
 /// The names of a module: `["store", "meta"]`.
 type Module = Vec<String>;
 
-/// The module that a file is.
+/// The module of a file.
 fn module_of(source: &Source) -> Module {
     let path = source.path.with_extension("");
     let mut names: Module = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
@@ -249,7 +249,7 @@ fn module_of(source: &Source) -> Module {
     names
 }
 
-/// The modules that a line names, by paths from the root or from the parents of `own`.
+/// The modules that a line names, by paths from the root or relative to `own`.
 fn modules_in(line: &str, own: &Module, all: &BTreeSet<Module>) -> Vec<Module> {
     let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':')).collect();
     let mut found = Vec::new();
@@ -285,7 +285,7 @@ fn few_files_import_each_other_in_a_circle() {
         let own = module_of(source);
         let tests = source.text.lines().position(|line| line == "#[cfg(test)]").unwrap_or(usize::MAX);
         let lines = code(source).take_while(|(number, _)| *number <= tests);
-        // `pub(in crate::server)` says who sees a name; it imports nothing.
+        // `pub(in crate::server)` restricts the visibility of a name; it imports nothing.
         let lines = lines.map(|(_, line)| line.replace("(in crate::", "(in "));
         let named = lines.flat_map(|line| modules_in(&line, &own, &all)).collect();
         imports.insert(own, named);
@@ -304,7 +304,7 @@ fn few_files_import_each_other_in_a_circle() {
     assert!(circles.len() <= CIRCLES, "{} circles, {CIRCLES} at most:\n{}", circles.len(), listed.join("\n"));
 }
 
-/// Everything that a module imports, directly or by way of others.
+/// Every module that a module imports, directly or indirectly.
 fn reached_from<'a>(start: &Module, imports: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&Module> = imports[start].iter().collect();
@@ -320,21 +320,22 @@ fn reached_from<'a>(start: &Module, imports: &'a BTreeMap<Module, BTreeSet<Modul
 struct Import<'a> {
     /// Its first line, from 1.
     line: usize,
-    /// The line that opens the block in which it stands; 0 in a file's own.
+    /// The number of the line that opens the enclosing block; 0 for the file itself.
     scope: usize,
-    /// `pub`, `pub(crate)` and the like; empty for an import that is not passed on.
+    /// `pub`, `pub(crate)` and the like; empty for a private import.
     visibility: &'a str,
-    /// The path before its last `::`, and what is imported from there.
+    /// The path before the last `::`, and the names that are imported from it.
     parent: String,
     names: Vec<String>,
-    /// Braces within braces.
+    /// Whether it has braces within braces.
     nested: bool,
     after_blank: bool,
-    /// It has an attribute or a comment of its own, or stands below the macro that it names.
+    /// Whether it has an attribute or a comment of its own, or stands below the macro that it names.
     alone: bool,
 }
 
-/// The `use` statements of a file. rustfmt has run: a statement begins its line, and blocks are indented.
+/// The `use` statements of a file. The file must be formatted by rustfmt: a statement begins its line, and
+/// blocks are indented.
 fn use_statements(text: &str) -> Vec<Import<'_>> {
     let lines: Vec<&str> = text.lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();
@@ -378,10 +379,10 @@ fn use_statements(text: &str) -> Vec<Import<'_>> {
     found
 }
 
-/// The groups in which imports stand, in their order, with a blank line between two.
+/// The groups of imports, in order. A blank line separates two groups.
 const GROUPS: [&str; 4] = ["std", "other crates", "names passed on by `pub use`", "this crate"];
 
-/// The index in [`GROUPS`] to which an import belongs; `modules` are those that its file declares.
+/// The index in [`GROUPS`] of an import; `modules` are the modules that its file declares.
 fn group_of(import: &Import, modules: &BTreeSet<&str>) -> usize {
     let path = if import.parent.is_empty() { &import.names[0] } else { &import.parent };
     let root = path.split("::").next().unwrap_or_default();
@@ -394,10 +395,10 @@ fn group_of(import: &Import, modules: &BTreeSet<&str>) -> usize {
     }
 }
 
-/// One statement for each module that is imported from, in the groups of [`GROUPS`].
+/// Each module is imported from in one statement, and statements are grouped as in [`GROUPS`].
 ///
-/// Modules of `crate` and names without a path have statements of their own, because the floors are checked
-/// line by line.
+/// Modules of `crate` and names without a path have statements of their own, because the check of floors
+/// works line by line.
 #[test]
 fn imports_have_one_statement_for_each_module_and_stand_in_groups() {
     let mut problems = Vec::new();

@@ -1,5 +1,5 @@
-//! `config.example.toml`, the settings of the program and `docs/configuration.md` say the same; what the
-//! other pages show of settings is valid, and their links lead somewhere.
+//! `config.example.toml`, the settings of the program and `docs/configuration.md` agree; examples of settings
+//! in other pages are valid, and links lead to existing pages and headings.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +18,7 @@ fn example() -> String {
     fs::read_to_string(root("config.example.toml")).expect("the example is there")
 }
 
-/// The example with every setting switched on. Settings are `#key = value`, prose is `# text`.
+/// The example with every setting enabled. Settings are `#key = value`, prose is `# text`.
 fn switched_on() -> String {
     let is_setting =
         |line: &str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_alphabetic);
@@ -82,7 +82,7 @@ fn the_reference_page_follows_the_example() {
     }
 }
 
-/// The pages that a user reads, from the root of the repository.
+/// The pages for users, from the root of the repository.
 fn pages() -> Vec<(PathBuf, String)> {
     let docs = fs::read_dir(root("docs")).expect("there are docs");
     let mut files: Vec<PathBuf> = docs.map(|entry| entry.expect("an entry").path()).collect();
@@ -96,7 +96,7 @@ fn settings_in_the_docs_are_valid() {
     let mut found = 0;
     for (file, text) in pages() {
         let blocks = text.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
-        // Others are for other programs.
+        // Other blocks are for other programs.
         for block in blocks.filter(|block| block.starts_with("[server")) {
             found += 1;
             if let Err(error) = load(block) {
@@ -128,8 +128,8 @@ fn links_between_the_pages_lead_somewhere() {
     }
 }
 
-/// Words that hide who does what: the text names the client, the caller or the operator, and uses the term of
-/// the trade.
+/// Words that hide the actor: texts must name the client, the caller or the operator, and use the term of the
+/// trade.
 const UNCLEAR: [&str; 10] = [
     "nobody",
     "somebody",
@@ -143,7 +143,7 @@ const UNCLEAR: [&str; 10] = [
     "made new",
 ];
 
-/// Those of them that comments of the source do without as well: a reader searches for what acts.
+/// The subset that comments must not use either.
 const UNCLEAR_IN_COMMENTS: [&str; 4] = ["nobody", "somebody", "whoever", "anybody"];
 
 /// The unclear words in a text, each with its line.
@@ -151,7 +151,7 @@ fn unclear(text: &str) -> Vec<String> {
     words_in(&UNCLEAR, text)
 }
 
-/// Where these words are in a text, each with its line.
+/// The occurrences of these words in a text, each with its line.
 fn words_in(words: &[&str], text: &str) -> Vec<String> {
     let is_word = |line: &str, at: usize, word: &str| {
         let outside = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
@@ -184,7 +184,7 @@ fn sources(directory: &str) -> Vec<(PathBuf, String)> {
     texts
 }
 
-/// The comments of a source, on their lines. Code is left out, with its names and texts.
+/// The comments of a source, at their line numbers, without the code.
 fn comments(source: &str) -> String {
     let comment = |line: &str| line.find("// ").or_else(|| line.find("//! "));
     source.lines().map(|line| comment(line).map_or("", |at| &line[at..])).collect::<Vec<_>>().join("\n")

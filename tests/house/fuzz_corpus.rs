@@ -12,7 +12,7 @@ fn fuzz(part: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(part)
 }
 
-/// The names of what is in a directory, which must have something in it.
+/// The names in a directory, which must not be empty.
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let names: BTreeSet<String> = entries
@@ -22,7 +22,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
     names
 }
 
-/// The text that a key has in a table of TOML; none has an escape in it.
+/// The value of a key in a table of TOML; none contains an escape.
 fn value_of<'t>(key: &str, table: &'t str) -> &'t str {
     let value = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
     value.and_then(|value| value.strip_suffix('"')).unwrap_or_else(|| panic!("no {key} in {table}"))

@@ -1,4 +1,4 @@
-//! A certificate authority for a test, and files with what it issues.
+//! A certificate authority for a test, and the files that it issues.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// Where a server finds its certificate.
+/// The paths of a server's certificate.
 pub struct Files {
     pub cert: PathBuf,
     pub key: PathBuf,
@@ -36,7 +36,7 @@ impl Authority {
         self.0.as_ref().der().clone()
     }
 
-    /// What a client needs that trusts this authority alone.
+    /// The configuration of a client that trusts only this authority.
     pub fn trust(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate()).expect("a root");
@@ -58,12 +58,12 @@ impl Authority {
         self.issue_with(|_| {})
     }
 
-    /// The same, with changes to what is usual.
+    /// The same, with changes.
     pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         self.issue_for(&KeyPair::generate().expect("a key"), change)
     }
 
-    /// The same for a key that is there.
+    /// The same for an existing key.
     pub fn issue_for(&self, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let mut params = usual();
         change(&mut params);
@@ -80,7 +80,7 @@ impl Authority {
     }
 }
 
-/// A certificate of this computer.
+/// The default parameters: a certificate for this computer.
 fn usual() -> CertificateParams {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     CertificateParams::new(names).expect("parameters")
@@ -93,7 +93,7 @@ impl Files {
     }
 }
 
-/// Replaces a file in one step.
+/// Replaces a file atomically.
 pub fn put(path: &Path, content: &str, mode: u32) {
     let new = path.with_extension("new");
     fs::write(&new, content).expect("a file");

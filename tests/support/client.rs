@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client that sends exactly what a test wants and shows exactly what came back.
+//! A plain HTTP/1.1 client that sends exactly what a test specifies, and returns exactly what was received.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,12 +23,12 @@ pub struct Client {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// A connection, in clear or within TLS.
+/// A connection, plain or with TLS.
 trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
@@ -58,13 +58,13 @@ impl Client {
         self
     }
 
-    /// Sends its requests within TLS. Raw connections stay in clear.
+    /// Sends its requests over TLS. Raw connections stay plain.
     pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Self {
         self.tls = Some(config);
         self
     }
 
-    /// The same client of a server that has another address now.
+    /// The same client for a server whose address has changed.
     pub fn at(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self
@@ -140,7 +140,7 @@ impl Client {
         read_response(&mut BufReader::new(stream), false)
     }
 
-    /// A raw connection, for what no client library would send.
+    /// A raw connection, for bytes that no client library would send.
     pub fn connect(&self) -> TcpStream {
         let stream = match self.from {
             None => TcpStream::connect(self.address).expect("the server accepts"),
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// Reads one response; a body without a length goes on to the end of the connection.
+/// Reads one response; a body without a length ends with the connection.
 pub fn read_response<R: BufRead>(reader: &mut R, head_only: bool) -> Response {
     let mut line = String::new();
     reader.read_line(&mut line).expect("a status line");
@@ -255,7 +255,7 @@ impl Response {
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The answer as a type of the admin API.
+    /// The body as a type of the admin API.
     #[track_caller]
     pub fn read<T: DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body)
@@ -267,12 +267,12 @@ impl Response {
         self.json()["errors"][0]["code"].as_str().expect("an error code").to_owned()
     }
 
-    /// The sentence of the first error.
+    /// The message of the first error.
     pub fn message(&self) -> String {
         self.json()["errors"][0]["message"].as_str().expect("an error message").to_owned()
     }
 
-    /// Fails the test with everything that came, unless the status is this one.
+    /// Fails the test and prints the response, unless the status is this one.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(

@@ -18,7 +18,7 @@ pub fn blake3(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Blake3, bytes).to_string()
 }
 
-/// Bytes that differ with `seed` and repeat with it.
+/// Pseudo-random bytes from `seed`.
 pub fn bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -72,7 +72,7 @@ pub fn push_blob(client: &Client, name: &str, content: &[u8]) -> String {
     digest
 }
 
-/// Sends a manifest, whatever comes of it.
+/// Sends a manifest, and returns the response.
 pub fn put_manifest(client: &Client, name: &str, reference: &str, media_type: &str, body: &[u8]) -> Response {
     client.send("PUT", &format!("/v2/{name}/manifests/{reference}"), &[("Content-Type", media_type)], body)
 }
@@ -97,7 +97,7 @@ pub fn open_upload(client: &Client, name: &str) -> String {
     client.post(&format!("/v2/{name}/blobs/uploads/"), b"").expect(202).location()
 }
 
-/// Sends a chunk that says where it belongs.
+/// Sends a chunk with its `Content-Range`.
 pub fn send_chunk(client: &Client, location: &str, start: usize, chunk: &[u8]) -> Response {
     let range = format!("{start}-{}", start + chunk.len() - 1);
     client.send("PATCH", location, &[("Content-Range", &range)], chunk)

@@ -1,4 +1,4 @@
-//! A server of its own for each test, on a port that the system chooses and in a directory that goes with it.
+//! A server for each test, on a port that the system chooses and in a directory that is removed with it.
 
 #![allow(dead_code, reason = "each test binary uses its own part of the support")]
 #![allow(unreachable_pub, reason = "what the support offers is its face towards every test binary")]
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 pub use client::{Client, Response};
 
-/// Waits for what the server does by itself after its answer, of which there is no other sign.
+/// Waits for something that the server does after its response and that has no other sign.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -31,8 +31,8 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Something takes less than `limit`. On a busy machine any one try may take longer, so one quick one is
-/// enough.
+/// Asserts that something takes less than `limit`. On a busy machine any one attempt may take longer, so one
+/// quick attempt is enough.
 #[track_caller]
 pub fn once_within(limit: Duration, what: &str, mut work: impl FnMut()) {
     let mut quickest = Duration::MAX;
@@ -44,7 +44,7 @@ pub fn once_within(limit: Duration, what: &str, mut work: impl FnMut()) {
     });
 }
 
-/// A running server. Dropping it stops it in order.
+/// A running server. Dropping it stops it gracefully.
 pub struct TestStowage {
     pub address: SocketAddr,
     pub directory: PathBuf,
@@ -54,15 +54,15 @@ pub struct TestStowage {
     _temporary: Option<TempDir>,
 }
 
-/// A directory that goes with its server. It is in memory where there is much: the 768 directories of a store
-/// take a disk half a second. A test that is about the disk brings a directory of its own.
+/// A directory that is removed with its server. It is in memory if there is much of it: creating the 768
+/// directories of a store takes half a second on a disk. A test of the disk brings its own directory.
 fn temporary() -> TempDir {
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
     if room > 4 << 30 { TempDir::new_in(memory) } else { TempDir::new() }.expect("a temporary directory")
 }
 
-/// How a test server differs from the default: an open registry in a new directory.
+/// How a test server differs from the default, which is an open registry in a new directory.
 pub struct Setup {
     pub config: Config,
     pub open: bool,
@@ -80,12 +80,12 @@ impl Default for Setup {
 }
 
 impl TestStowage {
-    /// An open registry: everybody may do everything.
+    /// An open registry: every caller may do everything.
     pub fn start() -> Self {
         Self::with(Setup::default())
     }
 
-    /// A registry whose only user is `admin`, with a password of its own.
+    /// A registry whose only user is `admin`, with its own password.
     pub fn with_sign_in() -> Self {
         Self::with(Setup { open: false, ..Setup::default() })
     }
@@ -119,7 +119,7 @@ impl TestStowage {
         let thread = std::thread::spawn(move || {
             server
                 .run_until(async {
-                    // A dropped sender stops the server as well.
+                    // Dropping the sender stops the server, too.
                     let _ = stopped.await;
                 })
                 .expect("the server runs");
@@ -138,7 +138,7 @@ impl TestStowage {
         Client::new(self.address).basic("admin", password)
     }
 
-    /// Stops the server in order and waits for its end.
+    /// Stops the server gracefully and waits for its end.
     pub fn stop(mut self) {
         self.end();
     }

@@ -1,4 +1,4 @@
-//! Why a server was not reached, or what it said instead.
+//! Failures to reach a server, and responses that are not those of a Stowage server.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -14,8 +14,8 @@ pub(super) fn nobody_there(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-/// What a server says of a request that it refuses: a problem of the admin API, or what does not come from
-/// the admin API and has the form of the registry's errors.
+/// The error of a refused request: a problem of the admin API, or a response of another part of the server in
+/// the form of the registry's errors.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Refusal {
@@ -33,13 +33,13 @@ struct RegistryError {
 }
 
 impl Refusal {
-    /// One that says this much.
+    /// A refusal with this detail.
     pub(super) fn of(detail: String) -> Self {
         Self { detail, ..Self::default() }
     }
 }
 
-/// What the admin API said, with an exit code.
+/// The failure for a refusal of the admin API, with its exit code.
 pub(super) fn refused(target: &Target, status: u16, refusal: &Refusal) -> Failure {
     let exit = match status {
         400 | 413 | 415 => Exit::Usage,

@@ -1,5 +1,5 @@
-//! How a command reaches the data: the running server's admin API over its Unix socket or over the network,
-//! or the same API on the store itself when no server runs.
+//! Connects a command with its data: the running server's admin API over its Unix socket or over the network,
+//! or the same API on the store itself if no server runs.
 
 mod failures;
 mod received;
@@ -29,14 +29,14 @@ use crate::config::{self, Environment, Flags, Loaded, Source};
 use crate::server::connect_socket;
 use crate::wire::List;
 
-/// Entries that are asked for at once: as many as the API gives.
+/// Entries per page: the most that the API permits.
 const PART: usize = 500;
 
-/// Where the data is.
+/// Where the data was found.
 pub(super) enum Found {
-    /// With a server that runs.
+    /// A running server has it.
     Server(Api),
-    /// In a store that no server has open.
+    /// No server has the store open.
     Store(Box<Store>),
 }
 
@@ -47,10 +47,10 @@ pub(super) struct Store {
     pub(super) blob_dir: PathBuf,
 }
 
-/// The admin API, wherever it is.
+/// The admin API of a server, or of a store in this process.
 pub(super) struct Api {
     target: Target,
-    /// The store, when this process has opened it.
+    /// The store, if this process has opened it.
     offline: Option<Offline>,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn find(args: &ServerArgs, context: &Context) -> Result<Found, Failur
     Ok(Found::Store(Box::new(Store { loaded, data_dir, blob_dir })))
 }
 
-/// The one server of this user, when no data was named and there is none where it would be.
+/// The only running server of this user, if the command names no data and there is none in the default place.
 fn elsewhere(data_dir: &Path, format: Format) -> Result<Option<PathBuf>, Failure> {
     if data_dir::has_store(data_dir) {
         return Ok(None);
@@ -116,8 +116,7 @@ fn elsewhere(data_dir: &Path, format: Format) -> Result<Option<PathBuf>, Failure
     }
 }
 
-/// The socket of the server that has the data, wherever its environment has put it; else one where the
-/// settings say.
+/// The socket of the server that has the data, which its LOCK file names; else the socket of the settings.
 fn reachable(
     loaded: &Loaded,
     environment: &Environment,
@@ -135,7 +134,7 @@ fn reachable(
     }
 }
 
-/// Whether neither flags nor environment nor a file say where the data is.
+/// Whether flags, environment and files say nothing about where the data is.
 fn names_nothing(loaded: &Loaded, context: &Context) -> bool {
     let is_set = |name| context.environment.get(name).is_some();
     loaded.source("storage.data_dir") == Source::Default
@@ -145,7 +144,7 @@ fn names_nothing(loaded: &Loaded, context: &Context) -> bool {
 }
 
 impl Api {
-    /// Where the running server is; `None` when this process has the store.
+    /// The address of the running server; `None` if this process has the store.
     pub(super) fn server(&self) -> Option<String> {
         self.offline.is_none().then(|| self.target.to_string())
     }
@@ -154,7 +153,7 @@ impl Api {
         self.call("GET", path, "")
     }
 
-    /// Every entry of a list. `query` has the list's own parameters, each with `&` in front.
+    /// All entries of a list. `query` has the list's own parameters, each preceded by `&`.
     pub(super) fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, Failure> {
         let mut all = Vec::new();
         let mut cursor = String::new();
@@ -180,17 +179,17 @@ impl Api {
         self.end::<IgnoredAny>(path).map(drop)
     }
 
-    /// Deletes what the server still describes in its answer.
+    /// Deletes something, and returns the server's description of it.
     pub(super) fn end<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.call("DELETE", path, "")
     }
 
-    /// One request. An answer without a body is `null`; a problem is a failure.
+    /// Sends one request. A response without a body is `null`; a problem is a failure.
     fn call<T: DeserializeOwned>(&self, method: &str, path: &str, body: &str) -> Result<T, Failure> {
         let answer =
             exchange(&self.target, method, path, body).map_err(|error| unreachable(&self.target, &error))?;
         if !(200..300).contains(&answer.status) {
-            // A proxy in between answers with a page of its own.
+            // A proxy in between may answer with a page of its own.
             let refusal = serde_json::from_slice(&answer.body).unwrap_or_else(|_| {
                 Refusal::of(format!("the server answered with status {}", answer.status))
             });
@@ -205,7 +204,7 @@ fn encoded(body: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(body).map_err(|error| Failure::new(Exit::Failed, "REQUEST", error.to_string()))
 }
 
-/// One part of a path, or the value of a parameter.
+/// A part of a path, or the value of a parameter, percent-encoded.
 pub(super) fn segment(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -216,7 +215,7 @@ pub(super) fn segment(text: &str) -> String {
             let _ = write!(escaped, "%{byte:02X}");
         }
     }
-    // A path of dots alone would mean another place.
+    // Dots alone would be a relative path, so they are encoded, too.
     if escaped.bytes().all(|byte| byte == b'.') { escaped.replace('.', "%2E") } else { escaped }
 }
 

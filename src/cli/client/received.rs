@@ -1,4 +1,4 @@
-//! An answer of the API as a command has it.
+//! A response of the API.
 
 use std::ops::Deref;
 
@@ -6,8 +6,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// What this version reads of an answer, and the whole document: programs get that, with the fields that a
-/// later server has added.
+/// The parts of a response that this version knows, and the whole document: `--json` prints the document with
+/// the fields that a later server has added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Received<T> {
     value: T,
@@ -15,7 +15,7 @@ pub(in crate::cli) struct Received<T> {
 }
 
 impl<T> Received<T> {
-    /// Both, apart.
+    /// Both parts.
     pub(in crate::cli) fn into_parts(self) -> (T, Value) {
         (self.value, self.document)
     }

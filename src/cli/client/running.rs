@@ -1,5 +1,4 @@
-//! Servers that run on this computer: the one that has a data directory, and those of this user wherever
-//! their data is.
+//! Finds running servers on this computer: the one that has a data directory, and those of this user.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +13,7 @@ use crate::cli::errors::Failure;
 use crate::server::connect_socket;
 use crate::store::lock;
 
-/// A server that runs.
+/// A running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Running {
     pid: u32,
@@ -27,24 +26,24 @@ impl Running {
         &self.socket
     }
 
-    /// The flag that names it, for a command line.
+    /// The flag that selects it on a command line.
     pub(super) fn flag(&self) -> String {
         let dir = self.data_dir.display().to_string();
         format!("--data-dir {}", shlex::try_quote(&dir).unwrap_or_default())
     }
 
-    /// For a note: its data directory and process.
+    /// Its data directory and process, for a note.
     pub(super) fn shown(&self) -> String {
         format!("{} (pid {})", self.data_dir.display(), self.pid)
     }
 }
 
-/// The server that has `data_dir`, when it answers. Its LOCK file names the socket: settings and environment
-/// of the server may have been other ones.
+/// The server that has `data_dir`, if it answers. Its LOCK file names the socket, because the server's
+/// settings and environment may differ from the command's.
 pub(super) fn holding(data_dir: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     let Some((pid, socket)) = holder(data_dir) else { return Ok(None) };
     match connect_socket(&socket) {
-        // After a crash another server may have taken the place of the socket.
+        // After a crash, another server may listen on the same socket.
         Ok(stream) => Ok((peer(&stream) == Some(pid)).then_some(socket)),
         Err(error) if nobody_there(&error) => Ok(None),
         Err(error) => Err((socket, error)),
@@ -70,7 +69,7 @@ pub(in crate::cli) fn all() -> Vec<Running> {
     found
 }
 
-/// Adds how to name a server that runs, where a command has found none.
+/// Adds to a failure how to select a server that runs elsewhere.
 pub(in crate::cli) fn named(failure: Failure) -> Failure {
     all().iter().fold(failure, |failure, running| {
         failure.fix(format!("or use the server that runs: {}", running.flag()))

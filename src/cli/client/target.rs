@@ -1,4 +1,4 @@
-//! Where a server is, and how to sign in there.
+//! The address of a server, and the credential for it.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ use crate::telemetry::Secret;
 pub(in crate::cli) enum Target {
     /// Its admin socket, where no sign-in is needed.
     Socket(PathBuf),
-    /// An address of its registry.
+    /// The address of its registry.
     Remote(Remote),
 }
 
-/// An address that is reached over the remote.
+/// A server that is reached over the network.
 pub(in crate::cli) struct Remote {
-    /// As the person has written it.
+    /// The URL as the user has written it.
     pub(super) url: String,
     /// The host and the port, as in the `Host` header.
     pub(super) authority: String,
     /// The host without the brackets of an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// With what TLS is spoken; `None`: not at all.
+    /// The TLS configuration; `None` for plain HTTP.
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) token: Option<Secret<String>>,
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// The server of a URL. The token comes from its file, else from the environment.
+    /// The server of a URL. The token is read from its file, else from the environment.
     pub(super) fn named(
         server: &str,
         token_file: Option<&Path>,
@@ -85,7 +85,7 @@ fn wrong_url(what: String) -> Failure {
         .fix("or: --server unix:/run/stowage/admin.sock")
 }
 
-/// The host and the port of what stands in a URL.
+/// The host and the port of a URL's authority.
 fn parts(authority: &str, scheme: Scheme) -> (String, u16) {
     let usual = if scheme == Scheme::Https { 443 } else { 80 };
     let (host, port) = match authority.rsplit_once(':') {
@@ -114,7 +114,7 @@ fn token(file: Option<&Path>, environment: &Environment) -> Result<Option<Secret
     Ok(Some(Secret::new(token.to_owned())))
 }
 
-/// TLS with the certificates of a file, or with the authorities that this computer knows.
+/// TLS with the certificates in a file, or with the CA certificates of this computer.
 fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
     let (found, place) = match ca_file {

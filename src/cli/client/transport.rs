@@ -1,8 +1,7 @@
-//! One request and its answer, over a connection of its own: HTTP/1.1, and the connection ends with the
-//! answer.
+//! Sends one HTTP/1.1 request over a connection of its own, which ends with the response.
 //!
-//! A command waits for its answer and does nothing meanwhile, so the client needs no event loop. `httparse`
-//! takes the answer apart, as it does with the requests to the server.
+//! A command waits for its response and does nothing meanwhile, so the client needs no event loop. `httparse`
+//! parses the response, as it does for the server's requests.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use rustls::{ClientConnection, StreamOwned};
 use super::target::{Remote, Target};
 use crate::server::connect_socket;
 
-/// The longest time without a byte from the server, or without one that it takes.
+/// The longest time without progress: no byte received, or none sent.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest time until one address of the host accepts a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -58,7 +57,7 @@ pub(super) fn exchange(target: &Target, method: &str, path: &str, body: &str) ->
     }
 }
 
-/// A connection to the first address of the host that takes one.
+/// A connection to the first address of the host that accepts one.
 fn connect(remote: &Remote) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (remote.host.as_str(), remote.port).to_socket_addrs()? {
@@ -91,7 +90,7 @@ fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
     stream.flush()?;
     let mut bytes = Vec::new();
     match stream.take(MAX_ANSWER).read_to_end(&mut bytes) {
-        // Without the end of TLS an answer may still be whole: its length tells.
+        // Even if the peer did not end TLS properly, the response may be complete: its length tells.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
         other => drop(other?),
     }
@@ -100,7 +99,7 @@ fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
     })
 }
 
-/// Takes an answer apart. One that is not as long as it says was cut off.
+/// Parses a response. One that is shorter than it says was cut off.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Response::new(&mut headers);
@@ -122,7 +121,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { status: head.code?, body })
 }
 
-/// A body in chunks, as proxies send it (RFC 9112, 7.1).
+/// The body in chunked encoding, as proxies may send it (RFC 9112, 7.1).
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {

@@ -1,9 +1,9 @@
-//! Which certificates the client trusts: those that an authority of `--ca-file` has signed, and those that
-//! are in that file themselves.
+//! The certificates that the client trusts: those that a CA in `--ca-file` has signed, and those that are in
+//! that file themselves.
 //!
-//! `openssl req -x509` makes a certificate that is its own authority. TLS libraries refuse an authority's
-//! certificate as a server's (RFC 5280, 6.1), but a file that holds exactly this one says that it is meant.
-//! Its names and its dates are checked as those of every other certificate.
+//! `openssl req -x509` creates a certificate that is its own CA. TLS libraries refuse the certificate of a CA
+//! as a server's (RFC 5280, 6.1), but a file with exactly this certificate says that it is meant. Its names
+//! and dates are checked like those of any other certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl ServerCertVerifier for Trust {
 fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let facts = CertificateFacts::of(certificate).ok_or(CertificateError::BadEncoding)?;
     let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    // Dates of certificates are whole seconds.
+    // Dates of certificates are in whole seconds.
     let (from_s, until_s) = (facts.from_ms.div_euclid(1000), facts.until_ms.div_euclid(1000));
     let time = |seconds: i64| {
         UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))

@@ -1,29 +1,29 @@
-//! Commands in a remedy, made complete: with the flags of this run that say which server or which data is
-//! meant.
+//! Completes commands in the fixes of error messages: adds the flags of this run that select the server or
+//! its data.
 
 use std::path::Path;
 
 use super::{FIX, Failure};
 
-/// The flags of this run that name a server or its data.
+/// The flags of this run that select a server or its data.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Typed {
     /// `--config FILE`
     pub(in crate::cli) config: Option<String>,
     /// `--data-dir DIR`
     pub(in crate::cli) data_dir: Option<String>,
-    /// `--server URL` with what belongs to it.
+    /// `--server URL`, with the flags that belong to it.
     pub(in crate::cli) server: Option<String>,
 }
 
 impl Typed {
-    /// A flag and its path, as on a command line.
+    /// A flag with its path, as typed on a command line.
     pub(in crate::cli) fn flag(name: &str, value: Option<&Path>) -> Option<String> {
         let value = value?.display().to_string();
         Some(format!("{name} {}", shlex::try_quote(&value).unwrap_or_default()))
     }
 
-    /// The flags for a command of a remedy.
+    /// The flags that a command in a fix needs.
     fn flags(&self, command: &str) -> Vec<&str> {
         let local = [&self.config, &self.data_dir];
         let is_client = ["status", "user", "token", "repo", "tag", "manifest", "fsck"].contains(&command);
@@ -36,11 +36,11 @@ impl Typed {
         flags.iter().filter_map(|flag| flag.as_deref()).collect()
     }
 
-    /// The text with its command made complete. What it names already stays.
+    /// The text with its command completed. A flag that it already has stays.
     pub(in crate::cli) fn complete(&self, text: &str) -> String {
         let Some(at) = text.rfind("stowage ") else { return text.to_owned() };
         let is_word = at == 0 || text[..at].ends_with(' ');
-        // A command to be typed on another computer reaches the server without any flag.
+        // A command for another computer, the server's own, needs no flag to find the server.
         if !is_word || text[..at].contains("on the server") || text[at..].contains("--data-dir") {
             return text.to_owned();
         }
@@ -53,7 +53,7 @@ impl Typed {
 }
 
 impl Failure {
-    /// Itself, with every command in its remedies complete.
+    /// The failure, with every command in its fixes completed.
     #[must_use]
     pub(in crate::cli) fn completed(mut self, typed: &Typed) -> Self {
         for (_, text) in self.lines.iter_mut().filter(|(label, _)| label == FIX) {

@@ -1,4 +1,4 @@
-//! A configuration that is not valid: exit 3, with the place and what was meant.
+//! The failure for an invalid configuration: exit code 3, with the place and a suggestion.
 
 use std::io;
 

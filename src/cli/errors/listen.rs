@@ -1,4 +1,4 @@
-//! An address that cannot be listened on: who has it, and which one is free.
+//! The failure to listen on an address: which process has it, and which address is free.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,5 +1,4 @@
-//! What every command says when it fails: what, where, why, and what to do; and the exit code that goes with
-//! it.
+//! Failures of commands: what, where, why, and what to do; and the exit code.
 
 mod complete;
 mod config;
@@ -20,25 +19,25 @@ use super::visible::one_line;
 /// The exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Exit {
-    /// Done, or nothing to do.
+    /// Success, or nothing to do.
     Done,
-    /// Failed in a way that has no code of its own.
+    /// A failure without a code of its own.
     Failed,
-    /// Wrong usage; clap uses the same.
+    /// Wrong usage; clap uses the same code.
     Usage,
-    /// The configuration, or what is stored, is not for this version.
+    /// The configuration or the stored data is invalid or has an unknown format.
     Configuration,
     /// The server cannot be reached, or not by this user.
     Unreachable,
-    /// What was named is not there.
+    /// The named thing does not exist.
     NotFound,
-    /// A rule or a right says no.
+    /// A rule or a missing permission forbids it.
     Refused,
     /// Something stored is damaged or missing.
     Integrity,
-    /// Some of it is done; what is left is said, and running it again goes on.
+    /// Only a part was done; the message says what is left, and running the command again continues.
     Partly,
-    /// Another process has the store.
+    /// Another process has the store open.
     InUse,
     /// A dry run has found something to do, and `--exit-code` was given.
     SomethingToDo,
@@ -47,7 +46,7 @@ pub(super) enum Exit {
 }
 
 impl Exit {
-    /// The number for the shell.
+    /// The exit code for the shell.
     pub(super) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -70,12 +69,12 @@ impl Exit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
-    /// A name for programs; it never changes.
+    /// A code for programs; it never changes.
     pub(super) code: String,
     /// What failed: lower case, no full stop.
     pub(super) what: String,
-    /// Where, why and what to do: a label of at most six letters, and a line. Without a label: lines as they
-    /// are.
+    /// Where, why and what to do: each line with a label of at most six letters. Lines without a label are
+    /// printed unchanged.
     pub(super) lines: Vec<(String, String)>,
 }
 
@@ -87,14 +86,14 @@ impl Failure {
         Self { exit, code: code.to_owned(), what: what.into(), lines: Vec::new() }
     }
 
-    /// Adds where it happened.
+    /// Adds a labelled line.
     #[must_use]
     pub(super) fn line(mut self, label: &str, text: impl Into<String>) -> Self {
         self.lines.push((label.to_owned(), text.into()));
         self
     }
 
-    /// Adds where it happened to a failure that has its remedies already: they stay last.
+    /// Adds a labelled line before the fixes, which stay last.
     #[must_use]
     pub(super) fn context(mut self, label: &str, text: impl Into<String>) -> Self {
         let at = self.lines.iter().position(|(label, _)| label == FIX).unwrap_or(self.lines.len());
@@ -108,13 +107,13 @@ impl Failure {
         self.line(WHY, why)
     }
 
-    /// Adds a way to put it right.
+    /// Adds a fix.
     #[must_use]
     pub(super) fn fix(self, fix: impl Into<String>) -> Self {
         self.line(FIX, fix)
     }
 
-    /// Adds a way to put it right before the others.
+    /// Adds a fix before the others.
     #[must_use]
     pub(super) fn first_fix(mut self, fix: impl Into<String>) -> Self {
         let at = self.lines.iter().position(|(label, _)| label == FIX).unwrap_or(self.lines.len());
@@ -122,22 +121,22 @@ impl Failure {
         self
     }
 
-    /// The cause, when it is known.
+    /// The cause, if known.
     pub(super) fn why(&self) -> Option<&str> {
         self.lines.iter().find(|(label, _)| label == WHY).map(|(_, text)| text.as_str())
     }
 
-    /// The ways to put it right.
+    /// The fixes.
     pub(super) fn fixes(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(|(label, _)| label == FIX).map(|(_, text)| text.as_str())
     }
 
-    /// The ways to put it right, for one text.
+    /// The fixes as one text.
     pub(super) fn all_fixes(&self) -> String {
         self.fixes().collect::<Vec<_>>().join("; ")
     }
 
-    /// Everything else, on one line: what is drawn for a terminal is told in words.
+    /// Everything else on one line: an excerpt that is drawn for a terminal is put into words.
     pub(super) fn reasons(&self) -> String {
         let others = self.lines.iter().filter(|(label, _)| label != FIX);
         let line = |(label, text): &(String, String)| {
@@ -147,7 +146,7 @@ impl Failure {
     }
 }
 
-/// A picture of a place in a file without its drawing: `line 12: what is wrong`.
+/// An excerpt of a file without its drawing: `line 12: what is wrong`.
 fn in_words(picture: &str) -> String {
     let place = picture.lines().next().and_then(|line| line.trim().strip_prefix("--> ")?.split(',').next());
     let message = picture.lines().last().and_then(|line| line.rsplit_once("^ ")).map(|(_, message)| message);
@@ -164,9 +163,9 @@ impl fmt::Display for Failure {
         for (label, whole) in &self.lines {
             let text = one_line(whole);
             match label.as_str() {
-                // The picture of a place in a file of this computer has lines of its own.
+                // An excerpt of a local file has several lines.
                 "" => write!(f, "\n{whole}")?,
-                // The second way to put something right stands below the first.
+                // Further fixes are aligned below the first one.
                 FIX if last == FIX => write!(f, "\n         {text}")?,
                 label => write!(f, "\n  {:<7}{text}", format!("{label}:"))?,
             }

@@ -1,4 +1,4 @@
-//! A store that cannot be opened: in use, damaged, or not for this version.
+//! Failures to open a store: in use, damaged, or of an unknown format.
 
 use std::io;
 use std::path::Path;
@@ -87,8 +87,8 @@ impl From<OpenError> for Failure {
     }
 }
 
-/// Refuses a `caller` who is not the `owner` of `directory`: what another user creates there could keep the
-/// server from using it. `command` is what the owner can run.
+/// Refuses a `caller` who is not the `owner` of `directory`, because files of another user in it could keep
+/// the server from using it. `command` is what the owner can run.
 pub(in crate::cli) fn refuse_stranger(
     directory: &str,
     command: &str,
@@ -175,7 +175,7 @@ impl Failure {
             ))
     }
 
-    /// The store at `path` is not complete.
+    /// The store at `path` is incomplete.
     pub(in crate::cli) fn cut_off_rebuild(exit: Exit, path: &Path) -> Self {
         let dir = path.display().to_string();
         let quoted = shlex::try_quote(&dir).unwrap_or_default();
@@ -186,7 +186,7 @@ impl Failure {
             .fix(format!("then start again: stowage rebuild --into {quoted} --data-dir OLD-DIR"))
     }
 
-    /// `what` says which directory belongs to `owner`, and not to the user who ran the command.
+    /// `what` names the directory that belongs to `owner` and not to the user who ran the command.
     fn not_owner(what: String, owner: u32, caller: u32) -> Self {
         let (owner, caller) = (user_name(owner), user_name(caller));
         Self::new(Exit::Failed, "NOT_OWNER", what).because(format!(

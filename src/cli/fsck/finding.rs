@@ -1,18 +1,18 @@
-//! One problem of a report, in words: which image it is about, what is wrong, and what to do.
+//! The text of one problem in a report: the image that it concerns, what is wrong, and what to do.
 
 use crate::cli::output;
 use crate::wire::Finding;
 
-/// A problem as the check tells it.
+/// A problem as it is shown.
 #[derive(Clone, Copy)]
 pub(super) struct ShownFinding<'a>(pub(super) &'a Finding);
 
-/// What to do about a problem, apart from pushing images again.
+/// What to do about a problem, besides pushing images again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Remedy {
     /// Files cannot be read, and may be intact.
     Disk,
-    /// The database was written to by another program than the server.
+    /// Another program has written to the database.
     Intruder,
     /// Rows are lost or contradict each other.
     Rebuild,
@@ -37,7 +37,7 @@ impl<'a> ShownFinding<'a> {
         &self.0.kind
     }
 
-    /// The images that need what is damaged.
+    /// The images that need the damaged content.
     pub(super) fn images(self) -> impl Iterator<Item = &'a str> {
         self.0.images.iter().map(String::as_str)
     }
@@ -58,7 +58,7 @@ impl<'a> ShownFinding<'a> {
         vec![self.image(), output::digest(digest, !short), self.words()]
     }
 
-    /// Every field as it is.
+    /// Every field, unshortened.
     pub(super) fn in_full(self) -> Vec<String> {
         let Finding { kind, severity, repository, digest, images, expected, found } = self.0.clone();
         let images = images.join(", ");

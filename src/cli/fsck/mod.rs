@@ -1,4 +1,4 @@
-//! `stowage fsck`: is everything stored there, and whole?
+//! `stowage fsck`: checks that everything stored is present and intact.
 
 mod finding;
 mod online;
@@ -125,7 +125,7 @@ fn check(deep: bool, data_dir: &Path, blob_dir: &Path, display: &mut Display) ->
         Ok(Outcome::Finished(report)) => serde_json::from_value::<wire::Report>(report)
             .map(Report::from)
             .map_err(|error| Failure::new(Exit::Failed, "RESULT", error.to_string())),
-        // That the database is damaged is what a check is for, not a failure of it.
+        // Finding a damaged database is a result of the check, not a failure of it.
         Ok(Outcome::Failed(failure))
             if failure.exit == Exit::Integrity && failure.code != "BLOBS_MISSING" =>
         {
@@ -148,7 +148,8 @@ fn owner(data_dir: &Path) -> Result<u32, Failure> {
         running::named(failure.fix("name the directory: stowage fsck --data-dir DIR"))
     };
     match std::fs::metadata(data_dir) {
-        // An interrupted rebuild leaves a lock alone; looking must not make one in any other directory.
+        // An interrupted rebuild may leave only a lock. In any other directory without a store, the check
+        // must not create one.
         Ok(found) if data_dir::has_store(data_dir) || data_dir.join(LOCK_FILE).exists() => Ok(found.uid()),
         Ok(_) => Err(absent()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent()),

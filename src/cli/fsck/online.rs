@@ -1,4 +1,4 @@
-//! A check by the server that runs: a job of its own there.
+//! A check by the running server, as a job there.
 
 use serde::de::IgnoredAny;
 
@@ -9,7 +9,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Display;
 use crate::wire::{Job, JobState, NewCheck, OpenEnum, Progress};
 
-/// Starts the job, shows how far it is, and returns what it has found. Ctrl-C ends it.
+/// Starts the job, shows its progress, and returns its report. Ctrl-C cancels it.
 pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
     let mut job: Received<Job> = api.post("/api/v1/checks", &NewCheck { deep })?;
     let path = format!("/api/v1/jobs/{}", job.id);
@@ -48,7 +48,7 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
         .fix("stop the server and run it again"))
 }
 
-/// A server that is gone, or another one that does not know the job, means that the first one has stopped.
+/// If the server is gone, or another server does not know the job, the first server has stopped.
 fn gone(failure: Failure) -> Failure {
     if matches!(failure.exit, Exit::Unreachable | Exit::NotFound) { ended() } else { failure }
 }

@@ -1,4 +1,4 @@
-//! What a check found, by a server or by this process, and what to do about it.
+//! The report of a check, by a server or by this process, and what to do about it.
 
 use std::collections::BTreeSet;
 
@@ -12,25 +12,25 @@ use crate::cli::visible::one_line;
 use crate::cli::words::counted;
 use crate::wire::{self, Checked, Finding};
 
-/// Images that the error of a document names; the problems name all of them.
+/// The most images that the error in JSON output names; its problems name all of them.
 const IN_ERROR: usize = 20;
 
-/// A report as the check has written it.
+/// A report.
 pub(in crate::cli) struct Report {
-    /// Nothing, when the database cannot be read at all.
+    /// `None` if the database cannot be read at all.
     checked: Option<Checked>,
     problems: Vec<Finding>,
     notes: Vec<String>,
-    /// All of it for programs, with the fields that a later server has added.
+    /// The whole report for programs, with fields that a later server has added.
     document: Value,
 }
 
-/// How people see a report.
+/// How a report is shown as text.
 #[derive(Clone, Copy, Default)]
 pub(in crate::cli) struct View {
     /// The columns of the terminal, if it is one.
     pub(in crate::cli) width: Option<usize>,
-    /// Every field of every problem, in full.
+    /// Whether to show every field of every problem.
     pub(in crate::cli) in_full: bool,
 }
 
@@ -42,13 +42,13 @@ impl From<wire::Report> for Report {
 }
 
 impl Report {
-    /// A report, and the document in which it came.
+    /// A report, and the document that contained it.
     pub(super) fn new(report: wire::Report, document: Value) -> Self {
         let wire::Report { checked, problems, notes } = report;
         Self { checked: Some(checked), problems, notes, document }
     }
 
-    /// The report when the database cannot be read at all.
+    /// The report for a database that cannot be read at all.
     pub(super) fn of_damaged_database(found: &str) -> Self {
         let problem = Finding {
             kind: "database".to_owned(),
@@ -61,17 +61,17 @@ impl Report {
         Self { checked: None, problems: vec![problem], notes: Vec::new(), document }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether it has no problem.
     pub(in crate::cli) const fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// As a JSON document has it.
+    /// The report in JSON.
     pub(in crate::cli) const fn data(&self) -> &Value {
         &self.document
     }
 
-    /// What is wrong, as the error of a document; `None` when nothing is.
+    /// The problems as the error in JSON output; `None` if there are none.
     pub(in crate::cli) fn failure(&self) -> Option<Failure> {
         if self.is_clean() {
             return None;
@@ -90,7 +90,7 @@ impl Report {
         Some(self.remedies().into_iter().fold(failure, |failure, remedy| failure.fix(remedy.text())))
     }
 
-    /// As people read it; `complete` adds to a command the flags that name this store.
+    /// The report as text; `complete` adds to a command the flags that select this store.
     pub(in crate::cli) fn text(&self, view: View, complete: &dyn Fn(&str) -> String) -> String {
         let mut lines = Vec::new();
         lines.extend(self.checked.as_ref().map(|checked| format!("checked: {}", looked_at(checked))));
@@ -133,18 +133,18 @@ impl Report {
         terminal::table(&["IMAGE", "DIGEST", "PROBLEM"], &rows, view.width)
     }
 
-    /// Every image that needs something which is damaged.
+    /// Every image that needs damaged content.
     fn images(&self) -> BTreeSet<&str> {
         self.problems.iter().flat_map(|problem| ShownFinding(problem).images()).collect()
     }
 
-    /// What else to do, each once.
+    /// What else to do, each remedy once.
     fn remedies(&self) -> BTreeSet<Remedy> {
         self.problems().filter_map(ShownFinding::remedy).collect()
     }
 }
 
-/// What was looked at: `2 repositories, 10 blobs, 1.2 GiB read`.
+/// What was checked: `2 repositories, 10 blobs, 1.2 GiB read`.
 fn looked_at(checked: &Checked) -> String {
     let mut parts = vec![
         counted(checked.repositories, "repository", "repositories"),

@@ -1,4 +1,4 @@
-//! One manual page, in the language of `man` (roff).
+//! One manual page, in roff.
 
 use std::fmt::Write as _;
 use std::io;
@@ -11,7 +11,7 @@ use crate::cli::errors::Exit;
 const EXAMPLES: &str = "Examples:\n";
 const EXIT_CODES: &str = "Exit codes: ";
 
-/// What every command exits with.
+/// The exit codes of all commands.
 const CODES: [(Exit, &str); 12] = [
     (Exit::Done, "Done, or nothing to do."),
     (Exit::Failed, "Failed."),
@@ -51,8 +51,8 @@ pub(super) fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-/// The page of a command, which was built as a part of the program. `parent` is the name of the page above
-/// it.
+/// The page of a command, which clap must have built as a part of the program. `parent` is the name of the
+/// page above it.
 pub(super) fn render(command: &Command, parent: Option<&str>) -> io::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (before, examples) = after.split_once(EXAMPLES).unwrap_or((after.as_str(), ""));
@@ -92,7 +92,7 @@ impl Page {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let version = escaped(env!("CARGO_PKG_VERSION"));
         let mut page = Self(String::new());
-        // Words are not hyphenated, so that they can be copied and searched for.
+        // Hyphenation is switched off, so that words can be copied and searched for.
         page.line(&format!(
             ".TH \"{}\" 1 \"\" \"Stowage {version}\" \"Stowage Manual\"",
             name.to_uppercase()
@@ -112,7 +112,7 @@ impl Page {
         self.line(&format!(".SH {title}"));
     }
 
-    /// Text that is filled into lines.
+    /// Text that roff fills into lines.
     fn text(&mut self, text: &str) {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             self.line(&protected(line));
@@ -126,7 +126,7 @@ impl Page {
         }
     }
 
-    /// Lines as they are.
+    /// Lines that are kept unchanged.
     fn verbatim(&mut self, text: &str) {
         self.line(".nf");
         for line in text.lines().map(str::trim_end) {
@@ -172,13 +172,13 @@ impl Page {
         self.line(&line);
     }
 
-    /// What `clap_mangen` writes, without the definitions that it repeats before each section.
+    /// The output of `clap_mangen`, without the definitions that it repeats before each section.
     fn rendered(&mut self, render: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
         let mut bytes = Vec::new();
         render(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         for line in text.lines().filter(|line| !line.contains(".ds Aq")) {
-            // A text of its own stands for an apostrophe in them.
+            // `clap_mangen` writes an apostrophe as a string of its own definitions.
             self.line(&line.replace("\\*(Aq", "\\(aq"));
         }
         Ok(())
@@ -246,7 +246,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
 }
 
-/// A line of text that roff does not take for a request.
+/// A line of text, protected from being read as a roff request.
 fn protected(text: &str) -> String {
     let text = escaped(text);
     if text.starts_with('.') { format!("\\&{text}") } else { text }

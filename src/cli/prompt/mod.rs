@@ -1,4 +1,4 @@
-//! What a command asks a person: a password, unseen, or whether to go on. Only on a terminal.
+//! Questions on a terminal: for a password, which is not shown, or whether to continue.
 
 mod unseen;
 
@@ -14,10 +14,10 @@ use crate::auth::{PASSWORD_LENGTH, password_length_problem};
 use crate::config::{Environment, SecretFile};
 use crate::telemetry::Secret;
 
-/// Bytes of a password on stdin at most; the server says which length is right.
+/// The most bytes of a password on stdin; the server checks its length.
 const MAX_PASSWORD: u64 = 64 << 10;
 
-/// Where a new password comes from. Never from an argument: every user of the computer can read those.
+/// The source of a new password. It is never an argument, because every user of the computer can read those.
 #[derive(clap::Args)]
 pub(super) struct PasswordSource {
     /// Read the password from stdin
@@ -47,7 +47,7 @@ impl PasswordSource {
         }
         let (least, most) = (PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end());
         let first = ask_unseen(&format!("New password for {user} ({least} to {most} characters): "))?;
-        // What the server will refuse is not asked for twice.
+        // A password that the server would refuse is not asked for a second time.
         check_length(first.expose())?;
         let second = ask_unseen("Repeat password: ")?;
         if first.expose() != second.expose() {
@@ -72,7 +72,7 @@ pub(super) struct Deletion {
 }
 
 impl Deletion {
-    /// Asks about `what`. How a dry run ends, if it is one.
+    /// Asks about `what`. For a dry run it returns the exit code.
     pub(super) fn ask(&self, what: &str) -> Result<Option<Exit>, Failure> {
         match (self.dry_run, self.exit_code) {
             (true, true) => Ok(Some(Exit::SomethingToDo)),
@@ -82,7 +82,7 @@ impl Deletion {
     }
 }
 
-/// Asks whether to go on, unless `yes` says so already.
+/// Asks whether to continue, unless `yes` was given.
 pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
@@ -100,7 +100,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    // A person said no, which is no error.
+    // The user's "no" is not an error.
     Err(Failure::new(Exit::Done, "NOT_CONFIRMED", "nothing was changed"))
 }
 
@@ -127,12 +127,12 @@ fn from_stdin() -> Result<Secret<String>, Failure> {
 }
 
 fn ask_unseen(question: &str) -> Result<Secret<String>, Failure> {
-    // A person may type as soon as the question is there, so echo is off before.
+    // The echo is off before the question, because the user may type as soon as it is shown.
     let unseen = Unseen::begin().map_err(unreadable)?;
     output::write_note(&one_line(question));
     let answer = line();
     drop(unseen);
-    // The newline that was typed was not seen either.
+    // The terminal did not show the typed newline either.
     output::write_note("\n");
     answer.map(Secret::new)
 }

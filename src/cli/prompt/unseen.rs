@@ -1,4 +1,4 @@
-//! A terminal that does not show what is typed, and shows it again however the program ends.
+//! A terminal without echo; the echo is restored in whatever way the program ends.
 
 use std::io;
 use std::sync::{Once, mpsc};
@@ -9,10 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::output;
 
-/// What a shell sees of a program that a signal has ended.
+/// The exit code by which a shell reports that a signal ended a program.
 const ENDED_BY: i32 = 128;
 
-/// The terminal shows nothing that is typed for as long as this lives.
+/// The terminal does not echo as long as this lives.
 pub(super) struct Unseen(Termios);
 
 impl Unseen {
@@ -36,7 +36,7 @@ fn show(before: &Termios) {
     let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
 }
 
-/// From now on the signals that end the program make the terminal as it was first.
+/// From now on, signals that end the program restore the terminal first.
 fn restore_at_signals(before: Termios) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -48,7 +48,7 @@ fn restore_at_signals(before: Termios) {
             output::note("");
             std::process::exit(ENDED_BY + number);
         });
-        // Where signals cannot be caught they end the program as ever; the sender is dropped then.
+        // If signals cannot be caught, the sender is dropped and they end the program as usual.
         let _ = is_caught.recv();
     });
 }

@@ -1,4 +1,4 @@
-//! Why a store could not be made again.
+//! Failures of a rebuild.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::transfer::{Rebuild, RebuildError};
 
 pub(super) fn failure(error: RebuildError, request: &Rebuild) -> Failure {
     let failure = match error {
-        // Another run may be at work in the new directory.
+        // Another rebuild may be running in the new directory.
         RebuildError::Open(error @ OpenError::InUse { .. }) => return Failure::from(error),
         RebuildError::Open(error) => Failure::from(error),
         RebuildError::Workshop(path) => {

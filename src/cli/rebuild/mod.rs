@@ -1,4 +1,4 @@
-//! `stowage rebuild`: the store again, from a dump of its metadata and its blobs.
+//! `stowage rebuild`: rebuilds the store from its blobs and a dump of its metadata.
 
 mod failures;
 
@@ -21,7 +21,7 @@ use crate::transfer::{self, Rebuild, Rebuilt};
 use crate::wire;
 
 const NAME: &str = "rebuild";
-/// Blobs that people are shown; `--json` has more of them.
+/// The most blobs in text output; `--json` has more.
 const SHOWN: usize = 20;
 
 /// Recover a lost or corrupt database from a dump
@@ -75,7 +75,7 @@ impl Command for Options {
         let directory = data_dir.display().to_string();
         refuse_stranger(&directory, &again, owner, rustix::process::geteuid().as_raw())?;
         let into = std::path::absolute(&self.into).map_err(|error| Failure::unusable(&self.into, &error))?;
-        // A directory that is set stays what it is, whatever else is in it.
+        // A blob directory that is set explicitly stays the same for the new store.
         let link_blobs = loaded.config.storage.blob_dir.as_os_str().is_empty();
         let request = Rebuild { from: self.from.clone(), data_dir, blob_dir, link_blobs, into };
         let mut display = Display::new(context.format(), self.no_progress);
@@ -184,13 +184,13 @@ fn text(rebuilt: &Rebuilt, report: &Report, request: &Rebuild) -> String {
     lines.join("\n")
 }
 
-/// What is said instead of the rest of a list.
+/// The line in place of the rest of a list.
 fn more(count: u64) -> Option<String> {
     let rest = count.saturating_sub(SHOWN as u64);
     (rest > 0).then(|| format!("... and {rest} more: --json lists them"))
 }
 
-/// A time as programs read it (RFC 3339).
+/// A time for programs (RFC 3339).
 fn time(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())

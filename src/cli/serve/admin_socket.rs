@@ -6,8 +6,8 @@ use crate::cli::errors::{Exit, Failure};
 use crate::config::{self, Environment, Loaded};
 use crate::server::{AdminSocket, SocketError};
 
-/// Listens where the settings say. Where no setting names the place, a server without a socket is better than
-/// none.
+/// Listens at the path of the settings. If no setting names the path and listening fails, the server starts
+/// without a socket.
 pub(super) fn bind(
     loaded: &Loaded,
     environment: &Environment,
@@ -18,7 +18,7 @@ pub(super) fn bind(
     match AdminSocket::bind(&path, settings.mode.bits()) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if settings.path.as_os_str().is_empty() => {
-            // Commands find it there as well: LOCK names it.
+            // Commands find this path, too, because the LOCK file names it.
             let own = config::own_socket(data_dir);
             match AdminSocket::bind(&own, settings.mode.bits()) {
                 Ok(socket) => {

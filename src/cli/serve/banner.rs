@@ -1,4 +1,4 @@
-//! What `stowage serve` says when it is ready: to a person, to a log, or to a script.
+//! What `stowage serve` prints when it is ready: on a terminal, in the log, or for a script.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,27 +16,27 @@ pub(super) struct Banner {
     pub(super) data_dir: PathBuf,
     pub(super) free_bytes: Option<u64>,
     pub(super) addresses: Vec<SocketAddr>,
-    /// What the addresses speak.
+    /// The scheme of its addresses.
     pub(super) scheme: Scheme,
     pub(super) public_url: PublicUrl,
     /// The admin socket.
     pub(super) socket: Option<PathBuf>,
-    /// A command for this server, with the flags that name its data.
+    /// A command for this server, with the flags that select its data.
     pub(super) command: String,
     pub(super) new_admin: Option<NewAdmin>,
-    /// No sign-in is needed.
+    /// Whether no sign-in is needed.
     pub(super) open: bool,
     pub(super) ready_in: Duration,
 }
 
-/// What is free on the disk of `path` for this user.
+/// The free space on the disk of `path` for this user.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 impl Banner {
-    /// For a person, on a terminal.
+    /// The text on a terminal.
     pub(super) fn text(&self) -> String {
         let settings = match &self.file {
             Some(file) => format!("settings from {}", file.display()),
@@ -50,7 +50,7 @@ impl Banner {
         lines.join("\n")
     }
 
-    /// For a log, where no password may ever be.
+    /// Logs it, without the password.
     pub(super) fn log(&self) {
         if let Some(admin) = &self.new_admin {
             if let Some(file) = &admin.file {
@@ -72,7 +72,7 @@ impl Banner {
         );
     }
 
-    /// For a script, on stdout.
+    /// Variables for a script, on stdout.
     pub(super) fn variables(&self) -> String {
         let mut lines = Vec::new();
         lines.extend(
@@ -134,7 +134,7 @@ impl Banner {
     }
 }
 
-/// An address that works from this computer when the server listens on `address`.
+/// The address under which this computer reaches a server that listens on `address`.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,5 +1,5 @@
-//! The first admin of a store without users: every start makes one, with a password that is given or
-//! generated.
+//! The first admin of a store without users: every such start creates one, with a given or a generated
+//! password.
 
 use std::io;
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::cli::errors::Failure;
 use crate::config::{Environment, Loaded, SecretFileError};
 use crate::telemetry::Secret;
 
-/// What to do in a store without users: without an admin, no user could sign in, with any settings.
+/// Decides about the first admin: without one, no user could sign in, whatever the settings are.
 pub(super) fn choose(
     options: &Options,
     loaded: &Loaded,
     environment: &Environment,
     data_dir: &Path,
 ) -> Result<FirstAdmin, Failure> {
-    // An open registry needs no sign-in, and the store does not last.
+    // An open registry needs no sign-in, and the store is temporary.
     if options.ephemeral && options.anonymous {
         return Ok(FirstAdmin::No);
     }
@@ -26,8 +26,9 @@ pub(super) fn choose(
     if password_file.is_set() {
         return match password_file.read(environment) {
             Ok(password) => Ok(FirstAdmin::Password(Secret::new(password))),
-            // Its users exist since the first start, and the file was rightly removed. Should there be none
-            // after all (a store that was open until now), the admin gets a generated password.
+            // The store is not new, so the file was probably removed after the first start, as it should be.
+            // If there is no user after all (the store was an open registry), the admin gets a generated
+            // password.
             Err(SecretFileError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && data_dir::has_store(data_dir) =>
             {

@@ -118,7 +118,7 @@ struct Running {
 impl Serve<'_> {
     fn start(&self) -> Result<Running, Failure> {
         let config = &self.loaded.config;
-        // Before anything is created: a wrong port is the most likely mistake.
+        // Checked before anything is created: a wrong port is the most likely mistake.
         for address in config.server.listen.iter().filter(|address| address.port() != 0) {
             TcpListener::bind(address).map_err(|error| Failure::cannot_listen(*address, &error))?;
         }
@@ -153,7 +153,7 @@ impl Serve<'_> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Failed, "SERVER_FAILED", "the server failed").because(error.to_string())
         };
-        // A process that reads that the server is ready may send it signals.
+        // A process that reads the ready message may send signals, so they are caught before.
         let signals = Signals::catch().map_err(failed)?;
         let named = Typed::flag("--data-dir", self.sources.flags.data_dir.as_deref());
         let typed = Typed { data_dir: named, ..self.context.typed.clone() };
@@ -180,7 +180,7 @@ impl Serve<'_> {
         } else {
             banner.log();
         }
-        // Nothing holds the password from here on.
+        // The banner was the last owner of the password.
         drop(banner);
         let reload =
             Reload::new(self.sources.clone(), &self.loaded, server.live(), log.filter(), self.stderr);

@@ -1,5 +1,5 @@
-//! A new store needs directories of its own: it makes `blobs` and `uploads` there, and removes from `uploads`
-//! what no upload has written.
+//! Checks the directories of a new store. They must be its own, because a store creates `blobs` and `uploads`
+//! there, and removes unknown files from `uploads`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,16 +9,16 @@ use crate::cli::errors::{Exit, Failure};
 use crate::config::{Environment, Loaded, Source};
 use crate::store::lock::{self, LOCK_FILE};
 
-/// What an interrupted first start or rebuild leaves before its database is complete.
+/// Files that an interrupted first start or rebuild leaves before its database is complete.
 const OWN: [&str; 7] =
     [LOCK_FILE, "stowage.redb.new", "rebuild.new", "blobs", "uploads", "quarantine", "dumps"];
-/// What file systems and storage appliances put into every directory of theirs.
+/// Files that file systems and storage appliances create in every directory.
 const OF_FILE_SYSTEM: [&str; 3] = ["lost+found", "@eaDir", "#recycle"];
-/// Names in the error.
+/// The most names in the error.
 const NAMED: usize = 5;
 
-/// Refuses to make a store in a directory that holds files of others. A directory that is already one of a
-/// store is never refused, nor are hidden files and the files that the settings name.
+/// Refuses to create a store in a directory that holds other files. Existing stores, hidden files, and files
+/// that the settings name are not refused.
 pub(super) fn refuse_foreign_files(
     loaded: &Loaded,
     environment: &Environment,
@@ -38,18 +38,18 @@ pub(super) fn refuse_foreign_files(
     Ok(())
 }
 
-/// Names in the directory that a store does not make there.
+/// Names in the directory that a store does not create.
 fn foreign(dir: &Path, named: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        // It is made, or the start names what is in its place.
+        // It will be created, or the start reports what is in its place.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
         }
         Err(error) => return Err(Failure::unusable(dir, &error)),
     };
-    // Without the lock, which comes first, even a directory `uploads` belongs to someone else. An empty one,
-    // where perhaps a disk is mounted, loses nothing.
+    // The lock file is created first, so without it even a directory `uploads` is foreign. An empty
+    // directory, on which perhaps a disk is mounted, is accepted.
     let was_begun = dir.join(LOCK_FILE).exists();
     let mut found = Vec::new();
     for entry in entries {
@@ -69,7 +69,7 @@ fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || OF_FILE_SYSTEM.contains(&name)
 }
 
-/// Whether the path is a directory, not a link to one, with nothing in it but what a file system makes.
+/// Whether the path is a directory, not a link to one, that is empty except for files of [`OF_FILE_SYSTEM`].
 fn is_empty(path: &Path) -> bool {
     let is_dir = path.symlink_metadata().is_ok_and(|found| found.is_dir());
     is_dir
@@ -78,7 +78,8 @@ fn is_empty(path: &Path) -> bool {
         })
 }
 
-/// A container often has its settings and its certificate in the volume of its data.
+/// Files that the settings name: a container often has its settings and its certificate in the volume of its
+/// data.
 fn files_in_settings(loaded: &Loaded, environment: &Environment) -> Vec<PathBuf> {
     let config = &loaded.config;
     let secrets =

@@ -1,4 +1,4 @@
-//! What reaches further than this computer: refused, or logged once.
+//! Refuses, or warns about, access from other computers.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::cli::data_dir;
 use crate::cli::errors::{Exit, Failure};
 use crate::config::{Environment, LISTEN_KEY, Loaded, ServerConfig};
 
-/// An open registry is for this computer, unless it is thrown away anyway.
+/// Refuses an open registry on the network, unless its store is temporary.
 pub(super) fn refuse_network(options: &Options, server: &ServerConfig) -> Result<(), Failure> {
     let Some(address) = server.beyond_loopback() else { return Ok(()) };
     if !options.anonymous || options.ephemeral {
@@ -21,7 +21,8 @@ pub(super) fn refuse_network(options: &Options, server: &ServerConfig) -> Result
         .fix("with a password: leave --open out"))
 }
 
-/// Logs once what is probably not meant: the warnings of `check-config`, and those about flags.
+/// Logs, once, settings that are probably not intended: the warnings of `check-config`, and those about
+/// flags.
 pub(super) fn warn(options: &Options, loaded: &Loaded, environment: &Environment, data_dir: &Path) {
     let is_network = loaded.config.server.beyond_loopback().is_some();
     if options.anonymous {
@@ -29,7 +30,7 @@ pub(super) fn warn(options: &Options, loaded: &Loaded, environment: &Environment
         tracing::warn!("open registry: everyone {reach} may pull, push and delete (--open)");
     }
     for warning in loaded.warnings(environment, !data_dir::has_store(data_dir)) {
-        // An open registry has no passwords that could be read.
+        // An open registry has no passwords that could be read on the network.
         if !(options.anonymous && warning.key == LISTEN_KEY) {
             tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.message);
         }

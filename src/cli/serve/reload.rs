@@ -1,5 +1,5 @@
-//! SIGHUP: the configuration is read again. All of it takes effect, as far as a running server can change, or
-//! nothing.
+//! SIGHUP: reads the configuration again. Either all changes that a running server can make take effect, or
+//! none.
 
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
@@ -25,14 +25,15 @@ impl Sources {
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
         let mut loaded = self.context.load(self.flags.clone())?;
         if self.ephemeral {
-            // The file may name the disk of a registry that is to stay.
+            // The configuration file may name the blob directory of a permanent registry, which a temporary
+            // one must not use.
             loaded.config.storage.blob_dir = PathBuf::new();
         }
         Ok(loaded)
     }
 }
 
-/// What a reload needs.
+/// The parts that a reload changes.
 pub(super) struct Reload {
     sources: Sources,
     live: Live,
@@ -47,8 +48,8 @@ impl Reload {
         Self { sources, live, filter, in_force, had_terminal: stderr.is_terminal() }
     }
 
-    /// At each SIGHUP: reads the settings again. A terminal that went away ends the server, as it would
-    /// without this.
+    /// Called at each SIGHUP: reads the settings again. If the server's terminal was closed, the server ends,
+    /// as it would without this handler.
     pub(super) fn run(&self) -> ControlFlow<()> {
         if self.had_terminal && !std::io::stderr().is_terminal() {
             return ControlFlow::Break(());
@@ -75,7 +76,7 @@ impl Reload {
             }
             None => None,
         };
-        // From here on nothing can fail.
+        // Nothing can fail from here on, so the changes are applied completely.
         let new_certificate = certificate.is_some_and(|(current, new)| current.replace(new));
         self.live.proxies.set(&config.server);
         self.live.app.reconfigure(&config);
@@ -110,7 +111,7 @@ impl Reload {
     }
 }
 
-/// A text without the quotes of the file: the log has quotes of its own.
+/// A text without the quotes of the file, because the log adds its own.
 fn bare(value: &str) -> &str {
     value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }

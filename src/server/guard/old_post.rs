@@ -53,7 +53,7 @@ impl OldPost {
         bytes > 0
     }
 
-    /// Drops all bytes: the head is refused, or has become too large.
+    /// Lets all bytes be passed on: the head is refused, or has become too large to be held.
     pub(super) const fn release(&mut self) {
         self.ready = self.held.len();
     }

@@ -1,4 +1,4 @@
-//! Clients that push, mount, retag and delete, and book what they are told.
+//! Clients that push, mount, retag and delete, and record the responses in the ledger.
 
 mod tokens;
 mod uploads;
@@ -18,32 +18,33 @@ use crate::exchange::{Answer, exchange};
 use crate::ledger::{Key, Ledger, Manifest, Recipe, Value};
 use crate::support::content::{image, index, referrer, sha256};
 
-/// They have the numbers below this; one more has the last words.
+/// The clients have the numbers below this; one more client sends the last requests.
 pub(crate) const CLIENTS: u64 = 6;
 /// A repository that all clients push to.
 const SHARED: &str = "team/shared";
 const TAGS: u64 = 4;
 
-/// What the clients of one load share.
+/// The state that the clients of one load share.
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
     /// The admin socket.
     pub(crate) socket: &'a Path,
     pub(crate) ledger: &'a Mutex<Ledger>,
-    /// All clients rest.
+    /// Whether all clients must pause.
     pub(crate) quiet: &'a AtomicBool,
-    /// The disk may fail from now on: requests may go unanswered, fail, or be refused as by a read-only disk.
+    /// Whether the disk may fail from now on: requests may stay unanswered, fail, or be refused as on a
+    /// read-only disk.
     pub(crate) trouble: &'a AtomicBool,
-    /// The server is gone.
+    /// Whether the server is gone.
     pub(crate) over: &'a AtomicBool,
 }
 
-/// One client, with a repository of its own.
+/// A client, with a repository of its own.
 pub(crate) struct Client<'a> {
     load: &'a Load<'a>,
     dice: Dice,
     repository: String,
-    /// Here it pushes blobs that nothing refers to, and deletes them.
+    /// A repository in which it pushes unreferenced blobs and deletes them.
     loose: String,
 }
 
@@ -52,8 +53,8 @@ fn repositories(number: u64) -> [String; 2] {
     [format!("team/client-{number}"), format!("team/loose/{number}")]
 }
 
-/// Whether an answer says that the server could not do what was asked for: any 5xx, and for a change the
-/// refusal of a store that is read-only.
+/// Whether a response says that the server failed: any 5xx, and for a change the refusal of a read-only
+/// store.
 fn is_failure(request: &str, answer: &Answer) -> bool {
     let body = String::from_utf8_lossy(&answer.body);
     let read_only = answer.status == 405 && body.contains("UNSUPPORTED") && body.contains("read-only");
@@ -82,8 +83,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A few blobs, and sometimes a token, while all others rest. No other client's syncs make durable what
-    /// the server forgot to sync for the last one.
+    /// Pushes a few blobs, and sometimes a token, while all others pause. So no sync of another client's
+    /// request can hide that the server did not sync for this one.
     pub(crate) fn last_words(mut self) {
         for _ in 0..=self.dice.below(4) {
             self.push_loose();
@@ -93,7 +94,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// One piece of work. `None`: it was not done to its end.
+    /// One operation. `None`: it was not completed.
     fn step(&mut self) -> Option<()> {
         match self.dice.below(21) {
             0..=4 => self.push_image(),
@@ -127,7 +128,7 @@ impl<'a> Client<'a> {
         if count == 0 { None } else { Some(from[self.dice.size(count) - 1].clone()) }
     }
 
-    /// Sends a request whose answer should have one of the statuses `good`. `None`: trouble has hindered it.
+    /// Sends a request whose response must have one of the statuses `good`. `None`: the cut prevented that.
     fn request(
         &self,
         (method, path): (&str, &str),
@@ -139,8 +140,8 @@ impl<'a> Client<'a> {
         self.sorted(&format!("{method} {path}"), answer, good)
     }
 
-    /// An answer with one of the statuses `good`. Trouble excuses a request that fails, and nothing else: an
-    /// answer that says something is as true as ever.
+    /// Checks that a response has one of the statuses `good`. Once the disk may fail, a request may fail; but
+    /// a response with content must still be right.
     fn sorted(&self, request: &str, answer: io::Result<Answer>, good: &[u16]) -> Option<Answer> {
         match answer {
             Ok(answer) if good.contains(&answer.status) => Some(answer),
@@ -158,7 +159,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The same for a request that changes what `changes` says; a 4xx among `good` means that it does not.
+    /// The same for a request that makes the changes `changes`; a 4xx among `good` means that it does not
+    /// make them.
     fn change(
         &self,
         repository: &str,
@@ -171,7 +173,7 @@ impl<'a> Client<'a> {
         self.booked(repository, changes, || self.request(request, headers, body, good))
     }
 
-    /// Books what a request may change, sends it, and books what became of it.
+    /// Records what a request may change, sends it, and records its result.
     fn booked(
         &self,
         repository: &str,
@@ -184,7 +186,7 @@ impl<'a> Client<'a> {
         match &answer {
             Some(answer) if answer.status < 300 => ledger.acknowledge(&ticket),
             Some(_) => ledger.refuse(&ticket),
-            // The server lives and has answered something, or it does not, and nothing comes after this.
+            // Either the server lives and has sent a response, or it is gone and no request follows.
             None if !self.load.over.load(Ordering::SeqCst) => ledger.end(&ticket),
             None => {}
         }
@@ -213,7 +215,7 @@ impl<'a> Client<'a> {
         Some(digest)
     }
 
-    /// The config that every image here has.
+    /// The config of every image here.
     fn push_config(&self, repository: &str) -> Option<()> {
         let digest = sha256(b"{}");
         let path = format!("/v2/{repository}/blobs/{digest}");
@@ -228,7 +230,7 @@ impl<'a> Client<'a> {
         format!("t{}", self.dice.below(TAGS))
     }
 
-    /// An image with a new layer, and perhaps one that is there already.
+    /// An image with a new layer, and perhaps one that exists already.
     fn image(&mut self, repository: &str) -> Option<Manifest> {
         self.push_config(repository)?;
         let recipe = self.roll(60_000);
@@ -237,7 +239,7 @@ impl<'a> Client<'a> {
         if let Some(digest) = self.pick(&known)
             && self.dice.below(2) == 0
         {
-            // What HEAD finds is not sent again.
+            // Content that HEAD finds is not pushed again.
             self.request(("HEAD", &format!("/v2/{repository}/blobs/{digest}")), &[], b"", &[200])?;
             let recipe = self.ledger().blobs.get(&digest).copied();
             layers.extend(recipe.map(Recipe::content));
@@ -267,7 +269,7 @@ impl<'a> Client<'a> {
         self.put_manifest(&repository, index, Some(tag)).map(drop)
     }
 
-    /// A referrer of something that is there, or of something that never comes.
+    /// A referrer of a manifest that exists, or of one that never will.
     fn push_referrer(&mut self) -> Option<()> {
         let repository = self.repository.clone();
         self.push_config(&repository)?;
@@ -305,7 +307,7 @@ impl<'a> Client<'a> {
         let repository = if self.dice.below(2) == 0 { SHARED.to_owned() } else { self.repository.clone() };
         let tag = self.tag();
         let path = format!("/v2/{repository}/manifests/{tag}");
-        // 404 is booked as a refusal: nothing was changed.
+        // 404 is recorded as a refusal: nothing was changed.
         self.change(&repository, vec![(Key::Tag(tag), None)], ("DELETE", &path), &[], b"", &[202, 404])
             .map(drop)
     }
@@ -337,7 +339,7 @@ impl<'a> Client<'a> {
             .map(drop)
     }
 
-    /// A manifest without its layer, and a blob that is not what it says.
+    /// A manifest without its layer, and a blob with a wrong digest.
     fn push_nonsense(&mut self) -> Option<()> {
         let repository = self.repository.clone();
         self.push_config(&repository)?;
@@ -355,7 +357,7 @@ impl<'a> Client<'a> {
         self.change(&repository, changes, ("POST", &path), &[], &other.content(), &[400]).map(drop)
     }
 
-    /// Something that is certainly there comes with its own bytes.
+    /// Pulls something that certainly exists, and compares its content.
     fn pull(&mut self) -> Option<()> {
         let known = self.ledger().blobs_in(&self.repository);
         let Some(digest) = self.pick(&known) else { return self.push_image() };

@@ -1,14 +1,14 @@
-//! Tokens that come and go.
+//! Tokens that are created and revoked.
 
 use super::Client;
 use crate::ledger::{Key, Token};
 use crate::tokens;
 
-/// With more than these, one is always revoked: all clients' tokens are listed in one answer.
+/// Above this number one is always revoked, because one response must be able to list those of all clients.
 const MANY: usize = 50;
 
 impl Client<'_> {
-    /// Makes a token, or revokes one.
+    /// Creates a token, or revokes one.
     pub(super) fn change_token(&mut self) -> Option<()> {
         let known = self.ledger().tokens_in(&self.repository);
         match self.pick(&known).filter(|_| self.dice.below(2) == 0 || known.len() > MANY) {

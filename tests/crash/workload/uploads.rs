@@ -1,10 +1,10 @@
-//! Uploads in several requests, in one run of the server or in more.
+//! Uploads in several requests, in one run of the server or across restarts.
 
 use super::Client;
 use crate::ledger::{Key, Upload};
 use crate::support::content::sha256;
 
-/// Uploads that a client leaves open at most.
+/// The most uploads that a client leaves open.
 const OPEN_UPLOADS: usize = 3;
 
 impl Client<'_> {
@@ -35,19 +35,20 @@ impl Client<'_> {
     fn open_uploads(&self) -> Vec<String> {
         let ledger = self.ledger();
         let mine = ledger.uploads.iter().filter(|(_, upload)| upload.repository == self.repository);
-        // One that trouble has struck is left as it is: the oracle finds out what it has become.
+        // An upload whose request has failed is left as it is: the oracle finds out its state.
         let whole = mine.filter(|(_, upload)| upload.acknowledged == upload.sent && !upload.closing);
         whole.map(|(location, _)| location.clone()).collect()
     }
 
-    /// Sends a part of what is left; false when nothing is.
+    /// Sends a part of the rest; false if there is none.
     fn send_chunk(&mut self, location: &str) -> Option<bool> {
         let Upload { recipe, acknowledged, .. } = self.ledger().uploads[location];
         let left = recipe.size - acknowledged;
         if left < 2 {
             return Some(false);
         }
-        // Never a single byte: of an upload that has one, the server's range does not tell whether it has it.
+        // Never a single byte, because the server's range does not distinguish an upload of one byte from an
+        // empty one.
         let end = acknowledged + 1 + self.dice.size(left as u64 - 1);
         self.note_upload(location, |upload| upload.sent = end);
         let chunk = &recipe.content()[acknowledged..end];
@@ -74,7 +75,8 @@ impl Client<'_> {
         Some(())
     }
 
-    /// Goes on with an upload, perhaps of an earlier run of the server: its hash proves every byte before.
+    /// Continues an upload, perhaps of a previous run of the server: its digest then proves all earlier
+    /// bytes.
     pub(super) fn go_on_with_upload(&mut self) -> Option<()> {
         let open = self.open_uploads();
         let Some(location) = self.pick(&open) else { return self.push_chunks() };

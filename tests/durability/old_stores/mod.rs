@@ -1,8 +1,8 @@
-//! Stores kept as text, each of one format: whether they are migrated, and whole then.
+//! Fixtures of stores in older formats, as text: each must be migrated, and be intact afterwards.
 //!
-//! Before a change of the format, `cargo test --test durability -- --ignored write_the_present_store` keeps a
-//! store of the present one in `stores/format-<number>.txt`: a row in every table, the files that belong to
-//! it, and a dump.
+//! Before a change of the format, `cargo test --test durability -- --ignored write_the_present_store` saves a
+//! store of the present format in `stores/format-<number>.txt`: rows in every table, the files that belong to
+//! them, and a dump.
 
 mod text;
 
@@ -32,7 +32,7 @@ fn fixture(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/durability/stores/format-{format}.txt"))
 }
 
-/// A server that makes dumps often enough for a test to see one.
+/// A server that makes dumps so often that a test sees one.
 fn serve(directory: &Path) -> TestStowage {
     let mut setup = Setup { open: false, directory: Some(directory.to_owned()), ..Setup::default() };
     setup.config.storage.dumps.every = "1s".parse().expect("a duration");
@@ -44,7 +44,7 @@ fn send(client: &Client, method: &str, path: &str, body: &serde_json::Value) -> 
     client.send(method, path, JSON, body.to_string().as_bytes())
 }
 
-/// Puts something into every table.
+/// Creates rows in every table.
 fn fill(server: &TestStowage) {
     let admin = server.admin();
     let first = push_image(&admin, "team/app", "1", b"layer one");
@@ -78,14 +78,14 @@ fn fill(server: &TestStowage) {
     }
 }
 
-/// The formats that there are fixtures of.
+/// The formats of the fixtures.
 fn formats() -> Vec<u32> {
     let formats: Vec<u32> = (1..=SCHEMA).filter(|format| fixture(*format).exists()).collect();
     assert!(!formats.is_empty());
     formats
 }
 
-/// Every row of the old store is there as it was, but for those that the migration is about.
+/// Asserts that every row of the old store is unchanged, except for those that the migration changes.
 fn assert_rows(format: u32, database: &Path) {
     for name in text::counts(&fixture(format)).keys() {
         let (found, expected) = (text::table(database, name), text::rows_of(&fixture(format), name));
@@ -209,7 +209,7 @@ fn write_the_present_store() {
     fill(&server);
     server.stop();
     text::insert(&dir.path().join("stowage.redb"), "outbox_cursor", b"a consumer", &[1, 1]);
-    // The dump has what was written by then.
+    // The dump contains everything that was written before.
     let server = serve(dir.path());
     let before = dumps(dir.path());
     eventually("there is a dump", || dumps(dir.path()) > before);

@@ -16,7 +16,7 @@ const DIRECTORIES: [&str; 3] = ["blobs", "uploads", "dumps"];
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Calls a macro with every type that keys may have, so that no table's present definition is needed.
+/// Calls a macro with every type of keys, so that the present definition of a table is not needed.
 macro_rules! every_key {
     ($try:ident) => {
         $try! {
@@ -36,7 +36,7 @@ macro_rules! every_key {
     };
 }
 
-/// The number of the type that the keys of a table have.
+/// The number of the key type of a table.
 fn key_type(database: &Database, name: &str) -> usize {
     let tx = database.begin_read().expect("a usable store");
     let mut number = 0;
@@ -89,7 +89,7 @@ fn put(database: &Database, name: &str, key_type: usize, rows: &Rows) {
     tx.commit().expect("a usable store");
 }
 
-/// Puts a row into a table of a closed store.
+/// Inserts a row into a table of a closed store.
 pub(super) fn insert(database: &Path, name: &str, key: &[u8], value: &[u8]) {
     let database = Database::open(database).expect("a usable store");
     let key_type = key_type(&database, name);
@@ -154,7 +154,7 @@ fn files(root: &Path, dir: &Path, text: &mut String) {
     }
 }
 
-/// How many rows each table of a text has.
+/// The number of rows of each table in a text.
 pub(super) fn counts(text: &Path) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let mut last = String::new();
@@ -172,7 +172,7 @@ pub(super) fn counts(text: &Path) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Makes the store of a text in an empty directory.
+/// Creates the store of a text in an empty directory.
 pub(super) fn read(text: &Path, dir: &Path) {
     let database = Builder::new().create(dir.join("stowage.redb")).expect("a usable store");
     let mut open: Option<(String, usize, Rows)> = None;
@@ -201,7 +201,7 @@ pub(super) fn read(text: &Path, dir: &Path) {
     flush(&mut open);
 }
 
-/// The rows that a text has of a table.
+/// The rows of a table in a text.
 pub(super) fn rows_of(text: &Path, table: &str) -> Rows {
     let text = fs::read_to_string(text).expect("a usable store");
     let start = format!("table {table} ");

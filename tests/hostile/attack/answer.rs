@@ -1,6 +1,6 @@
-//! What the server answers on a connection of a load.
+//! The server's responses on a connection of a load.
 
-/// The answers on a connection, as far as they came.
+/// The responses on a connection, as far as they were received.
 #[derive(Default)]
 pub(super) struct Answer {
     head: Vec<u8>,
@@ -8,20 +8,20 @@ pub(super) struct Answer {
     body: Rest,
 }
 
-/// What of an answer is still to come.
+/// The part of a response that is still missing.
 #[derive(Default)]
 enum Rest {
     #[default]
     Head,
     Bytes(u64),
-    /// Up to the last chunk; the last bytes that came.
+    /// Chunks, up to the last one; with the last bytes received.
     Chunks(Vec<u8>),
-    /// Up to the end of the connection.
+    /// Everything up to the end of the connection.
     All,
 }
 
 impl Answer {
-    /// Takes what came and returns the status of each answer that is whole.
+    /// Takes received bytes and returns the status of each complete response.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<u16> {
         let mut whole = Vec::new();
         while !bytes.is_empty() {
@@ -57,7 +57,7 @@ impl Answer {
         whole
     }
 
-    /// Reads a whole head.
+    /// Parses a complete head.
     fn begin(&mut self) {
         let head = String::from_utf8_lossy(&std::mem::take(&mut self.head)).to_ascii_lowercase();
         self.status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(999);
@@ -71,7 +71,7 @@ impl Answer {
         };
     }
 
-    /// The status of an answer that the end of the connection ends, or cuts off.
+    /// The status of a response that the end of the connection completes or cuts off.
     pub(super) fn until_closed(self) -> Option<u16> {
         (!matches!(self.body, Rest::Head)).then_some(self.status)
     }

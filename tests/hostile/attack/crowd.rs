@@ -1,4 +1,4 @@
-//! The attacker's connections, all driven by one thread that never waits for any of them.
+//! The attacker's connections, all driven by one thread with non-blocking I/O.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,31 +15,29 @@ use super::answer::Answer;
 use super::wire::Wire;
 use super::{Load, Then};
 
-/// How long a connection may take nothing before its first bytes count as sent as far as the server takes
-/// them.
+/// A connection that could not send for this long counts as having sent all that the server takes.
 const STALLED: Duration = Duration::from_millis(500);
-/// Connections that may wait for the server's `accept`. What is above the backlog of its socket may never
-/// arrive.
+/// Connections that may wait for the server's `accept`. More than the backlog of its socket may be dropped.
 const AHEAD: usize = 100;
-/// After this time more are opened although the server does not accept those that wait.
+/// After this time more connections are opened, although the server does not accept the waiting ones.
 const BACK_OFF: Duration = Duration::from_secs(1);
-/// How long to pause when nothing moved.
+/// The pause when no connection made progress.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What became of a connection.
+/// The outcome of a connection.
 #[derive(Clone, Default)]
 pub(super) struct Fate {
-    /// Every status that was answered, in order.
+    /// The status of every response, in order.
     statuses: Vec<u16>,
     /// How often the server sent anything at all.
     pub(super) replies: usize,
-    /// The server closed it, after it had it for so long.
+    /// When the server closed it, counted from its start.
     closed: Option<Duration>,
 }
 
 impl Fate {
-    /// The server took what was sent: it still waits for more, did it, or gave up in the end, as it does
-    /// without an answer after `given_up`.
+    /// Whether the server accepted the load: it still waits for more bytes, answered with success, or gave up
+    /// after `given_up` without a response.
     pub(super) fn is_accepted(&self, refusals: &[u16], given_up: Option<Duration>) -> bool {
         match self.statuses.first() {
             None => self.closed.is_none_or(|after| given_up.is_some_and(|given_up| after >= given_up)),
@@ -59,7 +57,7 @@ impl Fate {
         self.statuses.iter().any(|status| matches!(status, 429 | 503))
     }
 
-    /// Statuses that say that this was no load.
+    /// The statuses of responses that mean that this was not the intended load.
     pub(super) fn refusals(&self, right: &[u16]) -> impl Iterator<Item = u16> {
         let found = self.statuses.iter().copied();
         found.filter(|status| *status >= 400 && !matches!(status, 408 | 429 | 503) && !right.contains(status))
@@ -99,7 +97,7 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Drives all connections until it is stopped; returns what became of them. `accepted` tells how many
+    /// Drives all connections until it is stopped; returns their outcomes. `accepted` returns how many
     /// sockets the server has for them.
     pub(super) fn drive(&self, accepted: impl Fn() -> usize) -> Vec<Fate> {
         let mut opened = 0;
@@ -123,10 +121,10 @@ impl<'a> Crowd<'a> {
             drop(connections);
             self.ended.store(ended, Ordering::Relaxed);
             self.came_back.store(came_back, Ordering::Relaxed);
-            // The other cores' work is what is measured.
+            // Sleeps, because the other cores' work is what is measured.
             std::thread::sleep(if moved { Duration::from_millis(1) } else { PAUSE });
         }
-        // Those that read nothing look at the end what it was that they did not read.
+        // Connections that do not read look at the end what they were sent.
         self.lock()
             .iter_mut()
             .filter(|connection| matches!(connection.then, Then::Deaf))
@@ -134,7 +132,7 @@ impl<'a> Crowd<'a> {
         self.fates()
     }
 
-    /// Connections that were answered or closed: the server no longer has them, or has done what they wanted.
+    /// The number of connections that were answered or closed.
     pub(super) fn ended(&self) -> usize {
         self.ended.load(Ordering::Relaxed)
     }
@@ -143,7 +141,7 @@ impl<'a> Crowd<'a> {
         self.lock().iter().map(|connection| connection.fate.clone()).collect()
     }
 
-    /// Connections that the server closed.
+    /// The number of connections that the server closed.
     pub(super) fn closed(&self) -> usize {
         self.lock().iter().filter(|connection| connection.fate.closed.is_some()).count()
     }
@@ -186,11 +184,11 @@ struct Connection<'a> {
     opened: usize,
     /// When it is to be opened again.
     again: Option<Instant>,
-    /// Bytes of `first` that were taken.
+    /// Bytes of `first` that were sent.
     sent: usize,
-    /// Bytes of what trickles that were taken this time.
+    /// Bytes of the trickled part that were sent this time.
     trickled: usize,
-    /// When something was last sent.
+    /// When bytes were last sent.
     moved: Instant,
     since: Instant,
     answer: Answer,
@@ -210,7 +208,7 @@ impl Connection<'_> {
             Err(error) => panic!("connecting from {}: {error}", self.from),
         }
         if matches!(self.then, Then::Replay) {
-            // Closing then leaves no port behind that cannot be used for a minute.
+            // With linger 0, closing leaves no port in TIME_WAIT.
             set_socket_linger(&socket, Some(Duration::ZERO)).expect("a socket option");
         }
         self.stream = Some(Wire::new(TcpStream::from(socket), self.tls.as_ref()));
@@ -221,12 +219,12 @@ impl Connection<'_> {
         self.answer = Answer::default();
     }
 
-    /// The server has closed it, and it came back or will.
+    /// Whether the server has closed it at least once; it is or will be opened again.
     fn is_closed_once(&self) -> bool {
         self.opened > 1 || self.again.is_some()
     }
 
-    /// Reads the beginning of what was answered.
+    /// Reads the beginning of the response.
     fn hear(&mut self) {
         let before = self.fate.statuses.len();
         while self.fate.statuses.len() == before && self.answer.status == 0 && self.read() {}
@@ -236,7 +234,7 @@ impl Connection<'_> {
     }
 
     fn is_sent(&self) -> bool {
-        // One that is answered sends again, and may have sent a part at any moment.
+        // A connection that was answered sends again, and may have sent a part at any moment.
         if self.is_closed_once() || self.fate.is_answered() {
             return true;
         }
@@ -245,7 +243,7 @@ impl Connection<'_> {
         opened && (closed || self.sent == self.first.len() || self.moved.elapsed() > STALLED)
     }
 
-    /// Sends and reads what goes without waiting; whether anything moved.
+    /// Sends and reads without blocking; returns whether there was progress.
     fn step(&mut self) -> bool {
         if self.again.is_some_and(|again| again <= Instant::now()) {
             self.open();
@@ -283,7 +281,7 @@ impl Connection<'_> {
                 written > 0
             }
             Err(error) if is_patient(error.kind()) => false,
-            // What the server said before it closed the connection is still to be read.
+            // The server's response before it closed the connection must still be read.
             Err(_) if matches!(self.then, Then::Deaf) => self.close(),
             Err(_) => false,
         }

@@ -1,4 +1,4 @@
-//! Loads that are requests one after the other, instead of connections that stay.
+//! Loads of many short requests, instead of connections that stay.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use super::honest::Honest;
 
-/// Requests on the server, sent by several threads while the honest client works.
+/// Requests that several threads send while the honest client works.
 pub(crate) struct Flood<'a> {
-    /// Its row in the table.
+    /// The name of its row in the table.
     pub(crate) name: &'a str,
     /// Threads that send.
     pub(crate) senders: usize,
-    /// Requests that must be accepted.
+    /// The requests that must be accepted.
     pub(crate) accepted: usize,
-    /// Refusals that are right for it. Any other answer of the class 4xx but 429 says that it is not what it
-    /// claims.
+    /// The refusals that are expected. Any other 4xx except 429 means that the load is not what it claims to
+    /// be.
     pub(crate) refusals: &'a [u16],
-    /// What the sender of this number does.
+    /// The work of the sender with this number.
     pub(crate) work: &'a (dyn Fn(usize, &Tally) + Sync),
 }
 
-/// What the requests of a flood were answered.
+/// The responses to the requests of a flood.
 #[derive(Default)]
 pub(crate) struct Tally {
     answers: Mutex<BTreeMap<u16, usize>>,
@@ -30,12 +30,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer.
+    /// Counts a response.
     pub(crate) fn tell(&self, status: u16) {
         *self.answers().entry(status).or_default() += 1;
     }
 
-    /// Whether a sender whose work has no end of its own goes on: as long as the honest client needs.
+    /// Whether a sender without an end of its own should continue: as long as the honest client works.
     pub(crate) fn goes_on(&self) -> bool {
         !self.honest_is_done.load(Ordering::Relaxed)
     }
@@ -48,7 +48,7 @@ impl Tally {
         self.answers().iter().filter(|(status, _)| wanted(**status)).map(|(_, count)| count).sum()
     }
 
-    /// Answers that say that this was no flood.
+    /// The responses that mean that this was not the intended load.
     pub(super) fn others(&self, right: &[u16]) -> BTreeMap<u16, usize> {
         let mut found = self.answers().clone();
         found.retain(|status, _| *status >= 400 && !matches!(status, 429 | 503) && !right.contains(status));
@@ -64,7 +64,7 @@ impl Tally {
     }
 }
 
-/// Ends what waits for the honest client when it is dropped, so that a failed test ends.
+/// Ends senders that wait for the honest client when it is dropped, so that a failed test ends.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -74,7 +74,7 @@ impl Drop for Done<'_> {
 }
 
 impl Flood<'_> {
-    /// Floods until every sender is done; the honest client works all the time.
+    /// Floods until every sender is done; the honest client works meanwhile.
     pub(super) fn run(&self, honest: &Honest<'_>) -> (Tally, Vec<Duration>) {
         let tally = Tally::default();
         let waits = std::thread::scope(|scope| {

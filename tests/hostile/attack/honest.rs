@@ -1,4 +1,4 @@
-//! The honest client: it pushes a small blob and a manifest that is not small, and pulls both.
+//! The honest client: it pushes a small blob and a large manifest, and pulls both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use crate::support::Client;
 use crate::support::content::{bytes, descriptor, push_blob, push_manifest};
 
 const REPOSITORY: &str = "honest/app";
-/// How often it does all of that where only its success is of interest.
+/// How often it does that if only success matters.
 const ROUNDS: usize = 2;
-/// How often, and how long at least, where the times are.
+/// How often, and for how long at least, if times are measured.
 const PROOF_ROUNDS: usize = 25;
 const PROOF_FOR: Duration = Duration::from_secs(5);
 
@@ -23,13 +23,13 @@ pub(super) struct Honest<'a> {
 }
 
 impl<'a> Honest<'a> {
-    /// Makes what its images have in common, before the load.
+    /// Creates what its images share, before the load.
     pub(super) fn new(client: &'a Client) -> Self {
         push_blob(client, REPOSITORY, b"{}");
         Self { client }
     }
 
-    /// Works for a while and returns how long each request took.
+    /// Works for a while and returns the duration of each request.
     pub(super) fn work(&self) -> Vec<Duration> {
         let (rounds, least) = if proof() { (PROOF_ROUNDS, PROOF_FOR) } else { (ROUNDS, Duration::ZERO) };
         let (started, mut round) = (Instant::now(), 0);
@@ -39,7 +39,7 @@ impl<'a> Honest<'a> {
         })
     }
 
-    /// Works as long as something lasts, and returns how long each request took.
+    /// Works while `lasts` returns true, and returns the duration of each request.
     pub(super) fn work_while(&self, mut lasts: impl FnMut() -> bool) -> Vec<Duration> {
         let mut waits = Vec::new();
         while lasts() {
@@ -74,7 +74,7 @@ impl<'a> Honest<'a> {
     }
 }
 
-/// A manifest that needs room among those that are received at once.
+/// A manifest so large that it needs memory from the limit of large manifests.
 fn large_manifest(layer: &[u8], seed: u64) -> Vec<u8> {
     let filling = "x".repeat(usize::try_from(FREE_MANIFEST).expect("small") + 1);
     let manifest = json!({

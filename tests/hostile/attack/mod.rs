@@ -1,10 +1,10 @@
-//! The frame of every load: a server, an attacker with many connections, and an honest client beside them.
+//! The framework of every load: a server, an attacker with many connections, and an honest client.
 //!
-//! A test describes its [`Load`] and gives it to [`Site::under`], which opens the connections, waits until
-//! the server has accepted them, lets the honest client work, and returns an [`Outcome`]: what was accepted,
-//! how long the honest client waited, how much memory the server took. A load that the server refuses shows
-//! nothing, so [`Outcome::assert_held`] fails on any refusal that the load does not name. Numbers come from
-//! the code and its defaults, never from a copy of them.
+//! A test describes its [`Load`] and passes it to [`Site::under`], which opens the connections, waits until
+//! the server has accepted them, lets the honest client work, and returns an [`Outcome`]: how much was
+//! accepted, how long the honest client waited, how much memory the server took. A load that the server
+//! refuses proves nothing, so [`Outcome::assert_held`] fails on any refusal that the load does not list.
+//! Numbers come from the code and its defaults, never from a copy of them.
 
 mod answer;
 mod crowd;
@@ -39,21 +39,21 @@ use crate::support::{Client, eventually};
 
 /// The first admin's password.
 pub(crate) const PASSWORD: &str = "harbour-crane-and-rope";
-/// The longest that one request of an honest client may take beside a load.
+/// The longest permitted time of one request of an honest client under a load.
 pub(crate) const HONEST_PATIENCE: Duration = Duration::from_secs(30);
-/// What 99 of 100 of them keep when the load runs alone, in a release build.
+/// The permitted 99th percentile of these times when the load runs alone, in a release build.
 const HONEST_P99: Duration = Duration::from_secs(1);
 
-/// Whether the figures are judged as well: the command of docs/security.md sets this, and runs nothing else
+/// Whether the times are checked as well: the command in docs/security.md sets this, and runs nothing else
 /// meanwhile.
 pub(crate) fn proof() -> bool {
     std::env::var_os("STOWAGE_PROOF").is_some()
 }
 
-/// Who attacks whom.
+/// The identities of the attacker and of the honest client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Both come without a name, from two addresses, to a registry that is open to everybody.
+    /// Both are anonymous, from two addresses, in an open registry.
     Open,
     /// Two users of a registry with sign-in; the attacker may pull and push.
     User,
@@ -62,53 +62,52 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// The ways in which a user's attack is tried.
+    /// The variants of an attack by a user.
     pub(crate) const PUSHERS: [Self; 2] = [Self::Open, Self::User];
-    /// The ways in which an attack that needs no credentials is tried.
+    /// The variants of an attack that needs no credentials.
     pub(crate) const ANYBODY: [Self; 2] = [Self::Open, Self::Stranger];
 }
 
-/// What a connection does after it has sent its first bytes.
+/// The behaviour of a connection after it has sent its first bytes.
 #[derive(Clone, Copy)]
 pub(crate) enum Then<'a> {
-    /// It waits, and reads what is answered.
+    /// It waits, and reads the response.
     Wait,
-    /// It says that nothing more comes, and reads what is answered.
+    /// It closes its sending side, and reads the response.
     End,
-    /// It reads nothing, so that the answer stays with the server.
+    /// It reads nothing, so that the response stays with the server.
     Deaf,
     /// It sends these bytes again and again, with this pause.
     Trickle(&'a [u8], Duration),
-    /// It sends its first bytes once more after each answer, over a new connection if the server closed this
+    /// It sends its first bytes again after each response, over a new connection if the server closed this
     /// one.
     Again,
     /// It connects again this long after the server has closed the connection without an answer.
     Return(Duration),
-    /// It reads nothing of what the server sends first, connects again and sends the same once more.
+    /// It does not read what the server sends first, connects again, and sends the same bytes again.
     Replay,
 }
 
 /// A load on the server.
 pub(crate) struct Load<'a> {
-    /// Its row in the table.
+    /// The name of its row in the table.
     pub(crate) name: &'a str,
-    /// How many connections.
+    /// The number of connections.
     pub(crate) connections: usize,
-    /// From how many addresses they come.
+    /// The number of addresses from which they come.
     pub(crate) addresses: usize,
-    /// What the connection of this number sends at first.
+    /// The first bytes of the connection with this number.
     pub(crate) sends: &'a dyn Fn(usize) -> Vec<u8>,
-    /// What each does then.
+    /// The behaviour after that.
     pub(crate) then: Then<'a>,
-    /// Each makes a TLS handshake with this before it sends anything.
+    /// For TLS: the configuration of the handshakes.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// Connections that must be accepted: held without an answer, or answered with success, or with 408 in
-    /// the end. The rest of them may meet a limit: 429, 503, or no `accept` yet.
+    /// The connections that must be accepted: held without a response, answered with success, or finally with
+    /// 408. The others may meet a limit: 429, 503, or not accepted yet.
     pub(crate) accepted: usize,
-    /// When the server gives up such a connection without an answer.
+    /// When the server gives up such a connection without a response.
     pub(crate) given_up: Option<Duration>,
-    /// Refusals that are right for this load. Any other answer of the class 4xx says that the load is not
-    /// what it claims.
+    /// The refusals that are expected. Any other 4xx means that the load is not what it claims to be.
     pub(crate) refusals: &'a [u16],
 }
 
@@ -128,31 +127,31 @@ impl Default for Load<'_> {
     }
 }
 
-/// A server with its attacker and its honest client. Sites follow each other: each would be the other's
-/// noise.
+/// A server with its attacker and its honest client. Sites run one after the other, because each would
+/// disturb the times of another one.
 pub(crate) struct Site {
     pub(crate) server: Stowage,
-    /// Sends one request at a time, from the first address of the loads.
+    /// Sends single requests, from the first address of the loads.
     pub(crate) attacker: Client,
     pub(crate) honest: Client,
-    /// The settings of the server, with their defaults.
+    /// The settings of the server, with defaults.
     pub(crate) config: Config,
-    /// What clients need for a handshake, where the server speaks TLS.
+    /// The clients' TLS configuration, if the server uses TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
     who: Who,
-    /// Sockets of the server that are no connections.
+    /// Sockets of the server that are not connections.
     sockets: usize,
     network: u8,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Site {
-    /// Starts a server with these settings and makes the users that it needs.
+    /// Starts a server with these settings and creates its users.
     pub(crate) fn start(who: Who, settings: &str) -> Self {
         Self::with(who, &Setup { settings, ..Setup::default() })
     }
 
-    /// A server that speaks TLS with a certificate for this key. Its clients do, too.
+    /// A server with TLS and a certificate for this key. Its clients use TLS, too.
     pub(crate) fn over_tls(who: Who, key: &KeyPair) -> Self {
         let directory = TempDir::new().expect("a directory");
         let authority = Authority::new();
@@ -161,7 +160,7 @@ impl Site {
         files.write(&cert, &key);
         let (cert, key) = (files.cert.display(), files.key.display());
         let settings = format!("[server.tls]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n");
-        // The server has read the files when it is ready, and looks at them again only when they change.
+        // The server has read the files when it is ready, and reads them again only when they change.
         let setup = Setup { settings: &settings, ..Setup::default() };
         let mut site = Self::with(who, &setup);
         let trust = Arc::new(authority.trust());
@@ -171,12 +170,12 @@ impl Site {
         site
     }
 
-    /// A site for a load that is so small that others may run meanwhile.
+    /// A site for a load so small that others may run meanwhile.
     pub(crate) fn beside_others(who: Who) -> Self {
         Self::new(who, &Setup::default(), None)
     }
 
-    /// The same with more of a setup; `who` decides whether it is open and has a password.
+    /// A site with this setup; `who` decides whether the registry is open and has a password.
     pub(crate) fn with(who: Who, setup: &Setup<'_>) -> Self {
         Self::new(who, setup, Some(alone()))
     }
@@ -184,12 +183,12 @@ impl Site {
     fn new(who: Who, setup: &Setup<'_>, turn: Option<MutexGuard<'static, ()>>) -> Self {
         static NETWORK: AtomicU8 = AtomicU8::new(1);
         let open = who == Who::Open;
-        // Every request would leave a line.
+        // The access log would have a line for every request.
         let level = if setup.level.is_empty() { "info,stowage::access=off" } else { setup.level };
         let config = toml_edit::de::from_str(setup.settings).expect("valid settings");
         let server = Stowage::start(&Setup { open, password: (!open).then_some(PASSWORD), level, ..*setup });
         let sockets = server.sockets();
-        // Addresses of this load alone: what is counted for one address says nothing of the load before.
+        // Addresses of this load alone, so that earlier loads do not count for them.
         let network = NETWORK.fetch_add(1, Ordering::Relaxed);
         let (mut attacker, mut honest) = (server.client().from(address(network, 0)), server.client());
         if who == Who::User {
@@ -201,23 +200,23 @@ impl Site {
         Self { server, attacker, honest, config, tls: None, who, sockets, network, _turn: turn }
     }
 
-    /// What one principal may hold of something, as a number of connections or bytes.
+    /// The limit of one principal, as a number of connections or bytes.
     pub(crate) fn limit(&self, resource: Resource) -> usize {
         usize::try_from(Limits::of(&self.config).get(resource).each).unwrap_or(usize::MAX)
     }
 
-    /// The head of an attacker's request that keeps its connection.
+    /// The head of an attacker's request on a connection that is kept alive.
     pub(crate) fn head(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
         self.attacker.head_of(method, path, headers).replace("Connection: close\r\n", "").into_bytes()
     }
 
-    /// Puts the server under a load, lets the honest client work beside it, and tells what came of it.
+    /// Puts the server under a load while the honest client works, and returns the outcome.
     #[track_caller]
     pub(crate) fn under(&self, load: &Load<'_>) -> Outcome {
         self.run(load, |_| {})
     }
 
-    /// The same, and then the server ends every connection by itself.
+    /// The same, for a load whose every connection the server finally closes.
     #[track_caller]
     pub(crate) fn until_closed(&self, load: &Load<'_>) -> Outcome {
         self.run(load, |crowd| {
@@ -233,7 +232,7 @@ impl Site {
         })
     }
 
-    /// Floods the server while the honest client works, and tells what came of it.
+    /// Floods the server while the honest client works, and returns the outcome.
     #[track_caller]
     pub(crate) fn flooded(&self, flood: &Flood<'_>) -> Outcome {
         let honest = Honest::new(&self.honest);
@@ -260,7 +259,7 @@ impl Site {
         format!("{name} ({})", format!("{:?}", self.who).to_lowercase())
     }
 
-    /// Kills the server and starts it on its data again; how long the start took.
+    /// Kills the server and starts it on its data again; returns how long the start took.
     pub(crate) fn kill_and_start(&mut self) -> Duration {
         let took = self.server.kill_and_start();
         for client in [&mut self.attacker, &mut self.honest] {
@@ -269,7 +268,7 @@ impl Site {
         took
     }
 
-    /// Upload sessions that are open.
+    /// The number of open upload sessions.
     pub(crate) fn open_uploads(&self) -> usize {
         let status = self.server.command(&["status", "--json"], "");
         let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
@@ -284,12 +283,12 @@ impl Site {
         usize::try_from(sizes.sum::<u64>()).expect("few bytes")
     }
 
-    /// A client from the address of this number, without credentials.
+    /// A client without credentials, from the address with this number.
     pub(crate) fn stranger(&self, number: usize) -> Client {
         self.server.client().from(address(self.network, number))
     }
 
-    /// Connections that the server has.
+    /// The number of connections of the server.
     fn connected(&self) -> usize {
         self.server.sockets().saturating_sub(self.sockets)
     }
@@ -339,14 +338,14 @@ impl Site {
     }
 }
 
-/// The address of this number in a network of the loopback interface.
+/// The address with this number in a network of the loopback interface.
 fn address(network: u8, number: usize) -> Ipv4Addr {
     let low = u8::try_from(number % 250).expect("small") + 1;
     let high = u8::try_from(number / 250).expect("few addresses");
     Ipv4Addr::new(127, network, high, low)
 }
 
-/// Loads follow each other. Both ends need their files.
+/// Runs loads one after the other, because both ends need many file descriptors.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static LOADS: Mutex<()> = Mutex::new(());
     let turn = LOADS.lock().unwrap_or_else(PoisonError::into_inner);

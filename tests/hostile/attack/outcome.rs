@@ -1,4 +1,4 @@
-//! What came of a load: its row in the table, and whether the server held.
+//! The outcome of a load: its row in the table, and whether the server held.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use serde_json::json;
 use super::{HONEST_P99, HONEST_PATIENCE, proof};
 use crate::process::{MEMORY_MIB, note};
 
-/// What came of a load.
+/// The outcome of a load.
 pub(crate) struct Outcome {
     pub(super) name: String,
     pub(super) connections: usize,
     pub(super) wanted: usize,
-    /// Connections whose load the server took.
+    /// Connections whose load the server accepted.
     pub(crate) accepted: usize,
     /// Connections that met a limit: 429 or 503.
     pub(crate) limited: usize,
     pub(super) refused: BTreeMap<u16, usize>,
     pub(super) replies: usize,
-    /// Connections that were answered so at least once; of a flood, requests.
+    /// The number of connections that got each status at least once; of a flood, requests.
     pub(super) answered: BTreeMap<u16, usize>,
-    /// How long each request of the honest client took, the shortest first.
+    /// The duration of each request of the honest client, sorted.
     pub(super) waits: Vec<Duration>,
-    /// The most memory that the server had.
+    /// The peak memory of the server.
     pub(crate) peak_mib: u64,
 }
 
@@ -47,12 +47,12 @@ impl Outcome {
         self.replies
     }
 
-    /// So many connections were answered with this status before the load ended; of a flood, requests.
+    /// How many connections got this status before the load ended; of a flood, requests.
     pub(crate) fn answered(&self, status: u16) -> usize {
         self.answered.get(&status).copied().unwrap_or_default()
     }
 
-    /// The server took the load, stayed small, and served the honest client.
+    /// Asserts that the server accepted the load, stayed small, and served the honest client.
     #[track_caller]
     pub(crate) fn assert_held(&self) -> &Self {
         assert!(self.refused.is_empty(), "{}: refused with {:?}: no load at all", self.name, self.refused);
@@ -74,7 +74,7 @@ impl Outcome {
     }
 }
 
-/// How often each came.
+/// The number of occurrences of each status.
 pub(super) fn count(statuses: impl Iterator<Item = u16>) -> BTreeMap<u16, usize> {
     let mut found = BTreeMap::new();
     for status in statuses {

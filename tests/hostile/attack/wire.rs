@@ -1,4 +1,4 @@
-//! A connection of the attacker, in clear or within TLS, that is never waited for.
+//! A connection of the attacker, plain or with TLS, with non-blocking I/O.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// On a socket that does not block.
+    /// Needs a non-blocking socket.
     pub(super) fn new(tcp: TcpStream, tls: Option<&Arc<ClientConfig>>) -> Self {
         let tls = tls.map(|config| {
             let name = ServerName::try_from("localhost").expect("a name");
@@ -22,7 +22,7 @@ impl Wire {
         Self { tcp, tls }
     }
 
-    /// Takes bytes to be sent, after the handshake.
+    /// Sends bytes, after the handshake.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.tcp.write(bytes) };
         while tls.is_handshaking() {
@@ -50,7 +50,7 @@ impl Wire {
         }
     }
 
-    /// Says that nothing more comes.
+    /// Closes the sending side.
     pub(super) fn end(&self) {
         let _ = self.tcp.shutdown(Shutdown::Write);
     }

@@ -1,5 +1,5 @@
-//! What the server logs of a push: on a terminal one line, elsewhere all of it; and failed sign-ins with name
-//! and address.
+//! The log of a push: one line on a terminal, all requests elsewhere; and failed sign-ins with name and
+//! address.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use crate::admin::program::Place;
 use crate::admin::terminal::Terminal;
 use crate::support::{Client, content, eventually};
 
-/// The server's own text, without colours.
+/// The server's text log, without colours.
 fn serve(place: &Place) -> Command {
     let mut command = place.command();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(place.data()).env("NO_COLOR", "1");
@@ -22,8 +22,8 @@ fn address(text: &str) -> Option<SocketAddr> {
     rest.split(|c: char| c.is_whitespace() || c == '"').next()?.parse().ok()
 }
 
-/// Pushes as clients do, is refused once, and asks for something that is not there; returns how many requests
-/// that was.
+/// Pushes as clients do, gets one refusal, and asks for something that does not exist; returns the number of
+/// requests.
 fn work(place: &Place, address: SocketAddr) -> usize {
     let password = fs::read_to_string(place.data().join("initial-admin-password")).unwrap();
     let anonymous = Client::new(address);
@@ -45,7 +45,7 @@ fn work(place: &Place, address: SocketAddr) -> usize {
     6 + 1 + 1 + 3 + 1
 }
 
-/// Every duration has microseconds at most: `0.038627999999999996` is noise.
+/// Asserts that every duration has microseconds at most: `0.038627999999999996` is noise.
 #[track_caller]
 fn assert_rounded(log: &str, separator: char) {
     let durations: Vec<&str> = log
@@ -60,7 +60,7 @@ fn assert_rounded(log: &str, separator: char) {
     }
 }
 
-/// The lines of failed sign-ins: a warning with the name and the address.
+/// Asserts the lines of failed sign-ins: a warning with the name and the address.
 #[track_caller]
 fn assert_failures_are_told(log: &str) {
     let failures: Vec<&str> = log.lines().filter(|line| line.contains("a sign-in failed")).collect();
@@ -77,7 +77,7 @@ fn a_push_is_one_line_on_a_terminal() {
     let place = Place::new();
     let mut terminal = Terminal::start(serve(&place));
     let banner = terminal.expect("Stop with Ctrl-C.");
-    // The banner says what the log would.
+    // The banner contains what the log would otherwise say.
     assert!(!banner.contains(" INFO "), "{banner}");
     let registry = banner.lines().find(|line| line.contains("registry http://")).unwrap();
     work(&place, address(registry).unwrap());
@@ -140,7 +140,7 @@ fn stop(child: &mut Child) {
     assert!(child.wait().unwrap().success());
 }
 
-/// A server that ends with its test, also with one that failed.
+/// A server that is stopped at the end of its test, also after a failure.
 struct Running(Child);
 
 impl Drop for Running {

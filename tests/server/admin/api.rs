@@ -73,7 +73,7 @@ fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
     let post =
         |headers: &[(&str, &str)], body: &str| admin.send("POST", "/api/v1/users", headers, body.as_bytes());
     let good = json!({"name": "omar", "password": PASSWORD}).to_string();
-    // A page in a browser can send text, and the browser would add the password that it knows.
+    // A page in a browser can send plain text, and the browser would add a stored password.
     problem(&post(&[("Content-Type", "text/plain")], &good), 415, "CONTENT_TYPE");
     problem(&post(&[("Content-Type", "text/json")], &good), 415, "CONTENT_TYPE");
     problem(&post(JSON, "{"), 400, "BODY_INVALID");
@@ -89,7 +89,7 @@ fn a_body_that_is_not_what_is_expected_is_refused_without_its_values() {
     let both = json!({"password": PASSWORD, "disabled": true}).to_string();
     problem(&admin.send("PATCH", "/api/v1/users/admin", JSON, both.as_bytes()), 400, "BODY_INVALID");
     problem(&admin.get("/api/v1/tokens/stw_pat_x"), 404, "TOKEN_UNKNOWN");
-    // Absent is absent, and null is nothing that is documented.
+    // A field may be absent, but null is accepted only where the document says so.
     for nothing in [r#"{"password":null,"disabled":true}"#, r#"{"disabled":null}"#, "null", "[]"] {
         let refused = admin.send("PATCH", "/api/v1/users/admin", JSON, nothing.as_bytes());
         problem(&refused, 400, "BODY_INVALID");

@@ -1,5 +1,4 @@
-//! What `stowage fsck` shows: the image, the problem in words, and what to do, within the columns of the
-//! terminal.
+//! The output of `stowage fsck`: the image, the problem, and what to do, within the width of the terminal.
 
 use std::fs;
 
@@ -52,7 +51,7 @@ fn a_check_fits_the_terminal() {
     let short = &digest.split_once(':').unwrap().1[..12];
     assert!(seen.contains(short) && !seen.contains(&digest), "{seen}");
     let lines: Vec<&str> = seen.lines().map(|line| line.rsplit("\x1b[K").next().unwrap()).collect();
-    // What was checked and the notes are sentences, which a terminal may break anywhere.
+    // The summary and the notes are sentences, which a terminal may wrap anywhere.
     let table = lines.iter().skip_while(|line| !line.starts_with("IMAGE"));
     let table: Vec<_> = table.take_while(|line| !line.starts_with("push")).collect();
     assert!(table.len() > 2, "the last column is not wrapped: {seen}");

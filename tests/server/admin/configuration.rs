@@ -1,5 +1,4 @@
-//! What is said about a configuration: errors with the right form, one list of warnings, the effective
-//! values.
+//! Messages about the configuration: errors with the right form, one list of warnings, the effective values.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `stowage repo`, `tag`, `status`, and what needs no store.
+//! `stowage repo`, `tag`, `status`, and commands that need no store.
 
 use std::fs;
 use std::process::Command;
@@ -51,7 +51,7 @@ fn repositories_and_tags_are_shown_and_deleted() {
     place.run(&["repo", "show", "Team"]).expect(2);
     place.run(&["tag", "list", "nowhere"]).expect(5);
     place.run(&["tag", "delete", "team", "--yes"]).expect(2);
-    // A name in clear and one as a single segment are the same.
+    // A name with plain slashes and one with escaped slashes are the same.
     content::push_image(&admin, "team/app", "1", b"again");
     for name in ["team/app", "team%2Fapp"] {
         admin.get(&format!("/api/v1/repositories/{name}")).expect(200);
@@ -137,7 +137,7 @@ fn commands_have_the_names_that_people_try() {
     admin.get("/v2/team/app/tags/list").expect(404);
     let ran = place.run_elsewhere(&["init"], &[]).expect(2);
     assert!(ran.stderr.contains("fix:   stowage init --print > stowage.toml"), "{ran:?}");
-    // What lets everyone push says so; the old name still works.
+    // The help of the flag that lets everyone push says so; the flag's old name still works.
     let help = place.run_elsewhere(&["serve", "--help"], &[]).expect(0).stdout;
     assert!(help.contains("--open") && !help.contains("--anonymous"), "{help}");
     let other = Place::new();

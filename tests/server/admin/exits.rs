@@ -1,4 +1,4 @@
-//! Every kind of failure: its exit code, its code for programs, and what it tells a person to do.
+//! Every kind of failure: its exit code, its code for programs, and its advice for people.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use crate::admin::program::{PASSWORD, Place, Ran};
 use crate::admin::{fake, samples};
 use crate::support::content;
 
-/// A command line (its words, and what it reads), its exit code, its code for programs, how the first line
-/// begins after `error: `, and what is in the rest: where, why, what to do.
+/// A case: a command line (its words, and its stdin), its exit code, its code for programs, the beginning of
+/// the first line after `error: `, and texts in the other lines (where, why, what to do).
 type Case<'a> = (&'a str, &'a str, i32, &'a str, &'a str, &'a [&'a str]);
 
-/// Runs each for people and for programs, and compares.
+/// Runs each case with text and with JSON output, and compares.
 fn told(cases: &[Case<'_>], run: impl Fn(&[&str], &str) -> Ran) {
     for (line, stdin, exit, code, what, parts) in cases {
         let words: Vec<&str> = line.split(' ').collect();
@@ -146,7 +146,7 @@ fn a_command_that_is_not_there_says_what_to_do_instead() {
         ("repo create", "", 2, "COMMAND_ABSENT", "there is no `stowage repo create`", &["docker push"]),
     ];
     told(cases, |arguments, _| place.run_elsewhere(arguments, &[]));
-    // Only what is nearly right is suggested.
+    // Only similar names are suggested.
     let ran = place.run_elsewhere(&["deploy"], &[]).expect(2);
     assert!(
         ran.stderr.contains("unrecognized subcommand 'deploy'") && !ran.stderr.contains("tip:"),

@@ -1,4 +1,4 @@
-//! Commands find the server whatever its environment was, and name it in full in what they suggest.
+//! Commands find the server whatever its environment was, and suggest complete commands.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn a_server_is_found_without_the_runtime_directory_that_it_had() {
     fs::create_dir(&runtime).unwrap();
     let server = place.serve_as(&[], &[("XDG_RUNTIME_DIR", runtime.to_str().unwrap())]);
     assert!(runtime.join("stowage/admin.sock").exists());
-    // As from cron, `su` or a container.
+    // Environments as in a cron job, after `su`, or in a container.
     for environment in [&[][..], &[("XDG_RUNTIME_DIR", "/run/user/nobody")], &[("XDG_RUNTIME_DIR", home)]] {
         let environment = [&[("HOME", home)][..], environment].concat();
         let ran = place.run_elsewhere(&["user", "list"], &environment).expect(0);
@@ -30,7 +30,7 @@ fn without_a_usable_runtime_directory_the_socket_is_in_the_data_directory() {
     let server = place.serve_as(&[], &[("XDG_RUNTIME_DIR", "/run/user/nobody")]);
     assert!(data.join("admin.sock").exists());
     assert!(!server.stop().contains("no admin socket"));
-    // A directory that is there, and takes no socket.
+    // A directory in which no socket can be created.
     let blocked = place.directory.path().join("run");
     fs::create_dir(&blocked).unwrap();
     fs::write(blocked.join("stowage"), "in the way").unwrap();
@@ -68,12 +68,12 @@ fn the_socket_of_a_killed_server_leads_to_no_other_one() {
     assert!(ran.stdout.contains("admin") && !ran.stdout.contains("otto"), "{ran:?}");
 }
 
-/// Other servers may run on the computer that runs this test.
+/// Other servers may run on this computer.
 #[test]
 fn a_server_with_its_data_elsewhere_is_looked_for() {
     let place = Place::new();
     let _server = place.serve();
-    // A configuration that is named, or installed, says where the data is: then no server is looked for.
+    // A configuration that is named, or installed, says where the data is: then no other server is searched.
     if !Path::new("/etc/stowage/stowage.toml").exists() {
         let ran = place.run_elsewhere(&["user", "list"], &[("STOWAGE_CONFIG", "")]);
         assert!([0, 2].contains(&ran.exit), "{ran:?}");

@@ -1,4 +1,4 @@
-//! The first start: whatever is configured, there is an admin who can sign in.
+//! The first start: whatever the configuration, there is an admin who can sign in.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn a_new_store_has_an_admin_also_with_a_configuration_file() {
     let log = server.stop();
     assert!(log.contains(password_file.to_str().unwrap()), "{log}");
     assert!(!log.contains(password.trim()), "{log}");
-    // A later start makes no other admin.
+    // A later start creates no other admin.
     let log = place.serve_as(&["--config", file.to_str().unwrap()], &[]).stop();
     assert!(!log.contains("first admin"), "{log}");
 }
@@ -32,7 +32,7 @@ fn a_store_that_was_open_gets_an_admin_once_it_is_not() {
     server.client().get("/v2/").expect(200);
     server.stop();
     assert!(!data.join("initial-admin-password").exists());
-    // As a configuration that was written for the first start leaves it.
+    // The configuration of the first start, whose password file was removed since.
     let gone = [("STOWAGE__AUTH__INITIAL_ADMIN_PASSWORD_FILE", "/nowhere/password")];
     let server = place.serve_as(&flags, &gone);
     let password = fs::read_to_string(data.join("initial-admin-password")).unwrap();

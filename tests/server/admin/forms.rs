@@ -1,5 +1,5 @@
-//! What the `OpenAPI` document says of the form of a value is what the API accepts: lengths, patterns,
-//! numbers and words.
+//! The schemas in the `OpenAPI` document agree with what the API accepts: lengths, patterns, numbers and
+//! words.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,12 @@ const CONSTRAINTS: [&str; 7] =
     ["pattern", "minLength", "maxLength", "minimum", "maximum", "enum", "minItems"];
 const LIFETIME: u64 = u32::MAX as u64;
 
-/// A value of a request, with its name and schema in the document.
+/// A value of a request, with its name and its schema in the document.
 struct Form {
     name: &'static str,
     schema: &'static str,
-    /// The codes of a refusal for the form of the value; with another answer its form is accepted.
+    /// The error codes that mean that the form of the value was refused; any other answer means that it was
+    /// accepted.
     codes: &'static [&'static str],
     values: Vec<Value>,
     send: fn(&Client, &Value) -> Response,
@@ -50,7 +51,7 @@ fn allows(schema: &Value, value: &Value) -> bool {
     is_word && fits
 }
 
-/// A value as a part of a path or a query.
+/// A value, encoded for a path or a query.
 fn encoded(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let encode = |byte: u8| match byte {
@@ -80,12 +81,12 @@ fn texts<const N: usize>(values: [&str; N]) -> Vec<Value> {
     values.map(Value::from).to_vec()
 }
 
-/// Texts of so many letters of one and of two bytes.
+/// Texts of these lengths, of one-byte and of two-byte letters.
 fn lengths<const N: usize>(values: [usize; N]) -> Vec<Value> {
     values.into_iter().flat_map(|length| ["x", "é"].map(|letter| letter.repeat(length).into())).collect()
 }
 
-/// The forms of bodies. A user `omar` is there.
+/// The values in bodies. The user `omar` exists.
 fn bodies() -> Vec<Form> {
     let names = ["a1", "7", "B.c_d-e@f", "", "-a", ".a", "_a", "@a", "a b", "a/b", "a:b", "aé", "é", "a\n"];
     let [longest, longer] = [64, 65].map(|length| "n".repeat(length));
@@ -158,7 +159,7 @@ fn bodies() -> Vec<Form> {
     ]
 }
 
-/// The forms of paths. The repository `team/app` is there.
+/// The values in paths. The repository `team/app` exists.
 fn paths() -> Vec<Form> {
     let names = [
         "a", "team/app", "a.b", "a_b", "a__b", "a---b", "0/1/2", "A", "a..b", "a___b", "a._b", "a-", "-a",
@@ -209,7 +210,7 @@ fn paths() -> Vec<Form> {
     ]
 }
 
-/// The forms of queries and headers. `cursor` is one that the list of users has given.
+/// The values in queries and headers. `cursor` is from the list of users.
 fn parameters(cursor: &str) -> Vec<Form> {
     let waits = [
         "0",
@@ -298,7 +299,7 @@ fn constraints(name: &str, schema: &Value) -> Option<String> {
     (!found.is_empty()).then(|| format!("{name}: {}", found.join(" ")))
 }
 
-/// All that the document says of the form of what a request holds.
+/// Every value of a request whose schema the document has.
 fn documented(document: &Value) -> BTreeSet<String> {
     let resolved = |value: &Value| match value["$ref"].as_str() {
         Some(place) => document.pointer(place.trim_start_matches('#')).unwrap().clone(),

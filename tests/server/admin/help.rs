@@ -1,5 +1,4 @@
-//! What a person reads of the program before using it: help, manual pages, completions, and what a program
-//! reads of a wrong command line.
+//! Help, manual pages, completions, and the JSON errors for wrong command lines.
 
 use std::fs;
 

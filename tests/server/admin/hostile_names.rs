@@ -1,5 +1,5 @@
-//! Control characters in what a server says: none reaches the terminal, in any table, card, question or
-//! error.
+//! Control characters in the responses of a server: none may reach the terminal, in any table, card, question
+//! or error.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use crate::admin::program::{PASSWORD, Place, Ran};
 use crate::admin::terminal::Terminal;
 use crate::admin::{fake, samples};
 
-/// Clears the screen, sets the title, colours by C1, forges a line, moves the cursor, turns the order of
-/// letters around.
+/// Clears the screen, sets the title, sets colours by C1 codes, forges a line, moves the cursor, reverses the
+/// order of letters.
 const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\u{202e}y";
 
-/// The answer of the API to the first line of a request, with [`EVIL`] wherever a text may be.
+/// The API's response to the first line of a request, with [`EVIL`] in every text.
 fn answer(request: &str) -> String {
     let path = request.split(' ').nth(1).unwrap_or_default();
     let document = if path.contains("/-/tags") {
@@ -36,7 +36,7 @@ fn answer(request: &str) -> String {
     fake::json(200, &if is_list { json!({"items": [document], "next_cursor": null}) } else { document })
 }
 
-/// Nothing that acts on a terminal, and no line that the server has made.
+/// Asserts that the output has no control character, and no line made by the server.
 #[track_caller]
 fn assert_tame(ran: &Ran) {
     assert!(!ran.stdout.is_empty() || !ran.stderr.is_empty(), "{ran:?}");
@@ -112,7 +112,7 @@ fn every_error_shows_control_characters() {
             }
         }
     }
-    // Names that only the failure mentions.
+    // Names that occur only in the error message.
     let server = fake::server(&place, |request| {
         let mut token = samples::token(EVIL).token;
         token.name = "ci".to_owned();
@@ -155,7 +155,7 @@ fn progress_shows_control_characters() {
     let place = Place::new();
     let begun = Instant::now();
     let server = fake::server(&place, move |_| {
-        // Long enough for the command to show how far it is, which it does every tenth of a second.
+        // Long enough for the command to show its progress, which it does every tenth of a second.
         std::thread::sleep(Duration::from_millis(60));
         let is_young = begun.elapsed() < Duration::from_secs(30);
         let state = if is_young { JobState::Running } else { JobState::Done };

@@ -27,7 +27,7 @@ fn blob_file(place: &Place, content: &[u8]) -> PathBuf {
 /// Checks that run beside changes.
 const CHECKS: usize = 10;
 
-/// A server with so much in one blob that a deep check takes a while.
+/// A server with a blob so large that a deep check takes a while.
 fn with_much(place: &Place) -> (Server, Client) {
     let (server, admin) = place.serve_with_admin();
     content::push_blob(&admin, "team/big", &content::bytes(7, 192 << 20));
@@ -54,7 +54,7 @@ fn a_check_by_the_server_says_what_one_without_it_says() {
     let problems = online["data"]["problems"].as_array().unwrap();
     let kinds: Vec<&str> = problems.iter().map(|problem| problem["kind"].as_str().unwrap()).collect();
     assert!(kinds.len() == 2 && kinds.contains(&"blob_content") && kinds.contains(&"blob_file_missing"));
-    // The deep check has hidden both, so that a push of the images is taken; from then on they are known as
+    // The deep check has hidden both blobs, so that a push stores them again; from then on they are known as
     // damaged.
     let text = place.run(&["fsck"]).expect(7).stdout;
     assert!(text.contains("team/app:1\n  team/other:1\n") && text.ends_with("2 problems\n"), "{text}");
@@ -83,7 +83,8 @@ fn what_changes_during_a_check_is_no_damage() {
                 while !done.load(Ordering::Acquire) {
                     round = round.wrapping_add(1);
                     rounds.fetch_add(1, Ordering::AcqRel);
-                    // The last one is for the first worker alone, who deletes it from time to time.
+                    // The last repository is used by the first worker only, which deletes it from time to
+                    // time.
                     let name = format!("team/app-{}", round % if worker == 0 { 6 } else { 5 });
                     let tag = format!("w{worker}");
                     content::push_image(admin, &name, &tag, &[worker, round]);
@@ -98,7 +99,7 @@ fn what_changes_during_a_check_is_no_damage() {
         }
         let mut found: Option<Job> = None;
         let mut checks = 0;
-        // Each worker has deleted some tags, and the first one its repository as well.
+        // Each worker has deleted some tags, and the first one its repository.
         let worked = || rounds.iter().all(|rounds| rounds.load(Ordering::Acquire) > 3 * 23);
         while (checks < CHECKS || !worked()) && found.is_none() {
             checks += 1;
@@ -131,7 +132,7 @@ fn a_job_tells_how_far_it_is_and_ends_when_it_is_asked_to() {
     let ended: Job = admin.get(&format!("{place_of_job}?wait=30s")).expect(200).read();
     assert_eq!((&ended.state, &ended.result), (&JobState::Cancelled.into(), &None));
     assert!(ended.ended_at.is_some(), "{ended:?}");
-    // One that has ended makes room for another.
+    // A job that has ended makes room for another one.
     let other = start(&admin, false).expect(202).location();
     let other: Job = admin.get(&format!("{other}?wait=30s")).expect(200).read();
     assert_eq!(other.state, JobState::Done);
@@ -154,7 +155,7 @@ fn a_check_does_not_keep_the_server_from_stopping() {
     let job = start(&admin, true).expect(202).location();
     let mut waiting = admin.connect();
     waiting.write_all(admin.head_of("GET", &format!("{job}?wait=1m"), &[]).as_bytes()).unwrap();
-    // Every worker has answered something that came later, so the request is under way.
+    // Each worker has answered a later request, so the request for the job is in progress.
     for _ in 0..4 * std::thread::available_parallelism().map_or(1, usize::from) {
         admin.get("/v2/").expect(200);
     }

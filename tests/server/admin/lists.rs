@@ -1,4 +1,4 @@
-//! Lists of the admin API in parts, conditions on changes, and requests that are not as the API is.
+//! Lists of the admin API in pages, conditions on changes, and requests that do not match the document.
 
 use serde_json::{Value, json};
 use stowage::model::media_type::OCI_MANIFEST;
@@ -8,7 +8,7 @@ use crate::admin::program::{PASSWORD, Place};
 use crate::admin::terminal::Terminal;
 use crate::support::{Client, content};
 
-/// The names in a list that is read in parts, and how many parts there were.
+/// The names in a list that is read in pages, and the number of pages.
 fn in_parts(client: &Client, path: &str, key: &str) -> (Vec<String>, usize) {
     let (mut names, mut parts) = (Vec::new(), 0);
     let mut next = path.to_owned();
@@ -69,7 +69,7 @@ fn every_list_comes_in_parts_without_a_gap_or_a_repetition() {
             tokens.iter().filter(|(user, _)| *user == "bob").map(|(_, id)| id.clone()).collect();
         assert_eq!(in_parts(&admin, &format!("/api/v1/tokens?limit={limit}&user=bob"), "id").0, of_bob);
     }
-    // What comes in between two parts neither hides nor repeats an entry.
+    // An entry that is added between two pages neither hides nor repeats another one.
     let first = admin.get("/api/v1/users?limit=2").expect(200);
     place.add("aaa");
     place.run(&["user", "delete", "bob", "--yes"]).expect(0);
@@ -148,7 +148,7 @@ fn what_the_api_does_not_have_is_refused_by_its_name() {
     }
 }
 
-/// Whether a text is there, in one piece or broken into words that follow each other.
+/// Whether a text is there, in one piece or wrapped between words.
 fn holds(seen: &str, text: &str) -> bool {
     seen.split_whitespace().fold(text, |rest, word| rest.strip_prefix(word).unwrap_or(rest)).is_empty()
 }

@@ -1,4 +1,4 @@
-//! `stowage manifest`, and what `stowage tag` and `stowage repo` make of names as people write them.
+//! `stowage manifest`, and the forms of names that `stowage tag` and `stowage repo` accept.
 
 use serde_json::json;
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};

@@ -1,4 +1,4 @@
-//! Users and tokens through the command line, the admin socket and the admin API, as they work on the wire.
+//! Users and tokens through the command line, the admin socket and the admin API.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

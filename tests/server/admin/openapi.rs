@@ -1,4 +1,4 @@
-//! The `OpenAPI` document, the types of `wire` and the API say the same.
+//! The `OpenAPI` document, the types of `wire` and the API agree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use stowage::wire::{
 use crate::admin::program::{PASSWORD, Place, over_socket};
 use crate::support::{Client, Response, content};
 
-/// Whether `value` is as `schema` says; the document uses no more of JSON Schema than this.
+/// Checks `value` against `schema`; the document uses no other keywords of JSON Schema.
 fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(place) = schema["$ref"].as_str() {
         let schema = document.pointer(place.trim_start_matches('#')).unwrap_or_else(|| panic!("{place}"));
@@ -96,14 +96,14 @@ fn newer(answer: &Value) -> Value {
     }
 }
 
-/// Whether a type reads an answer and loses nothing of it, and reads the same from the answer of a newer
-/// server.
+/// Whether a type keeps everything of an answer when it parses it, and parses the same from the answer of a
+/// newer server.
 fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
     let reads = |from: Value| serde_json::from_value::<T>(from).is_ok_and(|read| json!(read) == *answer);
     reads(answer.clone()) && reads(newer(answer))
 }
 
-/// Whether the type that a name of the document stands for holds an answer.
+/// Whether the type of a component of the document can hold an answer.
 fn type_holds(name: &str, answer: &Value) -> bool {
     let holds = match name {
         "CreatedToken" => holds::<CreatedToken>,
@@ -126,7 +126,7 @@ fn type_holds(name: &str, answer: &Value) -> bool {
     holds(answer)
 }
 
-/// Calls an operation and compares what is sent and answered with the document.
+/// Calls an operation, and checks the request and the answer against the document.
 fn call(admin: &Client, document: &Value, operation: &str, path: &str, body: &Value) -> Response {
     let all = operations(document);
     let (_, method, found) = all.iter().find(|(_, _, found)| found["operationId"] == operation).unwrap();

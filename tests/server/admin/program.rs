@@ -1,4 +1,4 @@
-//! The real program: a server in a directory of its own, and commands beside it.
+//! The real program: a server with a directory of its own, and commands.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -30,7 +30,7 @@ pub(crate) struct Server {
     reader: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) exit: i32,
@@ -54,7 +54,7 @@ impl Place {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
         command.env_clear().env("HOME", self.directory.path()).env("STOWAGE__STORAGE__MIN_FREE", "0");
-        // A Stowage that is installed here has its own settings.
+        // An installed Stowage has its own settings, which must not be used.
         command.env("STOWAGE_CONFIG", "/dev/null");
         command
     }
@@ -104,14 +104,14 @@ impl Place {
         (server, admin)
     }
 
-    /// Runs `stowage ARGUMENTS` as on a computer that has no server.
+    /// Runs `stowage ARGUMENTS` in an environment without a server.
     pub(crate) fn run_elsewhere(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
         let mut command = self.command_elsewhere(arguments);
         command.envs(environment.iter().copied());
         ran(command, "")
     }
 
-    /// The same with this on its stdin.
+    /// The same with this stdin.
     pub(crate) fn run_elsewhere_with(&self, arguments: &[&str], stdin: &str) -> Ran {
         ran(self.command_elsewhere(arguments), stdin)
     }
@@ -122,7 +122,7 @@ impl Place {
         command
     }
 
-    /// Runs `stowage ARGUMENTS --data-dir DATA` with this on its stdin.
+    /// Runs `stowage ARGUMENTS --data-dir DATA` with this stdin.
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: &str) -> Ran {
         let mut command = self.command();
         command.args(arguments).arg("--data-dir").arg(self.data());
@@ -132,7 +132,7 @@ impl Place {
         self.run_with(arguments, "")
     }
 
-    /// Makes a user with [`PASSWORD`].
+    /// Creates a user with [`PASSWORD`].
     pub(crate) fn add(&self, name: &str) {
         self.run_with(&["user", "add", name, "--password-stdin"], PASSWORD).expect(0);
     }
@@ -141,7 +141,7 @@ impl Place {
 fn ran(mut command: Command, stdin: &str) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A command that refuses early reads nothing.
+    // A command that fails early does not read its stdin.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     let output = child.wait_with_output().unwrap();
     Ran {
@@ -156,13 +156,13 @@ impl Server {
         Client::new(self.address)
     }
 
-    /// Stops it in order and returns all that it logged.
+    /// Stops it gracefully and returns all that it logged.
     pub(crate) fn stop(mut self) -> String {
         self.end();
         self.log.lock().unwrap().clone()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -208,7 +208,7 @@ impl Ran {
         self
     }
 
-    /// The one document on stdout.
+    /// The JSON document on stdout.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.lines().count(), 1, "{self:?}");

@@ -1,4 +1,4 @@
-//! What commands ask on a terminal.
+//! Questions of commands on a terminal.
 
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -1,4 +1,4 @@
-//! Commands that reach the server over the network, and what a token's scopes let them do.
+//! Commands that reach the server over the network, and what the scopes of a token permit them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,14 +19,14 @@ fn private(place: &Place, name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// The secret of a new token; the one of the same user and scopes goes.
+/// The secret of a new token; an older token of the same user and scopes is revoked.
 fn token(place: &Place, user: &str, scopes: &str) -> String {
     place.run(&["token", "revoke", &format!("{user}/{scopes}")]);
     let made = ["token", "create", user, "--name", scopes, "--scopes", scopes];
     place.run(&made).expect(0).stdout.trim().to_owned()
 }
 
-/// A command on another computer: it knows nothing of the data directory.
+/// A command on another computer, without access to the data directory.
 fn away(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     place.run_elsewhere(arguments, environment)
 }
@@ -133,7 +133,7 @@ fn a_token_does_through_the_api_what_its_scopes_and_its_owner_may() {
         }
         for path in content {
             let status = client.get(&format!("/api/v1{path}")).status;
-            // Without a scope of the API a repository is like one that is not there.
+            // Without a scope for the API, a repository is reported as absent.
             let fits = if reads == 0 { status == 403 || status == 404 } else { status == reads };
             assert!(fits, "{user} {scopes} {path} {status}");
         }
@@ -144,9 +144,9 @@ fn a_token_does_through_the_api_what_its_scopes_and_its_owner_may() {
         admin.get("/v2/team/app/manifests/1").expect(if changes == 204 { 404 } else { 200 });
         content::push_image(&admin, "team/app", "1", b"layer");
     }
-    // At the registry the scopes of the API count for nothing.
+    // At the registry, scopes of the API do not count.
     client("admin", "api").get("/v2/team/app/manifests/1").expect(404);
-    // A password is good for both.
+    // A password is accepted by both.
     let hanna = server.client().basic("hanna", PASSWORD);
     hanna.get("/api/v1/repositories").expect(200);
     hanna.get("/api/v1/users").expect(403);

@@ -1,4 +1,4 @@
-//! Answers of the API, for servers that are not Stowage.
+//! Sample answers of the API, for fake servers.
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
@@ -64,7 +64,7 @@ pub(crate) fn tag(text: &str) -> Tag {
     }
 }
 
-/// A check that runs, or one that is done and has found a problem.
+/// A check that is running, or one that is done and has found a problem.
 pub(crate) fn job(text: &str, state: JobState) -> Job {
     let problem = Finding {
         kind: text.to_owned(),

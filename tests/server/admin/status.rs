@@ -1,4 +1,4 @@
-//! `stowage status`: how a server is, and an exit code that a monitor can use.
+//! `stowage status`: the state of a server, and an exit code for monitoring.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ fn who_reached_a_limit_is_named_by_the_status_and_in_the_log() {
     let limits = &place.run(&["status", "--json"]).expect(0).json()["data"]["limits"];
     assert_eq!((limits.as_array().unwrap().len(), &limits[0]["principal"]), (1, &json!("hanna")));
 
-    // The stop tells what the minute would have told.
+    // The stop logs what the next report would have logged.
     let log = server.stop();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let told =

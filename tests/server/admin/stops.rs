@@ -1,4 +1,4 @@
-//! The end of a server: requests are finished first, unless a second signal asks for it at once.
+//! The stop of a server: running requests are completed, unless a second signal ends it at once.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::admin::program::{Place, Server};
 
-/// Waits for a word in the log.
+/// Waits for a text in the log.
 fn wait_for(server: &Server, word: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !server.log().contains(word) {
@@ -25,7 +25,7 @@ fn a_second_signal_ends_the_server_at_once() {
     for signal in [Signal::INT, Signal::TERM] {
         let server = place.serve_as(&flags, &[]);
         let mut upload = TcpStream::connect(server.address).unwrap();
-        // The answer to the expectation says that the server is reading the body.
+        // The interim response says that the server is reading the body.
         write!(
             upload,
             "POST /v2/a/blobs/uploads/?digest=sha256:{} HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n",

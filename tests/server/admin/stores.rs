@@ -1,4 +1,4 @@
-//! Directories that are not what a command expects: foreign files, a database that is missing or damaged.
+//! Unexpected directories: foreign files, a missing or damaged database.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::admin::program::{Place, Ran};
 use crate::support::content;
 
 impl Place {
-    /// A start that is expected to be refused.
+    /// A start that must be refused.
     fn refused(&self, flags: &[&str], environment: &[(&str, &str)]) -> Ran {
         let serve = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
         self.run_elsewhere(&serve, environment).expect(3)

@@ -13,10 +13,10 @@ use crate::admin::program::Place;
 /// A command on a terminal of its own.
 pub(crate) struct Terminal {
     master: File,
-    /// Keeps the terminal there when the command has ended.
+    /// Keeps the terminal open after the command has ended.
     side: File,
     pub(crate) child: Child,
-    /// What it has written since the last text that was expected.
+    /// Its output since the last expected text.
     seen: String,
 }
 
@@ -28,7 +28,7 @@ impl Terminal {
         Self::start(command)
     }
 
-    /// The same on a terminal with so many columns.
+    /// The same on a terminal with this many columns.
     pub(crate) fn with_columns(place: &Place, arguments: &[&str], columns: u16) -> Self {
         let mut command = place.command();
         command.args(arguments).arg("--data-dir").arg(place.data());
@@ -58,7 +58,7 @@ impl Terminal {
         Self { master: File::from(master), side, child, seen: String::new() }
     }
 
-    /// Reads until the command has written this, and returns everything up to its end.
+    /// Reads until the command has written this text, and returns everything up to its end.
     pub(crate) fn expect(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.seen.find(text) {
@@ -71,7 +71,7 @@ impl Terminal {
         }
     }
 
-    /// What it has written and was not expected. Only for a command that has ended.
+    /// The rest of its output. Only for a command that has ended.
     pub(crate) fn rest(&mut self) -> String {
         self.side.write_all(b"\0").unwrap();
         self.expect("\0")
@@ -92,7 +92,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A test that failed leaves no server behind.
+        // A failed test must leave no server behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -62,7 +62,7 @@ fn an_expired_token_is_refused() {
     let ran = create(&place, "read_registry,write_registry", "3s").expect(0);
     let token = server.client().basic("hanna", ran.stdout.trim());
     let statuses = ["/v2/team/app/manifests/1", "/v2/"].map(|path| token.get(path).status);
-    // On a busy machine its time may be over already.
+    // On a busy machine the token may have expired already.
     assert!(statuses == [200, 200] || begun.elapsed() > Duration::from_secs(3), "{statuses:?}");
     eventually("the token expires", || token.get("/v2/").status == 401);
     assert!(begun.elapsed() > Duration::from_secs(3), "it expired after {:?}", begun.elapsed());
@@ -98,7 +98,7 @@ fn mistakes_with_tokens_are_told_in_one_sentence() {
     );
     let ran = place.run(&["token", "list", "omar", "--json"]).expect(5);
     assert_eq!(ran.json()["error"]["code"], "USER_UNKNOWN");
-    // Without a server the same, and tokens made there work.
+    // The same without a server; tokens that are created there work.
     server.stop();
     let ran = create(&place, "read_registry", "0s").expect(2);
     assert_eq!(ran.error(), "error: a token is valid for 1 second to 49710 days, or for ever");

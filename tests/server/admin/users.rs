@@ -56,7 +56,7 @@ fn a_new_password_ends_the_old_one() {
     place.run(&["user", "passwd", "hanna", "--password-file", file.to_str().unwrap()]).expect(0);
     before.get("/v2/").expect(401);
     server.client().basic("hanna", OTHER).get("/v2/").expect(200);
-    // The file of the generated password goes with it.
+    // Changing the password removes the file of the generated one.
     place.run_with(&["user", "passwd", "admin", "--password-stdin"], OTHER).expect(0);
     assert!(!place.data().join("initial-admin-password").exists());
     admin.get("/v2/").expect(401);
@@ -136,7 +136,8 @@ fn without_a_server_the_same_commands_say_the_same() {
     server.stop();
     assert!(!place.socket().exists(), "the socket goes with the server");
     assert_eq!(online, steps("offline"));
-    // What was done without a server is there for the next one, and a stale socket is no server.
+    // Changes made without a server are there for the next server, and a stale socket does not count as a
+    // server.
     place.add("omar");
     let server = place.serve();
     server.client().basic("omar", PASSWORD).get("/v2/").expect(200);
@@ -147,7 +148,7 @@ fn without_a_server_the_same_commands_say_the_same() {
     server.client().basic("omar", PASSWORD).get("/v2/").expect(401);
 }
 
-/// Numbers and times differ from user to user.
+/// Replaces numbers and times, which differ from user to user.
 fn without_changing_fields(text: &str) -> String {
     let Ok(mut document) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
     for key in ["id", "created_at"] {

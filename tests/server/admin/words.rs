@@ -1,5 +1,4 @@
-//! Numbers and times for people: one is singular, times are local and relative; programs get them as the API
-//! has them.
+//! Numbers and times for people: the singular, local and relative times; programs get them unchanged.
 
 use serde_json::{Value, json};
 use stowage::wire::JobState;
@@ -8,7 +7,7 @@ use crate::admin::program::Place;
 use crate::admin::{fake, samples};
 use crate::support::content;
 
-/// Runs a command in a time zone in which no UTC time is local.
+/// Runs a command in a time zone whose local times differ from UTC.
 fn people(place: &Place, arguments: &[&str]) -> String {
     let mut command = place.command();
     command.args(arguments).arg("--data-dir").arg(place.data()).env("TZ", "<+0545>-5:45");
@@ -40,7 +39,7 @@ fn times_are_local_and_relative_for_people_alone() {
             let is_utc = |word: &str| word.contains('T') && word.ends_with('Z') && word.starts_with("20");
             assert!(!text.split_whitespace().any(is_utc), "{arguments:?}: {text}");
         }
-        // The same moment, a quarter of an hour off in every zone that has whole hours.
+        // The same moment, with an offset that is not a whole hour.
         let utc = place.run(&[arguments, &["--json"]].concat()).expect(0).stdout;
         assert!(utc.contains("Z\""), "{utc}");
     }
@@ -63,7 +62,7 @@ fn one_is_singular_wherever_a_number_is_told() {
     let mut told = people(&place, &["status"]);
     told += &people(&place, &["repo", "delete", "team/app", "--dry-run"]);
     told += &people(&place, &["repo", "delete", "team/app", "--yes"]);
-    // A blob and an upload that nothing refers to, a deleted repository with a history: a note for each.
+    // An unreferenced blob, an unfinished upload, and a deleted repository with a history: each gives a note.
     content::open_upload(&admin, "bare/one");
     told += &people(&place, &["fsck"]);
     server.stop();
@@ -83,7 +82,7 @@ fn one_is_singular_wherever_a_number_is_told() {
     };
     for line in told.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        // `1 of its files` would be right; nothing says that.
+        // `1 of its files` would be correct; no message has such words.
         let wrong = words.windows(2).find(|window| many(window) && !["is", "has"].contains(&window[1]));
         assert_eq!(wrong, None, "{line}");
     }

@@ -1,4 +1,4 @@
-//! Who may enter.
+//! Authentication on the registry's API.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::support::content::{
 };
 use crate::support::{Client, Response, Setup, TestStowage};
 
-/// Checks that an answer asks to sign in, in the one way that clients read.
+/// Asserts that a response has the challenge, in the form that clients parse.
 #[track_caller]
 fn challenged(response: Response) -> Response {
     let response = response.expect(401);
@@ -87,7 +87,7 @@ fn wrong_credentials_of_every_kind_are_401() {
     let server = TestStowage::with_sign_in();
     let password = server.password.clone().unwrap();
     let client = server.client();
-    // Once right, so that what is remembered cannot help the wrong ones.
+    // A correct sign-in first: the cache of credentials must not accept wrong ones.
     server.admin().get("/v2/").expect(200);
     for (user, password) in [
         ("admin", ""),

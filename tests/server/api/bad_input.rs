@@ -1,4 +1,4 @@
-//! Input that no client sends: the registry answers with an error or closes, and goes on.
+//! Input that no client sends: the registry answers with an error or closes the connection, and continues.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -9,10 +9,10 @@ use stowage::model::media_type::OCI_INDEX;
 use crate::support::TestStowage;
 use crate::support::content::{bytes, open_upload, push_image, put_manifest, sha256};
 
-/// Sends raw bytes and returns all that comes back.
+/// Sends raw bytes and returns all that is received.
 fn raw(server: &TestStowage, sent: &[u8]) -> String {
     let mut stream = server.client().connect();
-    // A client that is refused early may find the connection closed.
+    // After an early refusal the connection may be closed.
     let _ = stream.write_all(sent);
     let _ = stream.shutdown(Shutdown::Write);
     let mut received = Vec::new();
@@ -20,7 +20,7 @@ fn raw(server: &TestStowage, sent: &[u8]) -> String {
     String::from_utf8_lossy(&received).into_owned()
 }
 
-/// The status of the first answer, if one came.
+/// The status of the first response, if there is one.
 fn status(received: &str) -> Option<u16> {
     received.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }

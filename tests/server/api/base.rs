@@ -1,4 +1,4 @@
-//! `/v2/` itself, and what holds for every answer.
+//! `/v2/` itself, and what every response has.
 
 use crate::support::content::{open_upload, push_image, sha256};
 use crate::support::{Response, TestStowage};
@@ -17,7 +17,7 @@ fn the_base_is_an_empty_json_object_with_and_without_its_slash() {
     }
 }
 
-/// One request of every kind, with the status that it gets.
+/// One request of every kind, with the status of its response.
 fn samples(server: &TestStowage) -> Vec<(u16, Response)> {
     let client = server.client();
     push_image(&client, "a", "t", b"layer");

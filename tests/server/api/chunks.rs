@@ -78,7 +78,7 @@ fn a_stream_goes_on_where_the_upload_stands() {
     close_upload(&client, &upload, &sha256(&content), b"").expect(201);
 }
 
-/// Checks that a chunk was refused with 416 and what regctl needs to go on.
+/// Asserts that a chunk was refused with 416, and the headers that regctl needs to continue.
 #[track_caller]
 fn refused_at(response: Response, upload: &str, range: &str) {
     let response = response.expect_error(416, "RANGE_INVALID");
@@ -160,7 +160,7 @@ fn a_content_range_may_be_written_as_http_libraries_write_it() {
         client.patch(&upload, b"abc").expect(202);
         let answer = client.send("PATCH", &upload, &[("Content-Range", range)], b"def").expect(202);
         assert_eq!(answer.header("range"), Some("0-5"), "{range}");
-        // What is said must agree with what comes.
+        // The announced range and the received bytes must agree.
         client
             .send("PATCH", &upload, &[("Content-Range", "bytes 6-9/10")], b"x")
             .expect_error(400, "SIZE_INVALID");

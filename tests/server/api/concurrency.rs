@@ -12,7 +12,7 @@ use crate::support::content::{
 };
 use crate::support::{Client, Response, Setup, TestStowage, eventually};
 
-/// Runs `work` in so many threads, which all start together, and returns what each made.
+/// Runs `work` in this many threads, which start together, and returns their results.
 fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let barrier = Barrier::new(count);
     std::thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn of_many_puts_that_close_an_upload_one_succeeds() {
 
 const CHUNKED: (&str, &str) = ("Transfer-Encoding", "chunked");
 
-/// Begins a request whose body comes later, and waits until the server has turned to it.
+/// Begins a request whose body follows later, and waits until the server handles it.
 fn begin(client: &Client, upload: &str, framing: (&str, &str)) -> BufReader<TcpStream> {
     let mut stream = client.connect();
     let headers = [framing, ("Expect", "100-continue")];
@@ -158,7 +158,7 @@ fn of_a_body_under_way_and_the_close_of_its_upload_the_second_is_refused() {
 fn a_body_that_is_silent_gives_way_to_the_next_one() {
     let server = TestStowage::start();
     let client = server.client();
-    // A small body is collected before any of it is written, a large one is written as it comes.
+    // A small body is collected before any of it is written; a large one is written while it is received.
     for length in ["4", "3000000"] {
         let upload = open_upload(&client, "a");
         let _silent = begin(&client, &upload, ("Content-Length", length));
@@ -243,7 +243,7 @@ fn pushing_into_a_repository_that_others_empty_never_fails_inside() {
                 client.patch(&upload, content).expect(202);
                 close_upload(&client, &upload, &sha256(content), b"").expect(201);
             }
-            // Another may have deleted a blob before the manifest came to refer to it.
+            // Another client may have deleted a blob before the manifest referred to it.
             let pushed = put_manifest(&client, "a", "t", OCI_MANIFEST, &manifest).status;
             assert!(matches!(pushed, 201 | 400), "{pushed}");
             let deleted = client.delete(&format!("/v2/a/manifests/{}", sha256(&manifest))).status;

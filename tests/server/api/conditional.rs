@@ -5,7 +5,7 @@ use stowage::model::media_type::OCI_MANIFEST;
 use crate::support::content::{bytes, image, push_blob, push_image, sha256};
 use crate::support::{Client, Response, TestStowage};
 
-/// A server with a small blob, a large blob, a manifest and its tag: their paths and digests.
+/// A server with a small blob, a large blob, a manifest and its tag; returns their paths and digests.
 fn with_content() -> (TestStowage, Vec<(String, String)>) {
     let server = TestStowage::start();
     let client = server.client();

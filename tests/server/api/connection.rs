@@ -1,4 +1,4 @@
-//! Connections: keep-alive, early answers, and what is no HTTP at all.
+//! Connections: keep-alive, early responses, and bytes that are not HTTP.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
@@ -19,7 +19,7 @@ fn a_tls_client_hello_on_the_plain_port_is_answered_at_once() {
         let mut stream = server.client().connect();
         stream.write_all(&hello).unwrap();
         let mut received = Vec::new();
-        // The connection may be reset: bytes that were never read are on their way.
+        // The connection may be reset, because the server has not read all bytes.
         let _ = stream.read_to_end(&mut received);
         let text = String::from_utf8_lossy(&received).into_owned();
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 400"), "{text}");
@@ -97,12 +97,13 @@ fn an_answer_over_a_kept_connection_does_not_wait_for_acknowledgements() {
     let server = TestStowage::start();
     let client = server.client();
     let digest = push_blob(&client, "a", &bytes(1, 100 << 10));
-    // Many small pieces are many small writes, which is what a delay would hit.
+    // Many small pieces are many small writes, which Nagle's algorithm would delay.
     let pieces: Vec<String> = (0..20).map(|index| format!("{}-{}", index * 10, index * 10 + 3)).collect();
     for range in ["bytes=0-", &format!("bytes={}", pieces.join(","))] {
         let mut reader = BufReader::new(client.connect());
         let request = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\nRange: {range}\r\n\r\n");
-        // The first answers on a connection are acknowledged at once; later a delay would cost 40 ms each.
+        // The first responses on a connection are acknowledged at once; later ones would be delayed by 40 ms
+        // each.
         once_within(Duration::from_millis(41 * 20), "41 answers without a delay", || {
             for _ in 0..41 {
                 reader.get_mut().write_all(request.as_bytes()).unwrap();
@@ -204,7 +205,7 @@ fn a_request_that_would_become_a_websocket_is_refused() {
             assert_eq!(reader.read(&mut [0]).unwrap(), 0, "{request}: the connection is closed");
         }
     }
-    // Any other protocol is not changed to, and the request is answered.
+    // An upgrade to any other protocol is ignored, and the request is answered.
     let mut reader = BufReader::new(server.client().connect());
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     write!(reader.get_mut(), "GET /v2/ HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n").unwrap();
@@ -223,7 +224,7 @@ fn a_head_that_is_too_large_is_answered_with_the_limit() {
         (format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "too many header lines"),
     ] {
         let mut reader = BufReader::new(server.client().connect());
-        // A kept connection is answered as well as a new one.
+        // A connection that is kept alive behaves like a new one.
         reader.get_mut().write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         read_response(&mut reader, false).expect(200);
         reader.get_mut().write_all(head.as_bytes()).unwrap();
@@ -262,7 +263,7 @@ fn a_large_body_that_is_refused_early_does_not_hide_the_error() {
         let mut stream = client.connect();
         let head = client.head_of(method, &path, &[("Content-Length", "30000000")]);
         stream.write_all(head.as_bytes()).unwrap();
-        // A server that closed at once would reset the connection, and many clients would show just that.
+        // A server that closed at once would reset the connection, and many clients would report only that.
         stream.write_all(&large).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         read_response(&mut BufReader::new(stream), false).expect(status);
     }
@@ -301,7 +302,7 @@ fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
         let head = format!("{target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", hidden.len());
         reader.get_mut().write_all(head.as_bytes()).unwrap();
         reader.get_mut().write_all(hidden.as_bytes()).unwrap();
-        // It ends the connection, or has been read and thrown away by then.
+        // By then the request ends the connection, or its body was read and dropped.
         read_response(&mut reader, false);
         reader.get_ref().shutdown(Shutdown::Write).unwrap();
         assert_eq!(reader.fill_buf().unwrap(), b"", "{target}: something else was answered");

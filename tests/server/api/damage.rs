@@ -1,4 +1,4 @@
-//! Blobs whose file is not what it was.
+//! Blobs whose file was changed.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -26,12 +26,12 @@ fn flip(server: &TestStowage, digest: &str, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).expect("a byte");
 }
 
-/// The bytes of a blob that come before its answer ends or breaks off; `None` if it is refused.
+/// The bytes of a blob that are received before its response ends or breaks off; `None` if it is refused.
 fn read(client: &Client, path: &str) -> Option<Vec<u8>> {
     let mut stream = client.connect();
     stream.write_all(client.head_of("GET", path, &[]).as_bytes()).expect("the head is sent");
     let mut received = Vec::new();
-    // A connection that breaks may be reset.
+    // A connection that breaks off may be reset.
     let _ = stream.read_to_end(&mut received);
     let head = received.windows(4).position(|window| window == b"\r\n\r\n").map(|end| end + 4);
     (!received.starts_with(b"HTTP/1.1 404")).then(|| received.split_off(head.unwrap_or(received.len())))
@@ -49,7 +49,7 @@ fn a_flipped_byte_never_reaches_a_client_and_hides_the_blob() {
             client.post(&format!("/v2/a/blobs/uploads/?digest={digest}"), &content).expect(201);
             let path = format!("/v2/a/blobs/{digest}");
             flip(&server, &digest, at);
-            // Either it is refused, or the connection breaks before the end.
+            // Either the request is refused, or the connection breaks off before the end.
             assert!(read(&client, &path).is_none_or(|body| body.len() < content.len()), "{size}");
             eventually("the blob is hidden", || client.head(&path).status == 404);
             client.get(&path).expect_error(404, "BLOB_UNKNOWN");
@@ -100,7 +100,7 @@ fn a_new_push_in_every_way_heals_the_blob_in_all_repositories() {
         flip(&server, &digest, 50_000);
         read(&client, &format!("/v2/a/blobs/{digest}"));
         eventually("the blob is hidden", || client.head(&format!("/v2/b/blobs/{digest}")).status == 404);
-        // What is damaged cannot be mounted, so clients push it again.
+        // A damaged blob cannot be mounted, so clients push it again.
         client.post(&format!("/v2/c/blobs/uploads/?mount={digest}&from=a"), b"").expect(202);
         client.post(&format!("/v2/c/blobs/uploads/?mount={digest}"), b"").expect(202);
         match way {

@@ -1,4 +1,5 @@
-//! The data sets of the conformance suite: each is pushed, listed, pulled, asked for referrers, and deleted.
+//! The data sets of the conformance suite: each is pushed, listed, pulled, queried for referrers, and
+//! deleted.
 
 use serde_json::{Value, json};
 use stowage::model::digest::{Algorithm, Digest};

@@ -1,6 +1,6 @@
-//! The system calls on blobs and on the database for the requests that docker sends most, exactly and in
-//! their order. A call more is a loss of speed that no clock has to notice; one too few, or too early, is a
-//! loss of durability.
+//! The exact system calls on blobs and on the database, in order, for the most frequent requests of docker.
+//! An additional call costs speed, which no benchmark might notice; a missing one, or one too early, loses
+//! durability.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use stowage::store::faulty::Faults;
 use crate::support::content::{bytes, image, push_blob, sha256};
 use crate::support::{Client, Setup, TestStowage};
 
-/// The server's own work may come between: at least one of so many requests is undisturbed.
+/// The server's background work may add calls: at least one of this many requests must be undisturbed.
 const TRIES: u64 = 50;
 
-/// A server whose blobs and database are on one disk that keeps a list of the calls.
+/// A server whose blobs and database are on one disk that records its calls.
 struct Rig {
     server: TestStowage,
     disk: Arc<Faults>,
@@ -31,7 +31,7 @@ impl Rig {
         Self { server: TestStowage::with(Setup { hooks, ..Setup::default() }), disk }
     }
 
-    /// Sends a request until it has made just these calls. `request` is told the number of the try.
+    /// Sends a request until exactly these calls were made. `request` gets the number of the attempt.
     #[track_caller]
     fn assert_calls(&self, expected: &[Call], mut request: impl FnMut(&Client, u64)) {
         let client = self.server.client();
@@ -40,7 +40,7 @@ impl Rig {
             let before = self.disk.trace().len();
             request(&client, number);
             let mut calls = self.disk.trace().split_off(before);
-            // How many pages a commit writes depends on what is in them.
+            // The number of pages that a commit writes depends on their content.
             calls.dedup_by(|one, other| one == other && *one == DatabaseWrite);
             if calls == expected {
                 return;
@@ -53,7 +53,7 @@ impl Rig {
     }
 }
 
-/// What a commit does: its pages, the mark that it is whole, and that it counts.
+/// The calls of a two-phase commit: its pages, a sync, the header that makes it valid, and a sync.
 const COMMIT: [Call; 4] = [DatabaseWrite, DatabaseSync, DatabaseWrite, DatabaseSync];
 
 fn push_image(client: &Client) -> (Vec<u8>, Vec<u8>) {
@@ -84,8 +84,8 @@ fn a_blob_is_found_without_a_call_and_a_small_one_read_with_three() {
     rig.assert_calls(&[], |client, _| drop(client.head(&path).expect(200)));
     let get = |client: &Client, _| drop(client.get(&path).expect(200));
     get(&rig.server.client(), 0);
-    // Where the file system cannot tell what is in the page cache, it has been asked for the last time by
-    // now.
+    // If the file system does not support reads of the page cache only, it has been tried for the last time
+    // by now.
     let cached = rig.disk.trace().last() == Some(&ReadCached);
     rig.assert_calls(&[OpenBlob, Stat, if cached { ReadCached } else { Read }], get);
 }
@@ -128,7 +128,7 @@ fn a_blob_in_two_requests_costs_a_checkpoint_more() {
 fn a_manifest_is_pushed_with_one_commit() {
     let rig = Rig::new();
     push_image(&rig.server.client());
-    // Its config says for what platform it is.
+    // The platform is read from its config.
     let expected = [&[OpenBlob, Stat, Read][..], &COMMIT].concat();
     rig.assert_calls(&expected, |client, number| {
         let layer = bytes(1, 5_000);

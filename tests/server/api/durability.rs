@@ -1,4 +1,4 @@
-//! A restart: everything is still there, and uploads go on.
+//! A restart: everything is still there, and uploads can be continued.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,11 +17,11 @@ fn restart(server: TestStowage, directory: &Path) -> TestStowage {
     TestStowage::in_directory(directory)
 }
 
-/// What must be the same before and after: everything but the time of the answer and its id.
+/// The parts of a response that must be the same before and after: everything but its time and its id.
 fn lasting(response: Response) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let passes = |(name, _): &(String, String)| name != "date" && name != "x-request-id";
     let mut headers: Vec<_> = response.headers.into_iter().filter(passes).collect();
-    // They come in any order.
+    // Their order does not matter.
     headers.sort_unstable();
     (response.status, headers, response.body)
 }
@@ -69,7 +69,7 @@ fn every_answer_is_the_same_after_a_restart() {
             assert!(lasting(server.client().get(path)) == *answer, "{path}");
         }
     }
-    // A blob that a manifest refers to is still kept, and one that none refers to can still go.
+    // A referenced blob is still protected, and an unreferenced one can still be deleted.
     server.client().delete(&format!("/v2/a/blobs/{}", sha256(&large))).expect_error(405, "DENIED");
     server.client().delete(&format!("/v2/b/blobs/{}", sha256(&large))).expect(202);
 }
@@ -163,7 +163,7 @@ fn an_upload_without_a_byte_ends_with_the_server_and_its_repository_too() {
     let upload = open_upload(&server.client(), "a");
     let server = restart(server, directory.path());
     server.client().get(&upload).expect(404);
-    // Leftovers are removed while the server works already.
+    // Leftovers are removed after the server has started to answer.
     eventually("the repository is gone", || server.client().get("/v2/a/tags/list").status == 404);
 }
 

@@ -1,4 +1,4 @@
-//! What an error looks like, whatever went wrong.
+//! The form of errors, whatever the reason.
 
 use stowage::model::media_type::OCI_MANIFEST;
 
@@ -7,7 +7,7 @@ use crate::support::content::{
 };
 use crate::support::{Client, Response, Setup, TestStowage};
 
-/// One answer for each kind of error.
+/// One response for each kind of error.
 fn errors(client: &Client) -> Vec<(u16, &'static str, Response)> {
     push_image(client, "a", "t", b"layer");
     let upload = open_upload(client, "a");
@@ -110,7 +110,7 @@ fn get_and_head_fail_with_the_same_status() {
                 let head = server.client().send("HEAD", path, headers, b"");
                 assert_eq!(get.status, head.status, "{path}");
                 assert!(head.body.is_empty());
-                // A HEAD of a blob asks for a token that pushes as well.
+                // The challenge for a HEAD of a blob asks for a token that can also push.
                 let challenge = |response: &Response| {
                     response.header("www-authenticate").map(|text| text.replace("pull,push", "pull"))
                 };
@@ -144,7 +144,7 @@ fn a_full_disk_refuses_pushes_in_words_that_docker_shows_and_lets_everything_els
         for text in [&refused.reason, &refused.message()] {
             assert!(text.starts_with(&why) && text.contains(" free"), "{text}");
         }
-        // docker repeats a push that is refused without these words.
+        // Without these words docker would retry the push.
         assert!(refused.reason.contains("(no space left on device)"), "{}", refused.reason);
         assert!(refused.header("retry-after").is_some());
     }

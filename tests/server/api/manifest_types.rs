@@ -1,4 +1,4 @@
-//! Media types: what a manifest is, by its header and by its body (protocol.md 5.1).
+//! Media types: the type of a manifest, by its header and by its body (OCI image-spec, "Media Types").
 
 use serde_json::{Value, json};
 use stowage::model::media_type::{

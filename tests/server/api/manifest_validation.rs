@@ -1,4 +1,4 @@
-//! What makes a body a manifest that every client reads the same way (protocol.md 5.2).
+//! The rules by which every client reads a manifest in the same way.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,7 @@ fn refused(client: &Client, media_type: &str, body: &[u8]) -> Response {
     response
 }
 
-/// Checks that an image is refused after `change`, and that the sentence names `word`.
+/// Asserts that an image is refused after `change`, and that the message contains `word`.
 #[track_caller]
 fn refused_after(client: &Client, change: impl Fn(&mut Value), word: &str) {
     let mut manifest = image_json();
@@ -89,7 +89,7 @@ fn an_image_needs_its_config_and_its_layers() {
     refused_after(&client, |manifest| manifest["config"] = json!(null), "config");
 }
 
-/// Go writes an empty list as null unless told otherwise: `regctl image create` pushes such an image.
+/// Go writes an empty list as null by default: `regctl image create` pushes such an image.
 #[test]
 fn an_empty_list_may_be_null() {
     let (_server, client) = with_blobs();
@@ -202,7 +202,7 @@ fn embedded_data_must_be_the_content() {
     put_manifest(&client, "a", "good", OCI_MANIFEST, manifest.to_string().as_bytes()).expect(201);
     refused_after(&client, |manifest| manifest["layers"][0]["data"] = json!("bGF5ZXM="), "digest");
     refused_after(&client, |manifest| manifest["config"]["data"] = json!("e30K"), "size");
-    // Embedding it does not replace the blob.
+    // Embedded data does not replace the blob.
     let elsewhere = manifest.to_string();
     put_manifest(&client, "b", "t", OCI_MANIFEST, elsewhere.as_bytes())
         .expect_error(400, "MANIFEST_BLOB_UNKNOWN");

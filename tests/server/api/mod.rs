@@ -1,5 +1,5 @@
-//! What the registry does on the wire: the distribution-spec, what clients need beyond it, and what it
-//! refuses. Every test has a server of its own.
+//! The registry's API: the distribution-spec, what clients need beyond it, and what it refuses. Every test
+//! has a server of its own.
 
 mod auth;
 mod bad_input;

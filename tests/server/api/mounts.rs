@@ -95,7 +95,7 @@ fn a_mounted_blob_stays_when_its_source_is_deleted() {
     client.delete(&format!("/v2/from/blobs/{digest}")).expect(202);
     client.head(&format!("/v2/from/blobs/{digest}")).expect(404);
     assert_eq!(client.get(&format!("/v2/to/blobs/{digest}")).expect(200).body, b"blob");
-    // And from there it can be mounted back.
+    // From there it can be mounted back.
     client.post(&mount_path("from", &digest, "to"), b"").expect(201);
 }
 

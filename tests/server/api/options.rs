@@ -1,9 +1,9 @@
-//! Methods that a path does not know, and `OPTIONS`.
+//! Methods that a path does not support, and `OPTIONS`.
 
 use crate::support::TestStowage;
 use crate::support::content::{push_image, sha256};
 
-/// Every shape of path with the methods that it knows.
+/// Every shape of path with its methods.
 fn shapes() -> Vec<(String, &'static str)> {
     let digest = sha256(b"layer");
     vec![

@@ -1,4 +1,4 @@
-//! How paths and queries are read.
+//! How paths and queries are parsed.
 
 use crate::support::TestStowage;
 use crate::support::content::{close_upload, open_upload, push_blob, push_image, sha256};

@@ -1,4 +1,4 @@
-//! What a manifest refers to: there, missing, elsewhere, or not needed.
+//! The references of a manifest: existing, missing, in another repository, or not required.
 
 use serde_json::{Value, json};
 use stowage::model::media_type::{
@@ -11,7 +11,7 @@ use crate::support::content::{
 };
 use crate::support::{Client, Response, Setup, TestStowage};
 
-/// The digest of every error of an answer, with the repository that is said to have it.
+/// The digest in every error of a response, with the repository that the error names.
 fn missing(response: &Response) -> Vec<(String, Option<String>)> {
     let errors = response.json()["errors"].as_array().expect("errors").clone();
     let entry = |error: &Value| {
@@ -112,7 +112,7 @@ fn layers_that_are_not_distributed_need_not_be_there() {
     }
 }
 
-/// A registry that stores manifests whose references are not there.
+/// A registry that stores manifests whose references do not exist.
 fn lenient() -> TestStowage {
     let mut setup = Setup::default();
     setup.config.registry.require_references = false;
@@ -128,7 +128,7 @@ fn a_registry_that_requires_no_references_stores_sparse_images() {
     push_manifest(&client, "a", "index", OCI_INDEX, &index(&[&image, b"missing"]));
     client.get("/v2/a/manifests/index").expect(200);
     client.get(&format!("/v2/a/blobs/{}", sha256(b"missing"))).expect(404);
-    // What comes later is there at once, and stays as long as it is referred to.
+    // Content that is pushed later is visible at once, and is kept as long as it is referenced.
     let blob = push_blob(&client, "a", b"missing");
     client.get(&format!("/v2/a/blobs/{blob}")).expect(200);
     client.delete(&format!("/v2/a/blobs/{blob}")).expect_error(405, "DENIED");
@@ -196,7 +196,7 @@ fn one_blob_may_be_config_and_layers_at_once() {
     client.delete(&format!("/v2/a/blobs/{blob}")).expect(202);
 }
 
-/// What is said of content that is here, as it is and as it is not.
+/// Descriptions of existing content: the correct one, and wrong ones.
 fn said(descriptor: &Value) -> Vec<Value> {
     let size = descriptor["size"].as_u64().expect("a size");
     let sizes = [0, 1, size - 1, size + 1, 50_000_000];

@@ -22,7 +22,7 @@ fn digests(response: &Response) -> Vec<String> {
     listed(response).iter().map(|entry| entry["digest"].as_str().expect("a digest").to_owned()).collect()
 }
 
-/// Pushes a referrer by its digest and returns that.
+/// Pushes a referrer by its digest and returns the digest.
 fn refer(client: &Client, subject: &[u8], artifact_type: &str, annotations: &Value) -> String {
     push_blob(client, "a", b"{}");
     let body = referrer(subject, artifact_type, annotations);
@@ -139,7 +139,7 @@ fn a_filter_leaves_only_what_it_names_and_says_so() {
     assert_eq!((digests(&empty).len(), empty.header("oci-filters-applied")), (3, None));
 }
 
-/// Follows the pages of a list to their end; no page may have more than `limit` entries.
+/// Follows the pages of a list to its end, and asserts that no page has more than `limit` entries.
 fn pages(client: &Client, first: &Response, limit: usize) -> Vec<String> {
     let mut all = digests(first);
     let mut next = first.next_page();

@@ -1,4 +1,4 @@
-//! Uploads whose connection breaks go on at the offset that the registry reports.
+//! Uploads whose connection breaks continue at the offset that the registry reports.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::Shutdown;
@@ -7,7 +7,7 @@ use crate::support::client::read_response;
 use crate::support::content::{bytes, close_upload, open_upload, send_chunk, sha256};
 use crate::support::{Client, Setup, TestStowage, eventually};
 
-/// Sends the head and `sent` bytes of a request and breaks the connection off.
+/// Sends the head and the first `sent` bytes of a request, and breaks the connection.
 fn cut(client: &Client, method: &str, path: &str, headers: &[(&str, &str)], sent: &[u8]) {
     let mut stream = client.connect();
     stream.write_all(client.head_of(method, path, headers).as_bytes()).expect("the head is sent");
@@ -19,11 +19,11 @@ fn offset(client: &Client, upload: &str) -> usize {
     let standing = client.get(upload).expect(204);
     let range = standing.header("range").and_then(|range| range.strip_prefix("0-"));
     let last: usize = range.and_then(|last| last.parse().ok()).expect("a range");
-    // 0-0 is an empty upload; these tests never send a single byte.
+    // 0-0 means an empty upload; these tests never send a single byte.
     if last == 0 { 0 } else { last + 1 }
 }
 
-/// Goes on with an upload as clients do: at the offset that is reported, anew whenever that has moved.
+/// Continues an upload as clients do: from the reported offset, and again whenever that has changed.
 fn resume(client: &Client, upload: &str, content: &[u8]) -> String {
     loop {
         let start = offset(client, upload);
@@ -39,7 +39,7 @@ fn resume(client: &Client, upload: &str, content: &[u8]) -> String {
 }
 
 /// Sends the beginning of a body, waits until the upload has some of it, sends more, and breaks the
-/// connection off. Returns what the upload had at the least.
+/// connection. Returns the least number of bytes that the upload must have.
 fn cut_in_the_middle(
     client: &Client,
     upload: &str,
@@ -108,7 +108,7 @@ fn a_cut_put_makes_no_blob_and_keeps_the_upload() {
     let client = server.client();
     let content = bytes(1, 2_000_000);
     let upload = open_upload(&client, "a");
-    // Not even when what came has the digest: the client announced more.
+    // Also if the received part has the digest, because the client announced more.
     let path = format!("{upload}?digest={}", sha256(&content[..1_500_000]));
     cut(&client, "PUT", &path, &[("Content-Length", "2000000")], &content[..1_500_000]);
     eventually("the upload has some bytes", || offset(&client, &upload) > 0);
@@ -145,7 +145,7 @@ fn a_client_that_stops_sending_is_told_how_much_came() {
         let answer = read_response(&mut BufReader::new(stream), false).expect_error(400, "SIZE_INVALID");
         assert_eq!(answer.header("range"), Some("0-39"));
     } else {
-        // The connection may also just end: the client has given up on it.
+        // The server may also just close the connection, which the client has abandoned.
         assert_eq!(stream.read(&mut first).unwrap_or(0), 0);
     }
     eventually("what came is there", || offset(&client, &upload) == 40);

@@ -1,4 +1,4 @@
-//! Opening, watching, closing and cancelling uploads (end-4, end-6, end-13, end-14).
+//! Opening, querying, closing and cancelling uploads (end-4, end-6, end-13, end-14).
 
 use crate::support::content::{bytes, close_upload, open_upload, push_blob, sha256, sha512};
 use crate::support::{Client, TestStowage};
@@ -66,7 +66,7 @@ fn one_post_with_another_digest_than_its_bytes_stores_nothing() {
             client.head(&format!("/v2/a/blobs/{digest}")).expect(404);
         }
     }
-    // Not even the repository is left.
+    // The repository is gone, too.
     client.get("/v2/a/tags/list").expect_error(404, "NAME_UNKNOWN");
 }
 
@@ -186,7 +186,7 @@ fn an_upload_that_was_cancelled_is_gone() {
     assert_eq!(staged_files(&server), 0);
 }
 
-/// Files of uploads on the disk.
+/// The number of staged files on the disk.
 fn staged_files(server: &TestStowage) -> usize {
     std::fs::read_dir(server.directory.join("uploads")).expect("the directory of uploads").count()
 }

@@ -1,4 +1,4 @@
-//! What browsers send for pages of other sites, and names that suddenly lead here.
+//! Requests of browsers for pages of other sites, and DNS rebinding.
 
 use std::io::{BufReader, Write as _};
 
@@ -9,7 +9,7 @@ use crate::support::client::read_response;
 use crate::support::content::{push_image, sha256};
 use crate::support::{Client, Response, Setup, TestStowage};
 
-/// A request with this host and these lines in its head.
+/// Sends a request with this host and these header lines.
 fn send(server: &TestStowage, method: &str, path: &str, host: &str, lines: &[&str], body: &[u8]) -> Response {
     let mut stream = server.client().connect();
     let lines: String = lines.iter().flat_map(|line| [line, "\r\n"]).collect();
@@ -22,7 +22,7 @@ fn send(server: &TestStowage, method: &str, path: &str, host: &str, lines: &[&st
     read_response(&mut BufReader::new(stream), method == "HEAD")
 }
 
-/// Everything that changes something.
+/// Every request that changes something.
 fn changes() -> Vec<(&'static str, String)> {
     vec![
         ("POST", format!("/v2/a/blobs/uploads/?digest={}", sha256(b"x"))),
@@ -64,7 +64,7 @@ fn pages_of_other_sites_change_nothing() {
                     assert_eq!(refused.code(), "DENIED", "{method} {path}");
                 }
             }
-            // What changes nothing is answered: no page can read it.
+            // A request that changes nothing is answered: the page cannot read the response.
             send(&server, "GET", "/v2/a/manifests/t", &host, &[line, &credential], b"").expect(200);
         }
         assert_eq!(admin.get("/v2/a/manifests/t").expect(200).body, manifest);
@@ -83,7 +83,7 @@ fn an_open_registry_answers_to_no_name_that_somebody_else_can_own() {
     let server = TestStowage::with(setup);
     let manifest = push_image(&server.client(), "a", "t", b"layer");
     let address = server.address;
-    // A page of a name that leads here from one moment to the next is of the same origin.
+    // A page of a name that suddenly resolves to this server (DNS rebinding) is of the same origin.
     for (method, path) in changes() {
         let own =
             ["Origin: http://evil.example:5000", "Sec-Fetch-Site: same-origin", "Content-Type: text/plain"];
@@ -110,14 +110,14 @@ fn an_open_registry_answers_to_no_name_that_somebody_else_can_own() {
         }
         send(&server, "GET", "/api/v1/repositories", host, &[], b"").expect(403);
     }
-    // What a page could add does not help it.
+    // Headers that a page could add do not help it.
     send(&server, "GET", "/v2/", "evil.example", &["X-Forwarded-Host: localhost"], b"").expect(403);
     for host in
         [address.to_string().as_str(), "localhost:5000", "[::1]:5000", "registry:5000", "Images.EXAMPLE:5000"]
     {
         send(&server, "GET", "/v2/a/manifests/t", host, &[], b"").expect(200);
     }
-    // Where everybody signs in, a page under another name has no password to send.
+    // With sign-in, a page under another name has no stored password to send.
     let server = TestStowage::with_sign_in();
     send(&server, "GET", "/v2/", "evil.example", &[&authorization(&server)], b"").expect(200);
 }
@@ -134,6 +134,6 @@ fn no_browser_is_asked_for_a_password() {
         let browser = wrong(path, &[("Sec-Fetch-Mode", "navigate")]);
         assert_eq!(browser.header("www-authenticate"), None, "{path}");
     }
-    // The challenge of the registry opens no dialogue.
+    // The Bearer challenge opens no dialogue in a browser.
     assert!(wrong("/v2/", &[("Sec-Fetch-Mode", "navigate")]).header("www-authenticate").is_some());
 }

@@ -1,4 +1,4 @@
-//! What a request without the right credential is told.
+//! Responses to requests without a valid credential.
 
 use crate::support::TestStowage;
 use crate::support::content::sha256;

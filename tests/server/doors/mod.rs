@@ -1,5 +1,5 @@
-//! How people and machines enter: challenges, the token endpoint, registry tokens, refresh tokens, and the
-//! rate at which wrong ones are heard.
+//! Authentication of people and machines: challenges, the token endpoint, registry tokens, refresh tokens,
+//! and the rate limit of wrong ones.
 
 mod browsers;
 mod challenges;

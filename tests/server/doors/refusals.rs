@@ -1,4 +1,4 @@
-//! What those are told who are not let in: the sentence says what is wrong and what to do.
+//! Messages of refusals: they say what is wrong and what to do.
 
 use serde_json::json;
 use stowage::auth::MAX_SCOPES;
@@ -12,7 +12,7 @@ fn with_bearer(server: &TestStowage, token: &str) -> Client {
     server.client().authorization(&format!("Bearer {token}"))
 }
 
-/// A client with a registry token that was asked for with these scopes.
+/// A client with a registry token for these scopes.
 fn issued(server: &TestStowage, to: &Client, scopes: &str) -> Client {
     let answer = ask(to, &format!("scope={scopes}"));
     with_bearer(server, answer["token"].as_str().expect("a token"))
@@ -42,7 +42,7 @@ fn a_registry_token_opens_nothing_at_the_admin_api_whatever_it_covers() {
         ("GET", "/api/v1/jobs"),
         ("POST", "/api/v1/checks"),
     ] {
-        // Also when the token was recognised at the registry a moment ago.
+        // Also if the registry accepted and cached the token a moment ago.
         let refused = by_token.send(method, path, JSON, b"{}").expect(401).json();
         assert_eq!(
             refused["detail"],
@@ -108,7 +108,7 @@ fn a_personal_token_says_why_it_is_refused() {
     change(&server, "hanna", &json!({ "disabled": true }));
     let refused = server.client().basic("hanna", &working).get("/v2/").expect(401);
     assert_eq!(refused.message(), "the user hanna of this token is disabled");
-    // Of a password nothing is proven.
+    // A wrong password proves nothing about the caller, so the message reveals nothing.
     let refused = server.client().basic("hanna", PASSWORD).get("/v2/").expect(401);
     assert_eq!(refused.message(), "the user name or the password is wrong");
 }
@@ -142,7 +142,7 @@ fn who_asked_for_a_right_in_vain_and_may_pull_is_told_what_is_missing() {
         let refused = issued(&server, to, scopes).send(method, path, &[], b"").expect_error(403, "DENIED");
         assert_eq!(refused.message(), format!("{denied}{sentence}"));
     }
-    // A token that was not asked for this is to be replaced by one that is for it.
+    // A token that was requested for something else is answered with a challenge.
     for (to, scopes, (method, path), verb) in [
         (&reader, "repository:team/app:pull", &push, "push"),
         (&hanna, "repository:team/app:pull", &delete, "delete"),
@@ -153,7 +153,7 @@ fn who_asked_for_a_right_in_vain_and_may_pull_is_told_what_is_missing() {
         let expected = format!("not allowed: sign in with docker login as a user who may {verb}");
         assert_eq!(refused.message(), expected);
     }
-    // A caller who may not pull there is not told that there is something.
+    // A caller who may not pull there does not learn that the repository exists.
     let unable = server.client().basic("hanna", &secret(&server, "hanna", &["read_api"]));
     let refused = issued(&server, &unable, "repository:team/app:delete").send(delete.0, &delete.1, &[], b"");
     refused.expect_error(401, "UNAUTHORIZED");
@@ -187,7 +187,7 @@ fn a_token_is_for_sixteen_things_at_most() {
     let server = TestStowage::with_sign_in();
     let scopes: Vec<String> =
         (0..40).map(|number| format!("scope=repository:r{number:02}:pull,push")).collect();
-    // The same thing twice is one.
+    // A scope that is requested twice is granted once.
     let query = format!("scope=repository:r00:pull&{}", scopes.join("&"));
     let answer = ask(&server.admin(), &query);
     assert_eq!(answer["scope"].as_str().unwrap().split(' ').count(), MAX_SCOPES);

@@ -1,4 +1,4 @@
-//! Wrong sign-ins cost the server little, and guessing costs time.
+//! Wrong sign-ins cost the server little, and guessing takes an attacker long.
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn guesses_from_elsewhere_do_not_keep_a_user_from_signing_in_where_it_did_before
     admin.send("POST", "/api/v1/users", &json, add.as_bytes()).expect(201);
     assert_eq!(from("192.0.2.1", "hanna", "the first password"), 200);
     let guess = |number: usize| from(&format!("198.51.100.{number}"), "hanna", "a wrong password");
-    // The new password has to be verified.
+    // The new password is not cached, so it must be verified.
     let change = json!({"password": "the second password"}).to_string();
     admin.send("PATCH", "/api/v1/users/hanna", &json, change.as_bytes()).expect(200);
     assert!((1..100).any(|number| guess(number) == 429), "no guess was refused");
@@ -62,14 +62,15 @@ fn guesses_from_elsewhere_do_not_keep_a_user_from_signing_in_where_it_did_before
 
 #[test]
 fn guesses_whose_connection_is_reset_before_the_answer_count_as_wrong_ones() {
-    // More than are heard of one name at once.
+    // More attempts than are verified of one name at once.
     const ABORTED: usize = 25;
     let server = TestStowage::with_sign_in();
     let guess = |number: usize| {
         let mut stream = server.client().connect();
         set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
         let guess = STANDARD.encode(format!("hanna:aborted guess {number}"));
-        // The server reads on for the announced body, and so sees the reset while it verifies the password.
+        // The server keeps reading for the announced body, and so notices the reset while it verifies the
+        // password.
         let head = format!(
             "GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {guess}\r\nContent-Length: 9\r\n\r\n"
         );
@@ -78,13 +79,14 @@ fn guesses_whose_connection_is_reset_before_the_answer_count_as_wrong_ones() {
     };
     let abort = |round: usize| {
         let streams: Vec<_> = (0..ABORTED).map(|number| guess(round * ABORTED + number)).collect();
-        // Most heads are read by then, and few passwords verified. Either way, what is read counts.
+        // By then most heads were read, and few passwords verified. Attempts that were read count in either
+        // case.
         let mut last = streams.last().unwrap();
         last.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let _answered = last.read(&mut [0]);
     };
-    // A reset that overtakes its request aborts nothing, so there are several rounds: all of their other
-    // guesses together are fewer than are heard.
+    // A reset that arrives before its request aborts nothing, so there are several rounds: all of their other
+    // attempts together are below the limit.
     let refused = (0..10).any(|round| {
         abort(round);
         let guess = server.client().basic("hanna", &format!("guess {round}")).get("/v2/");

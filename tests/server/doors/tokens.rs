@@ -1,4 +1,4 @@
-//! The token endpoint and what its tokens are good for.
+//! The token endpoint, and what its tokens permit.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,12 +7,12 @@ use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::support::{Client, Response, TestStowage, content};
 
-/// Asks for a token and returns the answer.
+/// Requests a token and returns the answer.
 pub(crate) fn ask(client: &Client, query: &str) -> Value {
     client.get(&format!("/token?service=stowage&{query}")).expect(200).json()
 }
 
-/// A client that comes with the token for these scopes.
+/// A client with a token for these scopes.
 pub(crate) fn bearer(server: &TestStowage, scopes: &str) -> Client {
     let answer = ask(&server.admin(), scopes);
     server.client().authorization(&format!("Bearer {}", answer["token"].as_str().expect("a token")))

@@ -1,4 +1,4 @@
-//! An upload ends with its owner's right to sign in, also in the middle of a body.
+//! An upload ends when its owner may no longer sign in, also in the middle of a body.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn staged(server: &TestStowage) -> usize {
     std::fs::read_dir(server.directory.join("uploads")).expect("the directory of uploads").count()
 }
 
-/// The server has ended the request: with a refusal, or with the connection.
+/// Asserts that the server has ended the request: with a refusal, or by closing the connection.
 fn assert_ended(stream: TcpStream) {
     let mut reader = BufReader::new(stream);
     let mut first = [0];
@@ -54,12 +54,12 @@ fn the_uploads_of_a_user_who_is_disabled_or_deleted_end_with_what_they_sent() {
         }
         eventually("no file is left", || staged(&server) == 0);
         assert_ended(stream);
-        // Nothing made the repository again.
+        // The repository was not created again.
         eventually("the repository is gone", || server.admin().get("/v2/team/app/tags/list").status == 404);
     }
 }
 
-/// Between two checkpoints of a body.
+/// The distance between two checkpoints of a body.
 const CHECKPOINT: usize = 32 << 20;
 
 #[test]
@@ -77,7 +77,7 @@ fn no_checkpoint_of_a_disabled_user_makes_a_deleted_repository_again() {
     server.admin().delete("/api/v1/repositories/team/app").expect(204);
     let status = || server.admin().get("/v2/team/app/tags/list").status;
     eventually("the repository is gone with bob's upload", || status() == 404);
-    // More than up to the next checkpoint. The server may have closed the connection.
+    // More bytes than up to the next checkpoint. The server may have closed the connection.
     for _ in 0..CHECKPOINT / piece.len() + 8 {
         if stream.write_all(&piece).is_err() {
             break;

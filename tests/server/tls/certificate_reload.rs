@@ -1,4 +1,4 @@
-//! Certificates are exchanged under a server that runs.
+//! Certificates that are replaced while the server runs.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ fn a_bad_certificate_leaves_the_old_one_in_use() {
     let line = process.wait_for("the new certificate files are not usable: the old certificate stays in use");
     assert!(line["error"].as_str().unwrap().contains("does not belong to the certificate"), "{line}");
 
-    // Nothing of it at SIGHUP either.
+    // SIGHUP does not use it either.
     put(&files.cert, "no certificate", 0o644);
     let log = process.hang_up();
     let line = log.last().unwrap();
@@ -92,7 +92,7 @@ fn a_bad_certificate_leaves_the_old_one_in_use() {
     assert!(line["message"].as_str().unwrap().ends_with("cert.pem holds no certificate"), "{line}");
     assert_eq!(client.connect().unwrap().certificate, old);
 
-    // And good files end it.
+    // Usable files end that state.
     let (cert, key) = authority.issue();
     files.write(&cert, &key);
     eventually("the new certificate is in use", || client.connect().unwrap().certificate != old);
@@ -142,7 +142,7 @@ fn a_start_without_a_usable_certificate_says_what_to_do() {
 
 #[test]
 fn the_group_of_a_key_may_read_it() {
-    // As Debian's group ssl-cert does, and the hooks of certbot arrange it.
+    // The permissions of Debian's group ssl-cert, which hooks of certbot also set.
     let place = Place::new();
     let authority = Authority::new();
     let files = authority.issue_to(place.0.path());
@@ -182,13 +182,13 @@ fn a_fifo_in_the_place_of_a_certificate_or_key_holds_nobody_up() {
         assert!(told.iter().any(|line| line.to_string().contains("regular file")), "{told:?}");
         std::fs::rename(&saved, file).unwrap();
     }
-    // The exchange goes on as before.
+    // The certificate can still be replaced.
     let old = client.connect().unwrap().certificate;
     let (cert, key) = authority.issue();
     files.write(&cert, &key);
     process.wait_for("the certificate changed: the new one is in use");
     assert_ne!(client.connect().unwrap().certificate, old);
-    // A FIFO that is still there does not hold up a stop either.
+    // A FIFO in its place does not delay a stop either.
     std::fs::remove_file(&files.cert).unwrap();
     mknodat(CWD, &files.cert, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     process.wait_for("the new certificate files are not usable: the old certificate stays in use");

@@ -1,4 +1,4 @@
-//! Certificates that can be used and need attention are named in the log, by `check-config` and by `status`.
+//! Certificates that can be used but need attention: the log, `check-config` and `status` warn about them.
 
 use std::process::{Command, Output};
 
@@ -23,7 +23,7 @@ fn status(process: &Process) -> Output {
     stowage(process, &["status", "--exit-code", "--data-dir", data.to_str().expect("UTF-8")])
 }
 
-/// The log, `check-config` and `status` say the same.
+/// Asserts that the log, `check-config` and `status` have the same warning.
 #[track_caller]
 fn assert_told(process: &Process, warning: &str) {
     let line = process.wait_for(warning);

@@ -1,4 +1,4 @@
-//! An HTTP client over TLS that says which certificate and which version it was given.
+//! An HTTP client over TLS that reports the certificate and the TLS version.
 
 use std::io::{self, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -35,7 +35,7 @@ impl TlsClient {
         Self::with(address, authority, &[&rustls::version::TLS13, &rustls::version::TLS12])
     }
 
-    /// A client that speaks only these versions.
+    /// A client that supports only these versions.
     pub fn with(
         address: SocketAddr,
         authority: &Authority,
@@ -85,7 +85,7 @@ impl TlsClient {
 }
 
 impl Shaken {
-    /// For what no client would send.
+    /// The raw stream, for bytes that no client would send.
     pub fn into_stream(self) -> StreamOwned<ClientConnection, TcpStream> {
         self.stream
     }

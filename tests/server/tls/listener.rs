@@ -1,4 +1,4 @@
-//! What a listener that speaks TLS does, and what it does not.
+//! The behaviour of a TLS listener.
 
 use std::io::{BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::{Setup, TestStowage, content, eventually, once_within};
 use crate::tls::client::TlsClient;
 use crate::tls::process::Place;
 
-/// What a client has for its handshake.
+/// The time that a client has for its handshake.
 const HANDSHAKE: Duration = stowage::server::HANDSHAKE_TIMEOUT;
 
 struct Server {
@@ -88,7 +88,7 @@ fn a_plain_request_to_a_tls_listener_is_told_what_to_do() {
     once_within(Duration::from_secs(2), "both answers at once", || {
         let response = server.stowage.client().get("/v2/").expect(400);
         assert_eq!(response.message(), "this port speaks TLS: use https:// instead of http://");
-        // Not lost to a reset, although the server does not read the body.
+        // The response is not lost to a reset, although the server does not read the body.
         server.stowage.client().post("/v2/team/app/blobs/uploads/", &body).expect(400);
     });
     server.client().get("/v2/").expect(200);
@@ -104,14 +104,14 @@ fn a_tls_hello_to_a_plain_listener_is_answered_at_once() {
 #[test]
 fn a_tls_probe_of_a_plain_listener_leaves_no_line_where_faults_are_looked_for() {
     let process = Place::new().start("[log]\nlevel = \"debug\"\n");
-    // docker and crane recognise that no TLS is spoken by the first bytes of the answer.
+    // docker and crane recognise by the first bytes of the response that the port does not use TLS.
     let mut stream = TcpStream::connect(process.address).unwrap();
     stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).unwrap();
     let answer = read_response(&mut BufReader::new(stream), false).expect(400);
     assert!(answer.message().starts_with("this port speaks plain HTTP and not TLS"), "{}", answer.message());
     let line = process.wait_for("a TLS handshake was refused");
     assert_eq!(line["level"], "DEBUG", "{line}");
-    // What is no request and no TLS either still is told.
+    // Bytes that are neither HTTP nor TLS get a response, too.
     let mut stream = TcpStream::connect(process.address).unwrap();
     stream.write_all(b"EHLO registry.lan\r\n\r\n").unwrap();
     read_response(&mut BufReader::new(stream), false).expect(400);
@@ -130,7 +130,7 @@ fn whoever_does_not_finish_the_handshake_is_dropped_and_holds_nobody_up() {
     server.client().get("/v2/").expect(200);
     half.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let waiting = half.read(&mut [0]);
-    // On a busy machine their time may be over already.
+    // On a busy machine their time may have passed already.
     assert!(
         waiting.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) || begin.elapsed() > HANDSHAKE,
         "the others still hold their connections"
@@ -159,7 +159,7 @@ fn a_stop_lets_a_request_within_tls_finish() {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // The request is under way when this comes.
+    // This interim response shows that the request is being handled.
     let mut goes_on = [0; 25];
     stream.read_exact(&mut goes_on).unwrap();
     assert_eq!(&goes_on, b"HTTP/1.1 100 Continue\r\n\r\n");

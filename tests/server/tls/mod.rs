@@ -1,4 +1,4 @@
-//! TLS, what proxies say, and settings that change while the server runs.
+//! TLS, headers of proxies, and settings that change while the server runs.
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 

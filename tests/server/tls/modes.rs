@@ -1,4 +1,4 @@
-//! `server.tls.mode`: a certificate is never set and left unused.
+//! `server.tls.mode`: a certificate must not be set and left unused.
 
 use std::process::Output;
 
@@ -34,7 +34,7 @@ fn a_certificate_without_a_mode_is_served_and_nothing_is_plain() {
         let shaken = client.connect().unwrap();
         assert_eq!(shaken.certificate, CertificateDer::from_pem_slice(cert.as_bytes()).unwrap());
         shaken.send("GET", "/v2/", &[], b"").unwrap().expect(401);
-        // A password that is sent in clear is not even looked at.
+        // A password that was sent in clear text is not even checked.
         let plain = Client::new(process.address).basic("admin", "Otter-Maple-Quay-88");
         for path in ["/v2/", "/token", "/api/v1/users"] {
             let refused = plain.get(path).expect(400);
@@ -81,7 +81,7 @@ fn a_certificate_that_would_not_be_used_is_refused_with_the_two_ways_out() {
                 &format!("remove mode = \"off\" to use the certificate, or remove server.tls.{key}"),
             ],
         );
-        // One file alone is no certificate, and no reason to speak plain HTTP.
+        // One file alone is not a certificate, and the server must not fall back to plain HTTP.
         let other = if key == "cert_file" { "key_file" } else { "cert_file" };
         refused(&settings(&[(key, file)], ""), &[&format!("server.tls.{other}"), "is empty"]);
     }

@@ -1,4 +1,4 @@
-//! Stowage's own client and a certificate of `openssl req -x509`, which is its own authority.
+//! Stowage's own client with a certificate of `openssl req -x509`, which is its own CA.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::tls::process::{Place, Process};
 
 const PASSED: &str = "the server does not know who you are";
 
-/// A certificate and its key as `openssl req -x509 -addext subjectAltName=IP:127.0.0.1` makes them.
+/// A certificate and its key like those of `openssl req -x509 -addext subjectAltName=IP:127.0.0.1`.
 fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,15 +46,15 @@ fn exactly_the_certificate_of_the_ca_file_is_accepted_though_it_is_its_own_autho
     let (output, said) = status(&process, "127.0.0.1", &files.cert);
     assert!(said.contains(PASSED), "{output:?}");
 
-    // Its names still count.
+    // The names in the certificate are still checked.
     let (output, said) = status(&process, "localhost", &files.cert);
     assert!(said.contains("not valid for name") && !said.contains(PASSED), "{output:?}");
-    // Another one with the same names is another one.
+    // Another certificate with the same names is not trusted.
     let other = process.directory.path().join("other.pem");
     std::fs::write(&other, self_signed(|_| {}).0).unwrap();
     let (output, said) = status(&process, "127.0.0.1", &other);
     assert!(said.contains("invalid peer certificate") && said.contains("--ca-file"), "{output:?}");
-    // Several in one file are several.
+    // A file may contain several certificates.
     std::fs::write(&other, std::fs::read_to_string(&other).unwrap() + &own.0).unwrap();
     let (output, said) = status(&process, "127.0.0.1", &other);
     assert!(said.contains(PASSED), "{output:?}");

@@ -20,7 +20,7 @@ pub struct Process {
     log: Arc<Mutex<Vec<Value>>>,
 }
 
-/// A process that has not started yet: a directory for its files.
+/// The directory of a process that has not started yet.
 pub struct Place(pub TempDir);
 
 impl Place {
@@ -32,7 +32,7 @@ impl Place {
         self.0.path().join("stowage.toml")
     }
 
-    /// A command that serves in this place.
+    /// A command that serves from this directory.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
         command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(self.settings());
@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-/// The settings of every test, and these.
+/// The settings of every test, followed by these.
 fn write_settings(path: &std::path::Path, settings: &str) {
     let mut text = settings.to_owned();
     if !settings.contains("[log]") {
@@ -83,13 +83,13 @@ impl Process {
         kill_process(pid, signal).expect("a signal is sent");
     }
 
-    /// Writes other settings, has them read, and returns what the log says about it.
+    /// Writes other settings, sends SIGHUP, and returns the log lines about it.
     pub fn reload(&self, settings: &str) -> Vec<Value> {
         self.write_settings(settings);
         self.hang_up()
     }
 
-    /// Sends SIGHUP and returns what the log says about it.
+    /// Sends SIGHUP and returns the log lines about it.
     pub fn hang_up(&self) -> Vec<Value> {
         let before = self.log().len();
         self.signal(Signal::HUP);
@@ -122,7 +122,7 @@ impl Process {
         }
     }
 
-    /// Stops it in order.
+    /// Stops it gracefully.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.wait().expect("an end")

@@ -1,4 +1,4 @@
-//! Where a request came from and where it went to, as a proxy in front says: believed only where it is
+//! The address and the host of a request, from the headers of a proxy: they count only if the proxy is
 //! trusted.
 
 use std::io::{BufReader, Write as _};
@@ -21,7 +21,7 @@ fn realm(response: &Response) -> String {
     realm.split('"').next().unwrap_or_default().to_owned()
 }
 
-/// The realm of the challenge, and the address in the log.
+/// The realm in the challenge, and the address in the log.
 fn seen(process: &Process) -> (String, String) {
     let response = Client::new(process.address).send("GET", "/v2/", &LINES, b"").expect(401);
     let log = process.log();
@@ -43,7 +43,7 @@ fn a_proxy_on_this_computer_is_believed_without_any_setting() {
     assert_eq!(seen(&process), ("https://registry.lan/token".to_owned(), "198.51.100.7".to_owned()));
 }
 
-/// What the log says of proxies that are not trusted.
+/// The warnings in the log about proxies that are not trusted.
 fn warnings(process: &Process) -> Vec<String> {
     let log = process.log();
     let said = log.iter().filter(|line| line["level"] == "WARN").filter_map(|line| line["message"].as_str());
@@ -61,7 +61,7 @@ fn a_proxy_that_is_not_trusted_is_named_once_with_the_settings_that_help() {
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("server.trusted_proxies") && said[0].contains("server.public_url"), "{said:?}");
     assert!(said[1].contains("X-Forwarded-For") && said[1].contains("server.trusted_proxies"), "{said:?}");
-    // With a public URL the scheme is right, and the addresses are still those of the proxy.
+    // With a public URL the scheme is right, but the addresses are still those of the proxy.
     process.reload("[server]\ntrusted_proxies = []\npublic_url = \"https://registry.lan\"\n");
     seen(&process);
     eventually("it is named again", || warnings(&process).len() >= 3);
@@ -83,7 +83,7 @@ fn a_trusted_proxy_is_believed() {
     assert_eq!(seen(&process), ("https://registry.lan/token".to_owned(), "198.51.100.7".to_owned()));
 }
 
-/// The address in the log of a request with this line in its head.
+/// The logged address of a request with this header line.
 fn seen_with(process: &Process, line: &[u8]) -> String {
     let mut stream = Client::new(process.address).connect();
     let parts: [&[u8]; 3] = [b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", line, b"\r\n\r\n"];
@@ -119,7 +119,7 @@ fn the_public_url_decides() {
         "[server]\npublic_url = \"https://images.example:8443\"\ntrusted_proxies = [\"127.0.0.1\"]\n";
     let process = Place::new().start(settings);
     assert_eq!(seen(&process).0, "https://images.example:8443/token");
-    // And from a reload on, another one.
+    // After a reload, another URL is used.
     process.reload("[server]\npublic_url = \"http://10.0.0.7:5000\"\n");
     assert_eq!(seen(&process).0, "http://10.0.0.7:5000/token");
 }

@@ -1,4 +1,4 @@
-//! SIGHUP: all of the settings, or nothing.
+//! SIGHUP: either all settings are applied, or none.
 
 use rustix::process::Signal;
 use stowage::model::media_type::OCI_MANIFEST;
@@ -34,7 +34,7 @@ fn what_can_change_changes_and_the_rest_is_named() {
     let requests = |log: &[serde_json::Value]| log.iter().filter(|line| line["message"] == "request").count();
     let before = requests(&process.log());
     client.get("/v2/").expect(401);
-    // What waits is named again, because it still waits; what changed is not.
+    // Changes that wait for a restart are reported again; those that took effect are not.
     let log = process.hang_up();
     assert_eq!(changes(&log).len(), 2, "{log:#?}");
     assert_eq!(requests(&process.log()), before, "no line for a request any more");
@@ -62,12 +62,12 @@ fn settings_that_are_not_valid_change_nothing() {
         assert_eq!(line["code"], code, "{line}");
         let told = line["why"].as_str().unwrap();
         assert!(told.contains(why), "{line}");
-        // No picture of the file with a caret below the fault, which a log shows as one long line.
+        // The log has no excerpt of the file with a caret, because each message is one line.
         assert!(!told.contains(['\n', '^', '|']), "{line}");
     }
     client.get("/v2/a/tags/list").expect(401);
     process.wait_for("request");
-    // A file that went is told like a file that is wrong.
+    // A missing file is reported like an invalid one.
     std::fs::remove_file(process.directory.path().join("stowage.toml")).unwrap();
     assert_eq!(process.hang_up().last().unwrap()["code"], "CONFIG_UNREADABLE");
     client.get("/v2/").expect(401);
@@ -104,7 +104,7 @@ fn limits_that_change_count_from_the_next_request_on() {
     let manifest = content::image(&[b"not there"]);
     let push =
         || admin.send("PUT", "/v2/team/app/manifests/1", &[("Content-Type", OCI_MANIFEST)], &manifest).status;
-    // An anonymous token may well cover nothing.
+    // An anonymous token may cover nothing.
     let pull = || {
         let token = anonymous.get("/token?scope=repository:team/app:pull");
         let token = if token.status == 200 {
