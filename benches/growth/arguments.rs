@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// What `cargo bench` adds by itself
+    /// A flag that `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) enum Stage {
     Fsck,
 }
 
-/// How much of everything.
+/// The amount of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {
     /// 20,000 manifests in 2,000 repositories.
@@ -66,12 +66,12 @@ pub(crate) enum Scale {
     Full,
 }
 
-/// The store that the other is compared with, at every scale.
+/// The store that the other one is compared with, at every scale.
 pub(crate) const BASE: Sizes =
     Sizes { manifests: 100, tags: 1_070, repositories: 36, list_manifests: 30, long_list: 0 };
 
 impl Scale {
-    /// The store that has grown.
+    /// The large store.
     pub(crate) const fn grown(self) -> Sizes {
         match self {
             Self::Small => Sizes {

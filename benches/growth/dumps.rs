@@ -1,4 +1,4 @@
-//! Dumps of a store while it is read: how long they take, with how much memory, and what readers notice.
+//! Dumps of a store while it is read: their duration, their memory, and their effect on readers.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::requests::{Prepared, Reach, Request};
 use crate::round::{self, Pace};
 use crate::server::Server;
 
-/// A dump is due this long after a start, and after the dump before.
+/// The interval of dumps, from the start on.
 const EVERY: &str = "8s";
-/// How long readers are watched at once.
+/// The length of a slice of time in which readers are measured.
 const SLICE: Duration = Duration::from_millis(500);
 /// The time between two reads of a connection.
 const PACE: Duration = Duration::from_millis(10);
@@ -24,18 +24,19 @@ const PATIENCE: Duration = Duration::from_mins(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Dumped {
     pub(crate) took: Duration,
-    /// Bytes that were written.
+    /// The bytes written.
     pub(crate) bytes: u64,
-    /// The server's memory at its highest meanwhile, in bytes.
+    /// The peak memory of the server meanwhile, in bytes.
     pub(crate) peak: u64,
-    /// The 99th percentile of manifest GETs in slices of time: the median of those before the dump, the
+    /// The 99th percentile of manifest GETs in slices of time: the median of the slices before the dump, the
     /// median of those during it, and the worst of these.
     pub(crate) before: Duration,
     pub(crate) during: Duration,
     pub(crate) worst: Duration,
 }
 
-/// Lets a server make two dumps, the first of everything, the second with the bodies of manifests in place.
+/// Lets a server make two dumps: the first with all bodies of manifests, the second with the bodies already
+/// in segments.
 pub(crate) fn measure(
     runtime: &Runtime,
     data_dir: &Path,
@@ -94,7 +95,7 @@ fn under_way(dir: &Path) -> bool {
     entries.into_iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == "new"))
 }
 
-/// The time and the bytes of each dump that a log tells of.
+/// The duration and the bytes of each dump in a log.
 fn dumps_in(log: &str) -> Vec<(Duration, u64)> {
     let field = |line: &str, name: &str| -> Option<u64> {
         let rest = line.split_once(&format!(" {name}="))?.1;

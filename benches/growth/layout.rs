@@ -1,5 +1,5 @@
-//! What a seeded store holds. Every name and every byte follows from numbers, so nothing of it need be kept
-//! to be asked for again.
+//! The content of a seeded store. Every name and every byte is computed from numbers, so nothing need be
+//! stored to request it.
 
 use std::ops::Range;
 
@@ -9,46 +9,46 @@ use stowage::model::digest::{Algorithm, Digest};
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The artifact type of manifests that have a subject.
 pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.example.sbom";
-/// Tags of the list that stores of every size have.
+/// The number of tags of the list that stores of every size have.
 pub(crate) const LIST: usize = 1_000;
-/// The repository that has them.
+/// The repository with that list.
 pub(crate) const LIST_NAME: &str = "growth/tags-1000";
 /// The repository with the long list.
 pub(crate) const LONG_LIST_NAME: &str = "growth/tags-long";
-/// Bytes of a layer.
+/// The size of a layer in bytes.
 const LAYER: usize = 1 << 10;
 
-/// How much is in a store.
+/// The amounts of content in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     /// Manifests, each with a body of its own.
     pub(crate) manifests: usize,
-    /// Tags.
+    /// The number of tags.
     pub(crate) tags: usize,
     /// Repositories, each with a layer of its own.
     pub(crate) repositories: usize,
     /// Manifests of the repository with [`LIST`] tags.
     pub(crate) list_manifests: usize,
-    /// Tags, and as many manifests, of the repository with the long list; 0: there is none.
+    /// The number of tags, and of manifests, of the repository with the long list; 0: there is none.
     pub(crate) long_list: usize,
 }
 
-/// One repository: which of all the manifests and tags are its own. Its tag `n` points to its manifest `n`,
-/// counted around.
+/// One repository: the ranges of manifests and tags that belong to it. Its tag `n` points to its manifest
+/// `n`, modulo their number.
 #[derive(Clone, Debug)]
 pub(crate) struct Repository {
     pub(crate) name: String,
     pub(crate) manifests: Range<usize>,
     pub(crate) tags: Range<usize>,
-    /// Whether its last manifest has its first as its subject.
+    /// Whether its last manifest has its first one as its subject.
     pub(crate) refers: bool,
 }
 
-/// Everything in a store.
+/// The content of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) sizes: Sizes,
-    /// In the order of their names but for the lists, which come first.
+    /// In the order of their names, except that the lists come first.
     pub(crate) repositories: Vec<Repository>,
     /// How many of the repositories are lists.
     pub(crate) lists: usize,
@@ -78,7 +78,7 @@ impl Layout {
         Self { sizes, repositories, lists }
     }
 
-    /// The repositories that are no lists.
+    /// The indexes of the repositories that are not lists.
     pub(crate) fn ordinary(&self) -> Range<usize> {
         self.lists..self.repositories.len()
     }
@@ -106,7 +106,7 @@ impl Layout {
         repository.refers && number + 1 == repository.manifests.len()
     }
 
-    /// A manifest: the config that all share, the repository's layer, and a note that makes it its own.
+    /// A manifest: the config that all share, the repository's layer, and an annotation that makes it unique.
     pub(crate) fn manifest(&self, repository: usize, number: usize) -> String {
         let subject = if self.subject(repository, number) {
             let first = self.manifest(repository, 0);
@@ -120,7 +120,7 @@ impl Layout {
         self.noted(repository, &subject, &number.to_string())
     }
 
-    /// A manifest that is not in the store yet, but could be pushed to the repository.
+    /// A manifest that is not in the store and could be pushed to the repository.
     pub(crate) fn another(&self, repository: usize, note: &str) -> String {
         self.noted(repository, "", note)
     }
@@ -160,7 +160,7 @@ pub(crate) fn layer(repository: usize) -> Vec<u8> {
     layer
 }
 
-/// The name of the repository with this number among those that are no lists.
+/// The name of the repository with this number, among those that are not lists.
 pub(crate) fn repository_name(number: usize) -> String {
     format!("growth/r{number:06}")
 }

@@ -54,17 +54,18 @@ use crate::requests::{Prepared, Request, SETTINGS};
 use crate::server::Server;
 use crate::starts::Before;
 
-/// The form of the content; another form is seeded anew.
+/// The version of the content; a store with another version is seeded again.
 const FORM: u32 = 1;
 
-/// A store that is seeded.
+/// A seeded store.
 struct Store {
     data_dir: PathBuf,
     layout: Arc<Layout>,
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` alone runs everything that is called a benchmark; this takes half an hour and gigabytes.
+    // `cargo bench` alone would run every benchmark; this one takes half an hour and gigabytes, so it needs
+    // an argument.
     if std::env::args().skip(1).all(|argument| argument == "--bench") {
         say(&Arguments::command().render_long_help().to_string());
         return ExitCode::SUCCESS;
@@ -130,7 +131,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// The store in a directory, filled unless that was done before.
+/// The store in a directory, which is filled unless it was before.
 fn seeded(data_dir: &Path, sizes: Sizes) -> Result<Store, Failure> {
     let layout = Arc::new(Layout::new(sizes));
     let mark = data_dir.with_extension("seeded");
@@ -154,7 +155,7 @@ fn seeded(data_dir: &Path, sizes: Sizes) -> Result<Store, Failure> {
     Ok(Store { data_dir: data_dir.to_owned(), layout })
 }
 
-/// Measures every request: in each round both stores, the first one another each time.
+/// Measures every request: in each round on both stores, beginning with the other one each time.
 fn requests(
     arguments: &Arguments,
     runtime: &Runtime,
@@ -206,7 +207,7 @@ fn requests(
     grown.stop()
 }
 
-/// How it is measured, and on what.
+/// The conditions of the measurement.
 fn setting(arguments: &Arguments) -> serde_json::Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     json!({

@@ -1,4 +1,4 @@
-//! What was found, within which bounds it has to be, and how it is told.
+//! The results, their bounds, and their output.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use crate::round::Round;
 use crate::server::Ran;
 use crate::starts::{Before, StartUp};
 
-/// How much slower a request may be in the grown store.
+/// The factor by which a request may be slower in the large store.
 const SLOWER: f64 = 1.5;
-/// How long a start may take.
+/// The longest permitted start.
 const START: Duration = Duration::from_secs(1);
-/// How much memory the server may use.
+/// The most memory that the server may use.
 const MEMORY: u64 = 150 << 20;
 
-/// A request, measured in both stores in turns.
+/// A request, measured on both stores alternately.
 pub(crate) struct Row {
     pub(crate) request: Request,
-    /// The rounds of the small store and of the grown one; only the grown one where the small one has too
-    /// little.
+    /// The rounds on the small store and on the large one; only the large one if the small store has too
+    /// little content.
     pub(crate) rounds: [Vec<Round>; 2],
     pub(crate) failure: Option<String>,
 }
 
-/// Everything that was found.
+/// All results.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) setting: Value,
     pub(crate) rows: Vec<Row>,
-    /// For each kind of start those of the small store and of the grown one.
+    /// For each kind of start, the starts of the small store and of the large one.
     pub(crate) starts: Vec<(Before, [Vec<StartUp>; 2])>,
-    /// The memory of both servers at its highest under load, in bytes.
+    /// The peak memory of both servers under load, in bytes.
     pub(crate) peaks: Option<[u64; 2]>,
     pub(crate) dumps: Option<[Dumped; 2]>,
     pub(crate) rebuild: Option<Ran>,
@@ -46,7 +46,8 @@ impl Row {
         median(self.rounds[store].iter().filter_map(figure).collect())
     }
 
-    /// How much slower the grown store is: the median of the rounds, each compared within itself.
+    /// The factor by which the large store is slower: the median over the rounds, each compared within
+    /// itself.
     fn slower(&self) -> Option<f64> {
         let [small, grown] = &self.rounds;
         median(small.iter().zip(grown).map(|(small, grown)| small.rate / grown.rate).collect())
@@ -74,7 +75,7 @@ fn peak(starts: &[StartUp]) -> u64 {
 }
 
 impl Report {
-    /// What is not as it has to be.
+    /// The bounds that were missed.
     pub(crate) fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         for row in &self.rows {
@@ -100,7 +101,7 @@ impl Report {
         missed
     }
 
-    /// The server's memory on the grown store at its highest, and when.
+    /// The peaks of the server's memory on the large store, and when they occurred.
     fn memory(&self) -> Vec<(String, u64)> {
         let mut all = Vec::new();
         for (before, [_, grown]) in &self.starts {
@@ -178,7 +179,7 @@ impl Report {
             let (seconds, peak) = (ran.took.as_secs_f64(), ran.peak >> 20);
             let _ = writeln!(text, "rebuild: {seconds:.1} s, {peak} MiB of memory");
         }
-        // A process of its own looks at the store, whose memory is not seen.
+        // A child process examines the store, and its memory is not measured.
         if let Some(ran) = &self.fsck {
             let _ = writeln!(text, "fsck: {:.1} s", ran.took.as_secs_f64());
         }

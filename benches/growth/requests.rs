@@ -16,42 +16,42 @@ use crate::round::Driver;
 use crate::server::Server;
 use crate::target::Target;
 
-/// Dumps have a stage of their own.
+/// Without dumps, which are measured separately.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[("STOWAGE__STORAGE__DUMPS__EVERY", "0s")];
-/// Targets of one round that are any of all.
+/// The number of targets of one round that are spread over all.
 const TARGETS: usize = 20_000;
-/// Pages and lists of one round, which are dearer to prepare.
+/// The number of pages and lists of one round, which take longer to prepare.
 const PAGES: usize = 1_000;
-/// Manifests, or blobs, of the reads that stay with the same few.
+/// The number of manifests or blobs of reads that repeat the same few.
 const SAME: usize = 100;
-/// Names on a page of the catalogue that stores of every size have.
+/// The names on a page of the catalogue that every store can fill.
 const CATALOG: usize = 20;
 /// Names on the long page of the catalogue.
 const LONG_CATALOG: usize = 500;
 
-/// Which of the manifests or blobs a read is about.
+/// The manifests or blobs that a read is spread over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// As many as the small store has, always the same: what most registries are asked for.
+    /// Always the same ones, as many as the small store has: the typical load of a registry.
     Same,
-    /// Any of all, each as likely as the others: the pages that a read needs are hardly ever in the cache.
+    /// Any of all, with equal probability: the pages that a read needs are hardly ever in the cache.
     Any,
 }
 
-/// What is asked for.
+/// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     ManifestByTag(Reach),
     ManifestByDigest(Reach),
     ManifestHead(Reach),
     BlobSmall(Reach),
-    /// So many tags of the repository with 1,000.
+    /// This many tags of the repository with 1,000.
     Tags(usize),
-    /// So many tags of the repository with the long list, at a random place; where there is none, of the
-    /// other.
+    /// This many tags of the repository with the long list, from a random position; without such a
+    /// repository, of the other one.
     LongTags(usize),
     Catalog,
-    /// Only the grown store has as many names.
+    /// Only the large store has that many names.
     LongCatalog,
     Referrers,
     PushTag,
@@ -65,7 +65,7 @@ impl Reach {
         }
     }
 
-    /// The numbers that targets are picked from, of `count`.
+    /// The numbers, out of `count`, from which targets are drawn.
     fn numbers(self, count: usize) -> Vec<usize> {
         match self {
             Self::Same => {
@@ -115,9 +115,9 @@ impl Request {
         }
     }
 
-    /// Whether it has to keep within the bound: the same reads do. Of any of all no page is in the cache,
-    /// which a small store has nothing to compare with; and their pulls are counted and written later, at
-    /// times beside the pushes.
+    /// Whether the bound applies. It does to reads of the same few. For reads spread over all, no page is in
+    /// the cache, for which a small store has no equivalent; and their pulls are counted and written later,
+    /// at times beside the pushes.
     pub(crate) const fn is_judged(self) -> bool {
         !matches!(
             self,
@@ -129,13 +129,13 @@ impl Request {
         )
     }
 
-    /// Whether a store is large enough to be asked for it.
+    /// Whether a store is large enough for it.
     pub(crate) fn suits(self, layout: &Layout) -> bool {
         self != Self::LongCatalog || layout.ordinary().len() > LONG_CATALOG
     }
 }
 
-/// What is fetched in a round, chosen before it begins.
+/// The targets of a round, chosen before it begins.
 pub(crate) struct Prepared {
     request: Request,
     things: Arc<[Thing]>,
@@ -146,7 +146,7 @@ impl Prepared {
         Ok(Self { request, things: things(request, layout, target).await? })
     }
 
-    /// What each connection does, all on one thread.
+    /// The work of each connection, all on one thread.
     pub(crate) async fn lanes(
         &self,
         layout: &Layout,
@@ -174,7 +174,7 @@ impl Prepared {
     }
 }
 
-/// What can be fetched: where it is and what it is.
+/// The targets: their places and their content.
 async fn things(request: Request, layout: &Layout, target: &Target) -> Result<Arc<[Thing]>, Failure> {
     let mut random = Random::unique();
     let mut pick = |count: usize| random.below(count.max(1));
@@ -275,7 +275,7 @@ async fn referrers(
     Ok(Thing { name, length, digest: Digest(Sha256::digest(&body).into()) })
 }
 
-/// Pushes one manifest that the store does not have, and waits for the answer.
+/// Pushes one manifest that the store does not have, and waits for the response.
 pub(crate) fn push_once(server: &Server, layout: &Layout) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,10 +1,9 @@
-//! Fills a store with a layout: the rows and the files that as many pushes leave, many of them in one
+//! Fills a store with a layout: the rows and files that real pushes would leave, with many pushes in one
 //! transaction.
 //!
-//! A push at a time costs a third of a millisecond of the one writer, a quarter of an hour for a million. So
-//! the rows are made here, with the types of `store::meta`; the test of this seeding is that `stowage fsck`
-//! finds every count and every link as it should be (`tests/growth`). There are no events: consumers have
-//! seen them.
+//! A real push takes the writer a third of a millisecond, so a million of them would take a quarter of an
+//! hour. Therefore the rows are written here, with the types of `store::meta`; `tests/growth` checks with
+//! `stowage fsck` that all counts and links are right. There are no events, as if consumers had seen them.
 
 use std::ops::Range;
 use std::path::Path;
@@ -26,15 +25,15 @@ use stowage::store::meta::{Meta, Options, Raw, StoreError, WriteTx, log_repair};
 
 use crate::layout::{ARTIFACT_TYPE, Layout, MANIFEST_TYPE, config, digest_of, layer, tag_name};
 
-/// Manifests of one transaction, more or less.
+/// The approximate number of manifests in one transaction.
 const AT_ONCE: usize = 20_000;
 /// Threads that store blobs.
 const WRITERS: usize = 16;
-/// Who has pushed, and when.
+/// The user and the time of the pushes.
 const BY: &str = "anonymous";
 const AT_MS: u64 = 1_750_000_000_000;
 
-/// Opens a store, or makes it, as a server does. `calls` counts those to the database's file.
+/// Opens or creates a store, as a server does. `calls` counts the calls to the database's file.
 pub(crate) fn open(dir: &Path, cache: &str, calls: Option<Arc<Faults>>) -> Result<Arc<App>, String> {
     let mut config = Config::default();
     config.storage.metadata_cache = cache.parse().map_err(|_| "no size")?;
@@ -50,7 +49,7 @@ pub(crate) fn open(dir: &Path, cache: &str, calls: Option<Arc<Faults>>) -> Resul
     App::open(start).map_err(|error| error.to_string())
 }
 
-/// Opens the metadata alone.
+/// Opens the metadata only.
 pub(crate) fn open_meta(
     dir: &Path,
     cache_bytes: usize,
@@ -69,7 +68,7 @@ pub(crate) fn open_meta(
     Meta::open(options).map_err(|error| error.to_string())
 }
 
-/// Makes a store and fills it. `on_progress` is told how many manifests there are, now and then.
+/// Creates a store and fills it. `on_progress` is called with the number of manifests.
 pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, on_progress: &dyn Fn(usize)) -> Result<(), String> {
     open(dir, "64MiB", None)?.close();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
@@ -94,8 +93,8 @@ pub(crate) fn fill(dir: &Path, layout: &Arc<Layout>, on_progress: &dyn Fn(usize)
     Ok(())
 }
 
-/// Stores all layers and the config, which comes last, and tells what they look like. Each is synced, many at
-/// a time.
+/// Stores all layers and the config, which comes last, and returns their stamps. Each is synced, many at a
+/// time.
 fn blobs(dir: &Path, layout: &Layout) -> Result<Arc<Vec<Stamp>>, String> {
     let files = FileBlobs::open(dir).map_err(|error| error.to_string())?;
     let count = layout.repositories.len();
@@ -128,8 +127,8 @@ struct Seeding<'a, 't> {
 impl Seeding<'_, '_> {
     fn repositories(&self, range: Range<usize>) -> Result<(), StoreError> {
         let is_last = range.end == self.layout.repositories.len();
-        // Rows whose keys begin with a digest are written in the order of their keys: neighbours share a
-        // page.
+        // Rows whose keys begin with a digest are written in the order of their keys, because neighbours
+        // share a page.
         let mut bodies = Vec::new();
         for number in range {
             self.repository(number, &mut bodies)?;
@@ -236,7 +235,7 @@ impl Seeding<'_, '_> {
         };
         self.tx.put(&schema::MANIFEST, (id, &digest), &row)?;
         let Some(subject) = subject else { return Ok(()) };
-        // They stand at the end of the body.
+        // The annotations are at the end of the body.
         let (_, annotations) = body.split_once("\"annotations\":").unwrap_or_default();
         let annotations = annotations.strip_suffix('}').unwrap_or_default();
         let referrer = Referrer {
@@ -274,7 +273,7 @@ impl Seeding<'_, '_> {
         tx.put(&schema::TAG_HISTORY, (id, name, sequence), &change)
     }
 
-    /// What all repositories come to, and the config that all hold.
+    /// Writes the totals, and the config that all repositories hold.
     fn totals(&self) -> Result<(), StoreError> {
         let all = self.layout.repositories.len();
         self.blob(config(), self.stamps[all], all as u64)?;

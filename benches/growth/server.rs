@@ -1,4 +1,4 @@
-//! The real program on a store: `stowage serve` and other commands, with the time and the memory they take.
+//! The real program on a store: `stowage serve` and other commands, with their time and memory.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -16,7 +16,7 @@ use crate::process::MemoryWatch;
 use crate::target::Target;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stowage");
-/// How long anything may take that ends by itself.
+/// A time-out for everything that should end by itself.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A server. It is killed when it is dropped.
@@ -24,14 +24,14 @@ pub(crate) struct Server {
     child: Child,
     log: PathBuf,
     pub(crate) address: SocketAddr,
-    /// From its start to its first 200.
+    /// The time from its start to its first 200.
     pub(crate) ready_in: Duration,
 }
 
-/// A command that has ended well.
+/// A command that has succeeded.
 pub(crate) struct Ran {
     pub(crate) took: Duration,
-    /// The most memory it had, in bytes.
+    /// Its peak memory, in bytes.
     pub(crate) peak: u64,
 }
 
@@ -47,7 +47,7 @@ fn command(name: &str) -> Command {
 }
 
 impl Server {
-    /// Starts a server on a store and waits for its first answer. `variables` are settings.
+    /// Starts a server on a store and waits for its first response. `variables` are settings.
     pub(crate) fn start(data_dir: &Path, variables: &[(&str, &str)]) -> Result<Self, Failure> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = data_dir.with_extension("log");
@@ -75,23 +75,23 @@ impl Server {
         self.child.id()
     }
 
-    /// The server as the load knows it.
+    /// The server as a target of load.
     pub(crate) async fn target(&self, name: &str) -> Result<Target, Failure> {
         let spec = format!("{name}=http://{},pid={}", self.address, self.id());
         Target::connect(&spec.parse()?).await
     }
 
-    /// What it has written.
+    /// Its output.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The most memory it has had since that was last set back, in bytes.
+    /// Its peak memory since the last reset, in bytes.
     pub(crate) fn peak(&self) -> u64 {
         MemoryWatch::HighWater(self.id()).end().unwrap_or(0)
     }
 
-    /// Stops it in order.
+    /// Stops it gracefully.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).map_err(io::Error::from)?;
         let status = self.child.wait()?;
@@ -113,7 +113,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a server lets clients in.
+/// Whether a server answers.
 fn answers(address: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -123,7 +123,7 @@ fn answers(address: SocketAddr) -> io::Result<bool> {
     Ok(status == *b"HTTP/1.1 200")
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command, which must succeed.
 pub(crate) fn run(name: &str, arguments: &[&str], paths: &[(&str, &Path)]) -> Result<Ran, Failure> {
     let mut command = command(name);
     command.args(arguments);
@@ -151,7 +151,7 @@ pub(crate) fn run(name: &str, arguments: &[&str], paths: &[(&str, &Path)]) -> Re
     Ok(Ran { took, peak })
 }
 
-/// Takes the files of a store out of the page cache, as far as they are written.
+/// Removes the files of a store from the page cache, as far as they are written.
 pub(crate) fn forget(data_dir: &Path) -> Result<(), Failure> {
     for entry in std::fs::read_dir(data_dir)? {
         let entry = entry?;

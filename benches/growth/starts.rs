@@ -1,4 +1,4 @@
-//! Start-up: how long until the first answer, and with how much memory.
+//! Start-up: the time to the first response, and the memory.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -9,13 +9,13 @@ use crate::layout::Layout;
 use crate::requests;
 use crate::server::{self, Server};
 
-/// How the server before ended, and what the system still had of its files.
+/// How the previous server ended, and what the page cache still has of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
     Stopped,
     /// The database is not in the page cache.
     Cold,
-    /// Killed when it had been idle for a second and a half after a push.
+    /// The server was killed after 1.5 idle seconds, which followed a push.
     Killed,
 }
 
@@ -35,7 +35,7 @@ impl Before {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartUp {
     pub(crate) took: Duration,
-    /// Memory at the first answer, in bytes.
+    /// Memory at the first response, in bytes.
     pub(crate) peak: u64,
 }
 

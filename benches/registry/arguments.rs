@@ -42,13 +42,13 @@ pub(crate) struct Arguments {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// What `cargo bench` adds by itself
+    /// A flag that `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 impl Arguments {
-    /// What to measure, in the order of the table.
+    /// The workloads to measure, in the order of the table.
     pub(crate) fn workloads(&self) -> Vec<Workload> {
         let mut all = Workload::all();
         all.retain(|workload| self.workloads.is_empty() || self.workloads.contains(workload));
@@ -64,7 +64,7 @@ impl Arguments {
         given.unwrap_or(self.scale.length())
     }
 
-    /// The place of the baseline among the targets.
+    /// The index of the baseline among the targets.
     pub(crate) fn baseline(&self) -> Result<usize, String> {
         let Some(name) = &self.baseline else { return Ok(self.targets.len() - 1) };
         let found = self.targets.iter().position(|target| target.name == *name);

@@ -1,4 +1,4 @@
-//! A kept-alive connection that speaks as much HTTP/1.1 as a registry's client needs, and allocates nothing
+//! A kept-alive connection with the parts of HTTP/1.1 that a registry's client needs. It does not allocate
 //! per request.
 
 use std::future::poll_fn;
@@ -11,12 +11,12 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 
-/// What is read at once, and the longest head of an answer.
+/// The size of a read, and the longest head of a response.
 const BUFFER: usize = 256 << 10;
-/// As much of an error's body is shown.
+/// How much of an error's body is shown.
 const EXCERPT: usize = 300;
 
-/// Takes the pieces of a body as they come.
+/// Receives the pieces of a body.
 pub(crate) type Sink<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
 
 /// One connection.
@@ -24,9 +24,9 @@ pub(crate) struct Connection {
     address: SocketAddr,
     stream: TcpStream,
     buffer: Box<[u8]>,
-    /// What of the buffer has been received and not been used.
+    /// The part of the buffer that was received and not used yet.
     held: Range<usize>,
-    /// Whether the server closes after this answer.
+    /// Whether the server closes the connection after this response.
     closing: bool,
     /// The path in the last `Location`.
     location: Vec<u8>,
@@ -35,14 +35,14 @@ pub(crate) struct Connection {
     excerpt: Vec<u8>,
 }
 
-/// How long a body is.
+/// The framing of a body.
 enum Framing {
     Length(u64),
     Chunked,
     Close,
 }
 
-/// The head of an answer.
+/// The head of a response.
 struct Head {
     status: u16,
     framing: Framing,
@@ -74,8 +74,8 @@ impl Connection {
         &self.challenges
     }
 
-    /// Sends a whole request and reads the answer, which must have this status; gives the length of its body,
-    /// announced where the request is a `HEAD`.
+    /// Sends a complete request and reads the response, which must have this status; returns the length of
+    /// its body, for a `HEAD` the announced one.
     pub(crate) async fn exchange(
         &mut self,
         request: &[u8],
@@ -103,7 +103,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads the answer to the request that begins with `request`.
+    /// Reads the response to the request that begins with `request`.
     pub(crate) async fn expect(
         &mut self,
         request: &[u8],
@@ -120,7 +120,7 @@ impl Connection {
         Err(Failure(format!("{line}: {status} instead of {wanted}: {}", excerpt.trim_end())))
     }
 
-    /// Reads an answer: its status and the length of its body.
+    /// Reads a response; returns its status and the length of its body.
     pub(crate) async fn answer(&mut self, bodiless: bool, sink: Sink<'_>) -> Result<(u16, u64), Failure> {
         let Head { status, framing } = self.head().await?;
         self.excerpt.clear();
@@ -142,7 +142,7 @@ impl Connection {
         Ok((status, length))
     }
 
-    /// Why a server does not want the rest of a request: it may have said so before it closed.
+    /// Why a server does not accept the rest of a request: it may have said so before it closed.
     async fn refusal(&mut self, error: &str) -> Failure {
         match self.answer(false, &mut |_| ()).await {
             Ok((status, _)) => {
@@ -194,7 +194,7 @@ impl Connection {
         }
     }
 
-    /// Passes on exactly as many bytes.
+    /// Passes exactly this many bytes on.
     async fn take(&mut self, length: u64, sink: Sink<'_>) -> Result<(), Failure> {
         let mut left = length;
         while left > 0 {
@@ -209,7 +209,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Uses up a line; where it is in the buffer, without its end.
+    /// Consumes a line; returns its place in the buffer, without the line ending.
     async fn line(&mut self) -> Result<Range<usize>, Failure> {
         loop {
             let held = &self.buffer[self.held.clone()];

@@ -1,8 +1,7 @@
-//! Blobs and manifests: reproducible where they are read, new each time where they are pushed, and cheap for
-//! the client.
+//! Blobs and manifests: reproducible for reads, new each time for pushes, and cheap for the client.
 //!
-//! All blobs begin with the same noise and differ in their last 64 bytes, so that a new digest costs one
-//! block of SHA-256, however long the blob is.
+//! All blobs begin with the same random bytes and differ in their last 64 bytes, so that a new digest costs
+//! one block of SHA-256, however long the blob is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 use crate::failure::Failure;
 use crate::random::Random;
 
-/// The part of a blob that is its own.
+/// The size of the part in which blobs differ.
 pub(crate) const TAIL: usize = 64;
-/// What docker puts into one chunk of a chunked body.
+/// The size of docker's chunks in a chunked body.
 const CHUNK: usize = 32 << 10;
 const CHUNK_HEAD: &[u8] = b"8000\r\n";
 const CHUNK_END: &[u8] = b"\r\n";
-/// Different manifests among the tags that are read.
+/// The number of different manifests among the tags that are read.
 pub(crate) const MANIFESTS: usize = 100;
 /// The layers of the images that are read.
 const LAYERS: [usize; 3] = [2 << 10, 4 << 10, 8 << 10];
@@ -54,15 +53,15 @@ impl DigestText {
     }
 }
 
-/// Blobs of one length.
+/// The blobs of one length.
 #[derive(Clone, Debug)]
 pub(crate) struct Mould {
-    /// How long they are.
+    /// Their length.
     pub(crate) length: usize,
     state: Sha256,
 }
 
-/// What makes a blob different from the others of its length.
+/// The part that distinguishes a blob from others of its length.
 pub(crate) struct Cast {
     pub(crate) tail: [u8; TAIL],
     pub(crate) digest: Digest,
@@ -82,25 +81,25 @@ impl Mould {
         self.cast(0, number as u64)
     }
 
-    /// A blob that never was.
+    /// A blob that was never used before.
     pub(crate) fn fresh(&self, content: &Content) -> Cast {
         self.cast(content.nonce, content.number())
     }
 }
 
-/// What all targets and connections share.
+/// The content that all targets and connections share.
 #[derive(Debug)]
 pub(crate) struct Content {
     noise: Vec<u8>,
-    /// The noise as the chunks of a chunked body; empty where no workload needs it.
+    /// The random bytes as the chunks of a chunked body; empty if no workload needs it.
     chunked: Vec<u8>,
-    /// This run's number.
+    /// A number that is unique to this run.
     pub(crate) nonce: u64,
     counter: AtomicU64,
 }
 
 impl Content {
-    /// Noise for blobs up to this length.
+    /// Generates random bytes for blobs up to this length.
     pub(crate) fn new(length: usize, chunked: bool) -> Self {
         let mut random = Random::new(1);
         let mut noise = Vec::with_capacity(length + 8);
@@ -120,7 +119,7 @@ impl Content {
         Self { noise, chunked: framed, nonce: Random::unique().next(), counter: AtomicU64::new(0) }
     }
 
-    /// A number that this run has not used.
+    /// A number that this run has not used yet.
     pub(crate) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
@@ -135,14 +134,14 @@ impl Content {
         &self.noise[..length - TAIL]
     }
 
-    /// The same as chunks of a chunked body; the length is a multiple of 32 KiB. The tail and [`CHUNKED_END`]
-    /// follow.
+    /// The same as chunks of a chunked body; the length must be a multiple of 32 KiB. The tail and
+    /// [`CHUNKED_END`] follow.
     pub(crate) fn chunked_start(&self, length: usize) -> &[u8] {
         let frame = CHUNK_HEAD.len() + CHUNK + CHUNK_END.len();
         &self.chunked[..length / CHUNK * frame - CHUNK_END.len() - TAIL]
     }
 
-    /// Whether a part of a blob of this length is right, its tail apart.
+    /// Whether a part of a blob of this length is right, without its tail.
     pub(crate) fn agrees(&self, length: usize, offset: usize, part: &[u8]) -> bool {
         let start = self.start(length).get(offset..).unwrap_or_default();
         let both = part.len().min(start.len());
@@ -150,13 +149,13 @@ impl Content {
     }
 }
 
-/// What ends a chunked body.
+/// The end of a chunked body.
 pub(crate) const CHUNKED_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// The blobs and manifests of the images that are read.
 #[derive(Debug)]
 pub(crate) struct Images {
-    /// What the manifests refer to: a config, then layers.
+    /// The blobs of the manifests: a config, then layers.
     pub(crate) blobs: Vec<Vec<u8>>,
     /// The manifests; tag `n` points to number `n % MANIFESTS`.
     pub(crate) manifests: Vec<Vec<u8>>,
@@ -182,7 +181,7 @@ impl Images {
     }
 }
 
-/// An image configuration like no other of this run and number.
+/// An image configuration that is unique to this run and number.
 pub(crate) fn config(nonce: u64, number: u64) -> Vec<u8> {
     let config = json!({
         "architecture": "amd64",
@@ -194,12 +193,12 @@ pub(crate) fn config(nonce: u64, number: u64) -> Vec<u8> {
     config.to_string().into_bytes()
 }
 
-/// What a manifest says of a blob.
+/// The descriptor of a blob.
 pub(crate) fn descriptor(digest: Digest, size: usize) -> Value {
     json!({ "digest": digest.text().as_str(), "size": size })
 }
 
-/// A manifest; the note makes it its own.
+/// A manifest; the note makes it unique.
 pub(crate) fn manifest(config: &Value, layers: &[Value], note: &str) -> Vec<u8> {
     let typed = |descriptor: &Value, media_type: &str| {
         let mut descriptor = descriptor.clone();
@@ -220,7 +219,7 @@ pub(crate) fn manifest(config: &Value, layers: &[Value], note: &str) -> Vec<u8> 
 /// The media type of an image manifest.
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The size of small blob number `n` of as many: from 1 to 10 KiB.
+/// The size of small blob number `n`, out of `blobs`: from 1 to 10 KiB.
 pub(crate) fn small_size(number: usize, blobs: usize) -> usize {
     (1 << 10) + (9 << 10) * number / blobs.max(2).saturating_sub(1)
 }

@@ -1,13 +1,13 @@
-//! What went wrong, in words: one failure makes a result void.
+//! Failures, as text. One failure makes a result void.
 
 use std::{fmt, io};
 
-/// Why a request or a step did not do what it should.
+/// Why a request or a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) String);
 
 impl Failure {
-    /// The same, with what was being done in front.
+    /// The same, preceded by what was being done.
     pub(crate) fn during(self, what: &str) -> Self {
         Self(format!("{what}: {}", self.0))
     }

@@ -1,4 +1,4 @@
-//! Pages of lists: asked for once, checked name by name, and expected to stay as they are.
+//! Pages of lists: requested once and checked name by name, and expected to stay the same.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::request::Template;
 use crate::target::{Common, Target};
 use crate::workload::Workload;
 
-/// Pages that a workload asks for in turn at most.
+/// The most pages that a workload requests in turn.
 const PAGES: usize = 200;
 
 /// A list that is read in pages.
@@ -22,17 +22,17 @@ pub(crate) struct List {
     scope: String,
     key: &'static str,
     name: fn(usize) -> String,
-    /// How many names there are.
+    /// The number of names.
     all: usize,
-    /// How many are on a page.
+    /// The number of names on a page.
     page: usize,
 }
 
-/// What the pages of a list are like.
+/// The properties of the pages of a list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pages {
     pub(crate) things: Arc<[Thing]>,
-    /// What the target does other than it is asked to.
+    /// A deviation of the target from the request.
     pub(crate) note: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl List {
         Ok(Template::new("GET", &self.path, &common, "", b""))
     }
 
-    /// Reads pages from the second to the last and checks their names.
+    /// Reads all pages from the second on, and checks their names.
     pub(crate) async fn learn(&self, target: &Target) -> Result<Pages, Failure> {
         let mut request = self.request(target).await?;
         let mut connection = Connection::open(target.address).await?;

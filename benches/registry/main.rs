@@ -1,4 +1,4 @@
-//! Measures OCI registries against each other. `cargo bench --bench registry -- --help` says how.
+//! Compares OCI registries with each other. `cargo bench --bench registry -- --help` says how.
 
 mod arguments;
 mod connection;
@@ -38,7 +38,7 @@ use crate::target::Target;
 use crate::workload::{Unit, Workload};
 
 fn main() -> ExitCode {
-    // `cargo bench` alone runs everything that is called a benchmark: there is nothing to measure then.
+    // `cargo bench` alone runs every benchmark; without a target there is nothing to measure.
     if std::env::args().skip(1).all(|argument| argument == "--bench") {
         say(&Arguments::command().render_long_help().to_string());
         return ExitCode::SUCCESS;
@@ -83,7 +83,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Failure> {
     Ok(Report { names: targets.into_iter().map(|target| target.name).collect(), baseline, rows, setting })
 }
 
-/// Measures a workload: in each round every target, the first one another each time.
+/// Measures a workload: in each round every target, beginning with another one each time.
 fn row(
     runtime: &Runtime,
     arguments: &Arguments,
@@ -110,7 +110,8 @@ fn row(
                 continue;
             }
             if workload.writes() {
-                // What the last target left in the page cache is not written at this one's expense.
+                // Syncs first, so that the last target's dirty pages are not written at the expense of this
+                // one.
                 let _ = Command::new("sync").status();
             }
             let lanes = runtime.block_on(bench.lanes(workload, &targets[index], &pages[index]));
@@ -137,7 +138,7 @@ fn tell(workload: Workload, number: usize, name: &str, round: &Result<Round, Fai
     say(&format!("{} {}: {name}: {figure}", workload.name(), number + 1));
 }
 
-/// How it is measured, and on what.
+/// The conditions of the measurement.
 fn setting(arguments: &Arguments) -> serde_json::Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpu = read("/proc/cpuinfo");

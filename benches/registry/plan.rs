@@ -1,4 +1,4 @@
-//! From a workload to what each connection does.
+//! Plans what each connection does in a workload.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -21,18 +21,18 @@ use crate::workload::Workload;
 pub(crate) const IMAGES: &str = "bench/images";
 /// The repository of blobs that are read.
 pub(crate) const BLOBS: &str = "bench/layers";
-/// What a range asks for.
+/// The size of a range.
 const RANGE: usize = 1 << 20;
-/// The small blobs that are pushed.
+/// The size of the small blobs that are pushed.
 const SMALL: usize = 10 << 10;
-/// The layers of the images that are pushed.
+/// The sizes of the layers of images that are pushed.
 const LAYERS: [usize; 3] = [4 << 20, 1 << 20, 64 << 10];
-/// Large pushes beside which the latency of pulls is measured.
+/// The number of large pushes during which the latency of pulls is measured.
 const BACKGROUND: usize = 4;
 /// The time between two pulls of a connection whose latency is measured.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What all targets are measured with.
+/// What is the same for all targets.
 pub(crate) struct Bench {
     pub(crate) sizes: Sizes,
     pub(crate) content: Arc<Content>,
@@ -41,7 +41,7 @@ pub(crate) struct Bench {
     pub(crate) large: Mould,
     small: Mould,
     layers: Vec<Mould>,
-    /// The tags, with what they point to.
+    /// The tags, with the manifests that they point to.
     manifests: Arc<[Thing]>,
     small_blobs: Arc<[Thing]>,
     connections: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Makes the content.
+    /// Creates the content.
     pub(crate) fn new(sizes: Sizes, connections: usize, workloads: &[Workload]) -> Self {
         let content = Content::new(sizes.large, workloads.iter().any(|workload| workload.is_chunked()));
         let images = Images::new(&content);
@@ -96,7 +96,7 @@ impl Bench {
         format!("bench/push-{:08x}", self.content.nonce >> 32)
     }
 
-    /// What each thread's connections do.
+    /// The work of each thread's connections.
     pub(crate) async fn lanes(
         &self,
         workload: Workload,
@@ -243,7 +243,7 @@ pub(crate) fn tag_name(number: usize) -> String {
     format!("t{number:06}")
 }
 
-/// A repository of the catalogue; it comes after all that begin with `bench/`.
+/// A repository of the catalogue; it sorts after all that begin with `bench/`.
 pub(crate) fn repository_name(number: usize) -> String {
     format!("cat/r{number:06}")
 }

@@ -1,4 +1,4 @@
-//! What a server's process has used, as /proc counts it.
+//! The resources that a server's process has used, by /proc.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use std::time::Duration;
 
 /// A tick of /proc, the same on every Linux that this runs on (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
-/// How often memory is looked at where its high-water mark cannot be reset.
+/// How often memory is sampled if its high-water mark cannot be reset.
 const SAMPLING: Duration = Duration::from_millis(10);
 
 /// User and system time of all threads that the process has had.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before the last parenthesis may hold spaces.
+    // The name before the last parenthesis may contain spaces.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let user: u32 = fields.next()?.parse().ok()?;
     let system: u32 = fields.next()?.parse().ok()?;
     Some(TICK * user.saturating_add(system))
 }
 
-/// Watches the resident memory of a process from now on.
+/// Observes the resident memory of a process from now on.
 pub(crate) enum MemoryWatch {
     /// The kernel keeps the high-water mark.
     HighWater(u32),
-    /// A thread looks every now and then.
+    /// A thread samples it.
     Sampling { stop: Arc<AtomicBool>, peak: Arc<AtomicU64>, thread: JoinHandle<()> },
 }
 
 impl MemoryWatch {
-    /// Begins to watch.
+    /// Begins to observe.
     pub(crate) fn begin(pid: u32) -> Self {
         if fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok() {
             return Self::HighWater(pid);
@@ -49,7 +49,7 @@ impl MemoryWatch {
         Self::Sampling { stop, peak, thread }
     }
 
-    /// The most that was seen, in bytes.
+    /// The peak, in bytes.
     pub(crate) fn end(self) -> Option<u64> {
         match self {
             Self::HighWater(pid) => status(pid, "VmHWM:"),

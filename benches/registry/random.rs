@@ -1,4 +1,4 @@
-//! Numbers that look random and cost next to nothing.
+//! Pseudo-random numbers that cost almost nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -12,7 +12,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A generator like no other.
+    /// A generator with a unique seed.
     pub(crate) fn unique() -> Self {
         Self(RandomState::new().hash_one(std::process::id()))
     }

@@ -1,11 +1,11 @@
-//! Requests that are built before the clock starts.
+//! Requests that are built before the measurement begins.
 
 use crate::target::Common;
 
-/// Media types of manifests that are asked for.
+/// The media types of manifests that are requested.
 pub(crate) const ACCEPT: &str = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*;q=0.5\r\n";
 
-/// A request with a gap, which each use fills with another text.
+/// A request with a gap, which is filled with another text each time.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     before: Vec<u8>,
@@ -31,7 +31,7 @@ impl Template {
     }
 }
 
-/// The head of a request; `headers` are whole lines.
+/// The head of a request; `headers` are complete lines.
 pub(crate) fn head(method: &str, path: &str, common: &Common, headers: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\n{}{headers}\r\n", common.0)
 }

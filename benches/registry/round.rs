@@ -1,4 +1,5 @@
-//! One round: threads with connections that all begin at once, and what the server used meanwhile.
+//! One round: threads with connections that begin at the same time, and the resources that the server used
+//! meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -14,26 +15,26 @@ use crate::operation::Operation;
 use crate::process::{self, MemoryWatch};
 use crate::target::Target;
 
-/// After this much more than a round's length a server counts as stuck.
+/// A server counts as stuck this long after the end of a round.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A connection's part in a round.
+/// The work of one connection in a round.
 pub(crate) struct Driver {
     pub(crate) operation: Operation,
-    /// When operations begin; none: each when the last is done.
+    /// When operations begin; `None`: each when the previous one is done.
     pub(crate) pace: Option<Pace>,
-    /// Whether its operations are what is measured.
+    /// Whether its operations are measured.
     pub(crate) measured: bool,
 }
 
-/// A timetable.
+/// The times at which operations begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub(crate) first: Duration,
     pub(crate) every: Duration,
 }
 
-/// What a round has shown.
+/// The results of a round.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     /// Operations that were measured.
@@ -50,11 +51,11 @@ pub(crate) struct Round {
     pub(crate) cpu_per_megabyte: Option<f64>,
     /// Seconds of this process's CPU for an operation.
     pub(crate) client_per_operation: Option<f64>,
-    /// The server's resident memory at its highest, in bytes.
+    /// The server's peak resident memory, in bytes.
     pub(crate) peak: Option<u64>,
 }
 
-/// A driver with its connection and its count.
+/// A driver with its connection and its counts.
 struct Seat {
     driver: Driver,
     connection: Connection,
@@ -63,14 +64,14 @@ struct Seat {
     elapsed: Duration,
 }
 
-/// Where all threads meet: ready, off, done, counted.
+/// The barriers of all threads: ready, start, done, counted.
 struct Gate {
     barrier: Barrier,
-    /// Set when something has failed.
+    /// Whether a thread has failed.
     broken: Arc<AtomicBool>,
 }
 
-/// Lets the lanes, a thread each, run for a while.
+/// Runs the lanes, each in a thread, for a while.
 pub(crate) fn run(target: &Target, lanes: Vec<Vec<Driver>>, length: Duration) -> Result<Round, Failure> {
     let gate = Gate { barrier: Barrier::new(lanes.len() + 1), broken: Arc::default() };
     let own = std::process::id();
@@ -185,13 +186,14 @@ async fn drive(
         let now = Instant::now();
         seat.latencies.push(now - begun);
         seat.elapsed = now - start;
-        // A late answer does not postpone the next request: its lateness counts there, too.
+        // A late response does not postpone the next request, so that its lateness counts there, too.
         begun = seat.driver.pace.map_or(now, |pace| begun + pace.every);
     }
     Ok(seat)
 }
 
-/// Each connection counts for as long as it worked: the last operations end at different times.
+/// Adds up the connections, each over the time that it worked, because their last operations end at different
+/// times.
 fn sum_up(seats: &[Seat], server: Option<Duration>, client: Option<Duration>, peak: Option<u64>) -> Round {
     let mut latencies = Vec::new();
     let (mut rate, mut megabytes, mut moved) = (0.0, 0.0, 0.0);

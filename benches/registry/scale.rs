@@ -1,19 +1,19 @@
-//! How much content a target is given, and how long it is measured.
+//! The amount of content, and the length of the measurement.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// How much of everything.
+/// The amount of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {
-    /// Enough to see that everything works: half a minute.
+    /// Enough to check that everything works: half a minute.
     Small,
-    /// What the published figures are made with.
+    /// The scale of the published figures.
     Full,
 }
 
-/// The numbers of a scale.
+/// The amounts of a scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     /// Bytes of a large blob.
@@ -33,7 +33,7 @@ pub(crate) struct Sizes {
 }
 
 impl Scale {
-    /// The numbers.
+    /// The amounts.
     pub(crate) fn sizes(self) -> Sizes {
         match self {
             Self::Small => Sizes {
@@ -57,7 +57,7 @@ impl Scale {
         }
     }
 
-    /// Rounds, unless the command line says otherwise.
+    /// The default number of rounds.
     pub(crate) fn rounds(self) -> usize {
         match self {
             Self::Small => 1,
@@ -65,7 +65,7 @@ impl Scale {
         }
     }
 
-    /// How long a round of one workload lasts, unless the command line says otherwise.
+    /// The default length of a round of one workload.
     pub(crate) fn length(self) -> Duration {
         match self {
             Self::Small => Duration::from_millis(300),

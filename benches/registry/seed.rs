@@ -1,5 +1,5 @@
-//! What a target is given before anything is timed, through the plain protocol. A target that has it keeps
-//! it.
+//! The content that a target gets before anything is measured, through the registry's API. A target that has
+//! it keeps it.
 
 use std::cell::Cell;
 
@@ -14,14 +14,14 @@ use crate::request::{Template, head};
 use crate::target::Target;
 use crate::workload::Workload;
 
-/// The repository whose tags say what is there.
+/// The repository whose tags record what was seeded.
 const SEEDED: &str = "bench/seeded";
-/// The form of the content; another form is seeded anew.
+/// The version of the content; a target with another version is seeded again.
 const FORM: u32 = 1;
 /// Connections that seed.
 const CONNECTIONS: usize = 16;
 
-/// Gives a target what the workloads read.
+/// Pushes the content that the workloads read.
 pub(crate) async fn seed(bench: &Bench, target: &Target, workloads: &[Workload]) -> Result<(), Failure> {
     let seeding = Seeding { bench, target };
     let needs = |need: fn(Workload) -> bool| workloads.iter().any(|workload| need(*workload));
@@ -54,7 +54,7 @@ struct Seeding<'a> {
 }
 
 impl Seeding<'_> {
-    /// Does something unless a mark says that it was done, and leaves the mark.
+    /// Runs a step, unless a tag records that it was done; then sets the tag.
     async fn once(
         &self,
         what: &str,
@@ -74,7 +74,7 @@ impl Seeding<'_> {
         self.image(&mut connection, SEEDED, &mark).await
     }
 
-    /// Does numbered things, several at once.
+    /// Runs numbered steps, several at once.
     async fn each(
         &self,
         count: usize,
@@ -135,7 +135,7 @@ impl Seeding<'_> {
     async fn image(&self, connection: &mut Connection, repository: &str, tag: &str) -> Result<(), Failure> {
         if repository == SEEDED {
             let uploader = self.uploader(repository).await?;
-            // There may be no images to mount from.
+            // If no workload needs the images, there is nothing to mount from.
             for blob in &self.bench.images.blobs[..2] {
                 uploader.clone().put(connection, blob, b"", Digest::of(blob)).await?;
             }

@@ -1,4 +1,4 @@
-//! A registry under test: where it is, how it lets us in, which process it is.
+//! A registry under test: its address, its authentication, its process.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -14,13 +14,13 @@ use crate::failure::Failure;
 use crate::process;
 use crate::token::{self, Challenge};
 
-/// A token is used for as long after its preparation at least: a round and its checks.
+/// How long a token must be valid after it was prepared: for a round and its checks.
 const LASTING: Duration = Duration::from_secs(30);
 
-/// A target as the command line names it.
+/// A target on the command line.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetSpec {
-    /// What it is called in the results.
+    /// Its name in the results.
     pub(crate) name: String,
     url: String,
     user: Option<String>,
@@ -58,7 +58,7 @@ impl FromStr for TargetSpec {
     }
 }
 
-/// How a target wants to be asked.
+/// The authentication of a target.
 #[derive(Clone, Debug)]
 enum Door {
     Open,
@@ -66,18 +66,18 @@ enum Door {
     Bearer(Challenge),
 }
 
-/// Header lines that all requests for one scope have in common.
+/// Header lines that all requests for one scope share.
 #[derive(Clone, Debug)]
 pub(crate) struct Common(pub(crate) String);
 
 /// A target that has answered.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// What it is called in the results.
+    /// Its name in the results.
     pub(crate) name: String,
-    /// Where it listens.
+    /// Its address.
     pub(crate) address: SocketAddr,
-    /// The process whose time and memory are counted.
+    /// The process whose CPU time and memory are measured.
     pub(crate) pid: Option<u32>,
     host: String,
     door: Door,
@@ -86,7 +86,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Asks the target who may come in.
+    /// Asks the target how to authenticate.
     pub(crate) async fn connect(spec: &TargetSpec) -> Result<Self, Failure> {
         let (host, _) = split_url(&spec.url)?;
         let address = resolve(&host)?;
@@ -121,7 +121,7 @@ impl Target {
         })
     }
 
-    /// What requests for these scopes have in common. A token is fetched once and used until it is about to
+    /// The header lines of requests for these scopes. A token is fetched once and used until it is about to
     /// expire.
     pub(crate) async fn common(&self, scopes: &[&str]) -> Result<Common, Failure> {
         let authorization = match &self.door {
@@ -150,7 +150,7 @@ impl Target {
     }
 }
 
-/// Host with port, and path, of a plain URL.
+/// The host with its port, and the path, of a plain URL.
 pub(crate) fn split_url(url: &str) -> Result<(String, String), Failure> {
     let rest =
         url.strip_prefix("http://").ok_or_else(|| Failure(format!("{url:?} is not an http:// URL")))?;
@@ -160,7 +160,7 @@ pub(crate) fn split_url(url: &str) -> Result<(String, String), Failure> {
     Ok((host, format!("/{path}")))
 }
 
-/// The address of a host with port.
+/// The address of a host with its port.
 pub(crate) fn resolve(host: &str) -> Result<SocketAddr, Failure> {
     let found = host.to_socket_addrs().map_err(|error| Failure(format!("{host}: {error}")))?;
     found.into_iter().next().ok_or_else(|| Failure(format!("{host} has no address")))

@@ -1,4 +1,4 @@
-//! Bearer tokens: the challenge of a registry, and asking its token service.
+//! Bearer tokens: parses a registry's challenge and requests tokens from its token service.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -33,13 +33,13 @@ impl FromStr for Challenge {
     }
 }
 
-/// A token and how long it is good for.
+/// A token and its lifetime.
 pub(crate) struct Granted {
     pub(crate) token: String,
     pub(crate) lifetime: Duration,
 }
 
-/// Asks for a token for all of these scopes.
+/// Requests a token for all of these scopes.
 pub(crate) async fn fetch(
     challenge: &Challenge,
     scopes: &[&str],

@@ -82,7 +82,7 @@ impl Workload {
         }
     }
 
-    /// How many connections it has; `general` unless its name says otherwise.
+    /// The number of connections; `general` unless its name says otherwise.
     pub(crate) fn connections(self, general: usize) -> usize {
         match self {
             Self::BlobLarge1 | Self::PushLargePatch1 | Self::PushLargePut1 => 1,
@@ -91,7 +91,7 @@ impl Workload {
         }
     }
 
-    /// Whether it leaves bytes that the kernel may still be writing when the next target's turn comes.
+    /// Whether it leaves dirty pages, which the kernel may still be writing when the next target is measured.
     pub(crate) fn writes(self) -> bool {
         self.is_chunked()
             || matches!(self, Self::PushSmall | Self::Mixed | Self::TagsPush)

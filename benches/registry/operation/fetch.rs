@@ -11,22 +11,22 @@ use crate::failure::Failure;
 use crate::random::Random;
 use crate::request::Template;
 
-/// One answer in so many is hashed.
+/// One response in this many is hashed.
 const SAMPLE: u64 = 64;
-/// So much of each piece of a large body is compared.
+/// How much of each piece of a large body is compared.
 const PROBE: usize = 64;
 
-/// Something small that can be read.
+/// A small object that can be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Thing {
-    /// What is put into the request's gap.
+    /// The text for the gap in the request.
     pub(crate) name: String,
-    /// How long the answer's body is.
+    /// The length of the response's body.
     pub(crate) length: u64,
     pub(crate) digest: Digest,
 }
 
-/// Reads one thing of many.
+/// Reads one object of many.
 pub(crate) struct Fetch {
     request: Template,
     things: Arc<[Thing]>,
@@ -61,15 +61,16 @@ impl Fetch {
     }
 }
 
-/// Reads a large blob or a part of it. What comes is compared piece by piece; the first whole blob is hashed.
+/// Reads a large blob or a part of it. The body is compared piece by piece; the first complete blob is
+/// hashed.
 pub(crate) struct Download {
     pub(crate) request: Template,
     pub(crate) content: Arc<Content>,
     /// The length of the blob.
     pub(crate) size: usize,
-    /// The length of a range; none: everything.
+    /// The length of a range; `None`: the whole blob.
     pub(crate) part: Option<usize>,
-    /// The digest of the blob, if it is still to be checked.
+    /// The digest of the blob, if it must still be checked.
     pub(crate) digest: Option<Digest>,
     pub(crate) random: Random,
     /// The last range.

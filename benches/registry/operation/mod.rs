@@ -1,4 +1,4 @@
-//! What a connection does again and again.
+//! The operations that a connection repeats.
 
 mod fetch;
 mod push;
@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::random::Random;
 
-/// One kind of work, with what it needs prepared.
+/// A kind of operation, with its prepared data.
 pub(crate) enum Operation {
     Fetch(Fetch),
     Download(Download),
@@ -29,7 +29,7 @@ pub(crate) struct Mixed {
 }
 
 impl Operation {
-    /// Does it once; gives the bytes of payload that were moved.
+    /// Runs it once; returns the bytes of payload that were transferred.
     pub(crate) async fn run(&mut self, connection: &mut Connection) -> Result<u64, Failure> {
         match self {
             Self::Fetch(fetch) => fetch.run(connection).await,
@@ -45,7 +45,7 @@ impl Operation {
         }
     }
 
-    /// Does what is not to be timed: the first requests, whose answers are checked to the last byte.
+    /// Runs the first requests, which are not timed and whose responses are checked completely.
     pub(crate) async fn warm(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         match self {
             Self::Fetch(fetch) => fetch.run(connection).await.map(drop),

@@ -19,7 +19,7 @@ const TOGETHER: usize = 64 << 10;
 /// How a blob is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// `POST`, then all of it with the `PUT`.
+    /// `POST`, then the whole blob with the `PUT`.
     Put,
     /// `POST`, a chunked `PATCH`, an empty `PUT`: docker's way.
     Patch,
@@ -99,7 +99,7 @@ impl Uploader {
         connection.exchange(request.as_bytes(), 201, &mut |_| ()).await.map(drop)
     }
 
-    /// Asks for a blob that is not there, as docker does before it pushes one.
+    /// Asks for a blob that does not exist, as docker does before it pushes one.
     pub(crate) async fn miss(&mut self, connection: &mut Connection, digest: Digest) -> Result<(), Failure> {
         self.out.clear();
         for part in ["HEAD ", &self.path, digest.text().as_str(), " HTTP/1.1\r\n", &self.common.0, "\r\n"] {
@@ -146,7 +146,7 @@ pub(crate) struct BlobPush {
     pub(crate) content: Arc<Content>,
     pub(crate) mould: Mould,
     pub(crate) form: Form,
-    /// Whether this connection reads back what it pushed.
+    /// Whether this connection reads back what it has pushed.
     pub(crate) checks: bool,
     /// The last blob.
     pub(crate) last: Option<Digest>,
@@ -231,7 +231,7 @@ impl ImagePush {
     }
 }
 
-/// Sets new tags on a manifest that is there.
+/// Sets new tags on an existing manifest.
 pub(crate) struct TagPush {
     put: Template,
     get: Template,

@@ -1,4 +1,4 @@
-//! The results for machines: every round, the medians, the ratios.
+//! The results for programs: every round, the medians, the ratios.
 
 use serde_json::{Value, json};
 

@@ -10,16 +10,16 @@ use crate::failure::Failure;
 use crate::round::Round;
 use crate::workload::{Unit, Workload};
 
-/// What a target has done in a workload.
+/// The result of a target in a workload.
 pub(crate) struct Outcome {
     pub(crate) rounds: Vec<Round>,
-    /// What makes the result void.
+    /// The failure that makes the result void.
     pub(crate) failure: Option<Failure>,
-    /// What the target does other than it is asked to.
+    /// A deviation of the target from the requests.
     pub(crate) note: Option<String>,
 }
 
-/// A workload with an outcome for each target.
+/// A workload with the outcome of each target.
 pub(crate) struct Row {
     pub(crate) workload: Workload,
     pub(crate) outcomes: Vec<Outcome>,
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) names: Vec<String>,
     pub(crate) baseline: usize,
     pub(crate) rows: Vec<Row>,
-    /// How it was measured.
+    /// The conditions of the measurement.
     pub(crate) setting: serde_json::Value,
 }
 
@@ -42,7 +42,7 @@ impl Report {
 }
 
 impl Outcome {
-    /// The median of a figure over the rounds; nothing if the result is void.
+    /// The median of a figure over the rounds; `None` if the result is void.
     pub(crate) fn median(&self, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
         if self.failure.is_some() {
             return None;
@@ -50,20 +50,20 @@ impl Outcome {
         median(self.rounds.iter().map(figure).collect::<Option<Vec<_>>>()?)
     }
 
-    /// The figure that counts in this workload.
+    /// The main figure of this workload.
     pub(crate) fn figure(&self, unit: Unit) -> Option<f64> {
         self.median(|round| Some(figure(round, unit)))
     }
 
-    /// How far apart the rounds are, as a part of the median.
+    /// The difference between the best and the worst round, relative to the median.
     pub(crate) fn spread(&self, unit: Unit) -> Option<f64> {
         let figures = self.rounds.iter().map(|round| figure(round, unit));
         let (least, most) = (figures.clone().reduce(f64::min)?, figures.reduce(f64::max)?);
         Some((most - least) / self.figure(unit)?)
     }
 
-    /// Seconds of server CPU for an operation or a megabyte. Where something else runs beside, it says
-    /// nothing.
+    /// Seconds of server CPU for an operation or a megabyte. `None` if other work runs at the same time,
+    /// which makes it meaningless.
     pub(crate) fn cpu(&self, unit: Unit) -> Option<f64> {
         match unit {
             Unit::Operations => self.median(|round| round.cpu_per_operation),
@@ -78,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// The figure of a round that counts.
+/// The main figure of a round.
 pub(crate) fn figure(round: &Round, unit: Unit) -> f64 {
     match unit {
         Unit::Operations => round.rate,
@@ -87,7 +87,7 @@ pub(crate) fn figure(round: &Round, unit: Unit) -> f64 {
     }
 }
 
-/// How many times better a figure is than the baseline's.
+/// The factor by which a figure is better than the baseline's.
 pub(crate) fn ratio(unit: Unit, figure: Option<f64>, baseline: Option<f64>) -> Option<f64> {
     match unit {
         Unit::Operations | Unit::Megabytes => Some(figure? / baseline?),

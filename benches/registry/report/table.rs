@@ -1,4 +1,4 @@
-//! The results as a Markdown table that can be read as it is.
+//! The results as a Markdown table that is also readable as text.
 
 use super::{Outcome, Report, Row, ratio};
 use crate::workload::Unit;
@@ -6,7 +6,7 @@ use crate::workload::Unit;
 const HEADINGS: [&str; 9] =
     ["workload", "target", "rate", "ratio", "spread", "server CPU", "CPU ratio", "p99 ms", "peak MiB"];
 
-/// The table, then what makes results void and what is odd.
+/// The table, then failures and deviations.
 pub(crate) fn table(report: &Report) -> String {
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     let mut remarks = Vec::new();
@@ -91,7 +91,7 @@ fn milliseconds(value: f64) -> String {
     if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }
 
-/// A number with its thousands apart.
+/// A number with separators between thousands.
 fn grouped(value: f64) -> String {
     let digits = if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") };
     let whole = digits.find('.').unwrap_or(digits.len());
