@@ -511,7 +511,7 @@ fn every_decision_that_is_cited_exists() {
         for (at, found) in text.match_indices("docs/decisions.md, \"") {
             let cited = text[at + found.len()..].split('"').next().unwrap_or_default();
             // This test has the beginning of a citation in its own code.
-            if !headings.contains(cited) && path != "tests/architecture.rs" {
+            if !headings.contains(cited) && !path.ends_with("architecture.rs") {
                 problems.push(format!("{path}: docs/decisions.md has no section {cited:?}"));
             }
         }
