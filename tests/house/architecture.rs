@@ -1,6 +1,6 @@
-//! The house rules that a glance cannot hold: who imports whom, who names redb, who makes grants, how long a
-//! file and a function are, how wide a comment is, which files import each other in a circle, and how imports
-//! are written.
+//! The rules for sources that a review cannot check reliably: which module imports which, which may name redb
+//! or create grants, how long a file and a function may be, how wide a comment, which files import each other
+//! in a circle, how imports are written, and whether cited files exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -448,12 +448,19 @@ fn imports_have_one_statement_for_each_module_and_stand_in_groups() {
     assert_none(&problems);
 }
 
-/// Every page that a text names: words that end with `.md`.
-fn pages_in(line: &str) -> impl Iterator<Item = &str> {
+/// The top-level folders of sources, by which a path of a source is recognised.
+const FOLDERS: [&str; 4] = ["src/", "tests/", "benches/", "fuzz/"];
+
+/// The pages and sources that a text names: words that end with `.md`, and paths that end with `.rs`.
+fn files_in(line: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     line.split(move |c: char| !is_part(c))
         .map(|word| word.trim_end_matches('.').trim_start_matches('/'))
-        .filter(|word| word.strip_suffix(".md").is_some_and(|name| !name.is_empty()))
+        .filter(|word| match word.rsplit_once('.') {
+            Some((name, "md")) => !name.is_empty(),
+            Some((_, "rs")) => FOLDERS.iter().any(|folder| word.starts_with(folder)),
+            _ => false,
+        })
 }
 
 /// Files of the repository that people read, with their text.
@@ -477,19 +484,19 @@ fn pages_and_sources() -> Vec<(String, String)> {
     found
 }
 
-/// A page is named by its path from the root, or from the directory of the page that names it.
+/// A file is named by its path from the root; a page also by its path from the page that names it.
 #[test]
-fn every_page_that_is_named_exists() {
+fn every_page_and_source_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut problems = Vec::new();
     for (path, text) in pages_and_sources() {
         let beside = Path::new(&path).parent().unwrap_or(Path::new("")).to_owned();
         let is_page = path.ends_with(".md");
         for (number, line) in text.lines().enumerate() {
-            for page in pages_in(line) {
+            for page in files_in(line) {
                 let exists = root.join(page).is_file() || is_page && root.join(&beside).join(page).is_file();
                 if !exists {
-                    problems.push(format!("{path}:{}: there is no page {page}", number + 1));
+                    problems.push(format!("{path}:{}: there is no file {page}", number + 1));
                 }
             }
         }
