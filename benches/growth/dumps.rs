@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::requests::{Prepared, Reach, Request};
+use crate::requests::{Prepared, Request, Spread};
 use crate::round::{self, Pace};
 use crate::server::Server;
 
@@ -49,7 +49,7 @@ pub(crate) fn measure(
     }
     let server = Server::start(data_dir, &[("STOWAGE__STORAGE__DUMPS__EVERY", EVERY)])?;
     let target = runtime.block_on(server.target("dumps"))?;
-    let prepared = runtime.block_on(Prepared::new(Request::ManifestByTag(Reach::Any), layout, &target))?;
+    let prepared = runtime.block_on(Prepared::new(Request::ManifestByTag(Spread::Any), layout, &target))?;
     let begun = Instant::now();
     let mut made = Vec::new();
     let (mut before, mut during, mut peak) = (Vec::new(), Vec::new(), 0);

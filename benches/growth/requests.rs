@@ -31,7 +31,7 @@ const LONG_CATALOG: usize = 500;
 
 /// The manifests or blobs that a read is spread over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum Spread {
     /// Always the same ones, as many as the small store has: the typical load of a registry.
     Same,
     /// Any of all, with equal probability: the pages that a read needs are hardly ever in the cache.
@@ -41,10 +41,10 @@ pub(crate) enum Reach {
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    ManifestByTag(Reach),
-    ManifestByDigest(Reach),
-    ManifestHead(Reach),
-    BlobSmall(Reach),
+    ManifestByTag(Spread),
+    ManifestByDigest(Spread),
+    ManifestHead(Spread),
+    BlobSmall(Spread),
     /// This many tags of the repository with 1,000.
     Tags(usize),
     /// This many tags of the repository with the long list, from a random position; without such a
@@ -57,7 +57,7 @@ pub(crate) enum Request {
     PushTag,
 }
 
-impl Reach {
+impl Spread {
     fn name(self) -> String {
         match self {
             Self::Same => format!(", the same {SAME}"),
@@ -82,14 +82,14 @@ impl Reach {
 
 impl Request {
     pub(crate) const ALL: [Self; 16] = [
-        Self::ManifestByTag(Reach::Same),
-        Self::ManifestByTag(Reach::Any),
-        Self::ManifestByDigest(Reach::Same),
-        Self::ManifestByDigest(Reach::Any),
-        Self::ManifestHead(Reach::Same),
-        Self::ManifestHead(Reach::Any),
-        Self::BlobSmall(Reach::Same),
-        Self::BlobSmall(Reach::Any),
+        Self::ManifestByTag(Spread::Same),
+        Self::ManifestByTag(Spread::Any),
+        Self::ManifestByDigest(Spread::Same),
+        Self::ManifestByDigest(Spread::Any),
+        Self::ManifestHead(Spread::Same),
+        Self::ManifestHead(Spread::Any),
+        Self::BlobSmall(Spread::Same),
+        Self::BlobSmall(Spread::Any),
         Self::Tags(50),
         Self::Tags(1_000),
         Self::LongTags(50),
@@ -121,10 +121,10 @@ impl Request {
     pub(crate) const fn is_judged(self) -> bool {
         !matches!(
             self,
-            Self::ManifestByTag(Reach::Any)
-                | Self::ManifestByDigest(Reach::Any)
-                | Self::ManifestHead(Reach::Any)
-                | Self::BlobSmall(Reach::Any)
+            Self::ManifestByTag(Spread::Any)
+                | Self::ManifestByDigest(Spread::Any)
+                | Self::ManifestHead(Spread::Any)
+                | Self::BlobSmall(Spread::Any)
                 | Self::PushTag
         )
     }

@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 section 13). The ETag of content is its digest in quotes.
+//! Conditional requests (RFC 9110 section 13). The `ETag` of content is its digest in quotes.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
@@ -38,7 +38,7 @@ pub(crate) fn evaluate(request: &HttpRequest, digest: &Digest) -> Result<Outcome
 pub(crate) fn range_counts(request: &HttpRequest, digest: &Digest) -> bool {
     match header(request, &IF_RANGE) {
         None => !request.headers().contains_key(IF_RANGE),
-        // A weak ETag never matches here (RFC 9110 section 13.1.5).
+        // A weak tag never matches here (RFC 9110 section 13.1.5).
         Some(tag) => tag.trim() == format!("\"{digest}\""),
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn condition(request: &HttpRequest) -> Condition {
     Condition { matches: tags(request, &IF_MATCH), none_match: tags(request, &IF_NONE_MATCH) }
 }
 
-/// The ETags in a header, without quotes; clients of CNCF Distribution also send them without.
+/// The entity tags in a header, without quotes; clients of CNCF Distribution also send them without.
 fn tags(request: &HttpRequest, name: &HeaderName) -> Option<Vec<String>> {
     if !request.headers().contains_key(name) {
         return None;

@@ -7,6 +7,7 @@ mod browsers;
 mod challenge;
 mod conditional;
 pub mod distribution;
+mod face;
 mod fault;
 mod list_body;
 mod manifest_body;

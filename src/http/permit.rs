@@ -1,7 +1,6 @@
 //! The extractor [`Permit`]: it authenticates the caller and asks `access` for the permission. A handler gets
 //! a grant only from a `Permit` in its signature.
 
-use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
@@ -11,6 +10,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 use super::admin::local_caller;
+use super::face::{Face, Refused};
 use super::fault::{Code, Fault};
 use super::observe::AccessRecord;
 use super::origin::client_address;
@@ -20,19 +20,6 @@ use crate::access::{Action, Caller, Grant, Principal, Repository};
 use crate::app::App;
 use crate::auth::{Door, SignInError};
 use crate::limits::Holder;
-use crate::model::names::{NameError, RepoName};
-
-/// An API: how it authenticates, where a request names the repository, and how it renders a refusal.
-pub(crate) trait Face: 'static {
-    /// A refusal in the form of the API.
-    type Error: From<Fault> + Into<actix_web::Error> + 'static;
-
-    /// Authenticates the sender of a request, without any permission.
-    fn caller(request: &HttpRequest) -> impl Future<Output = Result<Caller, Fault>>;
-
-    /// The repository that a request names.
-    fn repository(request: &HttpRequest) -> Result<RepoName, NameError>;
-}
 
 /// The permission for `A`: on the repository that the request names, or on the site.
 pub(crate) struct Permit<A: Action, F> {
@@ -138,8 +125,8 @@ on_repository!(Pull Push Delete);
 on_site!(Catalog ReadUsers ManageUsers ReadTokens ManageTokens ReadServer RunJobs);
 
 impl<A: Sought, F: Face> FromRequest for Permit<A, F> {
-    type Error = F::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, F::Error>>>>;
+    type Error = Refused<F>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused<F>>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();

@@ -1,13 +1,13 @@
 //! The query of a request: form-encoded pairs in any order; unknown ones are ignored.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::fault::{Code, Fault};
+use crate::model::percent_encoded;
 
 /// The default and the most entries of a list.
 const MAX_PAGE: usize = 10_000;
@@ -72,14 +72,5 @@ impl FromRequest for Query {
 
 /// Escapes a value for the query of a `Link`.
 pub fn escape(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
+    percent_encoded(value, b"-._~/:")
 }

@@ -28,5 +28,6 @@ pub use names::{
     UploadId, UploadIdError, UserId,
 };
 pub use secret::SecretHash;
+pub use text::percent_encoded;
 pub use time::{Now, RunningSecond};
 pub use units::{ByteSize, HumanDuration, UnitError};

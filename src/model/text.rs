@@ -1,4 +1,6 @@
-//! Text forms of values: short quotations in error messages, and serde through strings.
+//! Text forms of values: short quotations in error messages, percent-encoding, and serde through strings.
+
+use std::fmt::Write as _;
 
 /// How many characters of a client's text an error message quotes.
 const QUOTED: usize = 80;
@@ -21,6 +23,20 @@ pub(super) fn shorten(text: &str, limit: usize) -> String {
         short.push_str("...");
     }
     short
+}
+
+/// The text percent-encoded (RFC 3986 section 2.1), except ASCII letters, digits and the bytes `plain`.
+pub fn percent_encoded(text: &str, plain: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// Implements serde for types that have a text form: written with `Display`, read with `FromStr`.

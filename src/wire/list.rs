@@ -1,12 +1,12 @@
-//! Lists in parts.
+//! Lists with pages.
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List<T> {
-    /// The entries of this part.
+    /// The entries of this page.
     pub items: Vec<T>,
-    /// Where the next part begins; null at the end.
+    /// The cursor of the next page; null at the end.
     pub next_cursor: Option<String>,
 }

@@ -13,7 +13,7 @@ pub struct Repository {
     pub id: RepoId,
     /// The name, such as `team/app`.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     pub created_at: String,
     /// How many tags it has.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What the registry holds, and how its server is.
+/// The content of the registry, and the state of its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct System {
     /// The version of the server.
@@ -18,7 +18,7 @@ pub struct System {
     pub blobs: u64,
     /// Manifests and blobs.
     pub size_bytes: u64,
-    /// Why the store takes no changes at present; null: it takes them.
+    /// Why the store refuses changes at present; null: it does not.
     #[schema(required = true)]
     pub changes_refused: Option<String>,
     /// All blobs on the disk.
@@ -30,7 +30,7 @@ pub struct System {
     /// How many blobs that are.
     #[serde(default)]
     pub unused_blobs: u64,
-    /// What is free on the disk of the blobs.
+    /// The free bytes on the disk of the blobs.
     pub free_bytes: u64,
     /// The size of that disk.
     pub total_bytes: u64,
@@ -47,12 +47,12 @@ pub struct System {
     pub limits: Option<Vec<LimitReached>>,
 }
 
-/// How the server is.
+/// The state of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Server {
-    /// Where it listens; empty when a command has opened the store itself.
+    /// Its URLs; empty when a command has opened the store itself.
     pub urls: Vec<String>,
-    /// The end of its certificate; null without TLS.
+    /// When its certificate expires; null without TLS.
     #[schema(required = true, format = DateTime)]
     pub certificate_expires_at: Option<String>,
     /// Why its certificate needs attention: it has expired, expires soon, is not valid yet, or its chain is
@@ -60,19 +60,19 @@ pub struct Server {
     pub certificate_warnings: Vec<String>,
     /// How long it has run, in seconds.
     pub uptime_s: u64,
-    /// Where its data is.
+    /// Its data directory.
     pub data_dir: String,
     /// Open upload sessions.
     pub uploads: u64,
-    /// When the metadata was dumped last.
+    /// When the last dump of the metadata was made.
     #[schema(required = true, format = DateTime)]
     pub last_dump_at: Option<String>,
-    /// The last check since the start that came to its end.
+    /// The last check since the start that was completed.
     #[schema(required = true)]
     pub last_check: Option<LastCheck>,
 }
 
-/// A check that came to its end.
+/// A completed check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastCheck {
     /// When it ended.
@@ -89,14 +89,14 @@ pub struct LastCheck {
 pub struct LimitReached {
     /// The user, or anonymous.
     pub principal: String,
-    /// From where it called.
+    /// The address from which it called.
     #[schema(required = true)]
     pub address: Option<String>,
     /// The setting of the limit.
     pub setting: String,
     /// The value of that setting.
     pub limit: u64,
-    /// What it holds now.
+    /// How much it holds now.
     pub held: u64,
     /// Its requests that wait now.
     pub waiting: u64,

@@ -15,9 +15,9 @@ pub struct Tag {
     /// `linux/amd64`, or several of an index; null where nothing tells.
     #[schema(required = true)]
     pub platform: Option<String>,
-    /// Since when it points there.
+    /// When it was last set.
     #[schema(format = DateTime)]
     pub pushed_at: String,
-    /// Who set it.
+    /// The user who last set it.
     pub pushed_by: String,
 }

@@ -34,15 +34,15 @@ pub enum TokenState {
     UserDisabled,
 }
 
-/// What a user signs in with instead of a password; the secret is not part of it.
+/// A personal token, with which a user signs in instead of the password. The secret is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// The stable number.
     #[schema(value_type = u64)]
     pub id: TokenId,
-    /// Whose it is.
+    /// Its owner.
     pub user: String,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: String,
     /// What it may be used for.
     // Not `Scope`: a later server may have more of them.
@@ -52,37 +52,37 @@ pub struct Token {
     // Not `TokenState`, for the same reason.
     #[schema(value_type = TokenState, inline)]
     pub state: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// From when on it is not valid; null: never.
+    /// When it expires; null: never.
     #[schema(required = true, format = DateTime)]
     pub expires_at: Option<String>,
-    /// When it was used last, to the hour.
+    /// When it was last used, to the hour.
     #[schema(required = true, format = DateTime)]
     pub last_used_at: Option<String>,
-    /// From which address.
+    /// The address from which it was last used.
     #[schema(required = true)]
     pub last_used_from: Option<String>,
 }
 
-/// A token that was just made: the only answer that ever holds its secret.
+/// A token that was just created: the only answer that contains its secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
     /// The token.
     #[serde(flatten)]
     pub token: Token,
-    /// What to sign in with. No other answer ever has it.
+    /// The secret with which to sign in. No other answer contains it.
     pub secret: String,
-    /// Scopes that give this user nothing, one sentence each.
+    /// Warnings about scopes that permit this user nothing, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// A token to be made.
+/// A token to be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
-    /// Whose it will be.
+    /// Its owner.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     pub user: String,
     /// 1 to 128 characters, none of which controls a terminal or the direction of text; a user has one token
@@ -97,7 +97,7 @@ pub struct NewToken {
     // Not `Scope`: a word that is none is refused by the server, in a sentence that names those it has.
     #[schema(value_type = Vec<Scope>, inline, min_items = 1)]
     pub scopes: Vec<String>,
-    /// How long it is valid, in seconds; absent: for ever.
+    /// How long it is valid, in seconds; absent: without end.
     #[serde(default, skip_serializing_if = "Absent::is_absent")]
     #[schema(value_type = u64, minimum = 1, maximum = 4_294_967_295_u64)]
     pub lifetime_s: Absent<u64>,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Absent;
 use crate::model::names::UserId;
 
-/// Who may sign in.
+/// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// The stable number.
@@ -18,12 +18,12 @@ pub struct User {
     pub admin: bool,
     /// May not sign in.
     pub disabled: bool,
-    /// When the user was made.
+    /// When the user was created.
     #[schema(format = DateTime)]
     pub created_at: String,
 }
 
-/// A user to be made.
+/// A user to be created.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {

@@ -491,7 +491,7 @@ fn every_page_and_source_that_is_named_exists() {
     let mut problems = Vec::new();
     for (path, text) in pages_and_sources() {
         let beside = Path::new(&path).parent().unwrap_or(Path::new("")).to_owned();
-        let is_page = path.ends_with(".md");
+        let is_page = Path::new(&path).extension().is_some_and(|extension| extension == "md");
         for (number, line) in text.lines().enumerate() {
             for page in files_in(line) {
                 let exists = root.join(page).is_file() || is_page && root.join(&beside).join(page).is_file();

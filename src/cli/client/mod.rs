@@ -8,7 +8,6 @@ mod target;
 mod transport;
 mod trust;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -26,6 +25,7 @@ use super::offline::Offline;
 use super::output::{self, Format};
 use super::server_args::ServerArgs;
 use crate::config::{self, Environment, Flags, Loaded, Source};
+use crate::model::percent_encoded;
 use crate::server::connect_socket;
 use crate::wire::List;
 
@@ -206,15 +206,7 @@ fn encoded(body: &impl Serialize) -> Result<String, Failure> {
 
 /// A part of a path, or the value of a parameter, percent-encoded.
 pub(super) fn segment(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@:".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
+    let escaped = percent_encoded(text, b"-._~@:");
     // Dots alone would be a relative path, so they are encoded, too.
     if escaped.bytes().all(|byte| byte == b'.') { escaped.replace('.', "%2E") } else { escaped }
 }

@@ -1,17 +1,15 @@
 //! Permissions on the admin API: `{name}` in a route is the repository.
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::problem::{self, Admin};
 use crate::access::Caller;
 use crate::auth::Door;
+use crate::http::face::Face;
 use crate::http::fault::Fault;
-use crate::http::permit::{self, Face, recognise};
+use crate::http::permit::{self, recognise};
 use crate::model::names::{NameError, RepoName};
-
-/// The admin API as a face.
-pub(super) struct Admin;
 
 /// The permission for `A` on the repository of the route, or on the site.
 pub(super) type Permit<A> = permit::Permit<A, Admin>;
@@ -22,7 +20,9 @@ struct Named {
 }
 
 impl Face for Admin {
-    type Error = Problem;
+    fn render(fault: &Fault) -> HttpResponse {
+        problem::render(fault)
+    }
 
     async fn caller(request: &HttpRequest) -> Result<Caller, Fault> {
         let Caller { principal, address } = recognise(request, Door::Admin).await?;

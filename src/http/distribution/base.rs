@@ -3,9 +3,9 @@
 
 use actix_web::HttpResponse;
 
-use super::permit::Known;
+use super::permit::AnyCaller;
 
 /// `GET /v2/` (end-1)
-pub(super) async fn get(_caller: Known) -> HttpResponse {
+pub(super) async fn get(_caller: AnyCaller) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body("{}")
 }

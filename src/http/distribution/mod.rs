@@ -20,11 +20,11 @@ use actix_web::{
     web,
 };
 
-pub use error::ApiError;
 pub use token::MAX_FORM;
 
 use super::fault::{Code, Fault};
 use super::route::{Route, Shape};
+use error::ApiError;
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 

@@ -4,24 +4,24 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
 
-use super::ApiError;
+use super::error::{self, ApiError, Registry};
 use crate::access::Caller;
 use crate::auth::Door;
+use crate::http::face::Face;
 use crate::http::fault::Fault;
-use crate::http::permit::{self, Face, recognise};
+use crate::http::permit::{self, recognise};
 use crate::http::route::{Route, Shape};
 use crate::model::names::{NameError, RepoName};
-
-/// The registry's API as a face.
-pub(super) struct Registry;
 
 /// The permission for `A` on the repository in the path, or on the catalogue.
 pub(super) type Permit<A> = permit::Permit<A, Registry>;
 
 impl Face for Registry {
-    type Error = ApiError;
+    fn render(fault: &Fault) -> HttpResponse {
+        error::render(fault)
+    }
 
     async fn caller(request: &HttpRequest) -> Result<Caller, Fault> {
         let is_upload = request.extensions().get::<Route>().is_some_and(|route| route.shape == Shape::Upload);
@@ -37,9 +37,9 @@ impl Face for Registry {
 }
 
 /// An authenticated caller without any permission.
-pub(super) struct Known;
+pub(super) struct AnyCaller;
 
-impl FromRequest for Known {
+impl FromRequest for AnyCaller {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 

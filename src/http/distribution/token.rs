@@ -1,5 +1,5 @@
 //! `/token` and `/jwt/auth`: the token endpoint (CNCF Distribution, "Token Authentication Specification" and
-//! "OAuth2 Token Authentication").
+//! its form for OAuth 2.0).
 
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use actix_web::web::{Data, Payload};

@@ -17,7 +17,7 @@ use super::faulty::FaultyBackend;
 use super::format::{self, SCHEMA, Stored};
 use super::migrate::{self, Older};
 use super::overlay::Overlay;
-use super::place::{FileId, Place};
+use super::place::{DatabaseFile, FileId};
 use super::reserve::Reserve;
 use super::schema::Clock;
 use crate::config::{open_own, open_regular};
@@ -225,13 +225,13 @@ pub(super) struct Handle {
     opener: Opener,
     current: ArcSwapOption<Database>,
     reserve: Reserve,
-    place: Place,
+    place: DatabaseFile,
     /// Why the database can only be read, if it can.
     refusal: Mutex<Option<StoreError>>,
 }
 
 impl Handle {
-    pub(super) fn new(opener: Opener, database: Database, reserve: Reserve, place: Place) -> Self {
+    pub(super) fn new(opener: Opener, database: Database, reserve: Reserve, place: DatabaseFile) -> Self {
         let current = ArcSwapOption::from_pointee(database);
         Self { opener, current, reserve, place, refusal: Mutex::new(None) }
     }
@@ -242,7 +242,7 @@ impl Handle {
     }
 
     /// The path of the database, and the file that is open.
-    pub(super) const fn place(&self) -> &Place {
+    pub(super) const fn place(&self) -> &DatabaseFile {
         &self.place
     }
 

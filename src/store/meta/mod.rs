@@ -58,7 +58,7 @@ use crate::store::open_error::OpenError;
 use handle::{Handle, Opener};
 use job::{Message, TypedJob};
 use marks::Marks;
-use place::Place;
+use place::DatabaseFile;
 use reserve::Reserve;
 use writer::Writer;
 
@@ -116,7 +116,7 @@ impl Meta {
         let stored = format::check(&database, &path)?;
         // The database is locked by now, so this is the file that it has open, unless it was replaced in
         // between.
-        let place = Place::new(path.clone()).map_err(|source| OpenError::io(&path, source))?;
+        let place = DatabaseFile::new(path.clone()).map_err(|source| OpenError::io(&path, source))?;
         opener.expected = Some(place.id());
         let handle = Arc::new(Handle::new(opener, database, reserve, place));
         let clock = StoreClock::start(options.wall, stored.clock.running_s);

@@ -44,7 +44,7 @@ enum Standing {
 }
 
 /// The path of the database file, and the file that this process has open.
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     /// Keeps the file, and so its inode number, as long as the process lives. It is opened separately from
     /// the database's own descriptor, because a duplicate would share its lock.
@@ -60,7 +60,7 @@ struct Saving {
     done: bool,
 }
 
-impl Place {
+impl DatabaseFile {
     /// The file that is at the path now.
     pub(super) fn new(path: PathBuf) -> io::Result<Self> {
         let file = crate::config::open_regular(&path, OpenOptions::new().read(true))?;
@@ -239,10 +239,10 @@ pub fn saved_database(data_dir: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn place(dir: &Path) -> Place {
+    fn place(dir: &Path) -> DatabaseFile {
         let path = dir.join(FILE_NAME);
         fs::write(&path, "content").unwrap();
-        Place::new(path).unwrap()
+        DatabaseFile::new(path).unwrap()
     }
 
     #[test]

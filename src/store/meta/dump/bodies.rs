@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{DumpError, at, reading};
-use super::{Place, directory};
+use super::{BodyPosition, directory};
 use crate::config::open_own;
 
 const BUFFER: usize = 1 << 18;
@@ -38,7 +38,7 @@ impl Appender {
         Ok(Self { path, file, number, start: length, end: length, kept: false })
     }
 
-    pub(super) fn append(&mut self, key: &[u8], body: &[u8]) -> Result<Place, DumpError> {
+    pub(super) fn append(&mut self, key: &[u8], body: &[u8]) -> Result<BodyPosition, DumpError> {
         let too_long = || DumpError::damaged(&self.path, "a body is longer than any can be");
         let size = u32::try_from(body.len()).map_err(|_| too_long())?;
         let key_size = u8::try_from(key.len()).map_err(|_| too_long())?;
@@ -49,7 +49,7 @@ impl Appender {
         record.extend(body);
         record.extend(blake3::hash(&record).as_bytes());
         self.file.write_all(&record).map_err(at(&self.path))?;
-        let place = Place { segment: self.number, offset: self.end, length: record.len() as u64 };
+        let place = BodyPosition { segment: self.number, offset: self.end, length: record.len() as u64 };
         self.end += place.length;
         Ok(place)
     }
@@ -127,7 +127,7 @@ impl Bodies {
     }
 
     /// The body at a place, which must have this key.
-    pub(super) fn read(&mut self, key: &[u8], place: Place) -> Result<Vec<u8>, DumpError> {
+    pub(super) fn read(&mut self, key: &[u8], place: BodyPosition) -> Result<Vec<u8>, DumpError> {
         let path = directory::segment(&self.dir, place.segment);
         if self.open.as_ref().is_none_or(|(number, _)| *number != place.segment) {
             self.open = Some((

@@ -19,7 +19,7 @@ const TRAILER: u64 = 36;
 const LONGEST: u32 = 64 << 20;
 
 /// Writes a file of rows.
-pub(super) struct Writer {
+pub(super) struct FrameWriter {
     path: PathBuf,
     file: BufWriter<File>,
     hasher: blake3::Hasher,
@@ -27,7 +27,7 @@ pub(super) struct Writer {
     pub(super) bytes: u64,
 }
 
-impl Writer {
+impl FrameWriter {
     pub(super) fn create(path: &Path) -> Result<Self, DumpError> {
         let file = directory::options().create_new(true).open(path).map_err(at(path))?;
         let mut writer = Self {
@@ -66,14 +66,14 @@ impl Writer {
 }
 
 /// Reads a file of rows from its beginning. Its content is verified only when the end was reached.
-pub(super) struct Reader {
+pub(super) struct FrameReader {
     path: PathBuf,
     file: BufReader<File>,
     hasher: blake3::Hasher,
     frame: Vec<u8>,
 }
 
-impl Reader {
+impl FrameReader {
     pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
         let file = open_own(path, OpenOptions::new().read(true)).map_err(reading(path))?;
         let mut reader = Self {

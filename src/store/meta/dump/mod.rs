@@ -84,7 +84,7 @@ struct Segment {
 
 /// The position of a manifest's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct BodyPosition {
     segment: u64,
     offset: u64,
     /// The length of the record in bytes.
@@ -101,7 +101,7 @@ enum Frame<'a> {
     /// A row.
     Row { key: &'a [u8], value: &'a [u8] },
     /// A row of `manifest_body` whose value is in a segment.
-    Body { key: &'a [u8], place: Place },
+    Body { key: &'a [u8], place: BodyPosition },
     /// The last frame.
     End(Totals),
 }

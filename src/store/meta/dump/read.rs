@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::bodies::Bodies;
 use super::error::DumpError;
-use super::frames::Reader;
-use super::{FORMAT, Frame, Header, Place, Totals};
+use super::frames::FrameReader;
+use super::{BodyPosition, FORMAT, Frame, Header, Totals};
 use crate::store::meta::format::SUPPORTED;
 use crate::store::meta::schema;
 
@@ -14,7 +14,7 @@ const VERSION: usize = 40;
 
 /// The header of a dump. Only its format is checked.
 pub(super) fn header(path: &Path) -> Result<Header, DumpError> {
-    begin(&mut Reader::open(path)?)
+    begin(&mut FrameReader::open(path)?)
 }
 
 /// The totals of a dump, without verifying the checksum.
@@ -24,7 +24,7 @@ pub(super) fn totals(path: &Path) -> Result<Totals, DumpError> {
 
 /// Reads the first frame. Rows of an older format are read unchanged: a database that is restored from them
 /// is migrated when it is opened.
-pub(super) fn begin(reader: &mut Reader) -> Result<Header, DumpError> {
+pub(super) fn begin(reader: &mut FrameReader) -> Result<Header, DumpError> {
     let path = reader.path().to_owned();
     match reader.next()? {
         Frame::Header(header) if header.format == FORMAT && SUPPORTED.contains(&header.schema) => Ok(header),
@@ -54,9 +54,9 @@ pub fn check(path: &Path) -> Result<(Header, Totals), DumpError> {
 
 fn read(
     path: &Path,
-    mut body: impl FnMut(&[u8], Place) -> Result<(), DumpError>,
+    mut body: impl FnMut(&[u8], BodyPosition) -> Result<(), DumpError>,
 ) -> Result<(Header, Totals), DumpError> {
-    let mut reader = Reader::open(path)?;
+    let mut reader = FrameReader::open(path)?;
     let header = begin(&mut reader)?;
     loop {
         match reader.next()? {
@@ -69,15 +69,15 @@ fn read(
 }
 
 /// The places of bodies in an earlier dump, looked up in the order of their keys.
-pub(super) struct Known {
-    reader: Reader,
-    next: Option<(Vec<u8>, Place)>,
+pub(super) struct EarlierBodies {
+    reader: FrameReader,
+    next: Option<(Vec<u8>, BodyPosition)>,
 }
 
-impl Known {
+impl EarlierBodies {
     /// The places of bodies in a dump that was inspected.
     pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
-        let mut reader = Reader::open(path)?;
+        let mut reader = FrameReader::open(path)?;
         begin(&mut reader)?;
         let mut known = Self { reader, next: None };
         known.advance()?;
@@ -97,7 +97,7 @@ impl Known {
     }
 
     /// The place of the body of `key`. Each call must ask for a higher key than the one before.
-    pub(super) fn find(&mut self, key: &[u8]) -> Result<Option<Place>, DumpError> {
+    pub(super) fn find(&mut self, key: &[u8]) -> Result<Option<BodyPosition>, DumpError> {
         while let Some((found, place)) = &self.next {
             if found.as_slice() >= key {
                 return Ok((found == key).then_some(*place));
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::store::meta::SCHEMA;
-    use crate::store::meta::dump::frames::Writer;
+    use crate::store::meta::dump::frames::FrameWriter;
 
     #[test]
     fn the_refusal_of_another_format_can_be_shown_on_a_terminal() {
@@ -129,7 +129,7 @@ mod tests {
             wall_ms: 1,
             written_by: format!("\u{1b}[31m{}", "9".repeat(100_000)),
         };
-        let mut file = Writer::create(&path).unwrap();
+        let mut file = FrameWriter::create(&path).unwrap();
         file.frame(&Frame::Header(header)).unwrap();
         file.finish().unwrap();
         let DumpError::UnknownFormat { found, .. } = inspect(&path).unwrap_err() else {

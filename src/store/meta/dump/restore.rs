@@ -6,7 +6,7 @@ use redb::{Builder, Database, Value as _};
 
 use super::bodies::Bodies;
 use super::error::{DumpError, at};
-use super::frames::Reader;
+use super::frames::FrameReader;
 use super::{Frame, Header, read};
 use crate::model::time::Now;
 use crate::store::durable::sync_dir;
@@ -44,7 +44,7 @@ pub fn restore(dump: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result
 
 fn fill(database: &Database, dump: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, DumpError> {
     format::in_transaction(database, format::make_tables)?;
-    let mut reader = Reader::open(dump)?;
+    let mut reader = FrameReader::open(dump)?;
     let header = read::begin(&mut reader)?;
     let mut bodies = Bodies::new(dump.parent().unwrap_or(dump));
     let mut batch = Batch::default();

@@ -8,9 +8,9 @@ use redb::Value as _;
 
 use super::bodies::{self, Appender};
 use super::error::{DumpError, at};
-use super::frames::Writer;
-use super::read::{self, Known};
-use super::{COUNTED, FORMAT, Frame, Header, Place, Segment, Totals, directory};
+use super::frames::FrameWriter;
+use super::read::{self, EarlierBodies};
+use super::{BodyPosition, COUNTED, FORMAT, Frame, Header, Segment, Totals, directory};
 use crate::model::digest::Digest;
 use crate::store::durable::sync_dir;
 use crate::store::filesystem;
@@ -141,8 +141,8 @@ fn check_room(dir: &Path, earlier: Option<&Earlier>) -> Result<(), DumpError> {
 /// A dump that is being written.
 struct Dump {
     dir: PathBuf,
-    file: Writer,
-    known: Option<Known>,
+    file: FrameWriter,
+    known: Option<EarlierBodies>,
     left_behind: BTreeSet<u64>,
     /// The segment that can be appended to.
     last: Option<Segment>,
@@ -167,9 +167,9 @@ impl Dump {
         });
         Ok(Self {
             dir: dir.to_owned(),
-            file: Writer::create(new)?,
+            file: FrameWriter::create(new)?,
             lengths: segments.iter().map(|segment| (segment.number, segment.length)).collect(),
-            known: earlier.map(|earlier| Known::open(&earlier.path)).transpose()?,
+            known: earlier.map(|earlier| EarlierBodies::open(&earlier.path)).transpose()?,
             left_behind,
             last,
             appender: None,
@@ -269,7 +269,7 @@ impl Dump {
         self.refer(key, place)
     }
 
-    fn refer(&mut self, key: &[u8], place: Place) -> Result<(), DumpError> {
+    fn refer(&mut self, key: &[u8], place: BodyPosition) -> Result<(), DumpError> {
         self.bodies += 1;
         *self.live.entry(place.segment).or_default() += place.length;
         self.file.frame(&Frame::Body { key, place })

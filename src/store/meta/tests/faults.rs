@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::store::meta::handle::{FILE_NAME, Handle, Opener};
-use crate::store::meta::place::Place;
+use crate::store::meta::place::DatabaseFile;
 use crate::store::meta::reserve::Reserve;
 use crate::store::meta::writer::Writer;
 use crate::store::meta::{Raw, StoreClock};
@@ -166,7 +166,7 @@ fn an_idle_commit_that_failed_is_not_tried_again_at_once() {
         expected: None,
     };
     let database = opener.open().unwrap();
-    let place = Place::new(store.dir.path().join(FILE_NAME)).unwrap();
+    let place = DatabaseFile::new(store.dir.path().join(FILE_NAME)).unwrap();
     let handle = Arc::new(Handle::new(opener, database, Reserve::new(store.dir.path()), place));
     let clock = StoreClock::start(store.wall, 0);
     let mut writer =
