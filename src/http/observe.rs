@@ -242,8 +242,8 @@ impl MessageBody for Observed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        // The guard wakes this task when everything was sent; both belong to one connection. The end of a
-        // body, which follows the first piece of most bodies, does not wait.
+        // The next piece waits until the last one was sent; then the guard, which serves the same connection,
+        // wakes this task. The end of the body does not wait, because most bodies have only one piece.
         if let Some(running) = &self.running
             && !matches!(self.body.size(), BodySize::Sized(size) if self.bytes >= size)
             && !running.requests().may_send()

@@ -88,7 +88,7 @@ impl Hasher {
         Digest { algorithm, raw }
     }
 
-    /// The state as bytes, to go on after a restart; `None` where it cannot be saved: blake3, and SHA-256
+    /// The state as bytes, to continue after a restart; `None` if it cannot be saved: blake3, and SHA-256
     /// without the processor's help.
     pub fn save(&self) -> Option<Vec<u8>> {
         match &self.0 {

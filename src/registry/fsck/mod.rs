@@ -1,9 +1,9 @@
-//! Whether everything stored is there, whole, and what the rows say it is.
+//! The check that everything stored is present, intact and consistent.
 //!
-//! The check reads in short snapshots, keeps only small maps in memory, and goes on where something is
-//! damaged. A deep one hides the blobs that it proves damaged, and shows hidden ones that are whole; nothing
-//! else is changed, and no request is held up, so a server that runs can do it: what it finds by comparing
-//! different moments it looks for again in a single one. What it finds has one of these kinds:
+//! The check reads in short snapshots, keeps only small maps in memory, and continues where something is
+//! damaged. It can run in a working server, because it delays no request, and because findings that compare
+//! rows of different snapshots are searched again in a single one. A deep check hides the blobs that it
+//! proves damaged, and shows hidden ones that are intact; it changes nothing else. The kinds of findings:
 //!
 //! | kind | severity | what is wrong |
 //! |---|---|---|
@@ -27,11 +27,11 @@
 //! | `tag_row`, `tag_by_digest`, `tag_by_sequence` | inconsistency | a tag's row, and the indexes over tags |
 //! | `link_references`, `link_flags`, `link_said`, `link_zero` | inconsistency | a link and what refers to it |
 //! | `blob_link`, `blob_free`, `blob_users`, `blob_deleting` | inconsistency | a blob and its holders |
-//! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot go on |
+//! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot continue |
 //! | `upload_index` | inconsistency | the index over uploads |
 //! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
 //!
-//! Files without a row are no problem: a push that was cut off leaves them, and the collector takes them.
+//! Files without a row are not a problem: a push that was cut off leaves them.
 
 mod audit;
 mod blobs;

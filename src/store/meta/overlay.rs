@@ -56,7 +56,8 @@ impl Overlay {
     }
 }
 
-/// The blocks that a range touches: their numbers, the part of each, and the part of the range.
+/// Splits a range at block boundaries: for each block its number, the range within the block, and the range
+/// within the request.
 fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {

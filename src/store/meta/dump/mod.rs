@@ -1,14 +1,14 @@
-//! Dumps: all rows of one moment in a file of their own, from which the database can be made again.
+//! Dumps: files with all rows of one snapshot, from which the database can be restored.
 //!
 //! ```text
 //! <data>/dumps/rows-<number>.dump    the rows of one snapshot and where the bodies of manifests are
 //! <data>/dumps/bodies-<number>.seg   bodies of manifests, appended in the order in which dumps met them
 //! ```
 //!
-//! A body never changes, so it is written once and later dumps refer to it. What the other rows tell is
-//! written anew each time, but for the figures of usage, which are counted again. Everything has a BLAKE3
-//! checksum. A file of rows has its name only when all that it needs is durable; segments are only appended
-//! to, and never behind a torn end.
+//! A body never changes, so it is written once and later dumps refer to it. All other rows are written to
+//! each dump, except usage, which is recomputed. Everything has a BLAKE3 checksum. A file of rows gets its
+//! final name when everything that it needs is durable; segments are only appended to, and never after a torn
+//! end.
 
 mod bodies;
 mod directory;

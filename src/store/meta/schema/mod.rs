@@ -1,13 +1,12 @@
-//! Every table of the database beside the row that it holds, by noun.
+//! The tables of the database, each beside the struct of its rows, in one file for each subject.
 //!
 //! Keys are tuples in byte order, so that each list is a range with a cursor. `docs/storage.md` explains how
 //! the tables belong together.
 //!
-//! Running seconds count only while a server runs; they age what the collector may take, so that a wrong
-//! clock ages nothing. Milliseconds are Unix time and for people.
+//! Running seconds count only while a server runs. The age of unused content is measured in them, so that a
+//! wrong clock does not age anything. Milliseconds are Unix time, for people.
 //!
-//! A key is named by values of the types that its table has, so two ids that were swapped do not compile, nor
-//! does a bare number in the place of an id:
+//! Keys are typed values, so two swapped ids do not compile, nor does a bare number in the place of an id:
 //!
 //! ```
 //! use stowage::model::names::{TokenId, UserId};
