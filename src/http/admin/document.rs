@@ -53,7 +53,12 @@ fn shared_parameters(components: &mut Components) {
         ("limit", parameter(ParameterIn::Query, "limit", "Entries at most.", form::limit())),
         (
             "cursor",
-            parameter(ParameterIn::Query, "cursor", "The `next_cursor` of the part before.", form::cursor()),
+            parameter(
+                ParameterIn::Query,
+                "cursor",
+                "The `next_cursor` of the previous page.",
+                form::cursor(),
+            ),
         ),
         ("ifMatch", parameter(ParameterIn::Header, "If-Match", etag, form::if_match())),
     ];

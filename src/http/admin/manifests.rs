@@ -21,7 +21,7 @@ use crate::wire::Manifest;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let all = at("/repositories/{name:.+}/-/manifests").get(list, || {
         let untagged = "Only those to which no tag, no index and no manifest that they refer to leads.";
-        let parts = "Manifests. A part may have fewer than `limit` and still be followed by another one.";
+        let parts = "Manifests. A page may have fewer than `limit` and still be followed by another one.";
         operation("listManifests", "List the manifests of a repository by digest.")
             .of_repository()
             .in_parts()

@@ -97,7 +97,7 @@ impl Operation {
     pub(super) fn lists<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
         let cursor = ObjectBuilder::new()
             .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
-            .description(Some("Where the next part begins; null at the end."));
+            .description(Some("The cursor of the next page; null at the end."));
         let list = ObjectBuilder::new()
             .property("items", ArrayBuilder::new().items(Ref::from_schema_name(T::name())))
             .property("next_cursor", cursor)
