@@ -46,6 +46,10 @@ pub enum AuditAction {
     TagDelete,
     /// A blob was taken out of a repository.
     BlobDelete,
+    /// A job was started.
+    JobStart,
+    /// A job was asked to end.
+    JobCancel,
 }
 
 impl AuditAction {
@@ -63,6 +67,8 @@ impl AuditAction {
             Self::ManifestDelete => "manifest.delete",
             Self::TagDelete => "tag.delete",
             Self::BlobDelete => "blob.delete",
+            Self::JobStart => "job.start",
+            Self::JobCancel => "job.cancel",
         }
     }
 }

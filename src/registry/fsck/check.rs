@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::ControlFlow;
 
-use super::place::{Located, Place};
+use super::place::{self, Located, Place};
 use super::report::{CheckError, Mode, Problem, Progress, Report, Severity};
-use super::{audit, blobs, counters, files, images, links, manifests, repositories, tags, totals};
+use super::{audit, blobs, counters, files, images, jobs, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
@@ -102,6 +102,7 @@ impl Check<'_> {
         self.gather("uploads", files::uploads)?;
         self.gather("usage", totals::usage)?;
         self.gather("audit", audit::log)?;
+        self.run("jobs", jobs::jobs)?;
         self.run("counters", counters::counters)?;
         self.run("images", images::images)
     }
@@ -208,7 +209,7 @@ impl Check<'_> {
         meta.page(table, pages, |tx, key, row| {
             self.tick();
             let Some(row) = row else {
-                let place = key.place();
+                let place = place::of_row(table, &key);
                 let found = match place.digest {
                     Some(_) => "other bytes".to_owned(),
                     None => format!("other bytes at {key:?}"),

@@ -30,6 +30,7 @@
 //! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot continue |
 //! | `upload_index` | inconsistency | the index over uploads |
 //! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
+//! | `job_id`, `job_log`, `job_result` | inconsistency | a job, and the rows about it |
 //!
 //! Files without a row are not a problem: a push that was cut off leaves them.
 
@@ -39,6 +40,7 @@ mod check;
 mod counters;
 mod files;
 mod images;
+mod jobs;
 mod links;
 mod manifests;
 mod place;

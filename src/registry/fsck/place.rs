@@ -1,6 +1,7 @@
 //! The place of a problem, derived from the key of a row.
 
 use crate::model::digest::AnyDigest;
+use crate::store::meta::{Key, Row, Stored, Table, schema};
 
 /// The repository and the digest that a problem concerns, if it concerns one.
 #[derive(Clone, Copy)]
@@ -41,6 +42,18 @@ impl<'a> Place<'a> {
 /// A key from which the place of its row can be derived.
 pub(super) trait Located {
     fn place(&self) -> Place<'_>;
+}
+
+/// Tables whose keys begin with a number that is none of a repository.
+const OF_NO_REPOSITORY: [&str; 3] =
+    [schema::TOKEN_BY_USER.name(), schema::REFRESH_BY_USER.name(), schema::JOB_LOG.name()];
+
+/// Where a row of a table belongs.
+pub(super) fn of_row<'k, K: Key, R: Row>(table: &Table<K, R>, key: &'k Stored<'_, K>) -> Place<'k>
+where
+    for<'s> Stored<'s, K>: Located,
+{
+    if OF_NO_REPOSITORY.contains(&table.name()) { Place::STORE } else { key.place() }
 }
 
 macro_rules! located {

@@ -1,9 +1,10 @@
-//! Jobs that share one transaction, and how the failure of one affects the others.
+//! Jobs that share one transaction, how the failure of one affects the others, and the end of the transaction.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::job::{Job, Step};
+use super::schema::{self, Clock};
 use super::tx::WriteTx;
 
 /// The most rows of one change: those of a manifest with the most layers. Larger changes must be made in
@@ -27,8 +28,8 @@ pub(super) fn refuse(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
     }
 }
 
-/// Runs job number `index` in the transaction of its batch.
-pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<(), Trouble> {
+/// Runs job number `index` in the transaction of its batch. Returns whether it has changed anything.
+pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Result<bool, Trouble> {
     let before = tx.changes();
     let step = catch_unwind(AssertUnwindSafe(|| job.run(tx)));
     let rows = tx.changes() - before;
@@ -42,11 +43,33 @@ pub(super) fn run_job(tx: &WriteTx<'_>, index: usize, job: &mut dyn Job) -> Resu
         });
     }
     match step {
-        Ok(Step::Done) => Ok(()),
+        Ok(Step::Done) => Ok(rows > 0),
         // redb refuses a savepoint once a table was opened, so a job that fails after a change cannot be
         // undone alone: the whole transaction is aborted.
-        Ok(Step::Refused) if tx.changes() == before => Ok(()),
+        Ok(Step::Refused) if tx.changes() == before => Ok(false),
         Ok(Step::Refused) => Err(Trouble::Job(index, None)),
         Err(_) => Err(Trouble::Job(index, Some(StoreError::Failed))),
     }
+}
+
+/// Writes the counters, with the number of the commit that is about to be made.
+pub(super) fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
+    let counters = tx.clock();
+    let counters = Clock { running_s: tx.now().running_s, commits: counters.commits + 1, ..counters };
+    tx.put(&schema::CLOCK, (), &counters)?;
+    Ok(counters)
+}
+
+/// Commits a transaction.
+pub(super) fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
+    #[cfg(feature = "mutant-no-commit-sync")]
+    let inner = {
+        let mut inner = inner;
+        inner.set_durability(redb::Durability::None).map_err(|error| StoreError::Io(error.to_string()))?;
+        inner
+    };
+    inner.commit().map_err(|error| match error {
+        redb::CommitError::Storage(source) => error::storage(source),
+        other => StoreError::Io(other.to_string()),
+    })
 }

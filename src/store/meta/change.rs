@@ -12,6 +12,8 @@ pub struct Change {
     pub bytes: usize,
     /// Whether it frees space: when the disk is full, it may use the reserve.
     pub frees: bool,
+    /// It changes only what no dump has: a dump is not due because of it.
+    pub undumped: bool,
 }
 
 impl Change {
@@ -23,6 +25,11 @@ impl Change {
     /// A change that stores this many bytes.
     pub fn of_bytes(bytes: usize) -> Self {
         Self { bytes, ..Self::default() }
+    }
+
+    /// A change of so many bytes of what no dump has: rows about jobs.
+    pub fn undumped(bytes: usize) -> Self {
+        Self { bytes, undumped: true, ..Self::default() }
     }
 
     /// A change that frees space.

@@ -11,12 +11,14 @@ pub(super) struct Marks {
     /// The difference between the latest wall time seen and the monotonic time since the start, in
     /// milliseconds.
     ahead_ms: AtomicU64,
+    /// Commits since the store was opened that may have changed what a dump has.
+    changes: AtomicU64,
 }
 
 impl Marks {
     /// The marks of a store whose latest wall time is `wall_high_ms`.
     pub(super) fn new(wall_high_ms: u64) -> Self {
-        Self { epoch: AtomicU64::new(0), ahead_ms: AtomicU64::new(wall_high_ms) }
+        Self { ahead_ms: AtomicU64::new(wall_high_ms), ..Self::default() }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -26,6 +28,15 @@ impl Marks {
     /// Publishes a committed epoch. It never falls: if two commits publish out of order, the later one stays.
     pub(super) fn raise_epoch(&self, committed: u64) {
         self.epoch.fetch_max(committed, Ordering::AcqRel);
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Counts a commit.
+    pub(super) fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The latest time that is known to have passed, `elapsed_ms` after the start, when the wall clock shows

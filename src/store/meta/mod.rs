@@ -173,6 +173,12 @@ impl Meta {
         self.marks.raise_epoch(stored);
     }
 
+    /// A number that rises with every commit that may have changed what a dump has, before its callers are
+    /// answered. It begins anew when the store is opened.
+    pub fn changes(&self) -> u64 {
+        self.marks.changes()
+    }
+
     /// Reserves space on the disk, from now on, for changes that free space ([`Change::frees`]).
     pub fn keep_reserve(&self) {
         self.handle.reserve().keep();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use redb::Database;
 
-use super::batch::{Trouble, refuse, run_job};
+use super::batch::{Trouble, commit, refuse, run_job, store_clock};
 use super::clock::StoreClock;
 use super::error::{self, StoreError};
 use super::handle::Handle;
@@ -350,11 +350,11 @@ impl Writer {
         let quick_repair = self.handle.file_len() <= ALWAYS_QUICK_REPAIR
             || self.last_quick_repair.elapsed() >= QUICK_REPAIR_EVERY;
         inner.set_quick_repair(quick_repair);
-        let mut ran = 0;
+        let (mut ran, mut dumped) = (0, false);
         let (counters, epoch) = {
             let tx = WriteTx::new(&inner, self.clock.now(), self.present_counters());
             for (index, job) in jobs.iter_mut().enumerate() {
-                run_job(&tx, index, job.as_mut())?;
+                dumped |= run_job(&tx, index, job.as_mut())? && !job.change().undumped;
                 ran = index + 1;
                 if tx.is_full() {
                     break;
@@ -369,7 +369,13 @@ impl Writer {
         // Crash order: every file and directory that these rows name is durable by now (`sync_barriers`), so
         // a crash before or after this commit leaves at most a file without a row.
         if let Some(counters) = counters {
-            commit(inner).map_err(|error| Trouble::Commit(error, counters.commits))?;
+            let outcome = commit(inner);
+            // Behind the commit, so that a dump which has read the number before its snapshot misses nothing
+            // that it counts. A commit that failed may be there all the same.
+            if dumped {
+                self.marks.count_change();
+            }
+            outcome.map_err(|error| Trouble::Commit(error, counters.commits))?;
             self.committed(counters, quick_repair);
         }
         if let Some(epoch) = epoch {
@@ -377,24 +383,4 @@ impl Writer {
         }
         Ok(jobs.split_off(ran))
     }
-}
-
-fn store_clock(tx: &WriteTx<'_>) -> Result<Clock, StoreError> {
-    let counters = tx.clock();
-    let counters = Clock { running_s: tx.now().running_s, commits: counters.commits + 1, ..counters };
-    tx.put(&schema::CLOCK, (), &counters)?;
-    Ok(counters)
-}
-
-fn commit(inner: redb::WriteTransaction) -> Result<(), StoreError> {
-    #[cfg(feature = "mutant-no-commit-sync")]
-    let inner = {
-        let mut inner = inner;
-        inner.set_durability(redb::Durability::None).map_err(|error| StoreError::Io(error.to_string()))?;
-        inner
-    };
-    inner.commit().map_err(|error| match error {
-        redb::CommitError::Storage(source) => error::storage(source),
-        other => StoreError::Io(other.to_string()),
-    })
 }

@@ -8,6 +8,9 @@ use crate::store::meta::StoreError;
 /// Why a dump could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
+    /// The caller ended it.
+    #[error("the dump was cancelled")]
+    Ended,
     /// The database could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -18,6 +18,8 @@ mod read;
 mod restore;
 mod write;
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -39,6 +41,14 @@ const COUNTED: [&str; 4] = [
     schema::PROJECT_BLOB.name(),
     schema::DISK.name(),
 ];
+
+/// Tables that no dump has. What jobs did is history of a server, not of the content: a store that is made
+/// again has none, and a job that writes about itself must not make the next dump due.
+const LEFT_OUT: [&str; 4] =
+    [schema::JOB.name(), schema::JOB_ID.name(), schema::JOB_LOG.name(), schema::JOB_RESULT.name()];
+
+/// How far a dump is: rows so far and in all. A break ends it.
+pub type OnProgress<'p> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'p;
 
 /// The header of a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

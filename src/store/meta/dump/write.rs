@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use redb::Value as _;
@@ -10,12 +11,14 @@ use super::bodies::{self, Appender};
 use super::error::{DumpError, at};
 use super::frames::FrameWriter;
 use super::read::{self, EarlierBodies};
-use super::{BodyPosition, COUNTED, FORMAT, Frame, Header, Segment, Totals, directory};
+use super::{BodyPosition, COUNTED, FORMAT, Frame, Header, LEFT_OUT, OnProgress, Segment, Totals, directory};
 use crate::model::digest::Digest;
 use crate::store::durable::sync_dir;
 use crate::store::filesystem;
 use crate::store::meta::{Key, Meta, Pages, Raw, Reader, Row, SCHEMA, StoreError, Table, Tx as _, schema};
 
+/// Rows between two reports of the progress.
+const SPEAK_EVERY: u64 = 1_000;
 /// Bytes that must be free besides twice the size of the last dump.
 const SPARE: u64 = 16 << 20;
 
@@ -37,12 +40,22 @@ impl Meta {
     /// newest one without damage. It blocks the calling thread; changes continue meanwhile. After an error
     /// the existing dumps stay.
     pub fn dump(&self, dir: &Path, keep: usize) -> Result<Written, DumpError> {
+        self.dump_with(dir, keep, &mut |_, _| ControlFlow::Continue(()))
+    }
+
+    /// [`Meta::dump`] that tells how far it is, and can be ended.
+    pub fn dump_with(
+        &self,
+        dir: &Path,
+        keep: usize,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Written, DumpError> {
         directory::prepare(dir)?;
         let earlier = self.earlier(dir)?;
         check_room(dir, earlier.as_ref())?;
         let number = directory::list(dir)?.first().map_or(1, |newest| newest.number + 1);
         let new = directory::new_rows(dir, number);
-        let written = self.write_and_verify(dir, &new, number, earlier);
+        let written = self.write_and_verify(dir, &new, number, earlier, on_progress);
         if written.is_err() {
             // If this fails, the next dump removes it.
             let _ = fs::remove_file(&new);
@@ -58,9 +71,14 @@ impl Meta {
         new: &Path,
         number: u64,
         earlier: Option<Earlier>,
+        on_progress: &mut OnProgress<'_>,
     ) -> Result<Written, DumpError> {
         let (header, totals, bytes, appender) =
-            self.hold(|meta| Dump::begin(dir, new, earlier)?.write(meta, number))?;
+            self.hold(|meta| Dump::begin(dir, new, earlier, &mut *on_progress)?.write(meta, number))?;
+        let rows = totals.rows + totals.bodies;
+        if on_progress(rows, rows).is_break() {
+            return Err(DumpError::Ended);
+        }
         if appender.is_some() {
             sync_dir(dir).map_err(at(dir))?;
         }
@@ -139,7 +157,7 @@ fn check_room(dir: &Path, earlier: Option<&Earlier>) -> Result<(), DumpError> {
 }
 
 /// A dump that is being written.
-struct Dump {
+struct Dump<'p> {
     dir: PathBuf,
     file: FrameWriter,
     known: Option<EarlierBodies>,
@@ -155,10 +173,18 @@ struct Dump {
     bodies: u64,
     damaged: u64,
     appended: u64,
+    /// Rows and bodies that are looked at in all.
+    expected: u64,
+    on_progress: &'p mut OnProgress<'p>,
 }
 
-impl Dump {
-    fn begin(dir: &Path, new: &Path, earlier: Option<Earlier>) -> Result<Self, DumpError> {
+impl<'p> Dump<'p> {
+    fn begin(
+        dir: &Path,
+        new: &Path,
+        earlier: Option<Earlier>,
+        on_progress: &'p mut OnProgress<'p>,
+    ) -> Result<Self, DumpError> {
         let left_behind = earlier.as_ref().map(|earlier| earlier.left_behind(dir)).unwrap_or_default();
         let segments = earlier.as_ref().map(|earlier| &earlier.totals.segments[..]).unwrap_or_default();
         let last = segments.iter().max_by_key(|segment| segment.number).copied().filter(|last| {
@@ -178,6 +204,8 @@ impl Dump {
             bodies: 0,
             damaged: 0,
             appended: 0,
+            expected: 0,
+            on_progress,
         })
     }
 
@@ -197,6 +225,10 @@ impl Dump {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.file.frame(&Frame::Header(header.clone()))?;
+        macro_rules! expect {
+            ($($table:ident)*) => { $( self.expect(meta, &schema::$table)?; )* };
+        }
+        schema::every_table!(expect);
         self.bodies(meta)?;
         macro_rules! write {
             ($($table:ident)*) => { $( self.table(meta, &schema::$table)?; )* };
@@ -244,12 +276,30 @@ impl Dump {
         })
     }
 
+    /// Adds a table to what has to be done.
+    fn expect<K: Key, R: Row>(&mut self, meta: Reader<'_>, table: &Table<K, R>) -> Result<(), DumpError> {
+        if is_dumped(table) {
+            self.expected += meta.read(|tx| tx.count(table))?;
+        }
+        Ok(())
+    }
+
+    /// Says now and then how far it is.
+    fn tick(&mut self) -> Result<(), DumpError> {
+        let done = self.rows + self.bodies;
+        if done.is_multiple_of(SPEAK_EVERY) && (self.on_progress)(done, self.expected).is_break() {
+            return Err(DumpError::Ended);
+        }
+        Ok(())
+    }
+
     fn body(&mut self, key: &[u8], body: &[u8]) -> Result<(), DumpError> {
         let whole =
             Digest::from_key(key).is_some_and(|digest| Digest::of(digest.algorithm(), body) == digest);
         if !whole {
             // A damaged body is not put in a segment: after a push repairs it, the body of this digest
             // differs.
+            self.tick()?;
             self.rows += 1;
             self.damaged += 1;
             return self.file.frame(&Frame::Row { key, value: body });
@@ -270,21 +320,28 @@ impl Dump {
     }
 
     fn refer(&mut self, key: &[u8], place: BodyPosition) -> Result<(), DumpError> {
+        self.tick()?;
         self.bodies += 1;
         *self.live.entry(place.segment).or_default() += place.length;
         self.file.frame(&Frame::Body { key, place })
     }
 
     fn table<K: Key, R: Row>(&mut self, meta: Reader<'_>, table: &Table<K, R>) -> Result<(), DumpError> {
-        if COUNTED.contains(&table.name()) || table.name() == schema::MANIFEST_BODY.name() {
+        if !is_dumped(table) || table.name() == schema::MANIFEST_BODY.name() {
             return Ok(());
         }
         self.file.frame(&Frame::Table(table.name()))?;
         meta.sweep(&table.raw(), Pages::all(), |_, key, row| {
             let Some(Raw(value)) = row else { return Ok(()) };
+            self.tick()?;
             self.rows += 1;
             self.damaged += u64::from(R::decode(&value).is_none());
             self.file.frame(&Frame::Row { key: K::Stored::as_bytes(&key).as_ref(), value: &value })
         })
     }
+}
+
+/// Whether the rows of a table are in a dump.
+fn is_dumped<K: Key, R: Row>(table: &Table<K, R>) -> bool {
+    ![COUNTED, LEFT_OUT].concat().contains(&table.name())
 }

@@ -1,5 +1,7 @@
 //! Fields that are numbers or bytes.
 
+use uuid::Uuid;
+
 use super::{Key, KeyOf, Stored, Successor, byte_key};
 use crate::model::names::{ProjectId, RepoId, Sequence, TokenId, UploadId, UserId};
 use crate::model::secret::SecretHash;
@@ -128,6 +130,19 @@ impl Successor<&'static [u8]> for &[u8] {
 byte_key! {
     UploadId: |stored: &[u8]| stored.try_into().ok().map(Self::from_bytes);
     SecretHash: Self::from_bytes;
+    Uuid: |stored: &[u8]| Self::from_slice(stored).ok();
+}
+
+impl KeyOf<Self> for Uuid {
+    type Held = [u8; 16];
+
+    fn hold(self) -> [u8; 16] {
+        self.into_bytes()
+    }
+
+    fn stored(held: &[u8; 16]) -> &[u8] {
+        held
+    }
 }
 
 impl KeyOf<Self> for UploadId {

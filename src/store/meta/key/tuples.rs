@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::{Key, KeyOf, PrefixOf, Stored, Successor};
 use crate::model::digest::Digest;
-use crate::model::names::{RepoId, UserId};
+use crate::model::names::{RepoId, Sequence, UserId};
 
 impl<A: Key, B: Key> Key for (A, B) {
     type Stored = (A::Stored, B::Stored);
@@ -115,6 +115,7 @@ first! {
     [] u64 => u64;
     [] RepoId => RepoId;
     [] UserId => UserId;
+    [] Sequence => Sequence;
     ['k] &'k [u8] => &'static [u8];
     ['k] &'k Digest => Digest;
 }

@@ -49,6 +49,7 @@
 
 mod audit;
 mod content;
+mod jobs;
 mod manifests;
 mod outbox;
 mod people;
@@ -60,6 +61,7 @@ mod usage;
 
 pub use audit::*;
 pub use content::*;
+pub use jobs::*;
 pub use manifests::*;
 pub use outbox::*;
 pub use people::*;
@@ -88,7 +90,7 @@ macro_rules! every_table {
             BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
             TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD
             UPLOAD_BY_REPOSITORY USER USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX
-            OUTBOX_CURSOR AUDIT AUDIT_CHAIN MIGRATION
+            OUTBOX_CURSOR AUDIT AUDIT_CHAIN MIGRATION JOB JOB_ID JOB_LOG JOB_RESULT
         }
     };
 }

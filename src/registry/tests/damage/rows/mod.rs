@@ -1,6 +1,7 @@
 //! Damaged, missing and unexpected rows: the check must report each of these.
 
 mod audit;
+mod jobs;
 mod manifests;
 mod tokens;
 
