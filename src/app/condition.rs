@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::App;
 use crate::access::{Grant, ReadServer};
-use crate::lifecycle::JobState;
+use crate::lifecycle::CheckParams;
 use crate::limits::Resource;
+use crate::wire::JobKind;
 
 /// The certificate in use.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ pub struct Condition {
     pub uploads: u64,
     /// When the newest dump was made, in Unix milliseconds.
     pub last_dump_ms: Option<u64>,
-    /// The last check since the start that was completed.
+    /// The last check that was completed.
     pub last_check: Option<LastCheck>,
 }
 
@@ -52,7 +53,7 @@ pub struct LastCheck {
     /// Whether every blob was read.
     pub deep: bool,
     /// How many problems it found.
-    pub problems: usize,
+    pub problems: u64,
 }
 
 /// What an open app records about this run.
@@ -90,13 +91,12 @@ impl App {
     }
 
     fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {
-        self.jobs.list(grant).into_iter().find_map(|job| match job.state {
-            JobState::Done(report) => Some(LastCheck {
-                ended_ms: job.ended_ms.unwrap_or(job.started_ms),
-                deep: job.deep,
-                problems: report.problems.len(),
-            }),
-            _ => None,
+        let check = self.jobs.last_done(grant, JobKind::Check)?;
+        let params: CheckParams = serde_json::from_str(&check.job.parameters).unwrap_or_default();
+        Some(LastCheck {
+            ended_ms: check.ended_or_started_ms(),
+            deep: params.deep,
+            problems: check.job.problems,
         })
     }
 }

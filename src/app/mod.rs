@@ -43,7 +43,7 @@ pub struct App {
     /// The limits per principal, and what each holds.
     pub ledger: Arc<Ledger>,
     /// Work that takes longer than a request may.
-    pub jobs: Jobs,
+    pub jobs: Arc<Jobs>,
     idle: ArcSwap<Duration>,
     dumps: Arc<Dumps>,
     run: Run,

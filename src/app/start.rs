@@ -78,6 +78,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         }
     };
     let dumps = Arc::new(Dumps::new(&data_dir, config.storage.dumps));
+    let jobs = Arc::new(runtime.block_on(Jobs::open(Arc::clone(&meta), runtime.handle().clone())));
     lifecycle::start(&Parts {
         runtime: runtime.handle().clone(),
         meta: Arc::clone(&meta),
@@ -86,12 +87,13 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         registry: Arc::clone(&registry),
         ledger: Arc::clone(&ledger),
         dumps: Arc::clone(&dumps),
+        jobs: Arc::clone(&jobs),
     });
     Ok(App {
         access,
         auth,
         people,
-        jobs: Jobs::new(Arc::clone(&registry), meta.clock()),
+        jobs,
         registry,
         ledger,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),

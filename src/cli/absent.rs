@@ -149,7 +149,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
         &["schedule", "schedules", "cron"],
         &["use cron or a systemd timer, for example for: stowage fsck --deep"],
     ),
-    (Yet, &["job", "jobs", "task", "tasks"], &["a check is the only job: stowage status shows the last one"]),
+    (Always, &["job", "task", "tasks"], &["checks and dumps: stowage jobs list"]),
     (
         Yet,
         &["audit", "event", "events", "history", "webhook", "webhooks", "notify"],

@@ -56,6 +56,7 @@ commands! {
     Tag(super::tag::Options),
     Manifest(super::manifest::Options),
     Fsck(super::fsck::Options),
+    Jobs(super::jobs::Options),
     Rebuild(super::rebuild::Options),
     Completions(super::completions::Options),
     Man(super::man::Options),

@@ -119,7 +119,7 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
 }
 
 fn check(last: Option<&LastCheck>) -> String {
-    let Some(last) = last else { return "none since the start: stowage fsck".to_owned() };
+    let Some(last) = last else { return "none yet: stowage fsck".to_owned() };
     let found = match last.problems {
         0 => "no problem".to_owned(),
         problems => counted(problems, "problem", "problems"),

@@ -1,10 +1,7 @@
 //! `stowage token`: creates, lists and revokes tokens.
 
-use std::ffi::OsStr;
 use std::time::SystemTime;
 
-use clap::Arg;
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::client::{self, Api, Received, segment};
@@ -12,6 +9,7 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::expiry::Expiry;
+use super::offered::Offered;
 use super::output::{self, Format};
 use super::server_args::ServerArgs;
 use super::visible::one_line;
@@ -46,7 +44,7 @@ enum Verb {
         #[arg(long)]
         name: String,
         /// Scopes of the token, separated by commas
-        #[arg(long, value_delimiter = ',', required = true, value_parser = ScopeParser)]
+        #[arg(long, value_delimiter = ',', required = true, value_parser = Offered(|| Scopes::known().collect()))]
         scopes: Vec<String>,
         /// How long it is valid, such as 12h or 90d, or until which day, such as 2027-01-31, or `never`
         #[arg(long, value_name = "TIME", default_value = "90d")]
@@ -75,27 +73,6 @@ enum Verb {
         /// Its number, its name, or USER/NAME
         token: String,
     },
-}
-
-/// Accepts any text, because the server checks scopes. Shells and the help offer those of this version.
-#[derive(Clone)]
-struct ScopeParser;
-
-impl TypedValueParser for ScopeParser {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<String, clap::Error> {
-        StringValueParser::new().parse_ref(command, argument, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Scopes::known().map(PossibleValue::new)))
-    }
 }
 
 impl Command for Options {

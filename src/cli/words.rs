@@ -17,6 +17,12 @@ fn when_at(time: &str, now: Timestamp, zone: &TimeZone) -> String {
     format!("{} ({})", local(parsed, zone), distance_at(time, now))
 }
 
+/// A time of the API in the time zone of this computer, to the second.
+pub(super) fn to_the_second(time: &str) -> String {
+    let Ok(parsed) = time.parse::<Timestamp>() else { return time.to_owned() };
+    parsed.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// A time in milliseconds since 1970, in the form of [`when`].
 pub(super) fn when_ms(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

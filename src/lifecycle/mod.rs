@@ -2,6 +2,8 @@
 //! may.
 
 pub mod check;
+mod dumps;
+pub mod job;
 mod jobs;
 mod worker;
 mod workers;
@@ -10,9 +12,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-pub use jobs::{CheckRuns, JobState, JobView, Jobs};
+pub use dumps::Dumps;
+pub use jobs::{CheckJob, CheckParams, DumpJob, DumpParams, JobError, JobLine, JobState, JobView, Jobs};
 pub use worker::Worker;
-pub use workers::dumps::Dumps;
 pub use workers::leftovers::end_without_owner;
 pub use workers::limits::report as report_limits;
 
@@ -38,6 +40,8 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// When dumps are made.
     pub dumps: Arc<Dumps>,
+    /// Runs what takes long.
+    pub jobs: Arc<Jobs>,
 }
 
 /// Starts the workers. They end with the runtime.

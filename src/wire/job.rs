@@ -1,10 +1,12 @@
 //! `/api/v1/jobs`, and what starts one: `/api/v1/checks`
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{OpenEnum, Report};
+use super::{JobResult, OpenEnum};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,9 +14,35 @@ use super::{OpenEnum, Report};
 pub enum JobKind {
     /// Looks at everything stored.
     Check,
+    /// Writes all metadata to a file of its own.
+    Dump,
 }
 
-/// How far a job has come.
+impl JobKind {
+    /// Every kind that this version has.
+    pub const ALL: [Self; 2] = [Self::Check, Self::Dump];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Dump => "dump",
+        }
+    }
+
+    /// The kind with this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// How a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -26,19 +54,30 @@ pub enum JobState {
     Failed,
     /// It was ended before its end.
     Cancelled,
+    /// Its server ended without a stop, by a crash or a kill.
+    Interrupted,
 }
 
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
-    /// What is looked at.
+    /// What it works on.
     pub stage: String,
     /// Rows or files so far, in this stage.
     pub done: u64,
     /// Rows or files in all; 0: not known.
     pub total: u64,
-    /// Bytes hashed so far, in all stages.
+    /// Bytes read so far, in all stages.
     pub bytes: u64,
+}
+
+/// What a job was asked for: the fields of its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobParameters {
+    /// Of a check: whether every blob is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub deep: Option<bool>,
 }
 
 /// Work of the server that outlives the request for it.
@@ -50,27 +89,50 @@ pub struct Job {
     /// What it does.
     #[schema(value_type = JobKind, inline)]
     pub kind: OpenEnum<JobKind>,
-    /// Whether every blob is read.
-    pub deep: bool,
-    /// Who asked for it.
+    /// What was asked for.
+    #[serde(default)]
+    #[schema(inline, required = true)]
+    pub parameters: JobParameters,
+    /// Who asked for it; `system`: the server itself.
     pub by: String,
     /// When it began.
     #[schema(format = DateTime)]
     pub started_at: String,
-    /// When it ended; null: it has not.
+    /// When it ended; null: it has not, or that is not known because it was interrupted.
     #[schema(required = true, format = DateTime)]
     pub ended_at: Option<String>,
     /// How it is.
     #[schema(value_type = JobState, inline)]
     pub state: OpenEnum<JobState>,
-    /// How far it is.
+    /// How far it is; of one that was interrupted, how far it was at least.
     pub progress: Progress,
-    /// Why it failed.
+    /// How much of what it found needs attention; 0 while it works.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub problems: u64,
+    /// Why it did not come to its end.
     #[schema(required = true)]
     pub error: Option<String>,
-    /// What was found, once it is done. Lists leave it out.
+    /// What was found, once it is done. Lists leave it out, and only the latest jobs of a kind have it.
     #[schema(required = true)]
-    pub result: Option<Report>,
+    pub result: Option<JobResult>,
+}
+
+impl Job {
+    /// Whether it has not ended.
+    pub fn is_under_way(&self) -> bool {
+        self.ended_at.is_none() && self.state != JobState::Interrupted
+    }
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLine {
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// What.
+    pub text: String,
 }
 
 /// A check to be started.

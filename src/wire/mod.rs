@@ -10,6 +10,7 @@
 
 mod absent;
 mod job;
+mod job_result;
 mod list;
 mod manifest;
 mod open_enum;
@@ -22,7 +23,8 @@ mod token;
 mod user;
 
 pub use absent::Absent;
-pub use job::{Job, JobKind, JobState, NewCheck, Progress};
+pub use job::{Job, JobKind, JobLine, JobParameters, JobState, NewCheck, Progress};
+pub use job_result::{DumpMade, JobResult};
 pub use list::List;
 pub use manifest::Manifest;
 pub use open_enum::OpenEnum;

@@ -67,7 +67,7 @@ pub struct Server {
     /// When the last dump of the metadata was made.
     #[schema(required = true, format = DateTime)]
     pub last_dump_at: Option<String>,
-    /// The last check since the start that was completed.
+    /// The last check that was completed.
     #[schema(required = true)]
     pub last_check: Option<LastCheck>,
 }

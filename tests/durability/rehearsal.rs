@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,8 +13,8 @@ use tempfile::TempDir;
 use crate::behind::{Damage, blob_file, tree};
 use crate::dice::{self, Dice};
 use crate::process::{Ended, Stowage, assert_whole, directory_in_memory, run, run_with};
-use crate::support::content::{bytes, open_upload, push_image, send_chunk, sha256};
-use crate::support::eventually;
+use crate::support::content::{bytes, open_upload, push_image, send_chunk, sha256, touch};
+use crate::support::{Client, eventually};
 use crate::volume::Volume;
 
 const OFTEN: &[(&str, &str)] = &[("STOWAGE__STORAGE__DUMPS__EVERY", "1s")];
@@ -28,11 +29,14 @@ fn dumps(data: &Path) -> Vec<PathBuf> {
     dumps.into_iter().collect()
 }
 
-/// Waits until everything acknowledged is in a dump: the second dump from now began later.
-fn wait_for_dump(data: &Path) {
-    let before = dumps(data).last().cloned();
-    let newer = |path: &PathBuf| before.as_ref().is_none_or(|before| path > before);
-    eventually("two more dumps", || dumps(data).iter().filter(|path| newer(path)).count() >= 2);
+/// Waits until all that was acknowledged is in a dump: the second from now on began later. A dump follows a
+/// change alone, so each gets one, in a repository that is there.
+fn wait_for_dump(client: &Client, repository: &str, data: &Path) {
+    for _ in 0..2 {
+        let before = dumps(data).pop();
+        touch(client, repository);
+        eventually("another dump", || dumps(data).pop() > before);
+    }
 }
 
 /// A store with images from before and after its last dump.
@@ -56,12 +60,12 @@ impl Store {
             let manifest = push_image(&client, &name, &format!("v{number}"), &layer);
             images.push((format!("{name}/manifests/v{number}"), manifest, layer));
             if number == 2 {
-                wait_for_dump(&data);
+                wait_for_dump(&client, "team/app0", &data);
             }
         }
         let upload = open_upload(&client, "team/app0");
         send_chunk(&client, &upload, 0, &bytes(50, 1000)).expect(202);
-        wait_for_dump(&data);
+        wait_for_dump(&client, "team/app0", &data);
         server.stop();
         let server = Stowage::start_with(&data, NEVER);
         let later = vec![bytes(100, 50_000), bytes(101, 60_000)];
@@ -278,9 +282,9 @@ fn dumps_are_for_their_owner_alone_and_hold_no_more_than_so_many() {
     let variables = [OFTEN, &[("STOWAGE__STORAGE__DUMPS__KEEP", "2")]].concat();
     let server = Stowage::start_with(dir.path(), &variables);
     push_image(&server.client(), "team/app", "latest", b"layer");
-    eventually("dumps go", || {
-        dumps(dir.path()).last().is_some_and(|path| path.ends_with("rows-00000004.dump"))
-    });
+    for _ in 0..2 {
+        wait_for_dump(&server.client(), "team/app", dir.path());
+    }
     server.stop();
     assert!(dumps(dir.path()).len() <= 3, "{:?}", dumps(dir.path()));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -288,6 +292,34 @@ fn dumps_are_for_their_owner_alone_and_hold_no_more_than_so_many() {
     for (path, _) in tree(&dir.path().join("dumps")) {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
+}
+
+#[test]
+fn a_server_at_rest_makes_no_dump() {
+    let dir = directory_in_memory();
+    let server = Stowage::start_with(dir.path(), OFTEN);
+    let client = server.client();
+    push_image(&client, "team/app", "latest", b"layer");
+    // One that follows the last change, and then none, however long it is waited for.
+    eventually("the dumps end", || {
+        let newest = dumps(dir.path()).pop();
+        std::thread::sleep(Duration::from_secs(3));
+        newest.is_some() && dumps(dir.path()).pop() == newest
+    });
+    let newest = dumps(dir.path()).pop();
+    let jobs = || {
+        let listed = run("jobs", &["list", "--kind", "dump", "--limit", "500", "--json"], dir.path());
+        let document: Value = serde_json::from_str(&listed.stdout).expect("a document");
+        document["data"]["jobs"].as_array().expect("a list").clone()
+    };
+    let before = jobs().len();
+    assert!(jobs().iter().all(|job| job["by"] == "system" && job["state"] == "done"), "{:?}", jobs());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!((dumps(dir.path()).pop(), jobs().len()), (newest.clone(), before));
+    touch(&client, "team/app");
+    eventually("another dump", || dumps(dir.path()).pop() > newest);
+    server.stop();
+    assert_whole(dir.path());
 }
 
 #[test]
@@ -299,7 +331,7 @@ fn blobs_in_a_directory_of_their_own_stay_there() {
     let elsewhere = ("STOWAGE__STORAGE__BLOB_DIR", blob_dir.as_str());
     let server = Stowage::start_with(&data, &[OFTEN, &[elsewhere]].concat());
     let manifest = push_image(&server.client(), "team/app", "latest", b"layer");
-    wait_for_dump(&data);
+    wait_for_dump(&server.client(), "team/app", &data);
     server.kill();
     fs::remove_file(data.join("stowage.redb")).unwrap();
     let before = tree(&blobs);
@@ -325,8 +357,9 @@ fn a_dump_on_a_full_disk_fails_with_a_warning_and_leaves_the_others() {
     let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
     let server = Stowage::start_with(&data, OFTEN);
     push_image(&server.client(), "team/app", "v1", b"layer 1");
-    wait_for_dump(&data);
+    wait_for_dump(&server.client(), "team/app", &data);
     fs::write(&filler, vec![1; 50 << 20]).unwrap();
+    touch(&server.client(), "team/app");
     eventually("a warning", || server.log().contains("could not be dumped"));
     let kept = dumps(&data);
     push_image(&server.client(), "team/app", "v2", b"layer 2");
@@ -336,7 +369,7 @@ fn a_dump_on_a_full_disk_fails_with_a_warning_and_leaves_the_others() {
     assert_eq!(dumps(&data), kept);
     assert!(tree(&data.join("dumps")).iter().all(|(path, _)| !path.ends_with(".new")));
     fs::remove_file(&filler).unwrap();
-    wait_for_dump(&data);
+    wait_for_dump(&server.client(), "team/app", &data);
     server.stop();
     assert_whole(&data);
 }

@@ -12,6 +12,7 @@ mod clients;
 mod connections;
 mod handshakes;
 mod heads;
+mod jobs;
 mod lists;
 mod load;
 mod logs;

@@ -101,10 +101,15 @@ impl Stowage {
         stowage
     }
 
-    /// `kill -9`, and another start on the same data with a new log; returns how long the start took.
-    pub(crate) fn kill_and_start(&mut self) -> Duration {
+    /// `kill -9`
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the server is there");
         self.child.wait().expect("an end");
+    }
+
+    /// `kill -9`, and another start on the same data with a log of its own; how long that took.
+    pub(crate) fn kill_and_start(&mut self) -> Duration {
+        self.kill();
         let started = Instant::now();
         self.child = self.how.spawn(self.place.path());
         self.address = self.ready();

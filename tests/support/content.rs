@@ -108,3 +108,10 @@ pub fn close_upload(client: &Client, location: &str, digest: &str, body: &[u8]) 
     let separator = if location.contains('?') { '&' } else { '?' };
     client.put(&format!("{location}{separator}digest={digest}"), body)
 }
+
+/// Changes the metadata, and leaves them as they were: what follows a change alone is due.
+pub fn touch(client: &Client, repository: &str) {
+    let upload = open_upload(client, repository);
+    send_chunk(client, &upload, 0, b"x").expect(202);
+    client.delete(&upload).expect(204);
+}

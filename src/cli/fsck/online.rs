@@ -7,7 +7,7 @@ use crate::cli::client::{Api, Received};
 use crate::cli::errors::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Display;
-use crate::wire::{Job, JobState, NewCheck, OpenEnum, Progress};
+use crate::wire::{Job, JobResult, JobState, NewCheck, OpenEnum, Progress};
 
 /// Starts the job, shows its progress, and returns its report. Ctrl-C cancels it.
 pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
@@ -15,7 +15,7 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
     let path = format!("/api/v1/jobs/{}", job.id);
     let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
     let mut cancelled = false;
-    while job.ended_at.is_none() {
+    while job.is_under_way() {
         if interrupt.is_wanted() && !cancelled {
             api.post::<IgnoredAny>(&format!("{path}/cancel"), &())?;
             cancelled = true;
@@ -32,10 +32,10 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
         ));
     }
     let (job, mut document) = job.into_parts();
-    if let Some(report) = job.result {
+    if let Some(JobResult::Check(report)) = job.result {
         return Ok(Report::new(report, document["result"].take()));
     }
-    if job.state == JobState::Cancelled {
+    if job.state == JobState::Cancelled || job.state == JobState::Interrupted {
         return Err(ended());
     }
     let why = match (job.error, job.state) {

@@ -43,7 +43,7 @@ impl From<wire::Report> for Report {
 
 impl Report {
     /// A report, and the document that contained it.
-    pub(super) fn new(report: wire::Report, document: Value) -> Self {
+    pub(in crate::cli) fn new(report: wire::Report, document: Value) -> Self {
         let wire::Report { checked, problems, notes } = report;
         Self { checked: Some(checked), problems, notes, document }
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::wire::JobKind;
 
 /// Any text.
 pub(super) fn text() -> Object {
@@ -31,6 +32,12 @@ pub(super) fn digest() -> Object {
 /// How long the answer may be delayed.
 pub(super) fn wait() -> Object {
     pattern(r"^\s*(0+|[0-9]+\s*[wdhms])\s*$").build()
+}
+
+/// What a job does.
+pub(super) fn job_kind() -> Object {
+    let kinds = JobKind::ALL.map(JobKind::as_str);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(kinds)).build()
 }
 
 /// True or false; false when it is absent.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::endpoint::{Endpoint, at};
 use super::operation::{Operation, operation};
+use super::page::PageQuery;
 use super::permit::Permit;
 use super::problem::Problem;
 use super::sent::Sent;
@@ -18,10 +19,9 @@ use crate::access::{ReadServer, RunJobs};
 use crate::app::App;
 use crate::http::fault::Code;
 use crate::http::query::Query;
-use crate::lifecycle::{self, JobView};
+use crate::lifecycle::{self, CheckJob, CheckParams, JobView};
 use crate::model::units::{HumanDuration, UnitError};
-use crate::registry::fsck;
-use crate::wire::{Finding, Job, JobKind, JobState, List, NewCheck, Progress, Report};
+use crate::wire::{Job, JobKind, JobLine, JobState, List, NewCheck, OpenEnum, Progress};
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -35,7 +35,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 .answers::<Job>(202, "The job that does it, also in Location.")
         }),
         at("/jobs").get(list, || {
-            operation("listJobs", "List the latest jobs, the newest first. For admins.")
+            operation("listJobs", "List the latest jobs of each kind, the newest first. For admins.")
+                .in_parts()
+                .query("kind", "Only jobs of this kind.", form::job_kind())
                 .lists::<Job>("Jobs", "Jobs.")
         }),
         at("/jobs/{id}").get(show, || {
@@ -43,6 +45,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             of_job("showJob", "Show a job. For admins.")
                 .query("wait", wait, form::wait())
                 .answers::<Job>(200, "The job.")
+        }),
+        at("/jobs/{id}/log").get(log, || {
+            of_job("showJobLog", "Show what a job said: its first lines, in their order. For admins.")
+                .lists::<JobLine>("JobLog", "Lines.")
         }),
         at("/jobs/{id}/cancel").post(cancel, || {
             of_job("cancelJob", "Ask a job to end. For admins.")
@@ -55,68 +61,40 @@ fn of_job(id: &str, summary: &str) -> Operation {
     operation(id, summary).path("id", "The job.", form::text())
 }
 
-/// As a list has it: without what was found.
-fn brief(view: &JobView) -> Job {
-    let (state, error) = match &view.state {
-        lifecycle::JobState::Running => (JobState::Running, None),
-        lifecycle::JobState::Done(_) => (JobState::Done, None),
-        lifecycle::JobState::Failed(why) => (JobState::Failed, Some(why.clone())),
-        lifecycle::JobState::Cancelled => (JobState::Cancelled, None),
-    };
-    Job {
-        id: view.id,
-        kind: JobKind::Check.into(),
-        deep: view.deep,
-        by: view.by.clone(),
-        started_at: time(view.started_ms),
-        ended_at: view.ended_ms.map(time),
-        state: state.into(),
-        progress: view.progress.into(),
-        error,
-        result: None,
-    }
-}
-
-fn whole(view: &JobView) -> Job {
-    let result = match &view.state {
-        lifecycle::JobState::Done(report) => Some(Report::from(&**report)),
-        _ => None,
-    };
-    Job { result, ..brief(view) }
-}
-
-impl From<fsck::Progress> for Progress {
-    fn from(progress: fsck::Progress) -> Self {
-        let fsck::Progress { stage, done, total, bytes } = progress;
-        Self { stage: stage.to_owned(), done, total, bytes }
-    }
-}
-
-impl From<&fsck::Report> for Report {
-    fn from(report: &fsck::Report) -> Self {
-        Self {
-            checked: report.checked,
-            problems: report.problems.iter().map(Finding::from).collect(),
-            notes: report.notes.clone(),
-        }
-    }
-}
-
-impl From<&fsck::Problem> for Finding {
-    fn from(problem: &fsck::Problem) -> Self {
-        let severity = match problem.severity {
-            fsck::Severity::Damage => "damage",
-            fsck::Severity::Inconsistency => "inconsistency",
+impl From<JobView> for Job {
+    fn from(JobView { job, result, .. }: JobView) -> Self {
+        let state = match job.state {
+            lifecycle::JobState::Running => JobState::Running,
+            lifecycle::JobState::Done => JobState::Done,
+            lifecycle::JobState::Failed => JobState::Failed,
+            lifecycle::JobState::Cancelled => JobState::Cancelled,
+            lifecycle::JobState::Interrupted => JobState::Interrupted,
         };
         Self {
-            kind: problem.kind.to_owned(),
-            severity: severity.to_owned(),
-            repository: problem.repository.clone(),
-            digest: problem.digest.clone(),
-            images: problem.images.clone(),
-            expected: problem.expected.clone(),
-            found: problem.found.clone(),
+            id: job.id,
+            // A later version may have left a job of another kind.
+            kind: JobKind::named(&job.kind).map_or(OpenEnum::Unknown(job.kind), OpenEnum::Known),
+            parameters: serde_json::from_str(&job.parameters).unwrap_or_default(),
+            by: job.by,
+            started_at: time(job.started_ms),
+            ended_at: job.ended_ms.map(time),
+            state: state.into(),
+            progress: Progress {
+                stage: job.progress.stage,
+                done: job.progress.done,
+                total: job.progress.total,
+                bytes: job.progress.bytes,
+            },
+            problems: job.problems,
+            error: job.error,
+            result: result.and_then(|result| serde_json::from_str(&result).ok()),
         }
+    }
+}
+
+impl From<lifecycle::JobLine> for JobLine {
+    fn from(lifecycle::JobLine { at_ms, text }: lifecycle::JobLine) -> Self {
+        Self { at: time(at_ms), text }
     }
 }
 
@@ -126,18 +104,24 @@ pub(super) async fn check(
     permit: Permit<RunJobs>,
     Sent(new): Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
-    let job = app.jobs.start_check(permit.grant(), new.deep)?;
-    let mut response = json(StatusCode::ACCEPTED, &whole(&job));
-    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)) {
+    let check = CheckJob::new(app.registry.clone(), permit.grant());
+    let job = app.jobs.start(permit.grant(), check, CheckParams { deep: new.deep }).await?;
+    let mut response = json(StatusCode::ACCEPTED, &Job::from(job.clone()));
+    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.job.id)) {
         response.headers_mut().insert(LOCATION, place);
     }
     Ok(response)
 }
 
-/// `GET /api/v1/jobs`: all of them, which are few.
-pub(super) async fn list(app: Data<App>, permit: Permit<ReadServer>) -> HttpResponse {
-    let jobs = app.jobs.list(permit.grant());
-    json(StatusCode::OK, &List { items: jobs.iter().map(brief).collect(), next_cursor: None })
+/// `GET /api/v1/jobs[?kind=check]`
+pub(super) async fn list(
+    app: Data<App>,
+    permit: Permit<ReadServer>,
+    page: PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let kind = page.filter("kind").map(|word| kind(&word)).transpose()?;
+    let found = app.jobs.list(permit.grant(), kind, page.last_number()?, page.wanted()).await?;
+    Ok(page.answer::<_, Job>(found, &["kind"], |job| job.order.to_string()))
 }
 
 /// `GET /api/v1/jobs/{id}[?wait=30s]`
@@ -156,8 +140,19 @@ pub(super) async fn show(
             Err(_) => return Err(Problem::new(Code::WaitInvalid, "wait is a duration such as 30s")),
         },
     };
-    let job = app.jobs.show(permit.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await;
-    Ok(json(StatusCode::OK, &whole(&job.ok_or_else(|| unknown(&id))?)))
+    let job = app.jobs.show(permit.grant(), uuid(&id)?, patience.min(LONGEST_WAIT)).await?;
+    Ok(json(StatusCode::OK, &Job::from(job.ok_or_else(|| unknown(&id))?)))
+}
+
+/// `GET /api/v1/jobs/{id}/log`: all lines, which are few.
+pub(super) async fn log(
+    app: Data<App>,
+    permit: Permit<ReadServer>,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let lines = app.jobs.log(permit.grant(), uuid(&id)?).await?.ok_or_else(|| unknown(&id))?;
+    let items: Vec<JobLine> = lines.into_iter().map(JobLine::from).collect();
+    Ok(json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`
@@ -166,8 +161,15 @@ pub(super) async fn cancel(
     permit: Permit<RunJobs>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let job = app.jobs.cancel(permit.grant(), uuid(&id)?).ok_or_else(|| unknown(&id))?;
-    Ok(json(StatusCode::ACCEPTED, &brief(&job)))
+    let job = app.jobs.cancel(permit.grant(), uuid(&id)?).await?.ok_or_else(|| unknown(&id))?;
+    Ok(json(StatusCode::ACCEPTED, &Job::from(JobView { result: None, ..job })))
+}
+
+fn kind(word: &str) -> Result<JobKind, Problem> {
+    JobKind::named(word).ok_or_else(|| {
+        let known = JobKind::ALL.map(JobKind::as_str).join(", ");
+        Problem::new(Code::JobKindInvalid, format!("the kinds of jobs are: {known}"))
+    })
 }
 
 fn uuid(id: &str) -> Result<Uuid, Problem> {
@@ -176,8 +178,5 @@ fn uuid(id: &str) -> Result<Uuid, Problem> {
 
 fn unknown(id: &str) -> Problem {
     let id: String = id.chars().take(40).collect();
-    Problem::new(
-        Code::JobUnknown,
-        format!("there is no job {id:?}; jobs are forgotten when the server stops"),
-    )
+    Problem::new(Code::JobUnknown, format!("there is no job {id:?}; the oldest of each kind are forgotten"))
 }

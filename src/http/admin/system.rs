@@ -51,7 +51,7 @@ impl From<Condition> for Server {
         let last_check = condition.last_check.map(|check| LastCheck {
             ended_at: time(check.ended_ms),
             deep: check.deep,
-            problems: check.problems as u64,
+            problems: check.problems,
         });
         Self {
             urls: condition.urls,

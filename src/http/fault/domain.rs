@@ -7,7 +7,7 @@ use super::{Code, Fault, Item};
 use crate::access::{Refusal, ScopeError};
 use crate::auth::SignInError;
 use crate::http::reason;
-use crate::lifecycle::CheckRuns;
+use crate::lifecycle::JobError;
 use crate::limits::LimitReached;
 use crate::model::digest::{AnyDigest, DigestError};
 use crate::model::manifest::ManifestError;
@@ -202,6 +202,17 @@ impl From<TokenError> for Fault {
     }
 }
 
+impl From<JobError> for Fault {
+    fn from(error: JobError) -> Self {
+        let message = error.to_string();
+        match error {
+            JobError::Runs { .. } => Self::new(Code::CheckRuns, message),
+            JobError::Withdrawn => Self::new(Code::Withdrawn, message),
+            JobError::Store(error) => Self::from(error),
+        }
+    }
+}
+
 impl From<ReferenceError> for Fault {
     fn from(error: ReferenceError) -> Self {
         match error {
@@ -222,7 +233,6 @@ macro_rules! one_code {
 }
 
 one_code! {
-    CheckRuns CheckRuns;
     DigestError DigestInvalid;
     NameError RepositoryNameInvalid;
     ScopeError ScopeInvalid;

@@ -70,7 +70,8 @@ codes! {
     FormInvalid "UNSUPPORTED" BAD_REQUEST "Bad Request";
     FormTooLarge "UNSUPPORTED" PAYLOAD_TOO_LARGE "Payload Too Large";
     IfMatchInvalid "IF_MATCH_INVALID" BAD_REQUEST "If-Match is not valid";
-    JobUnknown "JOB_UNKNOWN" NOT_FOUND "The job is unknown";
+    JobKindInvalid "JOB_KIND_INVALID" BAD_REQUEST "There is no such kind of job";
+    JobUnknown "JOB_UNKNOWN" NOT_FOUND "The job is unknown" "stowage jobs list";
     LastAdmin "LAST_ADMIN" CONFLICT "It is the last admin";
     LifetimeInvalid "LIFETIME_INVALID" BAD_REQUEST "The lifetime is not valid";
     LimitInvalid "LIMIT_INVALID" BAD_REQUEST "The limit is not valid";

@@ -1,6 +1,6 @@
 //! The workers of a server, one file each.
 
-pub(super) mod dumps;
+mod dumps;
 mod expire_uploads;
 pub(super) mod leftovers;
 pub(super) mod limits;
@@ -22,7 +22,8 @@ pub(super) fn start_all(parts: &Parts) {
     start(runtime, expire_uploads::ExpireUploads::new(registry(), system("uploads")));
     runtime.spawn(leftovers::sweep(registry(), system("start")));
     start(runtime, space::SampleSpace::new(registry(), system("space")));
-    start(runtime, dumps::MakeDumps::new(parts.meta.clone(), parts.dumps.clone()));
+    let (meta, dumps, jobs) = (parts.meta.clone(), parts.dumps.clone(), parts.jobs.clone());
+    start(runtime, dumps::MakeDumps::new(meta, dumps, jobs, system("dumps")));
     start(runtime, limits::ReportLimits::new(parts.ledger.clone()));
     start(runtime, memory::GiveMemoryBack);
     start(runtime, trim::TrimHistory::new(registry(), system("trimming")));

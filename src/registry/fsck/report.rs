@@ -7,7 +7,7 @@ use crate::model::digest::Digest;
 use crate::store::blob::Stamp;
 use crate::store::meta::StoreError;
 use crate::store::open::OpenError;
-use crate::wire::Checked;
+use crate::wire::{self, Checked};
 
 /// The mode of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl CheckError {
     }
 }
 
-/// The progress of a check.
+/// The progress of long work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The stage.
@@ -101,4 +101,32 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Facts about blobs that are proven and must be recorded.
     pub verdicts: Vec<Verdict>,
+}
+
+impl From<&Report> for wire::Report {
+    fn from(report: &Report) -> Self {
+        Self {
+            checked: report.checked,
+            problems: report.problems.iter().map(wire::Finding::from).collect(),
+            notes: report.notes.clone(),
+        }
+    }
+}
+
+impl From<&Problem> for wire::Finding {
+    fn from(problem: &Problem) -> Self {
+        let severity = match problem.severity {
+            Severity::Damage => "damage",
+            Severity::Inconsistency => "inconsistency",
+        };
+        Self {
+            kind: problem.kind.to_owned(),
+            severity: severity.to_owned(),
+            repository: problem.repository.clone(),
+            digest: problem.digest.clone(),
+            images: problem.images.clone(),
+            expected: problem.expected.clone(),
+            found: problem.found.clone(),
+        }
+    }
 }

@@ -210,8 +210,8 @@ fn paths() -> Vec<Form> {
     ]
 }
 
-/// The values in queries and headers. `cursor` is from the list of users.
-fn parameters(cursor: &str) -> Vec<Form> {
+/// The forms of queries about jobs.
+fn about_jobs() -> Vec<Form> {
     let waits = [
         "0",
         "00",
@@ -233,6 +233,28 @@ fn parameters(cursor: &str) -> Vec<Form> {
         "1m30s",
         "1S",
     ];
+    vec![
+        Form {
+            name: "kind",
+            schema: "/paths/~1jobs/get/parameters/2/schema",
+            codes: &["JOB_KIND_INVALID"],
+            values: texts(["check", "dump", "", "Check", "check ", "scrub", "check\n"]),
+            send: |client, kind| get(client, &format!("/jobs?kind={}", encoded(kind))),
+        },
+        Form {
+            name: "wait",
+            schema: "/paths/~1jobs~1{id}/get/parameters/1/schema",
+            codes: &["WAIT_INVALID"],
+            values: texts(waits),
+            send: |client, wait| {
+                get(client, &format!("/jobs/00000000-0000-4000-8000-000000000000?wait={}", encoded(wait)))
+            },
+        },
+    ]
+}
+
+/// The forms of queries and headers. `cursor` is one that the list of users has given.
+fn parameters(cursor: &str) -> Vec<Form> {
     let tags = [
         "*",
         "\"x\"",
@@ -268,15 +290,6 @@ fn parameters(cursor: &str) -> Vec<Form> {
             codes: &["USER_UNKNOWN"],
             values: texts(["admin", "", "-admin", "admin ", "admin\n"]),
             send: |client, user| get(client, &format!("/tokens?user={}", encoded(user))),
-        },
-        Form {
-            name: "wait",
-            schema: "/paths/~1jobs~1{id}/get/parameters/1/schema",
-            codes: &["WAIT_INVALID"],
-            values: texts(waits),
-            send: |client, wait| {
-                get(client, &format!("/jobs/00000000-0000-4000-8000-000000000000?wait={}", encoded(wait)))
-            },
         },
         Form {
             name: "If-Match",
@@ -328,7 +341,7 @@ fn the_document_allows_what_is_accepted_and_nothing_that_is_refused() {
     content::push_image(&admin, "team/app", "1", b"layer");
     let document = server.client().get("/api/v1/openapi.json").expect(200).json();
     let listed = get(&admin, "/users?limit=1").expect(200).json();
-    let all = [bodies(), paths(), parameters(listed["next_cursor"].as_str().unwrap())];
+    let all = [bodies(), paths(), about_jobs(), parameters(listed["next_cursor"].as_str().unwrap())];
     let mut wrong = Vec::new();
     let mut tested = BTreeSet::new();
     for Form { name, schema: at, codes, values, send } in all.into_iter().flatten() {

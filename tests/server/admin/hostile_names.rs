@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stowage::wire::JobState;
+use stowage::wire::{JobLine, JobState};
 
 use crate::admin::program::{PASSWORD, Place, Ran};
 use crate::admin::terminal::Terminal;
@@ -29,10 +29,12 @@ fn answer(request: &str) -> String {
         json!(samples::token(EVIL))
     } else if path.contains("/system") {
         json!(samples::system(EVIL))
+    } else if path.ends_with("/log") {
+        json!(JobLine { at: EVIL.to_owned(), text: EVIL.to_owned() })
     } else {
         json!(samples::job(EVIL, JobState::Done))
     };
-    let is_list = path.contains("?limit=");
+    let is_list = path.contains("?limit=") || path.ends_with("/log");
     fake::json(200, &if is_list { json!({"items": [document], "next_cursor": null}) } else { document })
 }
 
@@ -57,6 +59,10 @@ const COMMANDS: &[&str] = &[
     "token list",
     "token list hanna",
     "token show 7",
+    "jobs list",
+    "jobs show 0000 --log",
+    "jobs show 00000000-0000-0000-0000-000000000000 --wait",
+    "jobs cancel 0000",
     "token create hanna --name ci --scopes api",
     "token revoke 7",
     "token revoke ci",

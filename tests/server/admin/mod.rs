@@ -14,6 +14,7 @@ mod first_start;
 mod forms;
 mod help;
 mod hostile_names;
+mod job_commands;
 mod jobs;
 mod lists;
 mod manifests;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, Job, List, Manifest, NewCheck, NewToken, NewUser, Problem, Repository, System, Tag, Token,
-    User, UserChange,
+    CreatedToken, Job, JobLine, List, Manifest, NewCheck, NewToken, NewUser, Problem, Repository, System,
+    Tag, Token, User, UserChange,
 };
 
 use crate::admin::program::{PASSWORD, Place, over_socket};
@@ -108,6 +108,7 @@ fn type_holds(name: &str, answer: &Value) -> bool {
     let holds = match name {
         "CreatedToken" => holds::<CreatedToken>,
         "Job" => holds::<Job>,
+        "JobLog" => holds::<List<JobLine>>,
         "Jobs" => holds::<List<Job>>,
         "Manifest" => holds::<Manifest>,
         "Manifests" => holds::<List<Manifest>>,
@@ -196,7 +197,8 @@ fn every_operation_of_the_document_answers_as_it_says() {
     let job = run("startCheck", "/checks", &json!({"deep": true})).json()["id"].as_str().unwrap().to_owned();
     let ended = run("showJob", &format!("/jobs/{job}?wait=30s"), &none);
     assert!(ended.json()["result"].is_object());
-    run("listJobs", "/jobs", &none);
+    run("listJobs", "/jobs?kind=check", &none);
+    run("showJobLog", &format!("/jobs/{job}/log"), &none);
     run("cancelJob", &format!("/jobs/{job}/cancel"), &none);
     run("showSystem", "/system", &none);
     run("deleteRepository", "/repositories/team/app", &none);

@@ -2,8 +2,8 @@
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
-    Checked, CreatedToken, Finding, Job, JobKind, JobState, LastCheck, LimitReached, Manifest, Progress,
-    Report, Repository, Server, System, Tag, Token, User,
+    Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck,
+    LimitReached, Manifest, Progress, Report, Repository, Server, System, Tag, Token, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -80,14 +80,15 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
     Job {
         id: uuid::Uuid::nil(),
         kind: JobKind::Check.into(),
-        deep: false,
+        parameters: JobParameters { deep: Some(false) },
         by: text.to_owned(),
         started_at: text.to_owned(),
         ended_at: (state != JobState::Running).then(|| text.to_owned()),
         state: state.into(),
         progress: Progress { stage: text.to_owned(), done: 1, total: 2, bytes: 0 },
+        problems: 1,
         error: Some(text.to_owned()),
-        result: (state == JobState::Done).then_some(report),
+        result: (state == JobState::Done).then_some(JobResult::Check(report)),
     }
 }
 

@@ -1,0 +1,19 @@
+//! The jobs of a server: each kind in a file of its own, and the runner with the rows about all of them.
+
+mod check;
+mod dump;
+mod error;
+pub(super) mod live;
+mod rows;
+mod run;
+mod runner;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{CheckJob, CheckParams};
+pub use dump::{DumpJob, DumpParams};
+pub use error::JobError;
+pub use runner::Jobs;
+pub use view::{JobLine, JobState, JobView};
