@@ -210,7 +210,7 @@ fn paths() -> Vec<Form> {
     ]
 }
 
-/// The forms of queries about jobs.
+/// The values in queries about jobs.
 fn about_jobs() -> Vec<Form> {
     let waits = [
         "0",
@@ -253,7 +253,7 @@ fn about_jobs() -> Vec<Form> {
     ]
 }
 
-/// The forms of queries and headers. `cursor` is one that the list of users has given.
+/// The values in queries and headers. `cursor` is from the list of users.
 fn parameters(cursor: &str) -> Vec<Form> {
     let tags = [
         "*",
