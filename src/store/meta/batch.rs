@@ -1,4 +1,4 @@
-//! Jobs that share one transaction, how the failure of one affects the others, and the end of the transaction.
+//! Jobs that share one transaction, how the failure of one affects the others, and how the transaction ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
