@@ -15,7 +15,8 @@ pub(super) fn one_line(text: &str) -> Cow<'_, str> {
 }
 
 fn acts(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || c.is_control()
 }
 
@@ -44,8 +45,8 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(
-            visible("a\u{1b}[2J\u{9b}b\rc\u{7f}\u{202e}"),
-            "a\\u001b[2J\\u009bb\\u000dc\\u007f\\u202e"
+            visible("a\u{1b}[2J\u{9b}b\rc\u{7f}\u{202e}\u{61c}"),
+            "a\\u001b[2J\\u009bb\\u000dc\\u007f\\u202e\\u061c"
         );
         assert!(matches!(visible("two\nlines\tÄpp"), Cow::Borrowed(_)));
         assert_eq!(one_line("two\nlines\tÄpp"), "two\\u000alines\\u0009Äpp");

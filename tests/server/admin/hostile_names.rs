@@ -12,7 +12,7 @@ use crate::admin::{fake, samples};
 
 /// Clears the screen, sets the title, sets colours by C1 codes, forges a line, moves the cursor, reverses the
 /// order of letters.
-const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\u{202e}y";
+const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\u{202e}\u{61c}y";
 
 /// The API's response to the first line of a request, with [`EVIL`] in every text.
 fn answer(request: &str) -> String {
@@ -43,7 +43,8 @@ fn answer(request: &str) -> String {
 fn assert_tame(ran: &Ran) {
     assert!(!ran.stdout.is_empty() || !ran.stderr.is_empty(), "{ran:?}");
     for text in [&ran.stdout, &ran.stderr] {
-        let acting = text.chars().find(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}'));
+        let acting =
+            text.chars().find(|c| *c != '\n' && (c.is_control() || matches!(c, '\u{202e}' | '\u{61c}')));
         assert_eq!(acting, None, "{ran:?}");
         assert!(!text.lines().any(|line| line.starts_with("FORGED")), "{ran:?}");
     }
