@@ -10,8 +10,8 @@ use super::operation::parameter;
 use super::{endpoints, form};
 
 const ABOUT: &str = "What manages a Stowage registry. The same API answers on the admin socket, where no sign-in is \
-                     needed, and at every address of the registry. An operation, a query parameter or a field that is \
-                     not in this document is refused. Answers may get more fields, and fields more values: ignore \
+                     needed, and at every address of the registry. An operation, a query parameter, a field or an \
+                     `If-Match` that is not in this document is refused. Answers may get more fields, and fields more values: ignore \
                      what you do not know.";
 
 /// The document in the form in which it is checked in.

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::ALLOW;
+use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, IF_MATCH};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
@@ -46,15 +47,34 @@ pub(super) async fn refuse_unknown(
     if let Some(pattern) = request.match_pattern()
         && let Some(path) = DOCUMENT["paths"].get(documented(pattern.trim_start_matches(PREFIX)))
     {
-        let Some(operation) = path.get(request.method().as_str().to_ascii_lowercase()) else {
+        let Some(operation) = operation_of(path, request.method()) else {
             return Err(wrong_method(request.request(), path).into());
         };
         if let Some(name) = Query::parse(request.query_string()).names().find(|name| !takes(operation, name))
         {
             return Err(unknown_parameter(operation, name).into());
         }
+        // A change that is made although its condition was not looked at may be an unwanted one.
+        if request.method() != Method::GET
+            && request.headers().contains_key(IF_MATCH)
+            && !parameters(operation, "header").any(|known| known == "If-Match")
+        {
+            return Err(
+                Problem::new(Code::IfMatchInvalid, "nothing here has an ETag: send no If-Match").into()
+            );
+        }
     }
     next.call(request).await
+}
+
+/// What the document says of a method. It has the names in lower case, but methods differ by case (RFC 9110,
+/// 9.1): the framework would refuse `get` in a form of its own.
+fn operation_of<'d>(path: &'d Value, method: &Method) -> Option<&'d Value> {
+    let name = method.as_str();
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return None;
+    }
+    path.get(name.to_ascii_lowercase())
 }
 
 /// Refuses a method, and lists those that the path has (RFC 9110, 15.5.6).
@@ -65,25 +85,26 @@ fn wrong_method(request: &HttpRequest, path: &Value) -> Problem {
     Fault::new(Code::MethodNotAllowed, message).header(ALLOW, &allow).into()
 }
 
-fn parameters(operation: &Value) -> impl Iterator<Item = &str> {
+/// The parameters that an operation has in a place.
+fn parameters<'d>(operation: &'d Value, place: &'static str) -> impl Iterator<Item = &'d str> {
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     // A parameter that several operations share is a reference to its description.
     parameters
         .filter_map(|parameter| match parameter["$ref"].as_str() {
-            Some(place) => DOCUMENT.pointer(place.trim_start_matches('#')),
+            Some(component) => DOCUMENT.pointer(component.trim_start_matches('#')),
             None => Some(parameter),
         })
-        .filter(|parameter| parameter["in"] == "query")
+        .filter(move |parameter| parameter["in"] == place)
         .filter_map(|parameter| parameter["name"].as_str())
 }
 
 fn takes(operation: &Value, name: &str) -> bool {
-    parameters(operation).any(|known| known == name)
+    parameters(operation, "query").any(|known| known == name)
 }
 
 fn unknown_parameter(operation: &Value, name: &str) -> Problem {
     let name: String = name.chars().take(40).collect();
-    let known: Vec<&str> = parameters(operation).collect();
+    let known: Vec<&str> = parameters(operation, "query").collect();
     let known = if known.is_empty() {
         "none is known here".to_owned()
     } else {

@@ -281,18 +281,36 @@ fn what_is_not_in_the_document_is_refused() {
             .replace("{id}", "1")
             .replace("{tag}", "t")
             .replace("{digest}", "d");
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            if methods.get(method.to_lowercase()).is_some() {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "BREW", "get", "Post"] {
+            if methods.get(method.to_lowercase()).is_some() && method == method.to_uppercase() {
                 continue;
             }
             let path = format!("/api/v1{concrete}");
             let (status, _, body) = over_socket(&place.socket(), method, &path, "", "");
             assert_eq!(status, 405, "{method} {path}: {body}");
             let refused = admin.send(method, &path, &[], b"").expect(405);
+            assert_eq!(refused.header("content-type"), Some("application/problem+json"), "{method} {path}");
             let allowed: BTreeSet<String> =
                 refused.header("allow").expect("Allow").split(", ").map(str::to_lowercase).collect();
             assert_eq!(allowed, methods.as_object().unwrap().keys().cloned().collect(), "{method} {path}");
         }
+    }
+}
+
+#[test]
+fn a_condition_is_never_left_out() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    content::push_image(&admin, "team/app", "1", b"layer");
+    let paths = ["/api/v1/repositories/team/app", "/api/v1/repositories/team/app/-/tags/1"];
+    for path in paths {
+        for condition in ["\"0\"", "*"] {
+            let refused = admin.send("DELETE", path, &[("If-Match", condition)], b"").expect(400);
+            assert_eq!(refused.json()["code"], "IF_MATCH_INVALID", "{path}");
+        }
+    }
+    for path in paths {
+        admin.send("GET", path, &[("If-Match", "*")], b"").expect(200);
     }
 }
 

@@ -54,6 +54,17 @@ fn a_method_that_a_path_does_not_know_is_405_with_those_that_it_knows() {
 }
 
 #[test]
+fn a_method_that_the_token_endpoint_does_not_know_is_refused_like_every_other() {
+    let server = TestStowage::with_sign_in();
+    for (path, allow) in [("/token", "GET, POST"), ("/jwt/auth", "GET, POST"), ("/v2/_stowage/keys", "GET")] {
+        for method in ["PUT", "PATCH", "DELETE", "get", "BREW"] {
+            let refused = server.client().send(method, path, &[], b"").expect_error(405, "UNSUPPORTED");
+            assert_eq!(refused.all("allow"), [allow], "{method} {path}");
+        }
+    }
+}
+
+#[test]
 fn every_method_that_options_tells_is_known() {
     let server = TestStowage::start();
     for (path, allow) in shapes() {
