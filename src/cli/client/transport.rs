@@ -9,7 +9,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use httparse::Status;
+use httparse::{Header, Status};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -20,8 +20,14 @@ use crate::server::connect_socket;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest time until one address of the host accepts a connection.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Bytes of one read.
+const PIECE: usize = 64 << 10;
 /// The largest answer with its head, in bytes.
-const MAX_ANSWER: u64 = 256 << 20;
+const MAX_ANSWER: usize = 256 << 20;
+/// The largest head, in bytes: it is looked at again with every read.
+const MAX_HEAD: usize = 256 << 10;
+/// The most answers of which all but the last are interim.
+const MAX_INTERIM: usize = 16;
 /// The most headers of an answer: proxies add theirs.
 const MAX_HEADERS: usize = 256;
 
@@ -88,37 +94,85 @@ fn request(target: &Target, method: &str, path: &str, body: &str) -> String {
 fn talk(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
-    let mut bytes = Vec::new();
-    match stream.take(MAX_ANSWER).read_to_end(&mut bytes) {
-        // Even if the peer did not end TLS properly, the response may be complete: its length tells.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-        other => drop(other?),
-    }
-    parse(&bytes).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "the response is not from a Stowage server")
-    })
+    receive(stream)
 }
 
-/// Parses a response. One that is shorter than it says was cut off.
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let Ok(Status::Complete(start)) = head.parse(bytes) else { return None };
-    let header = |wanted: &str| {
-        let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(wanted));
+/// Reads until the answer is whole: a proxy may keep the connection open behind it.
+fn receive(mut stream: impl Read) -> io::Result<Answer> {
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
+    loop {
+        let read = match stream.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // Without the end of TLS an answer may still be whole: its length tells.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            other => other?,
+        };
+        bytes.extend_from_slice(&piece[..read]);
+        match parse(&bytes, read == 0) {
+            Parsed::Whole(answer) => return Ok(answer),
+            Parsed::Part if read > 0 && bytes.len() <= MAX_ANSWER => {}
+            _ => {
+                let what = "the response is not from a Stowage server";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+        }
+    }
+}
+
+/// What was made of the bytes so far.
+enum Parsed {
+    /// A whole answer.
+    Whole(Answer),
+    /// The beginning of one.
+    Part,
+    /// Something else.
+    Wrong,
+}
+
+/// Takes an answer apart. `is_end`: no more bytes come.
+fn parse(bytes: &[u8], is_end: bool) -> Parsed {
+    let mut rest = bytes;
+    // An interim answer, such as 103 of a proxy, comes before the one that counts (RFC 9110, 15.2).
+    for _ in 0..MAX_INTERIM {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = httparse::Response::new(&mut headers);
+        let start = match head.parse(rest) {
+            Ok(Status::Complete(start)) => start,
+            Ok(Status::Partial) if rest.len() <= MAX_HEAD => return Parsed::Part,
+            _ => return Parsed::Wrong,
+        };
+        rest = &rest[start..];
+        match head.code {
+            Some(100 | 102..=199) => {}
+            Some(status) => return body(status, head.headers, rest, is_end),
+            None => return Parsed::Wrong,
+        }
+    }
+    Parsed::Wrong
+}
+
+/// The body behind a head. One that is not as long as it says was cut off.
+fn body(status: u16, headers: &[Header<'_>], rest: &[u8], is_end: bool) -> Parsed {
+    let all = |wanted: &'static str| {
+        let found = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(wanted));
         found.map(|header| header.value)
     };
-    let rest = &bytes[start..];
-    let is_chunked =
-        header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    let body = if is_chunked {
-        chunks(rest)?
-    } else {
-        let length =
-            header("content-length").map_or(Some(0), |length| str::from_utf8(length).ok()?.parse().ok())?;
-        rest.get(..length)?.to_vec()
-    };
-    Some(Answer { status: head.code?, body })
+    if all("transfer-encoding").next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        // The last chunk ends with an empty line: only there is it worth to take the others apart.
+        let body = (is_end || rest.ends_with(b"\r\n\r\n")).then(|| chunks(rest)).flatten();
+        return body.map_or(Parsed::Part, |body| Parsed::Whole(Answer { status, body }));
+    }
+    let mut lengths = all("content-length");
+    let first = lengths.next().unwrap_or(b"0");
+    let length = str::from_utf8(first).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match length.and_then(|text| text.parse::<usize>().ok()) {
+        // Two lengths are two answers (RFC 9112, 6.3).
+        Some(length) if lengths.all(|other| other == first) => {
+            let body = rest.get(..length).map(<[u8]>::to_vec);
+            body.map_or(Parsed::Part, |body| Parsed::Whole(Answer { status, body }))
+        }
+        _ => Parsed::Wrong,
+    }
 }
 
 /// The body in chunked encoding, as proxies may send it (RFC 9112, 7.1).
@@ -140,25 +194,67 @@ fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    /// What comes in reads of so many bytes, and then an error: that of a connection which stays open.
+    struct Open<'a>(std::slice::Chunks<'a, u8>);
+
+    impl Read for Open<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let part = self.0.next().ok_or(io::ErrorKind::WouldBlock)?;
+            buffer[..part.len()].copy_from_slice(part);
+            Ok(part.len())
+        }
+    }
+
+    fn whole(bytes: &[u8]) -> Option<Answer> {
+        receive(bytes).ok()
+    }
+
+    const CHUNKED: &str =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
+
     #[test]
     fn an_answer_is_whole_or_none() {
-        let answer = parse(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+        let answer = whole(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
-        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().status, 204);
-        let chunked =
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
-        assert_eq!(parse(chunked.as_bytes()).unwrap().body, b"{}");
-        for length in 0..chunked.len() - 4 {
-            assert!(parse(&chunked.as_bytes()[..length]).is_none(), "{length}");
+        assert_eq!(whole(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().status, 204);
+        assert_eq!(whole(CHUNKED.as_bytes()).unwrap().body, b"{}");
+        for length in 0..CHUNKED.len() - 4 {
+            assert!(whole(&CHUNKED.as_bytes()[..length]).is_none(), "{length}");
         }
         for cut in [
             "",
             "HTTP/1.1 200 OK\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 1\r\n\r\n{}",
             "SSH-2.0\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{",
         ] {
-            assert!(parse(cut.as_bytes()).is_none(), "{cut:?}");
+            assert!(whole(cut.as_bytes()).is_none(), "{cut:?}");
         }
+        let endless = b"HTTP/1.1 200 OK\r\nX: ".as_slice().chain(io::repeat(b'y'));
+        assert!(receive(endless).is_err());
+    }
+
+    #[test]
+    fn a_whole_answer_does_not_wait_for_the_end_of_its_connection() {
+        let plain = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        for answer in [plain, CHUNKED] {
+            for size in 1..=answer.len() {
+                let open = Open(answer.as_bytes().chunks(size));
+                assert_eq!(receive(open).unwrap().body, b"{}", "{size} bytes at once");
+            }
+        }
+    }
+
+    #[test]
+    fn interim_answers_come_before_the_one_that_counts() {
+        let hint = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+        let answer = whole(format!("HTTP/1.1 100 Continue\r\n\r\n{hint}{CHUNKED}").as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
+        assert!(receive(hint.repeat(1_000).as_bytes()).is_err());
     }
 }
