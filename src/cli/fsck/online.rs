@@ -49,8 +49,9 @@ pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Repo
 }
 
 /// If the server is gone, or another server does not know the job, the first server has stopped.
+/// Other failures, such as a token that has expired, are reported as they are.
 fn gone(failure: Failure) -> Failure {
-    if matches!(failure.exit, Exit::Unreachable | Exit::NotFound) { ended() } else { failure }
+    if failure.code == "SERVER_UNREACHABLE" || failure.exit == Exit::NotFound { ended() } else { failure }
 }
 
 fn ended() -> Failure {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use stowage::wire::JobState;
 
 use crate::admin::program::{PASSWORD, Place, Ran};
 use crate::admin::{fake, samples};
@@ -332,4 +333,24 @@ fn what_was_done_before_a_failure_is_told() {
     assert!(ran.stderr.contains("done:  a:1\n  left:  a:2"), "{ran:?}");
     let ran = place.run_elsewhere(&["status", "--server", &server], &[]).expect(4);
     assert!(ran.stderr.contains("the response is not from a Stowage server"), "{ran:?}");
+}
+
+#[test]
+fn a_check_that_cannot_be_followed_any_more_says_why() {
+    let place = Place::new();
+    let token = json!({"code": "UNAUTHORIZED", "detail": "the token has ended"});
+    for (second, code, title) in [
+        (fake::json(401, &token), "UNAUTHORIZED", "the token has ended"),
+        (fake::json(200, &json!([])), "SERVER_ANSWER", "the response is not from a Stowage server"),
+        (fake::json(404, &json!({"code": "JOB_UNKNOWN"})), "CHECK_ENDED", "the check was cancelled"),
+        (String::new(), "CHECK_ENDED", "the check was cancelled"),
+    ] {
+        let started = fake::json(202, &json!(samples::job("x", JobState::Running)));
+        let mut answers = [started, second].into_iter();
+        let server = fake::server(&place, move |_| answers.next().unwrap());
+        let ran = place.run_elsewhere(&["fsck", "--json", "--server", &server], &[]);
+        let error = &ran.json()["error"];
+        assert_eq!(error["code"], code, "{ran:?}");
+        assert!(error["title"].as_str().unwrap().starts_with(title), "{ran:?}");
+    }
 }
