@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::app::{App, FirstAdmin, Hooks, Older, Start};
 use stowage::config::Config;
 use stowage::model::digest::{AnyDigest, Digest};
 use stowage::model::names::{ProjectId, RepoId, UploadId};
@@ -44,6 +44,7 @@ pub(crate) fn open(dir: &Path, cache: &str, calls: Option<Arc<Faults>>) -> Resul
         data_dir: dir.to_owned(),
         open_registry: true,
         first_admin: FirstAdmin::No,
+        older: Older::CopyAndMigrate,
         hooks: Hooks { meta_faults: calls, ..Hooks::default() },
     };
     App::open(start).map_err(|error| error.to_string())

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 
 pub use crate::people::NewAdmin;
+pub use crate::store::meta::Older;
 pub use crate::store::open::Hooks;
 pub use condition::{CertificateState, Condition, LastCheck, Listening};
 pub use start::{FirstAdmin, Start};

@@ -15,7 +15,7 @@ use crate::lifecycle::{self, Dumps, Jobs, Parts};
 use crate::limits::{Ledger, Limits};
 use crate::people::{People, UserError};
 use crate::registry::{self, Registry};
-use crate::store::meta::FILE_NAME;
+use crate::store::meta::{FILE_NAME, Older};
 use crate::store::open::{Hooks, OpenError, Store, io_at};
 use crate::telemetry::Secret;
 
@@ -29,6 +29,8 @@ pub struct Start {
     pub open_registry: bool,
     /// Whether an admin is created when there is no user.
     pub first_admin: FirstAdmin,
+    /// What happens to a store of an older format.
+    pub older: Older,
     /// Doubles that tests inject.
     pub hooks: Hooks,
 }
@@ -44,10 +46,11 @@ pub enum FirstAdmin {
 }
 
 pub(super) fn open(start: Start) -> Result<App, OpenError> {
-    let Start { config, data_dir, open_registry, first_admin, hooks } = start;
+    let Start { config, data_dir, open_registry, first_admin, older, hooks } = start;
     let blob_dir = config::blob_dir(&config, &data_dir);
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
-    let Store { meta, staging, blobs, locks, runtime } = Store::serve(&data_dir, &blob_dir, cache, hooks)?;
+    let Store { meta, staging, blobs, locks, runtime } =
+        Store::serve(&data_dir, &blob_dir, (cache, older), hooks)?;
     meta.keep_reserve();
     let handle = runtime.handle().clone();
     let policy = if open_registry { Policy::Open } else { Policy::of(&config) };

@@ -12,7 +12,7 @@ use super::client::running;
 use super::errors::{Exit, Failure, refuse_stranger};
 use super::private_dir::PrivateDir;
 use super::{data_dir, probe};
-use crate::app::{App, FirstAdmin, Hooks, Start};
+use crate::app::{App, FirstAdmin, Hooks, Older, Start};
 use crate::config::Config;
 use crate::server::AdminSocket;
 
@@ -36,6 +36,8 @@ impl Offline {
             data_dir: data_dir.to_owned(),
             open_registry: false,
             first_admin: FirstAdmin::No,
+            // The older version could not open it any more, and a command may only have been to look.
+            older: Older::Refuse,
             hooks: Hooks::default(),
         })?;
         let listening = AdminSocket::bind(&socket, 0o600).map_err(|error| {

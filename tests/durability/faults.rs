@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::app::{App, FirstAdmin, Hooks, Older, Start};
 use stowage::model::media_type::OCI_MANIFEST;
 use stowage::store::faulty::{Fault, Faults, Plan};
 
@@ -240,6 +240,7 @@ fn a_start_whose_disk_fails_is_refused_and_loses_nothing() {
             data_dir: dir.path().to_owned(),
             open_registry: true,
             first_admin: FirstAdmin::No,
+            older: Older::CopyAndMigrate,
             hooks: Hooks { meta_faults: Some(Arc::clone(faults)), ..Hooks::default() },
         })
     };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use stowage::app::{App, FirstAdmin, Hooks, Start};
+use stowage::app::{App, FirstAdmin, Hooks, Older, Start};
 use stowage::config::{Config, Environment};
 use stowage::server::{Server, Tls};
 use tempfile::TempDir;
@@ -107,6 +107,7 @@ impl TestStowage {
             data_dir: directory.clone(),
             open_registry: setup.open,
             first_admin: FirstAdmin::Generate,
+            older: Older::CopyAndMigrate,
             hooks: setup.hooks,
         };
         let app = App::open(start).expect("the store opens");

@@ -20,7 +20,7 @@ use super::context::Context;
 use super::errors::{Exit, Failure, Typed};
 use super::private_dir::PrivateDir;
 use super::{output, probe};
-use crate::app::{App, Hooks, Start};
+use crate::app::{App, Hooks, Older, Start};
 use crate::config::{Flags, Loaded, LogFilter, LogFormat, Scheme, parse_listen};
 use crate::server::{Ended, Server, Signals, Tls};
 use crate::telemetry::{self, Stderr};
@@ -134,6 +134,7 @@ impl Serve<'_> {
             data_dir: data_dir.clone(),
             open_registry: self.options.anonymous,
             first_admin,
+            older: Older::CopyAndMigrate,
             hooks: Hooks::default(),
         })?;
         let server = Server::bind(config, tls, app.clone())

@@ -47,14 +47,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store for a server, which creates it if there is none yet, and migrates an older format.
+    /// Opens the store for a server, which creates it if there is none yet. `database` has the bytes of its page
+    /// cache, and what happens to an older format.
     ///
     /// # Errors
     /// [`OpenError`]: existing files were not changed.
     pub fn serve(
         data_dir: &Path,
         blob_dir: &Path,
-        cache_bytes: usize,
+        database: (usize, Older),
         hooks: Hooks,
     ) -> Result<Self, OpenError> {
         let Locked { locks, new } = directories::for_server(data_dir, blob_dir)?;
@@ -65,7 +66,7 @@ impl Store {
                  in the saved file alone; remove it when it is not needed"
             );
         }
-        Self::open(data_dir, blob_dir, (cache_bytes, Older::CopyAndMigrate), hooks, locks)
+        Self::open(data_dir, blob_dir, database, hooks, locks)
     }
 
     /// Opens the store for a command that works while no server runs. It must exist, in the present format:

@@ -15,7 +15,7 @@ use serde_json::json;
 use stowage::lifecycle::check;
 use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use stowage::store::faulty::Faults;
-use stowage::store::meta::SCHEMA;
+use stowage::store::meta::{Older, SCHEMA};
 use stowage::store::open::{Hooks, Store};
 
 use crate::process::{assert_whole, directory_in_memory, run};
@@ -106,10 +106,14 @@ fn the_store_of_each_format_opens_and_is_whole() {
         let database = dir.path().join("stowage.redb");
         let old = fs::read(&database).expect("the database");
         if format < SCHEMA {
-            let refused = run("fsck", &[], dir.path());
-            assert_eq!(refused.code, Some(3), "{refused:#?}");
-            assert!(refused.stderr.contains("start the server once"), "{refused:#?}");
-            assert!(fs::read(&database).expect("the database") == old, "a refused check changed the file");
+            for (command, rest) in
+                [("fsck", &[][..]), ("status", &[]), ("user", &["list"]), ("repo", &["list"])]
+            {
+                let refused = run(command, rest, dir.path());
+                assert_eq!(refused.code, Some(3), "{command}: {refused:#?}");
+                assert!(refused.stderr.contains("start the server once"), "{command}: {refused:#?}");
+                assert!(fs::read(&database).expect("the database") == old, "{command} changed the file");
+            }
         }
         let server = serve(dir.path());
         let hanna = server.client().basic("hanna", PASSWORD);
@@ -177,7 +181,7 @@ fn a_migration_goes_on_wherever_it_was_cut_off() {
         let faults = Arc::new(Faults::default());
         let open = || {
             let hooks = Hooks { meta_faults: Some(Arc::clone(&faults)), ..Hooks::default() };
-            Store::serve(dir.path(), dir.path(), 1 << 20, hooks)
+            Store::serve(dir.path(), dir.path(), (1 << 20, Older::CopyAndMigrate), hooks)
         };
         let mut refused = 0;
         for cut in 0_u64.. {
