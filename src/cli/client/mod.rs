@@ -100,7 +100,7 @@ fn elsewhere(data_dir: &Path, format: Format) -> Result<Option<PathBuf>, Failure
     if data_dir::has_store(data_dir) {
         return Ok(None);
     }
-    match running::all().as_slice() {
+    match running::own().as_slice() {
         [] => Ok(None),
         [running] => {
             if format == Format::Human {

@@ -17,6 +17,8 @@ use crate::store::lock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Running {
     pid: u32,
+    /// Who runs it, as the kernel says.
+    user: u32,
     data_dir: PathBuf,
     socket: PathBuf,
 }
@@ -41,10 +43,19 @@ impl Running {
 /// The server that has `data_dir`, if it answers. Its LOCK file names the socket, because the server's
 /// settings and environment may differ from the command's.
 pub(super) fn holding(data_dir: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
+    answering(data_dir).map(|found| found.map(|running| running.socket))
+}
+
+fn answering(data_dir: &Path) -> Result<Option<Running>, (PathBuf, io::Error)> {
     let Some((pid, socket)) = holder(data_dir) else { return Ok(None) };
     match connect_socket(&socket) {
         // After a crash, another server may listen on the same socket.
-        Ok(stream) => Ok((peer(&stream) == Some(pid)).then_some(socket)),
+        Ok(stream) => Ok(peer(&stream).filter(|(found, _)| *found == pid).map(|(pid, user)| Running {
+            pid,
+            user,
+            data_dir: data_dir.to_owned(),
+            socket,
+        })),
         Err(error) if nobody_there(&error) => Ok(None),
         Err(error) => Err((socket, error)),
     }
@@ -69,6 +80,13 @@ pub(in crate::cli) fn all() -> Vec<Running> {
     found
 }
 
+/// The servers of this user, for root too. A command that names no server sends passwords to the one that it finds,
+/// and every user can run a process that looks like a server.
+pub(super) fn own() -> Vec<Running> {
+    let user = rustix::process::geteuid().as_raw();
+    all().into_iter().filter(|running| running.user == user).collect()
+}
+
 /// Adds to a failure how to select a server that runs elsewhere.
 pub(in crate::cli) fn named(failure: Failure) -> Failure {
     all().iter().fold(failure, |failure, running| {
@@ -77,9 +95,7 @@ pub(in crate::cli) fn named(failure: Failure) -> Failure {
 }
 
 fn of_process(pid: u32, data_dir: &Path) -> Option<Running> {
-    let (holder, _) = holder(data_dir)?;
-    let socket = holding(data_dir).ok()??;
-    (holder == pid).then(|| Running { pid, data_dir: data_dir.to_owned(), socket })
+    answering(data_dir).ok()?.filter(|running| running.pid == pid)
 }
 
 fn holder(data_dir: &Path) -> Option<(u32, PathBuf)> {
@@ -87,7 +103,30 @@ fn holder(data_dir: &Path) -> Option<(u32, PathBuf)> {
     Some((holder.pid, holder.socket?))
 }
 
-fn peer(stream: &UnixStream) -> Option<u32> {
+/// The process at the other end, and its user.
+fn peer(stream: &UnixStream) -> Option<(u32, u32)> {
     let peer = socket_peercred(stream.as_fd()).ok()?;
-    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+    Some((u32::try_from(peer.pid.as_raw_nonzero().get()).ok()?, peer.uid.as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::store::lock::DirLock;
+
+    #[test]
+    fn a_server_is_known_by_the_process_and_the_user_at_its_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("admin.sock");
+        let mut lock = DirLock::acquire(dir.path()).unwrap();
+        lock.set_socket(&socket).unwrap();
+        assert_eq!(answering(dir.path()).unwrap(), None);
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let (pid, user) = (std::process::id(), rustix::process::geteuid().as_raw());
+        let running = Running { pid, user, data_dir: dir.path().to_owned(), socket };
+        assert_eq!(answering(dir.path()).unwrap(), Some(running.clone()));
+        assert!(own().contains(&running));
+    }
 }
