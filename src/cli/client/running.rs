@@ -80,8 +80,8 @@ pub(in crate::cli) fn all() -> Vec<Running> {
     found
 }
 
-/// The servers of this user, for root too. A command that names no server sends passwords to the one that it finds,
-/// and every user can run a process that looks like a server.
+/// The servers of this user, for root too. A command that names no server sends passwords to the one that it
+/// finds, and every user can run a process that looks like a server.
 pub(super) fn own() -> Vec<Running> {
     let user = rustix::process::geteuid().as_raw();
     all().into_iter().filter(|running| running.user == user).collect()

@@ -31,13 +31,14 @@ pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 /// Every route below `/v2/`, and the token endpoint.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let keys = web::resource("/_stowage/keys").route(web::get().to(token::keys));
-    let keys = keys.default_service(web::to(|request: HttpRequest| wrong_method(request, "GET")));
+    let keys =
+        keys.default_service(web::to(|request: HttpRequest| async move { wrong_method(&request, "GET") }));
     config.service(web::scope("/v2").service(keys).default_service(web::to(dispatch)));
     for path in ["/token", "/jwt/auth"] {
         let token = web::resource(path).route(web::get().to(token::get)).route(web::post().to(token::post));
-        config.service(
-            token.default_service(web::to(|request: HttpRequest| wrong_method(request, "GET, POST"))),
-        );
+        config.service(token.default_service(web::to(|request: HttpRequest| async move {
+            wrong_method(&request, "GET, POST")
+        })));
     }
 }
 
@@ -99,11 +100,11 @@ async fn other(request: HttpRequest, route: Route) -> Result<HttpResponse, ApiEr
     if request.method() == Method::OPTIONS {
         return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
     }
-    wrong_method(request, allow).await
+    wrong_method(&request, allow)
 }
 
 /// Refuses a method, with those that the path has (RFC 9110, 15.5.6).
-async fn wrong_method(request: HttpRequest, allow: &'static str) -> Result<HttpResponse, ApiError> {
+fn wrong_method(request: &HttpRequest, allow: &'static str) -> Result<HttpResponse, ApiError> {
     let message = format!("{} is not possible here; use one of {allow}", request.method());
     Err(Fault::new(Code::MethodNotAllowed, message).header(ALLOW, allow).into())
 }

@@ -47,8 +47,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store for a server, which creates it if there is none yet. `database` has the bytes of its page
-    /// cache, and what happens to an older format.
+    /// Opens the store for a server, which creates it if there is none yet. `database` has the bytes of its
+    /// page cache, and what happens to an older format.
     ///
     /// # Errors
     /// [`OpenError`]: existing files were not changed.
