@@ -95,3 +95,20 @@ macro_rules! every_table {
     };
 }
 pub(super) use every_table;
+
+#[cfg(test)]
+mod tests {
+    use crate::store::meta::schema;
+
+    #[test]
+    fn the_page_of_the_store_lists_every_table() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/storage.md"));
+        let is_listed = |name: &str| page.lines().any(|line| line.starts_with(&format!("| `{name}` |")));
+        macro_rules! unlisted {
+            ($($table:ident)*) => { [$( schema::$table.name() ),*] };
+        }
+        let tables = every_table!(unlisted);
+        let missing: Vec<_> = tables.into_iter().filter(|name| !is_listed(name)).collect();
+        assert!(missing.is_empty(), "docs/storage.md does not list {missing:?}");
+    }
+}
