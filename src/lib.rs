@@ -1,6 +1,6 @@
 //! Stowage: a complete OCI/Docker container registry in one binary.
 //!
-//! The house has floors; a module imports only from the floors below it (`tests/house/architecture.rs`).
+//! The house has floors; a module imports only from the floors below it (`tests/house/architecture/mod.rs`).
 //!
 //! | floor | module | what it is for |
 //! |---|---|---|
