@@ -128,7 +128,7 @@ impl Load {
     }
 
     fn pull(&self, path: &str, content: &[u8]) {
-        // While the database is reopened, a pull may be told to retry.
+        // While the database is reopened, a pull may get 503, and is tried again.
         eventually(path, || {
             let settled = self.settled.load(Ordering::SeqCst);
             let answer = exchange(self.address, "GET", path, &[], b"").expect("a whole answer");

@@ -124,7 +124,7 @@ impl Failure {
             .fix("run the version that wrote it; nothing was changed");
         match copy {
             Some(copy) => failure.fix(format!(
-                "or go back to the copy that was made before the upgrade, and lose what came after it: mv {} {}",
+                "or go back to the copy that was made before the upgrade, and lose every change since then: mv {} {}",
                 copy.display(),
                 path.display()
             )),

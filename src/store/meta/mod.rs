@@ -174,7 +174,7 @@ impl Meta {
     }
 
     /// A number that rises with every commit that may have changed what a dump has, before its callers are
-    /// answered. It begins anew when the store is opened.
+    /// answered. It starts at 0 when the store is opened.
     pub fn changes(&self) -> u64 {
         self.marks.changes()
     }
