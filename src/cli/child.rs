@@ -7,6 +7,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,10 +38,14 @@ pub(super) enum Outcome {
     Crashed(String),
 }
 
+/// Names the parent to the child.
+const PARENT: &str = "STOWAGE_PARENT";
+
 /// Runs this program with `arguments` and waits for it.
 pub(super) fn run(arguments: &[&OsStr], mut on_event: impl FnMut(&Event)) -> io::Result<Outcome> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(arguments)
+        .env(PARENT, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -69,8 +74,21 @@ pub(super) fn say(event: &Event) {
     }
 }
 
+/// In the child: it ends when its parent is killed. Otherwise it would keep the database open, and the next
+/// start would find it in use.
+fn end_with_parent() {
+    // Without it, the child only ends later.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let parent = std::env::var(PARENT).ok().and_then(|parent| parent.parse().ok()).and_then(Pid::from_raw);
+    // It may have been killed before the signal was asked for.
+    if parent.is_some_and(|parent| getppid() != Some(parent)) {
+        std::process::exit(i32::from(Exit::Failed.code()));
+    }
+}
+
 /// In the child: runs `work` and reports its result to the parent, also after a panic.
 pub(super) fn answer<T: Serialize>(work: impl FnOnce() -> Result<T, Failure>) -> Exit {
+    end_with_parent();
     std::panic::set_hook(Box::new(|panic| say(&Event::Panicked { message: panic.to_string() })));
     let result = work().and_then(|data| {
         serde_json::to_value(data).map_err(|error| Failure::new(Exit::Failed, "RESULT", error.to_string()))

@@ -34,7 +34,9 @@ pub(crate) mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use redb::Database;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -80,6 +82,11 @@ pub struct Options {
     pub on_repair: OnRepair,
 }
 
+/// How long a process is waited for that has the database open.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked whether it has ended.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
 /// The metadata of the registry.
 pub struct Meta {
     handle: Arc<Handle>,
@@ -109,7 +116,7 @@ impl Meta {
         };
         let path = options.data_dir.join(FILE_NAME);
         let reserve = Reserve::new(&options.data_dir);
-        let (database, created) = match opener.open_or_create(older) {
+        let (database, created) = match when_free(&opener, older) {
             Err(error) if is_full(&error) && reserve.give_up() => opener.open_or_create(older)?,
             first => first?,
         };
@@ -269,6 +276,27 @@ impl Meta {
             if thread.join().is_err() {
                 tracing::error!("the writer ended with a panic");
             }
+        }
+    }
+}
+
+/// Opens the database. The caller holds the lock of its directory, so another process that has the file open
+/// belongs to a server that was killed, and is about to end: it is waited for.
+fn when_free(opener: &Opener, older: Older) -> Result<(Database, bool), OpenError> {
+    let asked = Instant::now();
+    let mut is_told = false;
+    loop {
+        match opener.open_or_create(older) {
+            Err(OpenError::InUse { .. }) if asked.elapsed() < PATIENCE => {
+                if !is_told {
+                    tracing::info!(
+                        "a process of the last run still has the database open: waiting for its end"
+                    );
+                    is_told = true;
+                }
+                std::thread::sleep(ASK_EVERY);
+            }
+            opened => return opened,
         }
     }
 }

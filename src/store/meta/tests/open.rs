@@ -1,6 +1,7 @@
 //! Creates, opens and refuses database files.
 
 use std::fs;
+use std::time::Duration;
 
 use redb::ReadableTable as _;
 
@@ -63,6 +64,21 @@ fn a_second_opener_is_refused_and_the_first_is_unharmed() {
     store.set(&meta, "first", 1).unwrap();
     meta.close();
     assert_eq!(number(&store.open(), "first"), Some(1));
+}
+
+#[test]
+fn a_process_of_a_killed_server_is_waited_for() {
+    let store = Store::new();
+    store.open().close();
+    let held = fs::File::options().read(true).write(true).open(store.file()).unwrap();
+    held.lock().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(held);
+        });
+        store.open().close();
+    });
 }
 
 #[test]
