@@ -102,7 +102,7 @@ impl Route {
 }
 
 /// Decodes percent escapes; `None` when one is broken or the result is not UTF-8 or has control characters.
-fn decode(path: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decode(path: &str) -> Option<Cow<'_, str>> {
     if !path.contains('%') {
         return Some(Cow::Borrowed(path));
     }

@@ -121,7 +121,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let kind = page.filter("kind").map(|word| kind(&word)).transpose()?;
     let found = app.jobs.list(permit.grant(), kind, page.last_number()?, page.wanted()).await?;
-    Ok(page.answer::<_, Job>(found, &["kind"], |job| job.order.to_string()))
+    Ok(page.answer::<_, Job>(found, |job| job.order.to_string()))
 }
 
 /// `GET /api/v1/jobs/{id}[?wait=30s]`

@@ -75,7 +75,7 @@ pub(super) async fn list(
     let last = page.last_digest()?;
     let found = app.registry.manifest_views(permit.grant(), last, page.limit(), untagged).await?;
     let next = found.next.map(|digest| digest.to_string());
-    Ok(page.part::<_, Manifest>(found.manifests, &["untagged"], next.as_deref()))
+    Ok(page.part::<_, Manifest>(found.manifests, next.as_deref()))
 }
 
 /// `GET /api/v1/repositories/{name}/-/manifests/{digest}`

@@ -58,7 +58,7 @@ pub(super) async fn list(
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let found = app.registry.repositories(permit.into_grant(), page.last(), page.wanted()).await?;
-    Ok(page.answer::<_, Repository>(found, &[], |repository| repository.name.clone()))
+    Ok(page.answer::<_, Repository>(found, |repository| repository.name.clone()))
 }
 
 /// `GET /api/v1/repositories/{name}`

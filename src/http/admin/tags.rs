@@ -59,7 +59,7 @@ pub(super) async fn list(
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let found = app.registry.tag_views(permit.grant(), page.last(), page.wanted()).await?;
-    Ok(page.answer::<_, Tag>(found, &[], |(name, _)| name.clone()))
+    Ok(page.answer::<_, Tag>(found, |(name, _)| name.clone()))
 }
 
 /// `GET /api/v1/repositories/{name}/-/tags/{tag}`

@@ -75,7 +75,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let (user, last) = (page.filter("user"), page.last_number()?.map(TokenId));
     let found = app.people.tokens(permit.grant(), user, last, page.wanted()).await?;
-    Ok(page.answer::<_, Token>(found, &["user"], |token| token.id.to_string()))
+    Ok(page.answer::<_, Token>(found, |token| token.id.to_string()))
 }
 
 /// `POST /api/v1/tokens`

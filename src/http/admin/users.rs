@@ -76,7 +76,7 @@ pub(super) async fn list(
     page: PageQuery,
 ) -> Result<HttpResponse, Problem> {
     let found = app.people.users(permit.grant(), page.last(), page.wanted()).await?;
-    Ok(page.answer::<_, User>(found, &[], |user| user.name.clone()))
+    Ok(page.answer::<_, User>(found, |user| user.name.clone()))
 }
 
 /// `POST /api/v1/users`

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stowage::model::media_type::OCI_MANIFEST;
-use stowage::wire::{List, Problem, User};
+use stowage::wire::{List, Problem, Tag, User};
 
 use crate::admin::program::{PASSWORD, Place};
 use crate::admin::terminal::Terminal;
@@ -76,6 +76,55 @@ fn every_list_comes_in_parts_without_a_gap_or_a_repetition() {
     let next = first.header("link").unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
     let rest: List<User> = admin.get(&next).expect(200).read();
     assert_eq!(rest.items[0].name, "carl");
+}
+
+#[test]
+fn a_cursor_leads_on_only_in_the_list_that_gave_it() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    for user in ["bob", "carl"] {
+        place.add(user);
+        for token in ["1", "2"] {
+            place.run(&["token", "create", user, "--name", token, "--scopes", "api"]).expect(0);
+        }
+    }
+    for repository in ["a", "b"] {
+        content::push_image(&admin, repository, "1", b"x");
+        content::push_image(&admin, repository, "2", b"y");
+    }
+    let lists = [
+        "/api/v1/users?limit=1",
+        "/api/v1/repositories?limit=1",
+        "/api/v1/repositories/a/-/tags?limit=1",
+        "/api/v1/repositories/b/-/tags?limit=1",
+        "/api/v1/repositories/b/-/manifests?limit=1",
+        "/api/v1/repositories/b/-/manifests?limit=1&untagged=false",
+        "/api/v1/tokens?limit=1",
+        "/api/v1/tokens?limit=1&user=bob",
+        "/api/v1/tokens?limit=1&user=carl",
+    ];
+    for given in lists {
+        let cursor = admin.get(given).expect(200).read::<List<Value>>().next_cursor.unwrap();
+        for asked in lists {
+            let answer = admin.get(&format!("{asked}&cursor={cursor}"));
+            if asked == given {
+                answer.expect(200);
+            } else {
+                let problem: Problem = answer.expect(400).read();
+                assert_eq!(problem.code, "CURSOR_INVALID", "{given} {asked}");
+            }
+        }
+    }
+    let plain = "/api/v1/repositories/team/app/-/tags?limit";
+    for tag in ["1", "2"] {
+        content::push_image(&admin, "team/app", tag, b"x");
+    }
+    let first: List<Tag> = admin.get(&format!("{plain}=1")).expect(200).read();
+    let cursor = first.next_cursor.unwrap();
+    for same in [plain, &plain.replace("team/", "team%2F"), &plain.replace("app", "%61pp")] {
+        let rest: List<Tag> = admin.get(&format!("{same}=2&cursor={cursor}")).expect(200).read();
+        assert_eq!(rest.items[0].name, "2", "{same}");
+    }
 }
 
 #[test]
