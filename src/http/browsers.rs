@@ -28,6 +28,16 @@ pub(super) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
     why(request).map(|why| refused(request, why))
 }
 
+/// The refusal of a browser on the admin socket, whatever it asks for. A user who may open the socket is an
+/// admin, but a web page that this user visits is not. Requests of browsers without `Origin` have
+/// `Sec-Fetch-Site`.
+pub(super) fn refusal_on_socket(request: &HttpRequest) -> Option<HttpResponse> {
+    let headers = request.headers();
+    let is_browser = headers.contains_key(ORIGIN) || headers.contains_key(&FETCH_SITE);
+    let fault = || Fault::new(Code::BrowserRefused, "the admin socket is not for browsers");
+    is_browser.then(|| admin::refusal(fault()))
+}
+
 /// Removes the challenge, so that a browser does not ask for a password: it would send the password with
 /// every later request, also with forms of other sites.
 pub(super) fn withhold_challenge<B>(response: &mut ServiceResponse<B>) {

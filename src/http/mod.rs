@@ -22,7 +22,7 @@ pub mod route;
 
 use actix_web::{HttpResponse, web};
 
-pub use observe::{observe, observe_public};
+pub use observe::{observe_public, observe_socket};
 pub use origin::{Connection, ProxySettings};
 pub use requests::{Requests, WINDOW, in_flight};
 

@@ -57,12 +57,12 @@ impl AccessRecord {
     }
 }
 
-/// The middleware of the admin socket.
-pub fn observe<B: MessageBody + 'static>(
+/// The middleware of the admin socket. It also refuses browsers.
+pub fn observe_socket<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> impl Future<Output = Result<ServiceResponse<Observed>, Error>> {
-    run(request, next, |_| None)
+    run(request, next, browsers::refusal_on_socket)
 }
 
 /// The middleware of a public listener. It also refuses pages of other sites, and addresses with too many

@@ -105,8 +105,7 @@ impl AdminSocket {
         let server = HttpServer::new(move || {
             WebApp::new()
                 .app_data(data.clone())
-                .wrap(from_fn(http::admin::refuse_browsers))
-                .wrap(from_fn(http::observe))
+                .wrap(from_fn(http::observe_socket))
                 .configure(http::admin::socket_routes)
         })
         .workers(1)

@@ -19,11 +19,9 @@ mod tags;
 mod tokens;
 mod users;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, ORIGIN};
-use actix_web::middleware::{Next, from_fn};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH};
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Scope, web};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -67,18 +65,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 pub fn socket_routes(config: &mut web::ServiceConfig) {
     routes(config);
     config.default_service(web::to(elsewhere));
-}
-
-/// On the admin socket: refuses requests of browsers. A user who may open the socket is an admin, but a web
-/// page that this user visits is not.
-pub async fn refuse_browsers(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    if request.headers().contains_key(ORIGIN) {
-        return Err(Problem::new(Code::BrowserRefused, "the admin socket is not for browsers").into());
-    }
-    next.call(request).await
 }
 
 /// The response to a request that no handler sees.

@@ -59,7 +59,7 @@ codes! {
     BlobUnknown "BLOB_UNKNOWN" NOT_FOUND "Not Found";
     BodyInvalid "BODY_INVALID" BAD_REQUEST "The body is not valid";
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
-    BrowserRefused "BROWSER_REFUSED" | "DENIED" FORBIDDEN "Browsers are refused" "send no Origin header";
+    BrowserRefused "BROWSER_REFUSED" | "DENIED" FORBIDDEN "Browsers are refused" "send neither Origin nor Sec-Fetch-Site";
     Changed "CHANGED" PRECONDITION_FAILED "It was changed meanwhile" "look again, and send the new ETag";
     CheckRuns "CHECK_RUNS" CONFLICT "A check is under way" "wait for it, or end it";
     ContentType "CONTENT_TYPE" UNSUPPORTED_MEDIA_TYPE "The body has a wrong type";

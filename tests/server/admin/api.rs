@@ -35,11 +35,15 @@ fn the_socket_is_for_its_owner_and_group_and_serves_the_admin_api_alone() {
         assert_eq!(status, 404, "{path}: {body}");
         assert!(head.contains("application/problem+json"), "{path}: {head}");
     }
-    for origin in ["http://localhost", "null"] {
-        let (status, _, body) =
-            over_socket(&socket, "GET", "/api/v1/users", &format!("Origin: {origin}\r\n"), "");
-        assert_eq!(status, 403);
-        assert_eq!(serde_json::from_str::<Problem>(&body).unwrap().code, "BROWSER_REFUSED");
+    for line in
+        ["Origin: http://localhost", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: none"]
+    {
+        for path in ["/api/v1/users", "/api/v1/openapi.json", "/"] {
+            let (status, head, body) = over_socket(&socket, "GET", path, &format!("{line}\r\n"), "");
+            assert_eq!(status, 403, "{line} {path}");
+            assert!(head.contains("x-request-id: "), "{line} {path}: {head}");
+            assert_eq!(serde_json::from_str::<Problem>(&body).unwrap().code, "BROWSER_REFUSED");
+        }
     }
 }
 
