@@ -84,7 +84,8 @@ impl Command for Options {
                 let mut tags = 0;
                 // All digests are checked before anything is deleted.
                 for (manifest, path) in manifests.iter().zip(&paths) {
-                    let found: Manifest = api.get(path).map_err(|failure| missing(failure, manifest))?;
+                    let found: Manifest =
+                        api.get(path).map_err(|failure| missing(failure, &api, manifest))?;
                     tags += found.tags.len();
                 }
                 let names = manifests.join(", ");
@@ -124,10 +125,10 @@ fn path(text: &str) -> Result<String, Failure> {
     Ok(format!("{}/-/manifests/{}", repo::path(image.repository), segment(digest)))
 }
 
-fn missing(failure: Failure, manifest: &str) -> Failure {
+fn missing(failure: Failure, api: &Api, manifest: &str) -> Failure {
     let image = ImageName::of(manifest);
     let fix = format!("stowage manifest list {}", image.repository);
-    repo::with_fix(failure, "MANIFEST_UNKNOWN", &fix)
+    repo::with_fix(repo::explain(failure, api, &image), "MANIFEST_UNKNOWN", &fix)
 }
 
 fn table(manifests: &[Received<Manifest>], context: &Context) -> String {

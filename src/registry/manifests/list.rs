@@ -65,13 +65,13 @@ impl Registry {
 
     /// One manifest of a repository.
     pub fn manifest_view(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<ManifestView, RegistryError> {
-        let unknown = || RegistryError::ManifestUnknown(digest.to_string());
+        let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
         let repository = grant.repository().ok_or_else(unknown)?;
         let found = self.meta.get(|tx| {
             let row = tx.get(&schema::MANIFEST, (repository, digest))?;
             row.map(|row| view(tx, repository, *digest, row)).transpose()
         });
-        found?.ok_or_else(unknown)
+        found?.ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
-use stowage::wire::{List, Manifest, Tag};
+use stowage::wire::{List, Manifest, Problem, Tag};
 
 use crate::admin::program::Place;
 use crate::support::Client;
@@ -65,6 +65,26 @@ fn an_image_without_a_tag_is_found_and_deleted() {
         admin.get("/api/v1/repositories/a/two/-/manifests/x").expect(400).json()["code"],
         "DIGEST_INVALID"
     );
+}
+
+#[test]
+fn everything_below_an_unknown_repository_says_that_the_repository_is_unknown() {
+    let place = Place::new();
+    let (_server, admin) = place.serve_with_admin();
+    let image = content::push_image(&admin, "team/app", "1", b"layer");
+    let manifest = format!("/-/manifests/{}", sha256(&image));
+    for below in ["", "/-/tags", "/-/tags/1", "/-/manifests", &manifest] {
+        let problem: Problem = admin.get(&format!("/api/v1/repositories/team{below}")).expect(404).read();
+        assert_eq!(problem.code, "REPOSITORY_UNKNOWN", "{below}");
+    }
+    for below in ["", "/-/tags/1", &manifest] {
+        let problem: Problem = admin.delete(&format!("/api/v1/repositories/team{below}")).expect(404).read();
+        assert_eq!(problem.code, "REPOSITORY_UNKNOWN", "{below}");
+    }
+    let absent = format!("/api/v1/repositories/team/app/-/manifests/{}", sha256(b"absent"));
+    assert_eq!(admin.get(&absent).expect(404).read::<Problem>().code, "MANIFEST_UNKNOWN");
+    let ran = place.run(&["manifest", "delete", &format!("team@{}", sha256(&image)), "--yes"]).expect(5);
+    assert!(ran.stderr.contains("below: team/app"), "{ran:?}");
 }
 
 #[test]
