@@ -41,7 +41,7 @@ pub(super) enum Exit {
     InUse,
     /// A dry run has found something to do, and `--exit-code` was given.
     SomethingToDo,
-    /// Ctrl-C.
+    /// Ctrl-C or SIGTERM.
     Interrupted,
 }
 

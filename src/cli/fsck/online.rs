@@ -9,11 +9,12 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Display;
 use crate::wire::{Job, JobResult, JobState, NewCheck, OpenEnum, Progress};
 
-/// Starts the job, shows its progress, and returns its report. Ctrl-C cancels it.
+/// Starts the job, shows its progress, and returns its report. Ctrl-C or SIGTERM cancels it.
 pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
+    // Before the job starts: a signal after that would leave it to the server.
+    let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
     let mut job: Received<Job> = api.post("/api/v1/checks", &NewCheck { deep })?;
     let path = format!("/api/v1/jobs/{}", job.id);
-    let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
     let mut cancelled = false;
     while job.is_under_way() {
         if interrupt.is_wanted() && !cancelled {

@@ -24,7 +24,7 @@ const CODES: [(Exit, &str); 12] = [
     (Exit::Partly, "Partly done: the message says what is left."),
     (Exit::InUse, "Another process uses the store."),
     (Exit::SomethingToDo, "With --exit-code: there is something to do, or something needs attention."),
-    (Exit::Interrupted, "Interrupted with Ctrl-C."),
+    (Exit::Interrupted, "Interrupted with Ctrl-C or SIGTERM."),
 ];
 
 const ENVIRONMENT: [(&str, &str); 5] = [

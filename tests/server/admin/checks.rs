@@ -1,9 +1,16 @@
 //! The output of `stowage fsck`: the image, the problem, and what to do, within the width of the terminal.
 
 use std::fs;
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use stowage::wire::JobState;
 
 use crate::admin::program::Place;
 use crate::admin::terminal::Terminal;
+use crate::admin::{fake, samples};
 use crate::support::content;
 
 /// A store whose only layer is damaged; the digest of the layer.
@@ -57,4 +64,32 @@ fn a_check_fits_the_terminal() {
     assert!(table.len() > 2, "the last column is not wrapped: {seen}");
     assert!(table.iter().all(|line| line.trim_end().chars().count() <= 60), "{table:#?}");
     assert_eq!(terminal.wait(), 7);
+}
+
+#[test]
+fn a_signal_to_the_command_cancels_the_job_of_the_server() {
+    let place = Place::new();
+    for signal in [Signal::INT, Signal::TERM] {
+        let (told, requests) = mpsc::channel();
+        let mut state = JobState::Running;
+        let server = fake::server(&place, move |request| {
+            if request.starts_with("POST ") && request.contains("/cancel ") {
+                state = JobState::Cancelled;
+            }
+            // The test does not read what comes after the end of the command.
+            let _ = told.send(request.to_owned());
+            fake::json(200, &json!(samples::job("x", state)))
+        });
+        let mut command = place.command();
+        command.args(["fsck", "--json", "--server", &server]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        // The job has started, and the command asks how far it is.
+        while !requests.recv().unwrap().starts_with("GET /api/v1/jobs/") {}
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal:?}: {output:?}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["error"]["code"], "INTERRUPTED", "{signal:?}");
+        assert!(requests.try_iter().any(|request| request.contains("/cancel ")), "{signal:?}");
+    }
 }
