@@ -86,7 +86,8 @@ impl Signer {
                 if !has_keys {
                     fs::DirBuilder::new().mode(0o700).create(&directory)?;
                 }
-                durable::write_file(&path, 0o600, |file| file.write_all(document.as_ref()))?;
+                durable::write_file(&path, 0o600, |file| file.write_all(document.as_ref()))
+                    .map_err(|error| error.source)?;
                 durable::sync_dir(data_dir)?;
                 Self::from_pkcs8(document.as_ref())
             }

@@ -8,7 +8,7 @@ use super::People;
 use super::users::{UserError, any_user, check_name, new_user};
 use crate::auth::{folded, generate_password};
 use crate::model::audit::{Actor, AuditAction};
-use crate::store::durable;
+use crate::store::durable::{self, WriteError};
 use crate::store::meta::schema;
 use crate::telemetry::Secret;
 
@@ -41,7 +41,7 @@ impl People {
             let generated = Secret::new(generate_password());
             let path = self.data_dir.join(PASSWORD_FILE);
             durable::write_file(&path, 0o600, |file| writeln!(file, "{}", generated.expose()))
-                .map_err(|source| UserError::File { path: path.clone(), source })?;
+                .map_err(|WriteError { path, source }| UserError::File { path, source })?;
             (generated, Some(path))
         };
         let user_name = name.clone();

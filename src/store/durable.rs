@@ -8,24 +8,39 @@ use std::path::{Path, PathBuf};
 
 use crate::config::open_own;
 
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct WriteError {
+    /// The file itself, or the temporary one if something else is at its path.
+    pub path: PathBuf,
+    /// The error of the system.
+    pub source: io::Error,
+}
+
 /// Replaces a file atomically; the new one has this mode and belongs to this process.
 ///
 /// `write` fills it under a temporary name; then it is synced and renamed, and the directory is synced. After
 /// an error the old file is still there, and the temporary one is removed.
-pub fn write_file(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub fn write_file(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), WriteError> {
     let new = temporary(path);
+    let failed = |path: &Path, source| WriteError { path: path.to_owned(), source };
     // Left by a process that was killed before the rename.
-    remove_if_there(&new)?;
+    remove_if_there(&new).map_err(|source| failed(&new, source))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(mode);
-    let written = open_own(&new, &mut options)
-        .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
-        .and_then(|()| put_in_place(&new, path));
-    if written.is_err() {
+    let mut file = open_own(&new, &mut options).map_err(|source| failed(&new, source))?;
+    let synced = write(&mut file).and_then(|()| file.sync_all());
+    drop(file);
+    synced.and_then(|()| put_in_place(&new, path)).map_err(|source| {
         // If this fails, the next write removes it.
         let _ = fs::remove_file(&new);
-    }
-    written
+        failed(path, source)
+    })
 }
 
 /// Renames a synced file over an existing one, and syncs the directory.
@@ -89,9 +104,20 @@ mod tests {
             file.write_all(b"half of the ne")?;
             Err(io::ErrorKind::StorageFull.into())
         });
-        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let failed = failed.unwrap_err();
+        assert_eq!((failed.source.kind(), failed.path), (io::ErrorKind::StorageFull, path.clone()));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_the_temporary_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let in_the_way = dir.path().join("secret.new");
+        fs::create_dir(&in_the_way).unwrap();
+        let failed = write_file(&dir.path().join("secret"), 0o600, |_| Ok(())).unwrap_err();
+        assert_eq!(failed.path, in_the_way);
+        assert!(in_the_way.exists());
     }
 
     #[test]

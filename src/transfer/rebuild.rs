@@ -291,7 +291,7 @@ fn copy_secrets(from: &Path, into: &Path) -> Result<(), OpenError> {
             Err(error) => return Err(io_at(&old)(error)),
         };
         let written = durable::write_file(&new, 0o600, |file| io::Write::write_all(file, &content));
-        written.map_err(io_at(&new))?;
+        written.map_err(|error| OpenError::io(&error.path, error.source))?;
     }
     Ok(())
 }

@@ -18,10 +18,9 @@ const SUFFIX: &str = ".redb";
 /// fit is removed.
 pub(super) fn make(path: &Path, to: u32, room: u64, faults: Option<&Arc<Faults>>) -> Result<(), OpenError> {
     let copy = durable::parent(path).join(format!("{PREFIX}{to}{SUFFIX}"));
-    let at = |source| OpenError::io(&copy, source);
-    let mut file =
-        open_regular(path, OpenOptions::new().read(true)).map_err(|source| OpenError::io(path, source))?;
-    let bytes = file.metadata().map_err(|source| OpenError::io(path, source))?.len();
+    let at = |source| OpenError::io(path, source);
+    let mut file = open_regular(path, OpenOptions::new().read(true)).map_err(at)?;
+    let bytes = file.metadata().map_err(at)?.len();
     let needed = bytes.saturating_add(room);
     if filesystem::available(durable::parent(path)).map_err(at)? < needed {
         return Err(no_room(path, needed, true));
@@ -40,10 +39,10 @@ pub(super) fn make(path: &Path, to: u32, room: u64, faults: Option<&Arc<Faults>>
             tracing::warn!(copy = %copy.display(), "the database of the version before is kept; remove it when it is not needed");
             Ok(())
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            Err(no_room(path, needed, true))
-        }
-        Err(error) => Err(at(error)),
+        Err(error) => Err(match error.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => no_room(path, needed, true),
+            _ => OpenError::io(&error.path, error.source),
+        }),
     }
 }
 
@@ -64,4 +63,22 @@ pub(super) fn before_newer(data_dir: &Path, known: u32) -> Option<PathBuf> {
         Some((stamp(entry.file_name().to_str()?)?, entry.path()))
     });
     copies.filter(|(stamp, _)| *stamp > known).min().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_of_the_copy_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("stowage.redb");
+        fs::write(&database, b"rows").unwrap();
+        let in_the_way = dir.path().join("backup-before-7.redb.new");
+        fs::create_dir(&in_the_way).unwrap();
+        match make(&database, 7, 0, None) {
+            Err(OpenError::Io { path, .. }) => assert_eq!(path, in_the_way),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -202,7 +202,7 @@ fn save(file: &File, path: &Path) -> io::Result<PathBuf> {
     let number = saved_numbers(dir).into_iter().max().unwrap_or(0) + 1;
     let target = dir.join(format!("{SAVED}{number}"));
     // Written atomically, because an incomplete copy must not be mistaken for the database.
-    durable::write_file(&target, 0o600, |target| copy(file, target))?;
+    durable::write_file(&target, 0o600, |target| copy(file, target)).map_err(|error| error.source)?;
     Ok(target)
 }
 

@@ -32,6 +32,11 @@ fn a_store_that_was_open_gets_an_admin_once_it_is_not() {
     server.client().get("/v2/").expect(200);
     server.stop();
     assert!(!data.join("initial-admin-password").exists());
+    let in_the_way = data.join("initial-admin-password.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let refused = place.run(&["serve", "--listen", "127.0.0.1:0"]).expect(1);
+    assert!(refused.stderr.contains(&format!("cannot use {}\n", in_the_way.display())), "{refused:?}");
+    fs::remove_dir(&in_the_way).unwrap();
     // The configuration of the first start, whose password file was removed since.
     let gone = [("STOWAGE__AUTH__INITIAL_ADMIN_PASSWORD_FILE", "/nowhere/password")];
     let server = place.serve_as(&flags, &gone);
