@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
@@ -73,7 +73,7 @@ pub(super) fn refused(target: &Target, status: u16, refusal: &Refusal) -> Failur
     }
 }
 
-pub(super) fn no_answer(target: &Target, error: &serde_json::Error) -> Failure {
+pub(super) fn no_answer(target: &Target, error: &impl fmt::Display) -> Failure {
     Failure::new(Exit::Unreachable, "SERVER_ANSWER", "the response is not from a Stowage server")
         .line("tried", target.to_string())
         .because(error.to_string())

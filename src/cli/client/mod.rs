@@ -8,6 +8,7 @@ mod target;
 mod transport;
 mod trust;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -31,6 +32,8 @@ use crate::wire::List;
 
 /// Entries per page: the most that the API permits.
 const PART: usize = 500;
+/// The most pages of a list: five million entries, or twenty million manifests of which a filter skips most.
+const MAX_PARTS: usize = 10_000;
 
 /// Where the data was found.
 pub(super) enum Found {
@@ -155,14 +158,16 @@ impl Api {
 
     /// All entries of a list. `query` has the list's own parameters, each preceded by `&`.
     pub(super) fn list<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, Failure> {
-        let mut all = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         let mut cursor = String::new();
         loop {
             let part: List<T> = self.get(&format!("{path}?limit={PART}{cursor}{query}"))?;
             all.extend(part.items);
-            match part.next_cursor {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(all),
+            let Some(next) = part.next_cursor else { return Ok(all) };
+            cursor = format!("&cursor={}", segment(&next));
+            // A server that is broken or hostile would hold the command for ever.
+            if !seen.insert(next) || seen.len() >= MAX_PARTS {
+                return Err(no_answer(&self.target, &"its list does not end"));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use httparse::{Header, Status};
 use rustls::pki_types::ServerName;
@@ -18,6 +18,9 @@ use crate::server::connect_socket;
 
 /// The longest time without progress: no byte received, or none sent.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// The longest time until an answer is whole, however its bytes come. The largest, the report on a damaged
+/// store, takes minutes over a slow line.
+const WHOLE: Duration = Duration::from_mins(10);
 /// The longest time until one address of the host accepts a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Bytes of one read.
@@ -44,22 +47,59 @@ pub(super) struct Answer {
 /// answer.
 pub(super) fn exchange(target: &Target, method: &str, path: &str, body: &str) -> io::Result<Answer> {
     let request = request(target, method, path, body);
+    let deadline = Instant::now() + WHOLE;
     match target {
         Target::Socket(socket) => {
             let stream = connect_socket(socket)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            talk(stream, &request)
+            talk(Timed { stream, deadline }, &request)
         }
         Target::Remote(remote) => {
             let stream = connect(remote)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
+            let stream = Timed { stream, deadline };
             let Some(config) = &remote.tls else { return talk(stream, &request) };
             let name = ServerName::try_from(remote.host.clone()).map_err(io::Error::other)?;
             let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
             talk(StreamOwned::new(tls, stream), &request)
         }
+    }
+}
+
+/// A connection that is of no use after a deadline. It is below TLS, whose records may come byte by byte,
+/// too. A read or write that has begun may go on for its own time-out.
+struct Timed<S> {
+    stream: S,
+    deadline: Instant,
+}
+
+impl<S> Timed<S> {
+    fn check(&self) -> io::Result<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        let what = format!("the response was not complete after {} minutes", WHOLE.as_secs() / 60);
+        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+}
+
+impl<S: Read> Read for Timed<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.stream.read(buffer)
+    }
+}
+
+impl<S: Write> Write for Timed<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 
@@ -248,6 +288,27 @@ mod tests {
                 assert_eq!(receive(open).unwrap().body, b"{}", "{size} bytes at once");
             }
         }
+    }
+
+    /// Never-ending headers, one byte after the other.
+    struct Dripping(std::iter::Cycle<std::slice::Iter<'static, u8>>);
+
+    impl Read for Dripping {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            // So slow that the deadline comes before the largest head.
+            std::thread::sleep(Duration::from_millis(1));
+            buffer[0] = *self.0.next().unwrap();
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn an_answer_that_never_ends_is_waited_for_until_a_deadline() {
+        let drip = Dripping(b"X: y\r\n".iter().cycle());
+        let begin = b"HTTP/1.1 200 OK\r\n".as_slice();
+        let stream =
+            Timed { stream: begin.chain(drip), deadline: Instant::now() + Duration::from_millis(50) };
+        assert_eq!(receive(stream).err().unwrap().kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stowage::model::media_type::OCI_MANIFEST;
 use stowage::wire::{List, Problem, Tag, User};
 
+use crate::admin::fake;
 use crate::admin::program::{PASSWORD, Place};
 use crate::admin::terminal::Terminal;
 use crate::support::{Client, content};
@@ -138,6 +139,21 @@ fn the_commands_show_lists_of_any_length_whole() {
     }
     let listed = place.run(&["tag", "list", "a", "--json"]).expect(0).json();
     assert_eq!(listed["data"]["tags"].as_array().unwrap().len(), 521);
+}
+
+#[test]
+fn a_list_that_does_not_end_is_an_error() {
+    let place = Place::new();
+    for (round, names) in [1, 2, usize::MAX].into_iter().enumerate() {
+        let mut asked = 0;
+        let server = fake::server(&place, move |_| {
+            asked += 1;
+            fake::json(200, &json!({"items": [], "next_cursor": format!("{round}-{}", asked % names)}))
+        });
+        let ran = place.run_elsewhere(&["repo", "list", "--server", &server], &[]).expect(4);
+        assert!(ran.error().contains("the response is not from a Stowage server"), "{ran:?}");
+        assert!(ran.stderr.contains("its list does not end"), "{ran:?}");
+    }
 }
 
 #[test]
