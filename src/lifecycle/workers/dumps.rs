@@ -10,21 +10,10 @@ use crate::lifecycle::worker::Worker;
 use crate::store::meta::Meta;
 
 pub(super) struct MakeDumps {
-    meta: Arc<Meta>,
-    dumps: Arc<Dumps>,
-    jobs: Arc<Jobs>,
-    grant: Grant<System>,
-}
-
-impl MakeDumps {
-    pub(super) const fn new(
-        meta: Arc<Meta>,
-        dumps: Arc<Dumps>,
-        jobs: Arc<Jobs>,
-        grant: Grant<System>,
-    ) -> Self {
-        Self { meta, dumps, jobs, grant }
-    }
+    pub(super) meta: Arc<Meta>,
+    pub(super) dumps: Arc<Dumps>,
+    pub(super) jobs: Arc<Jobs>,
+    pub(super) grant: Grant<System>,
 }
 
 impl Worker for MakeDumps {

@@ -8,14 +8,8 @@ use crate::lifecycle::worker::Worker;
 use crate::registry::Registry;
 
 pub(super) struct ExpireUploads {
-    registry: Arc<Registry>,
-    grant: Grant<System>,
-}
-
-impl ExpireUploads {
-    pub(super) const fn new(registry: Arc<Registry>, grant: Grant<System>) -> Self {
-        Self { registry, grant }
-    }
+    pub(super) registry: Arc<Registry>,
+    pub(super) grant: Grant<System>,
 }
 
 impl Worker for ExpireUploads {

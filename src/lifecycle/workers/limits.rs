@@ -10,13 +10,7 @@ use crate::limits::{Ledger, Standing};
 const LIMITS_TOLD: usize = 10;
 
 pub(super) struct ReportLimits {
-    ledger: Arc<Ledger>,
-}
-
-impl ReportLimits {
-    pub(super) const fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger }
-    }
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl Worker for ReportLimits {

@@ -10,6 +10,14 @@ mod sign_ins;
 mod space;
 mod trim;
 
+use self::dumps::MakeDumps;
+use self::expire_uploads::ExpireUploads;
+use self::limits::ReportLimits;
+use self::memory::GiveMemoryBack;
+use self::pulls::StorePulls;
+use self::sign_ins::ExpireSignIns;
+use self::space::SampleSpace;
+use self::trim::TrimHistory;
 use super::Parts;
 use super::worker::start;
 
@@ -18,14 +26,14 @@ pub(super) fn start_all(parts: &Parts) {
     let system = |name| parts.access.system(name);
     let registry = || parts.registry.clone();
     let runtime = &parts.runtime;
-    start(runtime, pulls::StorePulls::new(registry(), system("pulls")));
-    start(runtime, expire_uploads::ExpireUploads::new(registry(), system("uploads")));
+    start(runtime, StorePulls { registry: registry(), grant: system("pulls") });
+    start(runtime, ExpireUploads { registry: registry(), grant: system("uploads") });
     runtime.spawn(leftovers::sweep(registry(), system("start")));
-    start(runtime, space::SampleSpace::new(registry(), system("space")));
+    start(runtime, SampleSpace { registry: registry(), grant: system("space") });
     let (meta, dumps, jobs) = (parts.meta.clone(), parts.dumps.clone(), parts.jobs.clone());
-    start(runtime, dumps::MakeDumps::new(meta, dumps, jobs, system("dumps")));
-    start(runtime, limits::ReportLimits::new(parts.ledger.clone()));
-    start(runtime, memory::GiveMemoryBack);
-    start(runtime, trim::TrimHistory::new(registry(), system("trimming")));
-    start(runtime, sign_ins::ExpireSignIns::new(parts.auth.clone(), system("sign-ins")));
+    start(runtime, MakeDumps { meta, dumps, jobs, grant: system("dumps") });
+    start(runtime, ReportLimits { ledger: parts.ledger.clone() });
+    start(runtime, GiveMemoryBack);
+    start(runtime, TrimHistory { registry: registry(), grant: system("trimming") });
+    start(runtime, ExpireSignIns { auth: parts.auth.clone(), grant: system("sign-ins") });
 }

@@ -8,14 +8,8 @@ use crate::auth::Auth;
 use crate::lifecycle::worker::Worker;
 
 pub(super) struct ExpireSignIns {
-    auth: Arc<Auth>,
-    grant: Grant<System>,
-}
-
-impl ExpireSignIns {
-    pub(super) const fn new(auth: Arc<Auth>, grant: Grant<System>) -> Self {
-        Self { auth, grant }
-    }
+    pub(super) auth: Arc<Auth>,
+    pub(super) grant: Grant<System>,
 }
 
 impl Worker for ExpireSignIns {
