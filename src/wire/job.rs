@@ -22,7 +22,7 @@ impl JobKind {
     /// Every kind that this version has.
     pub const ALL: [Self; 2] = [Self::Check, Self::Dump];
 
-    /// The word for it.
+    /// The word for it, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Check => "check",
@@ -142,4 +142,16 @@ pub struct NewCheck {
     /// Also read every blob and compare it with its digest.
     #[serde(default)]
     pub deep: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_the_same_word_in_lists_and_in_json() {
+        for kind in JobKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
 }

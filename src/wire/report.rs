@@ -1,5 +1,7 @@
 //! What a check has found.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +13,13 @@ pub enum Severity {
     Damage,
     /// Rows contradict each other.
     Inconsistency,
+}
+
+/// The word of the JSON document.
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// What a check has looked at.

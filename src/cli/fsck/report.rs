@@ -10,7 +10,7 @@ use crate::cli::output::size;
 use crate::cli::terminal;
 use crate::cli::visible::one_line;
 use crate::cli::words::counted;
-use crate::wire::{self, Checked, Finding};
+use crate::wire::{self, Checked, Finding, Severity};
 
 /// The most images that the error in JSON output names; its problems name all of them.
 const IN_ERROR: usize = 20;
@@ -52,7 +52,7 @@ impl Report {
     pub(super) fn of_damaged_database(found: &str) -> Self {
         let problem = Finding {
             kind: "database".to_owned(),
-            severity: "damage".to_owned(),
+            severity: Severity::Damage.to_string(),
             expected: "an intact database".to_owned(),
             found: found.to_owned(),
             ..Finding::default()

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use super::place::{self, Located, Place};
-use super::report::{CheckError, Mode, Problem, Progress, Report, Severity};
+use super::report::{CheckError, Finding, Mode, Progress, Report};
 use super::{audit, blobs, counters, files, images, jobs, links, manifests, repositories, tags, totals};
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
-use crate::wire::Checked;
+use crate::wire::{Checked, Severity};
 
 /// The most problems that are listed. A store that lost its blobs has millions of them.
 const MAX_PROBLEMS: usize = 10_000;
@@ -278,7 +278,7 @@ impl Check<'_> {
             Some(Some(name)) => name.clone(),
             _ => format!("number {id}"),
         };
-        self.report.problems.push(Problem {
+        self.report.problems.push(Finding {
             kind,
             severity,
             repository: place.repository.map(name),

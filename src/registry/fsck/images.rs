@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
-use super::report::Severity;
 use crate::model::digest::AnyDigest;
 use crate::store::meta::{ReadTx, StoreError, Tx as _, schema};
+use crate::wire::Severity;
 
 /// The most images that are named for one problem.
 const MAX_IMAGES: usize = 20;

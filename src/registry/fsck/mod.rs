@@ -53,11 +53,12 @@ mod verdicts;
 use std::ops::ControlFlow;
 
 pub use check::check;
-pub use report::{CheckError, Mode, Problem, Progress, Report, Severity, Verdict};
+pub use report::{CheckError, Finding, Mode, Progress, Report, Verdict};
 pub use verdicts::record;
 
 use super::Registry;
 use crate::access::{Grant, RunJobs};
+use crate::wire::Severity;
 
 impl Registry {
     /// Runs [`check`] while the server works. It blocks the calling thread, for long.
@@ -71,7 +72,7 @@ impl Registry {
         let mut report = check(&self.meta, &self.staging, self.blobs.as_ref(), mode, progress)?;
         self.runtime.block_on(record(&self.meta, &mut report));
         if let Some(path) = self.meta.displaced() {
-            let displaced = Problem {
+            let displaced = Finding {
                 kind: "database",
                 severity: Severity::Damage,
                 repository: None,

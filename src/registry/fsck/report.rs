@@ -7,7 +7,7 @@ use crate::model::digest::Digest;
 use crate::store::blob::Stamp;
 use crate::store::meta::StoreError;
 use crate::store::open::OpenError;
-use crate::wire::{self, Checked};
+use crate::wire::{self, Checked, Severity};
 
 /// The mode of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +52,9 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Something that was pushed is lost or cannot be read.
-    Damage,
-    /// Rows contradict each other; the pushed content tells which are right.
-    Inconsistency,
-}
-
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Finding {
     /// What is wrong, as one word for programs: [`fsck`](super) lists these words.
     pub kind: &'static str,
     /// How bad it is.
@@ -96,7 +87,7 @@ pub struct Report {
     /// What was checked.
     pub checked: Checked,
     /// The problems; empty when nothing is wrong.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Finding>,
     /// Remarks that are not problems.
     pub notes: Vec<String>,
     /// Facts about blobs that are proven and must be recorded.
@@ -113,20 +104,16 @@ impl From<&Report> for wire::Report {
     }
 }
 
-impl From<&Problem> for wire::Finding {
-    fn from(problem: &Problem) -> Self {
-        let severity = match problem.severity {
-            Severity::Damage => "damage",
-            Severity::Inconsistency => "inconsistency",
-        };
+impl From<&Finding> for wire::Finding {
+    fn from(finding: &Finding) -> Self {
         Self {
-            kind: problem.kind.to_owned(),
-            severity: severity.to_owned(),
-            repository: problem.repository.clone(),
-            digest: problem.digest.clone(),
-            images: problem.images.clone(),
-            expected: problem.expected.clone(),
-            found: problem.found.clone(),
+            kind: finding.kind.to_owned(),
+            severity: finding.severity.to_string(),
+            repository: finding.repository.clone(),
+            digest: finding.digest.clone(),
+            images: finding.images.clone(),
+            expected: finding.expected.clone(),
+            found: finding.found.clone(),
         }
     }
 }

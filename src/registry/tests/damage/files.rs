@@ -4,9 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::registry::fsck::Severity;
 use crate::store::blob::FileBlobs;
-use crate::wire;
+use crate::wire::{self, Severity};
 
 impl Store {
     fn blob(&self, digest: &Digest) -> PathBuf {
