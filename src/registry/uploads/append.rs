@@ -79,7 +79,7 @@ impl Registry {
         };
         // A session between two requests may rest for a day, so it has no open file and does not count as
         // dirty bytes.
-        state.staged = None;
+        state.close_file();
         state.settle_bytes();
         if let Err(error) = &result {
             state.closed = true;

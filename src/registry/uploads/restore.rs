@@ -125,12 +125,12 @@ impl Registry {
         let saved = row.hash_state.as_ref().and_then(|saved| Hasher::restore(algorithm, saved));
         let (staging, offset) = (Arc::clone(&self.staging), row.offset);
         if let Some(hasher) = saved {
-            return self.blocking(move || staging.resume(id, offset).map(|_| hasher)).await;
+            return self.blocking(move || staging.resume(id, offset, false).map(|_| hasher)).await;
         }
         let permit = Arc::clone(&self.rehashes).acquire_owned().await;
         self.blocking(move || {
             let _permit = permit;
-            let hashers = hashes_of(&staging.resume(id, offset)?, &[algorithm])?;
+            let hashers = hashes_of(&staging.resume(id, offset, false)?, &[algorithm])?;
             hashers.into_iter().next().ok_or_else(|| io::ErrorKind::InvalidData.into())
         })
         .await

@@ -58,6 +58,8 @@ pub(super) struct Session {
 pub(super) struct State {
     /// The file, created with the first byte.
     pub(super) staged: Option<Staged>,
+    /// Whether the file was durable as a whole when it was closed.
+    pub(super) synced: bool,
     /// The algorithm with which the file is hashed.
     pub(super) algorithm: Algorithm,
     /// The hash of the file so far, created with the first byte.
@@ -81,6 +83,7 @@ pub(super) struct Work {
     pub(super) hasher: Option<Hasher>,
     pub(super) offset: u64,
     row: bool,
+    synced: bool,
 }
 
 impl State {
@@ -88,6 +91,7 @@ impl State {
     pub(super) const fn empty(algorithm: Algorithm) -> Self {
         Self {
             staged: None,
+            synced: false,
             algorithm,
             hasher: None,
             offset: 0,
@@ -107,6 +111,14 @@ impl State {
             hasher: self.hasher.take(),
             offset: self.offset,
             row: self.row,
+            synced: self.synced,
+        }
+    }
+
+    /// Closes the file between two requests.
+    pub(super) fn close_file(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            self.synced = staged.is_synced();
         }
     }
 
@@ -160,7 +172,7 @@ impl Work {
     pub(super) fn open(&mut self, staging: &Staging, id: UploadId) -> io::Result<&mut Staged> {
         let staged = match self.staged.take() {
             Some(staged) => staged,
-            None if self.row => staging.resume(id, self.offset)?,
+            None if self.row => staging.resume(id, self.offset, self.synced)?,
             None if self.offset > 0 => return Err(io::Error::other("the staged file was lost")),
             None => staging.create(id)?,
         };

@@ -211,7 +211,7 @@ fn a_put_takes_the_staged_file(subject: &Subject) {
     subject.blobs.put(sealed).unwrap();
     let left = subject.staging.list().unwrap();
     assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [upload(2)]);
-    assert!(subject.staging.resume(upload(1), 0).is_err(), "no upload writes to a blob");
+    assert!(subject.staging.resume(upload(1), 0, false).is_err(), "no upload writes to a blob");
     subject.staging.discard(upload(1)).unwrap();
     assert_eq!(subject.content(&sha256(1)).unwrap(), b"content");
 }

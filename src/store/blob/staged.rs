@@ -29,6 +29,10 @@ pub struct Staged {
     file: Arc<File>,
     disk: Arc<Disk>,
     len: u64,
+    /// Counts the changes of the file: its creation, appends, truncations.
+    changes: u64,
+    /// How many of them a sync has made durable.
+    durable: Arc<AtomicU64>,
     writeback: Writeback,
     health: Arc<Health>,
 }
@@ -38,18 +42,30 @@ pub struct Syncer {
     file: Arc<File>,
     disk: Arc<Disk>,
     len: u64,
+    changes: u64,
+    durable: Arc<AtomicU64>,
     synced: Arc<AtomicU64>,
     health: Arc<Health>,
 }
 
 impl Staged {
-    pub(super) fn new(id: UploadId, file: File, disk: Arc<Disk>, len: u64, window: Arc<Window>) -> Self {
+    /// `synced`: whether the file is durable as it is.
+    pub(super) fn new(
+        id: UploadId,
+        file: File,
+        disk: Arc<Disk>,
+        len: u64,
+        synced: bool,
+        window: Arc<Window>,
+    ) -> Self {
+        let durable = Arc::new(AtomicU64::new(u64::from(synced)));
         let writeback = Writeback::new(len, window);
-        Self { id, file: Arc::new(file), disk, len, writeback, health: Arc::default() }
+        Self { id, file: Arc::new(file), disk, len, changes: 1, durable, writeback, health: Arc::default() }
     }
 
     /// Appends all chunks in order.
     pub fn append(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        self.changes += 1;
         let Self { file, disk, len, writeback, health, .. } = self;
         health.guard(|| {
             *len = write_all(chunks, *len, |slices, offset| disk.write(file, slices, offset))?;
@@ -67,9 +83,15 @@ impl Staged {
         self.len == 0
     }
 
+    /// Whether a sync has made the file durable as it is now.
+    pub fn is_synced(&self) -> bool {
+        self.durable.load(Ordering::Acquire) == self.changes
+    }
+
     /// Makes everything that was appended durable.
     pub fn sync(&mut self) -> io::Result<()> {
         self.health.guard_alone(|| sync(&self.disk, &self.file))?;
+        self.durable.fetch_max(self.changes, Ordering::Release);
         self.writeback.restart(self.len);
         Ok(())
     }
@@ -81,15 +103,19 @@ impl Staged {
             file: Arc::clone(&self.file),
             disk: Arc::clone(&self.disk),
             len: self.len,
+            changes: self.changes,
+            durable: Arc::clone(&self.durable),
             synced: self.writeback.synced(),
             health: Arc::clone(&self.health),
         }
     }
 
-    /// Makes everything durable and closes the file. The caller has verified that it is the whole content of
-    /// `digest`; now it can be put into a store.
+    /// Makes everything durable, unless it is already, and closes the file. The caller has verified that it
+    /// is the whole content of `digest`; now it can be put into a store.
     pub fn seal(mut self, digest: &Digest) -> io::Result<Sealed> {
-        self.sync()?;
+        if !self.is_synced() {
+            self.sync()?;
+        }
         Ok(Sealed { id: self.id, digest: *digest })
     }
 
@@ -113,6 +139,7 @@ impl Staged {
                 "a staged file cannot be cut off beyond its end",
             ));
         }
+        self.changes += 1;
         self.health.guard(|| self.disk.call(Call::Truncate, || self.file.set_len(len)))?;
         self.len = len;
         self.writeback.restart(len);
@@ -124,6 +151,7 @@ impl Syncer {
     /// Syncs the file.
     pub fn run(self) -> io::Result<()> {
         self.health.guard_alone(|| sync(&self.disk, &self.file))?;
+        self.durable.fetch_max(self.changes, Ordering::Release);
         self.synced.fetch_max(self.len, Ordering::Relaxed);
         Ok(())
     }

@@ -67,12 +67,15 @@ impl Staging {
     /// A power cut may take an upload that was not put into a store, never a blob.
     pub fn create(&self, id: UploadId) -> io::Result<Staged> {
         let file = self.file(id, OFlags::CREATE | OFlags::EXCL)?;
-        Ok(Staged::new(id, file, Arc::clone(&self.disk), 0, Arc::clone(&self.window)))
+        Ok(self.staged(id, file, 0, false))
     }
 
     /// Opens the staged file of an upload and truncates it to `offset`. The error is `UnexpectedEof` if it is
     /// shorter, `NotFound` if it does not exist.
-    pub fn resume(&self, id: UploadId, offset: u64) -> io::Result<Staged> {
+    ///
+    /// `synced`: whether [`Staged::is_synced`] when this process closed the file. What another process has
+    /// left may have been truncated without a sync, which its length does not show.
+    pub fn resume(&self, id: UploadId, offset: u64, synced: bool) -> io::Result<Staged> {
         let file = self.file(id, OFlags::empty())?;
         let size = self.disk.call(Call::Stat, || file.metadata())?.len();
         if size < offset {
@@ -82,7 +85,11 @@ impl Staging {
         if size > offset {
             self.disk.call(Call::Truncate, || file.set_len(offset))?;
         }
-        Ok(Staged::new(id, file, Arc::clone(&self.disk), offset, Arc::clone(&self.window)))
+        Ok(self.staged(id, file, offset, synced && size == offset))
+    }
+
+    fn staged(&self, id: UploadId, file: File, len: u64, synced: bool) -> Staged {
+        Staged::new(id, file, Arc::clone(&self.disk), len, synced, Arc::clone(&self.window))
     }
 
     /// Unlinks a staged file; not an error if it does not exist.

@@ -143,7 +143,7 @@ fn an_upload_id_is_staged_once() {
 #[test]
 fn resuming_cuts_off_what_was_not_committed() {
     let subject = new_store();
-    let resume = |offset| subject.staging.resume(upload(1), offset);
+    let resume = |offset| subject.staging.resume(upload(1), offset, true);
     assert_eq!(resume(0).err().unwrap().kind(), io::ErrorKind::NotFound);
     drop(subject.stage(upload(1), b"committed, lost").unwrap());
 
@@ -154,6 +154,38 @@ fn resuming_cuts_off_what_was_not_committed() {
     assert_eq!(resume(11).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
     subject.blobs.put(resume(10).unwrap().seal(&sha256(1)).unwrap()).unwrap();
     assert_eq!(subject.content(&sha256(1)).unwrap(), b"committed!");
+}
+
+#[test]
+fn a_file_is_synced_again_only_if_it_was_changed_since() {
+    let (subject, faults) = new_faulty_store();
+    let syncs = || faults.trace().iter().filter(|call| **call == Call::SyncFile).count();
+    let sealed = |staged: Staged| {
+        let before = syncs();
+        staged.seal(&sha256(1)).unwrap();
+        syncs() - before
+    };
+    let resumed = |offset, synced| subject.staging.resume(upload(1), offset, synced).unwrap();
+    let change = [Bytes::from_static(b"changed")];
+
+    assert_eq!(sealed(subject.staging.create(upload(2)).unwrap()), 1, "a new file");
+    let staged = subject.stage(upload(1), b"content").unwrap();
+    assert!(!staged.is_synced());
+    staged.syncer().run().unwrap();
+    assert!(staged.is_synced());
+    assert_eq!(sealed(staged), 0);
+    assert_eq!(sealed(resumed(7, true)), 0);
+    assert_eq!(sealed(resumed(7, false)), 1, "another process closed it");
+    assert_eq!(sealed(resumed(6, true)), 1, "it was truncated");
+
+    let mut staged = resumed(6, true);
+    let early = staged.syncer();
+    staged.append(&change).unwrap();
+    early.run().unwrap();
+    assert!(!staged.is_synced(), "that sync was asked for before");
+    staged.sync().unwrap();
+    staged.truncate(6).unwrap();
+    assert_eq!(sealed(staged), 1);
 }
 
 #[test]
@@ -308,7 +340,7 @@ fn a_short_write_leaves_half_of_the_bytes_and_a_file_that_takes_no_more() {
     assert_eq!(subject.staging.list().unwrap()[0].size, 3);
     assert!(staged.append(&[Bytes::from_static(b"6")]).is_err());
     assert!(staged.seal(&sha256(1)).is_err(), "what was lost is never sealed");
-    let mut staged = subject.staging.resume(upload(1), 1).unwrap();
+    let mut staged = subject.staging.resume(upload(1), 1, false).unwrap();
     staged.append(&[Bytes::from_static(b"x")]).unwrap();
     let mut buffer = [0; 8];
     assert_eq!(staged.read_at(0, &mut buffer).unwrap(), 2);

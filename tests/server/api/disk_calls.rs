@@ -113,14 +113,29 @@ fn a_blob_in_two_requests_costs_a_checkpoint_more() {
     let rig = Rig::new();
     push_image(&rig.server.client());
     let checkpoint = [&[CreateStaged, Write, SyncFile][..], &COMMIT].concat();
-    // The file was closed in between.
-    let opened = [OpenStaged, Stat, SyncFile, Rename, Stat, OpenDirectory, SyncDirectory];
+    // The file was closed in between, and nothing has to be synced again.
+    let opened = [OpenStaged, Stat, Rename, Stat, OpenDirectory, SyncDirectory];
     let blob = [&opened[..], &COMMIT].concat();
     rig.assert_calls(&[checkpoint, blob].concat(), |client, number| {
         let content = bytes(3_000 + number, 2_000);
         let upload = client.post("/v2/app/blobs/uploads/", b"").expect(202).location();
         let upload = client.patch(&upload, &content).expect(202).location();
         client.put(&format!("{upload}?digest={}", sha256(&content)), b"").expect(201);
+    });
+}
+
+#[test]
+fn a_blob_whose_last_request_has_bytes_is_synced_again() {
+    let rig = Rig::new();
+    push_image(&rig.server.client());
+    let checkpoint = [&[CreateStaged, Write, SyncFile][..], &COMMIT].concat();
+    let opened = [OpenStaged, Stat, Write, SyncFile, Rename, Stat, OpenDirectory, SyncDirectory];
+    let blob = [&opened[..], &COMMIT].concat();
+    rig.assert_calls(&[checkpoint, blob].concat(), |client, number| {
+        let content = bytes(4_000 + number, 2_000);
+        let upload = client.post("/v2/app/blobs/uploads/", b"").expect(202).location();
+        let upload = client.patch(&upload, &content[..1_000]).expect(202).location();
+        client.put(&format!("{upload}?digest={}", sha256(&content)), &content[1_000..]).expect(201);
     });
 }
 
