@@ -102,8 +102,9 @@ impl From<lifecycle::JobLine> for JobLine {
 pub(super) async fn check(
     app: Data<App>,
     permit: Permit<RunJobs>,
-    Sent(new): Sent<NewCheck>,
+    sent: Sent<NewCheck>,
 ) -> Result<HttpResponse, Problem> {
+    let new = sent.read(&permit).await?;
     let check = CheckJob::new(app.registry.clone(), permit.grant());
     let job = app.jobs.start(permit.grant(), check, CheckParams { deep: new.deep }).await?;
     let mut response = json(StatusCode::ACCEPTED, &Job::from(job.clone()));

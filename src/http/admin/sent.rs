@@ -1,44 +1,54 @@
 //! The JSON documents in requests to the API.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
+use super::permit::Permit;
 use super::problem::Problem;
-use crate::auth::Door;
+use crate::access::Action;
 use crate::http::body::{self, WholeError};
 use crate::http::fault::{Code, Fault};
-use crate::http::permit::{app, recognise};
+use crate::http::permit::app;
 use crate::http::route::header;
 
 /// The most bytes of a document.
 pub const MAX_BODY: usize = 64 << 10;
 
-/// A JSON object from a caller who was authenticated before the body was read.
-pub(super) struct Sent<T>(pub(super) T);
+/// A JSON object that was not read yet.
+pub(super) struct Sent<T> {
+    request: HttpRequest,
+    payload: web::Payload,
+    kind: PhantomData<T>,
+}
 
-impl<T: DeserializeOwned> FromRequest for Sent<T> {
+impl<T: DeserializeOwned> Sent<T> {
+    /// Reads the object, for a caller with a permission: no body of another caller is received.
+    pub(super) async fn read<A: Action>(self, permit: &Permit<A>) -> Result<T, Problem> {
+        let Self { request, payload, .. } = self;
+        let kind = header(&request, &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
+        if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+            let message = "the body must be JSON, with Content-Type: application/json";
+            return Err(Problem::new(Code::ContentType, message));
+        }
+        let body = body::small(&request, payload, app(&request)?, &permit.holder(), MAX_BODY).await;
+        document(&body.map_err(not_whole)?)
+    }
+}
+
+impl<T> FromRequest for Sent<T> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = web::Payload::from_request(&request, payload).into_inner();
-        Box::pin(async move {
-            let caller = recognise(&request, Door::Admin).await?;
-            let payload = payload.map_err(|error| Problem::new(Code::BodyInvalid, error.to_string()))?;
-            let kind = header(&request, &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
-            if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-                let message = "the body must be JSON, with Content-Type: application/json";
-                return Err(Problem::new(Code::ContentType, message));
-            }
-            let body = body::small(&request, payload, app(&request)?, &caller.holder(), MAX_BODY).await;
-            document(&body.map_err(not_whole)?).map(Self)
-        })
+        let taken = web::Payload::from_request(request, payload).into_inner();
+        let wrong = |error: actix_web::Error| Problem::new(Code::BodyInvalid, error.to_string());
+        let sent = |payload| Self { request: request.clone(), payload, kind: PhantomData };
+        ready(taken.map(sent).map_err(wrong))
     }
 }
 

@@ -82,8 +82,9 @@ pub(super) async fn list(
 pub(super) async fn create(
     app: Data<App>,
     permit: Permit<ManageTokens>,
-    Sent(new): Sent<wire::NewToken>,
+    sent: Sent<wire::NewToken>,
 ) -> Result<HttpResponse, Problem> {
+    let new = sent.read(&permit).await?;
     let lifetime_s = new.lifetime_s.0;
     if lifetime_s.is_some_and(|lifetime| !(1..=MAX_LIFETIME_S).contains(&lifetime)) {
         return Err(Problem::new(

@@ -83,8 +83,9 @@ pub(super) async fn list(
 pub(super) async fn create(
     app: Data<App>,
     permit: Permit<ManageUsers>,
-    Sent(new): Sent<NewUser>,
+    sent: Sent<NewUser>,
 ) -> Result<HttpResponse, Problem> {
+    let new = sent.read(&permit).await?;
     let view = app.people.add_user(permit.grant(), &new.name, Secret::new(new.password), new.admin).await?;
     let place = HeaderValue::from_str(&format!("/api/v1/users/{}", view.name));
     let mut response = answer(StatusCode::CREATED, view);
@@ -109,8 +110,9 @@ pub(super) async fn change(
     permit: Permit<ManageUsers>,
     request: HttpRequest,
     name: Path<String>,
-    Sent(change): Sent<wire::UserChange>,
+    sent: Sent<wire::UserChange>,
 ) -> Result<HttpResponse, Problem> {
+    let change = sent.read(&permit).await?;
     let change = match (change.password, change.disabled) {
         (Absent(Some(password)), Absent(None)) => UserChange::Password(Secret::new(password)),
         (Absent(None), Absent(Some(true))) => UserChange::Disable,

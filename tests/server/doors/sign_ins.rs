@@ -29,6 +29,17 @@ fn after_twenty_wrong_passwords_a_name_waits_and_another_user_does_not_notice_wi
 }
 
 #[test]
+fn a_wrong_password_with_a_document_is_one_guess() {
+    let server = TestStowage::with_sign_in();
+    let json = [("Content-Type", "application/json")];
+    // Fewer guesses than a name has, and more than half of them.
+    for guess in 0..16 {
+        let client = server.client().basic("admin", &format!("guess number {guess}"));
+        client.send("POST", "/api/v1/users", &json, b"{}").expect(401);
+    }
+}
+
+#[test]
 fn a_verified_header_is_not_hashed_again() {
     let server = TestStowage::with_sign_in();
     let admin = server.admin();
