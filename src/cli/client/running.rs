@@ -64,11 +64,23 @@ fn answering(data_dir: &Path) -> Result<Option<Running>, (PathBuf, io::Error)> {
 /// Every server of this user that answers; for root, those of all users.
 pub(in crate::cli) fn all() -> Vec<Running> {
     let user = rustix::process::geteuid();
+    of(|owner| user.is_root() || owner == user.as_raw())
+}
+
+/// The servers of this user, for root too. A command that names no server sends passwords to the one that it
+/// finds, and every user can run a process that looks like a server: those of others are not even asked.
+pub(super) fn own() -> Vec<Running> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut own = of(|owner| owner == user);
+    own.retain(|running| running.user == user);
+    own
+}
+
+/// The servers that answer, of processes whose owner is wanted.
+fn of(is_wanted: impl Fn(u32) -> bool) -> Vec<Running> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let of_user = processes.filter(|process| {
-        user.is_root() || process.metadata().is_ok_and(|found| found.uid() == user.as_raw())
-    });
-    let mut found: Vec<Running> = of_user
+    let mut found: Vec<Running> = processes
+        .filter(|process| process.metadata().is_ok_and(|found| is_wanted(found.uid())))
         .filter_map(|process| {
             let pid = process.file_name().to_str()?.parse().ok()?;
             let files = fs::read_dir(process.path().join("fd")).ok()?;
@@ -78,13 +90,6 @@ pub(in crate::cli) fn all() -> Vec<Running> {
         .collect();
     found.sort_by(|one, other| one.data_dir.cmp(&other.data_dir));
     found
-}
-
-/// The servers of this user, for root too. A command that names no server sends passwords to the one that it
-/// finds, and every user can run a process that looks like a server.
-pub(super) fn own() -> Vec<Running> {
-    let user = rustix::process::geteuid().as_raw();
-    all().into_iter().filter(|running| running.user == user).collect()
 }
 
 /// Adds to a failure how to select a server that runs elsewhere.
@@ -127,6 +132,7 @@ mod tests {
         let (pid, user) = (std::process::id(), rustix::process::geteuid().as_raw());
         let running = Running { pid, user, data_dir: dir.path().to_owned(), socket };
         assert_eq!(answering(dir.path()).unwrap(), Some(running.clone()));
-        assert!(own().contains(&running));
+        assert!(own().contains(&running) && all().contains(&running));
+        assert!(!of(|owner| owner != user).contains(&running), "a process of a user who is not wanted");
     }
 }
