@@ -91,6 +91,11 @@ impl Access {
         Grant::new(caller, Site, self.meta.auth_epoch(), Asked::now(&self.policy))
     }
 
+    /// Permits the server to do by itself what callers may do.
+    pub fn by_server<A: Action<Target = Site>>(&self, grant: &Grant<System>) -> Grant<A> {
+        Grant::new(grant.caller().clone(), Site, self.meta.auth_epoch(), Asked::now(&self.policy))
+    }
+
     /// Whether the principal has the right, whatever its registry token covers. This decides what a new token
     /// may cover.
     pub(crate) fn allows(

@@ -70,9 +70,11 @@ impl Run {
 }
 
 impl App {
-    /// Records where the server listens. Only the first call has an effect.
+    /// Records where the server listens, and runs scheduled jobs from now on. Only the first call has an
+    /// effect.
     pub fn set_listening(&self, listening: Listening) {
         let _ = self.run.listening.set(listening);
+        self.scheduler.serve();
     }
 
     /// The state of the server.

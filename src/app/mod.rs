@@ -16,10 +16,10 @@ pub use crate::store::open::Hooks;
 pub use condition::{CertificateState, Condition, LastCheck, Listening};
 pub use start::{FirstAdmin, Start};
 
-use crate::access::Access;
+use crate::access::{Access, Grant, RunJobs};
 use crate::auth::{self, Auth};
 use crate::config::Config;
-use crate::lifecycle::{self, Dumps, Jobs};
+use crate::lifecycle::{self, Dumps, GcJob, GcParams, JobError, JobView, Jobs, Scheduler};
 use crate::limits::{Ledger, Limits};
 use crate::people::People;
 use crate::registry::Registry;
@@ -45,6 +45,8 @@ pub struct App {
     pub ledger: Arc<Ledger>,
     /// Work that takes longer than a request may.
     pub jobs: Arc<Jobs>,
+    /// The jobs that run by themselves.
+    pub scheduler: Arc<Scheduler>,
     idle: ArcSwap<Duration>,
     dumps: Arc<Dumps>,
     run: Run,
@@ -76,6 +78,7 @@ impl App {
         self.access.reconfigure(config);
         self.auth.reconfigure(auth::Settings::of(config));
         self.dumps.set(config.storage.dumps.clone());
+        self.scheduler.reconfigure(config);
         self.idle.store(Arc::new(config.server.client_idle_timeout.duration()));
     }
 
@@ -84,6 +87,27 @@ impl App {
     pub fn end_uploads_without_owner(&self) {
         let (registry, grant) = (Arc::clone(&self.registry), self.access.system("uploads"));
         self.registry.spawn(lifecycle::end_without_owner(registry, grant));
+    }
+
+    /// The time now, in Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.meta.clock().now().wall_ms
+    }
+
+    /// Starts garbage collection for an admin.
+    ///
+    /// # Errors
+    /// [`JobError`]: it was not started.
+    pub async fn collect_garbage(
+        &self,
+        grant: &Grant<RunJobs>,
+        params: GcParams,
+    ) -> Result<JobView, JobError> {
+        if let Err(error) = self.registry.permit_untagged(grant).await {
+            tracing::warn!(%error, "scheduled garbage collection still waits for a run by an admin");
+        }
+        let job = GcJob::new(Arc::clone(&self.registry), self.access.system("gc"));
+        self.jobs.start(grant, job, params).await
     }
 
     /// The admin that was created at this start; only the first call returns it.

@@ -11,10 +11,11 @@ use super::condition::Run;
 use crate::access::{Access, Policy};
 use crate::auth::{self, Auth, Settings};
 use crate::config::{self, Config};
-use crate::lifecycle::{self, Dumps, Jobs, Parts};
+use crate::lifecycle::{self, Dumps, Jobs, Parts, Scheduler};
 use crate::limits::{Ledger, Limits};
 use crate::people::{People, UserError};
 use crate::registry::{self, Registry};
+use crate::store::lock::DirLock;
 use crate::store::meta::{FILE_NAME, Older};
 use crate::store::open::{Hooks, OpenError, Store, io_at};
 use crate::telemetry::Secret;
@@ -51,6 +52,7 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let cache = usize::try_from(config.storage.metadata_cache.bytes()).unwrap_or(usize::MAX);
     let Store { meta, staging, blobs, locks, runtime } =
         Store::serve(&data_dir, &blob_dir, (cache, older), hooks)?;
+    let last_worked_ms = Scheduler::last_worked_ms(&meta);
     meta.keep_reserve();
     let handle = runtime.handle().clone();
     let policy = if open_registry { Policy::Open } else { Policy::of(&config) };
@@ -64,6 +66,8 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
     let ledger = Ledger::new(Limits::of(&config));
     let registry =
         Registry::new(Arc::clone(&meta), staging, blobs, handle, Arc::clone(&ledger), limits(&config));
+    let is_clean = locks.iter().all(DirLock::clean);
+    runtime.block_on(registry.recall_promises(&access.system("start"), is_clean));
     if let Err(error) = registry.count_uploads() {
         tracing::warn!(%error, "unfinished uploads of the last run cannot be counted for their users");
     }
@@ -80,9 +84,9 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
             made.map_err(|error| no_admin(error, &data_dir.join(FILE_NAME)))?
         }
     };
-    let dumps = Arc::new(Dumps::new(&data_dir, config.storage.dumps));
+    let dumps = Arc::new(Dumps::new(&data_dir, config.storage.dumps.clone()));
     let jobs = Arc::new(runtime.block_on(Jobs::open(Arc::clone(&meta), runtime.handle().clone())));
-    lifecycle::start(&Parts {
+    let parts = Parts {
         runtime: runtime.handle().clone(),
         meta: Arc::clone(&meta),
         access: Arc::clone(&access),
@@ -91,12 +95,15 @@ pub(super) fn open(start: Start) -> Result<App, OpenError> {
         ledger: Arc::clone(&ledger),
         dumps: Arc::clone(&dumps),
         jobs: Arc::clone(&jobs),
-    });
+    };
+    lifecycle::start(&parts);
+    let scheduler = Scheduler::open(&parts, &config, last_worked_ms);
     Ok(App {
         access,
         auth,
         people,
         jobs,
+        scheduler,
         registry,
         ledger,
         idle: ArcSwap::from_pointee(config.server.client_idle_timeout.duration()),
@@ -122,6 +129,8 @@ fn no_admin(error: UserError, database: &Path) -> OpenError {
 pub(super) fn limits(config: &Config) -> registry::Limits {
     registry::Limits {
         promise_s: config.storage.gc.promise.as_secs(),
+        untagged_s: config.storage.gc.untagged.seconds(),
+        max_collection: config.storage.gc.max_duration.duration(),
         upload_idle_s: config.storage.gc.upload_idle.as_secs(),
         require_references: config.registry.require_references,
         tags_per_repository: config.limits.tags_per_repository as u64,

@@ -34,11 +34,11 @@ const BY_CLIENT: &[&str] =
 /// The words after `stowage`, and what to do instead. Each row is one subject.
 const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     (
-        Yet,
-        &["gc", "garbage-collect", "garbage-collection", "prune", "cleanup", "purge", "vacuum"],
+        Always,
+        &["garbage-collect", "garbage-collection", "prune", "cleanup", "purge", "vacuum"],
         &[
-            "deleting does not free disk space yet (docs/administration.md, \"Garbage collection\")",
-            "how many bytes nothing uses: stowage status",
+            "free the space of what nothing uses: stowage gc run --wait (docs/administration.md, \"Garbage collection\")",
+            "how much that is, and why it is still there: stowage gc status",
         ],
     ),
     (
@@ -145,9 +145,9 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     ),
     (Yet, &["trash", "undelete"], NO_TRASH),
     (
-        Yet,
-        &["schedule", "schedules", "cron"],
-        &["use cron or a systemd timer, for example for: stowage fsck --deep"],
+        Always,
+        &["schedules", "scheduler", "cron", "timer", "timers"],
+        &["stowage schedule list", "a setting of its own: scheduler.check in docs/configuration.md"],
     ),
     (Always, &["job", "task", "tasks"], &["checks and dumps: stowage jobs list"]),
     (

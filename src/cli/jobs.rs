@@ -10,6 +10,7 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::fsck::report::{Report, View};
+use super::gc;
 use super::offered::Offered;
 use super::output::{self, Format};
 use super::progress::Display;
@@ -23,7 +24,7 @@ const SHORTEST: usize = 4;
 /// Characters of an id in a list: two jobs hardly ever begin alike.
 const SHOWN: usize = 8;
 
-/// Show the checks and dumps that the server makes, and cancel them
+/// Show the long work of the server, such as checks, and cancel it
 #[derive(clap::Args)]
 #[command(after_help = "The latest jobs of each kind are kept, also across restarts.\n\n\
                   Examples:\n  stowage jobs list\n  stowage jobs show 3f2a --log\n  stowage jobs cancel 3f2a")]
@@ -70,6 +71,17 @@ enum Verb {
         #[arg(long)]
         wait: bool,
     },
+    /// Follow a job until its end: how far it is, and what it says
+    #[command(
+        alias = "follow",
+        after_help = "The exit codes are: 0 the job is done, 7 it is done and found damage, 1 it failed, was cancelled or was interrupted. \
+                            Ctrl-C ends only this command.\n\n\
+                            Examples:\n  stowage jobs watch 3f2a\n  stowage jobs watch 3f2a -o ndjson"
+    )]
+    Watch {
+        /// Its id, or at least its first 4 characters
+        id: String,
+    },
     /// Ask a job to end, which it does soon
     #[command(
         aliases = ["stop", "kill"],
@@ -86,6 +98,7 @@ impl Command for Options {
         match self.verb {
             Verb::List { .. } => "jobs list",
             Verb::Show { .. } => "jobs show",
+            Verb::Watch { .. } => "jobs watch",
             Verb::Cancel { .. } => "jobs cancel",
         }
     }
@@ -99,6 +112,7 @@ impl Command for Options {
         match &self.verb {
             Verb::List { kind, limit } => list(&api, kind.as_deref(), *limit, context),
             Verb::Show { id, log, wait } => show(&api, id, *log, *wait, context),
+            Verb::Watch { id } => watch(&api, id, context),
             Verb::Cancel { id } => cancel(&api, id, context),
         }
     }
@@ -150,16 +164,63 @@ fn show(api: &Api, named: &str, log: bool, wait: bool, context: &Context) -> Res
     let mut data = json!(job);
     if log {
         let lines: List<Received<JobLine>> = api.get(&format!("{path}/log"))?;
-        text.extend(lines.items.iter().map(|line| {
-            let (at, said) = (words::to_the_second(&line.at), one_line(&line.text));
-            format!("{}  {said}", one_line(&at))
-        }));
+        text.extend(lines.items.iter().map(|line| said(line)));
         data["log"] = json!(lines.items);
     }
     text.extend(result(&job, &data, context));
     let problem = wait.then(|| problem(&job)).flatten();
     context.result(problem.as_ref(), &data, || text.join("\n"))?;
     Ok(problem.map_or(Exit::Done, |problem| problem.exit))
+}
+
+/// A line of a job's log.
+fn said(line: &JobLine) -> String {
+    let at = words::to_the_second(&line.at);
+    format!("{}  {}", one_line(&at), one_line(&line.text))
+}
+
+/// Writes each line of a job's log when it comes, and at last how the job ended.
+fn watch(api: &Api, named: &str, context: &Context) -> Result<Exit, Failure> {
+    let path = format!("/api/v1/jobs/{}", id(api, named)?);
+    let mut display = Display::new(context.format(), false);
+    let (mut job, mut lines): (Received<Job>, Vec<Received<JobLine>>) = (api.get(&path)?, Vec::new());
+    loop {
+        // Read behind the job: what it said before its end is in it.
+        let log: List<Received<JobLine>> = api.get(&format!("{path}/log"))?;
+        // The last line changes when more are left out; that is told once, at the end.
+        let seen = if job.is_under_way() { lines.len() } else { unchanged(&lines, &log.items) };
+        display.clear();
+        for line in log.items.iter().skip(seen) {
+            match context.format() {
+                Format::Human | Format::Wide => output::print(&said(line))?,
+                Format::Ndjson => {
+                    let mut event = json!(line);
+                    event["event"] = json!("log");
+                    output::print(&event.to_string())?;
+                }
+                Format::Json => {}
+            }
+        }
+        lines = log.items;
+        if !job.is_under_way() {
+            break;
+        }
+        let Progress { stage, done, total, bytes } = &job.progress;
+        display.show(stage, *done, *total, *bytes);
+        job = api.get(&format!("{path}?wait=1s"))?;
+    }
+    let mut data = json!(job);
+    data["log"] = json!(lines);
+    let end = format!("the {} {} is {}", job.kind, job.id, job.state);
+    let text = std::iter::once(one_line(&end).into_owned()).chain(result(&job, &data, context));
+    let problem = problem(&job);
+    context.result(problem.as_ref(), &data, || text.collect::<Vec<_>>().join("\n"))?;
+    Ok(problem.map_or(Exit::Done, |problem| problem.exit))
+}
+
+/// How many of the lines that were read before are the same now.
+fn unchanged(before: &[Received<JobLine>], now: &[Received<JobLine>]) -> usize {
+    before.iter().zip(now).take_while(|(one, other)| one.text == other.text).count()
 }
 
 fn card(job: &Job) -> String {
@@ -206,6 +267,7 @@ fn result(job: &Job, data: &Value, context: &Context) -> Option<String> {
             let file = one_line(file);
             Some(format!("{file}: {rows} and {manifests}, {} written{damaged}", output::size(*bytes)))
         }
+        JobResult::Gc(done) => Some(gc::done_text(done, false)),
         JobResult::Other(other) => Some(one_line(&other.to_string()).into_owned()),
     }
 }

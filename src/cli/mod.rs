@@ -11,6 +11,7 @@ mod data_dir;
 mod errors;
 mod expiry;
 mod fsck;
+mod gc;
 mod global;
 mod image_name;
 mod init;
@@ -30,6 +31,7 @@ mod progress;
 mod prompt;
 mod rebuild;
 mod repo;
+mod schedule;
 mod serve;
 mod server_args;
 

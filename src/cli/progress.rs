@@ -65,10 +65,17 @@ impl Display {
     }
 }
 
-impl Drop for Display {
-    fn drop(&mut self) {
-        if self.shown {
+impl Display {
+    /// Removes the line from a terminal, so that a line of another kind can take its place.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
             output::write_note("\r\x1b[K");
         }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

@@ -144,7 +144,7 @@ fn about_content(system: &System) -> Vec<(&'static str, String)> {
     let (disk, unused) = (size(system.disk_bytes), size(system.unused_bytes));
     vec![
         ("content", format!("{}: {}", counts.join(", "), size(system.size_bytes))),
-        ("blobs", format!("{disk} on disk, of it {unused} that nothing uses")),
+        ("blobs", format!("{disk} on disk, of it {unused} that nothing uses: stowage gc status")),
         ("disk", format!("{} of {} free", size(system.free_bytes), size(system.total_bytes))),
     ]
 }

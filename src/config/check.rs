@@ -75,6 +75,7 @@ impl Config {
         problems.at_least("limits.tags_per_repository", limits.tags_per_repository, 1);
         problems.at_least("limits.handshakes", limits.handshakes, 1);
         problems.at_least("limits.refresh_tokens", limits.refresh_tokens, 1);
+        problems.at_least("limits.event_streams", limits.event_streams, 1);
         if limits.manifest_memory.bytes() < 2 * MAX_MANIFEST_SIZE as u64 {
             let message = format!("is {}", limits.manifest_memory);
             problems.add(

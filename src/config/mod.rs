@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod file_mode;
+mod keep_untagged;
 mod layer;
 mod listen;
 mod load;
@@ -29,12 +30,14 @@ mod suggest;
 mod variables;
 mod warnings;
 mod wrong;
+mod zone;
 
 pub use accounts::{group_name, sudo_user, user_name};
 pub use check::SettingProblem;
 pub use environment::Environment;
 pub use error::{ConfigError, FileProblem};
 pub use file_mode::{FileMode, FileModeError};
+pub use keep_untagged::{KeepUntagged, KeepUntaggedError};
 pub use listen::parse_listen;
 pub use load::{Flags, Request, load};
 pub use loaded::{Loaded, Source};
@@ -49,7 +52,8 @@ pub use schema::{Kind, Setting, settings};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use settings::{
     AdminSocketConfig, AuthConfig, Config, DumpsConfig, GcConfig, LimitsConfig, LogConfig, LogFormat,
-    RegistryConfig, ServerConfig, StorageConfig, TlsConfig, TlsMode, TlsVersion,
+    RegistryConfig, SchedulerConfig, ServerConfig, StorageConfig, TlsConfig, TlsMode, TlsVersion,
 };
 pub use variables::VariableProblem;
 pub use warnings::LISTEN as LISTEN_KEY;
+pub use zone::{Zone, ZoneError};

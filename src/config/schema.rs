@@ -96,11 +96,12 @@ mod tests {
             list.join("\n"),
             "auth.admin_socket.enabled Switch\nauth.admin_socket.mode Text\nauth.admin_socket.path Text\n\
              auth.anonymous_pull Switch\nauth.initial_admin Text\nauth.initial_admin_password_file Text\nauth.token_ttl Text\n\
-             limits.bodies Number\nlimits.handshakes Number\nlimits.manifest_memory Text\nlimits.refresh_tokens Number\n\
+             limits.bodies Number\nlimits.event_streams Number\nlimits.handshakes Number\nlimits.manifest_memory Text\nlimits.refresh_tokens Number\n\
              limits.scans Number\nlimits.staged Text\nlimits.tags_per_repository Number\nlimits.upload_sessions Number\n\
              limits.upload_sessions_total Number\n\
              log.access Switch\nlog.format Text\nlog.level Text\n\
              registry.max_concurrent_uploads Number\nregistry.require_references Switch\n\
+             scheduler.check Text\nscheduler.timezone Text\n\
              server.client_header_timeout Text\nserver.client_idle_timeout Text\nserver.keep_alive Text\n\
              server.listen List\nserver.max_connections Number\nserver.public_url Text\n\
              server.shutdown_grace Text\n\
@@ -108,7 +109,8 @@ mod tests {
              server.tls.mode Text\n\
              server.trusted_proxies List\nserver.workers Number\n\
              storage.blob_dir Text\nstorage.data_dir Text\n\
-             storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.promise Text\n\
+             storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.max_duration Text\n\
+             storage.gc.promise Text\nstorage.gc.schedule Text\nstorage.gc.untagged Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text"
         );
     }

@@ -5,6 +5,7 @@ pub mod check;
 mod dumps;
 pub mod job;
 mod jobs;
+mod scheduler;
 mod worker;
 mod workers;
 
@@ -13,7 +14,11 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub use dumps::Dumps;
-pub use jobs::{CheckJob, CheckParams, DumpJob, DumpParams, JobError, JobLine, JobState, JobView, Jobs};
+pub use jobs::{
+    CheckJob, CheckParams, DumpJob, DumpParams, GcJob, GcParams, JobError, JobEvent, JobLine, JobProgress,
+    JobState, JobView, Jobs, Watch,
+};
+pub use scheduler::{ScheduleError, ScheduleView, Scheduler};
 pub use worker::Worker;
 pub use workers::leftovers::end_without_owner;
 pub use workers::limits::report as report_limits;

@@ -27,6 +27,8 @@ pub enum Resource {
     LongHellos,
     /// Bytes of forms, JSON documents and small manifests that are collected in memory.
     SmallBodyBytes,
+    /// Responses that follow a job and send what happens to it.
+    EventStreams,
 }
 
 impl Resource {
@@ -44,6 +46,7 @@ impl Resource {
         Self::Handshakes,
         Self::LongHellos,
         Self::SmallBodyBytes,
+        Self::EventStreams,
     ];
 
     /// Its plural in a sentence: "too many ...".
@@ -60,6 +63,7 @@ impl Resource {
             Self::Handshakes => "TLS handshakes are in progress",
             Self::LongHellos => "TLS handshakes with a long first message are in progress",
             Self::SmallBodyBytes => "bytes of small request bodies are received at once",
+            Self::EventStreams => "streams of events are open",
         }
     }
 
@@ -78,6 +82,7 @@ impl Resource {
                 "too many TLS handshakes at once: try again in a few seconds"
             }
             Self::SmallBodyBytes => "too many request bodies at once: try again in a few seconds",
+            Self::EventStreams => "too many streams of events: close some of them",
         }
     }
 
@@ -87,4 +92,4 @@ impl Resource {
 }
 
 /// How many resources there are.
-pub(super) const COUNT: usize = 12;
+pub(super) const COUNT: usize = 13;

@@ -118,5 +118,11 @@ fn limit(config: &Config, resource: Resource) -> Limit {
             setting: "limits.handshakes",
             total_setting: "limits.handshakes",
         },
+        Resource::EventStreams => Limit {
+            each: count(limits.event_streams),
+            total: count(limits.event_streams).saturating_mul(16),
+            setting: "limits.event_streams",
+            total_setting: "limits.event_streams",
+        },
     }
 }

@@ -50,6 +50,10 @@ pub enum AuditAction {
     JobStart,
     /// A job was asked to end.
     JobCancel,
+    /// The schedule of a job was set.
+    ScheduleSet,
+    /// The schedule of a job became that of the settings again.
+    ScheduleReset,
 }
 
 impl AuditAction {
@@ -69,6 +73,8 @@ impl AuditAction {
             Self::BlobDelete => "blob.delete",
             Self::JobStart => "job.start",
             Self::JobCancel => "job.cancel",
+            Self::ScheduleSet => "schedule.set",
+            Self::ScheduleReset => "schedule.reset",
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod secret;
 mod text;
 pub mod time;
 pub mod units;
+pub mod when;
 
 pub use annotations::Annotations;
 pub use audit::AuditAction;
@@ -31,3 +32,4 @@ pub use secret::SecretHash;
 pub use text::percent_encoded;
 pub use time::{Now, RunningSecond};
 pub use units::{ByteSize, HumanDuration, UnitError};
+pub use when::{When, WhenError};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::content::BlobContent;
 use super::error::RegistryError;
+use super::promises::Promises;
 use super::{Registry, links, repositories};
 use crate::access::{Delete, Grant, Pull, Push};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::RepoName;
+use crate::model::names::{RepoId, RepoName};
 use crate::store::meta::schema::{self, Blob, BlobState, Link};
 use crate::store::meta::{Change, ReadTx, StoreError, Tx, WriteTx};
 
@@ -26,9 +27,49 @@ impl Registry {
         grant: &Grant<Pull>,
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
+        let freeings = self.promises.freeings();
         let (link, blob) = self.visible_blob(grant, digest)?;
         self.renew_promise(grant, digest, &link).await?;
+        self.note_promise(grant, digest, freeings).await?;
         Ok(blob.size)
+    }
+
+    /// Notes that a client is about to be told that the blob exists. `freeings` was read before the blob was
+    /// looked for.
+    async fn note_promise(
+        &self,
+        grant: &Grant<Pull>,
+        digest: &Digest,
+        freeings: u64,
+    ) -> Result<(), RegistryError> {
+        let Some(repository) = grant.repository() else { return Ok(()) };
+        let digest = *digest;
+        self.keep_promise((repository, digest), freeings, move |tx| {
+            links::visible(tx, repository, &digest)?.ok_or(RegistryError::BlobUnknown(digest)).map(drop)
+        })
+        .await
+    }
+
+    /// Notes a promise that is about to be given. `freeings` was read before the content was looked for. If
+    /// content is being removed at present that may have been promised, only the writer knows whether this is
+    /// still there: `look` says so.
+    pub(super) async fn keep_promise(
+        &self,
+        (repository, digest): (RepoId, Digest),
+        freeings: u64,
+        look: impl Fn(&WriteTx<'_>) -> Result<(), RegistryError> + Send + 'static,
+    ) -> Result<(), RegistryError> {
+        self.promises.note(repository, &digest, self.meta.clock().now().running_s);
+        if freeings.is_multiple_of(2) && freeings == self.promises.freeings() {
+            return Ok(());
+        }
+        let promises = Arc::clone(&self.promises);
+        let looked = self.meta.change(Change::that_frees(), move |tx| {
+            look(tx)?;
+            promises.note(repository, &digest, tx.now().running_s);
+            Ok(())
+        });
+        looked.await
     }
 
     /// Opens a blob of the repository for reading.
@@ -93,11 +134,12 @@ impl Registry {
         from: &Grant<Pull>,
     ) -> Result<bool, RegistryError> {
         let (registry, grant, from, digest) = (Arc::clone(self), grant.carry(), from.carry(), *digest);
+        let promises = Arc::clone(&self.promises);
         self.detached(async move {
             let lock = registry.locks.lock(&digest).await;
             let change = move |tx: &WriteTx<'_>| {
                 let _held = &lock;
-                mount(tx, &grant, &digest, &from)
+                mount(tx, &grant, &digest, &from, &promises)
             };
             registry.meta.write(change).await
         })
@@ -150,6 +192,7 @@ fn mount(
     grant: &Grant<Push>,
     digest: &Digest,
     from: &Grant<Pull>,
+    promises: &Promises,
 ) -> Result<bool, RegistryError> {
     grant.recheck(tx)??;
     if from.recheck(tx)?.is_err() {
@@ -161,7 +204,7 @@ fn mount(
     };
     let repository = repositories::ensure(tx, grant)?;
     links::fits(tx, repository, digest, blob.size)?;
-    links::attach(tx, repository, digest)?;
+    links::attach(tx, repository, digest, (links::Attached::Mounted, promises))?;
     let kind = EventKind::BlobMounted {
         repository: grant.name().clone(),
         from: Some(from.name().clone()),

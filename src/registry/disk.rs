@@ -27,6 +27,14 @@ impl DiskChange {
         self.unused_bytes += signed(bytes);
     }
 
+    /// A blob of so many bytes that nothing used, and whose row is gone.
+    pub(super) fn removed(&mut self, bytes: u64) {
+        self.blobs -= 1;
+        self.bytes -= signed(bytes);
+        self.unused_blobs -= 1;
+        self.unused_bytes -= signed(bytes);
+    }
+
     /// In one more repository a manifest refers to the blob.
     pub(super) fn gain_user(&mut self, tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
         let mut blob =

@@ -6,6 +6,7 @@
 
 use super::disk::DiskChange;
 use super::error::RegistryError;
+use super::promises::Promises;
 use super::usage;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
@@ -26,8 +27,34 @@ pub(super) fn visible(
     Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
 }
 
-/// Links the blob, whose row exists already, to `repository`, and promises its existence from now on.
-pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+/// How a blob comes to be linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attached {
+    /// Its bytes were uploaded.
+    Uploaded,
+    /// It was mounted from another repository.
+    Mounted,
+}
+
+/// Links the blob, whose row exists already, to `repository`, and promises its existence from now on. The row
+/// shows the promise of an upload that makes the link (`fresh`); others are noted in `promises`.
+pub(super) fn attach(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    (attached, promises): (Attached, &Promises),
+) -> Result<(), StoreError> {
+    let old = tx.get(&schema::LINK, (repository, digest))?;
+    let is_needed = old.is_some_and(|link| link.present || link.references > 0);
+    let fresh = attached == Attached::Uploaded && !is_needed;
+    if !fresh {
+        promises.note(repository, digest, tx.now().running_s);
+    }
+    put_present(tx, repository, digest, fresh)
+}
+
+/// Makes the link of a blob, or renews its age.
+fn put_present(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, fresh: bool) -> Result<(), StoreError> {
     let old = tx.get(&schema::LINK, (repository, digest))?;
     let was_present = old.is_some_and(|link| link.present);
     let mut link = old.unwrap_or_default();
@@ -37,6 +64,7 @@ pub(super) fn attach(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> R
     link.present = true;
     link.hidden = false;
     link.said = None;
+    link.fresh |= fresh;
     if link.references == 0 {
         link.zero_since = tx.now().running_second();
         tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
@@ -109,6 +137,8 @@ pub(super) fn reference(
         link.said = Some(size);
     }
     link.references += 1;
+    // The first manifest that names the blob fulfils the promise of its upload.
+    link.fresh = false;
     tx.put(&schema::LINK, (repository, digest), &link)
 }
 
@@ -148,7 +178,7 @@ pub(super) fn promise(
 ) -> Result<(), StoreError> {
     match visible(tx, repository, digest)? {
         Some((link, _)) if promise_is_due(&link, tx.now().running_s, promise_s) => {
-            attach(tx, repository, digest)
+            put_present(tx, repository, digest, false)
         }
         _ => Ok(()),
     }

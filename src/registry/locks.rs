@@ -1,6 +1,7 @@
 //! One lock for each digest. A task holds it from before it moves or removes the file of a blob until the
 //! commit that records it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -23,8 +24,22 @@ impl DigestLocks {
     }
 
     pub(super) async fn lock(&self, digest: &Digest) -> DigestGuard {
-        let bytes = digest.bytes();
-        let stripe = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % STRIPES;
-        Arc::clone(&self.stripes[stripe]).lock_owned().await
+        Arc::clone(&self.stripes[stripe(digest)]).lock_owned().await
     }
+
+    /// Locks all of them. Only the collector locks more than one, so no two tasks wait for each other.
+    pub(super) async fn lock_all(&self, digests: &[Digest]) -> Vec<DigestGuard> {
+        // A stripe that two digests share must be taken once.
+        let stripes: BTreeSet<usize> = digests.iter().map(stripe).collect();
+        let mut guards = Vec::with_capacity(stripes.len());
+        for stripe in stripes {
+            guards.push(Arc::clone(&self.stripes[stripe]).lock_owned().await);
+        }
+        guards
+    }
+}
+
+fn stripe(digest: &Digest) -> usize {
+    let bytes = digest.bytes();
+    usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % STRIPES
 }

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod catalog;
+mod collect;
 mod content;
 mod disk;
 mod error;
@@ -13,6 +14,7 @@ mod little_space;
 mod locks;
 mod manifests;
 mod overview;
+mod promises;
 mod pulls;
 pub mod rebuild;
 mod referrers;
@@ -28,12 +30,16 @@ mod usage;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 
+pub use collect::{
+    Collected, Garbage, Mode as CollectMode, Observer, Part as GarbagePart, Plan, Reason, Untagged,
+};
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
 pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
@@ -53,6 +59,7 @@ use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Meta, StoreError};
 use content::Readers;
 use locks::DigestLocks;
+use promises::Promises;
 use pulls::PullCounter;
 use space::SpaceGate;
 use uploads::Sessions;
@@ -72,6 +79,10 @@ const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Limits {
     /// How long a promise holds: a response that lets a client skip an upload, in running seconds.
     pub promise_s: u64,
+    /// How long a run of garbage collection lasts at most; zero: until it is done.
+    pub max_collection: Duration,
+    /// How long a manifest stays that no tag leads to, in running seconds; `None`: for ever.
+    pub untagged_s: Option<u64>,
     /// How long an upload may be idle before it is abandoned, in running seconds.
     pub upload_idle_s: u64,
     /// Whether content that a manifest refers to must exist.
@@ -94,6 +105,11 @@ pub struct Registry {
     large_manifests: Semaphore,
     locks: DigestLocks,
     sessions: Sessions,
+    promises: Arc<Promises>,
+    /// One run of garbage collection at a time.
+    collecting: tokio::sync::Mutex<()>,
+    /// Whether files in quarantine without a row were looked for since the start.
+    quarantine_was_listed: AtomicBool,
     pulls: PullCounter,
     space: SpaceGate,
     readers: Readers,
@@ -122,6 +138,9 @@ impl Registry {
             large_manifests: Semaphore::new(LARGE_MANIFESTS_AT_ONCE),
             locks: DigestLocks::new(),
             sessions: Sessions::default(),
+            promises: Arc::new(Promises::new(limits.promise_s)),
+            collecting: tokio::sync::Mutex::default(),
+            quarantine_was_listed: AtomicBool::new(false),
             pulls: PullCounter::default(),
             readers: Readers::default(),
             limits: ArcSwap::from_pointee(limits),
@@ -131,6 +150,27 @@ impl Registry {
     /// Applies other settings to operations that begin from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
+        let promise = self.promises.set(limits.promise_s, self.meta.clock().now().running_s);
+        let meta = Arc::clone(&self.meta);
+        self.runtime.spawn(async move {
+            // Without the row, the next start finds the change and begins to count then.
+            if let Err(error) = meta.write(move |tx| promises::store(tx, promise)).await {
+                tracing::warn!(%error, "the changed storage.gc.promise could not be noted");
+            }
+        });
+    }
+
+    /// How long a run of garbage collection lasts at most; zero: until it is done.
+    pub fn max_collection(&self) -> Duration {
+        self.limits.load().max_collection
+    }
+
+    /// Reads what the last server has promised. Call it once, before the first request. `is_clean`: that
+    /// server has stopped, and was not killed.
+    pub async fn recall_promises(&self, _grant: &Grant<System>, is_clean: bool) {
+        if let Err(error) = self.promises.recall(&self.meta, is_clean).await {
+            tracing::warn!(%error, "what was promised before is not known: stowage gc run --now frees nothing");
+        }
     }
 
     /// Refuses a push if too little of the disk would be free after `more` bytes.
@@ -228,6 +268,9 @@ impl Registry {
         self.sessions.settle().await;
         if let Err(error) = self.store_pulls(grant).await {
             tracing::warn!(%error, "the last counted pulls were not stored");
+        }
+        if let Err(error) = self.promises.remember(&self.meta).await {
+            tracing::warn!(%error, "what was promised was not stored: after the start, gc run --now has to wait");
         }
     }
 }

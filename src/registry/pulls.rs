@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
+use crate::model::time::{Now, RunningSecond};
 use crate::store::meta::schema::{self, Pulls};
 use crate::store::meta::{Row as _, StoreError, Tx as _, WriteTx};
 
@@ -33,12 +34,19 @@ pub(super) struct PullCounter {
 }
 
 impl PullCounter {
-    pub(super) fn count(&self, repository: RepoId, digest: Digest, wall_ms: u64) {
+    pub(super) fn count(&self, repository: RepoId, digest: Digest, now: Now) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        add(&mut counts, (repository, digest), Pulls { count: 1, last_ms: wall_ms });
+        let pull = Pulls { count: 1, last_ms: now.wall_ms, last: now.running_second() };
+        add(&mut counts, (repository, digest), pull);
         if counts.len() == MANY {
             self.many.notify_one();
         }
+    }
+
+    /// The last pull that is not written yet.
+    pub(super) fn last(&self, repository: RepoId, digest: &Digest) -> Option<RunningSecond> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&(repository, *digest)).map(|pulls| pulls.last)
     }
 
     /// Ends when there are so many that they should be written.
@@ -71,6 +79,7 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
             let sum = sum.get_mut();
             sum.count += pulls.count;
             sum.last_ms = sum.last_ms.max(pulls.last_ms);
+            sum.last = sum.last.max(pulls.last);
         }
         Entry::Vacant(place) if remembered < MAX_REMEMBERED => {
             place.insert(pulls);
@@ -87,7 +96,11 @@ pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreEr
         }
         let stored = tx.get(&schema::PULLS.raw(), (*repository, digest))?;
         let stored = stored.and_then(|row| Pulls::decode(&row.0)).unwrap_or_default();
-        let sum = Pulls { count: stored.count + pulls.count, last_ms: stored.last_ms.max(pulls.last_ms) };
+        let sum = Pulls {
+            count: stored.count + pulls.count,
+            last_ms: stored.last_ms.max(pulls.last_ms),
+            last: stored.last.max(pulls.last),
+        };
         tx.put(&schema::PULLS, (*repository, digest), &sum)?;
     }
     Ok(())
@@ -104,6 +117,14 @@ mod tests {
         Digest::of(Algorithm::Sha256, &number.to_be_bytes())
     }
 
+    fn at(second: u64) -> Now {
+        Now { wall_ms: second, running_s: second }
+    }
+
+    fn pulls(count: u64, last: u64) -> Pulls {
+        Pulls { count, last_ms: last, last: RunningSecond(last) }
+    }
+
     fn is_time(counter: &PullCounter) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let waited = async { tokio::time::timeout(Duration::ZERO, counter.are_many()).await };
@@ -114,11 +135,11 @@ mod tests {
     fn many_pulled_manifests_are_written_before_their_time() {
         let counter = PullCounter::default();
         for number in 1..MANY {
-            counter.count(RepoId(1), digest(number), 1);
-            counter.count(RepoId(1), digest(number), 2);
+            counter.count(RepoId(1), digest(number), at(1));
+            counter.count(RepoId(1), digest(number), at(2));
         }
         assert!(!is_time(&counter));
-        counter.count(RepoId(1), digest(0), 1);
+        counter.count(RepoId(1), digest(0), at(1));
         assert!(is_time(&counter));
         assert!(!is_time(&counter), "once is enough");
     }
@@ -127,16 +148,16 @@ mod tests {
     fn pulls_that_cannot_be_written_take_bounded_memory_and_known_ones_are_counted_on() {
         let counter = PullCounter::default();
         for number in 0..MAX_REMEMBERED + 10 {
-            counter.count(RepoId(1), digest(number), 1);
+            counter.count(RepoId(1), digest(number), at(1));
         }
         let taken = counter.take();
         assert_eq!(taken.len(), MAX_REMEMBERED);
-        counter.count(RepoId(1), digest(MAX_REMEMBERED + 10), 1);
-        counter.count(RepoId(1), digest(0), 3);
+        counter.count(RepoId(1), digest(MAX_REMEMBERED + 10), at(1));
+        counter.count(RepoId(1), digest(0), at(3));
         counter.give_back(&taken);
         let all: HashMap<_, _> = counter.take().into_iter().collect();
         assert_eq!(all.len(), MAX_REMEMBERED);
-        assert_eq!(all[&(RepoId(1), digest(0))], Pulls { count: 2, last_ms: 3 });
-        assert_eq!(all[&(RepoId(1), digest(MAX_REMEMBERED + 10))], Pulls { count: 1, last_ms: 1 });
+        assert_eq!(all[&(RepoId(1), digest(0))], pulls(2, 3));
+        assert_eq!(all[&(RepoId(1), digest(MAX_REMEMBERED + 10))], pulls(1, 1));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{JobResult, OpenEnum};
+use super::{GcMode, JobResult, OpenEnum};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -16,17 +16,20 @@ pub enum JobKind {
     Check,
     /// Writes all metadata to a file of its own.
     Dump,
+    /// Removes what nothing refers to.
+    Gc,
 }
 
 impl JobKind {
     /// Every kind that this version has.
-    pub const ALL: [Self; 2] = [Self::Check, Self::Dump];
+    pub const ALL: [Self; 3] = [Self::Check, Self::Dump, Self::Gc];
 
     /// The word for it, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Check => "check",
             Self::Dump => "dump",
+            Self::Gc => "gc",
         }
     }
 
@@ -78,6 +81,14 @@ pub struct JobParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub deep: Option<bool>,
+    /// Of garbage collection: how far it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = GcMode, inline)]
+    pub mode: Option<OpenEnum<GcMode>>,
+    /// Of garbage collection: how long a manifest stays that no tag leads to, in seconds, if it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub untagged_s: Option<u64>,
 }
 
 /// Work of the server that outlives the request for it.

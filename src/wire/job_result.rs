@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{OneOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Report;
+use super::{Collected, Report};
 
 /// A dump that was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +25,8 @@ pub struct DumpMade {
     pub damaged: u64,
 }
 
-/// What a job found: a report of a check, or a dump that was made. A newer server may have others.
+/// What a job found: a report of a check, a dump that was made, or what was collected. A newer server may
+/// have others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum JobResult {
@@ -33,6 +34,8 @@ pub enum JobResult {
     Check(Report),
     /// Of a dump.
     Dump(DumpMade),
+    /// Of garbage collection.
+    Gc(Collected),
     /// Of a kind that this version does not know.
     Other(Value),
 }
@@ -41,7 +44,11 @@ pub enum JobResult {
 impl PartialSchema for JobResult {
     fn schema() -> RefOr<Schema> {
         let of = |name: Cow<'static, str>| Ref::from_schema_name(name);
-        OneOfBuilder::new().item(of(Report::name())).item(of(DumpMade::name())).into()
+        OneOfBuilder::new()
+            .item(of(Report::name()))
+            .item(of(DumpMade::name()))
+            .item(of(Collected::name()))
+            .into()
     }
 }
 
@@ -49,7 +56,9 @@ impl ToSchema for JobResult {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((Report::name().into_owned(), Report::schema()));
         schemas.push((DumpMade::name().into_owned(), DumpMade::schema()));
+        schemas.push((Collected::name().into_owned(), Collected::schema()));
         Report::schemas(schemas);
         DumpMade::schemas(schemas);
+        Collected::schemas(schemas);
     }
 }

@@ -9,6 +9,7 @@
 //! on it. Comments of types and fields become the descriptions in the document.
 
 mod absent;
+mod gc;
 mod job;
 mod job_result;
 mod list;
@@ -17,12 +18,14 @@ mod open_enum;
 mod problem;
 mod report;
 mod repository;
+mod schedule;
 mod system;
 mod tag;
 mod token;
 mod user;
 
 pub use absent::Absent;
+pub use gc::{Collected, GarbagePart, GarbageReason, GcMode, GcPlan, GcStatus, NewGcRun};
 pub use job::{Job, JobKind, JobLine, JobParameters, JobState, NewCheck, Progress};
 pub use job_result::{DumpMade, JobResult};
 pub use list::List;
@@ -31,6 +34,7 @@ pub use open_enum::OpenEnum;
 pub use problem::Problem;
 pub use report::{Checked, Finding, Report, Severity};
 pub use repository::Repository;
+pub use schedule::{NewSchedule, Schedule, ScheduleOverride};
 pub use system::{LastCheck, LimitReached, Server, System};
 pub use tag::Tag;
 pub use token::{CreatedToken, NewToken, Scope, Token, TokenState};

@@ -176,6 +176,10 @@ impl Api {
         self.call("POST", path, &encoded(body)?)
     }
 
+    pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call("PUT", path, &encoded(body)?)
+    }
+
     pub(super) fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.call("PATCH", path, &encoded(body)?)
     }

@@ -59,7 +59,10 @@ fn a_misspelt_key_is_suggested() {
     assert_eq!(fix("[gc]\npromise = \"6h\""), "it is called [storage.gc]");
     assert_eq!(fix("[auth]\ninitial_admin_password = 1"), "did you mean `initial_admin_password_file`?");
     assert_eq!(fix("[log]\ncolour = true"), "the keys of [log] are: access, format, level");
-    assert_eq!(fix("[webhooks]\n"), "the tables are: auth, limits, log, registry, server, storage");
+    assert_eq!(
+        fix("[webhooks]\n"),
+        "the tables are: auth, limits, log, registry, scheduler, server, storage"
+    );
 }
 
 #[test]

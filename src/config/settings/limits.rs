@@ -26,6 +26,8 @@ pub struct LimitsConfig {
     pub handshakes: usize,
     /// Refresh tokens of one user; the oldest one ends when there are more.
     pub refresh_tokens: usize,
+    /// Streams of events of jobs that one principal may have open; all together have sixteen times as many.
+    pub event_streams: usize,
 }
 
 impl Default for LimitsConfig {
@@ -40,6 +42,7 @@ impl Default for LimitsConfig {
             tags_per_repository: 100_000,
             handshakes: 16,
             refresh_tokens: 2048,
+            event_streams: 16,
         }
     }
 }

@@ -4,6 +4,7 @@ mod auth;
 mod limits;
 mod log;
 mod registry;
+mod scheduler;
 mod server;
 mod storage;
 mod tls;
@@ -14,6 +15,7 @@ pub use self::auth::{AdminSocketConfig, AuthConfig};
 pub use self::limits::LimitsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::registry::RegistryConfig;
+pub use self::scheduler::SchedulerConfig;
 pub use self::server::ServerConfig;
 pub use self::storage::{DumpsConfig, GcConfig, StorageConfig};
 pub use self::tls::{TlsConfig, TlsMode, TlsVersion};
@@ -28,6 +30,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// `[registry]`: what is accepted.
     pub registry: RegistryConfig,
+    /// `[scheduler]`: when recurring jobs run.
+    pub scheduler: SchedulerConfig,
     /// `[limits]`: what one principal may make the server hold.
     pub limits: LimitsConfig,
     /// `[auth]`: users, passwords and tokens.

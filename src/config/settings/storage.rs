@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::keep_untagged::KeepUntagged;
 use crate::config::min_free::MinFree;
 use crate::model::units::{ByteSize, HumanDuration};
+use crate::model::when::When;
 
 /// `[storage]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub struct StorageConfig {
     pub metadata_cache: ByteSize,
     /// Pushes are refused while less than this is free.
     pub min_free: MinFree,
-    /// `[storage.gc]`: when unused content may go.
+    /// `[storage.gc]`: garbage collection.
     pub gc: GcConfig,
     /// `[storage.dumps]`: copies of the metadata.
     pub dumps: DumpsConfig,
@@ -42,15 +44,27 @@ impl Default for StorageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcConfig {
+    /// When garbage is collected.
+    pub schedule: When,
     /// How long a blob stays after a client was told that it need not upload it.
     pub promise: HumanDuration,
     /// How long an upload without a byte lives, in the server's running time.
     pub upload_idle: HumanDuration,
+    /// How long a manifest stays that no tag leads to.
+    pub untagged: KeepUntagged,
+    /// How long a run of garbage collection lasts at most; zero: until it is done.
+    pub max_duration: HumanDuration,
 }
 
 impl Default for GcConfig {
     fn default() -> Self {
-        Self { promise: HumanDuration::hours(6), upload_idle: HumanDuration::hours(24) }
+        Self {
+            schedule: "daily 03:30".parse().unwrap_or(When::OFF),
+            promise: HumanDuration::hours(6),
+            upload_idle: HumanDuration::hours(24),
+            untagged: KeepUntagged::For(HumanDuration::days(14)),
+            max_duration: HumanDuration::hours(0),
+        }
     }
 }
 

@@ -37,6 +37,7 @@ impl Endpoint {
     methods! {
         get Get;
         post Post;
+        put Put;
         patch Patch;
         delete Delete;
     }

@@ -34,6 +34,11 @@ pub(super) fn wait() -> Object {
     pattern(r"^\s*(0+|[0-9]+\s*[wdhms])\s*$").build()
 }
 
+/// A duration such as `14d`.
+pub(super) fn duration() -> Object {
+    wait()
+}
+
 /// What a job does.
 pub(super) fn job_kind() -> Object {
     let kinds = JobKind::ALL.map(JobKind::as_str);

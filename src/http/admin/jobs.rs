@@ -14,17 +14,22 @@ use super::page::PageQuery;
 use super::permit::Permit;
 use super::problem::Problem;
 use super::sent::Sent;
-use super::{form, json, time};
+use super::{events, form, json, time};
 use crate::access::{ReadServer, RunJobs};
 use crate::app::App;
-use crate::http::fault::Code;
+use crate::http::fault::{Code, Fault};
 use crate::http::query::Query;
 use crate::lifecycle::{self, CheckJob, CheckParams, JobView};
+use crate::limits::Resource;
 use crate::model::units::{HumanDuration, UnitError};
 use crate::wire::{Job, JobKind, JobLine, JobState, List, NewCheck, OpenEnum, Progress};
 
 /// How long an answer may wait for the end of a job.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// The description of the events of a job.
+const EVENTS: &str = "Events with JSON data: `progress` (Progress), `log` (JobLine) for each line that the job has said and says, and \
+                      at last `end` (Job). The stream of a server that stops may end without it.";
 
 /// The paths of jobs, and of what starts one.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -49,6 +54,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         at("/jobs/{id}/log").get(log, || {
             of_job("showJobLog", "Show what a job said: its first lines, in their order. For admins.")
                 .lists::<JobLine>("JobLog", "Lines.")
+        }),
+        at("/jobs/{id}/events").get(follow, || {
+            of_job("followJob", "Follow a job until its end, by server-sent events. For admins.")
+                .answers_events(EVENTS)
         }),
         at("/jobs/{id}/cancel").post(cancel, || {
             of_job("cancelJob", "Ask a job to end. For admins.")
@@ -79,16 +88,17 @@ impl From<JobView> for Job {
             started_at: time(job.started_ms),
             ended_at: job.ended_ms.map(time),
             state: state.into(),
-            progress: Progress {
-                stage: job.progress.stage,
-                done: job.progress.done,
-                total: job.progress.total,
-                bytes: job.progress.bytes,
-            },
+            progress: job.progress.into(),
             problems: job.problems,
             error: job.error,
             result: result.and_then(|result| serde_json::from_str(&result).ok()),
         }
+    }
+}
+
+impl From<lifecycle::JobProgress> for Progress {
+    fn from(lifecycle::JobProgress { stage, done, total, bytes }: lifecycle::JobProgress) -> Self {
+        Self { stage, done, total, bytes }
     }
 }
 
@@ -106,12 +116,17 @@ pub(super) async fn check(
 ) -> Result<HttpResponse, Problem> {
     let new = sent.read(&permit).await?;
     let check = CheckJob::new(app.registry.clone(), permit.grant());
-    let job = app.jobs.start(permit.grant(), check, CheckParams { deep: new.deep }).await?;
-    let mut response = json(StatusCode::ACCEPTED, &Job::from(job.clone()));
-    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.job.id)) {
+    Ok(started(app.jobs.start(permit.grant(), check, CheckParams { deep: new.deep }).await?))
+}
+
+/// The response with a job that has begun.
+pub(super) fn started(job: JobView) -> HttpResponse {
+    let place = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.job.id));
+    let mut response = json(StatusCode::ACCEPTED, &Job::from(job));
+    if let Ok(place) = place {
         response.headers_mut().insert(LOCATION, place);
     }
-    Ok(response)
+    response
 }
 
 /// `GET /api/v1/jobs[?kind=check]`
@@ -154,6 +169,19 @@ pub(super) async fn log(
     let lines = app.jobs.log(permit.grant(), uuid(&id)?).await?.ok_or_else(|| unknown(&id))?;
     let items: Vec<JobLine> = lines.into_iter().map(JobLine::from).collect();
     Ok(json(StatusCode::OK, &List { items, next_cursor: None }))
+}
+
+/// `GET /api/v1/jobs/{id}/events`
+pub(super) async fn follow(
+    app: Data<App>,
+    permit: Permit<ReadServer>,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id_of_job = uuid(&id)?;
+    let charge = app.ledger.charge(&permit.holder(), Resource::EventStreams, 1);
+    let charge = charge.map_err(|reached| Fault::wait(&reached))?;
+    let watch = app.jobs.watch(permit.grant(), id_of_job).await?.ok_or_else(|| unknown(&id))?;
+    Ok(events::response(watch, charge))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`

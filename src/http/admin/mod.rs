@@ -3,7 +3,9 @@
 
 mod document;
 mod endpoint;
+mod events;
 mod form;
+mod gc;
 mod jobs;
 mod manifests;
 mod openapi;
@@ -13,6 +15,7 @@ mod peer;
 mod permit;
 mod problem;
 mod repositories;
+mod schedules;
 mod sent;
 mod system;
 mod tags;
@@ -45,6 +48,8 @@ fn endpoints() -> Vec<Endpoint> {
         users::endpoints(),
         tokens::endpoints(),
         jobs::endpoints(),
+        gc::endpoints(),
+        schedules::endpoints(),
         system::endpoints(),
         tags::endpoints(),
         manifests::endpoints(),

@@ -9,6 +9,7 @@ use utoipa::openapi::{
     ArrayBuilder, Content, HeaderBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
 };
 
+use super::events::EVENT_STREAM;
 use super::form;
 use crate::wire::Problem;
 
@@ -80,6 +81,14 @@ impl Operation {
         let header = HeaderBuilder::new().schema(Some(form::text())).description(Some("For If-Match."));
         response.headers.insert("ETag".to_owned(), RefOr::T(header.build()));
         self.with::<T>().response(&status.to_string(), response)
+    }
+
+    /// A response that sends events until its end.
+    pub(super) fn answers_events(self, description: &str) -> Self {
+        let mut response = Response::new(description);
+        let content = Content::new(Some(Schema::Object(form::text())));
+        response.content.insert(EVENT_STREAM.to_owned(), RefOr::T(content));
+        self.response("200", response)
     }
 
     /// A response without a body.

@@ -36,7 +36,7 @@ pub(super) async fn head(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
-    let head = app.registry.manifest_head(permit.grant(), &reference)?;
+    let head = app.registry.manifest_head(permit.grant(), &reference).await?;
     if conditional::evaluate(&request, &head.digest)? == Outcome::NotModified {
         return Ok(describe(StatusCode::NOT_MODIFIED, &head, &reference).finish());
     }

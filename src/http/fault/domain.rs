@@ -7,7 +7,7 @@ use super::{Code, Fault, Item};
 use crate::access::{Refusal, ScopeError};
 use crate::auth::SignInError;
 use crate::http::reason;
-use crate::lifecycle::JobError;
+use crate::lifecycle::{JobError, ScheduleError};
 use crate::limits::LimitReached;
 use crate::model::digest::{AnyDigest, DigestError};
 use crate::model::manifest::ManifestError;
@@ -209,6 +209,19 @@ impl From<JobError> for Fault {
             JobError::Runs { .. } => Self::new(Code::CheckRuns, message),
             JobError::Withdrawn => Self::new(Code::Withdrawn, message),
             JobError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<ScheduleError> for Fault {
+    fn from(error: ScheduleError) -> Self {
+        let message = error.to_string();
+        match error {
+            ScheduleError::Unknown(_) => Self::new(Code::ScheduleUnknown, message),
+            ScheduleError::When(_) => Self::new(Code::WhenInvalid, message),
+            ScheduleError::Withdrawn => Self::new(Code::Withdrawn, message),
+            ScheduleError::Job(error) => Self::from(error),
+            ScheduleError::Store(error) => Self::from(error),
         }
     }
 }

@@ -94,6 +94,7 @@ codes! {
     RepositoryHidden "NAME_UNKNOWN" NOT_FOUND "Not Found";
     RepositoryNameInvalid "REPOSITORY_NAME_INVALID" | "NAME_INVALID" BAD_REQUEST "The name is not valid";
     RepositoryUnknown "REPOSITORY_UNKNOWN" | "NAME_UNKNOWN" NOT_FOUND "The repository is unknown" "stowage repo list";
+    ScheduleUnknown "SCHEDULE_UNKNOWN" NOT_FOUND "The job has no schedule" "stowage schedule list";
     ScopeInvalid "SCOPE_INVALID" BAD_REQUEST "The scopes are not valid";
     SizeConflict "SIZE_INVALID" CONFLICT "Conflict";
     SizeInvalid "SIZE_INVALID" BAD_REQUEST "Bad Request";
@@ -112,6 +113,7 @@ codes! {
     UserNameInvalid "USER_NAME_INVALID" BAD_REQUEST "The name is not valid";
     UserUnknown "USER_UNKNOWN" NOT_FOUND "The user is unknown" "stowage user list";
     WaitInvalid "WAIT_INVALID" BAD_REQUEST "The wait is not valid";
+    WhenInvalid "WHEN_INVALID" BAD_REQUEST "The schedule is not valid";
     Withdrawn "WITHDRAWN" | "DENIED" FORBIDDEN "The permission was withdrawn";
 }
 

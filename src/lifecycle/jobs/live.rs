@@ -103,12 +103,20 @@ impl Live {
         let mut log = self.lines_mut();
         if log.lines.len() < MAX_LINES {
             log.lines.push(JobLine { at_ms, text: cut(text) });
-            return;
+        } else {
+            // The line that this replaces is the first to be left out.
+            log.left_out += if log.left_out == 0 { 2 } else { 1 };
+            let text = format!("{} more lines are left out", log.left_out);
+            log.lines[MAX_LINES - 1] = JobLine { at_ms, text };
         }
-        // The line that this replaces is the first to be left out.
-        log.left_out += if log.left_out == 0 { 2 } else { 1 };
-        let text = format!("{} more lines are left out", log.left_out);
-        log.lines[MAX_LINES - 1] = JobLine { at_ms, text };
+        drop(log);
+        // Those who follow the job look at its lines, too.
+        self.told.send_modify(|_| ());
+    }
+
+    /// Learns of each change: of progress, of a line, of the end.
+    pub(super) fn follow(&self) -> watch::Receiver<Told> {
+        self.told.subscribe()
     }
 
     pub(super) fn lines(&self) -> Vec<JobLine> {

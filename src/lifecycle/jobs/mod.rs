@@ -3,11 +3,13 @@
 mod check;
 mod dump;
 mod error;
+mod gc;
 pub(super) mod live;
 mod rows;
 mod run;
 mod runner;
 mod view;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -15,5 +17,7 @@ mod tests;
 pub use check::{CheckJob, CheckParams};
 pub use dump::{DumpJob, DumpParams};
 pub use error::JobError;
+pub use gc::{GcJob, GcParams};
 pub use runner::Jobs;
-pub use view::{JobLine, JobState, JobView};
+pub use view::{JobLine, JobProgress, JobState, JobView};
+pub use watch::{JobEvent, Watch};

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::error::JobError;
@@ -19,10 +19,11 @@ use super::live::Ended;
 use super::rows::{self, Asked};
 use super::run::{Run, json, within};
 use super::view::{JobLine, JobState, JobView};
+use super::watch::Watch;
 use crate::access::{Grant, ReadServer, RunJobs, System};
 use crate::lifecycle::job::{Context, Finished, Job, Unfinished};
 use crate::model::audit::Actor;
-use crate::store::meta::{Meta, StoreError};
+use crate::store::meta::{Meta, ReadTx, StoreError};
 use crate::wire::JobKind;
 
 /// The jobs of a server.
@@ -34,6 +35,8 @@ struct Shared {
     meta: Arc<Meta>,
     runtime: Handle,
     known: Mutex<Known>,
+    /// Whether the server stops.
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -66,7 +69,7 @@ impl Jobs {
             Vec::new()
         });
         let known = Mutex::new(Known { done, ..Known::default() });
-        Self { shared: Arc::new(Shared { meta, runtime, known }) }
+        Self { shared: Arc::new(Shared { meta, runtime, known, stopping: watch::Sender::new(false) }) }
     }
 
     /// Starts a job for a caller. It returns when the job has its row, and an entry in the audit log.
@@ -150,6 +153,7 @@ impl Jobs {
         for slot in &known.slots {
             slot.run.live.cancel();
         }
+        self.shared.stopping.send_replace(true);
     }
 
     /// Ends what is under way and waits until its rows say so.
@@ -217,6 +221,16 @@ impl Jobs {
             Some(run) => Ok(Some(run.live.lines())),
             None => Ok(self.shared.meta.scan(move |tx| rows::lines(tx, id)).await?),
         }
+    }
+
+    /// What happens to a job from now on, and what it has said so far.
+    pub async fn watch(&self, _grant: &Grant<ReadServer>, id: Uuid) -> Result<Option<Watch>, JobError> {
+        if let Some(run) = self.shared.find(id) {
+            return Ok(Some(Watch::follow(run, self.shared.stopping.subscribe())));
+        }
+        let read = move |tx: &ReadTx| Ok::<_, StoreError>(rows::find(tx, id)?.zip(rows::lines(tx, id)?));
+        let stored = self.shared.meta.scan(read).await?;
+        Ok(stored.map(|(job, lines)| Watch::ended(job, lines)))
     }
 
     /// Asks a job to end, which it does soon, and notes it in the audit log. One that has ended, or was asked

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub use crate::store::meta::schema::{JobLine, JobState};
+pub use crate::store::meta::schema::{JobLine, JobProgress, JobState};
 
 use crate::store::meta::schema::Job;
 

@@ -1,5 +1,6 @@
 //! The workers of a server, one file each.
 
+mod collect_when_full;
 mod dumps;
 mod expire_uploads;
 pub(super) mod leftovers;
@@ -10,6 +11,9 @@ mod sign_ins;
 mod space;
 mod trim;
 
+use std::sync::Mutex;
+
+use self::collect_when_full::CollectWhenFull;
 use self::dumps::MakeDumps;
 use self::expire_uploads::ExpireUploads;
 use self::limits::ReportLimits;
@@ -32,6 +36,9 @@ pub(super) fn start_all(parts: &Parts) {
     start(runtime, SampleSpace { registry: registry(), grant: system("space") });
     let (meta, dumps, jobs) = (parts.meta.clone(), parts.dumps.clone(), parts.jobs.clone());
     start(runtime, MakeDumps { meta, dumps, jobs, grant: system("dumps") });
+    let (jobs, access, last) = (parts.jobs.clone(), parts.access.clone(), Mutex::default());
+    let collect = CollectWhenFull { registry: registry(), jobs, access, grant: system("space"), last };
+    start(runtime, collect);
     start(runtime, ReportLimits { ledger: parts.ledger.clone() });
     start(runtime, GiveMemoryBack);
     start(runtime, TrimHistory { registry: registry(), grant: system("trimming") });

@@ -148,7 +148,7 @@ pub(in crate::registry) fn delete_from(
 }
 
 /// Removes a manifest's own rows and its counts. Its tags were deleted before.
-fn drop_rows(
+pub(in crate::registry) fn drop_rows(
     tx: &WriteTx<'_>,
     repository: RepoId,
     digest: &Digest,

@@ -40,14 +40,24 @@ pub struct ManifestContent {
 }
 
 impl Registry {
-    /// The digest, type and size of a manifest.
-    pub fn manifest_head(
+    /// The digest, type and size of a manifest. The response promises that the manifest stays for a while,
+    /// because a client may skip its push.
+    pub async fn manifest_head(
         &self,
         grant: &Grant<Pull>,
         reference: &Reference,
     ) -> Result<ManifestHead, RegistryError> {
         let repository = known(grant, reference)?;
-        self.meta.get(|tx| find(tx, repository, reference).map(|(digest, row)| head(digest, row)))
+        let freeings = self.promises.freeings();
+        let found =
+            self.meta.get(|tx| find(tx, repository, reference).map(|(digest, row)| head(digest, row)))?;
+        let (reference, digest) = (reference.clone(), found.digest);
+        self.keep_promise((repository, digest), freeings, move |tx| {
+            let (now, _) = find(tx, repository, &reference)?;
+            if now == digest { Ok(()) } else { Err(RegistryError::ManifestUnknown(reference.to_string())) }
+        })
+        .await?;
+        Ok(found)
     }
 
     /// A manifest with its bytes. They are hashed; damaged ones are never sent.
@@ -71,7 +81,7 @@ impl Registry {
         if let Some(body) = body {
             // A slow client must not keep all of a large body in memory.
             let body = if body.len() <= PIECE { body } else { Bytes::copy_from_slice(&body[..PIECE]) };
-            self.pulls.count(repository, digest, self.meta.clock().now().wall_ms);
+            self.pulls.count(repository, digest, self.meta.clock().now());
             return Ok(ManifestContent { head, body });
         }
         self.mark_manifest_corrupt(repository, digest).await;

@@ -8,6 +8,7 @@ mod platform;
 mod put;
 mod references;
 
+pub(super) use delete::drop_rows;
 #[cfg(test)]
 pub(super) use delete::{TAGS_AT_ONCE, delete_from};
 pub use get::{ManifestContent, ManifestHead};

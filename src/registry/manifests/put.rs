@@ -270,7 +270,11 @@ fn write(
         subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
         sequence,
         pushed_ms: tx.now().wall_ms,
-        untagged_since: old.map_or(Some(tx.now().running_second()), |old| old.untagged_since),
+        // A push renews the age of a manifest without a tag.
+        untagged_since: match &old {
+            Some(old) if old.untagged_since.is_none() => None,
+            _ => Some(tx.now().running_second()),
+        },
         corrupt: false,
         content_bytes,
         platform,

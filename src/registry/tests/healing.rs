@@ -50,7 +50,7 @@ fn a_damaged_manifest_is_healed_in_every_repository_by_a_push_to_one() {
     for name in ["one", "two"] {
         let pulled = server.wait(server.registry.manifest(&server.grant(name), &reference));
         assert!(matches!(pulled, Err(RegistryError::ManifestUnknown(_))));
-        assert!(server.registry.manifest_head(&server.grant(name), &reference).is_err());
+        assert!(server.wait(server.registry.manifest_head(&server.grant(name), &reference)).is_err());
     }
     server.put("one", reference.clone(), &manifest.body).unwrap();
     for name in ["one", "two"] {

@@ -1,19 +1,26 @@
 //! Random histories: after any sequence of operations the registry equals the model, and the check finds no
-//! problem.
+//! problem. What clients were promised is there at any time, and what nothing refers to goes.
+//!
+//! `PROPTEST_CASES=100000 cargo test --release --lib registry::tests::histories` plays so many.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::ages::{GRACE_S, Held, Moment, PROMISE_S, QUARANTINE_S};
 use super::model::{Contents, Model, Session};
 use super::{Place, Server};
 use crate::access::{Delete, Pull, Push};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
+use crate::registry::collect::Mode;
 use crate::registry::{Body, Condition, ContentRange, PutManifest, RegistryError};
 
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
+/// Running seconds that pass: to either side of each moment at which something becomes due.
+const SKIPS: &[u64] = &[1, PROMISE_S / 2, PROMISE_S - 1, PROMISE_S, PROMISE_S + 1, GRACE_S, QUARANTINE_S];
 
-/// One operation of a client. Its numbers choose among what exists, modulo how much exists.
+/// One operation of a client, of the collector, or of time. Its numbers choose among what exists, modulo how
+/// much exists.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Upload { repository: usize, blob: usize },
@@ -31,6 +38,10 @@ pub(super) enum Act {
     DeleteBlob { repository: usize, blob: usize },
     StorePulls,
     Reopen { strict: bool, clean: bool },
+    Look { repository: usize, blob: usize },
+    Skip { seconds: u64 },
+    Collect { quarantine: bool },
+    CollectPart { quarantine: bool, slices: usize },
 }
 
 pub(super) fn act() -> impl Strategy<Value = Act> {
@@ -55,18 +66,29 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         7 => (repository(), n()).prop_map(|(repository, blob)| Act::DeleteBlob { repository, blob }),
         1 => Just(Act::StorePulls),
         2 => any::<(bool, bool)>().prop_map(|(strict, clean)| Act::Reopen { strict, clean }),
+        5 => (repository(), n()).prop_map(|(repository, blob)| Act::Look { repository, blob }),
+        5 => prop::sample::select(SKIPS).prop_map(|seconds| Act::Skip { seconds }),
+        3 => any::<bool>().prop_map(|quarantine| Act::Collect { quarantine }),
+        2 => (any::<bool>(), 1..4_usize)
+            .prop_map(|(quarantine, slices)| Act::CollectPart { quarantine, slices }),
     ]
 }
 
-struct History<'p> {
+pub(super) struct History<'p> {
     place: &'p Place,
     server: Option<Server<'p>>,
     strict: bool,
-    model: Model,
+    pub(super) model: Model,
 }
 
-impl History<'_> {
-    fn server(&self) -> &Server<'_> {
+impl<'p> History<'p> {
+    fn begin(place: &'p Place) -> Self {
+        let server = place.open(true);
+        Model::make_projects(&server);
+        Self { place, server: Some(server), strict: true, model: Model::new() }
+    }
+
+    pub(super) fn server(&self) -> &Server<'p> {
         self.server.as_ref().unwrap()
     }
 
@@ -97,19 +119,35 @@ impl History<'_> {
                 server.wait(server.registry.store_pulls(&server.access.system("test"))).unwrap();
             }
             Act::Reopen { strict, clean } => self.reopen(strict, clean),
+            Act::Look { repository, blob } => self.look(repository, blob),
+            Act::Skip { seconds } => self.skip(seconds),
+            Act::Collect { quarantine } => {
+                self.collect(mode(quarantine), None);
+            }
+            Act::CollectPart { quarantine, slices } => {
+                self.collect(mode(quarantine), Some(slices));
+            }
         }
     }
 
-    fn hold_blob(&mut self, repository: usize, blob: usize) {
-        let blob = &self.model.blobs[blob];
-        self.model.repositories[repository].blobs.insert(blob.digest, blob.content.len() as u64);
+    /// A repository was given a blob.
+    fn hold_blob(&mut self, repository: usize, blob: usize, at: Moment) {
+        let digest = self.model.blobs[blob].digest;
+        self.model.repositories[repository].blobs.insert(digest, Held::new(at));
+    }
+
+    /// The bytes of a blob were uploaded to a repository.
+    fn store_blob(&mut self, repository: usize, blob: usize, at: Moment) {
+        self.model.stored.insert(self.model.blobs[blob].digest);
+        self.hold_blob(repository, blob, at);
     }
 
     fn upload(&mut self, repository: usize, blob: usize) {
         let index = blob % self.model.blobs.len();
         let blob = &self.model.blobs[index];
+        let begun = self.second();
         self.server().push_blob(self.model.names[repository], &blob.content, blob.digest).unwrap();
-        self.hold_blob(repository, index);
+        self.store_blob(repository, index, self.since(begun));
     }
 
     fn session(&mut self, act: &Act) {
@@ -159,9 +197,10 @@ impl History<'_> {
             }
             Act::Finish { .. } => {
                 let digest = self.model.blobs[blob].digest;
+                let begun = self.second();
                 server.wait(server.finish(&grant, id, digest, body(rest))).unwrap();
                 self.model.sessions.remove(chosen);
-                self.hold_blob(repository, blob);
+                self.store_blob(repository, blob, self.since(begun));
             }
             _ => {
                 server.wait(server.registry.cancel_upload(&grant, id)).unwrap();
@@ -173,13 +212,14 @@ impl History<'_> {
     fn mount(&mut self, from: usize, to: usize, blob: usize) {
         let index = blob % self.model.blobs.len();
         let digest = self.model.blobs[index].digest;
+        let begun = self.second();
         let server = self.server();
         let (target, source) =
             (server.grant::<Push>(self.model.names[to]), server.grant::<Pull>(self.model.names[from]));
         let mounted = server.wait(server.registry.mount(&target, &digest, &source)).unwrap();
         assert_eq!(mounted, self.model.repositories[from].blobs.contains_key(&digest));
         if mounted {
-            self.hold_blob(to, index);
+            self.hold_blob(to, index, self.since(begun));
         }
     }
 
@@ -236,10 +276,9 @@ impl History<'_> {
             return;
         }
         let digest = held[manifest % held.len()];
+        let begun = self.second();
         self.delete(repository, Reference::Digest(digest)).unwrap();
-        let contents = &mut self.model.repositories[repository];
-        contents.manifests.remove(&digest);
-        contents.tags.retain(|_, target| *target != digest);
+        self.model.drop_manifest(repository, &digest, self.since(begun));
     }
 
     fn delete_blob(&mut self, repository: usize, blob: usize) {
@@ -275,12 +314,14 @@ impl History<'_> {
     }
 }
 
+fn mode(quarantine: bool) -> Mode {
+    if quarantine { Mode::Scheduled } else { Mode::SpaceIsShort }
+}
+
 /// Runs a history and calls `look` three times in between.
 pub(super) fn after(acts: &[Act], look: impl Fn(&Server<'_>)) {
     let place = Place::new();
-    let server = place.open(true);
-    Model::make_projects(&server);
-    let mut history = History { place: &place, server: Some(server), strict: true, model: Model::new() };
+    let mut history = History::begin(&place);
     for part in acts.chunks(acts.len().div_ceil(3).max(1)) {
         for act in part {
             history.act(act);
@@ -291,21 +332,29 @@ pub(super) fn after(acts: &[Act], look: impl Fn(&Server<'_>)) {
 
 fn play(acts: &[Act]) {
     let place = Place::new();
-    let server = place.open(true);
-    Model::make_projects(&server);
-    let mut history = History { place: &place, server: Some(server), strict: true, model: Model::new() };
+    let mut history = History::begin(&place);
     for act in acts {
         history.act(act);
     }
-    history.model.assert_seen(history.server());
+    history.assert_seen();
     history.server().assert_clean("after the history");
     history.reopen(true, true);
-    history.model.assert_seen(history.server());
+    history.assert_seen();
     history.server().assert_clean("after the next start");
+    history.assert_collects_the_rest();
+    history.assert_seen();
+    history.server().assert_clean("after the last collection");
+}
+
+/// So many cases, or as many as `PROPTEST_CASES` says.
+fn cases(usual: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
+    ProptestConfig { cases, failure_persistence: None, ..default }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn every_history_leaves_what_it_should(acts in prop::collection::vec(act(), 1..120)) {
@@ -322,5 +371,17 @@ fn an_upload_outlives_the_last_thing_in_its_repository() {
         Act::Append { session: 0, bytes: 3 },
         Act::Reopen { strict: true, clean: false },
         Act::Finish { session: 0 },
+    ]);
+}
+
+/// The answer comes in the last second in which the age would still cover its promise.
+#[test]
+fn an_answer_when_the_age_is_as_long_as_a_promise_renews_it() {
+    play(&[
+        Act::Upload { repository: 2, blob: 2 },
+        Act::Skip { seconds: PROMISE_S },
+        Act::Look { repository: 2, blob: 2 },
+        Act::Skip { seconds: PROMISE_S },
+        Act::Collect { quarantine: false },
     ]);
 }

@@ -1,8 +1,12 @@
 //! Tests of the registry's public functions: histories against a model, failing disks, and a check that must
 //! find all damage.
 
+mod ages;
+mod collect;
+mod collect_faults;
 mod damage;
 mod faults;
+mod garbage;
 mod healing;
 mod histories;
 mod leftovers;
@@ -88,6 +92,8 @@ impl Place {
         let access = Access::new(Arc::clone(&meta), Policy::Open).unwrap();
         let limits = Limits {
             promise_s: 3600,
+            max_collection: Duration::ZERO,
+            untagged_s: None,
             upload_idle_s: self.upload_idle_s,
             require_references: strict,
             tags_per_repository: 1_000,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Server;
+use super::ages::{Aside, Held, Moment};
 use super::samples::{Blob, Manifest};
 use crate::access::{Caller, Principal};
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
@@ -25,8 +26,7 @@ fn names<Left>(page: &Listing<Left>) -> Vec<String> {
 /// A repository.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
-    /// Digest -> size.
-    pub(super) blobs: BTreeMap<Digest, u64>,
+    pub(super) blobs: BTreeMap<Digest, Held>,
     /// Digest -> which sample.
     pub(super) manifests: BTreeMap<Digest, usize>,
     pub(super) tags: BTreeMap<String, Digest>,
@@ -48,6 +48,10 @@ pub(super) struct Model {
     pub(super) manifests: Vec<Manifest>,
     pub(super) repositories: [Contents; 3],
     pub(super) sessions: Vec<Session>,
+    /// The blobs of the store, whether or not a repository holds them.
+    pub(super) stored: BTreeSet<Digest>,
+    /// The files in quarantine, the oldest first.
+    pub(super) quarantined: Vec<Aside>,
 }
 
 /// The projects of the tests, and the repositories in each.
@@ -61,6 +65,8 @@ impl Model {
             manifests: super::samples::manifests(),
             repositories: Default::default(),
             sessions: Vec::new(),
+            stored: BTreeSet::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -85,6 +91,21 @@ impl Model {
     pub(super) fn is_referenced(&self, repository: usize, blob: &Digest) -> bool {
         let held = self.repositories[repository].manifests.values();
         held.into_iter().any(|sample| self.manifests[*sample].blobs.contains(blob))
+    }
+
+    /// Removes a manifest with its tags. The ages of blobs start to which nothing refers any more.
+    pub(super) fn drop_manifest(&mut self, repository: usize, digest: &Digest, at: Moment) {
+        let contents = &mut self.repositories[repository];
+        let sample = contents.manifests.remove(digest).unwrap();
+        contents.tags.retain(|_, target| *target != *digest);
+        for blob in self.manifests[sample].blobs.clone() {
+            let is_referenced = self.is_referenced(repository, &blob);
+            if let Some(held) = self.repositories[repository].blobs.get_mut(&blob)
+                && !is_referenced
+            {
+                held.release(at);
+            }
+        }
     }
 
     /// Whether the repository has everything that a manifest needs.
@@ -129,8 +150,8 @@ impl Model {
         };
         assert_eq!(tags, contents.tags.keys().cloned().collect::<Vec<_>>(), "tags of {name}");
         for (tag, digest) in &contents.tags {
-            let head =
-                server.registry.manifest_head(&server.grant(name), &Reference::Tag(tag.parse().unwrap()));
+            let (grant, tag_of) = (server.grant(name), Reference::Tag(tag.parse().unwrap()));
+            let head = server.wait(server.registry.manifest_head(&grant, &tag_of));
             assert_eq!(head.unwrap().digest, *digest, "{name}:{tag}");
         }
     }

@@ -10,7 +10,7 @@ use super::*;
 use crate::model::digest::Algorithm;
 use crate::registry::rebuild::{Differences, settle};
 use crate::store::blob::BlobStore;
-use crate::store::meta::schema::{self, BlobState, Usage};
+use crate::store::meta::schema::{self, BlobState, Disk, Usage};
 use crate::store::meta::tests::dumps::{Rows, all_rows};
 use crate::store::meta::{Tx as _, dump};
 
@@ -53,9 +53,13 @@ fn comparable(meta: &Meta) -> BTreeMap<&'static str, Rows> {
     use crate::store::meta::Row as _;
     let mut rows = all_rows(meta);
     let nothing = Usage::default().encode();
+    let empty_disk = Disk::default().encode();
     for (table, rows) in &mut rows {
         match *table {
-            "clock" | "auth_epoch" => rows.clear(),
+            // A store that is rebuilt does not know what was promised, and waits for an admin.
+            "clock" | "auth_epoch" | "promised" | "collection" => rows.clear(),
+            // After everything was collected a store has a row of zeros, and a rebuilt one has none.
+            "disk" => rows.retain(|(_, value)| *value != empty_disk),
             "usage_repository" | "usage_project" => rows.retain(|(_, value)| *value != nothing),
             _ => {}
         }
@@ -99,7 +103,7 @@ fn blobs_that_came_later_and_blobs_that_are_gone_are_listed() {
     }
     server.dump();
     server.push_blob("team/app", b"later", digest(b"later")).unwrap();
-    assert!(server.blobs.remove(&digest(b"lost")).unwrap());
+    server.blobs.remove(&digest(b"lost")).unwrap();
     let Rebuilt { meta, differences, .. } = server.rebuild();
     assert_eq!((differences.missing, differences.later, differences.later_bytes), (1, 1, 5));
     let missing = &differences.missing_blobs[0];

@@ -10,6 +10,7 @@ use crate::model::names::{RepoName, UploadId};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
 use crate::registry::locks::DigestGuard;
+use crate::registry::promises::Promises;
 use crate::registry::{Registry, links, repositories};
 use crate::store::blob::{Placed, Sealed};
 use crate::store::meta::schema::{self, Blob, BlobState};
@@ -39,9 +40,10 @@ impl Registry {
         let grant = grant.carry();
         let (barrier, late) = (blob.placed.barrier, blob.late.take());
         // The lock moves into the change: it is released after the commit, not when this future is dropped.
+        let promises = Arc::clone(&self.promises);
         let run = move |tx: &WriteTx<'_>| {
             let _held = &blob.lock;
-            record(tx, &grant, &blob)
+            record(tx, &grant, &blob, &promises)
         };
         let committed = self.meta.change(Change::after(barrier), run).await;
         if let Some(late) = late {
@@ -52,7 +54,12 @@ impl Registry {
     }
 }
 
-fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, new: &Unrecorded) -> Result<(), RegistryError> {
+fn record(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Push>,
+    new: &Unrecorded,
+    promises: &Promises,
+) -> Result<(), RegistryError> {
     let repository = repositories::ensure(tx, grant)?;
     links::fits(tx, repository, &new.digest, new.size)?;
     let old = tx.get(&schema::BLOB, &new.digest)?;
@@ -71,7 +78,7 @@ fn record(tx: &WriteTx<'_>, grant: &Grant<Push>, new: &Unrecorded) -> Result<(),
         disk.stored(new.size);
         disk.write(tx)?;
     }
-    links::attach(tx, repository, &new.digest)?;
+    links::attach(tx, repository, &new.digest, (links::Attached::Uploaded, promises))?;
     if new.row {
         rows::delete(tx, new.id)?;
     }

@@ -178,7 +178,11 @@ impl Registry {
     }
 
     /// Removes a repository if it is empty and no session in memory will add to it.
-    fn remove_if_unused(&self, tx: &WriteTx<'_>, repository: RepoId) -> Result<(), StoreError> {
+    pub(in crate::registry) fn remove_if_unused(
+        &self,
+        tx: &WriteTx<'_>,
+        repository: RepoId,
+    ) -> Result<(), StoreError> {
         if self.sessions.any_in(repository) {
             return Ok(());
         }

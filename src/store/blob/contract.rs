@@ -27,7 +27,7 @@ type Check = fn(&Subject);
 
 /// Runs every check, each on a new store.
 pub(super) fn check(new: impl Fn() -> Subject) {
-    let checks: [(&str, Check); 11] = [
+    let checks: [(&str, Check); 12] = [
         ("what was put comes back", what_was_put_comes_back),
         ("an unknown digest has no blob", an_unknown_digest_has_no_blob),
         ("a put takes the staged file", a_put_takes_the_staged_file),
@@ -35,6 +35,7 @@ pub(super) fn check(new: impl Fn() -> Subject) {
         ("a failed put leaves what is there", a_failed_put_leaves_what_is_there),
         ("a stamp tells one state from another", a_stamp_tells_one_state_from_another),
         ("a removed blob is gone", a_removed_blob_is_gone),
+        ("what is set aside is gone until it is discarded", what_is_set_aside_is_gone_until_it_is_discarded),
         ("reads stay within the blob", reads_stay_within_the_blob),
         ("a list has each blob once", a_list_has_each_blob_once),
         ("equal barriers are one sync", equal_barriers_are_one_sync),
@@ -195,7 +196,7 @@ fn what_was_put_comes_back(subject: &Subject) {
 
 fn an_unknown_digest_has_no_blob(subject: &Subject) {
     assert!(subject.blobs.open(&sha256(1)).unwrap().is_none());
-    assert!(!subject.blobs.remove(&sha256(1)).unwrap());
+    assert!(subject.blobs.set_aside(&sha256(1)).unwrap().is_none());
     assert!(subject.listed().is_empty());
     // Another algorithm gives the same bytes another digest, and another place.
     subject.put(&digest(Algorithm::Blake3, 1), b"content");
@@ -258,13 +259,38 @@ fn a_removed_blob_is_gone(subject: &Subject) {
     for content in [&b"first"[..], b"second", b"third"] {
         subject.put(&sha256(0x101), content);
         let open = subject.blobs.open(&sha256(0x101)).unwrap().unwrap();
-        assert!(subject.blobs.remove(&sha256(0x101)).unwrap());
-        assert!(!subject.blobs.remove(&sha256(0x101)).unwrap());
+        // The second time there is nothing to remove.
+        for _ in 0..2 {
+            let barrier = subject.blobs.remove(&sha256(0x101)).unwrap();
+            barrier.map_or(Ok(()), |barrier| subject.blobs.sync(barrier)).unwrap();
+        }
         assert!(subject.blobs.open(&sha256(0x101)).unwrap().is_none());
         assert_eq!(open.read(0, 10).unwrap(), content, "an open blob stays readable");
         assert_eq!(subject.listed(), BTreeMap::from([(sha256(1), 11)]));
     }
     assert_eq!(subject.content(&sha256(1)).unwrap(), b"another one");
+}
+
+fn what_is_set_aside_is_gone_until_it_is_discarded(subject: &Subject) {
+    let mut numbers = Vec::new();
+    for content in [&b"first"[..], b"second"] {
+        subject.put(&sha256(1), content);
+        let aside = subject.blobs.set_aside(&sha256(1)).unwrap().unwrap();
+        aside.barrier.map_or(Ok(()), |barrier| subject.blobs.sync(barrier)).unwrap();
+        assert!(subject.blobs.open(&sha256(1)).unwrap().is_none() && subject.listed().is_empty());
+        numbers.push(aside.number);
+    }
+    assert_ne!(numbers[0], numbers[1]);
+    let mut aside: Vec<_> = subject.blobs.list_aside().unwrap();
+    aside.sort_by_key(|aside| aside.size);
+    let expected = [(numbers[0], 5), (numbers[1], 6)];
+    assert_eq!(aside.iter().map(|aside| (aside.number, aside.size)).collect::<Vec<_>>(), expected);
+    assert!(aside.iter().all(|aside| aside.digest == sha256(1)));
+    for number in numbers {
+        assert!(subject.blobs.discard_aside(&sha256(1), number).unwrap());
+        assert!(!subject.blobs.discard_aside(&sha256(1), number).unwrap());
+    }
+    assert!(subject.blobs.list_aside().unwrap().is_empty());
 }
 
 fn reads_stay_within_the_blob(subject: &Subject) {

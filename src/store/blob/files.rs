@@ -7,13 +7,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::disk::Disk;
 use super::layout::{self, BLOBS, QUARANTINE, Shard};
 use super::reader::{self, OpenBlob};
-use super::{Barrier, BlobFile, BlobStore, Entry, LayoutError, Placed, Sealed, Space, Staging, Stamp, walk};
+use super::{
+    Aside, Barrier, BlobFile, BlobStore, Entry, LayoutError, Placed, Sealed, SetAside, Space, Staging, Stamp,
+    walk,
+};
 use crate::model::digest::Digest;
 use crate::store::faulty::{Call, Faults};
 
@@ -128,22 +131,43 @@ impl BlobStore for FileBlobs {
         }
     }
 
-    /// The file moves to quarantine, beside earlier ones of that digest: nothing is deleted. No directory is
-    /// synced.
-    fn remove(&self, digest: &Digest) -> io::Result<bool> {
+    fn remove(&self, digest: &Digest) -> io::Result<Option<Barrier>> {
+        let path = layout::blob_path(digest);
+        let unlink = || unlinkat(&self.blobs, &path, AtFlags::empty());
+        match self.disk.call(Call::Unlink, unlink) {
+            Ok(()) | Err(Errno::NOENT) => Ok(Some(Shard::of(digest).barrier())),
+            Err(error) => Err(self.at(&path, error)),
+        }
+    }
+
+    fn set_aside(&self, digest: &Digest) -> io::Result<Option<SetAside>> {
         let quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut n = 0;
+        let mut number = 0;
         let name = loop {
-            let name = layout::quarantine_name(digest, n);
+            let name = layout::quarantine_name(digest, number);
             let look = || statat(&*quarantine, &name, AtFlags::SYMLINK_NOFOLLOW);
             match self.disk.call(Call::Stat, look) {
-                Ok(_) => n += 1,
+                Ok(_) => number += 1,
                 Err(Errno::NOENT) => break name,
                 Err(error) => return Err(error.into()),
             }
         };
         let rename = || renameat(&self.blobs, layout::blob_path(digest), &*quarantine, name);
         match self.disk.call(Call::Rename, rename) {
+            Ok(()) => Ok(Some(SetAside { number, barrier: Some(Shard::of(digest).barrier()) })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list_aside(&self) -> io::Result<Vec<Aside>> {
+        walk::quarantine(&self.disk, &self.root)
+    }
+
+    fn discard_aside(&self, digest: &Digest, number: u32) -> io::Result<bool> {
+        let quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlink = || unlinkat(&*quarantine, layout::quarantine_name(digest, number), AtFlags::empty());
+        match self.disk.call(Call::Unlink, unlink) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),

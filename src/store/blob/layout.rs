@@ -107,6 +107,18 @@ pub(super) fn quarantine_name(digest: &Digest, n: u32) -> String {
     if n == 0 { name } else { format!("{name}.{n}") }
 }
 
+/// The digest and the number of a file in quarantine with this name.
+pub(super) fn in_quarantine(whole: &str) -> Option<(Digest, u32)> {
+    let (name, number) = match whole.split_once('.') {
+        None => (whole, 0),
+        Some((name, number)) => (name, number.parse().ok()?),
+    };
+    let (algorithm, hex) = name.split_once('-')?;
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    // A number has one form.
+    (quarantine_name(&digest, number) == whole).then_some((digest, number))
+}
+
 /// Creates `root` and the tree in it, as far as they do not exist, and syncs all of it: existing directories
 /// may be from a start that was interrupted before its syncs.
 pub(super) fn create(root: &Path) -> Result<(), LayoutError> {
@@ -203,6 +215,7 @@ mod tests {
             let name = quarantine_name(&digest, n);
             let stem = format!("{algorithm}-{hex}");
             prop_assert!(name.starts_with(&stem));
+            prop_assert_eq!(in_quarantine(&name), Some((digest, n)));
             prop_assert!(name.len() < 255 && Path::new(&name).components().count() == 1);
         }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{Barrier, BlobFile, BlobStore, Entry, Placed, Sealed, Space, Staging, Stamp};
+use super::{Aside, Barrier, BlobFile, BlobStore, Entry, Placed, Sealed, SetAside, Space, Staging, Stamp};
 use crate::model::digest::Digest;
 
 /// Blobs in memory. Only the staged files are on a disk.
@@ -20,6 +20,7 @@ pub(crate) struct MemoryBlobs {
 #[derive(Default)]
 struct State {
     blobs: BTreeMap<Digest, Blob>,
+    aside: BTreeMap<(Digest, u32), Blob>,
     puts: u64,
 }
 
@@ -71,8 +72,32 @@ impl BlobStore for MemoryBlobs {
         Ok(self.state().blobs.get(digest).map(|blob| Arc::new(blob.clone()) as _))
     }
 
-    fn remove(&self, digest: &Digest) -> io::Result<bool> {
-        Ok(self.state().blobs.remove(digest).is_some())
+    fn remove(&self, digest: &Digest) -> io::Result<Option<Barrier>> {
+        self.state().blobs.remove(digest);
+        Ok(None)
+    }
+
+    fn set_aside(&self, digest: &Digest) -> io::Result<Option<SetAside>> {
+        let mut state = self.state();
+        let Some(blob) = state.blobs.remove(digest) else { return Ok(None) };
+        state.puts += 1;
+        let number = u32::try_from(state.puts).expect("few puts");
+        state.aside.insert((*digest, number), blob);
+        Ok(Some(SetAside { number, barrier: None }))
+    }
+
+    fn list_aside(&self) -> io::Result<Vec<Aside>> {
+        let state = self.state();
+        let aside = state.aside.iter().map(|((digest, number), blob)| Aside {
+            digest: *digest,
+            number: *number,
+            size: blob.content.len() as u64,
+        });
+        Ok(aside.collect())
+    }
+
+    fn discard_aside(&self, digest: &Digest, number: u32) -> io::Result<bool> {
+        Ok(self.state().aside.remove(&(*digest, number)).is_some())
     }
 
     fn list(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> io::Result<()> {

@@ -35,4 +35,4 @@ pub use files::FileBlobs;
 pub use layout::LayoutError;
 pub use staged::{Staged, Syncer};
 pub use staging::{Sealed, StagedEntry, Staging};
-pub use store::{Barrier, BlobFile, BlobStore, Entry, Placed, Space, Stamp};
+pub use store::{Aside, Barrier, BlobFile, BlobStore, Entry, Placed, SetAside, Space, Stamp};

@@ -30,8 +30,19 @@ pub trait BlobStore: Send + Sync + 'static {
     /// removed. The error is `InvalidData` if what is in its place can never be read as a blob.
     fn open(&self, digest: &Digest) -> io::Result<Option<Arc<dyn BlobFile>>>;
 
-    /// Removes a blob from the store; false if it does not exist. After a power cut it may be there again.
-    fn remove(&self, digest: &Digest) -> io::Result<bool>;
+    /// Removes a blob; none of it is left, or there was none. Until the barrier that it returns has been
+    /// synced, a power cut may bring it back.
+    fn remove(&self, digest: &Digest) -> io::Result<Option<Barrier>>;
+
+    /// Takes a blob out of the store and keeps its bytes in quarantine, beside what is kept there of this
+    /// digest; none when there is no blob. Until its barrier has been synced, a power cut may bring it back.
+    fn set_aside(&self, digest: &Digest) -> io::Result<Option<SetAside>>;
+
+    /// All that is in quarantine.
+    fn list_aside(&self) -> io::Result<Vec<Aside>>;
+
+    /// Removes bytes from quarantine; false when they are not there.
+    fn discard_aside(&self, digest: &Digest, number: u32) -> io::Result<bool>;
 
     /// Calls `visit` for each blob, and for everything else among them, until it returns a break. A blob that
     /// is put or removed meanwhile may or may not be listed.
@@ -65,6 +76,26 @@ pub struct Placed {
     pub stamp: Stamp,
     /// The barrier that must be synced before a row may name the blob; `None` if it is durable already.
     pub barrier: Option<Barrier>,
+}
+
+/// Bytes in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Tells them from others of the same digest.
+    pub number: u32,
+    /// What must be synced before the blob is gone for certain.
+    pub barrier: Option<Barrier>,
+}
+
+/// What is in quarantine under one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// What it was.
+    pub digest: Digest,
+    /// Tells it from others of the same digest.
+    pub number: u32,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// A pending sync that blobs need: a number that only their store understands. One sync makes all blobs with

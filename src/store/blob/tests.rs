@@ -231,11 +231,11 @@ fn a_file_that_was_cut_off_is_an_error_and_not_a_short_answer() {
 }
 
 #[test]
-fn what_is_removed_is_kept_in_quarantine() {
+fn what_is_set_aside_is_kept_in_quarantine() {
     let subject = new_store();
     for content in [&b"first"[..], b"second", b"third"] {
         subject.put(&sha256(5), content);
-        assert!(subject.blobs.remove(&sha256(5)).unwrap());
+        assert!(subject.blobs.set_aside(&sha256(5)).unwrap().is_some());
     }
     let name = format!("sha256-{}", sha256(5).hex());
     for (name, content) in [(name.clone(), "first"), (name.clone() + ".1", "second"), (name + ".2", "third")]

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::layout::{BLOBS, Shard, UPLOADS, shard_path};
-use super::{Entry, StagedEntry};
+use super::layout::{self, BLOBS, QUARANTINE, Shard, UPLOADS, shard_path};
+use super::{Aside, Entry, StagedEntry};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::UploadId;
 use crate::store::faulty::Call;
@@ -30,6 +30,24 @@ pub(super) fn blobs(disk: &Disk, root: &Path, visit: Visit<'_>) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// See [`BlobStore::list_aside`](super::BlobStore::list_aside). What has another name is left out.
+pub(super) fn quarantine(disk: &Disk, root: &Path) -> io::Result<Vec<Aside>> {
+    let mut found = Vec::new();
+    for entry in list(disk, &root.join(QUARANTINE))? {
+        let entry = entry?;
+        let Some((digest, number)) = entry.file_name().to_str().and_then(layout::in_quarantine) else {
+            continue;
+        };
+        match entry.metadata() {
+            Ok(file) if file.is_file() => found.push(Aside { digest, number, size: file.len() }),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// See [`Staging::list`](super::Staging::list).

@@ -1,5 +1,7 @@
 //! The clock of the store: wall time for people, running time for everything that ages.
 
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::marks::Marks;
@@ -14,16 +16,38 @@ pub struct StoreClock {
     wall: WallClock,
     started: Instant,
     running_base_s: u64,
+    /// Running seconds that a test has let pass; shared by all copies of the clock.
+    #[cfg(test)]
+    skipped_s: &'static AtomicU64,
 }
 
 impl StoreClock {
     pub(super) fn start(wall: WallClock, running_base_s: u64) -> Self {
-        Self { wall, started: Instant::now(), running_base_s }
+        Self {
+            wall,
+            started: Instant::now(),
+            running_base_s,
+            #[cfg(test)]
+            skipped_s: Box::leak(Box::default()),
+        }
+    }
+
+    /// Lets running time pass.
+    #[cfg(test)]
+    pub(crate) fn skip(&self, seconds: u64) {
+        self.skipped_s.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn running_s(&self) -> u64 {
+        let running_s = self.running_base_s + self.started.elapsed().as_secs();
+        #[cfg(test)]
+        let running_s = running_s + self.skipped_s.load(Ordering::SeqCst);
+        running_s
     }
 
     /// The time now.
     pub fn now(&self) -> Now {
-        Now { wall_ms: (self.wall)(), running_s: self.running_base_s + self.started.elapsed().as_secs() }
+        Now { wall_ms: (self.wall)(), running_s: self.running_s() }
     }
 
     /// The latest time that is known to have passed, in Unix milliseconds, even if the wall clock was set

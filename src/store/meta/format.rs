@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::copy;
 use super::error::{self, StoreError};
 use super::read::Tx as _;
-use super::schema::{self, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Clock, Format, Project};
+use super::schema::{self, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Clock, Collection, Format, Project, Promised};
 use super::tx::{ReadTx, WriteTx};
 use crate::model::names::ProjectId;
 use crate::model::time::Now;
@@ -17,7 +17,7 @@ use crate::store::durable::parent;
 use crate::store::open_error::OpenError;
 
 /// The format that this program writes.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// The oldest format that this program migrates.
 pub(super) const OLDEST: u32 = 4;
@@ -73,6 +73,9 @@ fn first_commit(database: &Database) -> Result<(), StoreError> {
         tx.put(&schema::PROJECT_PATH, "", &ProjectId::ROOT)?;
         tx.put(&schema::AUDIT_CHAIN, CHAIN_ANCHOR, &ChainEnd::START)?;
         tx.put(&schema::AUDIT_CHAIN, CHAIN_HEAD, &ChainEnd::START)?;
+        tx.put(&schema::COLLECTION, (), &Collection { untagged: true })?;
+        // Nothing was promised yet.
+        tx.put(&schema::PROMISED, (), &Promised::default())?;
     }
     commit(inner)
 }

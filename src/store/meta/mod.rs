@@ -296,7 +296,7 @@ fn when_free(opener: &Opener, older: Older) -> Result<(Database, bool), OpenErro
                 }
                 std::thread::sleep(ASK_EVERY);
             }
-            opened => return opened,
+            done => return done,
         }
     }
 }

@@ -88,7 +88,9 @@ pub trait Tx {
     ) -> Result<bool, StoreError> {
         let held = prefix.hold();
         let mut found = false;
-        self.scan(table, Bound::Included(P::with(&held, P::Rest::lowest())), P::end(&held), |_, _| {
+        // Only the key is read: a damaged row is there, too.
+        let from = Bound::Included(P::with(&held, P::Rest::lowest()));
+        self.scan(&table.keys(), from, P::end(&held), |_, _| {
             found = true;
             ControlFlow::Break(())
         })?;

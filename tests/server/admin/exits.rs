@@ -103,12 +103,12 @@ fn a_command_that_is_not_there_says_what_to_do_instead() {
     let place = Place::new();
     let cases: &[Case<'_>] = &[
         (
-            "gc",
+            "prune",
             "",
             2,
             "COMMAND_ABSENT",
-            "there is no `stowage gc` yet",
-            &["fix:   deleting does not free disk space yet", "stowage status\n"],
+            "there is no `stowage prune`",
+            &["stowage gc run --wait", "stowage gc status\n"],
         ),
         (
             "backup",

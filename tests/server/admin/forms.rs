@@ -250,6 +250,13 @@ fn about_jobs() -> Vec<Form> {
                 get(client, &format!("/jobs/00000000-0000-4000-8000-000000000000?wait={}", encoded(wait)))
             },
         },
+        Form {
+            name: "untagged",
+            schema: "/paths/~1gc~1plan/get/parameters/1/schema",
+            codes: &["PARAMETER_INVALID"],
+            values: texts(waits),
+            send: |client, age| get(client, &format!("/gc/plan?untagged={}", encoded(age))),
+        },
     ]
 }
 

@@ -27,6 +27,8 @@ fn answer(request: &str) -> String {
         json!(samples::user(EVIL))
     } else if path.contains("/tokens") {
         json!(samples::token(EVIL))
+    } else if path.contains("/schedules") {
+        json!(samples::schedule(EVIL))
     } else if path.contains("/system") {
         json!(samples::system(EVIL))
     } else if path.ends_with("/log") {
@@ -34,7 +36,7 @@ fn answer(request: &str) -> String {
     } else {
         json!(samples::job(EVIL, JobState::Done))
     };
-    let is_list = path.contains("?limit=") || path.ends_with("/log");
+    let is_list = path.contains("?limit=") || path.ends_with("/log") || path.ends_with("/schedules");
     fake::json(200, &if is_list { json!({"items": [document], "next_cursor": null}) } else { document })
 }
 
@@ -63,7 +65,11 @@ const COMMANDS: &[&str] = &[
     "jobs list",
     "jobs show 0000 --log",
     "jobs show 00000000-0000-0000-0000-000000000000 --wait",
+    "jobs watch 0000",
     "jobs cancel 0000",
+    "schedule list",
+    "schedule set check daily 03:30",
+    "schedule reset check",
     "token create hanna --name ci --scopes api",
     "token revoke 7",
     "token revoke ci",

@@ -71,7 +71,7 @@ fn what_names_no_job_or_several_is_refused() {
         ("hanna", 2, "at least its first 4 characters"),
         ("00000000-0000-4000-8000-000000000000", 5, "there is no job"),
     ] {
-        for verb in ["show", "cancel"] {
+        for verb in ["show", "watch", "cancel"] {
             let ran = place.run(&["jobs", verb, wrong]).expect(exit);
             assert!(ran.error().contains(words) && ran.stderr.contains("stowage jobs list"), "{ran:?}");
         }
@@ -131,6 +131,41 @@ fn a_job_is_waited_for_and_its_exit_code_says_how_it_ended() {
     place.run(&["jobs", "show", &id]).expect(0);
     let document = place.run(&["jobs", "show", &id, "--wait", "--json"]).expect(7).json();
     assert_eq!((&document["ok"], &document["error"]["code"]), (&json!(false), &json!("PROBLEMS_FOUND")));
+    server.stop();
+}
+
+#[test]
+fn a_job_is_watched_until_its_end() {
+    let place = Place::new();
+    let (server, admin) = place.serve_with_admin();
+    content::push_blob(&admin, "team/big", &content::bytes(7, 192 << 20));
+    let id = start(&admin, true);
+    let ran = place.run(&["jobs", "watch", &id[..8]]).expect(0);
+    let (lines, end) = ran.stdout.split_once(&format!("the check {id} is done\n")).unwrap();
+    assert!(lines.contains("looks at blobs\n") && lines.ends_with("found 0 problems\n"), "{ran:?}");
+    assert!(end.contains("no problem found"), "{ran:?}");
+
+    // Of one that has ended, everything is told at once.
+    let ran = place.run(&["jobs", "watch", &id, "-o", "ndjson"]).expect(0);
+    let events: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (result, lines) = events.split_last().unwrap();
+    assert_eq!((&result["event"], &result["command"]), (&json!("result"), &json!("jobs watch")));
+    assert!(lines.iter().all(|line| line["event"] == "log" && line["text"].is_string()), "{ran:?}");
+    let log: Vec<&Value> = lines.iter().map(|line| &line["text"]).collect();
+    let kept: Vec<&Value> =
+        result["data"]["log"].as_array().unwrap().iter().map(|line| &line["text"]).collect();
+    assert_eq!(log, kept);
+    let document = place.run(&["jobs", "watch", &id, "--json"]).expect(0).json();
+    assert_eq!(document["data"], result["data"]);
+
+    let id = start(&admin, true);
+    let ran = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| place.run(&["jobs", "watch", &id]));
+        place.run(&["jobs", "cancel", &id]).expect(0);
+        watching.join().unwrap()
+    });
+    // The check may have ended before it was cancelled.
+    assert!(ran.exit == 1 && ran.stdout.ends_with(" is cancelled\n") || ran.exit == 0, "{ran:?}");
     server.stop();
 }
 

@@ -146,6 +146,51 @@ fn a_job_tells_how_far_it_is_and_ends_when_it_is_asked_to() {
     );
 }
 
+/// The events of a stream: the name and the data of each.
+fn events(response: &crate::support::Response) -> Vec<(String, Value)> {
+    let text = str::from_utf8(&response.body).unwrap();
+    let parts = text.split_terminator("\n\n").filter(|part| *part != ":");
+    let event = |part: &str| {
+        let (name, data) = part.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+        (name.to_owned(), serde_json::from_str(data).unwrap())
+    };
+    parts.map(event).collect()
+}
+
+#[test]
+fn a_job_is_followed_by_events_until_its_end() {
+    let place = Place::new();
+    let (server, admin) = with_much(&place);
+    let job = start(&admin, true).expect(202).location();
+    let response = admin.get(&format!("{job}/events")).expect(200);
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let told = events(&response);
+    assert_eq!(told[0].0, "progress");
+    let said = |told: &[(String, Value)]| -> Vec<Value> {
+        told.iter().filter(|(name, _)| name == "log").map(|(_, line)| line["text"].clone()).collect()
+    };
+    let lines = said(&told);
+    assert!(lines.contains(&json!("looks at blobs")), "{lines:?}");
+    assert_eq!(lines.last(), Some(&json!("found 0 problems")));
+    let ended = admin.get(&job).expect(200).json();
+    assert_eq!((&ended["state"], told.last()), (&json!("done"), Some(&("end".to_owned(), ended.clone()))));
+    // One that has ended, from memory and from its rows.
+    let again = events(&admin.get(&format!("{job}/events")).expect(200));
+    assert_eq!((said(&again), again.last()), (lines.clone(), told.last()));
+    server.stop();
+    let server = place.serve();
+    let admin = admin.at(server.address);
+    let stored = events(&admin.get(&format!("{job}/events")).expect(200));
+    assert_eq!((said(&stored), stored.last()), (lines, told.last()));
+    for unknown in ["x", "00000000-0000-4000-8000-000000000000"] {
+        let problem: Problem = admin.get(&format!("/api/v1/jobs/{unknown}/events")).expect(404).read();
+        assert_eq!(problem.code, "JOB_UNKNOWN");
+    }
+    place.add("hanna");
+    server.client().basic("hanna", PASSWORD).get(&format!("{job}/events")).expect(403);
+}
+
 #[test]
 fn a_check_does_not_keep_the_server_from_stopping() {
     let place = Place::new();
@@ -153,6 +198,8 @@ fn a_check_does_not_keep_the_server_from_stopping() {
     let job = start(&admin, true).expect(202).location();
     let mut waiting = admin.connect();
     waiting.write_all(admin.head_of("GET", &format!("{job}?wait=1m"), &[]).as_bytes()).unwrap();
+    let mut following = admin.connect();
+    following.write_all(admin.head_of("GET", &format!("{job}/events"), &[]).as_bytes()).unwrap();
     // Each worker has answered a later request, so the request for the job is in progress.
     for _ in 0..4 * std::thread::available_parallelism().map_or(1, usize::from) {
         admin.get("/v2/").expect(200);
@@ -160,6 +207,9 @@ fn a_check_does_not_keep_the_server_from_stopping() {
     let log = server.stop();
     let ended: Job = read_response(&mut BufReader::new(waiting), false).expect(200).read();
     assert_eq!(ended.state, JobState::Cancelled);
+    let told = events(&read_response(&mut BufReader::new(following), false).expect(200));
+    let (name, last) = told.last().unwrap();
+    assert_eq!((&**name, &last["state"]), ("end", &json!("cancelled")));
     assert!(log.contains("the check was cancelled"), "{log}");
     place.run(&["fsck", "--deep"]).expect(0);
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, Job, JobLine, List, Manifest, NewCheck, NewToken, NewUser, Problem, Repository, System,
-    Tag, Token, User, UserChange,
+    CreatedToken, GcPlan, GcStatus, Job, JobLine, List, Manifest, NewCheck, NewGcRun, NewSchedule, NewToken,
+    NewUser, Problem, Repository, Schedule, System, Tag, Token, User, UserChange,
 };
 
 use crate::admin::program::{PASSWORD, Place, over_socket};
@@ -22,7 +22,15 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
         return check(document, schema, value, at);
     }
     if let Some(any) = schema["anyOf"].as_array() {
-        let schema = if value.is_null() { &any[1] } else { &any[0] };
+        let is_meant = |schema: &&Value| match schema["$ref"].as_str() {
+            Some(place) => {
+                let schema = document.pointer(place.trim_start_matches('#')).unwrap();
+                let mut required = schema["required"].as_array().into_iter().flatten();
+                !value.is_null() && required.all(|name| value.get(name.as_str().unwrap()).is_some())
+            }
+            None => schema["type"] == "null" && value.is_null(),
+        };
+        let schema = any.iter().find(is_meant).unwrap_or_else(|| panic!("{at}: {value} is none of {any:?}"));
         return check(document, schema, value, at);
     }
     let kind = match value {
@@ -107,6 +115,8 @@ fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
 fn type_holds(name: &str, answer: &Value) -> bool {
     let holds = match name {
         "CreatedToken" => holds::<CreatedToken>,
+        "GcPlan" => holds::<GcPlan>,
+        "GcStatus" => holds::<GcStatus>,
         "Job" => holds::<Job>,
         "JobLog" => holds::<List<JobLine>>,
         "Jobs" => holds::<List<Job>>,
@@ -115,6 +125,8 @@ fn type_holds(name: &str, answer: &Value) -> bool {
         "Problem" => holds::<Problem>,
         "Repositories" => holds::<List<Repository>>,
         "Repository" => holds::<Repository>,
+        "Schedule" => holds::<Schedule>,
+        "Schedules" => holds::<List<Schedule>>,
         "System" => holds::<System>,
         "Tag" => holds::<Tag>,
         "Tags" => holds::<List<Tag>>,
@@ -149,6 +161,9 @@ fn call(admin: &Client, document: &Value, operation: &str, path: &str, body: &Va
                 let name = name.rsplit('/').next().unwrap();
                 assert!(type_holds(name, &value), "{operation}: {value}");
             }
+        }
+        None if answer["content"]["text/event-stream"].is_object() => {
+            assert_eq!(response.header("content-type"), Some("text/event-stream"), "{operation}");
         }
         None => assert!(response.body.is_empty(), "{operation}: {response:?}"),
     }
@@ -199,7 +214,17 @@ fn every_operation_of_the_document_answers_as_it_says() {
     assert!(ended.json()["result"].is_object());
     run("listJobs", "/jobs?kind=check", &none);
     run("showJobLog", &format!("/jobs/{job}/log"), &none);
+    run("followJob", &format!("/jobs/{job}/events"), &none);
     run("cancelJob", &format!("/jobs/{job}/cancel"), &none);
+    run("setSchedule", "/schedules/check", &json!({"when": "daily 03:30"}));
+    run("listSchedules", "/schedules", &none);
+    run("resetSchedule", "/schedules/check", &none);
+    run("showGc", "/gc", &none);
+    run("planGc", "/gc/plan?now=true&untagged=14d", &none);
+    let gc = run("startGc", "/gc/runs", &json!({"now": true})).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{gc}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("showGc", "/gc", &none);
     run("showSystem", "/system", &none);
     run("deleteRepository", "/repositories/team/app", &none);
     run("showOpenapi", "/openapi.json", &none);
@@ -232,6 +257,8 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
         ("changeUser", "/users/omar", json!(change)),
         ("createToken", "/tokens", json!(new_token)),
         ("startCheck", "/checks", json!(NewCheck { deep: false })),
+        ("startGc", "/gc/runs", json!(NewGcRun { now: true, untagged: "14d".to_owned().into() })),
+        ("setSchedule", "/schedules/check", json!(NewSchedule { when: "off".to_owned() })),
     ];
     let with_body: BTreeSet<String> = operations(&document)
         .into_iter()
@@ -280,7 +307,8 @@ fn what_is_not_in_the_document_is_refused() {
             .replace("{name}", "admin")
             .replace("{id}", "1")
             .replace("{tag}", "t")
-            .replace("{digest}", "d");
+            .replace("{digest}", "d")
+            .replace("{job}", "check");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "BREW", "get", "Post"] {
             if methods.get(method.to_lowercase()).is_some() && method == method.to_uppercase() {
                 continue;

@@ -3,7 +3,8 @@
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
     Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck,
-    LimitReached, Manifest, Progress, Report, Repository, Server, System, Tag, Token, User,
+    LimitReached, Manifest, OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, Server,
+    System, Tag, Token, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -80,7 +81,7 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
     Job {
         id: uuid::Uuid::nil(),
         kind: JobKind::Check.into(),
-        parameters: JobParameters { deep: Some(false) },
+        parameters: JobParameters { deep: Some(false), ..JobParameters::default() },
         by: text.to_owned(),
         started_at: text.to_owned(),
         ended_at: (state != JobState::Running).then(|| text.to_owned()),
@@ -89,6 +90,20 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
         problems: 1,
         error: Some(text.to_owned()),
         result: (state == JobState::Done).then_some(JobResult::Check(report)),
+    }
+}
+
+pub(crate) fn schedule(text: &str) -> Schedule {
+    let set = ScheduleOverride { when: text.to_owned(), by: text.to_owned(), at: text.to_owned() };
+    Schedule {
+        job: OpenEnum::Unknown(text.to_owned()),
+        when: text.to_owned(),
+        timezone: text.to_owned(),
+        setting: text.to_owned(),
+        configured: text.to_owned(),
+        set: Some(set),
+        next_at: Some(text.to_owned()),
+        last_job: Some(job(text, JobState::Done)),
     }
 }
 

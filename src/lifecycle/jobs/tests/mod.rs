@@ -2,6 +2,7 @@
 
 mod history;
 mod runs;
+mod watch;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, mpsc};
@@ -149,6 +150,21 @@ impl Site {
     fn log(&self, id: Uuid) -> Vec<String> {
         let lines = self.runtime.block_on(self.jobs.log(&self.reads(), id)).unwrap().unwrap();
         lines.into_iter().map(|line| line.text).collect()
+    }
+
+    fn watch(&self, id: Uuid) -> Option<Watch> {
+        self.runtime.block_on(self.jobs.watch(&self.reads(), id)).unwrap()
+    }
+
+    /// The events from here to the end.
+    fn events(&self, mut watch: Watch) -> Vec<JobEvent> {
+        self.runtime.block_on(async {
+            let mut events = Vec::new();
+            while let Some(event) = watch.next().await {
+                events.push(event);
+            }
+            events
+        })
     }
 
     fn cancel(&self, id: Uuid) -> Option<JobView> {

@@ -42,10 +42,17 @@ const COUNTED: [&str; 4] = [
     schema::DISK.name(),
 ];
 
-/// Tables that no dump has. What jobs did is history of a server, not of the content: a store that is made
-/// again has none, and a job that writes about itself must not make the next dump due.
-const LEFT_OUT: [&str; 4] =
-    [schema::JOB.name(), schema::JOB_ID.name(), schema::JOB_LOG.name(), schema::JOB_RESULT.name()];
+/// Tables that no dump has. What jobs did, and when they ran, is history of a server and not content: a store
+/// that is made again has none, and a job that writes about itself must not make the next dump due. What was
+/// promised is only known to the server that stopped last.
+const LEFT_OUT: [&str; 6] = [
+    schema::JOB.name(),
+    schema::JOB_ID.name(),
+    schema::JOB_LOG.name(),
+    schema::JOB_RESULT.name(),
+    schema::SCHEDULE_RUN.name(),
+    schema::PROMISED.name(),
+];
 
 /// How far a dump is: rows so far and in all. A break ends it.
 pub type OnProgress<'p> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'p;

@@ -11,7 +11,7 @@ use super::{Frame, Header, read};
 use crate::model::time::Now;
 use crate::store::durable::sync_dir;
 use crate::store::meta::error::{self, guarded};
-use crate::store::meta::schema::{self, Clock};
+use crate::store::meta::schema::{self, Clock, Collection};
 use crate::store::meta::{FILE_NAME, Key, Row, StoreError, Table, Tx as _, WriteTx, format};
 
 /// The most rows and bytes of one transaction.
@@ -80,6 +80,8 @@ fn leave_a_gap(inner: &redb::WriteTransaction) -> Result<(), StoreError> {
     clock.last_id += GAP;
     clock.last_token.0 += GAP;
     tx.put(&schema::CLOCK, (), &clock)?;
+    // What is tagged now may differ from what was tagged when the dump was made.
+    tx.put(&schema::COLLECTION, (), &Collection { untagged: false })?;
     let epoch = tx.get(&schema::AUTH_EPOCH, ())?.ok_or(missing(schema::AUTH_EPOCH.name()))?;
     tx.put(&schema::AUTH_EPOCH, (), &(epoch + GAP))
 }

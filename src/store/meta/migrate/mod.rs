@@ -6,9 +6,15 @@
 //! commit of a step.
 
 mod audit;
+mod links;
+mod pulls;
 
 #[cfg(test)]
 pub(super) use audit::Unchained;
+#[cfg(test)]
+pub(super) use links::LinkOf5;
+#[cfg(test)]
+pub(super) use pulls::PullsOf5;
 
 use std::path::Path;
 
@@ -83,6 +89,7 @@ fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
         tx.get(&schema::MIGRATION, ())?.ok_or(missing(schema::MIGRATION.name()))?;
     let next = match to {
         5 => audit::slice(&tx, &cursor)?,
+        6 => collection(&tx, &cursor)?,
         _ => return Err(missing(schema::MIGRATION.name())),
     };
     if let Some(cursor) = next {
@@ -97,6 +104,18 @@ fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
     }
     tx.delete(&schema::MIGRATION, ())?;
     Ok(true)
+}
+
+/// The step to format 6: links, then pulls. The first byte of the cursor says which.
+fn collection(tx: &WriteTx<'_>, cursor: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let with = |part: u8, rest: &[u8]| Some([&[part], rest].concat());
+    match cursor.split_first() {
+        None | Some((0, _)) => {
+            let rest = links::slice(tx, cursor.get(1..).unwrap_or_default())?;
+            Ok(rest.map_or_else(|| with(1, &[]), |rest| with(0, &rest)))
+        }
+        Some((_, rest)) => Ok(pulls::slice(tx, rest)?.and_then(|rest| with(1, &rest))),
+    }
 }
 
 /// The counters are not loaded: no step gives out numbers.

@@ -65,9 +65,14 @@ pub struct Link {
     pub zero_since: RunningSecond,
     /// While it is not present: the size that manifests give it.
     pub said: Option<u64>,
+    /// Made by an upload whose response promised the blob to its client, and no manifest of the repository
+    /// has named the blob since.
+    pub fresh: bool,
 }
 
-impl Record for Link {}
+impl Record for Link {
+    const VERSION: u8 = 2;
+}
 
 /// (running second, repository, digest) -> (): exactly the links that nothing refers to, oldest first.
 pub const LINK_ZERO: Table<(RunningSecond, RepoId, AnyDigest), ()> = Table::new("link_zero");

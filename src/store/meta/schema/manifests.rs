@@ -57,9 +57,13 @@ pub struct Pulls {
     pub count: u64,
     /// When it was last pulled, in Unix milliseconds.
     pub last_ms: u64,
+    /// The running second of that pull.
+    pub last: RunningSecond,
 }
 
-impl Record for Pulls {}
+impl Record for Pulls {
+    const VERSION: u8 = 2;
+}
 
 /// (repository, child, parent) -> the description of a manifest in an index that lists it.
 pub const PARENT: Table<(RepoId, AnyDigest, Digest), Listed> = Table::new("parent");

@@ -48,24 +48,28 @@
 //! ```
 
 mod audit;
+mod collection;
 mod content;
 mod jobs;
 mod manifests;
 mod outbox;
 mod people;
 mod repositories;
+mod schedules;
 mod store;
 mod tags;
 mod uploads;
 mod usage;
 
 pub use audit::*;
+pub use collection::*;
 pub use content::*;
 pub use jobs::*;
 pub use manifests::*;
 pub use outbox::*;
 pub use people::*;
 pub use repositories::*;
+pub use schedules::*;
 pub use store::*;
 pub use tags::*;
 pub use uploads::*;
@@ -90,7 +94,8 @@ macro_rules! every_table {
             BLOB_LINK BLOB_FREE MANIFEST MANIFEST_BODY MANIFEST_REPO PULLS PARENT REFERRER DIRTY_REPOSITORY TAG
             TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD
             UPLOAD_BY_REPOSITORY USER USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX
-            OUTBOX_CURSOR AUDIT AUDIT_CHAIN MIGRATION JOB JOB_ID JOB_LOG JOB_RESULT
+            OUTBOX_CURSOR AUDIT AUDIT_CHAIN MIGRATION JOB JOB_ID JOB_LOG JOB_RESULT QUARANTINE
+            COLLECTION PROMISE PROMISED SCHEDULE SCHEDULE_RUN
         }
     };
 }

@@ -4,10 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::names::RepoId;
+use crate::model::time::RunningSecond;
 use crate::store::faulty::Call;
 use crate::store::meta::format::{OLDEST, SCHEMA};
-use crate::store::meta::migrate::Unchained;
-use crate::store::meta::schema::{AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Format};
+use crate::store::meta::migrate::{LinkOf5, PullsOf5, Unchained};
+use crate::store::meta::schema::{AuditEntry, CHAIN_ANCHOR, CHAIN_HEAD, ChainEnd, Collection, Format, Link};
 use crate::store::meta::table::Row;
 
 /// More entries than two slices have.
@@ -34,7 +37,20 @@ fn format(file: &Path) -> Format {
     Format::decode(table.get(()).unwrap().unwrap().value()).unwrap()
 }
 
-/// A store of format 4, whose entries are not chained.
+/// The digest of a link, and the link in format 5.
+fn old_link(number: u64) -> (Digest, LinkOf5) {
+    let link = LinkOf5 {
+        present: !number.is_multiple_of(2),
+        references: number % 3,
+        trash_references: number % 5,
+        hidden: number.is_multiple_of(7),
+        zero_since: RunningSecond(number),
+        said: Some(number).filter(|number| number.is_multiple_of(2)),
+    };
+    (Digest::of(Algorithm::Sha256, &number.to_be_bytes()), link)
+}
+
+/// A store of format 4: its entries are not chained, and its links do not say whether they are fresh.
 fn old_store() -> Store {
     let mut store = Store::new();
     let meta = store.open();
@@ -54,6 +70,17 @@ fn old_store() -> Store {
             table.insert(sequence, entry.encode().as_slice()).unwrap();
         }
         drop(table);
+        let mut table = tx.open_table(schema::LINK.definition()).unwrap();
+        for (digest, link) in (1..=ENTRIES).map(old_link) {
+            table.insert((7, &digest.key()[..]), link.encode().as_slice()).unwrap();
+        }
+        drop(table);
+        let mut table = tx.open_table(schema::PULLS.definition()).unwrap();
+        for number in 1..=ENTRIES {
+            let pulls = PullsOf5 { count: number, last_ms: 2 * number };
+            table.insert((7, &old_link(number).0.key()[..]), pulls.encode().as_slice()).unwrap();
+        }
+        drop(table);
         assert!(tx.delete_table(schema::AUDIT_CHAIN.definition()).unwrap());
         assert!(tx.delete_table(schema::MIGRATION.definition()).unwrap());
     });
@@ -65,8 +92,29 @@ fn backup(store: &Store) -> PathBuf {
     store.dir.path().join(format!("backup-before-{SCHEMA}.redb"))
 }
 
+/// Asserts that every link is there, and is fresh if its upload may be all that made it.
+fn assert_links(meta: &Meta) {
+    let links = meta.get(|tx| {
+        let mut links = 0;
+        for (digest, old) in (1..=ENTRIES).map(old_link) {
+            let LinkOf5 { present, references, trash_references, hidden, zero_since, said } = old;
+            let fresh = present && references == 0;
+            let expected = Link { present, references, trash_references, hidden, zero_since, said, fresh };
+            assert_eq!(tx.get(&schema::LINK, (RepoId(7), &digest))?, Some(expected));
+            links += 1;
+            let pulls = tx.get(&schema::PULLS, (RepoId(7), &digest))?.unwrap();
+            assert_eq!((pulls.count, pulls.last_ms), (links, 2 * links));
+        }
+        assert_eq!(tx.get(&schema::COLLECTION, ())?, Some(Collection { untagged: false }));
+        assert_eq!(tx.count(&schema::LINK)?, links);
+        Ok::<_, StoreError>(links)
+    });
+    assert_eq!(links.unwrap(), ENTRIES);
+}
+
 /// Asserts that everything is there, in the present format, and chained.
 fn assert_migrated(meta: &Meta) {
+    assert_links(meta);
     assert_eq!(number(meta, "kept"), Some(7));
     let (format, begun) = meta
         .get(|tx| Ok::<_, StoreError>((tx.get(&schema::FORMAT, ())?, tx.has(&schema::MIGRATION, ())?)))
@@ -100,7 +148,7 @@ fn cuts(content: &[u8]) -> Vec<u64> {
     store.open().close();
     let trace = faults.trace();
     let syncs = trace.iter().filter(|call| **call == Call::DatabaseSync).count();
-    assert!(syncs >= 8, "two for each commit, of which there are four: {syncs}");
+    assert!(syncs >= 14, "two for each commit, of which there are seven: {syncs}");
     let behind = |at: usize| trace[at] == Call::DatabaseSync;
     (0..trace.len())
         .filter(|at| behind(*at) || (*at > 0 && behind(*at - 1)) || at % 23 == 0)
@@ -131,7 +179,10 @@ fn at_each_cut(errno: i32, refused: impl Fn(&Store, u64, &OpenError)) {
         store.older = Older::CopyAndMigrate;
         if repaired.is_some() {
             let found = format(&store.file());
-            assert!(found.schema == 4 && (found.min_writer == 4 || found.min_writer == SCHEMA), "{found:?}");
+            assert!(
+                found.schema < SCHEMA && (found.min_writer == 4 || found.min_writer == SCHEMA),
+                "{found:?}"
+            );
             begun += usize::from(found.min_writer == SCHEMA);
         }
         let meta = store.open();

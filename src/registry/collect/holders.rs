@@ -1,0 +1,87 @@
+//! What holds a manifest: the tags that point to it, the indexes that list it, the manifest that it refers
+//! to, and everything that holds those.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::names::RepoId;
+use crate::registry::Registry;
+use crate::store::meta::schema::{self, Manifest, Pulls};
+use crate::store::meta::{Row as _, StoreError, Tx};
+
+/// Manifests of which one search reads the rows, at most. What is held by more of them stays.
+const MOST: usize = 1_000;
+
+/// Whether something holds a manifest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// A tag leads to it.
+    ByTag,
+    /// It, or what holds it, was pushed, pulled, looked at or untagged lately.
+    ByAge,
+    /// Nothing holds it. These manifests, which are everything that could, are held by nothing either.
+    No(Vec<Digest>),
+}
+
+impl Registry {
+    /// What holds a manifest of a repository. `age_s`: how long a manifest stays that no tag leads to.
+    pub(super) fn holder(
+        &self,
+        tx: &impl Tx,
+        repository: RepoId,
+        digest: &Digest,
+        (age_s, now_s): (u64, u64),
+    ) -> Result<Held, StoreError> {
+        let (mut seen, mut waiting, mut by_age) = (HashSet::from([*digest]), vec![*digest], false);
+        while let Some(next) = waiting.pop() {
+            let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else {
+                // What is absent holds nothing.
+                seen.remove(&next);
+                continue;
+            };
+            if tx.any(&schema::TAG_BY_DIGEST, (repository, &next))? {
+                return Ok(Held::ByTag);
+            }
+            by_age = by_age || self.is_young(tx, (repository, &next), &row, (age_s, now_s))?;
+            let mut holders: Vec<Digest> =
+                row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
+            tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {
+                holders.push(parent);
+                if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
+            if seen.len() >= MOST {
+                return Ok(Held::ByAge);
+            }
+        }
+        Ok(if by_age { Held::ByAge } else { Held::No(seen.into_iter().collect()) })
+    }
+
+    /// Whether a manifest without a tag is younger than `age_s` running seconds, was pulled since, or was
+    /// promised to a client.
+    fn is_young(
+        &self,
+        tx: &impl Tx,
+        (repository, digest): (RepoId, &Digest),
+        row: &Manifest,
+        (age_s, now_s): (u64, u64),
+    ) -> Result<bool, StoreError> {
+        let stored = tx.get(&schema::PULLS.raw(), (repository, digest))?;
+        let pulled = match stored.as_ref().map(|row| Pulls::decode(&row.0)) {
+            // A row that cannot be read may be of a pull a moment ago.
+            Some(None) => return Ok(true),
+            Some(Some(pulls)) => Some(pulls.last),
+            None => None,
+        };
+        let pulled = pulled.max(self.pulls.last(repository, digest));
+        // Without a time it is tagged, and the row does not fit the index.
+        let Some(untagged) = row.untagged_since else { return Ok(true) };
+        let since = pulled.map_or(untagged, |pulled| pulled.max(untagged));
+        // What was pushed or pulled lately is as good as promised.
+        let age_s = age_s.max(self.promises.longest_s(now_s));
+        Ok(now_s.saturating_sub(since.0) <= age_s
+            || self.promises.noted_until(repository, digest, now_s).is_some()
+            || self.promises.unknown_until(now_s).is_some())
+    }
+}

@@ -1,0 +1,195 @@
+//! Manifests that no tag leads to any more.
+//!
+//! A manifest is held by its tags, by the indexes that list it, and by the manifest that it refers to (its
+//! subject). So the images of an index, its attestations and its signatures stay and go with it, also where
+//! they refer to each other in a circle. What nothing has held for `storage.gc.untagged` is deleted.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use super::holders::Held;
+use super::{Collected, Observer, Run, SLICE};
+use crate::model::audit::Actor;
+use crate::model::digest::Digest;
+use crate::model::event::EventKind;
+use crate::model::names::{RepoId, Sequence};
+use crate::registry::error::RegistryError;
+use crate::registry::manifests::drop_rows;
+use crate::registry::{Registry, repositories};
+use crate::store::meta::schema::{self, Manifest};
+use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
+
+/// Manifests that one transaction looks at, with what holds them. One of them may have a hundred blobs.
+const AT_ONCE: usize = 32;
+/// Manifests that are read in one snapshot.
+const PAGE: usize = 1_000;
+
+/// Manifests of a repository without a tag, and where the next page begins.
+#[derive(Default)]
+pub(super) struct Untagged {
+    pub(super) found: Vec<Digest>,
+    pub(super) next: Option<Digest>,
+    /// One that cannot be read: what it holds is not known.
+    pub(super) damaged: Option<Digest>,
+}
+
+impl Run {
+    /// Deletes manifests that nothing holds, in repositories that have changed since nothing was left to
+    /// delete; whether the run continues.
+    pub(super) async fn manifests(&mut self, observer: &mut dyn Observer) -> Result<bool, RegistryError> {
+        let Some(age_s) = self.untagged_s else { return Ok(true) };
+        // From here on, a look at a manifest that is about to be answered passes the writer.
+        let _freeing = self.registry.promises.freeing();
+        let mut after = None;
+        loop {
+            let from = after;
+            let changed = self.registry.meta.scan(move |tx| changed(tx, from)).await?;
+            let Some((last, _)) = changed.last() else { return Ok(true) };
+            after = Some(*last);
+            for (repository, sequence) in changed {
+                if !self.repository(repository, sequence, age_s, observer).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn repository(
+        &mut self,
+        repository: RepoId,
+        sequence: Sequence,
+        age_s: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, RegistryError> {
+        if self.vetoed.repositories.contains(&repository) || !self.is_readable(repository, observer).await? {
+            return Ok(true);
+        }
+        let (mut after, mut is_settled) = (None, true);
+        loop {
+            let from = after;
+            let page = self.registry.meta.scan(move |tx| untagged(tx, repository, from)).await?;
+            for part in page.found.chunks(AT_ONCE) {
+                let registry = Arc::clone(&self.registry);
+                let work =
+                    move |tx: &WriteTx<'_>, part: &[Digest]| delete(tx, &registry, repository, part, age_s);
+                let done = self.each(part.to_vec(), Digest::to_string, work).await?;
+                is_settled &= done.later + done.spared == 0;
+                self.collected.add(done);
+                if !self.breathe(observer).await {
+                    return Ok(false);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if is_settled {
+            let settle = move |tx: &WriteTx<'_>| settle(tx, repository, sequence);
+            self.registry.meta.change(Change::that_frees(), settle).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether every manifest of the repository can be read: one that cannot may hold any other.
+    async fn is_readable(
+        &mut self,
+        repository: RepoId,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, RegistryError> {
+        let mut after = None;
+        loop {
+            let from = after;
+            let page = self.registry.meta.scan(move |tx| untagged(tx, repository, from)).await?;
+            if let Some(damaged) = page.damaged {
+                self.collected
+                    .spare(|| format!("repository number {repository}: the row of {damaged} is damaged"));
+                return Ok(false);
+            }
+            after = page.next;
+            if after.is_none() || !self.breathe(observer).await {
+                return Ok(after.is_none());
+            }
+        }
+    }
+}
+
+/// Repositories that have changed since nothing was left to delete in them, after one of them.
+pub(super) fn changed(tx: &ReadTx, after: Option<RepoId>) -> Result<Vec<(RepoId, Sequence)>, StoreError> {
+    let mut changed = Vec::new();
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    tx.scan_range(&schema::DIRTY_REPOSITORY, (from, Bound::Unbounded), |repository, sequence| {
+        changed.push((repository, sequence));
+        if changed.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(changed)
+}
+
+/// A page of the manifests of a repository: those without a tag.
+pub(super) fn untagged(
+    tx: &ReadTx,
+    repository: RepoId,
+    after: Option<Digest>,
+) -> Result<Untagged, StoreError> {
+    let (mut page, mut rows) = (Untagged::default(), 0);
+    let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    tx.scan_within(&schema::MANIFEST.raw(), repository, (from, Bound::Unbounded), |digest, Raw(row)| {
+        match Manifest::decode(&row) {
+            Some(row) if row.untagged_since.is_some() => page.found.push(digest),
+            Some(_) => {}
+            None => page.damaged = Some(digest),
+        }
+        rows += 1;
+        page.next = (rows == PAGE).then_some(digest);
+        if rows < PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(page)
+}
+
+/// Deletes those of the manifests that nothing holds, together with what could hold them.
+fn delete(
+    tx: &WriteTx<'_>,
+    registry: &Registry,
+    repository: RepoId,
+    digests: &[Digest],
+    age_s: u64,
+) -> Result<Collected, RegistryError> {
+    let (mut done, now_s) = (Collected::default(), tx.now().running_s);
+    for digest in digests {
+        if !tx.has(&schema::MANIFEST, (repository, digest))? {
+            continue;
+        }
+        match registry.holder(tx, repository, digest, (age_s, now_s))? {
+            Held::ByTag => {}
+            Held::ByAge => done.later += 1,
+            Held::No(all) => {
+                for digest in &all {
+                    remove(tx, repository, digest)?;
+                }
+                done.manifests += all.len() as u64;
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), RegistryError> {
+    let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { return Ok(()) };
+    drop_rows(tx, repository, digest, &row)?;
+    if let Some(repository) = tx.get(&schema::REPOSITORY, repository)?
+        && let Ok(repository) = repository.name.parse()
+    {
+        let kind = EventKind::ManifestDeleted { repository, digest: *digest, tags: Vec::new() };
+        tx.record(Actor::SYSTEM, kind)?;
+    }
+    Ok(repositories::remove_if_empty(tx, repository, Actor::SYSTEM)?)
+}
+
+/// Notes that nothing is left to delete, unless the repository has changed since the run began with it. The
+/// deletions of the run itself are changes, too: then the next run settles it.
+fn settle(tx: &WriteTx<'_>, repository: RepoId, sequence: Sequence) -> Result<(), RegistryError> {
+    if tx.get(&schema::DIRTY_REPOSITORY, repository)? == Some(sequence) {
+        tx.delete(&schema::DIRTY_REPOSITORY, repository)?;
+    }
+    Ok(())
+}

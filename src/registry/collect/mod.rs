@@ -1,0 +1,259 @@
+//! Online garbage collection, beside pushes and pulls.
+//!
+//! Manifests that no tag leads to are deleted when nothing has held them for a while.
+//! A link that nothing refers to is removed when its grace is over: twice the promise, in running seconds,
+//! since its last reference went or its existence was promised last. A blob that no link holds is condemned,
+//! its file is moved to quarantine or removed under the lock of its digest, and its row goes last. Each step
+//! is one transaction that looks again at what it changes, so a run may end after any of them, and the next
+//! one continues. `docs/storage.md`, "Garbage collection".
+//!
+//! The rules are checked by a model: `tests/house/collector_model`.
+
+mod audit;
+mod blobs;
+mod holders;
+mod links;
+mod manifests;
+mod pace;
+mod plan;
+mod quarantine;
+mod status;
+
+use std::sync::Arc;
+
+pub use plan::Plan;
+pub use status::{Garbage, Part, Reason};
+
+use self::audit::Vetoed;
+use self::pace::Pace;
+use super::Registry;
+use super::error::RegistryError;
+use crate::access::{Grant, ReadServer, RunJobs, System};
+use crate::store::meta::schema::{self, Collection};
+use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
+
+/// Rows that are read or changed in one transaction.
+const SLICE: usize = 256;
+/// The most names of spared things that a run tells.
+const NAMED: usize = 20;
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Takes what is due, and keeps the files in quarantine for a day: a mistake can be undone.
+    Scheduled,
+    /// Takes what is due, and removes the files at once, also those in quarantine: space is short.
+    SpaceIsShort,
+    /// Takes everything that nothing refers to and no client was promised, and removes the files at once.
+    Now,
+}
+
+impl Mode {
+    /// Whether files are removed, and not kept in quarantine.
+    const fn removes(self) -> bool {
+        matches!(self, Self::SpaceIsShort | Self::Now)
+    }
+}
+
+/// Which manifests go that no tag leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untagged {
+    /// Those that are as old as the settings say, if the store permits it.
+    AsSet,
+    /// Those that are older than so many running seconds. Zero: all that no client was promised.
+    For(u64),
+    /// None.
+    Never,
+}
+
+/// What a run has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Manifests that were deleted because no tag leads to them.
+    pub manifests: u64,
+    /// Manifests that no tag leads to, and that are not old enough.
+    pub later: u64,
+    /// Links that were removed.
+    pub links: u64,
+    /// Blobs whose files were taken out of the tree.
+    pub blobs: u64,
+    /// Bytes of these blobs.
+    pub bytes: u64,
+    /// Bytes of files that were removed from the disk.
+    pub freed_bytes: u64,
+    /// Links that clients were promised: freeing the space now leaves them.
+    pub promised: u64,
+    /// Rows that could not be read, or did not fit the others: what they could hold is spared.
+    pub spared: u64,
+    /// The first of them, in words.
+    pub spared_names: Vec<String>,
+}
+
+impl Collected {
+    /// Counts something that is spared, and remembers what it is.
+    fn spare(&mut self, what: impl FnOnce() -> String) {
+        self.spared += 1;
+        if self.spared_names.len() < NAMED {
+            self.spared_names.push(what());
+        }
+    }
+
+    /// Adds what one slice has done.
+    fn add(&mut self, other: Self) {
+        self.manifests += other.manifests;
+        self.later += other.later;
+        self.links += other.links;
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.freed_bytes += other.freed_bytes;
+        self.promised += other.promised;
+        self.spared += other.spared;
+        let room = NAMED.saturating_sub(self.spared_names.len());
+        self.spared_names.extend(other.spared_names.into_iter().take(room));
+    }
+}
+
+/// Is told how far a run is, and may end it.
+pub trait Observer {
+    /// Called after each slice; false ends the run.
+    fn goes_on(&mut self, collected: &Collected) -> bool;
+}
+
+impl<F: FnMut(&Collected) -> bool> Observer for F {
+    fn goes_on(&mut self, collected: &Collected) -> bool {
+        self(collected)
+    }
+}
+
+impl Registry {
+    /// Collects what nothing refers to, until nothing is left that is due, or `observer` ends the run.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: the store or the disk refused a step. What was done before stays done.
+    pub async fn collect(
+        self: &Arc<Self>,
+        _grant: &Grant<System>,
+        mode: Mode,
+        untagged: Untagged,
+        observer: &mut dyn Observer,
+    ) -> Result<Collected, RegistryError> {
+        let _one_at_a_time = self.collecting.lock().await;
+        let mut run = Run {
+            registry: Arc::clone(self),
+            mode,
+            untagged_s: self.untagged_s(untagged)?,
+            vetoed: Arc::default(),
+            collected: Collected::default(),
+            pace: Pace::default(),
+        };
+        let _ended = run.quarantine(observer).await?
+            && run.audit(observer).await?
+            && run.manifests(observer).await?
+            && run.links(observer).await?
+            && run.blobs(observer).await?;
+        Ok(run.collected)
+    }
+
+    /// The same on the calling thread, which must not belong to a runtime.
+    ///
+    /// # Errors
+    /// Those of [`Registry::collect`].
+    pub fn collect_blocking(
+        self: &Arc<Self>,
+        grant: &Grant<System>,
+        mode: Mode,
+        untagged: Untagged,
+        observer: &mut dyn Observer,
+    ) -> Result<Collected, RegistryError> {
+        self.runtime.block_on(self.collect(grant, mode, untagged, observer))
+    }
+
+    /// How long a manifest stays that no tag leads to, in running seconds; `None`: for ever.
+    fn untagged_s(&self, untagged: Untagged) -> Result<Option<u64>, StoreError> {
+        match untagged {
+            Untagged::For(seconds) => Ok(Some(seconds)),
+            Untagged::Never => Ok(None),
+            Untagged::AsSet => {
+                let may = self.meta.get(|tx| tx.get(&schema::COLLECTION, ()))?;
+                Ok(self.limits.load().untagged_s.filter(|_| may.is_some_and(|may| may.untagged)))
+            }
+        }
+    }
+
+    /// Whether scheduled runs delete no untagged manifest before an admin has started a run: the store was
+    /// rebuilt or migrated.
+    pub fn untagged_waits(&self, _grant: &Grant<ReadServer>) -> Result<bool, RegistryError> {
+        let may = self.meta.get(|tx| tx.get(&schema::COLLECTION, ()))?;
+        Ok(self.limits.load().untagged_s.is_some() && !may.is_some_and(|may| may.untagged))
+    }
+
+    /// An admin starts a run: from now on, scheduled runs delete untagged manifests, too.
+    pub async fn permit_untagged(&self, grant: &Grant<RunJobs>) -> Result<(), RegistryError> {
+        let grant = grant.carry();
+        let permit = move |tx: &WriteTx<'_>| {
+            grant.recheck(tx)??;
+            let may = Collection { untagged: true };
+            if tx.get(&schema::COLLECTION, ())? != Some(may) {
+                tx.put(&schema::COLLECTION, (), &may)?;
+            }
+            Ok(())
+        };
+        self.meta.change(Change::that_frees(), permit).await
+    }
+}
+
+/// A run of the collector.
+struct Run {
+    registry: Arc<Registry>,
+    mode: Mode,
+    /// How long a manifest stays that no tag leads to; `None`: for ever.
+    untagged_s: Option<u64>,
+    vetoed: Arc<Vetoed>,
+    collected: Collected,
+    pace: Pace,
+}
+
+impl Run {
+    /// After a slice: tells how far the run is, and leaves the writer to pushes for a while.
+    async fn breathe(&mut self, observer: &mut dyn Observer) -> bool {
+        if !observer.goes_on(&self.collected) {
+            return false;
+        }
+        self.pace.pause().await;
+        true
+    }
+
+    /// Runs a transaction over some items. If a damaged row ends it, each of them has one of its own, and
+    /// those that end it again are spared: one bad row keeps nothing else from being collected.
+    async fn each<T, F>(
+        &self,
+        items: Vec<T>,
+        name: fn(&T) -> String,
+        work: F,
+    ) -> Result<Collected, RegistryError>
+    where
+        T: Clone + Send + Sync + 'static,
+        F: Fn(&WriteTx<'_>, &[T]) -> Result<Collected, RegistryError> + Clone + Send + 'static,
+    {
+        let (meta, all, first) = (&self.registry.meta, items.clone(), work.clone());
+        let done = meta.change(Change::that_frees(), move |tx| first(tx, &all)).await;
+        if !done.as_ref().is_err_and(is_damage) {
+            return done;
+        }
+        let mut sum = Collected::default();
+        for item in items {
+            let (one, work) = (item.clone(), work.clone());
+            let work = move |tx: &WriteTx<'_>| work(tx, std::slice::from_ref(&one));
+            match meta.change(Change::that_frees(), work).await {
+                Ok(done) => sum.add(done),
+                Err(error) if is_damage(&error) => sum.spare(|| format!("{}: {error}", name(&item))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sum)
+    }
+}
+
+const fn is_damage(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Store(StoreError::Corrupt { .. }))
+}

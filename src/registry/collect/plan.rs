@@ -1,0 +1,321 @@
+//! What a run would do, found by the rules that the run follows.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::holders::Held;
+use super::links::{self, Candidate, Verdict};
+use super::{Mode, SLICE, Untagged, blobs, manifests, quarantine};
+use crate::access::{Grant, ReadServer};
+use crate::limits::Holder;
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::names::{RepoId, Sequence};
+use crate::registry::Registry;
+use crate::registry::error::RegistryError;
+use crate::store::meta::schema::{self, Blob};
+use crate::store::meta::{ReadTx, StoreError, Tx as _};
+
+/// References of manifests that a plan remembers, at most: about 100 bytes each.
+const REFERENCES: usize = 200_000;
+/// Manifests that are looked at in one snapshot.
+const AT_ONCE: usize = 64;
+
+/// What a run would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Manifests that it would delete because no tag leads to them.
+    pub manifests: u64,
+    /// Links that it would remove.
+    pub links: u64,
+    /// Blobs that it would take out of the tree.
+    pub blobs: u64,
+    /// Bytes of these blobs.
+    pub bytes: u64,
+    /// Bytes that it would remove from the disk.
+    pub freed_bytes: u64,
+    /// Links that it would leave because clients were promised them.
+    pub promised: u64,
+    /// Running seconds from now until the last of these promises is over.
+    pub promised_in_s: Option<u64>,
+}
+
+impl Plan {
+    fn add(&mut self, other: Self) {
+        self.manifests += other.manifests;
+        self.links += other.links;
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.freed_bytes += other.freed_bytes;
+        self.promised += other.promised;
+        self.promised_in_s = self.promised_in_s.max(other.promised_in_s);
+    }
+}
+
+/// Links, by repository and blob.
+type Links = HashSet<(RepoId, Digest)>;
+
+/// What a plan is made for.
+#[derive(Clone)]
+struct Asked {
+    mode: Mode,
+    now_s: u64,
+    /// Links that lose their last reference with the manifests that the run deletes.
+    freed: Arc<Links>,
+}
+
+impl Registry {
+    /// What a run would do now. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: the store cannot be read.
+    pub async fn plan_collection(
+        self: &Arc<Self>,
+        grant: &Grant<ReadServer>,
+        mode: Mode,
+        untagged: Untagged,
+    ) -> Result<Plan, RegistryError> {
+        let holder = grant.caller().holder();
+        let mut plan = Plan::default();
+        let (manifests, freed) = match self.untagged_s(untagged)? {
+            Some(age_s) => self.plan_manifests(&holder, age_s).await?,
+            None => (0, Links::new()),
+        };
+        plan.manifests = manifests;
+        // The links that these manifests free are due after their grace, except when the space is freed now.
+        let freed = Arc::new(if mode == Mode::Now { freed } else { Links::new() });
+        let asked = Asked { mode, now_s: self.meta.clock().now().running_s, freed };
+        let (mut after, newest) = (None, self.newest_due(mode));
+        loop {
+            let (registry, from, asked) = (Arc::clone(self), after.clone(), asked.clone());
+            let (last, part) = self
+                .scan(&holder, move |tx| Ok(registry.plan_listed(tx, from.as_ref(), newest, &asked)?))
+                .await?;
+            plan.add(part);
+            let Some(last) = last else { break };
+            after = Some(last);
+        }
+        let freed: Vec<_> = asked.freed.iter().copied().collect();
+        for part in freed.chunks(SLICE) {
+            let (registry, part, asked) = (Arc::clone(self), part.to_vec(), asked.clone());
+            plan.add(self.scan(&holder, move |tx| Ok(registry.plan_links(tx, part, &asked)?)).await?);
+        }
+        self.plan_files(&holder, mode, &mut plan).await?;
+        Ok(plan)
+    }
+
+    /// Manifests that nothing holds, and the links that lose their last reference with them.
+    async fn plan_manifests(
+        self: &Arc<Self>,
+        holder: &Holder,
+        age_s: u64,
+    ) -> Result<(u64, Links), RegistryError> {
+        let (mut manifests, mut freed, mut after) = (0, Links::new(), None);
+        loop {
+            let from = after;
+            let changed = self.scan(holder, move |tx| Ok(manifests::changed(tx, from)?)).await?;
+            let Some((last, _)) = changed.last() else { return Ok((manifests, freed)) };
+            after = Some(*last);
+            for (repository, _) in changed {
+                let (condemned, references) = self.condemned(holder, repository, age_s).await?;
+                manifests += condemned;
+                let zero =
+                    self.scan(holder, move |tx| Ok(without_others(tx, repository, references)?)).await?;
+                freed.extend(zero);
+            }
+        }
+    }
+
+    /// Manifests of a repository that nothing holds, and how many of them refer to each blob.
+    async fn condemned(
+        self: &Arc<Self>,
+        holder: &Holder,
+        repository: RepoId,
+        age_s: u64,
+    ) -> Result<(u64, HashMap<Digest, u64>), RegistryError> {
+        let now_s = self.meta.clock().now().running_s;
+        let (mut seen, mut references, mut after) = (HashSet::new(), HashMap::new(), None);
+        loop {
+            let from = after;
+            let page = self.scan(holder, move |tx| Ok(manifests::untagged(tx, repository, from)?)).await?;
+            if page.damaged.is_some() {
+                return Ok((0, HashMap::new()));
+            }
+            for part in page.found.chunks(AT_ONCE) {
+                let (registry, part) = (Arc::clone(self), part.to_vec());
+                let look = move |tx: &ReadTx| -> Result<_, RegistryError> {
+                    let mut found = Vec::new();
+                    for digest in part {
+                        if let Held::No(all) = registry.holder(tx, repository, &digest, (age_s, now_s))? {
+                            for digest in all {
+                                let row = tx.get(&schema::MANIFEST, (repository, &digest))?;
+                                found.push((digest, row.map(|row| row.blobs).unwrap_or_default()));
+                            }
+                        }
+                    }
+                    Ok(found)
+                };
+                for (digest, blobs) in self.scan(holder, look).await? {
+                    if seen.insert(digest) && references.len() < REFERENCES {
+                        for blob in blobs.iter().filter_map(AnyDigest::known) {
+                            *references.entry(blob).or_insert(0) += 1;
+                        }
+                    }
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok((seen.len() as u64, references));
+            }
+        }
+    }
+
+    /// One slice of the listed links; the last of them if more may follow.
+    fn plan_listed(
+        &self,
+        tx: &ReadTx,
+        after: Option<&Candidate>,
+        newest: Option<u64>,
+        asked: &Asked,
+    ) -> Result<(Option<Candidate>, Plan), StoreError> {
+        let listed = links::list(tx, after, newest)?;
+        let links = listed.iter().filter_map(|(_, repository, digest)| Some((*repository, digest.known()?)));
+        let plan = self.plan_links(tx, links.collect(), asked)?;
+        Ok((listed.last().filter(|_| listed.len() == SLICE).cloned(), plan))
+    }
+
+    fn plan_links(
+        &self,
+        tx: &ReadTx,
+        links: Vec<(RepoId, Digest)>,
+        asked: &Asked,
+    ) -> Result<Plan, StoreError> {
+        let mut plan = Plan::default();
+        for (repository, digest) in links {
+            match self.verdict(tx, (repository, &digest), asked)? {
+                Verdict::Due => {
+                    plan.links += 1;
+                    if self.goes_with(tx, (repository, &digest), asked)? {
+                        plan.blobs += 1;
+                        plan.bytes += size(tx, &digest)?;
+                    }
+                }
+                Verdict::Promised(until) => {
+                    plan.promised += 1;
+                    let in_s = until.0.saturating_sub(asked.now_s).saturating_add(1);
+                    plan.promised_in_s = plan.promised_in_s.max(Some(in_s));
+                }
+                Verdict::Waits | Verdict::Changed | Verdict::Damaged => {}
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Whether the run would remove a link.
+    fn verdict(
+        &self,
+        tx: &ReadTx,
+        (repository, digest): (RepoId, &Digest),
+        asked: &Asked,
+    ) -> Result<Verdict, StoreError> {
+        let Some(link) = tx.get(&schema::LINK, (repository, digest))? else { return Ok(Verdict::Changed) };
+        let any = AnyDigest::from(*digest);
+        if asked.freed.contains(&(repository, *digest)) {
+            let promised =
+                self.promises.until((repository, &any), &schema::Link { fresh: false, ..link }, asked.now_s);
+            return Ok(promised.map_or(Verdict::Due, Verdict::Promised));
+        }
+        let candidate = (link.zero_since, repository, any);
+        Ok(self.judge(tx, &candidate, asked.mode, asked.now_s)?.0)
+    }
+
+    /// Whether the blob goes with this link: the run would remove every link of it, and this is the one with
+    /// the highest number of a repository, so that the blob is counted once.
+    fn goes_with(
+        &self,
+        tx: &ReadTx,
+        (repository, digest): (RepoId, &Digest),
+        asked: &Asked,
+    ) -> Result<bool, StoreError> {
+        let mut holders = Vec::new();
+        tx.scan_prefix(&schema::BLOB_LINK, digest, |holder, ()| {
+            holders.push(holder);
+            ControlFlow::Continue(())
+        })?;
+        if holders.iter().max() != Some(&repository) {
+            return Ok(false);
+        }
+        for holder in holders {
+            if !matches!(self.verdict(tx, (holder, digest), asked)?, Verdict::Due) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds blobs that no link holds, which a run that was cut off has left, and files in quarantine.
+    async fn plan_files(
+        self: &Arc<Self>,
+        holder: &Holder,
+        mode: Mode,
+        plan: &mut Plan,
+    ) -> Result<(), RegistryError> {
+        let mut after = None;
+        loop {
+            let from = after;
+            let (last, part) = self.scan(holder, move |tx| Ok(plan_free(tx, from)?)).await?;
+            plan.add(part);
+            let Some(last) = last else { break };
+            after = Some(last);
+        }
+        let mut after = Sequence(0);
+        let newest_s = quarantine::newest_over(mode, self.meta.clock().now().running_s);
+        loop {
+            let from = after;
+            let over = self.scan(holder, move |tx| Ok(quarantine::over(tx, from, newest_s)?)).await?;
+            plan.freed_bytes += over.iter().map(|(_, file)| file.size).sum::<u64>();
+            let Some((last, _)) = over.last() else { break };
+            after = *last;
+        }
+        if mode.removes() {
+            plan.freed_bytes += plan.bytes;
+        }
+        Ok(())
+    }
+}
+
+/// The links of a repository to which no other manifests refer than so many.
+fn without_others(
+    tx: &ReadTx,
+    repository: RepoId,
+    references: HashMap<Digest, u64>,
+) -> Result<Vec<(RepoId, Digest)>, StoreError> {
+    let mut zero = Vec::new();
+    for (digest, count) in references {
+        let link = tx.get(&schema::LINK, (repository, &digest))?;
+        let is_free =
+            |link: schema::Link| link.present && link.trash_references == 0 && link.references == count;
+        if link.is_some_and(is_free) {
+            zero.push((repository, digest));
+        }
+    }
+    Ok(zero)
+}
+
+fn size(tx: &ReadTx, digest: &Digest) -> Result<u64, StoreError> {
+    Ok(tx.get(&schema::BLOB, digest)?.map_or(0, |Blob { size, .. }| size))
+}
+
+/// One slice of the blobs that no link holds.
+fn plan_free(
+    tx: &ReadTx,
+    after: Option<blobs::Candidate>,
+) -> Result<(Option<blobs::Candidate>, Plan), StoreError> {
+    let free = blobs::free(tx, after)?;
+    let mut plan = Plan::default();
+    for (_, digest) in &free {
+        plan.blobs += 1;
+        plan.bytes += size(tx, digest)?;
+    }
+    Ok((free.last().filter(|_| free.len() == SLICE).copied(), plan))
+}

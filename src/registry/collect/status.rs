@@ -1,0 +1,199 @@
+//! What is on the disk and is not used: why it is still there, and until when.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::links::{self, Candidate, Verdict};
+use super::{Mode, SLICE, blobs, quarantine};
+use crate::access::{Grant, ReadServer};
+use crate::model::digest::Digest;
+use crate::model::names::Sequence;
+use crate::registry::Registry;
+use crate::registry::error::RegistryError;
+use crate::store::meta::schema::{self, Blob, Link};
+use crate::store::meta::{ReadTx, Row as _, StoreError, Tx as _};
+
+/// Why unused bytes are still on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The next run takes them.
+    Due,
+    /// Their grace is not over. Freeing the space now takes them.
+    Grace,
+    /// A client was told that they exist, and may count on them.
+    Promised,
+    /// They were collected, and are kept in quarantine for a while.
+    Quarantine,
+    /// A row about them is damaged: they stay until it is repaired.
+    Damaged,
+}
+
+/// The unused bytes that are on the disk for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Why they are there.
+    pub reason: Reason,
+    /// Blobs, or files in quarantine.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Running seconds from now until the first of them may go.
+    pub first_in_s: Option<u64>,
+    /// Running seconds from now until the last of them may go.
+    pub last_in_s: Option<u64>,
+}
+
+/// Everything that is on the disk and is not used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// Bytes of blobs that manifests refer to.
+    pub live_bytes: u64,
+    /// What is not used, by reason.
+    pub parts: Vec<Part>,
+    /// Running seconds from now until all promises are known: after a crash they are not.
+    pub unknown_for_s: Option<u64>,
+}
+
+impl Garbage {
+    fn add(&mut self, reason: Reason, bytes: u64, in_s: Option<u64>) {
+        let place = self.parts.iter().position(|part| part.reason == reason).unwrap_or_else(|| {
+            self.parts.push(Part { reason, blobs: 0, bytes: 0, first_in_s: None, last_in_s: None });
+            self.parts.len() - 1
+        });
+        let part = &mut self.parts[place];
+        part.blobs += 1;
+        part.bytes += bytes;
+        if let Some(in_s) = in_s {
+            part.first_in_s = Some(part.first_in_s.map_or(in_s, |first| first.min(in_s)));
+            part.last_in_s = Some(part.last_in_s.map_or(in_s, |last| last.max(in_s)));
+        }
+    }
+}
+
+impl Registry {
+    /// What is on the disk and is not used. The cost follows from how much that is.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: the store cannot be read.
+    pub async fn garbage(self: &Arc<Self>, grant: &Grant<ReadServer>) -> Result<Garbage, RegistryError> {
+        let holder = grant.caller().holder();
+        let now_s = self.meta.clock().now().running_s;
+        let disk = self.meta.get(|tx| tx.get(&schema::DISK, ()))?.unwrap_or_default();
+        let mut garbage = Garbage {
+            live_bytes: disk.bytes.saturating_sub(disk.unused_bytes),
+            parts: Vec::new(),
+            unknown_for_s: self
+                .promises
+                .unknown_until(now_s)
+                .map(|until| until.0.saturating_sub(now_s).saturating_add(1)),
+        };
+        let mut after = None;
+        loop {
+            let from = after;
+            let free = self.scan(&holder, move |tx| Ok(free_with_sizes(tx, from)?)).await?;
+            for (_, bytes) in &free {
+                garbage.add(Reason::Due, *bytes, Some(0));
+            }
+            let Some((last, _)) = free.last() else { break };
+            after = Some(*last);
+        }
+        let mut after: Option<Candidate> = None;
+        loop {
+            let (registry, from) = (Arc::clone(self), after.clone());
+            let (last, found) =
+                self.scan(&holder, move |tx| Ok(registry.waiting(tx, from.as_ref(), now_s)?)).await?;
+            for (reason, bytes, in_s) in found {
+                garbage.add(reason, bytes, in_s);
+            }
+            let Some(last) = last else { break };
+            after = Some(last);
+        }
+        let mut after = Sequence(0);
+        loop {
+            let from = after;
+            let files = self.scan(&holder, move |tx| Ok(quarantine::over(tx, from, Some(now_s))?)).await?;
+            for (_, file) in &files {
+                let over_s = file.since.0.saturating_add(quarantine::KEPT_S);
+                garbage.add(Reason::Quarantine, file.size, Some(over_s.saturating_sub(now_s)));
+            }
+            let Some((last, _)) = files.last() else { break };
+            after = *last;
+        }
+        Ok(garbage)
+    }
+
+    /// One slice of the links that nothing refers to: the blobs that no manifest refers to, each with its
+    /// youngest link. The last link of the slice, if more may follow.
+    #[expect(clippy::type_complexity, reason = "a place to continue, and what was found")]
+    fn waiting(
+        &self,
+        tx: &ReadTx,
+        after: Option<&Candidate>,
+        now_s: u64,
+    ) -> Result<(Option<Candidate>, Vec<(Reason, u64, Option<u64>)>), StoreError> {
+        let listed = links::list(tx, after, Some(u64::MAX))?;
+        let mut found = Vec::new();
+        for candidate in &listed {
+            let Some(digest) = candidate.2.known() else { continue };
+            let Some(blob) = tx.get(&schema::BLOB.raw(), &digest)? else { continue };
+            let Some(blob) = Blob::decode(&blob.0) else { continue };
+            if blob.users > 0 {
+                continue;
+            }
+            if let Some((reason, in_s)) = self.reason(tx, candidate, &digest, now_s)? {
+                found.push((reason, blob.size, in_s));
+            }
+        }
+        Ok((listed.last().filter(|_| listed.len() == SLICE).cloned(), found))
+    }
+
+    /// Why an unused blob is still there; `None` if another link of it says so.
+    fn reason(
+        &self,
+        tx: &ReadTx,
+        candidate: &Candidate,
+        digest: &Digest,
+        now_s: u64,
+    ) -> Result<Option<(Reason, Option<u64>)>, StoreError> {
+        let (since, repository, _) = candidate;
+        let mut holders = Vec::new();
+        tx.scan_prefix(&schema::BLOB_LINK, digest, |holder, ()| {
+            holders.push(holder);
+            ControlFlow::Continue(())
+        })?;
+        let mut promised_until = None;
+        for holder in holders {
+            let row = tx.get(&schema::LINK.raw(), (holder, digest))?;
+            let link = row.and_then(|row| Link::decode(&row.0));
+            let Some(link) = link else { return Ok(Some((Reason::Damaged, None))) };
+            if (link.zero_since, holder) > (*since, *repository) {
+                return Ok(None);
+            }
+            let other = (link.zero_since, holder, (*digest).into());
+            match self.judge(tx, &other, Mode::Now, now_s)?.0 {
+                Verdict::Promised(until) => promised_until = promised_until.max(Some(until.0)),
+                Verdict::Damaged => return Ok(Some((Reason::Damaged, None))),
+                Verdict::Due | Verdict::Waits | Verdict::Changed => {}
+            }
+        }
+        let in_s = since.0.saturating_add(self.grace_s(now_s)).saturating_sub(now_s);
+        Ok(Some(match promised_until {
+            _ if in_s == 0 => (Reason::Due, Some(0)),
+            Some(until) => (Reason::Promised, Some(until.saturating_sub(now_s).saturating_add(1).min(in_s))),
+            None => (Reason::Grace, Some(in_s)),
+        }))
+    }
+}
+
+/// One slice of the blobs that no link holds, with their sizes.
+fn free_with_sizes(
+    tx: &ReadTx,
+    after: Option<blobs::Candidate>,
+) -> Result<Vec<(blobs::Candidate, u64)>, StoreError> {
+    let mut free = Vec::new();
+    for (since, digest) in blobs::free(tx, after)? {
+        let size = tx.get(&schema::BLOB, &digest)?.map_or(0, |blob| blob.size);
+        free.push(((since, digest), size));
+    }
+    Ok(free)
+}
