@@ -17,7 +17,7 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::RepoId;
 use crate::model::time::RunningSecond;
 use crate::store::meta::schema::{self, Link, Promise, Promised, PromisedPart};
-use crate::store::meta::{Change, Meta, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Change, Meta, Raw, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Bits of one filter, as words: 512 KiB. With 400,000 promises in it, one link in 80 seems promised that is
 /// not.
@@ -203,17 +203,18 @@ impl Promises {
         let now_s = meta.clock().now().running_s;
         let (row, promised) = meta
             .change(Change::undumped(0), move |tx| {
-                let row = tx.get(&schema::PROMISE, ())?;
+                // Rows that cannot be read keep no server from starting: what they say is not known.
+                let row = tx.get(&schema::PROMISE.raw(), ())?.and_then(|Raw(row)| Promise::decode(&row));
                 let row = row.map_or(Promise { seconds, ..Promise::default() }, |old| {
                     changed(&old, seconds, tx.now().running_s)
                 });
                 store(tx, row)?;
                 // It must be gone before a promise is given that it does not have.
-                let promised = tx.get(&schema::PROMISED, ())?;
+                let promised = tx.get(&schema::PROMISED.raw(), ())?;
                 if promised.is_some() {
                     tx.delete(&schema::PROMISED, ())?;
                 }
-                Ok::<_, StoreError>((row, promised))
+                Ok::<_, StoreError>((row, promised.and_then(|Raw(row)| Promised::decode(&row))))
             })
             .await?;
         self.in_force.store(Arc::new(row));
@@ -288,7 +289,8 @@ fn changed(old: &Promise, seconds: u64, now_s: u64) -> Promise {
 
 /// Writes the row if it differs.
 pub(super) fn store(tx: &WriteTx<'_>, promise: Promise) -> Result<(), StoreError> {
-    if tx.get(&schema::PROMISE, ())? == Some(promise) {
+    let row = tx.get(&schema::PROMISE.raw(), ())?;
+    if row.and_then(|Raw(row)| Promise::decode(&row)) == Some(promise) {
         return Ok(());
     }
     tx.put(&schema::PROMISE, (), &promise)

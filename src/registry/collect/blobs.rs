@@ -106,7 +106,7 @@ fn groups(condemned: &[Condemned]) -> impl Iterator<Item = &[Condemned]> {
 pub(super) fn free(tx: &ReadTx, after: Option<Candidate>) -> Result<Vec<Candidate>, StoreError> {
     let mut free = Vec::new();
     let from = after.as_ref().map_or(Bound::Unbounded, |(since, digest)| Bound::Excluded((*since, digest)));
-    tx.scan_range(&schema::BLOB_FREE, (from, Bound::Unbounded), |(since, digest), ()| {
+    tx.scan_range(&schema::BLOB_FREE.keys(), (from, Bound::Unbounded), |(since, digest), _| {
         free.push((since, digest));
         if free.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

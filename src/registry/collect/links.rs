@@ -110,7 +110,7 @@ pub(super) fn list(
     let from = after.map_or(Bound::Unbounded, |(since, repository, digest)| {
         Bound::Excluded((*since, *repository, digest))
     });
-    tx.scan_range(&schema::LINK_ZERO, (from, Bound::Unbounded), |(since, repository, digest), ()| {
+    tx.scan_range(&schema::LINK_ZERO.keys(), (from, Bound::Unbounded), |(since, repository, digest), _| {
         if since.0 > newest {
             return ControlFlow::Break(());
         }

@@ -118,8 +118,9 @@ impl Run {
 pub(super) fn changed(tx: &ReadTx, after: Option<RepoId>) -> Result<Vec<(RepoId, Sequence)>, StoreError> {
     let mut changed = Vec::new();
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    tx.scan_range(&schema::DIRTY_REPOSITORY, (from, Bound::Unbounded), |repository, sequence| {
-        changed.push((repository, sequence));
+    tx.scan_range(&schema::DIRTY_REPOSITORY.raw(), (from, Bound::Unbounded), |repository, Raw(row)| {
+        // With a row that cannot be read, the repository is looked at in each run until its next change.
+        changed.push((repository, Sequence::decode(&row).unwrap_or_default()));
         if changed.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(changed)
@@ -188,7 +189,8 @@ fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), R
 /// Notes that nothing is left to delete, unless the repository has changed since the run began with it. The
 /// deletions of the run itself are changes, too: then the next run settles it.
 fn settle(tx: &WriteTx<'_>, repository: RepoId, sequence: Sequence) -> Result<(), RegistryError> {
-    if tx.get(&schema::DIRTY_REPOSITORY, repository)? == Some(sequence) {
+    let row = tx.get(&schema::DIRTY_REPOSITORY.raw(), repository)?;
+    if row.and_then(|Raw(row)| Sequence::decode(&row)) == Some(sequence) {
         tx.delete(&schema::DIRTY_REPOSITORY, repository)?;
     }
     Ok(())

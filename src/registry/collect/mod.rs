@@ -30,7 +30,7 @@ use super::Registry;
 use super::error::RegistryError;
 use crate::access::{Grant, ReadServer, RunJobs, System};
 use crate::store::meta::schema::{self, Collection};
-use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Change, Raw, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Rows that are read or changed in one transaction.
 const SLICE: usize = 256;
@@ -174,29 +174,36 @@ impl Registry {
             Untagged::For(seconds) => Ok(Some(seconds)),
             Untagged::Never => Ok(None),
             Untagged::AsSet => {
-                let may = self.meta.get(|tx| tx.get(&schema::COLLECTION, ()))?;
+                let may = self.permission()?;
                 Ok(self.limits.load().untagged_s.filter(|_| may.is_some_and(|may| may.untagged)))
             }
         }
     }
 
+    /// What garbage collection may do in this store. A row that cannot be read permits nothing.
+    fn permission(&self) -> Result<Option<Collection>, StoreError> {
+        let row = self.meta.get(|tx| tx.get(&schema::COLLECTION.raw(), ()))?;
+        Ok(row.and_then(|Raw(row)| Collection::decode(&row)))
+    }
+
     /// Whether scheduled runs delete no untagged manifest before an admin has started a run: the store was
     /// rebuilt or migrated.
     pub fn untagged_waits(&self, _grant: &Grant<ReadServer>) -> Result<bool, RegistryError> {
-        let may = self.meta.get(|tx| tx.get(&schema::COLLECTION, ()))?;
+        let may = self.permission()?;
         Ok(self.limits.load().untagged_s.is_some() && !may.is_some_and(|may| may.untagged))
     }
 
     /// An admin starts a run: from now on, scheduled runs delete untagged manifests, too.
     pub async fn permit_untagged(&self, grant: &Grant<RunJobs>) -> Result<(), RegistryError> {
+        // Most runs find it permitted, and need no commit for that.
+        let may = Collection { untagged: true };
+        if self.permission()? == Some(may) {
+            return Ok(());
+        }
         let grant = grant.carry();
         let permit = move |tx: &WriteTx<'_>| {
             grant.recheck(tx)??;
-            let may = Collection { untagged: true };
-            if tx.get(&schema::COLLECTION, ())? != Some(may) {
-                tx.put(&schema::COLLECTION, (), &may)?;
-            }
-            Ok(())
+            Ok(tx.put(&schema::COLLECTION, (), &may)?)
         };
         self.meta.change(Change::that_frees(), permit).await
     }

@@ -238,7 +238,7 @@ impl Registry {
         asked: &Asked,
     ) -> Result<bool, StoreError> {
         let mut holders = Vec::new();
-        tx.scan_prefix(&schema::BLOB_LINK, digest, |holder, ()| {
+        tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
             holders.push(holder);
             ControlFlow::Continue(())
         })?;

@@ -5,12 +5,13 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Mode, Observer, Run, SLICE};
+use super::{Collected, Mode, Observer, Run, SLICE};
 use crate::model::digest::Digest;
 use crate::model::names::Sequence;
 use crate::registry::error::RegistryError;
+use crate::store::blob::BlobStore;
 use crate::store::meta::schema::{self, Quarantined};
-use crate::store::meta::{Change, ReadTx, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Running seconds for which a file stays in quarantine.
 pub(super) const KEPT_S: u64 = 24 * 3600;
@@ -30,30 +31,26 @@ impl Run {
             let Some((last, _)) = over.last() else { return Ok(true) };
             after = *last;
             let registry = Arc::clone(&self.registry);
-            let freed = self
+            let done = self
                 .registry
                 .detached(async move {
-                    let (blobs, files) = (Arc::clone(&registry.blobs), over.clone());
-                    registry
-                        .blocking(move || {
-                            files.iter().try_for_each(|(_, file)| {
-                                blobs.discard_aside(&file.digest, file.number).map(drop)
-                            })
-                        })
-                        .await??;
+                    let blobs = Arc::clone(&registry.blobs);
+                    let (gone, mut done) = registry.blocking(move || discard(&*blobs, over)).await?;
                     // The rows go last: after a crash the files are removed again.
-                    registry.meta.change(Change::that_frees(), move |tx| forget(tx, &over)).await
+                    let forget = move |tx: &WriteTx<'_>| forget(tx, &gone);
+                    done.freed_bytes = registry.meta.change(Change::that_frees(), forget).await?;
+                    Ok(done)
                 })
                 .await?;
-            self.collected.freed_bytes += freed;
+            self.collected.add(done);
             if !self.breathe(observer).await {
                 return Ok(false);
             }
         }
     }
 
-    /// Gives rows to files without one: a crash between the move of a file and its commit leaves them. Once
-    /// for each server.
+    /// Gives rows to files without one: a crash between the move of a file and its commit leaves them, and so
+    /// does a row that is damaged. Once for each server.
     async fn adopt(&mut self) -> Result<(), RegistryError> {
         let registry = Arc::clone(&self.registry);
         let files = registry.blocking({
@@ -90,6 +87,23 @@ impl Run {
     }
 }
 
+/// Removes files; which of them are gone, and what is spared because its file cannot be removed.
+fn discard(
+    blobs: &dyn BlobStore,
+    files: Vec<(Sequence, Quarantined)>,
+) -> (Vec<(Sequence, Quarantined)>, Collected) {
+    let mut done = Collected::default();
+    let mut gone = files;
+    gone.retain(|(_, file)| match blobs.discard_aside(&file.digest, file.number) {
+        Ok(_) => true,
+        Err(error) => {
+            done.spare(|| format!("{} in quarantine: its file cannot be removed: {error}", file.digest));
+            false
+        }
+    });
+    (gone, done)
+}
+
 /// The running second up to which files go that were taken out of the tree then.
 pub(super) fn newest_over(mode: Mode, now_s: u64) -> Option<u64> {
     now_s.checked_sub(if mode.removes() { 0 } else { KEPT_S })
@@ -103,7 +117,10 @@ pub(super) fn over(
 ) -> Result<Vec<(Sequence, Quarantined)>, StoreError> {
     let mut files = Vec::new();
     let Some(newest) = newest else { return Ok(files) };
-    tx.scan_range(&schema::QUARANTINE, (Bound::Excluded(after), Bound::Unbounded), |sequence, file| {
+    let rest = (Bound::Excluded(after), Bound::Unbounded);
+    tx.scan_range(&schema::QUARANTINE.raw(), rest, |sequence, Raw(row)| {
+        // Its file gets another row at the next start.
+        let Some(file) = Quarantined::decode(&row) else { return ControlFlow::Continue(()) };
         if file.since.0 > newest {
             return ControlFlow::Break(());
         }

@@ -157,7 +157,7 @@ impl Registry {
     ) -> Result<Option<(Reason, Option<u64>)>, StoreError> {
         let (since, repository, _) = candidate;
         let mut holders = Vec::new();
-        tx.scan_prefix(&schema::BLOB_LINK, digest, |holder, ()| {
+        tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
             holders.push(holder);
             ControlFlow::Continue(())
         })?;

@@ -7,6 +7,7 @@ mod untagged;
 
 use super::*;
 use crate::model::digest::Algorithm;
+use crate::model::names::RepoId;
 use crate::registry::collect::{Collected, Mode, Untagged};
 use crate::store::meta::schema::{self, Blob, BlobState, Disk};
 use crate::store::meta::{Raw, Tx as _};
@@ -216,6 +217,39 @@ fn a_file_that_cannot_be_removed_keeps_no_other_from_being_collected() {
     assert!(collected.spared_names[0].contains("its file cannot be removed"), "{collected:?}");
     std::fs::remove_dir(&path).unwrap();
     assert_eq!(server.collect(Mode::SpaceIsShort).blobs, 1, "the next run tries again");
+}
+
+#[test]
+fn a_damaged_row_of_any_index_ends_no_run() {
+    type Damage = fn(&meta::WriteTx<'_>, RepoId) -> Result<(), StoreError>;
+    let damages: [(&str, Damage); 7] = [
+        ("link_zero", |tx, id| {
+            let since = tx.get(&schema::LINK, (id, &digest(b"damaged")))?.unwrap().zero_since;
+            tx.put(&schema::LINK_ZERO.raw(), (since, id, &digest(b"damaged")), &Raw(vec![9]))
+        }),
+        ("blob_free", |tx, _| {
+            tx.put(&schema::BLOB_FREE.raw(), (tx.now().running_second(), &digest(b"none")), &Raw(vec![9]))
+        }),
+        ("blob_link", |tx, id| tx.put(&schema::BLOB_LINK.raw(), (&digest(b"damaged"), id), &Raw(vec![9]))),
+        ("quarantine", |tx, _| tx.put(&schema::QUARANTINE.raw(), tx.next_sequence(), &Raw(vec![9]))),
+        ("dirty_repository", |tx, id| tx.put(&schema::DIRTY_REPOSITORY.raw(), id, &Raw(vec![9]))),
+        ("collection", |tx, _| tx.put(&schema::COLLECTION.raw(), (), &Raw(vec![9]))),
+        ("usage_repository", |tx, id| tx.put(&schema::USAGE_REPOSITORY.raw(), id, &Raw(vec![9]))),
+    ];
+    for (table, damage) in damages {
+        let place = Place::new();
+        let server = place.open(true);
+        server.push("a", b"damaged");
+        server.push("b", b"other");
+        let repository = server.grant::<Push>("a").repository().unwrap();
+        server.forge(move |tx| damage(tx, repository));
+        server.skip(GRACE_S);
+        server.wait(server.registry.recall_promises(&server.access.system("start"), true));
+        let collected = server.collect_untagged(Mode::SpaceIsShort, Untagged::For(0));
+        assert!(!server.has_file(b"other"), "{table}: {collected:?}");
+        server.wait(server.registry.garbage(&server.site())).unwrap();
+        server.plan_untagged(Mode::Now, Untagged::AsSet);
+    }
 }
 
 #[test]
