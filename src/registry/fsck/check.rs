@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 
 use super::place::{self, Located, Place};
 use super::report::{CheckError, Finding, Mode, Progress, Report};
-use super::{audit, blobs, counters, files, images, jobs, links, manifests, repositories, tags, totals};
+use super::{
+    audit, blobs, collection, counters, files, images, jobs, links, manifests, repositories, tags, totals,
+};
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Key, Meta, Pages, ReadTx, Reader, Row, StoreError, Stored, Table};
@@ -103,6 +105,7 @@ impl Check<'_> {
         self.gather("usage", totals::usage)?;
         self.gather("audit", audit::log)?;
         self.run("jobs", jobs::jobs)?;
+        self.gather("collection", collection::rows)?;
         self.run("counters", counters::counters)?;
         self.run("images", images::images)
     }

@@ -37,6 +37,7 @@
 mod audit;
 mod blobs;
 mod check;
+mod collection;
 mod counters;
 mod files;
 mod images;

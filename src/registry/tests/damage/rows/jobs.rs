@@ -44,6 +44,12 @@ fn damage_to_jobs_and_what_belongs_to_them_is_found() {
         }),
         ("row_unreadable", |tx, _, _| tx.put(&schema::JOB.raw(), Sequence(1), &Raw(vec![9]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::JOB_LOG.raw(), (Sequence(1), 0), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::QUARANTINE.raw(), Sequence(1), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::COLLECTION.raw(), (), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::PROMISE.raw(), (), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::PROMISED.raw(), (), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::SCHEDULE.raw(), "gc", &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::SCHEDULE_RUN.raw(), "gc", &Raw(vec![9]))),
     ]);
 }
 
