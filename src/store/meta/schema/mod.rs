@@ -103,7 +103,30 @@ pub(super) use every_table;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
     use crate::store::meta::schema;
+
+    /// A table that is not in `every_table` would be left out of dumps, and its rows lost with a rebuild.
+    #[test]
+    fn every_table_that_is_declared_is_in_the_list() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/meta/schema");
+        let mut declared = BTreeSet::new();
+        for file in fs::read_dir(directory).unwrap() {
+            let source = fs::read_to_string(file.unwrap().path()).unwrap();
+            let names =
+                source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": Table<"));
+            declared.extend(names.map(|(name, _)| name.to_owned()));
+        }
+        macro_rules! names {
+            ($($table:ident)*) => { BTreeSet::from([$( stringify!($table).to_owned() ),*]) };
+        }
+        let listed = every_table!(names);
+        assert!(declared.len() > 40, "{declared:?}");
+        let missing: Vec<_> = declared.difference(&listed).collect();
+        assert!(missing.is_empty(), "add to every_table! in store/meta/schema/mod.rs: {missing:?}");
+    }
 
     #[test]
     fn the_page_of_the_store_lists_every_table() {
