@@ -43,6 +43,19 @@ pub struct Condition {
     pub last_dump_ms: Option<u64>,
     /// The last check that was completed.
     pub last_check: Option<LastCheck>,
+    /// The last garbage collection that was completed.
+    pub last_gc: Option<LastGc>,
+}
+
+/// A completed garbage collection.
+#[derive(Clone, Copy, Debug)]
+pub struct LastGc {
+    /// In Unix milliseconds.
+    pub ended_ms: u64,
+    /// Bytes that it removed from the disk.
+    pub freed_bytes: u64,
+    /// Damaged rows, and files that could not be removed.
+    pub spared: u64,
 }
 
 /// A completed check.
@@ -89,7 +102,14 @@ impl App {
             uploads: self.ledger.total(Resource::UploadSessions),
             last_dump_ms: self.dumps.newest(),
             last_check: self.last_check(grant),
+            last_gc: self.last_gc(grant),
         }
+    }
+
+    fn last_gc(&self, grant: &Grant<ReadServer>) -> Option<LastGc> {
+        let gc = self.jobs.last_done(grant, JobKind::Gc)?;
+        let (freed_bytes, spared) = (gc.job.progress.bytes, gc.job.problems);
+        Some(LastGc { ended_ms: gc.ended_or_started_ms(), freed_bytes, spared })
     }
 
     fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 pub use crate::people::NewAdmin;
 pub use crate::store::meta::Older;
 pub use crate::store::open::Hooks;
-pub use condition::{CertificateState, Condition, LastCheck, Listening};
+pub use condition::{CertificateState, Condition, LastCheck, LastGc, Listening};
 pub use start::{FirstAdmin, Start};
 
 use crate::access::{Access, Grant, RunJobs};

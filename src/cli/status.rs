@@ -113,6 +113,9 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
     rows.push(("dump", server.last_dump_at.as_deref().map_or_else(|| "none yet".to_owned(), when)));
     if running {
         rows.push(("check", check(server.last_check.as_ref())));
+        let gc = server.last_gc.as_ref();
+        let gc = gc.map(|gc| format!("{}, {} freed", when(&gc.ended_at), size(gc.freed_bytes)));
+        rows.push(("gc", gc.unwrap_or_else(|| "none yet: stowage gc run".to_owned())));
     }
     rows.extend(system.limits.iter().flatten().map(|limit| ("limit", reached(limit))));
     rows
@@ -158,6 +161,12 @@ fn attention(system: &System) -> Vec<String> {
     found.extend(server.certificate_warnings.iter().cloned());
     if server.last_check.as_ref().is_some_and(|check| check.problems > 0) {
         found.push("the last check found damage: stowage fsck".to_owned());
+    }
+    if server.last_gc.as_ref().is_some_and(|gc| gc.spared > 0) {
+        found.push(
+            "garbage collection left damaged rows or files alone: stowage gc history, stowage fsck"
+                .to_owned(),
+        );
     }
     found
 }

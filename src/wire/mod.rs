@@ -35,7 +35,7 @@ pub use problem::Problem;
 pub use report::{Checked, Finding, Report, Severity};
 pub use repository::Repository;
 pub use schedule::{NewSchedule, Schedule, ScheduleOverride};
-pub use system::{LastCheck, LimitReached, Server, System};
+pub use system::{LastCheck, LastGc, LimitReached, Server, System};
 pub use tag::Tag;
 pub use token::{CreatedToken, NewToken, Scope, Token, TokenState};
 pub use user::{NewUser, User, UserChange};

@@ -70,6 +70,22 @@ pub struct Server {
     /// The last check that was completed.
     #[schema(required = true)]
     pub last_check: Option<LastCheck>,
+    /// The last garbage collection that was completed.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub last_gc: Option<LastGc>,
+}
+
+/// A completed garbage collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastGc {
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub ended_at: String,
+    /// Bytes that it removed from the disk.
+    pub freed_bytes: u64,
+    /// Damaged rows, and files that could not be removed: they were left alone.
+    pub spared: u64,
 }
 
 /// A completed check.

@@ -12,7 +12,7 @@ use super::{json, time};
 use crate::access::{Catalog, ReadServer};
 use crate::app::{App, Condition};
 use crate::limits::Standing;
-use crate::wire::{LastCheck, LimitReached, Server, System};
+use crate::wire::{LastCheck, LastGc, LimitReached, Server, System};
 
 /// The path of the system.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -62,6 +62,11 @@ impl From<Condition> for Server {
             uploads: condition.uploads,
             last_dump_at: condition.last_dump_ms.map(time),
             last_check,
+            last_gc: condition.last_gc.map(|gc| LastGc {
+                ended_at: time(gc.ended_ms),
+                freed_bytes: gc.freed_bytes,
+                spared: gc.spared,
+            }),
         }
     }
 }

@@ -121,6 +121,8 @@ fn the_commands_say_what_is_there_what_a_run_did_and_what_to_do() {
     let id = ran["data"]["id"].as_str().unwrap();
     let log = place.run(&["jobs", "show", id, "--log"]).expect(0).stdout;
     assert!(log.contains("collected 2 links and 1 blob") && log.contains("took 1 blob"), "{log}");
+    let status = place.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("\ngc ") && status.contains(" KiB freed"), "{status}");
     let history = place.run(&["gc", "history", "-o", "wide"]).expect(0).stdout;
     assert!(history.contains("now") && history.contains("done"), "{history}");
     let begun = place.run(&["gc", "run"]).expect(0).stdout;

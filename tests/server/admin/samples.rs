@@ -2,7 +2,7 @@
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
-    Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck,
+    Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck, LastGc,
     LimitReached, Manifest, OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, Server,
     System, Tag, Token, User,
 };
@@ -115,6 +115,7 @@ pub(crate) fn system(text: &str) -> System {
         data_dir: text.to_owned(),
         last_dump_at: Some(text.to_owned()),
         last_check: Some(LastCheck { ended_at: text.to_owned(), deep: false, problems: 1 }),
+        last_gc: Some(LastGc { ended_at: text.to_owned(), freed_bytes: 7, spared: 1 }),
         ..Server::default()
     };
     let limit = LimitReached {
