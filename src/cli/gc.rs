@@ -115,7 +115,8 @@ fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
         fields.push(("unused", "nothing".to_owned()));
     }
     if let Some(until) = &status.promises_unknown_until {
-        let text = "the server was killed, so what it promised is not known: --now takes nothing until";
+        let text =
+            "the server was killed, so what it promised is not known: --now takes only what is due until";
         fields.push(("promises", format!("{text} {}", when(until))));
     }
     if status.untagged_waits {
@@ -124,7 +125,7 @@ fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
     }
     fields.extend(status.running.iter().map(|job| {
         let Progress { done, bytes, .. } = job.progress;
-        ("running", format!("since {}: {done} done, {} freed", when(&job.started_at), size(bytes)))
+        ("running", format!("since {}: {done} blobs, {} freed", when(&job.started_at), size(bytes)))
     }));
     let last = status.last.as_ref().map(|job| {
         let freed = size(job.progress.bytes);
@@ -163,7 +164,7 @@ fn plan(api: &Api, now: bool, untagged: Option<HumanDuration>, context: &Context
     let untagged = untagged.map(|duration| format!("&untagged={}", client::segment(&duration.to_string())));
     let path = format!("/api/v1/gc/plan?now={now}{}", untagged.unwrap_or_default());
     let plan: Received<GcPlan> = api.get(&path)?;
-    let GcPlan { manifests, blobs, bytes, freed_bytes, promised, .. } = &*plan;
+    let GcPlan { manifests, manifests_later, blobs, bytes, freed_bytes, promised, .. } = &*plan;
     let mut lines = Vec::new();
     if *manifests > 0 {
         let manifests = counted(*manifests, "manifest", "manifests");
@@ -171,16 +172,22 @@ fn plan(api: &Api, now: bool, untagged: Option<HumanDuration>, context: &Context
             "would delete {manifests} that no tag leads to: stowage manifest list R --untagged"
         ));
     }
-    lines.push(format!(
-        "would take {} ({}) and free {}",
-        counted(*blobs, "blob", "blobs"),
-        size(*bytes),
-        size(*freed_bytes)
-    ));
+    lines.extend(later(*manifests_later));
+    let blobs = counted(*blobs, "blob", "blobs");
+    let in_quarantine = freed_bytes.saturating_sub(if now { *bytes } else { 0 });
+    if now {
+        lines.push(format!("would remove {blobs} ({}), and free {}", size(*bytes), size(*freed_bytes)));
+    } else {
+        lines.push(format!(
+            "would move {blobs} ({}) to quarantine, and remove them a day later",
+            size(*bytes)
+        ));
+    }
+    if in_quarantine > 0 {
+        lines.push(format!("would free {} that is in quarantine", size(in_quarantine)));
+    }
     if !now && *bytes > 0 {
-        lines.push(
-            "files stay in quarantine for a day; to free the space at once: stowage gc run --now".into(),
-        );
+        lines.push("to free the space at once: stowage gc run --now".into());
     }
     if let Some(until) = plan.promised_until.as_deref() {
         let waiting = counted(
@@ -197,7 +204,7 @@ fn plan(api: &Api, now: bool, untagged: Option<HumanDuration>, context: &Context
 fn run(api: &Api, new: &NewGcRun, wait: bool, context: &Context) -> Result<Exit, Failure> {
     let mut job: Received<Job> = api.post("/api/v1/gc/runs", new)?;
     if !wait {
-        let text = format!("garbage collection {} has begun; follow it: stowage gc status", job.id);
+        let text = format!("garbage collection has begun; follow it: stowage jobs watch {}", job.id);
         context.say(&json!(job), &text)?;
         return Ok(Exit::Done);
     }
@@ -222,6 +229,14 @@ fn run(api: &Api, new: &NewGcRun, wait: bool, context: &Context) -> Result<Exit,
     Ok(problem.map_or(Exit::Done, |problem| problem.exit))
 }
 
+/// Untagged manifests that stay for now.
+fn later(manifests: u64) -> Option<String> {
+    let stay =
+        counted(manifests, "manifest that no tag leads to stays", "manifests that no tag leads to stay");
+    let why = "it is younger than storage.gc.untagged, or was pushed, pulled or asked for within storage.gc.promise";
+    (manifests > 0).then(|| format!("{stay} for now: {why}"))
+}
+
 /// What a run did, as people read it.
 pub(super) fn done_text(done: &Collected, now: bool) -> String {
     let Collected { manifests, blobs, bytes, freed_bytes, promised, spared, spared_names, complete, .. } =
@@ -236,12 +251,13 @@ pub(super) fn done_text(done: &Collected, now: bool) -> String {
         let manifests = counted(*manifests, "manifest", "manifests");
         lines.insert(0, format!("deleted {manifests} that no tag leads to"));
     }
+    lines.extend(later(done.manifests_later));
     if *bytes > 0 && *freed_bytes == 0 && !now {
         lines.push("the files are in quarantine for a day; to remove them now: stowage gc run --now".into());
     }
     if *promised > 0 {
-        let waiting = counted(*promised, "blob was", "blobs were");
-        lines.push(format!("{waiting} promised to clients and stay for now: stowage gc status"));
+        let waiting = counted(*promised, "blob stays", "blobs stay");
+        lines.push(format!("{waiting} for now, because a client was told to count on it: stowage gc status"));
     }
     if *spared > 0 {
         lines.push(format!(
@@ -259,7 +275,7 @@ pub(super) fn done_text(done: &Collected, now: bool) -> String {
 /// What is wrong with a run that has ended.
 fn problem(job: &Job) -> Option<Failure> {
     if job.state != JobState::Done {
-        let what = format!("garbage collection is {}; what it has done stays done", job.state);
+        let what = format!("garbage collection ended early: {}; what it has done stays done", job.state);
         let failure = Failure::new(Exit::Failed, "GC_NOT_DONE", what).fix("stowage gc run --wait");
         return Some(job.error.iter().fold(failure, Failure::because));
     }
@@ -272,7 +288,8 @@ fn problem(job: &Job) -> Option<Failure> {
 fn stop(api: &Api, context: &Context) -> Result<Exit, Failure> {
     let status: Received<GcStatus> = api.get("/api/v1/gc")?;
     let Some(running) = &status.running else {
-        return Err(Failure::new(Exit::NotFound, "GC_NOT_RUNNING", "no run of garbage collection works"));
+        return Err(Failure::new(Exit::NotFound, "GC_NOT_RUNNING", "garbage collection is not running")
+            .fix("what it did last: stowage gc history"));
     };
     let job: Received<Job> = api.post(&format!("/api/v1/jobs/{}/cancel", running.id), &())?;
     context.say(&json!(job), "the run ends soon; what it has done stays done")?;
@@ -283,11 +300,12 @@ fn history(api: &Api, context: &Context) -> Result<Exit, Failure> {
     let runs: List<Received<Job>> = api.get(&format!("/api/v1/jobs?kind=gc&limit={SHOWN}"))?;
     let row = |job: &Received<Job>| {
         let started = if context.is_wide() { when(&job.started_at) } else { ago(&job.started_at) };
-        let mode = job.parameters.mode.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mode =
+            job.parameters.mode.as_ref().map(ToString::to_string).unwrap_or_default().replace('_', " ");
         let Progress { done, bytes, .. } = job.progress;
         [started, mode, job.by.clone(), job.state.to_string(), done.to_string(), size(bytes)]
     };
-    let headings = ["STARTED", "MODE", "BY", "STATE", "REMOVED", "FREED"];
+    let headings = ["STARTED", "MODE", "BY", "STATE", "BLOBS", "FREED"];
     let text = output::list(&runs.items, headings, context.width(), row, "no run yet: stowage gc run");
     context.say(&json!({"runs": runs.items}), &text)?;
     Ok(Exit::Done)

@@ -123,7 +123,12 @@ fn say(schedule: &Received<Schedule>, context: &Context) -> Result<Exit, Failure
         None => format!("as {setting} says"),
     };
     let next = next_at.as_deref().map_or_else(|| "never".to_owned(), when);
-    let lines = [format!("{job} runs {runs} ({timezone}); {source}"), format!("next: {next}")];
+    let first = if runs == "off" {
+        format!("{job} does not run by itself; {source}")
+    } else {
+        format!("{job} runs {runs} ({timezone}); {source}")
+    };
+    let lines = [first, format!("next: {next}")];
     let text = lines.map(|line| one_line(&line).into_owned()).join("\n");
     context.say(&json!(schedule), &text)?;
     Ok(Exit::Done)

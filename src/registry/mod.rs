@@ -256,10 +256,12 @@ impl Registry {
                 }
                 Err(error) => {
                     self.pulls.give_back(&counted[index * pulls::AT_ONCE..]);
+                    self.pulls.written();
                     return Err(error.into());
                 }
             }
         }
+        self.pulls.written();
         result
     }
 

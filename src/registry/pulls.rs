@@ -30,6 +30,8 @@ pub(super) type Counted = ((RepoId, Digest), Pulls);
 #[derive(Default)]
 pub(super) struct PullCounter {
     counts: Mutex<HashMap<(RepoId, Digest), Pulls>>,
+    /// What was taken and may not be written yet, in the order of keys.
+    taken: Mutex<Arc<[Counted]>>,
     many: Arc<Notify>,
 }
 
@@ -45,8 +47,12 @@ impl PullCounter {
 
     /// The last pull that is not written yet.
     pub(super) fn last(&self, repository: RepoId, digest: &Digest) -> Option<RunningSecond> {
+        let key = (repository, *digest);
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(&(repository, *digest)).map(|pulls| pulls.last)
+        let counted = counts.get(&key).map(|pulls| pulls.last);
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = taken.binary_search_by_key(&key, |(key, _)| *key);
+        counted.max(found.ok().map(|index| taken[index].1.last))
     }
 
     /// Ends when there are so many that they should be written.
@@ -63,12 +69,20 @@ impl PullCounter {
         }
     }
 
-    /// Takes everything that was counted, in the order of keys.
-    pub(super) fn take(&self) -> Vec<Counted> {
-        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut counted: Vec<_> = counts.into_iter().collect();
+    /// Takes everything that was counted, in the order of keys. [`Self::last`] knows it until
+    /// [`Self::written`].
+    pub(super) fn take(&self) -> Arc<[Counted]> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted: Vec<_> = std::mem::take(&mut *counts).into_iter().collect();
         counted.sort_unstable_by_key(|(key, _)| *key);
+        let counted: Arc<[Counted]> = counted.into();
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
         counted
+    }
+
+    /// What was taken is in rows, or was given back.
+    pub(super) fn written(&self) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 }
 
@@ -155,7 +169,8 @@ mod tests {
         counter.count(RepoId(1), digest(MAX_REMEMBERED + 10), at(1));
         counter.count(RepoId(1), digest(0), at(3));
         counter.give_back(&taken);
-        let all: HashMap<_, _> = counter.take().into_iter().collect();
+        assert_eq!(counter.last(RepoId(1), &digest(5)), Some(RunningSecond(1)), "it is not written yet");
+        let all: HashMap<_, _> = counter.take().iter().copied().collect();
         assert_eq!(all.len(), MAX_REMEMBERED);
         assert_eq!(all[&(RepoId(1), digest(0))], pulls(2, 3));
         assert_eq!(all[&(RepoId(1), digest(MAX_REMEMBERED + 10))], pulls(1, 1));

@@ -38,6 +38,11 @@ pub struct NewGcRun {
 pub struct Collected {
     /// Manifests that were deleted because no tag leads to them.
     pub manifests: u64,
+    /// Manifests that no tag leads to, and that stay for now: they are younger than `storage.gc.untagged`, or
+    /// were pushed, pulled or asked for within `storage.gc.promise`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub manifests_later: u64,
     /// Links of blobs to repositories that were removed.
     pub links: u64,
     /// Blobs whose files were taken out of the tree.
@@ -62,6 +67,11 @@ pub struct Collected {
 pub struct GcPlan {
     /// Manifests that it would delete because no tag leads to them.
     pub manifests: u64,
+    /// Manifests that no tag leads to, and that stay for now: they are younger than `storage.gc.untagged`, or
+    /// were pushed, pulled or asked for within `storage.gc.promise`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub manifests_later: u64,
     /// Links that it would remove.
     pub links: u64,
     /// Blobs that it would take out of the tree.

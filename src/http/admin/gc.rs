@@ -76,11 +76,20 @@ pub(super) async fn plan(
     let untagged = query.get("untagged").map(seconds).transpose()?;
     let untagged = untagged.map_or(Untagged::AsSet, Untagged::For);
     let plan = app.registry.plan_collection(permit.grant(), mode, untagged).await?;
-    let registry::Plan { manifests, links, blobs, bytes, freed_bytes, promised, promised_in_s } = plan;
+    let registry::Plan { manifests, later, links, blobs, bytes, freed_bytes, promised, promised_in_s } = plan;
     let promised_until = promised_in_s.map(|seconds| in_seconds(app.now_ms(), seconds));
     Ok(json(
         StatusCode::OK,
-        &GcPlan { manifests, links, blobs, bytes, freed_bytes, promised, promised_until },
+        &GcPlan {
+            manifests,
+            manifests_later: later,
+            links,
+            blobs,
+            bytes,
+            freed_bytes,
+            promised,
+            promised_until,
+        },
     ))
 }
 

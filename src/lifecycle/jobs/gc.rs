@@ -50,8 +50,8 @@ impl Job for GcJob {
         let (started, longest) = (Instant::now(), self.registry.max_collection());
         let (mut cancelled, mut late) = (false, false);
         let mut goes_on = |done: &Collected| {
-            let (found, bytes) = (done.manifests + done.links + done.blobs, done.freed_bytes);
-            let progress = Progress { stage: "garbage", done: found, total: 0, bytes };
+            let (found, bytes) = (done.blobs, done.freed_bytes);
+            let progress = Progress { stage: "blobs", done: found, total: 0, bytes };
             cancelled = context.progress(progress).is_break();
             late = !longest.is_zero() && started.elapsed() >= longest;
             !cancelled && !late
@@ -101,6 +101,18 @@ fn tell(done: &Collected, context: &Context<'_>) {
 }
 
 fn output(done: Collected, complete: bool) -> wire::Collected {
-    let Collected { manifests, links, blobs, bytes, freed_bytes, promised, spared, spared_names, .. } = done;
-    wire::Collected { manifests, links, blobs, bytes, freed_bytes, promised, spared, spared_names, complete }
+    let Collected { manifests, later, links, blobs, bytes, freed_bytes, promised, spared, spared_names } =
+        done;
+    wire::Collected {
+        manifests,
+        manifests_later: later,
+        links,
+        blobs,
+        bytes,
+        freed_bytes,
+        promised,
+        spared,
+        spared_names,
+        complete,
+    }
 }

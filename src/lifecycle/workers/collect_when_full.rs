@@ -23,12 +23,12 @@ pub(super) struct CollectWhenFull {
 
 impl CollectWhenFull {
     fn is_due(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = !self.registry.has_space() && last.is_none_or(|last| last.elapsed() >= REST);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.registry.has_space() && last.is_none_or(|last| last.elapsed() >= REST)
+    }
+
+    fn note_start(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -41,12 +41,17 @@ impl Worker for CollectWhenFull {
         if !self.is_due() {
             return;
         }
-        tracing::warn!("space is short: garbage collection removes what is due, also from quarantine");
         let job = GcJob::new(Arc::clone(&self.registry), self.access.system("gc"));
         let params = GcParams { mode: GcMode::SpaceIsShort, untagged_s: None };
         match self.jobs.start_by_system(&self.grant, job, params).await {
-            // One that runs does the same, but for quarantine.
-            Ok(_) | Err(JobError::Runs { .. }) => {}
+            Ok(_) => {
+                self.note_start();
+                tracing::warn!(
+                    "space is short: garbage collection removes what is due, also from quarantine"
+                );
+            }
+            // A usual run only moves files to quarantine: this one follows it.
+            Err(JobError::Runs { .. }) => {}
             Err(error) => tracing::warn!(%error, "garbage collection was not started"),
         }
     }

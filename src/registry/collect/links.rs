@@ -89,7 +89,10 @@ impl Registry {
             return Ok((if is_listed { Verdict::Damaged } else { Verdict::Changed }, None));
         }
         if now_s.saturating_sub(since.0) >= self.grace_s(now_s) {
-            return Ok((Verdict::Due, Some(link)));
+            // On a disk that takes no writes, a look at the blob could not renew the age of its link.
+            let noted =
+                digest.known().and_then(|known| self.promises.noted_until(*repository, &known, now_s));
+            return Ok((noted.map_or(Verdict::Due, Verdict::Promised), Some(link)));
         }
         if mode != Mode::Now {
             return Ok((Verdict::Waits, Some(link)));

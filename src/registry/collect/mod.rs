@@ -19,7 +19,9 @@ mod plan;
 mod quarantine;
 mod status;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 pub use plan::Plan;
 pub use status::{Garbage, Part, Reason};
@@ -29,6 +31,7 @@ use self::pace::Pace;
 use super::Registry;
 use super::error::RegistryError;
 use crate::access::{Grant, ReadServer, RunJobs, System};
+use crate::model::digest::Digest;
 use crate::store::meta::schema::{self, Collection};
 use crate::store::meta::{Change, Raw, Row as _, StoreError, Tx as _, WriteTx};
 
@@ -114,12 +117,12 @@ impl Collected {
 }
 
 /// Is told how far a run is, and may end it.
-pub trait Observer {
+pub trait Observer: Send {
     /// Called after each slice; false ends the run.
     fn goes_on(&mut self, collected: &Collected) -> bool;
 }
 
-impl<F: FnMut(&Collected) -> bool> Observer for F {
+impl<F: FnMut(&Collected) -> bool + Send> Observer for F {
     fn goes_on(&mut self, collected: &Collected) -> bool {
         self(collected)
     }
@@ -154,7 +157,7 @@ impl Registry {
         Ok(run.collected)
     }
 
-    /// The same on the calling thread, which must not belong to a runtime.
+    /// The same for a thread that belongs to no runtime. `observer` is called on that thread, and may block.
     ///
     /// # Errors
     /// Those of [`Registry::collect`].
@@ -163,9 +166,25 @@ impl Registry {
         grant: &Grant<System>,
         mode: Mode,
         untagged: Untagged,
-        observer: &mut dyn Observer,
+        observer: &mut dyn FnMut(&Collected) -> bool,
     ) -> Result<Collected, RegistryError> {
-        self.runtime.block_on(self.collect(grant, mode, untagged, observer))
+        let (registry, grant) = (Arc::clone(self), grant.carry());
+        let (told, is_told) = mpsc::channel();
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::clone(&is_ended);
+        let run = self.runtime.spawn(async move {
+            let mut tell = |collected: &Collected| {
+                // The receiver is gone only when its thread has panicked.
+                told.send(collected.clone()).is_ok() && !wanted.load(Ordering::Acquire)
+            };
+            registry.collect(&grant, mode, untagged, &mut tell).await
+        });
+        for collected in is_told {
+            if !observer(&collected) {
+                is_ended.store(true, Ordering::Release);
+            }
+        }
+        self.runtime.block_on(run).unwrap_or(Err(RegistryError::Interrupted))
     }
 
     /// How long a manifest stays that no tag leads to, in running seconds; `None`: for ever.
@@ -258,6 +277,19 @@ impl Run {
             }
         }
         Ok(sum)
+    }
+}
+
+/// Blobs that were looked at, each with all of its links: a blob in thousands of repositories is listed as
+/// often. 16 bytes tell one digest from another.
+#[derive(Default)]
+struct Seen(HashSet<[u8; 16]>);
+
+impl Seen {
+    /// Whether the blob was not looked at before.
+    fn first(&mut self, digest: &Digest) -> bool {
+        let bytes = digest.bytes().first_chunk::<16>();
+        bytes.is_none_or(|bytes| self.0.insert(*bytes))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::holders::Held;
 use super::links::{self, Candidate, Verdict};
-use super::{Mode, SLICE, Untagged, blobs, manifests, quarantine};
+use super::{Mode, SLICE, Seen, Untagged, blobs, manifests, quarantine};
 use crate::access::{Grant, ReadServer};
 use crate::limits::Holder;
 use crate::model::digest::{AnyDigest, Digest};
@@ -26,6 +26,8 @@ const AT_ONCE: usize = 64;
 pub struct Plan {
     /// Manifests that it would delete because no tag leads to them.
     pub manifests: u64,
+    /// Manifests that no tag leads to, and that would stay because they are not old enough.
+    pub later: u64,
     /// Links that it would remove.
     pub links: u64,
     /// Blobs that it would take out of the tree.
@@ -43,6 +45,7 @@ pub struct Plan {
 impl Plan {
     fn add(&mut self, other: Self) {
         self.manifests += other.manifests;
+        self.later += other.later;
         self.links += other.links;
         self.blobs += other.blobs;
         self.bytes += other.bytes;
@@ -54,6 +57,9 @@ impl Plan {
 
 /// Links, by repository and blob.
 type Links = HashSet<(RepoId, Digest)>;
+
+/// Manifests that nothing holds, with the blobs that they refer to, and how many others stay for their age.
+type Unheld = (Vec<(Digest, Vec<AnyDigest>)>, u64);
 
 /// What a plan is made for.
 #[derive(Clone)]
@@ -77,20 +83,23 @@ impl Registry {
     ) -> Result<Plan, RegistryError> {
         let holder = grant.caller().holder();
         let mut plan = Plan::default();
-        let (manifests, freed) = match self.untagged_s(untagged)? {
-            Some(age_s) => self.plan_manifests(&holder, age_s).await?,
-            None => (0, Links::new()),
+        let freed = match self.untagged_s(untagged)? {
+            Some(age_s) => self.plan_manifests(&holder, age_s, &mut plan).await?,
+            None => Links::new(),
         };
-        plan.manifests = manifests;
         // The links that these manifests free are due after their grace, except when the space is freed now.
         let freed = Arc::new(if mode == Mode::Now { freed } else { Links::new() });
         let asked = Asked { mode, now_s: self.meta.clock().now().running_s, freed };
-        let (mut after, newest) = (None, self.newest_due(mode));
+        let (mut after, newest, mut seen) = (None, self.newest_due(mode), Seen::default());
         loop {
-            let (registry, from, asked) = (Arc::clone(self), after.clone(), asked.clone());
-            let (last, part) = self
-                .scan(&holder, move |tx| Ok(registry.plan_listed(tx, from.as_ref(), newest, &asked)?))
-                .await?;
+            let (registry, from, asked): (_, Option<Candidate>, _) =
+                (Arc::clone(self), after.clone(), asked.clone());
+            let look = move |tx: &ReadTx| {
+                let listed = registry.plan_listed(tx, from.as_ref(), newest, &asked, &mut seen)?;
+                Ok((listed, seen))
+            };
+            let ((last, part), looked_at) = self.scan(&holder, look).await?;
+            seen = looked_at;
             plan.add(part);
             let Some(last) = last else { break };
             after = Some(last);
@@ -98,7 +107,10 @@ impl Registry {
         let freed: Vec<_> = asked.freed.iter().copied().collect();
         for part in freed.chunks(SLICE) {
             let (registry, part, asked) = (Arc::clone(self), part.to_vec(), asked.clone());
-            plan.add(self.scan(&holder, move |tx| Ok(registry.plan_links(tx, part, &asked)?)).await?);
+            let look = move |tx: &ReadTx| Ok((registry.plan_links(tx, part, &asked, &mut seen)?, seen));
+            let (part, looked_at) = self.scan(&holder, look).await?;
+            seen = looked_at;
+            plan.add(part);
         }
         self.plan_files(&holder, mode, &mut plan).await?;
         Ok(plan)
@@ -109,16 +121,16 @@ impl Registry {
         self: &Arc<Self>,
         holder: &Holder,
         age_s: u64,
-    ) -> Result<(u64, Links), RegistryError> {
-        let (mut manifests, mut freed, mut after) = (0, Links::new(), None);
+        plan: &mut Plan,
+    ) -> Result<Links, RegistryError> {
+        let (mut freed, mut after) = (Links::new(), None);
         loop {
             let from = after;
             let changed = self.scan(holder, move |tx| Ok(manifests::changed(tx, from)?)).await?;
-            let Some((last, _)) = changed.last() else { return Ok((manifests, freed)) };
+            let Some((last, _)) = changed.last() else { return Ok(freed) };
             after = Some(*last);
             for (repository, _) in changed {
-                let (condemned, references) = self.condemned(holder, repository, age_s).await?;
-                manifests += condemned;
+                let references = self.condemned(holder, repository, age_s, plan).await?;
                 let zero =
                     self.scan(holder, move |tx| Ok(without_others(tx, repository, references)?)).await?;
                 freed.extend(zero);
@@ -126,37 +138,32 @@ impl Registry {
         }
     }
 
-    /// Manifests of a repository that nothing holds, and how many of them refer to each blob.
+    /// Counts the manifests of a repository that nothing holds, and returns how many of them refer to each
+    /// blob.
     async fn condemned(
         self: &Arc<Self>,
         holder: &Holder,
         repository: RepoId,
         age_s: u64,
-    ) -> Result<(u64, HashMap<Digest, u64>), RegistryError> {
+        plan: &mut Plan,
+    ) -> Result<HashMap<Digest, u64>, RegistryError> {
         let now_s = self.meta.clock().now().running_s;
         let (mut seen, mut references, mut after) = (HashSet::new(), HashMap::new(), None);
         loop {
             let from = after;
             let page = self.scan(holder, move |tx| Ok(manifests::untagged(tx, repository, from)?)).await?;
             if page.damaged.is_some() {
-                return Ok((0, HashMap::new()));
+                return Ok(HashMap::new());
             }
             for part in page.found.chunks(AT_ONCE) {
                 let (registry, part) = (Arc::clone(self), part.to_vec());
-                let look = move |tx: &ReadTx| -> Result<_, RegistryError> {
-                    let mut found = Vec::new();
-                    for digest in part {
-                        if let Held::No(all) = registry.holder(tx, repository, &digest, (age_s, now_s))? {
-                            for digest in all {
-                                let row = tx.get(&schema::MANIFEST, (repository, &digest))?;
-                                found.push((digest, row.map(|row| row.blobs).unwrap_or_default()));
-                            }
-                        }
-                    }
-                    Ok(found)
-                };
-                for (digest, blobs) in self.scan(holder, look).await? {
-                    if seen.insert(digest) && references.len() < REFERENCES {
+                let look = move |tx: &ReadTx| Ok(registry.unheld(tx, repository, part, (age_s, now_s))?);
+                let (found, later) = self.scan(holder, look).await?;
+                plan.later += later;
+                for (digest, blobs) in found {
+                    let is_new = seen.insert(digest);
+                    plan.manifests += u64::from(is_new);
+                    if is_new && references.len() < REFERENCES {
                         for blob in blobs.iter().filter_map(AnyDigest::known) {
                             *references.entry(blob).or_insert(0) += 1;
                         }
@@ -165,9 +172,33 @@ impl Registry {
             }
             after = page.next;
             if after.is_none() {
-                return Ok((seen.len() as u64, references));
+                return Ok(references);
             }
         }
+    }
+
+    /// Those of the manifests that nothing holds, with what they refer to, and how many stay for their age.
+    fn unheld(
+        &self,
+        tx: &ReadTx,
+        repository: RepoId,
+        digests: Vec<Digest>,
+        ages: (u64, u64),
+    ) -> Result<Unheld, StoreError> {
+        let (mut found, mut later) = (Vec::new(), 0);
+        for digest in digests {
+            match self.holder(tx, repository, &digest, ages)? {
+                Held::ByTag => {}
+                Held::ByAge => later += 1,
+                Held::No(all) => {
+                    for digest in all {
+                        let row = tx.get(&schema::MANIFEST, (repository, &digest))?;
+                        found.push((digest, row.map(|row| row.blobs).unwrap_or_default()));
+                    }
+                }
+            }
+        }
+        Ok((found, later))
     }
 
     /// One slice of the listed links; the last of them if more may follow.
@@ -177,10 +208,11 @@ impl Registry {
         after: Option<&Candidate>,
         newest: Option<u64>,
         asked: &Asked,
+        seen: &mut Seen,
     ) -> Result<(Option<Candidate>, Plan), StoreError> {
         let listed = links::list(tx, after, newest)?;
         let links = listed.iter().filter_map(|(_, repository, digest)| Some((*repository, digest.known()?)));
-        let plan = self.plan_links(tx, links.collect(), asked)?;
+        let plan = self.plan_links(tx, links.collect(), asked, seen)?;
         Ok((listed.last().filter(|_| listed.len() == SLICE).cloned(), plan))
     }
 
@@ -189,13 +221,14 @@ impl Registry {
         tx: &ReadTx,
         links: Vec<(RepoId, Digest)>,
         asked: &Asked,
+        seen: &mut Seen,
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
         for (repository, digest) in links {
             match self.verdict(tx, (repository, &digest), asked)? {
                 Verdict::Due => {
                     plan.links += 1;
-                    if self.goes_with(tx, (repository, &digest), asked)? {
+                    if seen.first(&digest) && self.goes(tx, &digest, asked)? {
                         plan.blobs += 1;
                         plan.bytes += size(tx, &digest)?;
                     }
@@ -229,22 +262,13 @@ impl Registry {
         Ok(self.judge(tx, &candidate, asked.mode, asked.now_s)?.0)
     }
 
-    /// Whether the blob goes with this link: the run would remove every link of it, and this is the one with
-    /// the highest number of a repository, so that the blob is counted once.
-    fn goes_with(
-        &self,
-        tx: &ReadTx,
-        (repository, digest): (RepoId, &Digest),
-        asked: &Asked,
-    ) -> Result<bool, StoreError> {
+    /// Whether a blob goes: the run would remove every link of it.
+    fn goes(&self, tx: &ReadTx, digest: &Digest, asked: &Asked) -> Result<bool, StoreError> {
         let mut holders = Vec::new();
         tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
             holders.push(holder);
             ControlFlow::Continue(())
         })?;
-        if holders.iter().max() != Some(&repository) {
-            return Ok(false);
-        }
         for holder in holders {
             if !matches!(self.verdict(tx, (holder, digest), asked)?, Verdict::Due) {
                 return Ok(false);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::links::{self, Candidate, Verdict};
-use super::{Mode, SLICE, blobs, quarantine};
+use super::{Mode, SLICE, Seen, blobs, quarantine};
 use crate::access::{Grant, ReadServer};
 use crate::model::digest::Digest;
 use crate::model::names::Sequence;
@@ -97,11 +97,15 @@ impl Registry {
             let Some((last, _)) = free.last() else { break };
             after = Some(*last);
         }
-        let mut after: Option<Candidate> = None;
+        let (mut after, mut seen): (Option<Candidate>, _) = (None, Seen::default());
         loop {
             let (registry, from) = (Arc::clone(self), after.clone());
-            let (last, found) =
-                self.scan(&holder, move |tx| Ok(registry.waiting(tx, from.as_ref(), now_s)?)).await?;
+            let look = move |tx: &ReadTx| {
+                let listed = registry.waiting(tx, from.as_ref(), now_s, &mut seen)?;
+                Ok((listed, seen))
+            };
+            let ((last, found), looked_at) = self.scan(&holder, look).await?;
+            seen = looked_at;
             for (reason, bytes, in_s) in found {
                 garbage.add(reason, bytes, in_s);
             }
@@ -122,14 +126,15 @@ impl Registry {
         Ok(garbage)
     }
 
-    /// One slice of the links that nothing refers to: the blobs that no manifest refers to, each with its
-    /// youngest link. The last link of the slice, if more may follow.
+    /// One slice of the links that nothing refers to: the blobs that no manifest refers to, each once.
+    /// The last link of the slice, if more may follow.
     #[expect(clippy::type_complexity, reason = "a place to continue, and what was found")]
     fn waiting(
         &self,
         tx: &ReadTx,
         after: Option<&Candidate>,
         now_s: u64,
+        seen: &mut Seen,
     ) -> Result<(Option<Candidate>, Vec<(Reason, u64, Option<u64>)>), StoreError> {
         let listed = links::list(tx, after, Some(u64::MAX))?;
         let mut found = Vec::new();
@@ -137,51 +142,41 @@ impl Registry {
             let Some(digest) = candidate.2.known() else { continue };
             let Some(blob) = tx.get(&schema::BLOB.raw(), &digest)? else { continue };
             let Some(blob) = Blob::decode(&blob.0) else { continue };
-            if blob.users > 0 {
-                continue;
-            }
-            if let Some((reason, in_s)) = self.reason(tx, candidate, &digest, now_s)? {
+            if blob.users == 0 && seen.first(&digest) {
+                let (reason, in_s) = self.reason(tx, &digest, now_s)?;
                 found.push((reason, blob.size, in_s));
             }
         }
         Ok((listed.last().filter(|_| listed.len() == SLICE).cloned(), found))
     }
 
-    /// Why an unused blob is still there; `None` if another link of it says so.
-    fn reason(
-        &self,
-        tx: &ReadTx,
-        candidate: &Candidate,
-        digest: &Digest,
-        now_s: u64,
-    ) -> Result<Option<(Reason, Option<u64>)>, StoreError> {
-        let (since, repository, _) = candidate;
+    /// Why an unused blob is still there: it waits for the youngest of its links.
+    fn reason(&self, tx: &ReadTx, digest: &Digest, now_s: u64) -> Result<(Reason, Option<u64>), StoreError> {
         let mut holders = Vec::new();
         tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
             holders.push(holder);
             ControlFlow::Continue(())
         })?;
-        let mut promised_until = None;
+        let (mut promised_until, mut youngest) = (None, 0);
         for holder in holders {
             let row = tx.get(&schema::LINK.raw(), (holder, digest))?;
-            let link = row.and_then(|row| Link::decode(&row.0));
-            let Some(link) = link else { return Ok(Some((Reason::Damaged, None))) };
-            if (link.zero_since, holder) > (*since, *repository) {
-                return Ok(None);
-            }
-            let other = (link.zero_since, holder, (*digest).into());
-            match self.judge(tx, &other, Mode::Now, now_s)?.0 {
+            let Some(link) = row.and_then(|row| Link::decode(&row.0)) else {
+                return Ok((Reason::Damaged, None));
+            };
+            youngest = youngest.max(link.zero_since.0);
+            let candidate = (link.zero_since, holder, (*digest).into());
+            match self.judge(tx, &candidate, Mode::Now, now_s)?.0 {
                 Verdict::Promised(until) => promised_until = promised_until.max(Some(until.0)),
-                Verdict::Damaged => return Ok(Some((Reason::Damaged, None))),
+                Verdict::Damaged => return Ok((Reason::Damaged, None)),
                 Verdict::Due | Verdict::Waits | Verdict::Changed => {}
             }
         }
-        let in_s = since.0.saturating_add(self.grace_s(now_s)).saturating_sub(now_s);
-        Ok(Some(match promised_until {
+        let in_s = youngest.saturating_add(self.grace_s(now_s)).saturating_sub(now_s);
+        Ok(match promised_until {
             _ if in_s == 0 => (Reason::Due, Some(0)),
             Some(until) => (Reason::Promised, Some(until.saturating_sub(now_s).saturating_add(1).min(in_s))),
             None => (Reason::Grace, Some(in_s)),
-        }))
+        })
     }
 }
 

@@ -7,7 +7,7 @@ mod untagged;
 
 use super::*;
 use crate::model::digest::Algorithm;
-use crate::model::names::RepoId;
+use crate::model::names::{RepoId, Sequence};
 use crate::registry::collect::{Collected, Mode, Untagged};
 use crate::store::meta::schema::{self, Blob, BlobState, Disk};
 use crate::store::meta::{Raw, Tx as _};
@@ -217,6 +217,31 @@ fn a_file_that_cannot_be_removed_keeps_no_other_from_being_collected() {
     assert!(collected.spared_names[0].contains("its file cannot be removed"), "{collected:?}");
     std::fs::remove_dir(&path).unwrap();
     assert_eq!(server.collect(Mode::SpaceIsShort).blobs, 1, "the next run tries again");
+}
+
+#[test]
+fn who_observes_a_run_may_wait_for_the_writer() {
+    let place = Place::new();
+    let server = place.open(true);
+    server.push("a", b"garbage");
+    server.skip(GRACE_S);
+    let (grant, mut seen) = (server.access.system("collect"), 0);
+    let mut observer = |_: &Collected| {
+        server.forge(|tx| tx.put(&schema::OUTBOX_CURSOR, "an observer", &Sequence(1)));
+        seen += 1;
+        true
+    };
+    let run = server.registry.collect_blocking(&grant, Mode::SpaceIsShort, Untagged::Never, &mut observer);
+    assert_eq!(run.unwrap().blobs, 1);
+    assert!(seen >= 2, "{seen}");
+    let mut slices = 0;
+    server.push("a", b"more garbage");
+    server.skip(GRACE_S);
+    let ended = server.registry.collect_blocking(&grant, Mode::SpaceIsShort, Untagged::Never, &mut |_| {
+        slices += 1;
+        false
+    });
+    assert!(ended.unwrap().links <= 1 && slices >= 1);
 }
 
 #[test]
