@@ -16,6 +16,7 @@ pub(super) use links::LinkOf5;
 #[cfg(test)]
 pub(super) use pulls::PullsOf5;
 
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use redb::Database;
@@ -25,6 +26,7 @@ use super::error::{StoreError, guarded};
 use super::format::{self, SCHEMA};
 use super::read::Tx as _;
 use super::schema::{self, Clock, Format, Migration};
+use super::table::{Raw, Row, Table};
 use super::tx::WriteTx;
 use crate::model::time::Now;
 use crate::store::open_error::OpenError;
@@ -116,6 +118,35 @@ fn collection(tx: &WriteTx<'_>, cursor: &[u8]) -> Result<Option<Vec<u8>>, StoreE
         }
         Some((_, rest)) => Ok(pulls::slice(tx, rest)?.and_then(|rest| with(1, &rest))),
     }
+}
+
+/// Rows in one commit of a step that rewrites them.
+const SLICE: usize = 1_000;
+
+/// A row as it is stored, by repository and the bytes of a digest.
+type StoredRow = ((u64, Vec<u8>), Vec<u8>);
+
+/// The rows of one slice, and where the next one begins: after the repository and the digest in the cursor.
+fn slice_of<R: Row>(
+    tx: &WriteTx<'_>,
+    table: &Table<(u64, &'static [u8]), R>,
+    cursor: &[u8],
+) -> Result<(Vec<StoredRow>, Option<Vec<u8>>), StoreError> {
+    let from = match cursor.split_first_chunk::<8>() {
+        Some((repository, digest)) => Bound::Excluded((u64::from_be_bytes(*repository), digest)),
+        None => Bound::Unbounded,
+    };
+    let mut rows = Vec::new();
+    tx.scan_range(&table.raw(), (from, Bound::Unbounded), |(repository, digest), Raw(row)| {
+        rows.push(((repository, digest.to_vec()), row));
+        if rows.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let next = rows.last().filter(|_| rows.len() == SLICE).map(|((repository, digest), _)| {
+        let mut cursor = repository.to_be_bytes().to_vec();
+        cursor.extend_from_slice(digest);
+        cursor
+    });
+    Ok((rows, next))
 }
 
 /// The counters are not loaded: no step gives out numbers.
