@@ -110,7 +110,8 @@ impl Command for Options {
 fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
     let status: Received<GcStatus> = api.get("/api/v1/gc")?;
     let mut fields = vec![("live", size(status.live_bytes))];
-    fields.extend(status.garbage.iter().map(garbage));
+    let next = status.next_at.as_deref();
+    fields.extend(status.garbage.iter().map(|part| garbage(part, next)));
     if status.garbage.is_empty() {
         fields.push(("unused", "nothing".to_owned()));
     }
@@ -118,6 +119,12 @@ fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
         let text =
             "the server was killed, so what it promised is not known: --now takes only what is due until";
         fields.push(("promises", format!("{text} {}", when(until))));
+    }
+    let (due, later) = (status.untagged_due, status.untagged_later);
+    if due + later > 0 {
+        let all = counted(due + later, "manifest", "manifests");
+        let text = format!("{all} that no tag leads to: {due} for the next run, {later} later");
+        fields.push(("untagged", format!("{text}; stowage gc plan")));
     }
     if status.untagged_waits {
         let text = "scheduled runs leave them until an admin has seen what would go and started a run";
@@ -136,7 +143,7 @@ fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn garbage(part: &GarbagePart) -> (&'static str, String) {
+fn garbage(part: &GarbagePart, next: Option<&str>) -> (&'static str, String) {
     let GarbagePart { reason, blobs, bytes, first_at, last_at } = part;
     let what = format!("{} in {}", size(*bytes), counted(*blobs, "blob", "blobs"));
     let range = match (first_at.as_deref(), last_at.as_deref()) {
@@ -145,7 +152,13 @@ fn garbage(part: &GarbagePart) -> (&'static str, String) {
         (None, _) => "until it is repaired".to_owned(),
     };
     match reason {
-        OpenEnum::Known(GarbageReason::Due) => ("due", format!("{what}: the next run takes it")),
+        OpenEnum::Known(GarbageReason::Due) => {
+            let run = next.map_or_else(
+                || "no run is scheduled: stowage gc run".to_owned(),
+                |next| format!("the run at {} takes it", when(next)),
+            );
+            ("due", format!("{what}: {run}"))
+        }
         OpenEnum::Known(GarbageReason::Grace) => {
             ("grace", format!("{what}: {range}, or with stowage gc run --now"))
         }

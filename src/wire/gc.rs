@@ -128,6 +128,18 @@ pub struct GcStatus {
     pub live_bytes: u64,
     /// What is not used, by reason. Its bytes and the live ones are all bytes of blobs on the disk.
     pub garbage: Vec<GarbagePart>,
+    /// Manifests that no tag leads to, and that the next run deletes.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub untagged_due: u64,
+    /// Manifests that no tag leads to, and that stay for now: see `manifests_later` of a plan.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub untagged_later: u64,
+    /// When the next run begins by itself; null: none is scheduled.
+    #[serde(default)]
+    #[schema(required = true, format = DateTime)]
+    pub next_at: Option<String>,
     /// Until when freeing the space now takes nothing, because promises that were given before a crash are
     /// not known; null: all are known.
     #[schema(required = true, format = DateTime)]

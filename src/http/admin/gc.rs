@@ -49,11 +49,17 @@ pub(super) async fn status(app: Data<App>, permit: Permit<ReadServer>) -> Result
     let garbage = app.registry.garbage(permit.grant()).await?;
     let now_ms = app.now_ms();
     let at = |seconds| in_seconds(now_ms, seconds);
+    // A schedule that cannot be read is reported where schedules are listed.
+    let schedules = app.scheduler.list(permit.grant()).await.unwrap_or_default();
+    let next = schedules.iter().find(|schedule| schedule.kind == JobKind::Gc).and_then(|gc| gc.next_ms);
     let newest = app.jobs.list(permit.grant(), Some(JobKind::Gc), None, 1).await?;
     let running = newest.into_iter().find(|job| job.job.state == JobState::Running);
     let status = GcStatus {
         live_bytes: garbage.live_bytes,
         garbage: garbage.parts.into_iter().map(|found| part(found, at)).collect(),
+        untagged_due: garbage.untagged_due,
+        untagged_later: garbage.untagged_later,
+        next_at: next.map(time),
         promises_unknown_until: garbage.unknown_for_s.map(at),
         untagged_waits: app.registry.untagged_waits(permit.grant())?,
         running: running.map(Job::from),

@@ -101,8 +101,9 @@ fn tell(done: &Collected, context: &Context<'_>) {
 }
 
 fn output(done: Collected, complete: bool) -> wire::Collected {
-    let Collected { manifests, later, links, blobs, bytes, freed_bytes, promised, spared, spared_names } =
-        done;
+    let Collected {
+        manifests, later, links, blobs, bytes, freed_bytes, promised, spared, spared_names, ..
+    } = done;
     wire::Collected {
         manifests,
         manifests_later: later,

@@ -20,7 +20,8 @@ pub(super) enum Held {
     ByTag,
     /// It, or what holds it, was pushed, pulled, looked at or untagged lately.
     ByAge,
-    /// Nothing holds it. These manifests, which are everything that could, are held by nothing either.
+    /// Nothing holds it. These manifests, which are everything that could, are held by nothing either: what
+    /// holds others comes before them, except in a circle.
     No(Vec<Digest>),
 }
 
@@ -34,12 +35,13 @@ impl Registry {
         (age_s, now_s): (u64, u64),
     ) -> Result<Held, StoreError> {
         let (mut seen, mut waiting, mut by_age) = (HashSet::from([*digest]), vec![*digest], false);
+        let mut found = Vec::new();
         while let Some(next) = waiting.pop() {
             let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else {
                 // What is absent holds nothing.
-                seen.remove(&next);
                 continue;
             };
+            found.push(next);
             if tx.any(&schema::TAG_BY_DIGEST, (repository, &next))? {
                 return Ok(Held::ByTag);
             }
@@ -55,7 +57,8 @@ impl Registry {
                 return Ok(Held::ByAge);
             }
         }
-        Ok(if by_age { Held::ByAge } else { Held::No(seen.into_iter().collect()) })
+        found.reverse();
+        Ok(if by_age { Held::ByAge } else { Held::No(found) })
     }
 
     /// Whether a manifest without a tag is younger than `age_s` running seconds, was pulled since, or was

@@ -19,8 +19,11 @@ use crate::registry::{Registry, repositories};
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
-/// Manifests that one transaction looks at, with what holds them. One of them may have a hundred blobs.
+/// Manifests that one transaction looks at, each with what holds it.
 const AT_ONCE: usize = 32;
+/// References of the manifests that one transaction deletes, about: each is a few rows, and pushes wait for
+/// them.
+const REFERENCES: usize = 256;
 /// Manifests that are read in one snapshot.
 const PAGE: usize = 1_000;
 
@@ -68,12 +71,18 @@ impl Run {
         loop {
             let from = after;
             let page = self.registry.meta.scan(move |tx| untagged(tx, repository, from)).await?;
-            for part in page.found.chunks(AT_ONCE) {
+            let mut rest = &page.found[..];
+            while !rest.is_empty() {
+                let part = &rest[..rest.len().min(AT_ONCE)];
                 let registry = Arc::clone(&self.registry);
                 let work =
                     move |tx: &WriteTx<'_>, part: &[Digest]| delete(tx, &registry, repository, part, age_s);
                 let done = self.each(part.to_vec(), Digest::to_string, work).await?;
                 is_settled &= done.later + done.spared == 0;
+                // What holds the next one may be too much for one transaction: then it is not looked at yet.
+                let looked_at = usize::try_from(done.looked_at + done.spared).unwrap_or(part.len());
+                let looked_at = if done.manifests == 0 { looked_at.max(1) } else { looked_at };
+                rest = &rest[looked_at.min(rest.len())..];
                 self.collected.add(done);
                 if !self.breathe(observer).await {
                     return Ok(false);
@@ -147,7 +156,8 @@ pub(super) fn untagged(
     Ok(page)
 }
 
-/// Deletes those of the manifests that nothing holds, together with what could hold them.
+/// Deletes those of the manifests that nothing holds, after what could hold them, until a transaction has
+/// enough to do.
 fn delete(
     tx: &WriteTx<'_>,
     registry: &Registry,
@@ -155,27 +165,31 @@ fn delete(
     digests: &[Digest],
     age_s: u64,
 ) -> Result<Collected, RegistryError> {
-    let (mut done, now_s) = (Collected::default(), tx.now().running_s);
+    let (mut done, mut references, now_s) = (Collected::default(), 0, tx.now().running_s);
     for digest in digests {
-        if !tx.has(&schema::MANIFEST, (repository, digest))? {
-            continue;
-        }
-        match registry.holder(tx, repository, digest, (age_s, now_s))? {
-            Held::ByTag => {}
-            Held::ByAge => done.later += 1,
-            Held::No(all) => {
-                for digest in &all {
-                    remove(tx, repository, digest)?;
+        if tx.has(&schema::MANIFEST, (repository, digest))? {
+            match registry.holder(tx, repository, digest, (age_s, now_s))? {
+                Held::ByTag => {}
+                Held::ByAge => done.later += 1,
+                Held::No(all) => {
+                    for digest in &all {
+                        if references >= REFERENCES {
+                            return Ok(done);
+                        }
+                        references += remove(tx, repository, digest)?;
+                        done.manifests += 1;
+                    }
                 }
-                done.manifests += all.len() as u64;
             }
         }
+        done.looked_at += 1;
     }
     Ok(done)
 }
 
-fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), RegistryError> {
-    let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { return Ok(()) };
+/// Deletes a manifest that has no tag, and returns how many references it had.
+fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<usize, RegistryError> {
+    let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { return Ok(0) };
     drop_rows(tx, repository, digest, &row)?;
     if let Some(repository) = tx.get(&schema::REPOSITORY, repository)?
         && let Ok(repository) = repository.name.parse()
@@ -183,7 +197,8 @@ fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), R
         let kind = EventKind::ManifestDeleted { repository, digest: *digest, tags: Vec::new() };
         tx.record(Actor::SYSTEM, kind)?;
     }
-    Ok(repositories::remove_if_empty(tx, repository, Actor::SYSTEM)?)
+    repositories::remove_if_empty(tx, repository, Actor::SYSTEM)?;
+    Ok(1 + row.blobs.len() + row.children.len())
 }
 
 /// Notes that nothing is left to delete, unless the repository has changed since the run began with it. The

@@ -90,6 +90,8 @@ pub struct Collected {
     pub spared: u64,
     /// The first of them, in words.
     pub spared_names: Vec<String>,
+    /// Untagged manifests that were looked at to the end.
+    pub(super) looked_at: u64,
 }
 
 impl Collected {
@@ -105,6 +107,7 @@ impl Collected {
     fn add(&mut self, other: Self) {
         self.manifests += other.manifests;
         self.later += other.later;
+        self.looked_at += other.looked_at;
         self.links += other.links;
         self.blobs += other.blobs;
         self.bytes += other.bytes;

@@ -58,7 +58,8 @@ impl Plan {
 /// Links, by repository and blob.
 type Links = HashSet<(RepoId, Digest)>;
 
-/// Manifests that nothing holds, with the blobs that they refer to, and how many others stay for their age.
+/// Manifests that nothing holds, with the blobs that they refer to, and how many others stay for their
+/// age.
 type Unheld = (Vec<(Digest, Vec<AnyDigest>)>, u64);
 
 /// What a plan is made for.
@@ -116,8 +117,9 @@ impl Registry {
         Ok(plan)
     }
 
-    /// Manifests that nothing holds, and the links that lose their last reference with them.
-    async fn plan_manifests(
+    /// Counts the manifests that nothing holds, and returns the links that lose their last reference with
+    /// them.
+    pub(super) async fn plan_manifests(
         self: &Arc<Self>,
         holder: &Holder,
         age_s: u64,
@@ -133,7 +135,8 @@ impl Registry {
                 let references = self.condemned(holder, repository, age_s, plan).await?;
                 let zero =
                     self.scan(holder, move |tx| Ok(without_others(tx, repository, references)?)).await?;
-                freed.extend(zero);
+                let room = REFERENCES.saturating_sub(freed.len());
+                freed.extend(zero.into_iter().take(room));
             }
         }
     }

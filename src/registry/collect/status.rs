@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::links::{self, Candidate, Verdict};
-use super::{Mode, SLICE, Seen, blobs, quarantine};
+use super::{Mode, Plan, SLICE, Seen, Untagged, blobs, quarantine};
 use crate::access::{Grant, ReadServer};
 use crate::model::digest::Digest;
 use crate::model::names::Sequence;
@@ -50,6 +50,10 @@ pub struct Garbage {
     pub live_bytes: u64,
     /// What is not used, by reason.
     pub parts: Vec<Part>,
+    /// Manifests that no tag leads to, and that the next run deletes.
+    pub untagged_due: u64,
+    /// Manifests that no tag leads to, and that stay for their age.
+    pub untagged_later: u64,
     /// Running seconds from now until all promises are known: after a crash they are not.
     pub unknown_for_s: Option<u64>,
 }
@@ -79,7 +83,13 @@ impl Registry {
         let holder = grant.caller().holder();
         let now_s = self.meta.clock().now().running_s;
         let disk = self.meta.get(|tx| tx.get(&schema::DISK, ()))?.unwrap_or_default();
+        let mut plan = Plan::default();
+        if let Some(age_s) = self.untagged_s(Untagged::AsSet)? {
+            self.plan_manifests(&holder, age_s, &mut plan).await?;
+        }
         let mut garbage = Garbage {
+            untagged_due: plan.manifests,
+            untagged_later: plan.later,
             live_bytes: disk.bytes.saturating_sub(disk.unused_bytes),
             parts: Vec::new(),
             unknown_for_s: self

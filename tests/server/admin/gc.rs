@@ -40,6 +40,7 @@ fn what_was_deleted_waits_says_until_when_and_is_freed_now() {
     let before = disk_bytes(&admin);
     let GcStatus { live_bytes, garbage, running, last, .. } = status(&admin);
     assert!(running.is_none() && last.is_none());
+    assert!(status(&admin).next_at.unwrap().ends_with("T03:30:00Z"));
     assert_eq!(garbage.iter().map(|part| part.bytes).sum::<u64>() + live_bytes, before);
     assert!(garbage.iter().all(|part| part.reason == GarbageReason::Grace), "{garbage:?}");
     assert!(garbage[0].last_at.is_some() && garbage[0].bytes >= 300_000, "{garbage:?}");

@@ -190,6 +190,30 @@ fn manifests_that_hold_each_other_in_a_circle_go_together() {
 }
 
 #[test]
+fn a_manifest_that_very_many_hold_goes_in_slices_after_them() {
+    let place = Place::new();
+    let server = open(&place);
+    let image = server.push_untagged(0);
+    let plain = index(&[&image]);
+    for number in 0..600 {
+        let fat =
+            plain.replace("\"manifests\"", &format!("\"annotations\":{{\"n\":\"{number}\"}},\"manifests\""));
+        server.put("a", by_digest(&fat), &fat).unwrap();
+    }
+    server.skip(AGE_S + 1);
+    let grant = server.access.system("collect");
+    let mut most = (0, 0);
+    let mut observer = |collected: &Collected| {
+        most = (collected.manifests, most.1.max(collected.manifests - most.0));
+        true
+    };
+    let run = server.registry.collect(&grant, Mode::Scheduled, Untagged::For(AGE_S), &mut observer);
+    assert_eq!(server.wait(run).unwrap().manifests, 601);
+    assert!(most.1 <= 260, "{} manifests in one slice", most.1);
+    server.assert_clean("after the slices");
+}
+
+#[test]
 fn a_plan_says_what_goes_with_untagged_manifests_and_a_damaged_row_spares_the_repository() {
     let place = Place::new();
     let server = open(&place);
