@@ -138,6 +138,8 @@ struct Whole<'a> {
     limit: usize,
     /// The bytes that it may have before it is charged as a large manifest.
     most: u64,
+    /// Whether the client has said how long it is.
+    is_announced: bool,
     /// The charge until then.
     memory: Option<Evictable>,
     deadline: Instant,
@@ -156,10 +158,10 @@ impl<'a> Whole<'a> {
             return Err(WholeError::TooLarge(limit));
         }
         let most = announced.unwrap_or(limit as u64).min(FREE_MANIFEST);
-        // A larger buffer is allocated only after it was charged.
-        let body = BytesMut::with_capacity(announced.map_or(0, |_| usize::try_from(most).unwrap_or(limit)));
         let (incoming, deadline) = (Incoming::new(request, payload), Instant::now() + patience);
-        Ok(Self { app, incoming, body, chunks: 0, limit, most, memory: None, deadline })
+        // The buffer is allocated when it was charged: very many bodies may wait for that.
+        let (body, is_announced) = (BytesMut::new(), announced.is_some());
+        Ok(Self { app, incoming, body, chunks: 0, limit, most, is_announced, memory: None, deadline })
     }
 
     /// Charges the memory that the body needs. After a refusal the client need not send the rest.
@@ -167,6 +169,9 @@ impl<'a> Whole<'a> {
         let (ledger, amount) = (&self.app.ledger, BESIDE_A_BODY + self.most);
         let taken = ledger.wait_evicting(holder, Resource::SmallBodyBytes, amount, MEMORY_WITHIN).await;
         self.memory = Some(taken.inspect_err(|_| self.incoming.turn_away())?);
+        if self.is_announced {
+            self.body.reserve(usize::try_from(self.most).unwrap_or(self.limit));
+        }
         Ok(())
     }
 
