@@ -4,6 +4,8 @@
 //! exact at every commit: `link_zero` has exactly the present links without references, `blob_link` exactly
 //! the present links, and a blob without any link is in `blob_free`.
 
+use std::ops::ControlFlow;
+
 use super::disk::DiskChange;
 use super::error::RegistryError;
 use super::promises::Promises;
@@ -25,6 +27,16 @@ pub(super) fn visible(
     }
     let blob = tx.get(&schema::BLOB, digest)?;
     Ok(blob.filter(|blob| blob.state == BlobState::Present).map(|blob| (link, blob)))
+}
+
+/// The repositories that hold a blob. Only keys are read: a damaged row hides no repository.
+pub(super) fn holders(tx: &impl Tx, digest: &Digest) -> Result<Vec<RepoId>, StoreError> {
+    let mut holders = Vec::new();
+    tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |repository, _| {
+        holders.push(repository);
+        ControlFlow::Continue(())
+    })?;
+    Ok(holders)
 }
 
 /// How a blob comes to be linked.
@@ -50,12 +62,17 @@ pub(super) fn attach(
     if !fresh {
         promises.note(repository, digest, tx.now().running_s);
     }
-    put_present(tx, repository, digest, fresh)
+    put_present(tx, repository, digest, old, fresh)
 }
 
-/// Makes the link of a blob, or renews its age.
-fn put_present(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest, fresh: bool) -> Result<(), StoreError> {
-    let old = tx.get(&schema::LINK, (repository, digest))?;
+/// Makes the link of a blob, or renews its age. `old` is its row in this transaction.
+fn put_present(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+    old: Option<Link>,
+    fresh: bool,
+) -> Result<(), StoreError> {
     let was_present = old.is_some_and(|link| link.present);
     let mut link = old.unwrap_or_default();
     if was_present && link.references == 0 {
@@ -178,7 +195,7 @@ pub(super) fn promise(
 ) -> Result<(), StoreError> {
     match visible(tx, repository, digest)? {
         Some((link, _)) if promise_is_due(&link, tx.now().running_s, promise_s) => {
-            put_present(tx, repository, digest, false)
+            put_present(tx, repository, digest, Some(link), false)
         }
         _ => Ok(()),
     }

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::disk;
 use super::fsck::Progress;
 use super::usage::recompute::Tally;
+use super::{disk, links};
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
 use crate::model::units::exact_size;
@@ -132,16 +132,11 @@ fn missing(
 
 /// The names of the repositories that hold a blob.
 fn holders(tx: &ReadTx, digest: &Digest) -> Result<Vec<String>, StoreError> {
-    let mut ids = Vec::new();
-    tx.scan_prefix(&schema::BLOB_LINK.raw(), digest, |id, _| {
-        ids.push(id);
-        ControlFlow::Continue(())
-    })?;
     let name = |id: RepoId| {
         let row = tx.get(&schema::REPOSITORY, id)?;
         Ok(row.map_or_else(|| format!("number {id}"), |row| row.name))
     };
-    ids.into_iter().map(name).collect()
+    links::holders(tx, digest)?.into_iter().map(name).collect()
 }
 
 fn later(

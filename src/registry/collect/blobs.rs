@@ -103,7 +103,7 @@ fn groups(condemned: &[Condemned]) -> impl Iterator<Item = &[Condemned]> {
 }
 
 /// Blobs that no link holds, the longest ones first.
-pub(super) fn free(tx: &ReadTx, after: Option<Candidate>) -> Result<Vec<Candidate>, StoreError> {
+fn free(tx: &ReadTx, after: Option<Candidate>) -> Result<Vec<Candidate>, StoreError> {
     let mut free = Vec::new();
     let from = after.as_ref().map_or(Bound::Unbounded, |(since, digest)| Bound::Excluded((*since, digest)));
     tx.scan_range(&schema::BLOB_FREE.keys(), (from, Bound::Unbounded), |(since, digest), _| {
@@ -111,6 +111,18 @@ pub(super) fn free(tx: &ReadTx, after: Option<Candidate>) -> Result<Vec<Candidat
         if free.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(free)
+}
+
+/// The same, with their sizes.
+pub(super) fn free_with_sizes(
+    tx: &ReadTx,
+    after: Option<Candidate>,
+) -> Result<Vec<(Candidate, u64)>, StoreError> {
+    free(tx, after)?.into_iter().map(|row| Ok((row, size(tx, &row.1)?))).collect()
+}
+
+pub(super) fn size(tx: &ReadTx, digest: &Digest) -> Result<u64, StoreError> {
+    Ok(tx.get(&schema::BLOB, digest)?.map_or(0, |blob| blob.size))
 }
 
 /// Marks blobs that no link holds as being removed. From this commit on no push counts on the file: a push of

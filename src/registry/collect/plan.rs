@@ -1,7 +1,6 @@
 //! What a run would do, found by the rules that the run follows.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::holders::Held;
@@ -13,8 +12,8 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
-use crate::store::meta::schema::{self, Blob};
-use crate::store::meta::{ReadTx, StoreError, Tx as _};
+use crate::registry::links::holders;
+use crate::store::meta::{ReadTx, StoreError, Tx as _, schema};
 
 /// References of manifests that a plan remembers, at most: about 100 bytes each.
 const REFERENCES: usize = 200_000;
@@ -233,7 +232,7 @@ impl Registry {
                     plan.links += 1;
                     if seen.first(&digest) && self.goes(tx, &digest, asked)? {
                         plan.blobs += 1;
-                        plan.bytes += size(tx, &digest)?;
+                        plan.bytes += blobs::size(tx, &digest)?;
                     }
                 }
                 Verdict::Promised(until) => {
@@ -267,12 +266,7 @@ impl Registry {
 
     /// Whether a blob goes: the run would remove every link of it.
     fn goes(&self, tx: &ReadTx, digest: &Digest, asked: &Asked) -> Result<bool, StoreError> {
-        let mut holders = Vec::new();
-        tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
-            holders.push(holder);
-            ControlFlow::Continue(())
-        })?;
-        for holder in holders {
+        for holder in holders(tx, digest)? {
             if !matches!(self.verdict(tx, (holder, digest), asked)?, Verdict::Due) {
                 return Ok(false);
             }
@@ -290,10 +284,13 @@ impl Registry {
         let mut after = None;
         loop {
             let from = after;
-            let (last, part) = self.scan(holder, move |tx| Ok(plan_free(tx, from)?)).await?;
-            plan.add(part);
-            let Some(last) = last else { break };
-            after = Some(last);
+            let free = self.scan(holder, move |tx| Ok(blobs::free_with_sizes(tx, from)?)).await?;
+            for (_, bytes) in &free {
+                plan.blobs += 1;
+                plan.bytes += bytes;
+            }
+            let Some((last, _)) = free.last() else { break };
+            after = Some(*last);
         }
         let mut after = Sequence(0);
         let newest_s = quarantine::newest_over(mode, self.meta.clock().now().running_s);
@@ -327,22 +324,4 @@ fn without_others(
         }
     }
     Ok(zero)
-}
-
-fn size(tx: &ReadTx, digest: &Digest) -> Result<u64, StoreError> {
-    Ok(tx.get(&schema::BLOB, digest)?.map_or(0, |Blob { size, .. }| size))
-}
-
-/// One slice of the blobs that no link holds.
-fn plan_free(
-    tx: &ReadTx,
-    after: Option<blobs::Candidate>,
-) -> Result<(Option<blobs::Candidate>, Plan), StoreError> {
-    let free = blobs::free(tx, after)?;
-    let mut plan = Plan::default();
-    for (_, digest) in &free {
-        plan.blobs += 1;
-        plan.bytes += size(tx, digest)?;
-    }
-    Ok((free.last().filter(|_| free.len() == SLICE).copied(), plan))
 }

@@ -1,6 +1,5 @@
 //! What is on the disk and is not used: why it is still there, and until when.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::links::{self, Candidate, Verdict};
@@ -10,6 +9,7 @@ use crate::model::digest::Digest;
 use crate::model::names::Sequence;
 use crate::registry::Registry;
 use crate::registry::error::RegistryError;
+use crate::registry::links::holders;
 use crate::store::meta::schema::{self, Blob, Link};
 use crate::store::meta::{ReadTx, Row as _, StoreError, Tx as _};
 
@@ -100,7 +100,7 @@ impl Registry {
         let mut after = None;
         loop {
             let from = after;
-            let free = self.scan(&holder, move |tx| Ok(free_with_sizes(tx, from)?)).await?;
+            let free = self.scan(&holder, move |tx| Ok(blobs::free_with_sizes(tx, from)?)).await?;
             for (_, bytes) in &free {
                 garbage.add(Reason::Due, *bytes, Some(0));
             }
@@ -162,13 +162,8 @@ impl Registry {
 
     /// Why an unused blob is still there: it waits for the youngest of its links.
     fn reason(&self, tx: &ReadTx, digest: &Digest, now_s: u64) -> Result<(Reason, Option<u64>), StoreError> {
-        let mut holders = Vec::new();
-        tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |holder, _| {
-            holders.push(holder);
-            ControlFlow::Continue(())
-        })?;
         let (mut promised_until, mut youngest) = (None, 0);
-        for holder in holders {
+        for holder in holders(tx, digest)? {
             let row = tx.get(&schema::LINK.raw(), (holder, digest))?;
             let Some(link) = row.and_then(|row| Link::decode(&row.0)) else {
                 return Ok((Reason::Damaged, None));
@@ -188,17 +183,4 @@ impl Registry {
             None => (Reason::Grace, Some(in_s)),
         })
     }
-}
-
-/// One slice of the blobs that no link holds, with their sizes.
-fn free_with_sizes(
-    tx: &ReadTx,
-    after: Option<blobs::Candidate>,
-) -> Result<Vec<(blobs::Candidate, u64)>, StoreError> {
-    let mut free = Vec::new();
-    for (since, digest) in blobs::free(tx, after)? {
-        let size = tx.get(&schema::BLOB, &digest)?.map_or(0, |blob| blob.size);
-        free.push(((since, digest), size));
-    }
-    Ok(free)
 }
