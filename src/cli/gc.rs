@@ -6,7 +6,7 @@ use super::client::{self, Api, Received};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::interrupt::Interrupt;
+use super::following::{self, Cancelling};
 use super::output::{self, size};
 use super::progress::Display;
 use super::server_args::ServerArgs;
@@ -215,23 +215,18 @@ fn plan(api: &Api, now: bool, untagged: Option<HumanDuration>, context: &Context
 }
 
 fn run(api: &Api, new: &NewGcRun, wait: bool, context: &Context) -> Result<Exit, Failure> {
-    let mut job: Received<Job> = api.post("/api/v1/gc/runs", new)?;
+    let start = || api.post::<Received<Job>>("/api/v1/gc/runs", new);
     if !wait {
+        let job = start()?;
         let text = format!("garbage collection has begun; follow it: stowage jobs watch {}", job.id);
         context.say(&json!(job), &text)?;
         return Ok(Exit::Done);
     }
-    let path = format!("/api/v1/jobs/{}", job.id);
-    let interrupt = Interrupt::catch("ending the run; once more to leave it to the server");
-    let (mut display, mut cancelled) = (Display::new(context.format(), false), false);
+    let mut cancelling = Cancelling::catch("ending the run; once more to leave it to the server");
+    let (mut job, mut display) = (start()?, Display::new(context.format(), false));
     while job.is_under_way() {
-        if interrupt.is_wanted() && !cancelled {
-            api.post::<serde::de::IgnoredAny>(&format!("{path}/cancel"), &())?;
-            cancelled = true;
-        }
-        let Progress { stage, done, total, bytes } = &job.progress;
-        display.show(stage, *done, *total, *bytes);
-        job = api.get(&format!("{path}?wait=1s"))?;
+        cancelling.send(api, &job)?;
+        job = following::step(api, &job, &mut display)?;
     }
     drop(display);
     let problem = problem(&job);

@@ -10,13 +10,13 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::fsck::report::{Report, View};
-use super::gc;
 use super::offered::Offered;
 use super::output::{self, Format};
 use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{self, ago, counted, when};
+use super::{following, gc};
 use crate::wire::{DumpMade, Job, JobKind, JobLine, JobResult, JobState, List, Progress};
 
 /// Characters of an id that name a job at least.
@@ -155,9 +155,7 @@ fn show(api: &Api, named: &str, log: bool, wait: bool, context: &Context) -> Res
     if wait {
         let mut display = Display::new(context.format(), false);
         while job.is_under_way() {
-            let Progress { stage, done, total, bytes } = &job.progress;
-            display.show(stage, *done, *total, *bytes);
-            job = api.get(&format!("{path}?wait=1s"))?;
+            job = following::step(api, &job, &mut display)?;
         }
     }
     let mut text = vec![card(&job)];
@@ -205,9 +203,7 @@ fn watch(api: &Api, named: &str, context: &Context) -> Result<Exit, Failure> {
         if !job.is_under_way() {
             break;
         }
-        let Progress { stage, done, total, bytes } = &job.progress;
-        display.show(stage, *done, *total, *bytes);
-        job = api.get(&format!("{path}?wait=1s"))?;
+        job = following::step(api, &job, &mut display)?;
     }
     let mut data = json!(job);
     data["log"] = json!(lines);

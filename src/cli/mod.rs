@@ -10,6 +10,7 @@ mod context;
 mod data_dir;
 mod errors;
 mod expiry;
+mod following;
 mod fsck;
 mod gc;
 mod global;

@@ -1,31 +1,21 @@
 //! A check by the running server, as a job there.
 
-use serde::de::IgnoredAny;
-
 use super::report::Report;
 use crate::cli::client::{Api, Received};
 use crate::cli::errors::{Exit, Failure};
-use crate::cli::interrupt::Interrupt;
+use crate::cli::following::{self, Cancelling};
 use crate::cli::progress::Display;
-use crate::wire::{Job, JobResult, JobState, NewCheck, OpenEnum, Progress};
+use crate::wire::{Job, JobResult, JobState, NewCheck, OpenEnum};
 
 /// Starts the job, shows its progress, and returns its report. Ctrl-C or SIGTERM cancels it.
 pub(super) fn check(api: &Api, deep: bool, display: &mut Display) -> Result<Report, Failure> {
-    // Before the job starts: a signal after that would leave it to the server.
-    let interrupt = Interrupt::catch("ending the check; once more to leave it to the server");
+    let mut cancelling = Cancelling::catch("ending the check; once more to leave it to the server");
     let mut job: Received<Job> = api.post("/api/v1/checks", &NewCheck { deep })?;
-    let path = format!("/api/v1/jobs/{}", job.id);
-    let mut cancelled = false;
     while job.is_under_way() {
-        if interrupt.is_wanted() && !cancelled {
-            api.post::<IgnoredAny>(&format!("{path}/cancel"), &())?;
-            cancelled = true;
-        }
-        let Progress { stage, done, total, bytes } = &job.progress;
-        display.show(stage, *done, *total, *bytes);
-        job = api.get(&format!("{path}?wait=1s")).map_err(gone)?;
+        cancelling.send(api, &job)?;
+        job = following::step(api, &job, display).map_err(gone)?;
     }
-    if cancelled {
+    if cancelling.is_sent() {
         return Err(Failure::new(
             Exit::Interrupted,
             "INTERRUPTED",
