@@ -150,6 +150,8 @@ impl Registry {
         plan: &mut Plan,
     ) -> Result<HashMap<Digest, u64>, RegistryError> {
         let now_s = self.meta.clock().now().running_s;
+        // Added at the end only: one damaged row on any page, and the run leaves the whole repository alone.
+        let mut part = Plan::default();
         let (mut seen, mut references, mut after) = (HashSet::new(), HashMap::new(), None);
         loop {
             let from = after;
@@ -157,14 +159,14 @@ impl Registry {
             if page.damaged.is_some() {
                 return Ok(HashMap::new());
             }
-            for part in page.found.chunks(AT_ONCE) {
-                let (registry, part) = (Arc::clone(self), part.to_vec());
-                let look = move |tx: &ReadTx| Ok(registry.unheld(tx, repository, part, (age_s, now_s))?);
+            for digests in page.found.chunks(AT_ONCE) {
+                let (registry, digests) = (Arc::clone(self), digests.to_vec());
+                let look = move |tx: &ReadTx| Ok(registry.unheld(tx, repository, digests, (age_s, now_s))?);
                 let (found, later) = self.scan(holder, look).await?;
-                plan.later += later;
+                part.later += later;
                 for (digest, blobs) in found {
                     let is_new = seen.insert(digest);
-                    plan.manifests += u64::from(is_new);
+                    part.manifests += u64::from(is_new);
                     if is_new && references.len() < REFERENCES {
                         for blob in blobs.iter().filter_map(AnyDigest::known) {
                             *references.entry(blob).or_insert(0) += 1;
@@ -174,6 +176,7 @@ impl Registry {
             }
             after = page.next;
             if after.is_none() {
+                plan.add(part);
                 return Ok(references);
             }
         }

@@ -241,6 +241,20 @@ fn a_plan_says_what_goes_with_untagged_manifests_and_a_damaged_row_spares_the_re
 }
 
 #[test]
+fn a_plan_deletes_nothing_in_a_repository_whose_last_page_is_damaged() {
+    let place = Place::new();
+    let server = open(&place);
+    let images: Vec<Digest> =
+        (0..1_001).map(|number| digest(server.push_untagged(number).as_bytes())).collect();
+    let (repository, last) = (server.grant::<Push>("a").repository().unwrap(), *images.iter().max().unwrap());
+    server.forge(move |tx| tx.put(&schema::MANIFEST.raw(), (repository, &last), &Raw(vec![9])));
+    server.skip(GRACE_S + 1);
+    let plan = server.plan_untagged(Mode::Now, Untagged::For(0));
+    assert_eq!((plan.manifests, plan.later, plan.links), (0, 0, 0), "{plan:?}");
+    assert_eq!(server.collect_untagged(Mode::Now, Untagged::For(0)).manifests, 0);
+}
+
+#[test]
 fn a_repository_is_read_again_only_after_a_change() {
     let place = Place::new();
     let server = open(&place);
