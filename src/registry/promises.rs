@@ -196,7 +196,7 @@ impl Promises {
         new
     }
 
-    /// Reads what the last server has promised, and whether a longer promise is still in force. `is_clean`:
+    /// Reads what the last server has promised, and whether a longer promise still applies. `is_clean`:
     /// the last server has stopped, and was not killed.
     pub(super) async fn recall(&self, meta: &Meta, is_clean: bool) -> Result<(), StoreError> {
         let seconds = self.in_force.load().seconds;
@@ -273,7 +273,7 @@ fn longest(promise: &Promise, now_s: u64) -> u64 {
     promise.seconds.max(before_s)
 }
 
-/// The row after the setting has changed. A promise that is lowered stays in force for twice its time: links
+/// The row after the setting has changed. A promise that is lowered applies for twice its time: links
 /// that lost their last reference under it have a grace of that length.
 fn changed(old: &Promise, seconds: u64, now_s: u64) -> Promise {
     let longest_s = longest(old, now_s);

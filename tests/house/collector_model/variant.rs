@@ -49,7 +49,7 @@ pub(super) enum Variant {
     PutIgnoresMissing,
     /// An upload leaves the state of a blob that is being removed.
     UploadLeavesDeleting,
-    /// A lower promise is in force for what was promised before, too.
+    /// A lower promise applies to what was promised before, too.
     LoweringShortens,
 }
 

@@ -137,7 +137,7 @@ fn a_promise_that_was_given_is_not_shortened() {
     assert_eq!(server.collect(Mode::SpaceIsShort).blobs, 0);
     server.skip(PROMISE_S + 61);
     assert_eq!(server.collect(Mode::SpaceIsShort).blobs, 1);
-    // When the long promise is over, the short one is in force.
+    // When the long promise is over, the short one applies.
     server.skip(2 * GRACE_S);
     server.push("a", b"another one");
     server.skip(120);

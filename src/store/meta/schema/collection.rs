@@ -60,17 +60,17 @@ pub struct PromisedPart {
     pub bits: Vec<u64>,
 }
 
-/// `()` -> the promise of the settings, and a longer one that was given before and is still in force.
+/// `()` -> the promise of the settings, and a longer one that was given before and still applies.
 pub const PROMISE: Table<(), Promise> = Table::new("promise");
 
 /// How long a response protects a blob that lets a client skip its upload, in running seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
-    /// The promise of the settings that were in force last.
+    /// The promise of the settings that applied last.
     pub seconds: u64,
     /// The longest promise before it was lowered.
     pub before_s: u64,
-    /// Running second until which `before_s` is in force.
+    /// Running second until which `before_s` applies.
     pub before_until: RunningSecond,
 }
 
