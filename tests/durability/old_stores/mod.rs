@@ -13,11 +13,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stowage::lifecycle::check;
+use stowage::model::digest::{Algorithm, Digest};
 use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use stowage::model::names::Sequence;
+use stowage::model::time::RunningSecond;
 use stowage::store::faulty::Faults;
+use stowage::store::meta::schema::{self, Promise, Quarantined, Schedule, ScheduleRun};
 use stowage::store::meta::{Older, SCHEMA};
 use stowage::store::open::{Hooks, Store};
 
+use crate::behind::change_rows;
 use crate::process::{assert_whole, directory_in_memory, run};
 use crate::support::content::{
     bytes, image, index, open_upload, push_blob, push_image, push_manifest, referrer,
@@ -76,6 +81,21 @@ fn fill(server: &TestStowage) {
         send(&admin, "POST", "/api/v1/users", &json!({"name": name, "password": PASSWORD})).expect(201);
         admin.delete(&format!("/api/v1/users/{name}")).expect(204);
     }
+}
+
+/// Rows that a server would write only after hours: files in quarantine, a lowered promise, scheduled runs.
+fn fill_closed(dir: &Path) {
+    change_rows(dir, |tx| {
+        let digest = Digest::of(Algorithm::Sha256, b"in quarantine");
+        let file = Quarantined { digest, number: 0, size: 13, since: RunningSecond(1) };
+        tx.put(&schema::QUARANTINE, Sequence(1), &file)?;
+        let promise = Promise { seconds: 3600, before_s: 7200, before_until: RunningSecond(14_400) };
+        tx.put(&schema::PROMISE, (), &promise)?;
+        let schedule = Schedule { when: "off".to_owned(), by: "admin".to_owned(), at_ms: 1 };
+        tx.put(&schema::SCHEDULE, "gc", &schedule)?;
+        let run = ScheduleRun { due_ms: 1, began_ms: 1, began: RunningSecond(1) };
+        tx.put(&schema::SCHEDULE_RUN, "gc", &run)
+    });
 }
 
 /// The formats of the fixtures.
@@ -217,6 +237,7 @@ fn write_the_present_store() {
     fill(&server);
     server.stop();
     text::insert(&dir.path().join("stowage.redb"), "outbox_cursor", b"a consumer", &[1, 1]);
+    fill_closed(dir.path());
     // The dump contains everything that was written before.
     let server = serve(dir.path());
     let before = dumps(dir.path());
