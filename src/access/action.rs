@@ -34,6 +34,8 @@ pub enum Kind {
     ReadServer,
     /// Start and cancel jobs.
     RunJobs,
+    /// Restore what is in the trash, and remove it for good.
+    ManageTrash,
     /// Background work of the server.
     System,
 }
@@ -72,6 +74,8 @@ actions! {
     ReadServer on Site;
     /// Starting and cancelling jobs.
     RunJobs on Site;
+    /// Restoring what is in the trash, and removing it for good.
+    ManageTrash on Site;
     /// Background work of the server.
     System on Site;
 }

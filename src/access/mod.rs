@@ -17,8 +17,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use action::{
-    Action, Catalog, Delete, Kind, ManageTokens, ManageUsers, Pull, Push, ReadServer, ReadTokens, ReadUsers,
-    RunJobs, System,
+    Action, Catalog, Delete, Kind, ManageTokens, ManageTrash, ManageUsers, Pull, Push, ReadServer,
+    ReadTokens, ReadUsers, RunJobs, System,
 };
 pub use claims::{AccessEntry, Claims};
 pub use grant::{Grant, Withdrawn};

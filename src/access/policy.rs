@@ -165,9 +165,10 @@ pub(crate) fn user(
 /// The reason for a refusal: what the caller would need to do this.
 pub(super) const fn missing(principal: &Principal, kind: Kind) -> &'static str {
     match (principal, kind) {
-        (Principal::User { scopes, .. }, Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs)
-            if !scopes.cover(kind) =>
-        {
+        (
+            Principal::User { scopes, .. },
+            Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs | Kind::ManageTrash,
+        ) if !scopes.cover(kind) => {
             "this token may not change anything through the API: that needs the scope api"
         }
         (Principal::User { scopes, .. }, Kind::ReadUsers | Kind::ReadTokens | Kind::ReadServer)

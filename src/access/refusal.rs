@@ -35,6 +35,7 @@ const fn verb(kind: Kind) -> &'static str {
         | Kind::ManageTokens
         | Kind::ReadServer
         | Kind::RunJobs
+        | Kind::ManageTrash
         | Kind::System => "manage the registry",
     }
 }

@@ -41,6 +41,7 @@ impl Role {
                 Kind::ManageTokens,
                 Kind::ReadServer,
                 Kind::RunJobs,
+                Kind::ManageTrash,
             ],
         }
     }

@@ -73,7 +73,7 @@ impl Scopes {
             Kind::Delete => Self::DELETE_REGISTRY,
             // A scope that permits changes through the API also permits reading through it.
             Kind::ReadUsers | Kind::ReadTokens | Kind::ReadServer => Self(Self::READ_API.0 | Self::API.0),
-            Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs => Self::API,
+            Kind::ManageUsers | Kind::ManageTokens | Kind::RunJobs | Kind::ManageTrash => Self::API,
             Kind::System => return false,
         })
     }

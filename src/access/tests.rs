@@ -137,7 +137,7 @@ fn a_grant_is_for_the_repository_that_had_the_name_when_it_was_made() {
     assert!(!gate.is_withdrawn(&push), "the user may push to this one as well");
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Pull,
     Kind::Push,
     Kind::Delete,
@@ -148,12 +148,13 @@ const KINDS: [Kind; 11] = [
     Kind::ManageTokens,
     Kind::ReadServer,
     Kind::RunJobs,
+    Kind::ManageTrash,
     Kind::System,
 ];
 
 /// The actions that `principal` may perform: a letter for each of [`KINDS`] that the policy permits.
 fn permitted(gate: &Gate, principal: &Principal) -> String {
-    let letters = "lsdcuUtTrjS".chars();
+    let letters = "lsdcuUtTrjbS".chars();
     let may = |kind| {
         let resource = match kind {
             Kind::Pull | Kind::Push | Kind::Delete => Resource::Repository { name: "team/app", id: None },

@@ -46,6 +46,9 @@ enum Verb {
         /// What a run with --now would remove
         #[arg(long)]
         now: bool,
+        /// What a run with --empty-trash would remove
+        #[arg(long)]
+        empty_trash: bool,
         /// What a run with --untagged would remove
         #[arg(long, value_name = "DURATION")]
         untagged: Option<HumanDuration>,
@@ -53,14 +56,18 @@ enum Verb {
     /// Start a run
     #[command(
         after_help = "A run takes what is due, and keeps the files in quarantine for a day. With --now it also takes what is not \
-                      due but was promised to no client, and removes the files at once, also those in quarantine.\n\n\
+                      due but was promised to no client, and removes the files at once, also those in quarantine. With \
+                      --empty-trash it also removes everything in the trash, which cannot be restored then.\n\n\
                       Exit codes with --wait: 0 it is done, 7 it is done and left damaged rows alone, 1 it failed or was ended\n\n\
-                      Examples:\n  stowage gc run --wait\n  stowage gc run --now --wait"
+                      Examples:\n  stowage gc run --wait\n  stowage gc run --now --wait\n  stowage gc run --empty-trash --wait"
     )]
     Run {
         /// Free the space now
         #[arg(long)]
         now: bool,
+        /// Empty the trash first, and free its space now, too
+        #[arg(long)]
+        empty_trash: bool,
         /// Delete manifests that no tag leads to for this long, such as 0s, instead of storage.gc.untagged
         #[arg(long, value_name = "DURATION")]
         untagged: Option<HumanDuration>,
@@ -95,10 +102,11 @@ impl Command for Options {
         let api = client::open(&self.server, context)?;
         match self.verb {
             Verb::Status => status(&api, context),
-            Verb::Plan { now, untagged } => plan(&api, now, untagged, context),
+            Verb::Plan { now, empty_trash, untagged } => plan(&api, (now, empty_trash), untagged, context),
             // Without a server the run ends with this command.
-            Verb::Run { now, untagged, wait } => {
-                let new = NewGcRun { now, untagged: Absent(untagged.map(|duration| duration.to_string())) };
+            Verb::Run { now, empty_trash, untagged, wait } => {
+                let untagged = Absent(untagged.map(|duration| duration.to_string()));
+                let new = NewGcRun { now, empty_trash, untagged };
                 run(&api, &new, wait || api.server().is_none(), context)
             }
             Verb::Stop => stop(&api, context),
@@ -165,6 +173,9 @@ fn garbage(part: &GarbagePart, next: Option<&str>) -> (&'static str, String) {
         OpenEnum::Known(GarbageReason::Promised) => {
             ("promised", format!("{what}: a client may count on it, {range}"))
         }
+        OpenEnum::Known(GarbageReason::Trash) => {
+            ("trash", format!("{what}: {range}, or with stowage gc run --empty-trash"))
+        }
         OpenEnum::Known(GarbageReason::Quarantine) => {
             ("quarantine", format!("{what}: {range}, or with stowage gc run --now"))
         }
@@ -173,12 +184,21 @@ fn garbage(part: &GarbagePart, next: Option<&str>) -> (&'static str, String) {
     }
 }
 
-fn plan(api: &Api, now: bool, untagged: Option<HumanDuration>, context: &Context) -> Result<Exit, Failure> {
+fn plan(
+    api: &Api,
+    (now, empty_trash): (bool, bool),
+    untagged: Option<HumanDuration>,
+    context: &Context,
+) -> Result<Exit, Failure> {
     let untagged = untagged.map(|duration| format!("&untagged={}", client::segment(&duration.to_string())));
-    let path = format!("/api/v1/gc/plan?now={now}{}", untagged.unwrap_or_default());
+    let path = format!("/api/v1/gc/plan?now={now}&empty_trash={empty_trash}{}", untagged.unwrap_or_default());
     let plan: Received<GcPlan> = api.get(&path)?;
-    let GcPlan { manifests, manifests_later, blobs, bytes, freed_bytes, promised, .. } = &*plan;
-    let mut lines = Vec::new();
+    let GcPlan { trash, manifests, manifests_later, blobs, bytes, freed_bytes, promised, .. } = &*plan;
+    let (now, mut lines) = (now || empty_trash, Vec::new());
+    if *trash > 0 {
+        let deletions = counted(*trash, "deletion", "deletions");
+        lines.push(format!("would remove {deletions} from the trash: stowage trash list"));
+    }
     if *manifests > 0 {
         let manifests = counted(*manifests, "manifest", "manifests");
         lines.push(format!(
@@ -231,7 +251,7 @@ fn run(api: &Api, new: &NewGcRun, wait: bool, context: &Context) -> Result<Exit,
     drop(display);
     let problem = problem(&job);
     context.result(problem.as_ref(), &json!(job), || match &job.result {
-        Some(JobResult::Gc(done)) => done_text(done, new.now),
+        Some(JobResult::Gc(done)) => done_text(done, new.now || new.empty_trash),
         _ => format!("garbage collection is {}", job.state),
     })?;
     Ok(problem.map_or(Exit::Done, |problem| problem.exit))
@@ -258,6 +278,9 @@ pub(super) fn done_text(done: &Collected, now: bool) -> String {
     if *manifests > 0 {
         let manifests = counted(*manifests, "manifest", "manifests");
         lines.insert(0, format!("deleted {manifests} that no tag leads to"));
+    }
+    if done.trash > 0 {
+        lines.insert(0, format!("removed {} from the trash", counted(done.trash, "deletion", "deletions")));
     }
     lines.extend(later(done.manifests_later));
     if *bytes > 0 && *freed_bytes == 0 && !now {

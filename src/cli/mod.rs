@@ -40,6 +40,7 @@ mod status;
 mod tag;
 mod terminal;
 mod token;
+mod trash;
 mod usage;
 mod user;
 mod version;

@@ -55,6 +55,7 @@ commands! {
     Repo(super::repo::Options),
     Tag(super::tag::Options),
     Manifest(super::manifest::Options),
+    Trash(super::trash::Options),
     Fsck(super::fsck::Options),
     Gc(super::gc::Options),
     Jobs(super::jobs::Options),

@@ -8,10 +8,10 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::image_name::ImageName;
-use super::output;
 use super::prompt::Deletion;
 use super::server_args::ServerArgs;
 use super::words::{counted, when};
+use super::{output, trash};
 use crate::wire::Repository;
 
 /// List, show and delete repositories
@@ -37,7 +37,7 @@ enum Verb {
         /// Its name
         name: String,
     },
-    /// Delete a repository with all tags and manifests
+    /// Delete a repository with all tags and manifests: it goes to the trash
     #[command(
         alias = "rm",
         after_help = "Examples:\n  stowage repo delete team/app --dry-run\n  stowage repo delete team/app --yes"
@@ -48,6 +48,19 @@ enum Verb {
         #[command(flatten)]
         deletion: Deletion,
     },
+    /// Restore a deleted repository from the trash, with all tags and manifests
+    #[command(
+        after_help = "Where repositories of this name were deleted several times, the latest one is restored; stowage trash list shows \
+                      the others.\n\n\
+                      Examples:\n  stowage repo restore team/app\n  stowage repo restore team/app --as team/app-old"
+    )]
+    Restore {
+        /// Its name
+        name: String,
+        /// Another name for it, where its name is taken
+        #[arg(long = "as", value_name = "NAME")]
+        new: Option<String>,
+    },
 }
 
 impl Command for Options {
@@ -56,6 +69,7 @@ impl Command for Options {
             Verb::List => "repo list",
             Verb::Show { .. } => "repo show",
             Verb::Delete { .. } => "repo delete",
+            Verb::Restore { .. } => "repo restore",
         }
     }
 
@@ -88,6 +102,9 @@ impl Command for Options {
                 }
                 api.delete(&path(name))?;
                 (json!(repository), format!("deleted the repository {name}: {tags}, {manifests}"))
+            }
+            Verb::Restore { name, new } => {
+                return trash::restore_repository(&api, name, new.as_deref(), context);
             }
         };
         context.say(&data, &text)?;

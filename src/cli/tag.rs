@@ -15,10 +15,10 @@ use super::prompt::Deletion;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{ago, natural, when};
-use super::{output, repo};
+use super::{output, repo, trash};
 use crate::wire::Tag;
 
-/// List and delete tags
+/// List, delete and restore tags
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage tag list team/app\n  stowage tag delete team/app:1.0 team/app:1.1"
@@ -44,7 +44,7 @@ enum Verb {
         #[arg(long, value_name = "ORDER", default_value = "time", hide_possible_values = true)]
         sort: Sort,
     },
-    /// Delete tags; their manifests stay
+    /// Delete tags, with manifests that nothing else holds: they go to the trash
     #[command(
         alias = "rm",
         after_help = "Examples:\n  stowage tag delete team/app:1.0 team/app:1.1 --yes\n  stowage tag delete 'team/app:v1.*' --dry-run"
@@ -55,6 +55,18 @@ enum Verb {
         tags: Vec<String>,
         #[command(flatten)]
         deletion: Deletion,
+    },
+    /// Restore a deleted tag from the trash, with its manifest
+    #[command(
+        after_help = "Where the tag was deleted several times, the latest deletion is restored; stowage trash list shows the others.\n\n\
+                      Examples:\n  stowage tag restore team/app:1.0\n  stowage tag restore team/app:1.0 --as 1.0-old"
+    )]
+    Restore {
+        /// Repository and tag, such as team/app:1.0
+        tag: String,
+        /// Another name for the tag, where its name is taken
+        #[arg(long = "as", value_name = "TAG")]
+        name: Option<String>,
     },
 }
 
@@ -72,6 +84,7 @@ impl Command for Options {
         match self.verb {
             Verb::List { .. } => "tag list",
             Verb::Delete { .. } => "tag delete",
+            Verb::Restore { .. } => "tag restore",
         }
     }
 
@@ -106,6 +119,13 @@ impl Command for Options {
                 delete(&api, &tags)?;
                 context.say(&json!({"deleted": tags}), &format!("deleted {names}"))?;
                 Ok(Exit::Done)
+            }
+            Verb::Restore { tag: text, name } => {
+                path(text)?;
+                let image = ImageName::of(text);
+                let api = client::open(&self.server, context)?;
+                let tag = (image.repository, image.tag.unwrap_or_default());
+                trash::restore_tag(&api, tag, name.as_deref(), context)
             }
         }
     }

@@ -38,6 +38,7 @@ const AT_ONCE: &[&str] = &[
     "storage.gc.untagged",
     "storage.gc.upload_idle",
     "storage.min_free",
+    "storage.trash",
 ];
 
 /// A setting whose value differs.

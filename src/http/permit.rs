@@ -122,7 +122,7 @@ macro_rules! on_site {
 }
 
 on_repository!(Pull Push Delete);
-on_site!(Catalog ReadUsers ManageUsers ReadTokens ManageTokens ReadServer RunJobs);
+on_site!(Catalog ReadUsers ManageUsers ReadTokens ManageTokens ReadServer RunJobs ManageTrash);
 
 impl<A: Sought, F: Face> FromRequest for Permit<A, F> {
     type Error = Refused<F>;

@@ -46,6 +46,10 @@ pub enum AuditAction {
     TagDelete,
     /// A blob was taken out of a repository.
     BlobDelete,
+    /// Something was restored from the trash.
+    TrashRestore,
+    /// Something was removed from the trash.
+    TrashEmpty,
     /// A job was started.
     JobStart,
     /// A job was asked to end.
@@ -71,6 +75,8 @@ impl AuditAction {
             Self::ManifestDelete => "manifest.delete",
             Self::TagDelete => "tag.delete",
             Self::BlobDelete => "blob.delete",
+            Self::TrashRestore => "trash.restore",
+            Self::TrashEmpty => "trash.empty",
             Self::JobStart => "job.start",
             Self::JobCancel => "job.cancel",
             Self::ScheduleSet => "schedule.set",

@@ -101,6 +101,20 @@ pub enum EventKind {
         /// What they pointed to.
         digest: Digest,
     },
+    /// A deleted manifest or tag was restored from the trash.
+    ManifestRestored {
+        /// Where.
+        repository: RepoName,
+        /// The digest.
+        digest: Digest,
+        /// The tags that point to it again; of very many, the last ones.
+        tags: Vec<Tag>,
+    },
+    /// A deleted repository was restored from the trash.
+    RepositoryRestored {
+        /// Its name.
+        repository: RepoName,
+    },
 }
 
 impl EventKind {
@@ -115,7 +129,9 @@ impl EventKind {
             | Self::BlobDeleted { repository, .. }
             | Self::RepositoryCreated { repository }
             | Self::RepositoryRemoved { repository }
-            | Self::TagsDeleted { repository, .. } => repository,
+            | Self::TagsDeleted { repository, .. }
+            | Self::ManifestRestored { repository, .. }
+            | Self::RepositoryRestored { repository } => repository,
         }
     }
 }

@@ -245,9 +245,7 @@ pub(super) fn holders(tx: &impl Tx, digest: &Digest, limit: usize) -> Result<Vec
     })?;
     let mut names = Vec::with_capacity(ids.len());
     for id in ids {
-        if let Some(repository) = tx.get(&schema::REPOSITORY, id)? {
-            names.push(repository.name);
-        }
+        names.extend(repositories::name(tx, id)?);
     }
     Ok(names)
 }

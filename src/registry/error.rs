@@ -8,7 +8,7 @@ use crate::access::Withdrawn;
 use crate::limits::LimitReached;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::ManifestError;
-use crate::model::names::{RepoName, Tag};
+use crate::model::names::{RepoName, Sequence, Tag};
 use crate::model::units::exact_size;
 use crate::store::meta::StoreError;
 use crate::store::meta::schema::Listed;
@@ -163,6 +163,23 @@ pub enum RegistryError {
         /// The manifest that it points to.
         actual: Option<Digest>,
     },
+    /// There is no such entry of the trash.
+    #[error("there is no entry {0} in the trash: it was restored or emptied, or its time was over")]
+    TrashUnknown(Sequence),
+    /// What is restored has a name that something else has now.
+    #[error("{0} exists again; restore under another name, or delete it first")]
+    NameTaken(String),
+    /// The new name does not suit what is restored.
+    #[error(
+        "`{0}` is no name for what is restored: a deleted tag gets another tag, a deleted repository the name of a repository, and a deleted manifest keeps its tags"
+    )]
+    RestoredName(String),
+    /// What is restored belongs to a repository that is in the trash itself.
+    #[error("the repository {0} is in the trash, too; restore it first")]
+    RepositoryInTrash(String),
+    /// The manifest of a deleted tag does not exist any more.
+    #[error("the manifest {0} of the deleted tag does not exist any more; push the image again")]
+    NotInTrash(String),
     /// Too little free space would be left.
     #[error("{0}: free some space or ask the registry's admin to; pulls and deletions still work")]
     LittleSpace(LittleSpace),

@@ -1,8 +1,8 @@
 //! Links: they bind blobs to repositories, and count how many manifests refer to each.
 //!
 //! Every function here runs inside the write transaction of the change that it counts, so that the counts are
-//! exact at every commit: `link_zero` has exactly the present links without references, `blob_link` exactly
-//! the present links, and a blob without any link is in `blob_free`.
+//! exact at every commit: `link_zero` has exactly the present links to which neither a manifest nor the trash
+//! refers, `blob_link` exactly the present links, and a blob without any link is in `blob_free`.
 
 use std::ops::ControlFlow;
 
@@ -84,7 +84,9 @@ fn put_present(
     link.fresh |= fresh;
     if link.references == 0 {
         link.zero_since = tx.now().running_second();
-        tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
+        if link.trash_references == 0 {
+            tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
+        }
     }
     tx.put(&schema::LINK, (repository, digest), &link)?;
     if was_present {
@@ -99,7 +101,7 @@ fn put_present(
     disk.write(tx)
 }
 
-/// Removes the link of a blob to `repository`. No manifest may refer to it any more.
+/// Removes the link of a blob to `repository`. No manifest may refer to it any more, nor the trash.
 pub(super) fn detach(
     tx: &WriteTx<'_>,
     repository: RepoId,
@@ -166,11 +168,7 @@ pub(super) fn unreference(
     digest: &AnyDigest,
     disk: &mut DiskChange,
 ) -> Result<(), StoreError> {
-    let Some(mut link) = tx.get(&schema::LINK, (repository, digest))? else {
-        return Err(StoreError::Corrupt { table: schema::LINK.name() });
-    };
-    link.references =
-        link.references.checked_sub(1).ok_or(StoreError::Corrupt { table: schema::LINK.name() })?;
+    let mut link = counted(tx, repository, digest, |link| &mut link.references)?;
     if link.references == 0 && !link.present && link.trash_references == 0 {
         tx.delete(&schema::LINK, (repository, digest))?;
         return Ok(());
@@ -180,9 +178,80 @@ pub(super) fn unreference(
             disk.lose_user(tx, &digest)?;
         }
         link.zero_since = tx.now().running_second();
-        tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
+        if link.trash_references == 0 {
+            tx.put(&schema::LINK_ZERO, (link.zero_since, repository, digest), &())?;
+        }
     }
     tx.put(&schema::LINK, (repository, digest), &link)
+}
+
+/// Counts a manifest that refers to `digest` and moves to the trash. While the trash refers to a blob, its
+/// link stays.
+pub(super) fn to_trash(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &AnyDigest,
+    disk: &mut DiskChange,
+) -> Result<(), StoreError> {
+    let mut link = counted(tx, repository, digest, |link| &mut link.references)?;
+    link.trash_references += 1;
+    if let (0, true, Some(known)) = (link.references, link.present, digest.known()) {
+        disk.lose_user(tx, &known)?;
+    }
+    tx.put(&schema::LINK, (repository, digest), &link)
+}
+
+/// Counts a manifest that refers to `digest` and comes back from the trash.
+pub(super) fn from_trash(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &AnyDigest,
+    disk: &mut DiskChange,
+) -> Result<(), StoreError> {
+    let mut link = counted(tx, repository, digest, |link| &mut link.trash_references)?;
+    if let (0, true, Some(known)) = (link.references, link.present, digest.known()) {
+        disk.gain_user(tx, &known)?;
+    }
+    link.references += 1;
+    // The image needs the blob, also where a client has deleted it meanwhile.
+    link.hidden = false;
+    tx.put(&schema::LINK, (repository, digest), &link)
+}
+
+/// Counts a manifest in the trash less. At 0 the age of a link starts that nothing refers to, and a link is
+/// removed that is absent or was deleted meanwhile.
+pub(super) fn drop_from_trash(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &AnyDigest,
+) -> Result<(), StoreError> {
+    let mut link = counted(tx, repository, digest, |link| &mut link.trash_references)?;
+    if link.trash_references > 0 || link.references > 0 {
+        return tx.put(&schema::LINK, (repository, digest), &link);
+    }
+    match digest.known() {
+        Some(known) if link.present && !link.hidden => {
+            link.zero_since = tx.now().running_second();
+            tx.put(&schema::LINK_ZERO, (link.zero_since, repository, &known), &())?;
+            tx.put(&schema::LINK, (repository, &known), &link)
+        }
+        Some(known) => detach(tx, repository, &known, &link),
+        None => tx.delete(&schema::LINK, (repository, digest)).map(drop),
+    }
+}
+
+/// A link with one reference less in one of its counts.
+fn counted(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &AnyDigest,
+    count: impl FnOnce(&mut Link) -> &mut u64,
+) -> Result<Link, StoreError> {
+    let corrupt = || StoreError::Corrupt { table: schema::LINK.name() };
+    let mut link = tx.get(&schema::LINK, (repository, digest))?.ok_or_else(corrupt)?;
+    let count = count(&mut link);
+    *count = count.checked_sub(1).ok_or_else(corrupt)?;
+    Ok(link)
 }
 
 /// Promises the existence of an unreferenced blob from now on, if the last promise is older than `promise_s`

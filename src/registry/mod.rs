@@ -24,6 +24,7 @@ mod space;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod trim;
 mod uploads;
 mod usage;
@@ -49,6 +50,7 @@ pub use manifests::{
 };
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
+pub use trash::{Below, TrashPage, TrashView};
 pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
 
@@ -83,6 +85,8 @@ pub struct Limits {
     pub max_collection: Duration,
     /// How long a manifest stays that no tag leads to, in running seconds; `None`: for ever.
     pub untagged_s: Option<u64>,
+    /// How long what was deleted stays in the trash, in running seconds; zero: it is deleted at once.
+    pub trash_s: u64,
     /// How long an upload may be idle before it is abandoned, in running seconds.
     pub upload_idle_s: u64,
     /// Whether content that a manifest refers to must exist.
@@ -183,6 +187,10 @@ impl Registry {
 
     /// Reads the free space of the file system, on a blocking thread. A worker calls this once a second.
     pub async fn sample_space(self: &Arc<Self>, _grant: &Grant<System>) {
+        self.look_at_space().await;
+    }
+
+    async fn look_at_space(self: &Arc<Self>) {
         let registry = Arc::clone(self);
         // The task fails only when the process ends.
         let _ = self.blocking(move || registry.space.sample(registry.limits.load().min_free)).await;

@@ -3,6 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::error::RegistryError;
+use super::trash;
 use super::uploads::rows;
 use crate::access::{Action, Caller, Grant, Repository as Target};
 use crate::model::audit::Actor;
@@ -52,6 +53,12 @@ where
         .ok_or_else(|| RegistryError::RepositoryUnknown(grant.name().clone()))
 }
 
+/// The name of a repository; `None` while it is in the trash: then its name may be that of another one.
+pub(super) fn name(tx: &impl Tx, id: RepoId) -> Result<Option<String>, StoreError> {
+    let row = tx.get(&schema::REPOSITORY, id)?;
+    Ok(if trash::has_repository(tx, id)? { None } else { row.map(|row| row.name) })
+}
+
 /// The project whose path is the longest prefix of a name.
 fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     for prefix in name.prefixes() {
@@ -62,10 +69,13 @@ fn project_of(tx: &impl Tx, name: &RepoName) -> Result<ProjectId, StoreError> {
     Ok(ProjectId::ROOT)
 }
 
-/// Whether a repository is empty: no manifest, no blob, no reference, no upload session with a row. Three
-/// point reads.
+/// Whether a repository is empty: no manifest, no blob, no reference, no upload session with a row, nothing
+/// in the trash. Four point reads.
 pub(super) fn is_bare(tx: &impl Tx, id: RepoId) -> Result<bool, StoreError> {
-    Ok(!tx.any(&schema::MANIFEST, id)? && !tx.any(&schema::LINK, id)? && !rows::any_in(tx, id)?)
+    Ok(!tx.any(&schema::MANIFEST, id)?
+        && !tx.any(&schema::LINK, id)?
+        && !tx.any(&schema::TRASH_BY_REPOSITORY, id)?
+        && !rows::any_in(tx, id)?)
 }
 
 /// Searches, in slices, for repositories with nothing in them. Only such repositories and those with uploads
@@ -120,8 +130,12 @@ pub(super) fn remove_if_empty(tx: &WriteTx<'_>, id: RepoId, actor: Actor<'_>) ->
         return Ok(());
     }
     tx.delete(&schema::REPOSITORY, id)?;
-    tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
     tx.delete(&schema::DIRTY_REPOSITORY, id)?;
+    // One that was in the trash has no name: it may be that of another one.
+    if tx.get(&schema::REPOSITORY_NAME, row.name.as_str())? != Some(id) {
+        return Ok(());
+    }
+    tx.delete(&schema::REPOSITORY_NAME, row.name.as_str())?;
     // An event names a repository; a name that no longer parses is damage, which `fsck` reports.
     let Ok(repository) = row.name.parse() else { return Ok(()) };
     tx.record(actor, EventKind::RepositoryRemoved { repository })

@@ -158,6 +158,40 @@ pub(super) fn delete_all(
     tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())
 }
 
+/// Sets a tag again as it was when it was deleted.
+pub(super) fn put_back(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    tag: &Tag,
+    row: &schema::Tag,
+    caller: &Caller,
+) -> Result<(), StoreError> {
+    usage::change(tx, repository, |usage| usage.tags += 1)?;
+    tx.put(&schema::TAG, (repository, tag.as_str()), row)?;
+    tx.put(&schema::TAG_BY_DIGEST, (repository, &row.digest, tag.as_str()), &())?;
+    tx.put(&schema::TAG_BY_SEQUENCE, (repository, row.sequence), &tag.to_string())?;
+    note_untagged(tx, repository, &row.digest)?;
+    let sequence = tx.next_sequence();
+    remember(tx, repository, tag, sequence, None, Some(row.digest), caller)?;
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &sequence)
+}
+
+/// Removes tags of a repository that is being removed. Their history goes later, as that of all removed
+/// repositories.
+pub(super) fn forget_all(tx: &WriteTx<'_>, repository: RepoId, tags: &[Tag]) -> Result<(), StoreError> {
+    let mut removed = 0;
+    for tag in tags {
+        let Some(row) = tx.get(&schema::TAG, (repository, tag.as_str()))? else { continue };
+        unindex(tx, repository, tag, &row)?;
+        tx.delete(&schema::TAG, (repository, tag.as_str()))?;
+        removed += 1;
+    }
+    if removed == 0 {
+        return Ok(());
+    }
+    usage::change(tx, repository, |usage| usage.tags -= removed)
+}
+
 /// Up to `limit` tags that point to a manifest.
 pub(super) fn of(
     tx: &impl Tx,

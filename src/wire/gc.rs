@@ -12,10 +12,14 @@ pub enum GcMode {
     /// It takes what is due, and keeps the files in quarantine for a day.
     #[default]
     Scheduled,
-    /// It takes what is due, and removes the files at once, also those in quarantine: space is short.
+    /// Space is short: it takes what is due, and removes the files at once, also those in quarantine. While
+    /// pushes still have too little space, it empties the trash, the oldest deletions first, and takes what `now`
+    /// takes.
     SpaceIsShort,
     /// It takes everything that nothing refers to and no client was promised, and removes the files at once.
     Now,
+    /// It empties the trash, and takes what `now` takes.
+    EmptyTrash,
 }
 
 /// A run of garbage collection to be started.
@@ -26,6 +30,9 @@ pub struct NewGcRun {
     /// not over, and remove the files at once, also those in quarantine.
     #[serde(default)]
     pub now: bool,
+    /// Empty the trash first. What was in it is freed now, too.
+    #[serde(default)]
+    pub empty_trash: bool,
     /// How long a manifest stays that no tag leads to, for this run only, such as `0s`; absent:
     /// `storage.gc.untagged`.
     #[serde(default, skip_serializing_if = "Absent::is_absent")]
@@ -36,6 +43,10 @@ pub struct NewGcRun {
 /// What a run of garbage collection did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Collected {
+    /// Deletions that were removed from the trash.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub trash: u64,
     /// Manifests that were deleted because no tag leads to them.
     pub manifests: u64,
     /// Manifests that no tag leads to, and that stay for now: they are younger than `storage.gc.untagged`, or
@@ -65,6 +76,10 @@ pub struct Collected {
 /// What a run of garbage collection would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GcPlan {
+    /// Deletions that it would remove from the trash.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub trash: u64,
     /// Manifests that it would delete because no tag leads to them.
     pub manifests: u64,
     /// Manifests that no tag leads to, and that stay for now: they are younger than `storage.gc.untagged`, or
@@ -97,6 +112,8 @@ pub enum GarbageReason {
     Grace,
     /// A client was told that they exist, and may count on them.
     Promised,
+    /// Only the trash needs them.
+    Trash,
     /// They were collected, and are kept in quarantine for a day.
     Quarantine,
     /// A row about them is damaged: they stay until it is repaired.

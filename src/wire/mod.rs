@@ -22,6 +22,7 @@ mod schedule;
 mod system;
 mod tag;
 mod token;
+mod trash;
 mod user;
 
 pub use absent::Absent;
@@ -38,4 +39,5 @@ pub use schedule::{NewSchedule, Schedule, ScheduleOverride};
 pub use system::{LastCheck, LastGc, LimitReached, Server, System};
 pub use tag::Tag;
 pub use token::{CreatedToken, NewToken, Scope, Token, TokenState};
+pub use trash::{Restore, TrashEntry, TrashKind};
 pub use user::{NewUser, User, UserChange};

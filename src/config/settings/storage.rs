@@ -21,6 +21,8 @@ pub struct StorageConfig {
     pub metadata_cache: ByteSize,
     /// Pushes are refused while less than this is free.
     pub min_free: MinFree,
+    /// How long what was deleted stays in the trash; zero: it is deleted at once.
+    pub trash: HumanDuration,
     /// `[storage.gc]`: garbage collection.
     pub gc: GcConfig,
     /// `[storage.dumps]`: copies of the metadata.
@@ -34,6 +36,7 @@ impl Default for StorageConfig {
             blob_dir: PathBuf::new(),
             metadata_cache: ByteSize::mib(24),
             min_free: MinFree::percent(5),
+            trash: HumanDuration::days(7),
             gc: GcConfig::default(),
             dumps: DumpsConfig::default(),
         }

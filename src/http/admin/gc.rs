@@ -33,6 +33,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "How long a manifest stays that no tag leads to, instead of `storage.gc.untagged`: `0s`.";
             operation("planGc", "Show what a run of garbage collection would do. For admins.")
                 .query("now", now, form::switch())
+                .query(
+                    "empty_trash",
+                    "What emptying the trash and freeing the space would do.",
+                    form::switch(),
+                )
                 .query("untagged", untagged, form::duration())
                 .answers::<GcPlan>(200, "What it would do.")
         }),
@@ -74,19 +79,21 @@ pub(super) async fn plan(
     permit: Permit<ReadServer>,
     query: Query,
 ) -> Result<HttpResponse, Problem> {
-    let mode = match query.get("now") {
-        None | Some("false") => CollectMode::Scheduled,
-        Some("true") => CollectMode::Now,
-        Some(_) => return Err(Problem::new(Code::ParameterInvalid, "now is true or false")),
+    let mode = match (switch(&query, "empty_trash")?, switch(&query, "now")?) {
+        (true, _) => CollectMode::EmptyTrash,
+        (false, true) => CollectMode::Now,
+        (false, false) => CollectMode::Scheduled,
     };
     let untagged = query.get("untagged").map(seconds).transpose()?;
     let untagged = untagged.map_or(Untagged::AsSet, Untagged::For);
     let plan = app.registry.plan_collection(permit.grant(), mode, untagged).await?;
-    let registry::Plan { manifests, later, links, blobs, bytes, freed_bytes, promised, promised_in_s } = plan;
+    let registry::Plan { trash, manifests, later, links, blobs, bytes, freed_bytes, promised, promised_in_s } =
+        plan;
     let promised_until = promised_in_s.map(|seconds| in_seconds(app.now_ms(), seconds));
     Ok(json(
         StatusCode::OK,
         &GcPlan {
+            trash,
             manifests,
             manifests_later: later,
             links,
@@ -106,9 +113,21 @@ pub(super) async fn run(
     sent: Sent<NewGcRun>,
 ) -> Result<HttpResponse, Problem> {
     let new = sent.read(&permit).await?;
-    let mode = if new.now { GcMode::Now } else { GcMode::Scheduled };
+    let mode = match (new.empty_trash, new.now) {
+        (true, _) => GcMode::EmptyTrash,
+        (false, true) => GcMode::Now,
+        (false, false) => GcMode::Scheduled,
+    };
     let untagged_s = new.untagged.0.as_deref().map(seconds).transpose()?;
     Ok(started(app.collect_garbage(permit.grant(), GcParams { mode, untagged_s }).await?))
+}
+
+fn switch(query: &Query, name: &str) -> Result<bool, Problem> {
+    match query.get(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::new(Code::ParameterInvalid, format!("{name} is true or false"))),
+    }
 }
 
 fn seconds(text: &str) -> Result<u64, Problem> {
@@ -125,6 +144,7 @@ fn part(part: registry::GarbagePart, at: impl Fn(u64) -> String) -> GarbagePart 
         Reason::Due => GarbageReason::Due,
         Reason::Grace => GarbageReason::Grace,
         Reason::Promised => GarbageReason::Promised,
+        Reason::Trash => GarbageReason::Trash,
         Reason::Quarantine => GarbageReason::Quarantine,
         Reason::Damaged => GarbageReason::Damaged,
     };

@@ -14,7 +14,7 @@ use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::fault::Code;
 use crate::model::names::Reference;
-use crate::registry::{ManifestView, RegistryError};
+use crate::registry::{Below, ManifestView, RegistryError};
 use crate::wire::Manifest;
 
 /// The paths of manifests.
@@ -33,8 +33,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             of_manifest("showManifest", "Show a manifest.").answers::<Manifest>(200, "The manifest.")
         })
         .delete(delete, || {
-            of_manifest("deleteManifest", "Delete a manifest with every tag that points to it. For admins.")
-                .answers_nothing("The manifest is gone.")
+            let summary = "Move a manifest to the trash with every tag that points to it, and with what only it holds. For admins.";
+            of_manifest("deleteManifest", summary).answers_nothing("The manifest is gone.")
         });
     vec![all, one]
 }
@@ -96,7 +96,7 @@ pub(super) async fn delete(
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let digest = Reference::Digest(path.1.parse()?);
-    let deleted = app.registry.delete_manifest(permit.grant(), digest).await;
+    let deleted = app.registry.delete_manifest(permit.grant(), digest, Below::Goes).await;
     deleted.map_err(|error| unknown(error, permit.name()))?;
     Ok(HttpResponse::NoContent().finish())
 }

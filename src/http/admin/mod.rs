@@ -20,6 +20,7 @@ mod sent;
 mod system;
 mod tags;
 mod tokens;
+mod trash;
 mod users;
 
 use actix_web::http::StatusCode;
@@ -50,6 +51,7 @@ fn endpoints() -> Vec<Endpoint> {
         jobs::endpoints(),
         gc::endpoints(),
         schedules::endpoints(),
+        trash::endpoints(),
         system::endpoints(),
         tags::endpoints(),
         manifests::endpoints(),

@@ -28,9 +28,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             operation.of_repository().answers::<Repository>(200, "The repository.")
         })
         .delete(delete, || {
-            operation("deleteRepository", "Delete a repository with all tags and manifests. For admins.")
-                .of_repository()
-                .answers_nothing("The repository is gone.")
+            let summary = "Move a repository with all tags and manifests to the trash. For admins.";
+            operation("deleteRepository", summary).of_repository().answers_nothing("The repository is gone.")
         });
     vec![all, one]
 }

@@ -13,7 +13,7 @@ use super::{form, json, time};
 use crate::access::{Delete, Pull};
 use crate::app::App;
 use crate::http::fault::Code;
-use crate::model::names::{self, Reference};
+use crate::model::names;
 use crate::registry::RegistryError;
 use crate::store::meta::schema;
 use crate::wire::Tag;
@@ -29,8 +29,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let one = at("/repositories/{name:.+}/-/tags/{tag}")
         .get(show, || of_tag("showTag", "Show a tag.").answers::<Tag>(200, "The tag."))
         .delete(delete, || {
-            of_tag("deleteTag", "Delete a tag; its manifest stays. For admins.")
-                .answers_nothing("The tag is gone.")
+            let summary =
+                "Move a tag to the trash, with its manifest if nothing else holds that. For admins.";
+            of_tag("deleteTag", summary).answers_nothing("The tag is gone.")
         });
     vec![all, one]
 }
@@ -74,14 +75,13 @@ pub(super) async fn show(
     Ok(json(StatusCode::OK, &Tag::from((tag.to_string(), row.ok_or_else(unknown)?))))
 }
 
-/// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`: keeps the manifest.
+/// `DELETE /api/v1/repositories/{name}/-/tags/{tag}`
 pub(super) async fn delete(
     app: Data<App>,
     permit: Permit<Delete>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let tag = Reference::Tag(path.1.parse()?);
-    let deleted = app.registry.delete_manifest(permit.grant(), tag).await;
+    let deleted = app.registry.discard_tag(permit.grant(), path.1.parse()?).await;
     deleted.map_err(|error| match error {
         error @ RegistryError::ManifestUnknown(_) => Problem::new(Code::TagUnknown, error.to_string()),
         other => other.into(),

@@ -21,7 +21,7 @@ use crate::http::origin::{Origin, origin};
 use crate::http::query::Query;
 use crate::http::route::{Route, header};
 use crate::model::names::{Reference, Tag};
-use crate::registry::{ManifestHead, PutManifest, RegistryError};
+use crate::registry::{Below, ManifestHead, PutManifest, RegistryError};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -105,7 +105,7 @@ pub(super) async fn delete(
     route: Route,
 ) -> Result<HttpResponse, ApiError> {
     let reference: Reference = route.tail.parse()?;
-    app.registry.delete_manifest(permit.grant(), reference).await?;
+    app.registry.delete_manifest(permit.grant(), reference, Below::Stays).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 

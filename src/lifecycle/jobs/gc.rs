@@ -46,6 +46,7 @@ impl Job for GcJob {
             GcMode::Scheduled => CollectMode::Scheduled,
             GcMode::SpaceIsShort => CollectMode::SpaceIsShort,
             GcMode::Now => CollectMode::Now,
+            GcMode::EmptyTrash => CollectMode::EmptyTrash,
         };
         let (started, longest) = (Instant::now(), self.registry.max_collection());
         let (mut cancelled, mut late) = (false, false);
@@ -80,9 +81,22 @@ impl Job for GcJob {
 
 /// Writes to the log of the job, and of the server, what was done.
 fn tell(done: &Collected, context: &Context<'_>) {
-    let Collected { manifests, links, blobs, bytes, freed_bytes, promised, spared, .. } = done;
-    if manifests + links + blobs + freed_bytes + spared > 0 {
-        tracing::info!(manifests, links, blobs, bytes, freed_bytes, promised, spared, "collected garbage");
+    let Collected { trash, manifests, links, blobs, bytes, freed_bytes, promised, spared, .. } = done;
+    if trash + manifests + links + blobs + freed_bytes + spared > 0 {
+        tracing::info!(
+            trash,
+            manifests,
+            links,
+            blobs,
+            bytes,
+            freed_bytes,
+            promised,
+            spared,
+            "collected garbage"
+        );
+    }
+    if *trash > 0 {
+        context.log(format!("removed {} from the trash", counted(*trash, "deletion", "deletions")));
     }
     if *manifests > 0 {
         let manifests = counted(*manifests, "manifest", "manifests");
@@ -102,9 +116,20 @@ fn tell(done: &Collected, context: &Context<'_>) {
 
 fn output(done: Collected, complete: bool) -> wire::Collected {
     let Collected {
-        manifests, later, links, blobs, bytes, freed_bytes, promised, spared, spared_names, ..
+        trash,
+        manifests,
+        later,
+        links,
+        blobs,
+        bytes,
+        freed_bytes,
+        promised,
+        spared,
+        spared_names,
+        ..
     } = done;
     wire::Collected {
+        trash,
         manifests,
         manifests_later: later,
         links,

@@ -47,7 +47,7 @@ impl Worker for CollectWhenFull {
             Ok(_) => {
                 self.note_start();
                 tracing::warn!(
-                    "space is short: garbage collection removes what is due, also from quarantine"
+                    "space is short: garbage collection removes what no client was promised, also from quarantine and the trash"
                 );
             }
             // A usual run only moves files to quarantine: this one follows it.

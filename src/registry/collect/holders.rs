@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::model::digest::{AnyDigest, Digest};
-use crate::model::names::RepoId;
-use crate::registry::Registry;
+use crate::model::names::{RepoId, Sequence};
+use crate::registry::{Registry, trash};
 use crate::store::meta::schema::{self, Manifest, Pulls};
 use crate::store::meta::{Row as _, StoreError, Tx};
 
@@ -18,6 +18,8 @@ const MOST: usize = 1_000;
 pub(super) enum Held {
     /// A tag leads to it.
     ByTag,
+    /// It belongs to what is in the trash.
+    ByTrash,
     /// It, or what holds it, was pushed, pulled, looked at or untagged lately.
     ByAge,
     /// Nothing holds it. These manifests, which are everything that could, are held by nothing either: what
@@ -25,18 +27,31 @@ pub(super) enum Held {
     No(Vec<Digest>),
 }
 
+/// By what a manifest is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// How long a manifest stays that no tag leads to, in running seconds.
+    pub(super) age_s: u64,
+    pub(super) now_s: u64,
+    /// The last deletion of the trash that is as good as removed: it holds nothing, nor do those before it.
+    pub(super) emptied: Sequence,
+}
+
 impl Registry {
-    /// What holds a manifest of a repository. `age_s`: how long a manifest stays that no tag leads to.
+    /// What holds a manifest of a repository.
     pub(super) fn holder(
         &self,
         tx: &impl Tx,
         repository: RepoId,
         digest: &Digest,
-        (age_s, now_s): (u64, u64),
+        rules: Rules,
     ) -> Result<Held, StoreError> {
         let (mut seen, mut waiting, mut by_age) = (HashSet::from([*digest]), vec![*digest], false);
         let mut found = Vec::new();
         while let Some(next) = waiting.pop() {
+            if trash::needed_by(tx, (repository, &next), |entry| entry > rules.emptied)?.is_some() {
+                return Ok(Held::ByTrash);
+            }
             let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else {
                 // What is absent holds nothing.
                 continue;
@@ -45,7 +60,7 @@ impl Registry {
             if tx.any(&schema::TAG_BY_DIGEST, (repository, &next))? {
                 return Ok(Held::ByTag);
             }
-            by_age = by_age || self.is_young(tx, (repository, &next), &row, (age_s, now_s))?;
+            by_age = by_age || self.is_young(tx, (repository, &next), &row, (rules.age_s, rules.now_s))?;
             let mut holders: Vec<Digest> =
                 row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
             tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {

@@ -33,7 +33,7 @@ impl Run {
     /// Removes every link that may go; whether the run goes on.
     pub(super) async fn links(&mut self, observer: &mut dyn Observer) -> Result<bool, RegistryError> {
         // From here on, promises that are about to be given pass the writer.
-        let _freeing = (self.mode == Mode::Now).then(|| self.registry.promises.freeing());
+        let _freeing = self.mode.is_now().then(|| self.registry.promises.freeing());
         let mut after = None;
         loop {
             let (from, newest) = (after.clone(), self.registry.newest_due(self.mode));
@@ -67,7 +67,7 @@ impl Registry {
     /// The running second up to which links are listed; `None` if none is old enough.
     pub(super) fn newest_due(&self, mode: Mode) -> Option<u64> {
         let now_s = self.meta.clock().now().running_s;
-        if mode == Mode::Now { Some(now_s) } else { now_s.checked_sub(self.grace_s(now_s)) }
+        if mode.is_now() { Some(now_s) } else { now_s.checked_sub(self.grace_s(now_s)) }
     }
 
     /// Whether a listed link may go.
@@ -94,7 +94,7 @@ impl Registry {
                 digest.known().and_then(|known| self.promises.noted_until(*repository, &known, now_s));
             return Ok((noted.map_or(Verdict::Due, Verdict::Promised), Some(link)));
         }
-        if mode != Mode::Now {
+        if !mode.is_now() {
             return Ok((Verdict::Waits, Some(link)));
         }
         let promised = self.promises.until((*repository, digest), &link, now_s);

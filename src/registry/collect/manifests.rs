@@ -7,7 +7,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::holders::Held;
+use super::holders::{Held, Rules};
 use super::{Collected, Observer, Run, SLICE};
 use crate::model::audit::Actor;
 use crate::model::digest::Digest;
@@ -15,7 +15,7 @@ use crate::model::event::EventKind;
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::error::RegistryError;
 use crate::registry::manifests::drop_rows;
-use crate::registry::{Registry, repositories};
+use crate::registry::{Registry, repositories, trash};
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
@@ -64,7 +64,11 @@ impl Run {
         age_s: u64,
         observer: &mut dyn Observer,
     ) -> Result<bool, RegistryError> {
-        if self.vetoed.repositories.contains(&repository) || !self.is_readable(repository, observer).await? {
+        // A repository in the trash is restored with its untagged manifests.
+        if self.vetoed.repositories.contains(&repository)
+            || self.registry.meta.get(|tx| trash::has_repository(tx, repository))?
+            || !self.is_readable(repository, observer).await?
+        {
             return Ok(true);
         }
         let (mut after, mut is_settled) = (None, true);
@@ -168,8 +172,8 @@ fn delete(
     let (mut done, mut references, now_s) = (Collected::default(), 0, tx.now().running_s);
     for digest in digests {
         if tx.has(&schema::MANIFEST, (repository, digest))? {
-            match registry.holder(tx, repository, digest, (age_s, now_s))? {
-                Held::ByTag => {}
+            match registry.holder(tx, repository, digest, Rules { age_s, now_s, emptied: Sequence(0) })? {
+                Held::ByTag | Held::ByTrash => {}
                 Held::ByAge => done.later += 1,
                 Held::No(all) => {
                     for digest in &all {

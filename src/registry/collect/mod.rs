@@ -11,6 +11,7 @@
 
 mod audit;
 mod blobs;
+mod freed;
 mod holders;
 mod links;
 mod manifests;
@@ -18,6 +19,7 @@ mod pace;
 mod plan;
 mod quarantine;
 mod status;
+mod trash;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,16 +47,24 @@ const NAMED: usize = 20;
 pub enum Mode {
     /// Takes what is due, and keeps the files in quarantine for a day: a mistake can be undone.
     Scheduled,
-    /// Takes what is due, and removes the files at once, also those in quarantine: space is short.
+    /// Takes what is due, and removes the files at once, also those in quarantine. While pushes still have too
+    /// little space, it empties the trash, the oldest deletions first, and takes what [`Mode::Now`] takes.
     SpaceIsShort,
     /// Takes everything that nothing refers to and no client was promised, and removes the files at once.
     Now,
+    /// Empties the trash first, and takes what [`Mode::Now`] takes.
+    EmptyTrash,
 }
 
 impl Mode {
+    /// Whether links go before their grace is over, unless a client was promised the blob.
+    const fn is_now(self) -> bool {
+        matches!(self, Self::Now | Self::EmptyTrash)
+    }
+
     /// Whether files are removed, and not kept in quarantine.
     const fn removes(self) -> bool {
-        matches!(self, Self::SpaceIsShort | Self::Now)
+        matches!(self, Self::SpaceIsShort | Self::Now | Self::EmptyTrash)
     }
 }
 
@@ -72,6 +82,8 @@ pub enum Untagged {
 /// What a run has done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
+    /// Deletions that were removed from the trash.
+    pub trash: u64,
     /// Manifests that were deleted because no tag leads to them.
     pub manifests: u64,
     /// Manifests that no tag leads to, and that are not old enough.
@@ -105,6 +117,7 @@ impl Collected {
 
     /// Adds what one slice has done.
     fn add(&mut self, other: Self) {
+        self.trash += other.trash;
         self.manifests += other.manifests;
         self.later += other.later;
         self.looked_at += other.looked_at;
@@ -153,10 +166,12 @@ impl Registry {
             pace: Pace::default(),
         };
         let _ended = run.quarantine(observer).await?
+            && run.trash(observer).await?
             && run.audit(observer).await?
             && run.manifests(observer).await?
             && run.links(observer).await?
-            && run.blobs(observer).await?;
+            && run.blobs(observer).await?
+            && (mode != Mode::SpaceIsShort || run.until_there_is_space(observer).await?);
         Ok(run.collected)
     }
 

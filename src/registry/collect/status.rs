@@ -22,6 +22,8 @@ pub enum Reason {
     Grace,
     /// A client was told that they exist, and may count on them.
     Promised,
+    /// Only the trash needs them.
+    Trash,
     /// They were collected, and are kept in quarantine for a while.
     Quarantine,
     /// A row about them is damaged: they stay until it is repaired.
@@ -59,7 +61,7 @@ pub struct Garbage {
 }
 
 impl Garbage {
-    fn add(&mut self, reason: Reason, bytes: u64, in_s: Option<u64>) {
+    pub(super) fn add(&mut self, reason: Reason, bytes: u64, in_s: Option<u64>) {
         let place = self.parts.iter().position(|part| part.reason == reason).unwrap_or_else(|| {
             self.parts.push(Part { reason, blobs: 0, bytes: 0, first_in_s: None, last_in_s: None });
             self.parts.len() - 1
@@ -84,9 +86,8 @@ impl Registry {
         let now_s = self.meta.clock().now().running_s;
         let disk = self.meta.get(|tx| tx.get(&schema::DISK, ()))?.unwrap_or_default();
         let mut plan = Plan::default();
-        if let Some(age_s) = self.untagged_s(Untagged::AsSet)? {
-            self.plan_manifests(&holder, age_s, &mut plan).await?;
-        }
+        let age_s = self.untagged_s(Untagged::AsSet)?;
+        self.plan_manifests(&holder, (Mode::Scheduled, age_s), &mut plan).await?;
         let mut garbage = Garbage {
             untagged_due: plan.manifests,
             untagged_later: plan.later,
@@ -107,7 +108,8 @@ impl Registry {
             let Some((last, _)) = free.last() else { break };
             after = Some(*last);
         }
-        let (mut after, mut seen): (Option<Candidate>, _) = (None, Seen::default());
+        let mut seen = self.add_trash(&holder, now_s, (&mut garbage, Seen::default())).await?;
+        let mut after: Option<Candidate> = None;
         loop {
             let (registry, from) = (Arc::clone(self), after.clone());
             let look = move |tx: &ReadTx| {

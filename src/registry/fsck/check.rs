@@ -8,6 +8,7 @@ use super::place::{self, Located, Place};
 use super::report::{CheckError, Finding, Mode, Progress, Report};
 use super::{
     audit, blobs, collection, counters, files, images, jobs, links, manifests, repositories, tags, totals,
+    trash,
 };
 use crate::model::units::counted;
 use crate::store::blob::{BlobStore, Staging};
@@ -97,6 +98,7 @@ impl Check<'_> {
         self.run("manifests", manifests::rows)?;
         self.run("manifests", manifests::indexes)?;
         self.run("tags", tags::tags)?;
+        self.run("trash", trash::rows)?;
         self.gather("links", links::links)?;
         self.run("links", links::indexes)?;
         self.run("blobs", blobs::blobs)?;

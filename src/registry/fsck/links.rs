@@ -1,6 +1,7 @@
 //! Links between repositories and blobs: their counts, their states, and the indexes over them.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::check::Check;
 use super::place::Place;
@@ -21,20 +22,16 @@ pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
         while check.page(&schema::LINK, &mut pages, |check, tx, (_, key), row| {
             check.report.checked.links += 1;
             absent += u64::from(!row.present && row.references > 0);
-            let expected = references.remove(key).unwrap_or(0);
-            if row.references != expected {
-                let place = Place::within(repository, key);
-                check.inconsistency("link_references", place, manifests(expected), manifests(row.references));
+            let expected = references.remove(key).unwrap_or_default();
+            let place = Place::within(repository, key);
+            let found = References { live: row.references, trashed: row.trash_references };
+            if found != expected {
+                check.inconsistency("link_references", place, expected, found);
             }
             link(check, tx, (repository, key), &row)
         })? {}
         for (key, expected) in references {
-            check.inconsistency(
-                "link_references",
-                Place::within(repository, &key),
-                manifests(expected),
-                "no link",
-            );
+            check.inconsistency("link_references", Place::within(repository, &key), expected, "no link");
         }
     }
     if absent > 0 {
@@ -44,8 +41,18 @@ pub(super) fn links(check: &mut Check<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn manifests(manifests: u64) -> String {
-    counted(manifests, "manifest that refers to it", "manifests that refer to it")
+/// How many manifests refer to a blob.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct References {
+    live: u64,
+    trashed: u64,
+}
+
+impl fmt::Display for References {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&counted(self.live, "manifest that refers to it", "manifests that refer to it"))?;
+        if self.trashed > 0 { write!(f, ", and {} in the trash", self.trashed) } else { Ok(()) }
+    }
 }
 
 fn of_repository(repository: u64) -> Pages {
@@ -53,11 +60,17 @@ fn of_repository(repository: u64) -> Pages {
 }
 
 /// How many manifests of a repository refer to each blob.
-fn references(check: &Check<'_>, repository: u64) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
-    let mut references = HashMap::new();
+fn references(check: &Check<'_>, repository: u64) -> Result<HashMap<Vec<u8>, References>, StoreError> {
+    let mut references: HashMap<Vec<u8>, References> = HashMap::new();
     check.meta.sweep(&schema::MANIFEST, of_repository(repository), |_, _, row| {
         for blob in row.iter().flat_map(|row| &row.blobs) {
-            *references.entry(blob.key().to_vec()).or_insert(0) += 1;
+            references.entry(blob.key().to_vec()).or_default().live += 1;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    check.meta.sweep(&schema::TRASH_MANIFEST, of_repository(repository), |_, _, row| {
+        for blob in row.iter().flat_map(|row| &row.manifest.blobs) {
+            references.entry(blob.key().to_vec()).or_default().trashed += 1;
         }
         Ok::<_, StoreError>(())
     })?;
@@ -94,7 +107,7 @@ fn link(
     if row.present && !listed {
         check.inconsistency("blob_link", place, "a row that the repository holds it", "no row");
     }
-    let free = row.present && row.references == 0;
+    let free = row.present && !counts;
     if free && !tx.has(&schema::LINK_ZERO.raw_keys(), (row.zero_since.0, repository, key))? {
         check.inconsistency(
             "link_zero",
@@ -126,7 +139,8 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::BLOB_LINK)?;
     check.rows(&schema::LINK_ZERO, |check, tx, (since, repository, key), ()| {
         let row = tx.get(&schema::LINK.raw_keys(), (repository, key))?;
-        if row.is_none_or(|row| !row.present || row.references > 0 || row.zero_since.0 != since) {
+        let is_free = |row: &Link| row.present && row.references == 0 && row.trash_references == 0;
+        if row.is_none_or(|row| !is_free(&row) || row.zero_since.0 != since) {
             let found = format!("a row at {since} that nothing refers to it");
             check.inconsistency("link_zero", Place::within(repository, key), "no row", found);
         }

@@ -171,6 +171,11 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
+    // What a manifest in the trash lists stays listed.
+    check.rows(&schema::TRASH_MANIFEST, |_, _, (repository, _), row| {
+        *pairs.entry(repository).or_default() += row.manifest.children.len() as u64;
+        Ok(())
+    })?;
     if absent > 0 {
         let manifests = counted(absent, "manifest that an index lists is", "manifests that indexes list are");
         check.note(format!("{manifests} not there, after a sparse push or a deletion"));
@@ -194,7 +199,12 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
     for repository in counts.into_keys() {
         let mut pages = Pages::of_prefix(&schema::PARENT.raw_keys(), repository);
         while check.page(&schema::PARENT, &mut pages, |check, tx, (_, child, parent), _| {
-            let row = tx.get(&schema::MANIFEST.raw_keys(), (repository, parent))?;
+            let row = match tx.get(&schema::MANIFEST.raw_keys(), (repository, parent))? {
+                Some(row) => Some(row),
+                None => {
+                    tx.get(&schema::TRASH_MANIFEST.raw_keys(), (repository, parent))?.map(|row| row.manifest)
+                }
+            };
             if row.is_none_or(|row| row.children.iter().all(|other| *other.key() != *child)) {
                 let found = format!("a row that it lists {}", Place::digest_text(child));
                 check.inconsistency("parent", Place::within(repository, parent), "no row", found);
@@ -205,13 +215,19 @@ fn parents(check: &mut Check<'_>, pairs: &mut BTreeMap<u64, u64>) -> Result<(), 
     Ok(())
 }
 
+/// Whether a manifest is in its repository or in the trash.
+pub(super) fn is_there(tx: &ReadTx, repository: u64, key: &[u8]) -> Result<bool, StoreError> {
+    Ok(tx.has(&schema::MANIFEST.raw_keys(), (repository, key))?
+        || tx.has(&schema::TRASH_MANIFEST.raw_keys(), (repository, key))?)
+}
+
 /// Checks that the indexes over manifests have rows of existing manifests only.
 pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.expect(&schema::MANIFEST_REPO)?;
     check.expect(&schema::REFERRER)?;
     check.expect(&schema::PULLS)?;
     check.rows(&schema::MANIFEST_REPO, |check, tx, (key, repository), ()| {
-        if !tx.has(&schema::MANIFEST.raw_keys(), (repository, key))? {
+        if !is_there(tx, repository, key)? {
             let place = Place::within(repository, key);
             check.inconsistency("manifest_holder", place, "no row", "a row that the repository holds it");
         }
@@ -226,7 +242,7 @@ pub(super) fn indexes(check: &mut Check<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     check.rows(&schema::PULLS, |check, tx, (repository, key), _| {
-        if !tx.has(&schema::MANIFEST.raw_keys(), (repository, key))? {
+        if !is_there(tx, repository, key)? {
             check.inconsistency(
                 "pulls",
                 Place::within(repository, key),

@@ -30,6 +30,8 @@
 //! | `upload_repository`, `upload_file` | inconsistency | an upload that cannot continue |
 //! | `upload_index` | inconsistency | the index over uploads |
 //! | `usage`, `project_blob`, `outbox` | inconsistency | figures |
+//! | `trash_repository` | damage | an entry of the trash whose repository is not there |
+//! | `trash_manifest`, `trash_tag`, `trash_index` | inconsistency | what is in the trash, and its entry |
 //! | `job_id`, `job_log`, `job_result` | inconsistency | a job, and the rows about it |
 //!
 //! Files without a row are not a problem: a push that was cut off leaves them.
@@ -49,6 +51,7 @@ mod report;
 mod repositories;
 mod tags;
 mod totals;
+mod trash;
 mod verdicts;
 
 use std::ops::ControlFlow;

@@ -45,8 +45,13 @@ pub(super) trait Located {
 }
 
 /// Tables whose keys begin with a number that is none of a repository.
-const OF_NO_REPOSITORY: [&str; 3] =
-    [schema::TOKEN_BY_USER.name(), schema::REFRESH_BY_USER.name(), schema::JOB_LOG.name()];
+const OF_NO_REPOSITORY: [&str; 5] = [
+    schema::TOKEN_BY_USER.name(),
+    schema::REFRESH_BY_USER.name(),
+    schema::JOB_LOG.name(),
+    schema::TRASH_TAG.name(),
+    schema::TRASH_CONTENT.name(),
+];
 
 /// Where a row of a table belongs.
 pub(super) fn of_row<'k, K: Key, R: Row>(table: &Table<K, R>, key: &'k Stored<'_, K>) -> Place<'k>
@@ -79,6 +84,7 @@ located! {
     (u64, &str, u64): key => Place::repository(key.0);
     (u64, &[u8]): key => Place::within(key.0, key.1);
     (u64, &[u8], &str): key => Place::within(key.0, key.1);
+    (u64, &[u8], u64): key => Place::within(key.0, key.1);
     (u64, &[u8], &[u8]): key => Place::within(key.0, key.2);
     (u64, u64, &[u8]): key => Place::within(key.1, key.2);
     (&[u8], u64): key => Place::digest(key.0);

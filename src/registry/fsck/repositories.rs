@@ -102,9 +102,14 @@ pub(super) fn repositories(check: &mut Check<'_>) -> Result<(), StoreError> {
 fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> Result<(), StoreError> {
     let place = Place::repository(id);
     let listed = tx.get(&schema::REPOSITORY_NAME, row.name.as_str())?;
+    // The name of one in the trash leads to none, or to another one.
+    let is_trashed = tx.has(&schema::TRASH_REPOSITORY, RepoId(id))?;
     if row.name.parse::<RepoName>().is_err() {
         check.damage("repository_name", place, "a name", format!("`{}`", row.name));
-    } else if listed != Some(RepoId(id)) {
+    } else if is_trashed && listed == Some(RepoId(id)) {
+        let found = format!("the name `{}` leads to it", row.name);
+        check.inconsistency("repository_name", place, "no name, for it is in the trash", found);
+    } else if !is_trashed && listed != Some(RepoId(id)) {
         let expected = format!("the name `{}` leads to number {id}", row.name);
         check.inconsistency("repository_name", place, expected, number(listed.map(|id| id.0)));
     }
@@ -113,7 +118,7 @@ fn repository(check: &mut Check<'_>, tx: &ReadTx, id: u64, row: &Repository) -> 
     }
     let holds = tx.any(&schema::MANIFEST.raw().raw_keys(), id)?;
     let listed = tx.has(&schema::CATALOG, row.name.as_str())?;
-    if holds != listed {
+    if !is_trashed && holds != listed {
         let said = |listed| if listed { "in the catalogue" } else { "not in the catalogue" };
         check.inconsistency("catalog", place, said(holds), said(listed));
     }
@@ -146,6 +151,11 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
         TAG_BY_SEQUENCE: id => (id, 0), (id, _) => id;
         USAGE_REPOSITORY: id => id, id => id;
         UPLOAD_BY_REPOSITORY: id => (id, none), (id, _) => id;
+        TRASH_BY_REPOSITORY: id => (id, 0), (id, _) => id;
+        TRASH_REPOSITORY: id => id, id => id;
+        TRASH_TAG_BY_DIGEST: id => (id, none, 0), (id, _, _) => id;
+        TRASH_MANIFEST: id => (id, none), (id, _) => id;
+        TRASH_REFERRER: id => (id, none, none), (id, _, _) => id;
     }
     let mut remembered = BTreeSet::new();
     ids(check, &schema::TAG_HISTORY, |id| (id, "", 0), |(id, _, _)| id, &mut remembered)?;

@@ -2,16 +2,17 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::{Delete, Grant};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::names::{Reference, RepoId, Tag};
+use crate::model::names::{Reference, RepoId, Sequence, Tag};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::{Registry, links, repositories, tags, usage};
-use crate::store::meta::schema::{self, Manifest};
+use crate::registry::{Below, Registry, links, repositories, tags, trash, usage};
+use crate::store::meta::schema::{self, Manifest, TrashKind};
 use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
 
 /// Manifests or blobs that one transaction removes from a repository that is being deleted.
@@ -21,21 +22,38 @@ const SLICE: usize = 256;
 pub(in crate::registry) const TAGS_AT_ONCE: usize = 256;
 
 impl Registry {
-    /// Deletes a tag, or a manifest with every tag that points to it. Referrers of the manifest stay listed.
-    /// Many tags are deleted in slices before the manifest: after a stop in between the manifest has fewer
-    /// tags, and deleting it again continues.
+    /// Deletes a tag, or moves a manifest with every tag that points to it to the trash. Many tags go in
+    /// slices before the manifest: after a stop in between the manifest has fewer tags, and deleting it again
+    /// continues.
     pub async fn delete_manifest(
         self: &Arc<Self>,
         grant: &Grant<Delete>,
         reference: Reference,
+        below: Below,
     ) -> Result<(), RegistryError> {
         let digest = match reference {
             Reference::Tag(tag) => return self.delete_tag(grant, tag).await,
             Reference::Digest(digest) => digest,
         };
+        let trashes = self.trash_s() > 0;
+        // All slices have one entry. It is not there when the transaction that made it was not committed.
+        let entry = AtomicU64::new(0);
         self.in_slices(grant, move |tx, grant| {
             let repository = repositories::existing(tx, grant)?;
-            let slice = delete_from(tx, grant, repository, &digest)?;
+            let row = tx
+                .get(&schema::MANIFEST, (repository, &digest))?
+                .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
+            let mut fate = Fate::Gone;
+            if trashes {
+                let mut known = Sequence(entry.load(Ordering::Acquire));
+                if !tx.has(&schema::TRASH, known)? {
+                    let what = (TrashKind::Manifest, Some(digest), row.content_bytes);
+                    known = trash::start(tx, grant, repository, None, what)?;
+                    entry.store(known.0, Ordering::Release);
+                }
+                fate = Fate::Trash(known, below);
+            }
+            let slice = delete_from(tx, grant, repository, (&digest, row), fate)?;
             if slice.is_break() {
                 repositories::remove_if_empty(tx, repository, grant.caller().actor())?;
             }
@@ -56,11 +74,21 @@ impl Registry {
         self.meta.change(Change::that_frees(), delete).await
     }
 
-    /// Deletes everything in a repository: manifests and tags in slices, then its links to blobs. The
-    /// repository itself is removed with the last of them. After a stop in between, deleting it again
-    /// continues.
+    /// Moves a repository to the trash. Without a trash, or without content, everything in it is deleted:
+    /// manifests and tags in slices, then its links to blobs. The repository itself is removed with the last
+    /// of them. After a stop in between, deleting it again continues.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
-        self.in_slices(grant, delete_slice).await
+        let trashes = self.trash_s() > 0;
+        self.in_slices(grant, move |tx, grant| {
+            let repository = repositories::existing(tx, grant)?;
+            let holds = tx.any(&schema::LINK, repository)? || tx.any(&schema::MANIFEST, repository)?;
+            if trashes && holds {
+                trash::discard_repository(tx, grant)?;
+                return Ok(ControlFlow::Break(()));
+            }
+            delete_slice(tx, grant, repository)
+        })
+        .await
     }
 
     /// Runs transactions until one returns a break, whether or not the client waits.
@@ -86,16 +114,20 @@ impl Registry {
     }
 }
 
-fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<()>, RegistryError> {
-    let repository = repositories::existing(tx, grant)?;
+pub(in crate::registry) fn delete_slice(
+    tx: &WriteTx<'_>,
+    grant: &Grant<Delete>,
+    repository: RepoId,
+) -> Result<ControlFlow<()>, RegistryError> {
     let mut manifests = Vec::new();
     tx.scan_prefix(&schema::MANIFEST.keys(), repository, |digest, _| {
         manifests.push(digest);
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for digest in &manifests {
+        let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { continue };
         // A manifest that still has tags, and those after it, are left for the next transaction.
-        if delete_from(tx, grant, repository, digest)?.is_continue() || tx.is_full() {
+        if delete_from(tx, grant, repository, (digest, row), Fate::Gone)?.is_continue() || tx.is_full() {
             break;
         }
     }
@@ -104,7 +136,8 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     }
     let mut links = Vec::new();
     tx.scan_prefix(&schema::LINK, repository, |digest, link| {
-        links.extend(digest.known().filter(|_| link.references == 0).map(|digest| (digest, link)));
+        let is_free = link.references == 0 && link.trash_references == 0;
+        links.extend(digest.known().filter(|_| is_free).map(|digest| (digest, link)));
         if links.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for (digest, link) in &links {
@@ -118,19 +151,29 @@ fn delete_slice(tx: &WriteTx<'_>, grant: &Grant<Delete>) -> Result<ControlFlow<(
     Ok(ControlFlow::Break(()))
 }
 
+/// What becomes of a manifest that is deleted.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is removed.
+    Gone,
+    /// It moves to this entry of the trash.
+    Trash(Sequence, Below),
+}
+
 /// Deletes a manifest with its tags, or only the first slice of very many tags.
-pub(in crate::registry) fn delete_from(
+fn delete_from(
     tx: &WriteTx<'_>,
     grant: &Grant<Delete>,
     repository: RepoId,
-    digest: &Digest,
+    (digest, row): (&Digest, Manifest),
+    fate: Fate,
 ) -> Result<ControlFlow<()>, RegistryError> {
-    let row = tx
-        .get(&schema::MANIFEST, (repository, digest))?
-        .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
     let mut tags = tags::of(tx, repository, digest, TAGS_AT_ONCE + 1)?;
     let is_last = tags.len() <= TAGS_AT_ONCE;
     tags.truncate(TAGS_AT_ONCE);
+    if let Fate::Trash(entry, _) = fate {
+        trash::keep_tags(tx, entry, repository, &tags)?;
+    }
     tags::delete_all(tx, repository, digest, &tags, grant.caller())?;
     let name = grant.name().clone();
     if !is_last {
@@ -140,7 +183,10 @@ pub(in crate::registry) fn delete_from(
         )?;
         return Ok(ControlFlow::Continue(()));
     }
-    drop_rows(tx, repository, digest, &row)?;
+    match fate {
+        Fate::Gone => drop_rows(tx, repository, digest, &row)?,
+        Fate::Trash(entry, below) => trash::move_in(tx, (repository, digest), row, (entry, below))?,
+    }
     let kind = EventKind::ManifestDeleted { repository: name, digest: *digest, tags };
     tx.record(grant.caller().actor(), kind)?;
     tx.audit(grant.caller().actor(), AuditAction::ManifestDelete, format!("{}@{digest}", grant.name()))?;
@@ -165,21 +211,38 @@ pub(in crate::registry) fn drop_rows(
     if let Some(subject) = &row.subject {
         tx.delete(&schema::REFERRER, (repository, subject, digest))?;
     }
-    tx.delete(&schema::MANIFEST, (repository, digest))?;
-    tx.delete(&schema::PULLS, (repository, digest))?;
+    leave(tx, (repository, digest), row.size)?;
     tx.delete(&schema::MANIFEST_REPO, (digest, repository))?;
-    if !tx.any(&schema::MANIFEST_REPO, digest)? {
-        tx.delete(&schema::MANIFEST_BODY, digest)?;
-    }
+    tx.delete(&schema::PULLS, (repository, digest))?;
+    drop_body(tx, digest)
+}
+
+/// Removes a manifest from its repository, with its counts there.
+pub(in crate::registry) fn leave(
+    tx: &WriteTx<'_>,
+    (repository, digest): (RepoId, &Digest),
+    size: u64,
+) -> Result<(), StoreError> {
+    tx.delete(&schema::MANIFEST, (repository, digest))?;
     usage::change(tx, repository, |usage| {
         usage.manifests -= 1;
-        usage.manifest_bytes -= row.size;
+        usage.manifest_bytes -= size;
     })?;
     tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())?;
     if !tx.any(&schema::MANIFEST, repository)?
-        && let Some(repository) = tx.get(&schema::REPOSITORY, repository)?
+        && let Some(row) = tx.get(&schema::REPOSITORY, repository)?
+        // The name of a repository in the trash may be that of another one.
+        && tx.get(&schema::REPOSITORY_NAME, row.name.as_str())? == Some(repository)
     {
-        tx.delete(&schema::CATALOG, repository.name.as_str())?;
+        tx.delete(&schema::CATALOG, row.name.as_str())?;
+    }
+    Ok(())
+}
+
+/// Removes the body of a manifest that neither a repository nor the trash has any more.
+pub(in crate::registry) fn drop_body(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
+    if !tx.any(&schema::MANIFEST_REPO, digest)? {
+        tx.delete(&schema::MANIFEST_BODY, digest)?;
     }
     Ok(())
 }

@@ -8,9 +8,10 @@ mod platform;
 mod put;
 mod references;
 
-pub(super) use delete::drop_rows;
 #[cfg(test)]
-pub(super) use delete::{TAGS_AT_ONCE, delete_from};
+pub(super) use delete::{TAGS_AT_ONCE, delete_slice};
+pub(super) use delete::{drop_body, drop_rows, leave};
 pub use get::{ManifestContent, ManifestHead};
 pub use list::{ManifestPage, ManifestView};
+pub(super) use put::enter;
 pub use put::{Condition, PutManifest, Stored};

@@ -16,7 +16,7 @@ use crate::model::media_type::ManifestKind;
 use crate::model::names::{Reference, RepoId, Tag};
 use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
-use crate::registry::{Limits, Registry, links, referrers, repositories, tags, usage};
+use crate::registry::{Limits, Registry, links, referrers, repositories, tags, trash, usage};
 use crate::store::meta::schema::{self, Listed};
 use crate::store::meta::{Change, Raw, StoreError, Tx as _, WriteTx};
 
@@ -212,6 +212,24 @@ fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Counts a manifest that is new in its repository. The caller writes its row.
+pub(in crate::registry) fn enter(
+    tx: &WriteTx<'_>,
+    (repository, digest): (RepoId, &Digest),
+    size: u64,
+) -> Result<(), StoreError> {
+    tx.put(&schema::MANIFEST_REPO, (digest, repository), &())?;
+    usage::change(tx, repository, |usage| {
+        usage.manifests += 1;
+        usage.manifest_bytes += size;
+    })?;
+    let name = tx
+        .get(&schema::REPOSITORY, repository)?
+        .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?
+        .name;
+    tx.put(&schema::CATALOG, name.as_str(), &())
+}
+
 /// Writes the manifest's rows. A manifest that exists already keeps its counts; its body is written again
 /// where the stored bytes differ, which repairs damage.
 fn write(
@@ -233,17 +251,8 @@ fn write(
             let listed = Listed { media_type: child.media_type.clone(), size: child.size };
             tx.put(&schema::PARENT, (repository, &child.digest, digest), &listed)?;
         }
-        tx.put(&schema::MANIFEST_REPO, (digest, repository), &())?;
-        let size = put.body.len() as u64;
-        usage::change(tx, repository, |usage| {
-            usage.manifests += 1;
-            usage.manifest_bytes += size;
-        })?;
-        let name = tx
-            .get(&schema::REPOSITORY, repository)?
-            .ok_or(StoreError::Corrupt { table: schema::REPOSITORY.name() })?
-            .name;
-        tx.put(&schema::CATALOG, name.as_str(), &())?;
+        enter(tx, (repository, digest), put.body.len() as u64)?;
+        trash::take_out(tx, repository, digest)?;
     }
     if let Some(subject) = &manifest.subject {
         let row = referrers::row_of(manifest, &put.body);

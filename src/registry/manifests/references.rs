@@ -8,7 +8,7 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::manifest::{BlobReference, Manifest};
 use crate::model::names::RepoId;
 use crate::registry::error::{MissingReference, RegistryError};
-use crate::registry::{blobs, links};
+use crate::registry::{blobs, links, repositories};
 use crate::store::meta::schema::{self, Listed};
 use crate::store::meta::{StoreError, Tx as _, WriteTx};
 
@@ -199,7 +199,9 @@ fn holders(tx: &WriteTx<'_>, digest: &Digest) -> Result<Vec<String>, StoreError>
     })?;
     let mut names = Vec::with_capacity(ids.len());
     for id in ids {
-        names.extend(tx.get(&schema::REPOSITORY, id)?.map(|row| row.name));
+        if tx.has(&schema::MANIFEST, (id, digest))? {
+            names.extend(repositories::name(tx, id)?);
+        }
     }
     Ok(names)
 }

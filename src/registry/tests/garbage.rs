@@ -203,11 +203,11 @@ impl History<'_> {
         let bytes: u64 = blobs.iter().sum();
         let (new, removed_bytes) = match mode {
             Mode::Scheduled => (&blobs[..], 0),
-            Mode::SpaceIsShort | Mode::Now => (&[][..], bytes),
+            Mode::SpaceIsShort | Mode::Now | Mode::EmptyTrash => (&[][..], bytes),
         };
         let is_over = |aside: &Aside| match mode {
             Mode::Scheduled => aside.since.has_passed(QUARANTINE_S, now),
-            Mode::SpaceIsShort | Mode::Now => Some(true),
+            Mode::SpaceIsShort | Mode::Now | Mode::EmptyTrash => Some(true),
         };
         let freed_bytes = removed_bytes + model.settle_quarantine(now, is_over, is_complete, new, &left);
         let expected = Collected {

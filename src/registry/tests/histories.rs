@@ -13,7 +13,7 @@ use crate::access::{Delete, Pull, Push};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::names::Reference;
 use crate::registry::collect::Mode;
-use crate::registry::{Body, Condition, ContentRange, PutManifest, RegistryError};
+use crate::registry::{Below, Body, Condition, ContentRange, PutManifest, RegistryError};
 
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 /// Running seconds that pass: to either side of each moment at which something becomes due.
@@ -256,7 +256,7 @@ impl<'p> History<'p> {
     fn delete(&self, repository: usize, reference: Reference) -> Result<(), RegistryError> {
         let server = self.server();
         let grant = server.grant::<Delete>(self.model.names[repository]);
-        server.wait(server.registry.delete_manifest(&grant, reference))
+        server.wait(server.registry.delete_manifest(&grant, reference, Below::Stays))
     }
 
     fn delete_tag(&mut self, repository: usize, tag: &str) {
@@ -347,7 +347,7 @@ fn play(acts: &[Act]) {
 }
 
 /// So many cases, or as many as `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
+pub(super) fn cases(usual: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
     ProptestConfig { cases, failure_persistence: None, ..default }

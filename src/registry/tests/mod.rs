@@ -15,6 +15,7 @@ mod other_store;
 mod rebuilding;
 mod samples;
 mod slices;
+mod trash;
 mod uploads;
 mod withdrawn;
 
@@ -94,6 +95,7 @@ impl Place {
             promise_s: 3600,
             max_collection: Duration::ZERO,
             untagged_s: None,
+            trash_s: 0,
             upload_idle_s: self.upload_idle_s,
             require_references: strict,
             tags_per_repository: 1_000,

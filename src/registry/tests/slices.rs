@@ -5,6 +5,7 @@ use crate::model::audit::{Actor, AuditAction};
 use crate::model::digest::Algorithm;
 use crate::model::event::EventKind;
 use crate::model::names::Tag;
+use crate::registry::Below;
 use crate::registry::manifests::TAGS_AT_ONCE;
 use crate::store::meta::schema::{self, Disk, OutboxEntry};
 use crate::store::meta::{Pages, Row as _, Tx as _};
@@ -67,7 +68,7 @@ fn a_manifest_with_very_many_tags_goes_in_slices_and_every_tag_is_told_once() {
         if whole_repository {
             server.wait(server.registry.delete_repository(&grant)).unwrap();
         } else {
-            server.wait(server.registry.delete_manifest(&grant, reference)).unwrap();
+            server.wait(server.registry.delete_manifest(&grant, reference, Below::Stays)).unwrap();
         }
         assert_eq!(rows(&server), [0, 0, 0, 0]);
         let mut told: Vec<Tag> = Vec::new();
@@ -102,7 +103,7 @@ fn between_two_slices_the_store_is_whole() {
     let grant: Grant<crate::access::Delete> = server.grant("a");
     let slice = server.wait(server.meta.write(move |tx| {
         let repository = crate::registry::repositories::existing(tx, &grant)?;
-        crate::registry::manifests::delete_from(tx, &grant, repository, &digest(BODY))
+        crate::registry::manifests::delete_slice(tx, &grant, repository)
     }));
     assert!(slice.unwrap().is_continue());
     assert_eq!(rows(&server)[..3], [TAGS_AT_ONCE as u64, TAGS_AT_ONCE as u64, 1]);
@@ -120,7 +121,9 @@ fn a_repository_has_as_many_tags_as_are_permitted_and_the_same_ones_again() {
     server.put("a", Reference::Tag("t7".parse().unwrap()), BODY).unwrap();
     server.put("b", Reference::Tag("more".parse().unwrap()), BODY).unwrap();
     let grant = server.grant("a");
-    server.wait(server.registry.delete_manifest(&grant, Reference::Tag("t8".parse().unwrap()))).unwrap();
+    server
+        .wait(server.registry.delete_manifest(&grant, Reference::Tag("t8".parse().unwrap()), Below::Stays))
+        .unwrap();
     server.put("a", Reference::Tag("more".parse().unwrap()), BODY).unwrap();
 }
 
@@ -191,7 +194,7 @@ fn what_nothing_uses_is_known_at_every_moment() {
     server.wait(server.registry.delete_repository(&server.grant("b"))).unwrap();
     assert_eq!(disk(&server), Disk { unused_blobs: 1, unused_bytes: 11, ..all });
     let reference = Reference::Digest(digest(&one));
-    server.wait(server.registry.delete_manifest(&server.grant("a"), reference)).unwrap();
+    server.wait(server.registry.delete_manifest(&server.grant("a"), reference, Below::Stays)).unwrap();
     assert_eq!(disk(&server), all, "nothing is removed from the disk yet");
     server.push_blob("c", b"layer", digest("layer")).unwrap();
     assert_eq!(disk(&server), all, "it was there");

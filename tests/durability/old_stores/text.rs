@@ -31,6 +31,7 @@ macro_rules! every_key {
             (u64, u64, &'static [u8]);
             (u64, &'static str, u64);
             (u64, &'static [u8], &'static str);
+            (u64, &'static [u8], u64);
             (u64, &'static [u8], &'static [u8])
         }
     };

@@ -258,7 +258,11 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
         ("changeUser", "/users/omar", json!(change)),
         ("createToken", "/tokens", json!(new_token)),
         ("startCheck", "/checks", json!(NewCheck { deep: false })),
-        ("startGc", "/gc/runs", json!(NewGcRun { now: true, untagged: "14d".to_owned().into() })),
+        (
+            "startGc",
+            "/gc/runs",
+            json!(NewGcRun { now: true, empty_trash: true, untagged: "14d".to_owned().into() }),
+        ),
         ("setSchedule", "/schedules/check", json!(NewSchedule { when: "off".to_owned() })),
     ];
     let with_body: BTreeSet<String> = operations(&document)

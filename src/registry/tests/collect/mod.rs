@@ -8,6 +8,7 @@ mod untagged;
 use super::*;
 use crate::model::digest::Algorithm;
 use crate::model::names::{RepoId, Sequence};
+use crate::registry::Below;
 use crate::registry::collect::{Collected, Mode, Untagged};
 use crate::store::meta::schema::{self, Blob, BlobState, Disk};
 use crate::store::meta::{Raw, Tx as _};
@@ -16,11 +17,11 @@ use crate::store::meta::{Raw, Tx as _};
 const PROMISE_S: u64 = 3600;
 const GRACE_S: u64 = 2 * PROMISE_S;
 
-fn digest(content: &[u8]) -> Digest {
+pub(super) fn digest(content: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, content)
 }
 
-fn image(config: &[u8]) -> String {
+pub(super) fn image(config: &[u8]) -> String {
     let (digest, size) = (digest(config), config.len());
     format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":{size}}},"layers":[]}}"#
@@ -32,7 +33,7 @@ impl Server<'_> {
         self.push_blob(repository, content, digest(content)).unwrap();
     }
 
-    fn skip(&self, seconds: u64) {
+    pub(super) fn skip(&self, seconds: u64) {
         self.meta.clock().skip(seconds);
     }
 
@@ -40,7 +41,7 @@ impl Server<'_> {
         self.collect_untagged(mode, Untagged::AsSet)
     }
 
-    fn collect_untagged(&self, mode: Mode, untagged: Untagged) -> Collected {
+    pub(super) fn collect_untagged(&self, mode: Mode, untagged: Untagged) -> Collected {
         let grant = self.access.system("collect");
         self.wait(self.registry.collect(&grant, mode, untagged, &mut |_: &Collected| true)).unwrap()
     }
@@ -58,14 +59,14 @@ impl Server<'_> {
 
     fn delete_image(&self, repository: &str, config: &[u8]) {
         let manifest = Reference::Digest(digest(image(config).as_bytes()));
-        self.wait(self.registry.delete_manifest(&self.grant(repository), manifest)).unwrap();
+        self.wait(self.registry.delete_manifest(&self.grant(repository), manifest, Below::Stays)).unwrap();
     }
 
     fn has_file(&self, content: &[u8]) -> bool {
         self.store.open(&digest(content)).unwrap().is_some()
     }
 
-    fn rows(&self) -> [u64; 6] {
+    pub(super) fn rows(&self) -> [u64; 6] {
         let count = self.meta.get(|tx| {
             Ok::<_, StoreError>([
                 tx.count(&schema::BLOB)?,

@@ -14,17 +14,26 @@ impl Server<'_> {
         self.plan_untagged(mode, Untagged::AsSet)
     }
 
-    pub(super) fn plan_untagged(&self, mode: Mode, untagged: Untagged) -> Plan {
+    pub(in crate::registry::tests) fn plan_untagged(&self, mode: Mode, untagged: Untagged) -> Plan {
         self.wait(self.registry.plan_collection(&self.site(), mode, untagged)).unwrap()
     }
 
-    fn garbage(&self) -> Garbage {
+    pub(in crate::registry::tests) fn garbage(&self) -> Garbage {
         self.wait(self.registry.garbage(&self.site())).unwrap()
+    }
+
+    /// Asserts that the bytes which are told, live or for a reason, are those on the disk.
+    pub(in crate::registry::tests) fn assert_sum(&self, context: &str) {
+        let garbage = self.garbage();
+        let told = garbage.live_bytes + garbage.parts.iter().map(|part| part.bytes).sum::<u64>();
+        let dir = self.place.dir.path();
+        let found = bytes_below(&dir.join("blobs")) + bytes_below(&dir.join("quarantine"));
+        assert_eq!(told, found, "{context}: {garbage:?}");
     }
 }
 
 /// Bytes of the files below a directory.
-fn bytes_below(dir: &std::path::Path) -> u64 {
+pub(in crate::registry::tests) fn bytes_below(dir: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     entries
         .map(|entry| {
@@ -32,13 +41,6 @@ fn bytes_below(dir: &std::path::Path) -> u64 {
             if found.is_dir() { bytes_below(&entry.path()) } else { found.len() }
         })
         .sum()
-}
-
-fn assert_sum(server: &Server<'_>, context: &str) {
-    let garbage = server.garbage();
-    let told = garbage.live_bytes + garbage.parts.iter().map(|part| part.bytes).sum::<u64>();
-    let dir = server.place.dir.path();
-    assert_eq!(told, bytes_below(&dir.join("blobs")) + bytes_below(&dir.join("quarantine")), "{context}");
 }
 
 /// Reasons with the bytes that are there for them.
@@ -66,12 +68,12 @@ fn every_byte_that_is_not_used_has_a_reason_and_a_time() {
     found.sort_by_key(|(_, bytes)| *bytes);
     assert_eq!(found, expected);
     assert!(garbage.parts.iter().all(|part| part.first_in_s.is_some_and(|in_s| in_s > 0)));
-    assert_sum(&server, "before their time");
+    server.assert_sum("before their time");
     server.skip(GRACE_S);
     assert_eq!(reasons(&server.garbage()), [(Reason::Due, 15), (Reason::Quarantine, 13)]);
-    assert_sum(&server, "when they are due");
+    server.assert_sum("when they are due");
     server.collect(Mode::Scheduled);
-    assert_sum(&server, "after the collection");
+    server.assert_sum("after the collection");
 }
 
 #[test]
@@ -117,6 +119,6 @@ fn a_plan_says_what_a_run_does() {
         let told = (plan.links, plan.blobs, plan.bytes, plan.freed_bytes, plan.promised);
         assert_eq!(told, (done.links, done.blobs, done.bytes, done.freed_bytes, done.promised), "{mode:?}");
         assert!(done.blobs >= 600, "{done:?}");
-        assert_sum(&server, "after the run");
+        server.assert_sum("after the run");
     }
 }

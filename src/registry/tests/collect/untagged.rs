@@ -49,7 +49,7 @@ impl Server<'_> {
     }
 
     fn delete(&self, reference: Reference) {
-        self.wait(self.registry.delete_manifest(&self.grant("a"), reference)).unwrap();
+        self.wait(self.registry.delete_manifest(&self.grant("a"), reference, Below::Stays)).unwrap();
     }
 
     fn pull(&self, manifest: &str) {

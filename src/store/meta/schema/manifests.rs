@@ -44,7 +44,8 @@ impl Record for Manifest {}
 /// digest -> the bytes of a manifest as they were pushed.
 pub const MANIFEST_BODY: Table<Digest, Raw> = Table::new("manifest_body");
 
-/// (digest, repository) -> (): the repositories that hold a manifest.
+/// (digest, repository) -> (): the repositories that hold a manifest, or have it in the trash: they keep its
+/// body.
 pub const MANIFEST_REPO: Table<(Digest, RepoId), ()> = Table::new("manifest_repo");
 
 /// (repository, digest) -> how often and when a manifest was pulled last.

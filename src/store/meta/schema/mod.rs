@@ -58,6 +58,7 @@ mod repositories;
 mod schedules;
 mod store;
 mod tags;
+mod trash;
 mod uploads;
 mod usage;
 
@@ -72,6 +73,7 @@ pub use repositories::*;
 pub use schedules::*;
 pub use store::*;
 pub use tags::*;
+pub use trash::*;
 pub use uploads::*;
 pub use usage::*;
 
@@ -95,7 +97,8 @@ macro_rules! every_table {
             TAG_BY_DIGEST TAG_BY_SEQUENCE TAG_HISTORY USAGE_REPOSITORY USAGE_PROJECT DISK PROJECT_BLOB UPLOAD
             UPLOAD_BY_REPOSITORY USER USER_NAME TOKEN TOKEN_HASH TOKEN_BY_USER REFRESH REFRESH_BY_USER OUTBOX
             OUTBOX_CURSOR AUDIT AUDIT_CHAIN MIGRATION JOB JOB_ID JOB_LOG JOB_RESULT QUARANTINE
-            COLLECTION PROMISE PROMISED SCHEDULE SCHEDULE_RUN
+            COLLECTION PROMISE PROMISED SCHEDULE SCHEDULE_RUN TRASH TRASH_BY_REPOSITORY TRASH_REPOSITORY TRASH_TAG
+            TRASH_TAG_BY_DIGEST TRASH_MANIFEST TRASH_CONTENT TRASH_REFERRER
         }
     };
 }

@@ -1,0 +1,193 @@
+//! Removing what was deleted for good.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use super::{content, end, forget, needed_by, tags as tags_of};
+use crate::access::{Grant, ManageTrash};
+use crate::model::audit::{Actor, AuditAction};
+use crate::model::digest::Digest;
+use crate::model::names::{RepoId, Sequence, Tag};
+use crate::registry::error::RegistryError;
+use crate::registry::manifests::{drop_body, drop_rows};
+use crate::registry::{Registry, links, repositories, tags};
+use crate::store::meta::schema::{self, TrashKind, Trashed, TrashedManifest};
+use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
+
+/// Manifests or links that one transaction removes.
+const SLICE: usize = 64;
+/// Tags of a deletion that one transaction removes.
+const TAGS_AT_ONCE: usize = 256;
+
+impl Registry {
+    /// Removes a deletion for good. Its blobs are garbage then. In slices: after a stop in between, emptying
+    /// it again continues.
+    pub async fn empty_trash_entry(
+        self: &Arc<Self>,
+        grant: &Grant<ManageTrash>,
+        id: Sequence,
+    ) -> Result<(), RegistryError> {
+        let (registry, grant) = (Arc::clone(self), Arc::new(grant.carry()));
+        self.detached(async move {
+            let mut is_first = true;
+            loop {
+                let grant = Arc::clone(&grant);
+                let work = move |tx: &WriteTx<'_>| {
+                    grant.recheck(tx)??;
+                    let Some(row) = tx.get(&schema::TRASH, id)? else {
+                        let gone = RegistryError::TrashUnknown(id);
+                        return if is_first { Err(gone) } else { Ok(ControlFlow::Break(())) };
+                    };
+                    if is_first {
+                        tx.audit(grant.caller().actor(), AuditAction::TrashEmpty, target(&row))?;
+                    }
+                    Ok(slice(tx, id)?)
+                };
+                if registry.meta.change(Change::that_frees(), work).await?.is_break() {
+                    return Ok(());
+                }
+                is_first = false;
+            }
+        })
+        .await
+    }
+}
+
+/// What a deletion was about, for the audit log.
+fn target(row: &Trashed) -> String {
+    match (&row.tag, &row.digest) {
+        (Some(tag), _) => format!("{}:{tag}", row.name),
+        (None, Some(digest)) => format!("{}@{digest}", row.name),
+        (None, None) => row.name.clone(),
+    }
+}
+
+/// The oldest entry after another one that was deleted at this running second or before.
+pub(in crate::registry) fn oldest(
+    tx: &ReadTx,
+    after: Option<Sequence>,
+    newest_s: u64,
+) -> Result<Option<(Sequence, Option<Trashed>)>, StoreError> {
+    let mut found = None;
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    tx.scan_range(&schema::TRASH.raw(), (from, Bound::Unbounded), |id, Raw(row)| {
+        let row = Trashed::decode(&row);
+        found = row.as_ref().is_none_or(|row| row.since.0 <= newest_s).then_some((id, row));
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// Removes a part of a deletion; a break: it is gone.
+pub(in crate::registry) fn slice(tx: &WriteTx<'_>, id: Sequence) -> Result<ControlFlow<()>, StoreError> {
+    let Some(row) = tx.get(&schema::TRASH, id)? else { return Ok(ControlFlow::Break(())) };
+    let left = match row.kind {
+        TrashKind::Repository => repository(tx, id, row.repository)?,
+        TrashKind::Tag | TrashKind::Manifest => manifests(tx, id, row.repository)?,
+    };
+    if left.is_continue() {
+        return Ok(left);
+    }
+    end(tx, id, &row)?;
+    if row.kind != TrashKind::Repository {
+        // What the entry held in the repository is looked at again.
+        tx.put(&schema::DIRTY_REPOSITORY, row.repository, &tx.next_sequence())?;
+    }
+    repositories::remove_if_empty(tx, row.repository, Actor::SYSTEM)?;
+    Ok(ControlFlow::Break(()))
+}
+
+/// Removes manifests of a deletion, then its tags. What another deletion needs becomes part of that one.
+fn manifests(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<ControlFlow<()>, StoreError> {
+    let digests = content(tx, id, None, SLICE)?;
+    for digest in &digests {
+        let Some(trashed) = tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else {
+            tx.delete(&schema::TRASH_CONTENT, (id, digest))?;
+            continue;
+        };
+        match needed_by(tx, (repository, digest), |entry| entry != id)? {
+            Some(entry) => {
+                tx.delete(&schema::TRASH_CONTENT, (id, digest))?;
+                tx.put(&schema::TRASH_CONTENT, (entry, digest), &())?;
+                let moved = TrashedManifest { entry, ..trashed };
+                tx.put(&schema::TRASH_MANIFEST, (repository, digest), &moved)?;
+            }
+            None => remove(tx, (repository, digest), &trashed)?,
+        }
+    }
+    if !digests.is_empty() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let tags = tags_of(tx, id, TAGS_AT_ONCE)?;
+    for tag in &tags {
+        if let Some(row) = tx.get(&schema::TRASH_TAG, (id, tag.as_str()))? {
+            tx.delete(&schema::TRASH_TAG_BY_DIGEST, (repository, &row.digest, id))?;
+        }
+        tx.delete(&schema::TRASH_TAG, (id, tag.as_str()))?;
+    }
+    Ok(if tags.len() == TAGS_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+}
+
+/// Removes a manifest in the trash.
+fn remove(
+    tx: &WriteTx<'_>,
+    (repository, digest): (RepoId, &Digest),
+    trashed: &TrashedManifest,
+) -> Result<(), StoreError> {
+    for blob in &trashed.manifest.blobs {
+        links::drop_from_trash(tx, repository, blob)?;
+    }
+    for child in &trashed.manifest.children {
+        tx.delete(&schema::PARENT, (repository, child, digest))?;
+    }
+    forget(tx, (repository, digest), trashed)?;
+    tx.delete(&schema::PULLS, (repository, digest))?;
+    tx.delete(&schema::MANIFEST_REPO, (digest, repository))?;
+    drop_body(tx, digest)
+}
+
+/// Removes a part of a repository in the trash: the older deletions in it, its manifests with their tags, and
+/// its links.
+fn repository(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<ControlFlow<()>, StoreError> {
+    let mut older = None;
+    tx.scan_prefix(&schema::TRASH_BY_REPOSITORY, repository, |entry, ()| {
+        older = (entry != id).then_some(entry);
+        if older.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(older) = older {
+        // An entry without its row is damage, and must not become an endless loop.
+        if !tx.has(&schema::TRASH, older)? {
+            tx.delete(&schema::TRASH_BY_REPOSITORY, (repository, older))?;
+        }
+        return slice(tx, older).map(|_| ControlFlow::Continue(()));
+    }
+    let mut manifests = Vec::new();
+    tx.scan_prefix(&schema::MANIFEST.keys(), repository, |digest, _| {
+        manifests.push(digest);
+        if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for digest in &manifests {
+        let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { continue };
+        let tags: Vec<Tag> = tags::of(tx, repository, digest, TAGS_AT_ONCE)?;
+        tags::forget_all(tx, repository, &tags)?;
+        if tags.len() == TAGS_AT_ONCE {
+            return Ok(ControlFlow::Continue(()));
+        }
+        drop_rows(tx, repository, digest, &row)?;
+        if tx.is_full() {
+            break;
+        }
+    }
+    if !manifests.is_empty() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let mut links = Vec::new();
+    tx.scan_prefix(&schema::LINK, repository, |digest, link| {
+        links.extend(digest.known().filter(|_| link.references == 0).map(|digest| (digest, link)));
+        if links.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for (digest, link) in &links {
+        links::detach(tx, repository, digest, link)?;
+    }
+    Ok(if links.len() == SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+}
