@@ -148,6 +148,7 @@ fn about_content(system: &System) -> Vec<(&'static str, String)> {
     vec![
         ("content", format!("{}: {}", counts.join(", "), size(system.size_bytes))),
         ("blobs", format!("{disk} on disk, of it {unused} that nothing uses: stowage gc status")),
+        ("trash", format!("{}: stowage trash list", counted(system.trash, "deletion", "deletions"))),
         ("disk", format!("{} of {} free", size(system.free_bytes), size(system.total_bytes))),
     ]
 }

@@ -27,8 +27,10 @@ pub struct RepositoryView {
 pub struct Totals {
     /// Repositories that hold a manifest.
     pub repositories: u64,
-    /// Its usage.
+    /// Its usage. Deleted repositories do not count, except for blobs that several of them share.
     pub usage: Usage,
+    /// Deletions in the trash.
+    pub trash: u64,
     /// Why every change is refused at present; `None` if none is.
     pub refusal: Option<String>,
     /// The figures of the blob directory.
@@ -112,17 +114,36 @@ impl Registry {
     }
 
     /// The totals of the registry.
-    pub fn totals(&self, _grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
+    pub async fn totals(&self, grant: &Grant<Catalog>) -> Result<Totals, RegistryError> {
         let space = self.space.space();
         let (free_bytes, total_bytes) = (space.available, space.total);
         let refusal = self.meta.refusal().map(|error| error.to_string());
-        self.meta.get(|tx| {
+        self.scan(&grant.caller().holder(), move |tx| {
             let repositories = tx.count(&schema::CATALOG)?;
-            let usage = tx.get(&schema::USAGE_PROJECT, ProjectId::ROOT)?.unwrap_or_default();
+            let all = tx.get(&schema::USAGE_PROJECT, ProjectId::ROOT)?.unwrap_or_default();
+            let (usage, trash) = (without_deleted(tx, all)?, tx.count(&schema::TRASH)?);
             let disk = tx.get(&schema::DISK, ())?.unwrap_or_default();
-            Ok(Totals { repositories, usage, refusal: refusal.clone(), disk, free_bytes, total_bytes })
+            Ok(Totals { repositories, usage, trash, refusal, disk, free_bytes, total_bytes })
         })
+        .await
     }
+}
+
+/// A usage without the repositories in the trash.
+fn without_deleted(tx: &ReadTx, mut usage: Usage) -> Result<Usage, StoreError> {
+    let mut deleted = Vec::new();
+    tx.scan_all(&schema::TRASH_REPOSITORY.keys(), |repository, _| {
+        deleted.push(repository);
+        ControlFlow::Continue(())
+    })?;
+    for repository in deleted {
+        let one = tx.get(&schema::USAGE_REPOSITORY, repository)?.unwrap_or_default();
+        usage.tags = usage.tags.saturating_sub(one.tags);
+        usage.manifests = usage.manifests.saturating_sub(one.manifests);
+        usage.manifest_bytes = usage.manifest_bytes.saturating_sub(one.manifest_bytes);
+        usage.bytes = usage.bytes.saturating_sub(one.unique_bytes);
+    }
+    Ok(usage)
 }
 
 fn view(tx: &ReadTx, id: RepoId) -> Result<Option<RepositoryView>, StoreError> {

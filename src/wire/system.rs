@@ -18,6 +18,10 @@ pub struct System {
     pub blobs: u64,
     /// Manifests and blobs.
     pub size_bytes: u64,
+    /// Deletions in the trash.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub trash: u64,
     /// Why the store refuses changes at present; null: it does not.
     #[schema(required = true)]
     pub changes_refused: Option<String>,

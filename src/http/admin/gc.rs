@@ -33,12 +33,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "How long a manifest stays that no tag leads to, instead of `storage.gc.untagged`: `0s`.";
             operation("planGc", "Show what a run of garbage collection would do. For admins.")
                 .query("now", now, form::switch())
+                .query("untagged", untagged, form::duration())
                 .query(
                     "empty_trash",
                     "What emptying the trash and freeing the space would do.",
                     form::switch(),
                 )
-                .query("untagged", untagged, form::duration())
                 .answers::<GcPlan>(200, "What it would do.")
         }),
         endpoint::at("/gc/runs").post(run, || {

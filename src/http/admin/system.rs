@@ -23,7 +23,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 /// `GET /api/v1/system`
 pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpResponse, Problem> {
-    let totals = app.registry.totals(permit.grant())?;
+    let totals = app.registry.totals(permit.grant()).await?;
     // Names and addresses of other users are shown only to callers who may see the server.
     let inspect = app.access.site::<ReadServer>(permit.grant().caller()).ok();
     let system = System {
@@ -33,6 +33,7 @@ pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpR
         manifests: totals.usage.manifests,
         blobs: totals.usage.blobs,
         size_bytes: totals.usage.bytes + totals.usage.manifest_bytes,
+        trash: totals.trash,
         changes_refused: totals.refusal,
         disk_bytes: totals.disk.bytes,
         unused_bytes: totals.disk.unused_bytes,

@@ -15,6 +15,7 @@ fn with_two_images(place: &Place) -> (Server, Client) {
     let deleted = content::push_image(&admin, "team/app", "1", &content::bytes(1, 300_000));
     let digest = content::sha256(&deleted);
     admin.delete(&format!("/v2/team/app/manifests/{digest}")).expect(202);
+    place.run(&["trash", "empty", "--yes"]).expect(0);
     (server, admin)
 }
 

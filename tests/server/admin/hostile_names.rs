@@ -27,6 +27,8 @@ fn answer(request: &str) -> String {
         json!(samples::user(EVIL))
     } else if path.contains("/tokens") {
         json!(samples::token(EVIL))
+    } else if path.contains("/trash") {
+        json!(samples::trash_entry(EVIL))
     } else if path.contains("/schedules") {
         json!(samples::schedule(EVIL))
     } else if path.contains("/system") {
@@ -67,6 +69,9 @@ const COMMANDS: &[&str] = &[
     "jobs show 00000000-0000-0000-0000-000000000000 --wait",
     "jobs watch 0000",
     "jobs cancel 0000",
+    "trash list",
+    "trash restore 7",
+    "trash empty 7 --yes",
     "schedule list",
     "schedule set check daily 03:30",
     "schedule reset check",

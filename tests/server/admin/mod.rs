@@ -30,5 +30,6 @@ mod stops;
 mod stores;
 mod terminal;
 mod tokens;
+mod trash;
 mod users;
 mod words;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
     CreatedToken, GcPlan, GcStatus, Job, JobLine, List, Manifest, NewCheck, NewGcRun, NewSchedule, NewToken,
-    NewUser, Problem, Repository, Schedule, System, Tag, Token, User, UserChange,
+    NewUser, Problem, Repository, Restore, Schedule, System, Tag, Token, TrashEntry, User, UserChange,
 };
 
 use crate::admin::program::{PASSWORD, Place, over_socket};
@@ -132,6 +132,8 @@ fn type_holds(name: &str, answer: &Value) -> bool {
         "Tags" => holds::<List<Tag>>,
         "Token" => holds::<Token>,
         "Tokens" => holds::<List<Token>>,
+        "Trash" => holds::<List<TrashEntry>>,
+        "TrashEntry" => holds::<TrashEntry>,
         "User" => holds::<User>,
         "Users" => holds::<List<User>>,
         other => panic!("{other} has no type"),
@@ -205,10 +207,17 @@ fn every_operation_of_the_document_answers_as_it_says() {
     run("listTags", "/repositories/team/app/-/tags", &none);
     run("showTag", "/repositories/team/app/-/tags/1", &none);
     run("deleteTag", "/repositories/team/app/-/tags/1", &none);
+    let trash = run("listTrash", "/trash?repository=team/app", &none).json();
+    let entry = trash["items"][0]["id"].as_u64().unwrap();
+    run("showTrash", &format!("/trash/{entry}"), &none);
+    run("restoreTrash", &format!("/trash/{entry}/restore"), &json!({"as": "3"}));
+    admin.delete("/v2/team/app/manifests/3").expect(202);
     let listed = run("listManifests", "/repositories/team/app/-/manifests?untagged=true", &none).json();
     let digest = listed["items"][0]["digest"].as_str().unwrap().to_owned();
     run("showManifest", &format!("/repositories/team/app/-/manifests/{digest}"), &none);
     run("deleteManifest", &format!("/repositories/team/app/-/manifests/{digest}"), &none);
+    let entry = admin.get("/api/v1/trash").json()["items"][0]["id"].as_u64().unwrap();
+    run("emptyTrash", &format!("/trash/{entry}"), &none);
     let job = run("startCheck", "/checks", &json!({"deep": true})).json()["id"].as_str().unwrap().to_owned();
     let ended = run("showJob", &format!("/jobs/{job}?wait=30s"), &none);
     assert!(ended.json()["result"].is_object());
@@ -253,10 +262,15 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
         scopes: vec!["api".to_owned()],
         lifetime_s: 60.into(),
     };
+    content::push_image(&admin, "team/app", "1", b"a layer");
+    admin.delete("/api/v1/repositories/team/app/-/tags/1").expect(204);
+    let entry = admin.get("/api/v1/trash").json()["items"][0]["id"].as_u64().unwrap();
+    let restored = format!("/trash/{entry}/restore");
     let bodies = [
         ("createUser", "/users", json!(new_user)),
         ("changeUser", "/users/omar", json!(change)),
         ("createToken", "/tokens", json!(new_token)),
+        ("restoreTrash", &restored[..], json!(Restore { name: "2".to_owned().into() })),
         ("startCheck", "/checks", json!(NewCheck { deep: false })),
         (
             "startGc",

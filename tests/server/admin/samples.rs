@@ -4,7 +4,7 @@ use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
     Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck, LastGc,
     LimitReached, Manifest, OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, Server,
-    System, Tag, Token, User,
+    System, Tag, Token, TrashEntry, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -90,6 +90,20 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
         problems: 1,
         error: Some(text.to_owned()),
         result: (state == JobState::Done).then_some(JobResult::Check(report)),
+    }
+}
+
+pub(crate) fn trash_entry(text: &str) -> TrashEntry {
+    TrashEntry {
+        id: 7,
+        kind: OpenEnum::Unknown(text.to_owned()),
+        repository: text.to_owned(),
+        tags: vec![text.to_owned()],
+        digest: Some(text.to_owned()),
+        size_bytes: 1,
+        deleted_by: text.to_owned(),
+        deleted_at: text.to_owned(),
+        kept_until: text.to_owned(),
     }
 }
 

@@ -56,8 +56,10 @@ fn what_deletions_leave_on_the_disk_is_told() {
     let on_disk = bytes_in(&place.data().join("blobs"));
     assert_eq!((system().disk_bytes, system().unused_bytes), (on_disk, 0));
     admin.delete("/api/v1/repositories/team/app").expect(204);
+    assert_eq!((system().repositories, system().size_bytes, system().trash), (0, 0, 1));
+    place.run(&["trash", "empty", "--yes"]).expect(0);
     let left = system();
-    assert_eq!((left.repositories, left.size_bytes), (0, 0));
+    assert_eq!((left.repositories, left.size_bytes, left.trash), (0, 0, 0));
     assert_eq!(bytes_in(&place.data().join("blobs")), on_disk);
     assert_eq!((left.disk_bytes, left.unused_bytes), (on_disk, on_disk));
     assert_eq!(left.unused_blobs, 2);

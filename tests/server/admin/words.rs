@@ -62,6 +62,10 @@ fn one_is_singular_wherever_a_number_is_told() {
     let mut told = people(&place, &["status"]);
     told += &people(&place, &["repo", "delete", "team/app", "--dry-run"]);
     told += &people(&place, &["repo", "delete", "team/app", "--yes"]);
+    told += &people(&place, &["status"]);
+    told += &people(&place, &["trash", "list"]);
+    told += &people(&place, &["gc", "plan", "--empty-trash"]);
+    told += &people(&place, &["trash", "empty", "--yes"]);
     // An unreferenced blob, an unfinished upload, and a deleted repository with a history: each gives a note.
     content::open_upload(&admin, "bare/one");
     told += &people(&place, &["fsck"]);
