@@ -182,7 +182,7 @@ fn each_caller_may_what_the_table_says_and_nothing_else() {
     for (principal, expected) in [
         (Principal::Anybody, ""),
         (anonymous.clone(), ""),
-        (local().principal, "lsdcuUtTrj"),
+        (local().principal, "lsdcuUtTrjb"),
         (user(Scopes::ALL), "lsc"),
         (scoped("read_registry"), "lc"),
         (scoped("write_registry"), "ls"),
@@ -196,8 +196,8 @@ fn each_caller_may_what_the_table_says_and_nothing_else() {
         ("write_registry", "ls"),
         ("delete_registry", "d"),
         ("read_api", "utr"),
-        ("api", "uUtTrj"),
-        ("read_registry,write_registry,delete_registry,read_api,api", "lsdcuUtTrj"),
+        ("api", "uUtTrjb"),
+        ("read_registry,write_registry,delete_registry,read_api,api", "lsdcuUtTrjb"),
     ] {
         assert_eq!(permitted(&gate, &scoped(scopes)), expected, "{scopes}");
     }
@@ -207,5 +207,5 @@ fn each_caller_may_what_the_table_says_and_nothing_else() {
     assert_eq!(permitted(&gate, &anonymous), "l");
     gate.access.policy.store(Arc::new(Policy::Open));
     assert_eq!(permitted(&gate, &Principal::Anybody), "lsdc");
-    assert_eq!(permitted(&gate, &local().principal), "lsdcuUtTrj");
+    assert_eq!(permitted(&gate, &local().principal), "lsdcuUtTrjb");
 }

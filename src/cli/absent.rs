@@ -20,10 +20,8 @@ const RIGHTS: &[&str] = &[
     "every user may pull and push in every repository, and only admins delete (docs/administration.md)",
     "for a client that only pulls: stowage token create USER --name NAME --scopes read_registry",
 ];
-const NO_TRASH: &[&str] = &[
-    "a deletion cannot be undone; see what it would delete: --dry-run",
-    "the manifest of a deleted tag stays, and can be pulled by its digest: stowage manifest list REPOSITORY",
-];
+/// How to undo a deletion.
+const UNDO: &[&str] = &["stowage trash list", "stowage trash restore ID"];
 const SERVICE: &[&str] = &[
     "start the registry: stowage serve",
     "as a service: sudo systemctl start stowage, and likewise stop, restart and reload (docs/install.md)",
@@ -143,7 +141,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
         &["quota", "quotas"],
         &["sizes: stowage repo list", "what one user may hold at once: [limits] in docs/configuration.md"],
     ),
-    (Yet, &["trash", "undelete"], NO_TRASH),
+    (Always, &["undelete", "undo", "recycle"], UNDO),
     (
         Always,
         &["schedules", "scheduler", "cron", "timer", "timers"],
@@ -195,7 +193,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
         &["a push creates the repository: docker push HOST/REPOSITORY:TAG"],
     ),
     (Yet, &["repo rename", "repo move", "repo mv"], COPY),
-    (Yet, &["repo restore", "tag restore", "manifest restore"], NO_TRASH),
+    (Always, &["manifest restore", "repo undelete", "tag undelete", "tag trash"], UNDO),
     (
         Always,
         &["tag create", "tag add", "tag new", "tag copy", "tag rename"],

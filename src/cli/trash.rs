@@ -203,7 +203,7 @@ fn empty(api: &Api, id: Option<u64>, yes: bool, context: &Context) -> Result<Exi
             Err(failure) if failure.exit == Exit::NotFound && ids.len() > 1 => {}
             Err(failure) => {
                 let removed = counted(done as u64, "deletion was", "deletions were");
-                return Err(failure.context("done", &format!("{removed} removed before")));
+                return Err(failure.context("done", format!("{removed} removed before")));
             }
             Ok(()) => {}
         }

@@ -111,7 +111,8 @@ mod tests {
              storage.blob_dir Text\nstorage.data_dir Text\n\
              storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.max_duration Text\n\
              storage.gc.promise Text\nstorage.gc.schedule Text\nstorage.gc.untagged Text\n\
-             storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text"
+             storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text\n\
+             storage.trash Text"
         );
     }
 

@@ -118,10 +118,10 @@ pub(super) fn detach(
     Ok(())
 }
 
-/// The size that manifests of `repository` give an absent blob.
+/// The size that manifests of `repository` give an absent blob. Those in the trash do not count.
 pub(super) fn said(tx: &impl Tx, repository: RepoId, digest: &AnyDigest) -> Result<Option<u64>, StoreError> {
     let link = tx.get(&schema::LINK, (repository, digest))?;
-    Ok(link.and_then(|link| link.said))
+    Ok(link.filter(|link| link.references > 0).and_then(|link| link.said))
 }
 
 /// Refuses a blob whose size differs from what manifests say that were pushed before it.

@@ -80,6 +80,10 @@ impl Names {
         ControlFlow::Continue(())
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(super) fn finish(self) -> Listing<NamesLeft> {
         let Self { json, last, after, more, .. } = self;
         let left = after.filter(|after| *after != last);

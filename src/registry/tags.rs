@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::RegistryError;
 use super::listing::{Listing, MoreNames, Names, NamesLeft, Piece};
-use super::{Registry, usage};
+use super::{Registry, trash, usage};
 use crate::access::{Caller, Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
@@ -24,13 +24,17 @@ impl Registry {
         last: Option<String>,
         limit: usize,
     ) -> Result<Listing<NamesLeft>, RegistryError> {
-        let unknown = || RegistryError::RepositoryUnknown(grant.name().clone());
-        let repository = grant.repository().ok_or_else(unknown)?;
+        let unknown = RegistryError::RepositoryUnknown(grant.name().clone());
+        let Some(repository) = grant.repository() else { return Err(unknown) };
         self.scan(&grant.caller().holder(), move |tx| {
             let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut page = Names::new(limit);
             let rest = (from, Bound::Unbounded);
             tx.scan_within(&schema::TAG.keys(), repository, rest, |name, _| page.take(name))?;
+            // Everything was deleted: whether some of it can be restored is not told here.
+            if page.is_empty() && last.is_none() && trash::has_all_of(tx, repository)? {
+                return Err(unknown);
+            }
             Ok(page.finish())
         })
         .await

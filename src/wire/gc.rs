@@ -13,8 +13,8 @@ pub enum GcMode {
     #[default]
     Scheduled,
     /// Space is short: it takes what is due, and removes the files at once, also those in quarantine. While
-    /// pushes still have too little space, it empties the trash, the oldest deletions first, and takes what `now`
-    /// takes.
+    /// pushes still have too little space, it empties the trash, the oldest deletions first, and takes what
+    /// `now` takes.
     SpaceIsShort,
     /// It takes everything that nothing refers to and no client was promised, and removes the files at once.
     Now,

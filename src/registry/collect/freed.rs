@@ -106,8 +106,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Counts the deletions that a run removes from the trash. The running second never goes back, so they are
-    /// all those up to one of them.
+    /// Counts the deletions that a run removes from the trash. The running second never goes back, so they
+    /// are all those up to one of them.
     async fn plan_trash(
         self: &Arc<Self>,
         holder: &Holder,
@@ -165,7 +165,7 @@ impl Registry {
         let mut after: Option<AnyDigest> = None;
         loop {
             let from = after;
-            let page = self.scan(holder, move |tx| Ok(links_of(tx, repository, from)?)).await?;
+            let page = self.scan(holder, move |tx| Ok(links_of(tx, repository, from.as_ref())?)).await?;
             let room = REFERENCES.saturating_sub(freed.detached.len());
             freed.detached.extend(page.0.into_iter().take(room));
             after = page.1;
@@ -291,10 +291,10 @@ fn trashed(
 fn links_of(
     tx: &ReadTx,
     repository: RepoId,
-    after: Option<AnyDigest>,
+    after: Option<&AnyDigest>,
 ) -> Result<(Vec<Digest>, Option<AnyDigest>), StoreError> {
     let (mut found, mut last, mut looked_at) = (Vec::new(), None, 0);
-    let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     tx.scan_within(&schema::LINK.raw(), repository, (from, Bound::Unbounded), |digest, Raw(row)| {
         let is_present = Link::decode(&row).is_some_and(|link| link.present);
         found.extend(digest.known().filter(|_| is_present));

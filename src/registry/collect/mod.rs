@@ -47,8 +47,8 @@ const NAMED: usize = 20;
 pub enum Mode {
     /// Takes what is due, and keeps the files in quarantine for a day: a mistake can be undone.
     Scheduled,
-    /// Takes what is due, and removes the files at once, also those in quarantine. While pushes still have too
-    /// little space, it empties the trash, the oldest deletions first, and takes what [`Mode::Now`] takes.
+    /// Takes what is due, and removes the files at once, also those in quarantine. While pushes still have
+    /// too little space, it empties the trash, the oldest deletions first, and takes what [`Mode::Now`] does.
     SpaceIsShort,
     /// Takes everything that nothing refers to and no client was promised, and removes the files at once.
     Now,

@@ -158,7 +158,8 @@ impl Registry {
             loop {
                 let from = after;
                 let look = move |tx: &ReadTx| {
-                    let (last, kept) = kept_by_repository(tx, (repository, entry), from, times, &mut seen)?;
+                    let (last, kept) =
+                        kept_by_repository(tx, (repository, entry), from.as_ref(), times, &mut seen)?;
                     Ok(((last, kept), seen))
                 };
                 let ((last, kept), looked_at) = self.scan(holder, look).await?;
@@ -233,16 +234,15 @@ fn kept_by_manifests(
     Ok((last, kept))
 }
 
-#[expect(clippy::type_complexity, reason = "a place to continue, and what was found")]
 fn kept_by_repository(
     tx: &ReadTx,
     (repository, entry): (RepoId, Sequence),
-    after: Option<AnyDigest>,
+    after: Option<&AnyDigest>,
     times: (u64, u64),
     seen: &mut Seen,
 ) -> Result<(Option<AnyDigest>, Vec<Kept>), StoreError> {
     let (mut listed, mut last, mut looked_at) = (Vec::new(), None, 0);
-    let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     tx.scan_within(&schema::LINK.raw(), repository, (from, Bound::Unbounded), |digest, Raw(row)| {
         let is_used = Link::decode(&row).is_some_and(|link| link.present && link.references > 0);
         looked_at += 1;

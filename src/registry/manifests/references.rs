@@ -176,18 +176,24 @@ pub(super) fn fits_indexes(
 }
 
 /// An index of the repository that lists a manifest, with its description of it. All indexes that list it
-/// agree.
+/// agree; one in the trash does not count, because it was deleted to make room for another description.
 fn listed(
     tx: &WriteTx<'_>,
     repository: RepoId,
     child: &AnyDigest,
 ) -> Result<Option<(Digest, Listed)>, StoreError> {
-    let mut found = None;
-    tx.scan_prefix(&schema::PARENT, (repository, child), |parent, row| {
-        found = Some((parent, row));
-        ControlFlow::Break(())
+    let mut indexes = Vec::new();
+    tx.scan_prefix(&schema::PARENT.keys(), (repository, child), |parent, _| {
+        indexes.push(parent);
+        ControlFlow::Continue(())
     })?;
-    Ok(found)
+    for index in indexes {
+        if tx.has(&schema::MANIFEST, (repository, &index))? {
+            let row = tx.get(&schema::PARENT, (repository, child, &index))?;
+            return Ok(row.map(|row| (index, row)));
+        }
+    }
+    Ok(None)
 }
 
 /// Names of some repositories that hold a manifest.

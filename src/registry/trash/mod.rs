@@ -29,6 +29,8 @@ use crate::store::meta::{Raw, ReadTx, Row as _, StoreError, Tx, WriteTx};
 const TAGS_SHOWN: usize = 100;
 /// Manifests that are looked at to find what needs one, at most.
 const MOST: usize = 1_000;
+/// Links that are looked at to find one that is not hidden, at most.
+const LINKS: usize = 1_000;
 /// Entries that are looked at for one page of a list.
 const LOOKED_AT: usize = 1_000;
 
@@ -169,6 +171,20 @@ pub(super) fn needed_by(
         waiting.extend(holders.into_iter().filter(|holder| seen.len() < MOST && seen.insert(*holder)));
     }
     Ok(None)
+}
+
+/// Whether everything that was in a repository is in the trash: clients have deleted its manifests and blobs.
+pub(super) fn has_all_of(tx: &impl Tx, repository: RepoId) -> Result<bool, StoreError> {
+    if !tx.any(&schema::TRASH_BY_REPOSITORY, repository)? || tx.any(&schema::MANIFEST, repository)? {
+        return Ok(false);
+    }
+    let (mut is_left, mut looked_at) = (false, 0);
+    tx.scan_prefix(&schema::LINK, repository, |_, link| {
+        looked_at += 1;
+        is_left = (link.present && !link.hidden) || looked_at == LINKS;
+        if is_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(!is_left)
 }
 
 /// Whether a repository is in the trash.

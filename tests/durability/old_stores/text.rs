@@ -16,7 +16,8 @@ const DIRECTORIES: [&str; 3] = ["blobs", "uploads", "dumps"];
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Calls a macro with every type of keys, so that the present definition of a table is not needed.
+/// Calls a macro with every type of keys, so that the present definition of a table is not needed. The texts
+/// name a type by its place in the list: new ones go to the end.
 macro_rules! every_key {
     ($try:ident) => {
         $try! {
@@ -31,8 +32,8 @@ macro_rules! every_key {
             (u64, u64, &'static [u8]);
             (u64, &'static str, u64);
             (u64, &'static [u8], &'static str);
-            (u64, &'static [u8], u64);
-            (u64, &'static [u8], &'static [u8])
+            (u64, &'static [u8], &'static [u8]);
+            (u64, &'static [u8], u64)
         }
     };
 }
