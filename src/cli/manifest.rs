@@ -10,7 +10,7 @@ use super::image_name::ImageName;
 use super::prompt::Deletion;
 use super::server_args::ServerArgs;
 use super::words::{ago, when};
-use super::{output, repo};
+use super::{output, repo, trash};
 use crate::wire::Manifest;
 
 /// List and delete manifests, including those without a tag
@@ -97,7 +97,7 @@ impl Command for Options {
                 }
                 delete(&api, manifests, &paths)?;
                 let data = json!({"deleted": manifests});
-                context.say(&data, &format!("deleted {names}"))?;
+                context.say(&data, &format!("deleted {names}\n{}", trash::HINT))?;
                 Ok(Exit::Done)
             }
         }

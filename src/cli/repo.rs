@@ -101,7 +101,8 @@ impl Command for Options {
                     return Ok(exit);
                 }
                 api.delete(&path(name))?;
-                (json!(repository), format!("deleted the repository {name}: {tags}, {manifests}"))
+                let text = format!("deleted the repository {name}: {tags}, {manifests}\n{}", trash::HINT);
+                (json!(repository), text)
             }
             Verb::Restore { name, new } => {
                 return trash::restore_repository(&api, name, new.as_deref(), context);

@@ -117,7 +117,8 @@ impl Command for Options {
                     return Ok(exit);
                 }
                 delete(&api, &tags)?;
-                context.say(&json!({"deleted": tags}), &format!("deleted {names}"))?;
+                let text = format!("deleted {names}\n{}", trash::HINT);
+                context.say(&json!({"deleted": tags}), &text)?;
                 Ok(Exit::Done)
             }
             Verb::Restore { tag: text, name } => {

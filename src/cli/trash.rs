@@ -13,6 +13,9 @@ use super::visible::one_line;
 use super::words::{ago, counted, distance, when};
 use crate::wire::{Absent, OpenEnum, Restore, TrashEntry, TrashKind};
 
+/// What a command says after a deletion.
+pub(super) const HINT: &str = "what can be restored, and until when: stowage trash list";
+
 /// Restore what was deleted, or remove it for good
 #[derive(clap::Args)]
 #[command(

@@ -177,6 +177,11 @@ pub enum RegistryError {
     /// What is restored belongs to a repository that is in the trash itself.
     #[error("the repository {0} is in the trash, too; restore it first")]
     RepositoryInTrash(String),
+    /// A repository in the trash to which an upload was under way cannot be removed yet.
+    #[error(
+        "an upload to the repository {0} was under way when it was deleted: it is removed when the upload is over, after storage.gc.upload_idle at the latest"
+    )]
+    UploadsIntoTrash(String),
     /// The manifest of a deleted tag does not exist any more.
     #[error("the manifest {0} of the deleted tag does not exist any more; push the image again")]
     NotInTrash(String),

@@ -52,9 +52,9 @@ impl From<RegistryError> for Fault {
             RegistryError::TrashUnknown(_) => Self::new(Code::TrashUnknown, message),
             RegistryError::NameTaken(_) => Self::new(Code::TrashNameTaken, message),
             RegistryError::RestoredName(_) => Self::new(Code::TrashNameInvalid, message),
-            RegistryError::RepositoryInTrash(_) | RegistryError::NotInTrash(_) => {
-                Self::new(Code::TrashConflict, message)
-            }
+            RegistryError::RepositoryInTrash(_)
+            | RegistryError::UploadsIntoTrash(_)
+            | RegistryError::NotInTrash(_) => Self::new(Code::TrashConflict, message),
             RegistryError::LittleSpace(shortage) => Self::new(Code::NoSpace, message)
                 .reason(reason::kept(format!("{shortage} {NO_SPACE}"), DISK_FULL))
                 .retry_after("60"),

@@ -25,9 +25,11 @@ const AT_ONCE: usize = 64;
 pub(super) struct Freed {
     /// Links that lose their last reference.
     pub(super) links: HashSet<(RepoId, Digest)>,
+    /// Links that go with the trash: a client has deleted the blob, and only the trash kept it.
+    pub(super) hidden: HashSet<(RepoId, Digest)>,
     /// Repositories that are removed from the trash.
     pub(super) repositories: BTreeSet<RepoId>,
-    /// The blobs that they hold.
+    /// The blobs of both.
     pub(super) detached: HashSet<Digest>,
     /// The last deletion that is removed from the trash: those before it are, too.
     emptied: Sequence,
@@ -63,8 +65,9 @@ impl Registry {
                 self.plan_in(holder, repository, (Some(age_s), &mut freed), plan).await?;
             }
         }
+        // Emptying changes these repositories, so that the run looks at them, too.
         for repository in touched {
-            self.plan_in(holder, repository, (None, &mut freed), plan).await?;
+            self.plan_in(holder, repository, (age_s, &mut freed), plan).await?;
         }
         Ok(freed)
     }
@@ -100,9 +103,17 @@ impl Registry {
                 break;
             }
         }
-        let zero = self.scan(holder, move |tx| Ok(without_others(tx, repository, references)?)).await?;
-        let room = REFERENCES.saturating_sub(freed.links.len());
-        freed.links.extend(zero.into_iter().take(room));
+        let found = self.scan(holder, move |tx| Ok(without_others(tx, repository, references)?)).await?;
+        let mut room = REFERENCES.saturating_sub(freed.links.len() + freed.hidden.len());
+        for (digest, is_hidden) in found {
+            if room > 0 && is_hidden {
+                freed.hidden.insert((repository, digest));
+                freed.detached.insert(digest);
+            } else if room > 0 {
+                freed.links.insert((repository, digest));
+            }
+            room = room.saturating_sub(1);
+        }
         Ok(())
     }
 
@@ -305,20 +316,18 @@ fn links_of(
     Ok((found, last))
 }
 
-/// The links of a repository to which nothing else refers.
+/// The blobs of a repository to which nothing else refers, and whether a client has deleted them.
 fn without_others(
     tx: &ReadTx,
     repository: RepoId,
     references: References,
-) -> Result<Vec<(RepoId, Digest)>, StoreError> {
+) -> Result<Vec<(Digest, bool)>, StoreError> {
     let mut zero = Vec::new();
     for (digest, (live, trashed)) in references {
         let link = tx.get(&schema::LINK, (repository, &digest))?;
         let is_free =
-            |link: Link| link.present && link.references == live && link.trash_references == trashed;
-        if link.is_some_and(is_free) {
-            zero.push((repository, digest));
-        }
+            |link: &Link| link.present && link.references == live && link.trash_references == trashed;
+        zero.extend(link.filter(is_free).map(|link| (digest, link.hidden)));
     }
     Ok(zero)
 }

@@ -183,10 +183,11 @@ impl Registry {
     ) -> Result<Verdict, StoreError> {
         let Some(link) = tx.get(&schema::LINK, (repository, digest))? else { return Ok(Verdict::Changed) };
         let any = AnyDigest::from(*digest);
-        if asked.freed.repositories.contains(&repository) {
+        let freed = &asked.freed;
+        if freed.repositories.contains(&repository) || freed.hidden.contains(&(repository, *digest)) {
             return Ok(Verdict::Due);
         }
-        if asked.freed.links.contains(&(repository, *digest)) {
+        if freed.links.contains(&(repository, *digest)) {
             let promised =
                 self.promises.until((repository, &any), &schema::Link { fresh: false, ..link }, asked.now_s);
             return Ok(promised.map_or(Verdict::Due, Verdict::Promised));

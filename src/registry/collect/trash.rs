@@ -2,6 +2,7 @@
 //! space is needed.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use super::{Garbage, Mode, Observer, Reason, Run, SLICE, Seen, is_damage};
 use crate::limits::Holder;
@@ -9,6 +10,7 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::error::RegistryError;
 use crate::registry::links::holders;
+use crate::registry::trash::Slice;
 use crate::registry::{Registry, trash};
 use crate::store::meta::schema::{self, Blob, Link, TrashedManifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
@@ -91,13 +93,16 @@ impl Run {
             return Ok(Emptied::Entry(id));
         }
         loop {
-            let slice = move |tx: &WriteTx<'_>| Ok::<_, RegistryError>(trash::empty_slice(tx, id)?);
+            let registry = Arc::clone(&self.registry);
+            let slice =
+                move |tx: &WriteTx<'_>| Ok::<_, RegistryError>(trash::empty_slice(tx, &registry, id)?);
             match self.registry.meta.change(Change::that_frees(), slice).await {
-                Ok(ControlFlow::Break(())) => {
+                Ok(Slice::Gone) => {
                     self.collected.trash += 1;
                     break;
                 }
-                Ok(ControlFlow::Continue(())) => {}
+                Ok(Slice::More) => {}
+                Ok(Slice::Waits) => break,
                 Err(error) if is_damage(&error) => {
                     self.collected.spare(|| format!("entry {id} of the trash: {error}"));
                     break;

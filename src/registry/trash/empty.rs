@@ -31,19 +31,23 @@ impl Registry {
         self.detached(async move {
             let mut is_first = true;
             loop {
-                let grant = Arc::clone(&grant);
+                let (server, grant) = (Arc::clone(&registry), Arc::clone(&grant));
                 let work = move |tx: &WriteTx<'_>| {
                     grant.recheck(tx)??;
                     let Some(row) = tx.get(&schema::TRASH, id)? else {
                         let gone = RegistryError::TrashUnknown(id);
-                        return if is_first { Err(gone) } else { Ok(ControlFlow::Break(())) };
+                        return if is_first { Err(gone) } else { Ok(Slice::Gone) };
                     };
+                    let done = slice(tx, &server, id)?;
+                    if matches!(done, Slice::Waits) {
+                        return Err(RegistryError::UploadsIntoTrash(row.name));
+                    }
                     if is_first {
                         tx.audit(grant.caller().actor(), AuditAction::TrashEmpty, target(&row))?;
                     }
-                    Ok(slice(tx, id)?)
+                    Ok(done)
                 };
-                if registry.meta.change(Change::that_frees(), work).await?.is_break() {
+                if matches!(registry.meta.change(Change::that_frees(), work).await?, Slice::Gone) {
                     return Ok(());
                 }
                 is_first = false;
@@ -78,23 +82,48 @@ pub(in crate::registry) fn oldest(
     Ok(found)
 }
 
-/// Removes a part of a deletion; a break: it is gone.
-pub(in crate::registry) fn slice(tx: &WriteTx<'_>, id: Sequence) -> Result<ControlFlow<()>, StoreError> {
-    let Some(row) = tx.get(&schema::TRASH, id)? else { return Ok(ControlFlow::Break(())) };
+/// How far a deletion is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) enum Slice {
+    /// There is more of it.
+    More,
+    /// It is gone.
+    Gone,
+    /// Nothing was removed: an upload to the repository is under way, and its row needs the repository.
+    Waits,
+}
+
+/// Removes a part of a deletion.
+pub(in crate::registry) fn slice(
+    tx: &WriteTx<'_>,
+    registry: &Registry,
+    id: Sequence,
+) -> Result<Slice, StoreError> {
+    let Some(row) = tx.get(&schema::TRASH, id)? else { return Ok(Slice::Gone) };
     let left = match row.kind {
-        TrashKind::Repository => repository(tx, id, row.repository)?,
+        TrashKind::Repository => {
+            if registry.has_uploads(tx, row.repository)? {
+                return Ok(Slice::Waits);
+            }
+            repository(tx, id, row.repository)?
+        }
         TrashKind::Tag | TrashKind::Manifest => manifests(tx, id, row.repository)?,
     };
     if left.is_continue() {
-        return Ok(left);
+        return Ok(Slice::More);
     }
-    end(tx, id, &row)?;
+    finish(tx, id, &row)?;
+    Ok(Slice::Gone)
+}
+
+/// Removes the entry itself, and its repository with the last thing in it.
+fn finish(tx: &WriteTx<'_>, id: Sequence, row: &Trashed) -> Result<(), StoreError> {
+    end(tx, id, row)?;
     if row.kind != TrashKind::Repository {
         // What the entry held in the repository is looked at again.
         tx.put(&schema::DIRTY_REPOSITORY, row.repository, &tx.next_sequence())?;
     }
-    repositories::remove_if_empty(tx, row.repository, Actor::SYSTEM)?;
-    Ok(ControlFlow::Break(()))
+    repositories::remove_if_empty(tx, row.repository, Actor::SYSTEM)
 }
 
 /// Removes manifests of a deletion, then its tags. What another deletion needs becomes part of that one.
@@ -155,11 +184,18 @@ fn repository(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<Cont
         if older.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if let Some(older) = older {
-        // An entry without its row is damage, and must not become an endless loop.
-        if !tx.has(&schema::TRASH, older)? {
-            tx.delete(&schema::TRASH_BY_REPOSITORY, (repository, older))?;
+        match tx.get(&schema::TRASH, older)? {
+            Some(row) => {
+                if manifests(tx, older, repository)?.is_break() {
+                    finish(tx, older, &row)?;
+                }
+            }
+            // An entry without its row is damage, and must not become an endless loop.
+            None => {
+                tx.delete(&schema::TRASH_BY_REPOSITORY, (repository, older))?;
+            }
         }
-        return slice(tx, older).map(|_| ControlFlow::Continue(()));
+        return Ok(ControlFlow::Continue(()));
     }
     let mut manifests = Vec::new();
     tx.scan_prefix(&schema::MANIFEST.keys(), repository, |digest, _| {

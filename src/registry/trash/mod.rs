@@ -14,7 +14,9 @@ use std::ops::{Bound, ControlFlow};
 
 pub use discard::Below;
 pub(super) use discard::{discard_repository, keep_tags, move_in, start};
-pub(super) use empty::{oldest, slice as empty_slice};
+pub(super) use empty::{Slice, oldest, slice as empty_slice};
+#[cfg(test)]
+pub(super) use restore::bring_back;
 pub(super) use restore::take_out;
 
 use super::Registry;

@@ -278,7 +278,11 @@ impl Restoring<'_, '_> {
 }
 
 /// Brings one manifest back to its repository, if it is in the trash.
-fn bring_back(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<(), StoreError> {
+pub(in crate::registry) fn bring_back(
+    tx: &WriteTx<'_>,
+    repository: RepoId,
+    digest: &Digest,
+) -> Result<(), StoreError> {
     let Some(trashed) = tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else { return Ok(()) };
     let row = &trashed.manifest;
     let mut disk = DiskChange::default();

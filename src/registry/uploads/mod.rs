@@ -32,7 +32,7 @@ use crate::limits::{Charge, Holder, Resource};
 use crate::model::audit::Actor;
 use crate::model::digest::Algorithm;
 use crate::model::names::{RepoId, UploadId};
-use crate::store::meta::{Change, StoreError, WriteTx};
+use crate::store::meta::{Change, StoreError, Tx, WriteTx};
 use session::{Origin, Session, State};
 
 /// Seconds that a client has to send the first byte to a new session, before another principal's request may
@@ -187,6 +187,11 @@ impl Registry {
             return Ok(());
         }
         repositories::remove_if_empty(tx, repository, Actor::SYSTEM)
+    }
+
+    /// Whether an upload to a repository is under way, in memory or in a row.
+    pub(super) fn has_uploads(&self, tx: &impl Tx, repository: RepoId) -> Result<bool, StoreError> {
+        Ok(self.sessions.any_in(repository) || rows::any_in(tx, repository)?)
     }
 
     fn is_bare(&self, repository: RepoId) -> Result<bool, StoreError> {

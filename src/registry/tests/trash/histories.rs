@@ -273,6 +273,31 @@ fn play(acts: &[Act]) {
     history.assert_all_goes();
 }
 
+#[test]
+fn a_blob_that_a_client_deleted_goes_with_the_deletion_that_kept_it() {
+    play(&[
+        Act::Push { repository: 0, manifest: 2, tag: 2 },
+        Act::DeleteTag { repository: 0, tag: 2 },
+        Act::DeleteBlob { repository: 0, blob: 4 },
+        Act::Collect { mode: 2, untagged: false },
+    ]);
+}
+
+#[test]
+fn a_run_looks_at_the_repositories_in_which_it_empties_the_trash() {
+    play(&[
+        Act::Push { repository: 1, manifest: 5, tag: 1 },
+        Act::DeleteTag { repository: 1, tag: 1 },
+        Act::Push { repository: 1, manifest: 0, tag: 0 },
+        Act::DeleteTag { repository: 1, tag: 0 },
+        Act::Restore { entry: 0, renamed: false },
+        Act::Collect { mode: 0, untagged: true },
+        Act::Skip { days: 4 },
+        Act::Skip { days: 4 },
+        Act::Collect { mode: 0, untagged: true },
+    ]);
+}
+
 proptest! {
     #![proptest_config(cases(48))]
 

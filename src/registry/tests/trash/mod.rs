@@ -6,11 +6,12 @@ use super::collect::{digest, image};
 use super::samples::{self, Blob, Manifest};
 use super::*;
 use crate::access::{ManageTrash, ReadServer};
+use crate::model::digest::Algorithm;
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::collect::{Mode, Untagged};
-use crate::registry::{Below, TrashView};
-use crate::store::meta::Tx as _;
+use crate::registry::{Below, TrashView, trash};
 use crate::store::meta::schema::{self, TrashKind};
+use crate::store::meta::{Raw, Tx as _};
 
 const WEEK_S: u64 = 7 * 24 * 3600;
 
@@ -105,6 +106,22 @@ impl Server<'_> {
 
 fn of(body: &str) -> Digest {
     digest(body.as_bytes())
+}
+
+fn index_of(children: &[String]) -> String {
+    let listed: Vec<String> = children
+        .iter()
+        .map(|child| {
+            let (digest, size) = (of(child), child.len());
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#
+            )
+        })
+        .collect();
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+        listed.join(",")
+    )
 }
 
 #[test]
@@ -242,19 +259,7 @@ fn an_index_goes_and_comes_back_in_slices_with_everything_below() {
         server.put("team/a", Reference::Digest(of(&image)), &image).unwrap();
         children.push(image);
     }
-    let listed: Vec<String> = children
-        .iter()
-        .map(|child| {
-            let (digest, size) = (of(child), child.len());
-            format!(
-                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#
-            )
-        })
-        .collect();
-    let index = format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
-        listed.join(",")
-    );
+    let index = index_of(&children);
     server.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
     server.discard("team/a", "all").unwrap();
     assert!(children.iter().all(|child| !server.can_pull("team/a", &of(child))));
@@ -288,4 +293,78 @@ fn the_trash_is_told_by_reason_and_emptied_now() {
     assert_eq!((done.trash, done.blobs, done.freed_bytes), (2, 2, 21));
     assert_eq!(server.garbage().parts, []);
     server.assert_clean("after it was emptied");
+}
+
+#[test]
+fn a_damaged_row_of_the_trash_keeps_nothing_else_from_being_collected() {
+    let place = Place::new();
+    let server = open(&place);
+    server.push_as("team/a", b"first", "1");
+    server.push_as("team/a", b"second", "2");
+    server.push_as("team/a", b"third", "3");
+    for tag in ["1", "2", "3"] {
+        server.discard("team/a", tag).unwrap();
+    }
+    let [first, second, third] = &server.entries()[..] else { panic!("three deletions") };
+    let (unreadable, damaged) = (first.id, (second.row.repository, second.row.digest.unwrap()));
+    server.forge(move |tx| {
+        tx.put(&schema::TRASH.raw(), unreadable, &Raw(vec![9]))?;
+        tx.put(&schema::TRASH_MANIFEST.raw(), (damaged.0, &damaged.1), &Raw(vec![9]))
+    });
+    let third = third.id;
+    let done = server.collect_untagged(Mode::EmptyTrash, Untagged::For(0));
+    assert_eq!((done.trash, done.spared, done.freed_bytes), (1, 2, 5), "{done:?}");
+    assert!(matches!(server.restore(third, None), Err(RegistryError::TrashUnknown(_))));
+    assert_eq!(server.pull_blob("team/a", &digest(b"first")).unwrap(), "first", "what it could hold stays");
+    assert_eq!(server.pull_blob("team/a", &digest(b"second")).unwrap(), "second");
+}
+
+#[test]
+fn between_two_slices_of_an_undo_the_store_is_whole_and_collection_spares_it() {
+    let place = Place::new();
+    let server = open(&place);
+    let mut children = Vec::new();
+    for number in 0..40_u32 {
+        let config = number.to_be_bytes();
+        server.push_blob("team/a", &config, digest(&config)).unwrap();
+        let image = image(&config);
+        server.put("team/a", Reference::Digest(of(&image)), &image).unwrap();
+        children.push(image);
+    }
+    let index = index_of(&children);
+    server.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
+    server.discard("team/a", "all").unwrap();
+    let id = server.entries()[0].id;
+    let repository = server.entries()[0].row.repository;
+    let some: Vec<Digest> = children[..10].iter().map(|child| of(child)).collect();
+    server.forge(move |tx| some.iter().try_for_each(|child| trash::bring_back(tx, repository, child)));
+    assert_eq!(children.iter().filter(|child| server.can_pull("team/a", &of(child))).count(), 10);
+    server.assert_clean("between two slices");
+    server.skip(WEEK_S - 3600);
+    assert_eq!(server.collect_untagged(Mode::Now, Untagged::For(0)).manifests, 0);
+    server.restore(id, None).unwrap();
+    assert!(children.iter().all(|child| server.can_pull("team/a", &of(child))));
+    server.assert_clean("after the undo");
+}
+
+#[test]
+fn a_deleted_repository_stays_while_an_upload_to_it_is_under_way() {
+    let place = Place::new();
+    let server = open(&place);
+    server.push_as("team/a", b"config", "1");
+    let grant = server.grant::<Push>("team/a");
+    let id = server.wait(server.registry.start_upload(&grant, Algorithm::Sha256)).unwrap();
+    let body = Body::whole(vec![Bytes::from_static(b"the first part")]);
+    server.wait(server.append(&grant, id, None, body)).unwrap();
+    server.wait(server.registry.delete_repository(&server.grant("team/a"))).unwrap();
+    let entry = server.entries()[0].id;
+    assert!(matches!(server.empty(entry), Err(RegistryError::UploadsIntoTrash(_))));
+    assert_eq!(server.collect_untagged(Mode::EmptyTrash, Untagged::Never).trash, 0);
+    server.assert_clean("while the upload is there");
+    server.skip(2 * 3600);
+    server.wait(server.registry.sweep_uploads(&server.access.system("test"))).unwrap();
+    server.wait(server.registry.expire_uploads(&server.access.system("test"))).unwrap();
+    server.empty(entry).unwrap();
+    assert_eq!(server.rows_of_trash(), [0; 8]);
+    server.assert_clean("when both are gone");
 }

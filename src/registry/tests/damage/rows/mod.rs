@@ -4,6 +4,7 @@ mod audit;
 mod jobs;
 mod manifests;
 mod tokens;
+mod trash;
 
 use super::*;
 use crate::model::digest::AnyDigest;
