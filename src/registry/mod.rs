@@ -1,6 +1,7 @@
 //! The operations of a registry. Every function demands a [`Grant`](crate::access::Grant), and checks it
 //! again in the transaction that changes something.
 
+mod biggest;
 mod blobs;
 mod catalog;
 mod collect;
@@ -38,8 +39,10 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 
+pub use biggest::BiggestBy;
 pub use collect::{
-    Collected, Garbage, Mode as CollectMode, Observer, Part as GarbagePart, Plan, Reason, Untagged,
+    Collected, Deletion, Garbage, KeptBy, Mode as CollectMode, Observer, Part as GarbagePart, Plan, Reason,
+    Selection, TagSize, TagSizes, Untagged,
 };
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
@@ -59,6 +62,7 @@ use crate::config::MinFree;
 use crate::limits::{Charge, Holder, Ledger, LimitReached, Resource};
 use crate::store::blob::{BlobStore, Staging};
 use crate::store::meta::{Meta, StoreError};
+use biggest::Biggest;
 use content::Readers;
 use locks::DigestLocks;
 use promises::Promises;
@@ -112,8 +116,11 @@ pub struct Registry {
     promises: Arc<Promises>,
     /// One run of garbage collection at a time.
     collecting: tokio::sync::Mutex<()>,
+    /// One preview of a deletion at a time.
+    planning: tokio::sync::Mutex<()>,
     /// Whether files in quarantine without a row were looked for since the start.
     quarantine_was_listed: AtomicBool,
+    biggest: Biggest,
     pulls: PullCounter,
     space: SpaceGate,
     readers: Readers,
@@ -144,7 +151,9 @@ impl Registry {
             sessions: Sessions::default(),
             promises: Arc::new(Promises::new(limits.promise_s)),
             collecting: tokio::sync::Mutex::default(),
+            planning: tokio::sync::Mutex::default(),
             quarantine_was_listed: AtomicBool::new(false),
+            biggest: Biggest::default(),
             pulls: PullCounter::default(),
             readers: Readers::default(),
             limits: ArcSwap::from_pointee(limits),

@@ -146,7 +146,7 @@ fn without_deleted(tx: &ReadTx, mut usage: Usage) -> Result<Usage, StoreError> {
     Ok(usage)
 }
 
-fn view(tx: &ReadTx, id: RepoId) -> Result<Option<RepositoryView>, StoreError> {
+pub(super) fn view(tx: &ReadTx, id: RepoId) -> Result<Option<RepositoryView>, StoreError> {
     let Some(row) = tx.get(&schema::REPOSITORY, id)? else { return Ok(None) };
     let usage = tx.get(&schema::USAGE_REPOSITORY, id)?.unwrap_or_default();
     Ok(Some(RepositoryView { id, name: row.name, created_ms: row.created_ms, usage }))

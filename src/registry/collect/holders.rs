@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::{Registry, trash};
-use crate::store::meta::schema::{self, Manifest, Pulls};
+use crate::store::meta::schema::{self, Link, Manifest, Pulls};
 use crate::store::meta::{Row as _, StoreError, Tx};
 
 /// Manifests of which one search reads the rows, at most. What is held by more of them stays.
@@ -37,6 +37,63 @@ pub(super) struct Rules {
     pub(super) emptied: Sequence,
 }
 
+/// What a search learns about one of the manifests that it meets.
+pub(super) enum Sight {
+    /// A tag points to it: it holds what is below it.
+    Tagged,
+    /// No tag points to it, and it is too young to go.
+    Young,
+    /// It holds something only while it is held itself.
+    Plain,
+    /// It is taken to be gone, and holds nothing.
+    Gone,
+}
+
+/// Searches for what holds a manifest of a repository. `look` is asked about it, and about each manifest that
+/// may hold it. `emptied`: see [`Rules::emptied`].
+pub(super) fn search(
+    tx: &impl Tx,
+    (repository, digest): (RepoId, &Digest),
+    emptied: Sequence,
+    mut look: impl FnMut(&Digest, &Manifest) -> Result<Sight, StoreError>,
+) -> Result<Held, StoreError> {
+    let (mut seen, mut waiting, mut by_age) = (HashSet::from([*digest]), vec![*digest], false);
+    let mut found = Vec::new();
+    while let Some(next) = waiting.pop() {
+        if trash::needed_by(tx, (repository, &next), |entry| entry > emptied)?.is_some() {
+            return Ok(Held::ByTrash);
+        }
+        let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else {
+            // What is absent holds nothing.
+            continue;
+        };
+        match look(&next, &row)? {
+            Sight::Gone => continue,
+            Sight::Tagged => return Ok(Held::ByTag),
+            Sight::Young => by_age = true,
+            Sight::Plain => {}
+        }
+        found.push(next);
+        let mut holders: Vec<Digest> = row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
+        tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {
+            holders.push(parent);
+            if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
+        if seen.len() >= MOST {
+            return Ok(Held::ByAge);
+        }
+    }
+    found.reverse();
+    Ok(if by_age { Held::ByAge } else { Held::No(found) })
+}
+
+/// Whether a link loses its last reference with this many manifests of its repository that refer to it, and
+/// with those in the trash.
+pub(super) const fn is_freed(link: &Link, references: u64) -> bool {
+    link.present && link.references == references
+}
+
 impl Registry {
     /// What holds a manifest of a repository.
     pub(super) fn holder(
@@ -46,34 +103,15 @@ impl Registry {
         digest: &Digest,
         rules: Rules,
     ) -> Result<Held, StoreError> {
-        let (mut seen, mut waiting, mut by_age) = (HashSet::from([*digest]), vec![*digest], false);
-        let mut found = Vec::new();
-        while let Some(next) = waiting.pop() {
-            if trash::needed_by(tx, (repository, &next), |entry| entry > rules.emptied)?.is_some() {
-                return Ok(Held::ByTrash);
+        let mut by_age = false;
+        search(tx, (repository, digest), rules.emptied, |next, row| {
+            if tx.any(&schema::TAG_BY_DIGEST, (repository, next))? {
+                return Ok(Sight::Tagged);
             }
-            let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else {
-                // What is absent holds nothing.
-                continue;
-            };
-            found.push(next);
-            if tx.any(&schema::TAG_BY_DIGEST, (repository, &next))? {
-                return Ok(Held::ByTag);
-            }
-            by_age = by_age || self.is_young(tx, (repository, &next), &row, (rules.age_s, rules.now_s))?;
-            let mut holders: Vec<Digest> =
-                row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
-            tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {
-                holders.push(parent);
-                if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-            waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
-            if seen.len() >= MOST {
-                return Ok(Held::ByAge);
-            }
-        }
-        found.reverse();
-        Ok(if by_age { Held::ByAge } else { Held::No(found) })
+            // One young manifest is enough; the age of the others would cost more reads.
+            by_age = by_age || self.is_young(tx, (repository, next), row, (rules.age_s, rules.now_s))?;
+            Ok(if by_age { Sight::Young } else { Sight::Plain })
+        })
     }
 
     /// Whether a manifest without a tag is younger than `age_s` running seconds, was pulled since, or was

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 32;
 /// them.
 const REFERENCES: usize = 256;
 /// Manifests that are read in one snapshot.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// Manifests of a repository without a tag, and where the next page begins.
 #[derive(Default)]

@@ -10,7 +10,9 @@
 //! The rules are checked by a model: `tests/house/collector_model`.
 
 mod audit;
+mod below;
 mod blobs;
+mod deletion;
 mod freed;
 mod holders;
 mod links;
@@ -19,16 +21,21 @@ mod pace;
 mod plan;
 mod quarantine;
 mod status;
+mod tag_sizes;
 mod trash;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
+pub use below::KeptBy;
+pub use deletion::{Deletion, Selection};
 pub use plan::Plan;
 pub use status::{Garbage, Part, Reason};
+pub use tag_sizes::{TagSize, TagSizes};
 
 use self::audit::Vetoed;
+use self::below::{Short, short};
 use self::pace::Pace;
 use super::Registry;
 use super::error::RegistryError;
@@ -299,15 +306,14 @@ impl Run {
 }
 
 /// Blobs that were looked at, each with all of its links: a blob in thousands of repositories is listed as
-/// often. 16 bytes tell one digest from another.
+/// often.
 #[derive(Default)]
-struct Seen(HashSet<[u8; 16]>);
+struct Seen(HashSet<Short>);
 
 impl Seen {
     /// Whether the blob was not looked at before.
     fn first(&mut self, digest: &Digest) -> bool {
-        let bytes = digest.bytes().first_chunk::<16>();
-        bytes.is_none_or(|bytes| self.0.insert(*bytes))
+        self.0.insert(short(digest))
     }
 }
 

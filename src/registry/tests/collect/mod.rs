@@ -1,6 +1,8 @@
 //! The collector: what it takes and when, what it leaves, and what is left when it is cut off.
 
 mod audit;
+mod costs;
+mod deletion;
 mod now;
 mod status;
 mod untagged;
