@@ -9,6 +9,7 @@
 //! on it. Comments of types and fields become the descriptions in the document.
 
 mod absent;
+mod deletion;
 mod gc;
 mod job;
 mod job_result;
@@ -21,11 +22,13 @@ mod repository;
 mod schedule;
 mod system;
 mod tag;
+mod tag_size;
 mod token;
 mod trash;
 mod user;
 
 pub use absent::Absent;
+pub use deletion::{DeletionPlan, KeptManifest, NewDeletion};
 pub use gc::{Collected, GarbagePart, GarbageReason, GcMode, GcPlan, GcStatus, NewGcRun};
 pub use job::{Job, JobKind, JobLine, JobParameters, JobState, NewCheck, Progress};
 pub use job_result::{DumpMade, JobResult};
@@ -38,6 +41,7 @@ pub use repository::Repository;
 pub use schedule::{NewSchedule, Schedule, ScheduleOverride};
 pub use system::{LastCheck, LastGc, LimitReached, Server, System};
 pub use tag::Tag;
+pub use tag_size::TagSize;
 pub use token::{CreatedToken, NewToken, Scope, Token, TokenState};
 pub use trash::{Restore, TrashEntry, TrashKind};
 pub use user::{NewUser, User, UserChange};

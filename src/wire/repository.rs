@@ -26,4 +26,12 @@ pub struct Repository {
     pub size_bytes: u64,
     /// Blobs that no other repository holds.
     pub unique_bytes: u64,
+    /// Blobs that other repositories hold, too.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub shared_bytes: u64,
+    /// Manifests, which are in the database.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub manifest_bytes: u64,
 }

@@ -7,7 +7,7 @@ use stowage::model::manifest::{MAX_MANIFEST_SIZE, MAX_REFERENCES};
 use stowage::model::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, OCI_NONDISTRIBUTABLE};
 
 use crate::attack::{Flood, Load, Outcome, PASSWORD, Site, Then, Who};
-use crate::support::content::{descriptor, push_blob, push_manifest, put_manifest, sha256};
+use crate::support::content::{descriptor, image, index, push_blob, push_manifest, put_manifest, sha256};
 use crate::support::{Client, Response};
 
 /// Clients that request at once.
@@ -152,5 +152,36 @@ fn long_lists_of_tags_that_nobody_reads_cost_little_memory_and_go_in_slices() {
         site.flooded(&flood).assert_held();
         let left = site.attacker.get(path);
         assert!(left.status == 404 || left.json()["tags"] == json!([]), "{left:?}");
+    }
+}
+
+#[test]
+fn sizes_of_tags_of_large_indexes_keep_nobody_out() {
+    for who in Who::PUSHERS {
+        let site = Site::start(who, "");
+        let client = &site.attacker;
+        push_blob(client, "team/app", b"{}");
+        let images: Vec<Vec<u8>> = (0..20_u32)
+            .map(|number| {
+                let layer = number.to_le_bytes();
+                push_blob(client, "team/app", &layer);
+                let image = image(&[&layer]);
+                push_manifest(client, "team/app", &sha256(&image), OCI_MANIFEST, &image);
+                image
+            })
+            .collect();
+        for number in 0..10 {
+            // The first image comes more often in each, so that all differ.
+            let listed = std::iter::repeat_n(&images[0], number).chain(&images);
+            let index = index(&listed.map(Vec::as_slice).collect::<Vec<_>>());
+            push_manifest(client, "team/app", &format!("v{number}"), OCI_INDEX, &index);
+        }
+        let path = "/api/v1/repositories/team/app/-/sizes";
+        ask(&site, "sizes of 10 tags of 20 images each", path, Then::Wait);
+        let list = client.get(path).expect(200).json();
+        let sizes = list["items"].as_array().expect("a list");
+        // All images are shared; the config is in each.
+        assert!(sizes.iter().all(|size| size["unique_bytes"] == 0 && size["shared_bytes"] == 20 * 4 + 2));
+        assert_eq!(sizes.len(), 10);
     }
 }

@@ -45,6 +45,12 @@ pub(super) fn job_kind() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(kinds)).build()
 }
 
+/// How the biggest repositories are found.
+pub(super) fn biggest_by() -> Object {
+    let orders = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["size", "unique"]));
+    orders.default(Some(Value::from("size"))).build()
+}
+
 /// True or false; false when it is absent.
 pub(super) fn switch() -> Object {
     ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::from(false))).build()

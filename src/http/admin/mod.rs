@@ -1,6 +1,7 @@
 //! `/api/v1`: the admin API, on the admin socket and on the public listeners. Each resource has a file of its
 //! name.
 
+mod deletions;
 mod document;
 mod endpoint;
 mod events;
@@ -17,6 +18,7 @@ mod problem;
 mod repositories;
 mod schedules;
 mod sent;
+mod sizes;
 mod system;
 mod tags;
 mod tokens;
@@ -53,6 +55,8 @@ fn endpoints() -> Vec<Endpoint> {
         schedules::endpoints(),
         trash::endpoints(),
         system::endpoints(),
+        deletions::endpoints(),
+        sizes::endpoints(),
         tags::endpoints(),
         manifests::endpoints(),
         repositories::endpoints(),

@@ -46,6 +46,8 @@ impl From<RepositoryView> for Repository {
             blobs: usage.blobs,
             size_bytes: usage.bytes + usage.manifest_bytes,
             unique_bytes: usage.unique_bytes,
+            shared_bytes: usage.bytes.saturating_sub(usage.unique_bytes),
+            manifest_bytes: usage.manifest_bytes,
         }
     }
 }

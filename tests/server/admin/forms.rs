@@ -292,6 +292,13 @@ fn parameters(cursor: &str) -> Vec<Form> {
             send: |client, cursor| get(client, &format!("/users?cursor={}", encoded(cursor))),
         },
         Form {
+            name: "by",
+            schema: "/paths/~1storage~1top/get/parameters/1/schema",
+            codes: &["PARAMETER_INVALID"],
+            values: texts(["size", "unique", "", "Size", "unique ", "name"]),
+            send: |client, by| get(client, &format!("/storage/top?by={}", encoded(by))),
+        },
+        Form {
             name: "user",
             schema: "/paths/~1tokens/get/parameters/2/schema",
             codes: &["USER_UNKNOWN"],

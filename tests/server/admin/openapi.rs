@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, GcPlan, GcStatus, Job, JobLine, List, Manifest, NewCheck, NewGcRun, NewSchedule, NewToken,
-    NewUser, Problem, Repository, Restore, Schedule, System, Tag, Token, TrashEntry, User, UserChange,
+    CreatedToken, DeletionPlan, GcPlan, GcStatus, Job, JobLine, List, Manifest, NewCheck, NewDeletion,
+    NewGcRun, NewSchedule, NewToken, NewUser, Problem, Repository, Restore, Schedule, System, Tag, TagSize,
+    Token, TrashEntry, User, UserChange,
 };
 
 use crate::admin::program::{PASSWORD, Place, over_socket};
@@ -114,7 +115,9 @@ fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
 /// Whether the type of a component of the document can hold an answer.
 fn type_holds(name: &str, answer: &Value) -> bool {
     let holds = match name {
+        "Biggest" | "Repositories" => holds::<List<Repository>>,
         "CreatedToken" => holds::<CreatedToken>,
+        "DeletionPlan" => holds::<DeletionPlan>,
         "GcPlan" => holds::<GcPlan>,
         "GcStatus" => holds::<GcStatus>,
         "Job" => holds::<Job>,
@@ -123,12 +126,12 @@ fn type_holds(name: &str, answer: &Value) -> bool {
         "Manifest" => holds::<Manifest>,
         "Manifests" => holds::<List<Manifest>>,
         "Problem" => holds::<Problem>,
-        "Repositories" => holds::<List<Repository>>,
         "Repository" => holds::<Repository>,
         "Schedule" => holds::<Schedule>,
         "Schedules" => holds::<List<Schedule>>,
         "System" => holds::<System>,
         "Tag" => holds::<Tag>,
+        "TagSizes" => holds::<List<TagSize>>,
         "Tags" => holds::<List<Tag>>,
         "Token" => holds::<Token>,
         "Tokens" => holds::<List<Token>>,
@@ -206,6 +209,10 @@ fn every_operation_of_the_document_answers_as_it_says() {
     run("showRepository", "/repositories/team/app", &none);
     run("listTags", "/repositories/team/app/-/tags", &none);
     run("showTag", "/repositories/team/app/-/tags/1", &none);
+    run("listTagSizes", "/repositories/team/app/-/sizes?limit=1", &none);
+    run("listBiggest", "/storage/top?limit=1&by=unique", &none);
+    let both = json!({"names": ["team/app:1", "team/app:2"]});
+    assert_eq!(run("previewDeletion", "/deletions/preview", &both).json()["tags"], 2);
     run("deleteTag", "/repositories/team/app/-/tags/1", &none);
     let trash = run("listTrash", "/trash?repository=team/app", &none).json();
     let entry = trash["items"][0]["id"].as_u64().unwrap();
@@ -277,6 +284,7 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
             "/gc/runs",
             json!(NewGcRun { now: true, empty_trash: true, untagged: "14d".to_owned().into() }),
         ),
+        ("previewDeletion", "/deletions/preview", json!(NewDeletion::default())),
         ("setSchedule", "/schedules/check", json!(NewSchedule { when: "off".to_owned() })),
     ];
     let with_body: BTreeSet<String> = operations(&document)

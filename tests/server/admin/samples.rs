@@ -2,9 +2,9 @@
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
-    Checked, CreatedToken, Finding, Job, JobKind, JobParameters, JobResult, JobState, LastCheck, LastGc,
-    LimitReached, Manifest, OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, Server,
-    System, Tag, Token, TrashEntry, User,
+    Checked, CreatedToken, DeletionPlan, Finding, Job, JobKind, JobParameters, JobResult, JobState,
+    KeptManifest, LastCheck, LastGc, LimitReached, Manifest, OpenEnum, Progress, Report, Repository,
+    Schedule, ScheduleOverride, Server, System, Tag, TagSize, Token, TrashEntry, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -37,6 +37,37 @@ pub(crate) fn repository(text: &str) -> Repository {
         blobs: 1,
         size_bytes: 1,
         unique_bytes: 1,
+        shared_bytes: 1,
+        manifest_bytes: 1,
+    }
+}
+
+pub(crate) fn tag_size(text: &str) -> TagSize {
+    TagSize {
+        name: text.to_owned(),
+        digest: text.to_owned(),
+        manifests: 1,
+        size_bytes: 1,
+        unique_bytes: 1,
+        shared_bytes: 1,
+        manifest_bytes: 1,
+        at_least: true,
+    }
+}
+
+pub(crate) fn deletion_plan(text: &str) -> DeletionPlan {
+    let kept = KeptManifest {
+        name: text.to_owned(),
+        by_tag: Some(text.to_owned()),
+        by_manifest: Some(text.to_owned()),
+    };
+    DeletionPlan {
+        blobs: 1,
+        tag_names: vec![text.to_owned()],
+        manifest_names: vec![text.to_owned()],
+        kept: vec![kept],
+        collected_from: Some(text.to_owned()),
+        ..DeletionPlan::default()
     }
 }
 
