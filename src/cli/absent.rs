@@ -139,7 +139,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     (
         Yet,
         &["quota", "quotas"],
-        &["sizes: stowage repo list", "what one user may hold at once: [limits] in docs/configuration.md"],
+        &["sizes: stowage repo size", "what one user may hold at once: [limits] in docs/configuration.md"],
     ),
     (Always, &["undelete", "undo", "recycle"], UNDO),
     (
@@ -154,10 +154,11 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
         &["the log names who did what: journalctl -u stowage"],
     ),
     (Yet, &["metrics", "ui", "web", "dashboard"], &["stowage status --json", "or the API: stowage openapi"]),
+    (Always, &["health", "healthcheck", "ping", "info", "stats", "ps"], &["stowage status --exit-code"]),
     (
         Always,
-        &["health", "healthcheck", "ping", "info", "stats", "df", "du", "ps"],
-        &["stowage status --exit-code"],
+        &["df", "du", "size", "sizes"],
+        &["the disk: stowage status", "repositories and tags: stowage repo size"],
     ),
     (
         Always,

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
+use super::deletion_plan::{in_short, plan, text};
 use super::errors::{Exit, Failure};
 use super::image_name::ImageName;
 use super::prompt::Deletion;
@@ -90,9 +91,15 @@ impl Command for Options {
                 }
                 let names = manifests.join(", ");
                 let with = if tags > 0 { " with every tag that points there" } else { "" };
-                if let Some(exit) = deletion.ask(&format!("{names}{with}"))? {
-                    let data = json!({"deleted": [], "would_delete": manifests, "dry_run": true});
-                    context.say(&data, &format!("would delete {names}{with}"))?;
+                let what = format!("{names}{with}");
+                let selected: Vec<String> = manifests.iter().map(|manifest| named(manifest)).collect();
+                let question = || Ok(format!("{what}, which {}", in_short(&plan(&api, &selected)?)));
+                if let Some(exit) = deletion.ask_with(&what, question)? {
+                    let plan = plan(&api, &selected)?;
+                    let text = format!("would delete {what}\n{}", text(&plan, context.is_wide()));
+                    let data =
+                        json!({"deleted": [], "would_delete": manifests, "dry_run": true, "plan": plan});
+                    context.say(&data, &text)?;
                     return Ok(exit);
                 }
                 delete(&api, manifests, &paths)?;
@@ -123,6 +130,12 @@ fn path(text: &str) -> Result<String, Failure> {
             .fix(format!("to see the digests: stowage manifest list {} -o wide", image.repository)));
     };
     Ok(format!("{}/-/manifests/{}", repo::path(image.repository), segment(digest)))
+}
+
+/// The name of a manifest without the server before it.
+fn named(text: &str) -> String {
+    let image = ImageName::of(text);
+    format!("{}@{}", image.repository, image.digest.unwrap_or_default())
 }
 
 fn missing(failure: Failure, api: &Api, manifest: &str) -> Failure {

@@ -8,6 +8,7 @@ mod command;
 mod completions;
 mod context;
 mod data_dir;
+mod deletion_plan;
 mod errors;
 mod expiry;
 mod following;
@@ -35,6 +36,7 @@ mod repo;
 mod schedule;
 mod serve;
 mod server_args;
+mod sizes;
 
 mod status;
 mod tag;

@@ -1,4 +1,6 @@
-//! `stowage repo`: lists, shows and deletes repositories.
+//! `stowage repo`: lists, shows, measures and deletes repositories.
+
+use std::cmp::Reverse;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,11 +12,12 @@ use super::errors::{Exit, Failure};
 use super::image_name::ImageName;
 use super::prompt::Deletion;
 use super::server_args::ServerArgs;
-use super::words::{counted, when};
-use super::{output, trash};
-use crate::wire::Repository;
+use super::sizes::{self, By, SizeArgs};
+use super::words::{counted, natural, when};
+use super::{deletion_plan, output, trash};
+use crate::wire::{DeletionPlan, Repository, TagSize};
 
-/// List, show and delete repositories
+/// List, show, measure and delete repositories
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  stowage repo list\n  stowage repo show team/app\n  stowage repo delete team/app"
@@ -37,6 +40,11 @@ enum Verb {
         /// Its name
         name: String,
     },
+    /// Show what the space is used for: of one repository, each of its tags, or the biggest repositories
+    #[command(
+        after_help = "Examples:\n  stowage repo size\n  stowage repo size team/app\n  stowage repo size team/app --by-tag"
+    )]
+    Size(SizeArgs),
     /// Delete a repository with all tags and manifests: it goes to the trash
     #[command(
         alias = "rm",
@@ -68,6 +76,7 @@ impl Command for Options {
         match self.verb {
             Verb::List => "repo list",
             Verb::Show { .. } => "repo show",
+            Verb::Size(_) => "repo size",
             Verb::Delete { .. } => "repo delete",
             Verb::Restore { .. } => "repo restore",
         }
@@ -87,6 +96,7 @@ impl Command for Options {
                 let text = card(&repository);
                 (json!(repository), text)
             }
+            Verb::Size(args) => measure(args, &api, context)?,
             Verb::Delete { name, deletion } => {
                 let image = whole(name)?;
                 let name = image.repository;
@@ -96,8 +106,10 @@ impl Command for Options {
                 let [.., unique] = row(&repository);
                 let what = format!("{name}: {tags}, {manifests}, {unique} that no other repository has");
                 if let Some(exit) = deletion.ask(&what)? {
-                    let data = Spared { repository: &repository, dry_run: true };
-                    context.say(&data, &format!("would delete the repository {what}"))?;
+                    let plan = deletion_plan::plan(&api, &[name.to_owned()])?;
+                    let plan_text = deletion_plan::text(&plan, context.is_wide());
+                    let data = Spared { repository: &repository, dry_run: true, plan };
+                    context.say(&data, &format!("would delete the repository {what}\n{plan_text}"))?;
                     return Ok(exit);
                 }
                 api.delete(&path(name))?;
@@ -113,12 +125,41 @@ impl Command for Options {
     }
 }
 
+/// What the space is used for.
+fn measure(args: &SizeArgs, api: &Api, context: &Context) -> Result<(Value, String), Failure> {
+    let by = args.by.unwrap_or(By::Unique);
+    let Some(name) = &args.name else {
+        let biggest = sizes::biggest(api, by, args.limit)?;
+        let text = table(&biggest, context);
+        return Ok((json!({"repositories": biggest}), text));
+    };
+    let image = ImageName::of(name);
+    if !args.by_tag {
+        if args.by.is_some() {
+            let what = "--by is the order of a list, and one repository is none";
+            return Err(
+                Failure::new(Exit::Usage, "ORDER_UNUSED", what).fix("add --by-tag, or leave out --by")
+            );
+        }
+        let repository = get(api, &image)?;
+        let text = sizes::card(&repository);
+        return Ok((json!(repository), text));
+    }
+    let all = api.list(&format!("{}/-/sizes", path(image.repository)), "");
+    let mut tags: Vec<Received<TagSize>> = all.map_err(|failure| explain(failure, api, &image))?;
+    tags.sort_by(|one, other| natural(&one.name, &other.name));
+    tags.sort_by_key(|tag| Reverse(if by == By::Size { tag.size_bytes } else { tag.unique_bytes }));
+    let text = sizes::table(&tags, context);
+    Ok((json!({"tags": tags}), text))
+}
+
 /// A repository that a deletion without `--dry-run` would delete.
 #[derive(Serialize)]
 struct Spared<'a> {
     #[serde(flatten)]
     repository: &'a Received<Repository>,
     dry_run: bool,
+    plan: DeletionPlan,
 }
 
 fn get(api: &Api, image: &ImageName<'_>) -> Result<Received<Repository>, Failure> {
@@ -190,10 +231,14 @@ pub(super) fn path(name: &str) -> String {
 
 fn list(api: &Api, context: &Context) -> Result<(Value, String), Failure> {
     let repositories: Vec<Received<Repository>> = api.list("/api/v1/repositories", "")?;
+    let text = table(&repositories, context);
+    Ok((json!({"repositories": repositories}), text))
+}
+
+fn table(repositories: &[Received<Repository>], context: &Context) -> String {
     let headings = ["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "UNIQUE"];
     let none = "no repository yet; a push creates one";
-    let text = output::list(&repositories, headings, context.width(), |repository| row(repository), none);
-    Ok((json!({"repositories": repositories}), text))
+    output::list(repositories, headings, context.width(), |repository| row(repository), none)
 }
 
 fn row(repository: &Repository) -> [String; 5] {

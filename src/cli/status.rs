@@ -8,9 +8,13 @@ use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::output::size;
 use super::server_args::ServerArgs;
+use super::sizes::{self, By};
 use super::visible::one_line;
 use super::words::{counted, seconds, when};
-use crate::wire::{LastCheck, LimitReached, System};
+use crate::wire::{LastCheck, LimitReached, Repository, System};
+
+/// Of the biggest repositories, so many are shown.
+const BIGGEST: u16 = 3;
 
 /// Show whether the server runs, how it is, and what it holds
 #[derive(clap::Args)]
@@ -36,6 +40,8 @@ struct Status {
     /// Whether a server answered; if not, this process has read the store.
     running: bool,
     attention: Vec<String>,
+    /// The biggest repositories, for admins.
+    biggest: Vec<Received<Repository>>,
 }
 
 impl Command for Options {
@@ -55,11 +61,13 @@ impl Command for Options {
             if is_down { Failure { exit: Exit::Unreachable, ..failure } } else { failure }
         })?;
         let system: Received<System> = api.get("/api/v1/system")?;
+        // Not every token may see them, and without them everything else is still told.
+        let biggest = sizes::biggest(&api, By::Size, BIGGEST).unwrap_or_default();
         let running = api.server().is_some();
         let attention = attention(&system);
         let mut rows = vec![("server", server(&system, api.server().as_deref()))];
         rows.extend(about_server(&system, running));
-        rows.extend(about_content(&system));
+        rows.extend(about_content(&system, &biggest));
         rows.extend(attention.iter().map(|what| ("warning", what.clone())));
         let lines: Vec<String> =
             rows.iter().map(|(label, text)| format!("{label:<8} {}", one_line(text))).collect();
@@ -69,7 +77,7 @@ impl Command for Options {
                 .completed(&context.typed);
         let problem = (!running).then_some(&down);
         let needs_attention = !attention.is_empty();
-        let status = Status { system, running, attention };
+        let status = Status { system, running, attention, biggest };
         context.result(problem, &status, || lines.join("\n"))?;
         Ok(if !running {
             Exit::Unreachable
@@ -137,7 +145,7 @@ fn reached(limit: &LimitReached) -> String {
     format!("{principal}{address} reached {setting} = {limit}: holds {held}, {waiting} waiting")
 }
 
-fn about_content(system: &System) -> Vec<(&'static str, String)> {
+fn about_content(system: &System, biggest: &[Received<Repository>]) -> Vec<(&'static str, String)> {
     let counts = [
         counted(system.repositories, "repository", "repositories"),
         counted(system.tags, "tag", "tags"),
@@ -145,12 +153,20 @@ fn about_content(system: &System) -> Vec<(&'static str, String)> {
         counted(system.blobs, "blob", "blobs"),
     ];
     let (disk, unused) = (size(system.disk_bytes), size(system.unused_bytes));
-    vec![
+    let mut rows = vec![
         ("content", format!("{}: {}", counts.join(", "), size(system.size_bytes))),
         ("blobs", format!("{disk} on disk, of it {unused} that nothing uses: stowage gc status")),
         ("trash", format!("{}: stowage trash list", counted(system.trash, "deletion", "deletions"))),
         ("disk", format!("{} of {} free", size(system.free_bytes), size(system.total_bytes))),
-    ]
+    ];
+    let named: Vec<String> = biggest
+        .iter()
+        .map(|repository| format!("{} ({})", repository.name, size(repository.size_bytes)))
+        .collect();
+    if !named.is_empty() {
+        rows.push(("biggest", format!("{}: stowage repo size", named.join(", "))));
+    }
+    rows
 }
 
 /// What needs attention soon.

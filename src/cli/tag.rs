@@ -9,6 +9,7 @@ use serde_json::json;
 use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
+use super::deletion_plan::{in_short, plan, text};
 use super::errors::{Exit, Failure};
 use super::image_name::{ImageName, matches};
 use super::prompt::Deletion;
@@ -111,9 +112,12 @@ impl Command for Options {
                 let api = client::open(&self.server, context)?;
                 let tags = named(&api, tags)?;
                 let names = one_line(&tags.join(", ")).into_owned();
-                if let Some(exit) = deletion.ask(&names)? {
-                    let data = json!({"deleted": [], "would_delete": tags, "dry_run": true});
-                    context.say(&data, &format!("would delete {names}"))?;
+                let question = || Ok(format!("{names}, which {}", in_short(&plan(&api, &tags)?)));
+                if let Some(exit) = deletion.ask_with(&names, question)? {
+                    let plan = plan(&api, &tags)?;
+                    let text = format!("would delete {names}\n{}", text(&plan, context.is_wide()));
+                    let data = json!({"deleted": [], "would_delete": tags, "dry_run": true, "plan": plan});
+                    context.say(&data, &text)?;
                     return Ok(exit);
                 }
                 delete(&api, &tags)?;

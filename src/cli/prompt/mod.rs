@@ -80,6 +80,19 @@ impl Deletion {
             (false, _) => confirm(self.yes, &format!("Delete {what}?")).map(|()| None),
         }
     }
+
+    /// The same. When the user is asked, `more` describes it; when that fails, `what` does.
+    pub(super) fn ask_with(
+        &self,
+        what: &str,
+        more: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<Option<Exit>, Failure> {
+        let is_asked = !self.yes && !self.dry_run && is_terminal();
+        match is_asked.then(more) {
+            Some(Ok(more)) => self.ask(&more),
+            _ => self.ask(what),
+        }
+    }
 }
 
 /// Asks whether to continue, unless `yes` was given.

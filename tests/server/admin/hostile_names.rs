@@ -17,11 +17,15 @@ const EVIL: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\nFORGED\r\tback\u{8}\
 /// The API's response to the first line of a request, with [`EVIL`] in every text.
 fn answer(request: &str) -> String {
     let path = request.split(' ').nth(1).unwrap_or_default();
-    let document = if path.contains("/-/tags") {
+    let document = if path.contains("/deletions") {
+        json!(samples::deletion_plan(EVIL))
+    } else if path.contains("/-/sizes") {
+        json!(samples::tag_size(EVIL))
+    } else if path.contains("/-/tags") {
         json!(samples::tag(EVIL))
     } else if path.contains("/-/manifests") {
         json!(samples::manifest(EVIL))
-    } else if path.contains("/repositories") {
+    } else if path.contains("/repositories") || path.contains("/storage/top") {
         json!(samples::repository(EVIL))
     } else if path.contains("/users") {
         json!(samples::user(EVIL))
@@ -80,6 +84,9 @@ const COMMANDS: &[&str] = &[
     "token revoke ci",
     "repo list",
     "repo show team/app",
+    "repo size",
+    "repo size team/app",
+    "repo size team/app --by-tag",
     "repo delete team/app --dry-run",
     "repo delete team/app --yes",
     "tag list team/app",
@@ -88,6 +95,7 @@ const COMMANDS: &[&str] = &[
     "tag delete team/app:1 --yes",
     "manifest list team/app",
     "manifest list team/app --untagged",
+    "manifest delete team/app@sha256:ab --dry-run",
     "manifest delete team/app@sha256:ab --yes",
     "fsck",
 ];

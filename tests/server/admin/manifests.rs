@@ -47,7 +47,7 @@ fn an_image_without_a_tag_is_found_and_deleted() {
     );
     let name = format!("a/two@{}", sha256(&lost));
     let dry = place.run(&["manifest", "delete", &name, "--dry-run"]).expect(0);
-    assert_eq!(dry.stdout, format!("would delete {name}\n"));
+    assert!(dry.stdout.starts_with(&format!("would delete {name}\nwould free ")), "{dry:?}");
     admin.get(&format!("/v2/a/two/manifests/{}", sha256(&lost))).expect(200);
     place.run(&["manifest", "delete", &name, "--yes"]).expect(0);
     admin.get(&format!("/v2/a/two/manifests/{}", sha256(&lost))).expect(404);
@@ -56,7 +56,7 @@ fn an_image_without_a_tag_is_found_and_deleted() {
     place.run(&["manifest", "delete", "a/two:2", "--yes"]).expect(2);
     let tagged = format!("a/two@{}", sha256(&kept));
     let dry = place.run(&["manifest", "delete", &tagged, "--dry-run"]).expect(0);
-    assert!(dry.stdout.ends_with("with every tag that points there\n"), "{dry:?}");
+    assert!(dry.stdout.contains("with every tag that points there\n"), "{dry:?}");
     place.run(&["manifest", "delete", &tagged, "--yes"]).expect(0);
     admin.get("/v2/a/two/manifests/2").expect(404);
     let refused = admin.get("/api/v1/repositories/a/two/-/manifests?untagged=yes").expect(400).json();
@@ -149,7 +149,7 @@ fn patterns_name_tags_and_nothing_goes_before_all_is_known() {
         content::push_image(&admin, "x", tag, b"layer");
     }
     let dry = place.run(&["tag", "delete", "x:v1.*", "x:v1.1", "--dry-run"]).expect(0);
-    assert_eq!(dry.stdout, "would delete x:v1.1, x:v1.2\n");
+    assert!(dry.stdout.starts_with("would delete x:v1.1, x:v1.2\nwould free "), "{dry:?}");
     for wrong in [&["tag", "delete", "x:v1.*", "x:nope", "--yes"][..], &["tag", "delete", "x:v9.*", "--yes"]]
     {
         let ran = place.run(wrong).expect(5);

@@ -31,5 +31,6 @@ mod stores;
 mod terminal;
 mod tokens;
 mod trash;
+mod usage;
 mod users;
 mod words;
