@@ -89,7 +89,7 @@ pub(super) fn text(plan: &DeletionPlan, in_full: bool) -> String {
         lines.push("and more; see all with -o wide".to_owned());
     }
     if plan.blobs > 0 {
-        let sooner = "stowage gc run --now --untagged 0s";
+        let sooner = "stowage gc run --empty-trash --untagged 0s";
         lines.push(match &plan.collected_from {
             Some(from) => {
                 let from = when(from);
@@ -159,7 +159,7 @@ mod tests {
                 "would keep 1 MiB that other repositories use",
                 "would keep a@sha256:ab: the tag latest leads to it",
                 "would keep a@sha256:ab: very many manifests may need it",
-                "scheduled garbage collection leaves manifests without a tag; to free it: stowage gc run --now --untagged 0s",
+                "scheduled garbage collection leaves manifests without a tag; to free it: stowage gc run --empty-trash --untagged 0s",
             ]
         );
         let twice = together(plan.clone(), plan);

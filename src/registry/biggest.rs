@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::Registry;
 use super::error::RegistryError;
 use super::overview::{RepositoryView, view};
+use super::{Registry, trash};
 use crate::access::{Grant, ReadServer};
 use crate::limits::Holder;
 use crate::model::names::RepoId;
@@ -112,7 +112,10 @@ impl Registry {
         let read = move |tx: &ReadTx| {
             let mut views = Vec::with_capacity(ids.len());
             for id in ids {
-                views.extend(view(tx, id)?);
+                // One in the trash has no name.
+                if !trash::has_repository(tx, id)? {
+                    views.extend(view(tx, id)?);
+                }
             }
             Ok(views)
         };

@@ -80,10 +80,12 @@ impl Registry {
         (age_s, freed): (Option<u64>, &mut Freed),
         plan: &mut Plan,
     ) -> Result<(), RegistryError> {
-        if self.meta.get(|tx| trash::has_repository(tx, repository))? {
+        if freed.repositories.contains(&repository) {
             return Ok(());
         }
-        let emptied = freed.emptied;
+        // In one that stays in the trash, older deletions may go, and manifests without a tag do not.
+        let is_deleted = self.meta.get(|tx| trash::has_repository(tx, repository))?;
+        let (age_s, emptied) = (age_s.filter(|_| !is_deleted), freed.emptied);
         let mut references = References::new();
         if let Some(age_s) = age_s {
             let rules = Rules { age_s, now_s: self.meta.clock().now().running_s, emptied };

@@ -35,18 +35,18 @@ fn bytes_in(directory: &Path) -> u64 {
     entries.map(of).sum()
 }
 
-/// `stowage gc run --now --untagged 0s`, until nothing is left that was promised or is too young; the bytes
+/// `stowage gc run --empty-trash --untagged 0s`, until nothing is left that was promised or is too young; the bytes
 /// that it freed.
 fn free_now(admin: &Client) -> u64 {
     let mut freed = 0;
     eventually("everything that nothing holds is collected", || {
-        let body = json!({"now": true, "untagged": "0s"}).to_string();
+        let body = json!({"empty_trash": true, "untagged": "0s"}).to_string();
         let started: Job = admin.send("POST", "/api/v1/gc/runs", JSON, body.as_bytes()).expect(202).read();
         let ended: Job = admin.get(&format!("/api/v1/jobs/{}?wait=1m", started.id)).expect(200).read();
         assert_eq!(ended.state, JobState::Done);
         let Some(JobResult::Gc(done)) = ended.result else { panic!("no result") };
         freed += done.freed_bytes;
-        let left: GcPlan = admin.get("/api/v1/gc/plan?now=true&untagged=0s").expect(200).read();
+        let left: GcPlan = admin.get("/api/v1/gc/plan?empty_trash=true&untagged=0s").expect(200).read();
         left == GcPlan::default()
     });
     freed
@@ -194,6 +194,8 @@ fn the_biggest_repositories_come_first() {
     assert_eq!(top("?by=unique"), ["c/own", "a/shared", "b/shared"]);
     assert_eq!(top("?by=size&limit=1"), ["a/shared"]);
     admin.delete("/api/v1/repositories/a/shared").expect(204);
+    eventually("a deleted one is not listed", || top("?by=unique") == ["c/own", "b/shared"]);
+    place.run(&["trash", "empty", "--yes"]).expect(0);
     eventually("a change is seen", || top("?by=unique") == ["b/shared", "c/own"]);
     let status = place.run(&["status"]).expect(0).stdout;
     let line = status.lines().find(|line| line.starts_with("biggest  b/shared (9.")).unwrap();
@@ -242,7 +244,7 @@ fn the_commands_show_sizes_and_what_would_be_freed() {
         "would keep 97 KiB that other images of the repository use\n",
         "would keep 29 KiB that other repositories use\n",
         "garbage collection takes it from ",
-        "stowage gc run --now --untagged 0s",
+        "stowage gc run --empty-trash --untagged 0s",
     ] {
         assert!(dry.contains(part), "{part:?} is not in {dry}");
     }

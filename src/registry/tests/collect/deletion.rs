@@ -81,12 +81,13 @@ impl Server<'_> {
             return self.wait(self.registry.delete_repository(&grant)).unwrap();
         };
         for manifest in manifests {
-            let deleted = self.registry.delete_manifest(&grant, Reference::Digest(*manifest));
+            let deleted = self.registry.delete_manifest(&grant, Reference::Digest(*manifest), Below::Stays);
             self.wait(deleted).unwrap();
         }
         for tag in tags {
             // It may have gone with its manifest.
-            let _ = self.wait(self.registry.delete_manifest(&grant, Reference::Tag(tag.clone())));
+            let _ =
+                self.wait(self.registry.delete_manifest(&grant, Reference::Tag(tag.clone()), Below::Stays));
         }
     }
 

@@ -298,6 +298,18 @@ fn a_run_looks_at_the_repositories_in_which_it_empties_the_trash() {
     ]);
 }
 
+#[test]
+fn a_deletion_is_emptied_before_the_repository_that_was_deleted_after_it() {
+    play(&[
+        Act::Push { repository: 1, manifest: 0, tag: 0 },
+        Act::DeleteTag { repository: 1, tag: 0 },
+        Act::Skip { days: 3 },
+        Act::DeleteRepository { repository: 1 },
+        Act::Skip { days: 4 },
+        Act::Collect { mode: 1, untagged: false },
+    ]);
+}
+
 proptest! {
     #![proptest_config(cases(48))]
 
