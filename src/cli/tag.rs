@@ -126,8 +126,12 @@ impl Command for Options {
                 Ok(Exit::Done)
             }
             Verb::Restore { tag: text, name } => {
-                path(text)?;
                 let image = ImageName::of(text);
+                if image.digest.is_some() {
+                    let what = format!("{text:?} names a manifest, not a tag");
+                    return Err(Failure::new(Exit::Usage, "TAG_NAME_INVALID", what).fix("stowage trash list"));
+                }
+                path(text)?;
                 let api = client::open(&self.server, context)?;
                 let tag = (image.repository, image.tag.unwrap_or_default());
                 trash::restore_tag(&api, tag, name.as_deref(), context)

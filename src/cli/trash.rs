@@ -115,7 +115,11 @@ fn list(api: &Api, repository: Option<&str>, context: &Context) -> Result<Exit, 
         ]
     };
     let headings = ["ID", "KIND", "DELETED", "SIZE", "BY", "WHEN", "KEPT UNTIL"];
-    let text = output::list(&found, headings, context.width(), row, "the trash is empty");
+    let none = match repository {
+        Some(name) => format!("nothing of {} is in the trash", one_line(name)),
+        None => "the trash is empty".to_owned(),
+    };
+    let text = output::list(&found, headings, context.width(), row, &none);
     context.say(&json!({"trash": found}), &text)?;
     Ok(Exit::Done)
 }
@@ -153,8 +157,9 @@ pub(super) fn restore_tag(
     name: Option<&str>,
     context: &Context,
 ) -> Result<Exit, Failure> {
+    // It may have gone with its manifest.
     let is_it = |entry: &TrashEntry| {
-        entry.kind == OpenEnum::Known(TrashKind::Tag) && entry.tags.iter().any(|other| other == tag)
+        entry.kind != OpenEnum::Known(TrashKind::Repository) && entry.tags.iter().any(|other| other == tag)
     };
     let id = latest(api, repository, is_it, &format!("the tag {repository}:{tag}"))?;
     restore(api, id, name, context)

@@ -241,11 +241,15 @@ pub(super) fn holders(tx: &impl Tx, digest: &Digest, limit: usize) -> Result<Vec
     let mut ids = Vec::new();
     tx.scan_prefix(&schema::BLOB_LINK, digest, |repository, ()| {
         ids.push(repository);
-        if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if ids.len() < limit * 16 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let mut names = Vec::with_capacity(ids.len());
+    let mut names = Vec::new();
     for id in ids {
+        // Those in the trash have no name, and do not count.
         names.extend(repositories::name(tx, id)?);
+        if names.len() == limit {
+            break;
+        }
     }
     Ok(names)
 }

@@ -164,10 +164,12 @@ pub enum RegistryError {
         actual: Option<Digest>,
     },
     /// There is no such entry of the trash.
-    #[error("there is no entry {0} in the trash: it was restored or emptied, or its time was over")]
+    #[error("there is no entry {0} in the trash: it was restored, or is removed for good")]
     TrashUnknown(Sequence),
     /// What is restored has a name that something else has now.
-    #[error("{0} exists again; restore under another name, or delete it first")]
+    #[error(
+        "{0} exists again: delete it first, or restore a tag or a repository under another name (--as NAME)"
+    )]
     NameTaken(String),
     /// The new name does not suit what is restored.
     #[error(
@@ -175,7 +177,9 @@ pub enum RegistryError {
     )]
     RestoredName(String),
     /// What is restored belongs to a repository that is in the trash itself.
-    #[error("the repository {0} is in the trash, too; restore it first")]
+    #[error(
+        "the repository {0} is in the trash, too; restore it first: stowage repo restore {0}, with --as NAME if its name is taken"
+    )]
     RepositoryInTrash(String),
     /// A repository in the trash to which an upload was under way cannot be removed yet.
     #[error(

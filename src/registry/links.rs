@@ -158,6 +158,8 @@ pub(super) fn reference(
     link.references += 1;
     // The first manifest that names the blob fulfils the promise of its upload.
     link.fresh = false;
+    // Only the trash kept a blob that is hidden.
+    link.hidden = false;
     tx.put(&schema::LINK, (repository, digest), &link)
 }
 

@@ -105,7 +105,9 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
 /// Adds counted pulls to the stored ones. Damaged rows are replaced; pulls of deleted manifests are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
-        if !tx.has(&schema::MANIFEST, (*repository, digest))? {
+        let is_there = tx.has(&schema::MANIFEST, (*repository, digest))?
+            || tx.has(&schema::TRASH_MANIFEST, (*repository, digest))?;
+        if !is_there {
             continue;
         }
         let stored = tx.get(&schema::PULLS.raw(), (*repository, digest))?;

@@ -32,7 +32,7 @@ impl Registry {
             let rest = (from, Bound::Unbounded);
             tx.scan_within(&schema::TAG.keys(), repository, rest, |name, _| page.take(name))?;
             // Everything was deleted: whether some of it can be restored is not told here.
-            if page.is_empty() && last.is_none() && trash::has_all_of(tx, repository)? {
+            if page.is_empty() && trash::has_all_of(tx, repository)? {
                 return Err(unknown);
             }
             Ok(page.finish())

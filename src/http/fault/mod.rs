@@ -107,7 +107,7 @@ codes! {
     TooManyTags "MANIFEST_INVALID" URI_TOO_LONG "URI Too Long";
     TrashConflict "TRASH_CONFLICT" CONFLICT "It cannot be restored now" "stowage trash list";
     TrashNameInvalid "TRASH_NAME_INVALID" BAD_REQUEST "The new name is not valid";
-    TrashNameTaken "TRASH_NAME_TAKEN" CONFLICT "The name is taken" "stowage trash restore ID --as NAME";
+    TrashNameTaken "TRASH_NAME_TAKEN" CONFLICT "The name is taken" "delete what has the name, or restore under another one";
     TrashUnknown "TRASH_UNKNOWN" NOT_FOUND "It is not in the trash" "stowage trash list";
     Unauthorized "UNAUTHORIZED" UNAUTHORIZED "Unauthorized";
     Unavailable "UNAVAILABLE" SERVICE_UNAVAILABLE "Service Unavailable";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Garbage, Mode, Observer, Reason, Run, SLICE, Seen, is_damage};
 use crate::limits::Holder;
+use crate::model::audit::Actor;
 use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::error::RegistryError;
@@ -16,7 +17,7 @@ use crate::store::meta::schema::{self, Blob, Link, TrashedManifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Deletions that a run removes before it looks again whether the space suffices.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 8;
 
 impl Run {
     /// Removes deletions from the trash that were there for `storage.trash`, or all of them; whether the run
@@ -51,6 +52,11 @@ impl Run {
             if self.registry.has_space() {
                 return Ok(true);
             }
+            // After a crash nothing could be freed before its time.
+            let now_s = self.registry.meta.clock().now().running_s;
+            if self.registry.promises.unknown_until(now_s).is_some() {
+                return Ok(true);
+            }
             self.mode = Mode::Now;
             for _ in 0..AT_ONCE {
                 match self.empty_next(after, u64::MAX, observer).await? {
@@ -59,11 +65,12 @@ impl Run {
                     Emptied::RunEnded => return Ok(false),
                 }
             }
-            let before = self.collected.blobs;
+            let before = self.collected.freed_bytes;
             if !(self.links(observer).await? && self.blobs(observer).await?) {
                 return Ok(false);
             }
-            if self.collected.blobs == before && self.oldest(after, u64::MAX).await?.is_none() {
+            if self.collected.freed_bytes == before {
+                // What is left shares its blobs, or clients were promised them: the trash is not lost for that.
                 return Ok(true);
             }
         }
@@ -94,8 +101,9 @@ impl Run {
         }
         loop {
             let registry = Arc::clone(&self.registry);
-            let slice =
-                move |tx: &WriteTx<'_>| Ok::<_, RegistryError>(trash::empty_slice(tx, &registry, id)?);
+            let slice = move |tx: &WriteTx<'_>| {
+                Ok::<_, RegistryError>(trash::empty_slice(tx, &registry, id, Actor::SYSTEM)?)
+            };
             match self.registry.meta.change(Change::that_frees(), slice).await {
                 Ok(Slice::Gone) => {
                     self.collected.trash += 1;

@@ -153,7 +153,7 @@ fn strays(check: &mut Check<'_>, listed: &BTreeSet<u64>) -> Result<(), StoreErro
         UPLOAD_BY_REPOSITORY: id => (id, none), (id, _) => id;
         TRASH_BY_REPOSITORY: id => (id, 0), (id, _) => id;
         TRASH_REPOSITORY: id => id, id => id;
-        TRASH_TAG_BY_DIGEST: id => (id, none, 0), (id, _, _) => id;
+        TRASH_ROOT: id => (id, none, 0), (id, _, _) => id;
         TRASH_MANIFEST: id => (id, none), (id, _) => id;
         TRASH_REFERRER: id => (id, none, none), (id, _, _) => id;
     }

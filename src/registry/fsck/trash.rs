@@ -6,7 +6,7 @@ use super::place::Place;
 use crate::model::digest::Digest;
 use crate::model::names::{RepoId, Sequence};
 use crate::model::units::{counted, human_size};
-use crate::store::meta::schema::{self, TrashKind};
+use crate::store::meta::schema::{self, TrashKind, Trashed};
 use crate::store::meta::{StoreError, Tx as _};
 
 /// Checks the rows of the trash and the indexes over them.
@@ -24,6 +24,16 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         if !tx.has(&schema::TRASH_BY_REPOSITORY, (row.repository, Sequence(id)))? {
             check.inconsistency("trash_index", place, format!("a row that entry {id} is in it"), "no row");
+        }
+        if let Some(digest) = &row.digest
+            && !tx.has(&schema::TRASH_ROOT, (row.repository, digest, Sequence(id)))?
+        {
+            check.inconsistency(
+                "trash_index",
+                place,
+                format!("a row that entry {id} is of {digest}"),
+                "no row",
+            );
         }
         let listed = tx.get(&schema::TRASH_REPOSITORY, row.repository)? == Some(Sequence(id));
         if listed != (row.kind == TrashKind::Repository) {
@@ -116,8 +126,9 @@ fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
         };
         let (key, repository) = (row.digest.key(), entry.repository.0);
         let place = Place::within(repository, &key);
-        if !tx.has(&schema::TRASH_TAG_BY_DIGEST.raw_keys(), (repository, &key[..], id))? {
-            check.inconsistency("trash_index", place, format!("a row for the deleted tag {tag}"), "no row");
+        if entry.digest != Some(row.digest) {
+            let expected = format!("the manifest of entry {id} at the deleted tag {tag}");
+            check.inconsistency("trash_tag", place, expected, "another one");
         }
         if !is_there(tx, repository, &key)? {
             let expected = format!("the manifest that the deleted tag {tag} points to");
@@ -125,11 +136,13 @@ fn tags(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Ok(())
     })?;
-    check.rows(&schema::TRASH_TAG_BY_DIGEST, |check, tx, (repository, key, id), ()| {
+    check.rows(&schema::TRASH_ROOT, |check, tx, (repository, key, id), ()| {
         let row = tx.get(&schema::TRASH, Sequence(id))?;
-        let has_tags = tx.any(&schema::TRASH_TAG.keys(), Sequence(id))?;
-        if !has_tags || row.is_none_or(|row| row.repository != RepoId(repository)) {
-            let found = format!("a row for a deleted tag of entry {id}");
+        let is_root = |row: &Trashed| {
+            row.repository == RepoId(repository) && row.digest.is_some_and(|digest| digest.key()[..] == *key)
+        };
+        if !row.is_some_and(|row| is_root(&row)) {
+            let found = format!("a row that entry {id} is of it");
             check.inconsistency("trash_index", Place::within(repository, key), "no row", found);
         }
         Ok(())

@@ -43,7 +43,11 @@ impl Registry {
             let row = tx
                 .get(&schema::MANIFEST, (repository, &digest))?
                 .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
-            let mut fate = Fate::Gone;
+            // Without a trash, what is in it already still needs its manifests.
+            let mut fate = match trash::needed_by(tx, (repository, &digest), |_| true)? {
+                Some(entry) => Fate::Needed(entry),
+                None => Fate::Gone,
+            };
             if trashes {
                 let mut known = Sequence(entry.load(Ordering::Acquire));
                 if !tx.has(&schema::TRASH, known)? {
@@ -74,7 +78,7 @@ impl Registry {
         self.meta.change(Change::that_frees(), delete).await
     }
 
-    /// Moves a repository to the trash. Without a trash, or without content, everything in it is deleted:
+    /// Moves a repository to the trash. Without a trash and deletions in it, or without content, everything in it is deleted:
     /// manifests and tags in slices, then its links to blobs. The repository itself is removed with the last
     /// of them. After a stop in between, deleting it again continues.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
@@ -82,7 +86,8 @@ impl Registry {
         self.in_slices(grant, move |tx, grant| {
             let repository = repositories::existing(tx, grant)?;
             let holds = tx.any(&schema::LINK, repository)? || tx.any(&schema::MANIFEST, repository)?;
-            if trashes && holds {
+            // What is in the trash already goes there with its repository.
+            if trashes && holds || tx.any(&schema::TRASH_BY_REPOSITORY, repository)? {
                 trash::discard_repository(tx, grant)?;
                 return Ok(ControlFlow::Break(()));
             }
@@ -156,8 +161,10 @@ pub(in crate::registry) fn delete_slice(
 enum Fate {
     /// It is removed.
     Gone,
-    /// It moves to this entry of the trash.
+    /// It moves to this entry of the trash, with its tags.
     Trash(Sequence, Below),
+    /// This entry of the trash needs it, and its tags are gone.
+    Needed(Sequence),
 }
 
 /// Deletes a manifest with its tags, or only the first slice of very many tags.
@@ -186,6 +193,7 @@ fn delete_from(
     match fate {
         Fate::Gone => drop_rows(tx, repository, digest, &row)?,
         Fate::Trash(entry, below) => trash::move_in(tx, (repository, digest), row, (entry, below))?,
+        Fate::Needed(entry) => trash::move_in(tx, (repository, digest), row, (entry, Below::Stays))?,
     }
     let kind = EventKind::ManifestDeleted { repository: name, digest: *digest, tags };
     tx.record(grant.caller().actor(), kind)?;

@@ -201,12 +201,15 @@ fn holders(tx: &WriteTx<'_>, digest: &Digest) -> Result<Vec<String>, StoreError>
     let mut ids = Vec::new();
     tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
         ids.push(repository);
-        if ids.len() < ELSEWHERE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if ids.len() < ELSEWHERE * 16 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let mut names = Vec::with_capacity(ids.len());
+    let mut names = Vec::new();
     for id in ids {
         if tx.has(&schema::MANIFEST, (id, digest))? {
             names.extend(repositories::name(tx, id)?);
+        }
+        if names.len() == ELSEWHERE {
+            break;
         }
     }
     Ok(names)

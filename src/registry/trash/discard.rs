@@ -1,6 +1,6 @@
 //! Moving what is deleted to the trash.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use super::has_repository;
@@ -21,6 +21,8 @@ use crate::store::meta::{Change, StoreError, Tx as _, WriteTx};
 const REFERENCES: usize = 2_000;
 /// Indexes that are looked at for one manifest that they list, at most. What more of them list stays.
 const PARENTS: usize = 1_000;
+/// Indexes that are listed at once: most often the first one is there.
+const PARENTS_AT_ONCE: usize = 8;
 
 /// What happens to the manifests below a deleted one: those that it lists, and those that refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,9 @@ pub(in crate::registry) fn start(
     (kind, digest, bytes): (TrashKind, Option<Digest>, u64),
 ) -> Result<Sequence, StoreError> {
     let entry = tx.next_sequence();
+    if let Some(digest) = &digest {
+        tx.put(&schema::TRASH_ROOT, (repository, digest, entry), &())?;
+    }
     let row = Trashed {
         kind,
         repository,
@@ -75,6 +80,7 @@ pub(in crate::registry) fn start(
         by: grant.caller().actor().name.to_owned(),
         at_ms: tx.now().wall_ms,
         since: tx.now().running_second(),
+        emptying: false,
     };
     tx.put(&schema::TRASH, entry, &row)?;
     tx.put(&schema::TRASH_BY_REPOSITORY, (repository, entry), &())?;
@@ -90,7 +96,6 @@ pub(in crate::registry) fn keep_tags(
 ) -> Result<(), StoreError> {
     for tag in tags {
         let Some(row) = tx.get(&schema::TAG, (repository, tag.as_str()))? else { continue };
-        tx.put(&schema::TRASH_TAG_BY_DIGEST, (repository, &row.digest, entry), &())?;
         tx.put(&schema::TRASH_TAG, (entry, tag.as_str()), &row)?;
     }
     Ok(())
@@ -120,11 +125,12 @@ fn move_unheld(
     while let Some(next) = waiting.pop().filter(|_| references < REFERENCES) {
         // What has moved already is not there any more; what a later one holds, too, is looked at again.
         let Some(row) = tx.get(&schema::MANIFEST, (repository, &next))? else { continue };
+        references += 1;
         if is_held(tx, (repository, &next), &row)? {
             continue;
         }
         waiting.extend(beneath(tx, (repository, &next), &row)?);
-        references += 1 + row.blobs.len() + row.children.len();
+        references += row.blobs.len() + row.children.len();
         move_one(tx, (repository, &next), row, entry)?;
     }
     Ok(())
@@ -144,20 +150,26 @@ fn is_held(
     {
         return Ok(true);
     }
-    let mut parents = Vec::new();
-    tx.scan_prefix(&schema::PARENT.keys(), (repository, digest), |parent, _| {
-        parents.push(parent);
-        if parents.len() < PARENTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    if parents.len() == PARENTS {
-        return Ok(true);
-    }
-    for parent in parents {
-        if parent != *digest && tx.has(&schema::MANIFEST, (repository, &parent))? {
-            return Ok(true);
+    let (mut looked_at, mut after): (usize, Option<Digest>) = (0, None);
+    while looked_at < PARENTS {
+        let mut parents = Vec::new();
+        let rest = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        tx.scan_within(&schema::PARENT.keys(), (repository, digest), rest, |parent, _| {
+            parents.push(parent);
+            if parents.len() < PARENTS_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        for parent in &parents {
+            if parent != digest && tx.has(&schema::MANIFEST, (repository, parent))? {
+                return Ok(true);
+            }
         }
+        if parents.len() < PARENTS_AT_ONCE {
+            return Ok(false);
+        }
+        looked_at += parents.len();
+        after = parents.pop();
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// What a manifest of the repository lists, and what refers to it.

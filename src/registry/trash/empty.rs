@@ -3,7 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::{content, end, forget, needed_by, tags as tags_of};
+use super::{content, end, forget, name_of, needed_by, tags as tags_of};
 use crate::access::{Grant, ManageTrash};
 use crate::model::audit::{Actor, AuditAction};
 use crate::model::digest::Digest;
@@ -14,7 +14,9 @@ use crate::registry::{Registry, links, repositories, tags};
 use crate::store::meta::schema::{self, TrashKind, Trashed, TrashedManifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
-/// Manifests or links that one transaction removes.
+/// Rows that one transaction removes, about.
+const ROWS: usize = 2_000;
+/// Manifests or links that one transaction lists.
 const SLICE: usize = 64;
 /// Tags of a deletion that one transaction removes.
 const TAGS_AT_ONCE: usize = 256;
@@ -38,14 +40,10 @@ impl Registry {
                         let gone = RegistryError::TrashUnknown(id);
                         return if is_first { Err(gone) } else { Ok(Slice::Gone) };
                     };
-                    let done = slice(tx, &server, id)?;
-                    if matches!(done, Slice::Waits) {
-                        return Err(RegistryError::UploadsIntoTrash(row.name));
+                    match slice(tx, &server, id, grant.caller().actor())? {
+                        Slice::Waits => Err(RegistryError::UploadsIntoTrash(row.name)),
+                        done => Ok(done),
                     }
-                    if is_first {
-                        tx.audit(grant.caller().actor(), AuditAction::TrashEmpty, target(&row))?;
-                    }
-                    Ok(done)
                 };
                 if matches!(registry.meta.change(Change::that_frees(), work).await?, Slice::Gone) {
                     return Ok(());
@@ -58,12 +56,13 @@ impl Registry {
 }
 
 /// What a deletion was about, for the audit log.
-fn target(row: &Trashed) -> String {
-    match (&row.tag, &row.digest) {
-        (Some(tag), _) => format!("{}:{tag}", row.name),
-        (None, Some(digest)) => format!("{}@{digest}", row.name),
-        (None, None) => row.name.clone(),
-    }
+fn target(tx: &WriteTx<'_>, row: &Trashed) -> Result<String, StoreError> {
+    let name = name_of(tx, row)?;
+    Ok(match (&row.tag, &row.digest) {
+        (Some(tag), _) => format!("{name}:{tag}"),
+        (None, Some(digest)) => format!("{name}@{digest}"),
+        (None, None) => name,
+    })
 }
 
 /// The oldest entry after another one that was deleted at this running second or before.
@@ -93,20 +92,20 @@ pub(in crate::registry) enum Slice {
     Waits,
 }
 
-/// Removes a part of a deletion.
+/// Removes a part of a deletion. From the first part on it cannot be restored any more.
 pub(in crate::registry) fn slice(
     tx: &WriteTx<'_>,
     registry: &Registry,
     id: Sequence,
+    actor: Actor<'_>,
 ) -> Result<Slice, StoreError> {
     let Some(row) = tx.get(&schema::TRASH, id)? else { return Ok(Slice::Gone) };
+    if row.kind == TrashKind::Repository && registry.has_uploads(tx, row.repository)? {
+        return Ok(Slice::Waits);
+    }
+    let row = begin(tx, id, row, actor)?;
     let left = match row.kind {
-        TrashKind::Repository => {
-            if registry.has_uploads(tx, row.repository)? {
-                return Ok(Slice::Waits);
-            }
-            repository(tx, id, row.repository)?
-        }
+        TrashKind::Repository => repository(tx, id, row.repository, actor)?,
         TrashKind::Tag | TrashKind::Manifest => manifests(tx, id, row.repository)?,
     };
     if left.is_continue() {
@@ -114,6 +113,17 @@ pub(in crate::registry) fn slice(
     }
     finish(tx, id, &row)?;
     Ok(Slice::Gone)
+}
+
+/// Notes that a deletion is being removed.
+fn begin(tx: &WriteTx<'_>, id: Sequence, row: Trashed, actor: Actor<'_>) -> Result<Trashed, StoreError> {
+    if row.emptying {
+        return Ok(row);
+    }
+    let row = Trashed { emptying: true, ..row };
+    tx.put(&schema::TRASH, id, &row)?;
+    tx.audit(actor, AuditAction::TrashEmpty, target(tx, &row)?)?;
+    Ok(row)
 }
 
 /// Removes the entry itself, and its repository with the last thing in it.
@@ -126,14 +136,25 @@ fn finish(tx: &WriteTx<'_>, id: Sequence, row: &Trashed) -> Result<(), StoreErro
     repositories::remove_if_empty(tx, row.repository, Actor::SYSTEM)
 }
 
-/// Removes manifests of a deletion, then its tags. What another deletion needs becomes part of that one.
+/// Removes the tags of a deletion, then its manifests. What another deletion needs becomes part of that one.
 fn manifests(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<ControlFlow<()>, StoreError> {
-    let digests = content(tx, id, None, SLICE)?;
+    let tags = tags_of(tx, id, TAGS_AT_ONCE)?;
+    for tag in &tags {
+        tx.delete(&schema::TRASH_TAG, (id, tag.as_str()))?;
+    }
+    if tags.len() == TAGS_AT_ONCE {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let (digests, mut rows) = (content(tx, id, None, SLICE)?, 0);
     for digest in &digests {
+        if rows >= ROWS {
+            return Ok(ControlFlow::Continue(()));
+        }
         let Some(trashed) = tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else {
             tx.delete(&schema::TRASH_CONTENT, (id, digest))?;
             continue;
         };
+        rows += 1 + trashed.manifest.blobs.len() + trashed.manifest.children.len();
         match needed_by(tx, (repository, digest), |entry| entry != id)? {
             Some(entry) => {
                 tx.delete(&schema::TRASH_CONTENT, (id, digest))?;
@@ -144,17 +165,7 @@ fn manifests(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<Contr
             None => remove(tx, (repository, digest), &trashed)?,
         }
     }
-    if !digests.is_empty() {
-        return Ok(ControlFlow::Continue(()));
-    }
-    let tags = tags_of(tx, id, TAGS_AT_ONCE)?;
-    for tag in &tags {
-        if let Some(row) = tx.get(&schema::TRASH_TAG, (id, tag.as_str()))? {
-            tx.delete(&schema::TRASH_TAG_BY_DIGEST, (repository, &row.digest, id))?;
-        }
-        tx.delete(&schema::TRASH_TAG, (id, tag.as_str()))?;
-    }
-    Ok(if tags.len() == TAGS_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    Ok(if digests.len() == SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
 }
 
 /// Removes a manifest in the trash.
@@ -177,7 +188,12 @@ fn remove(
 
 /// Removes a part of a repository in the trash: the older deletions in it, its manifests with their tags, and
 /// its links.
-fn repository(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<ControlFlow<()>, StoreError> {
+fn repository(
+    tx: &WriteTx<'_>,
+    id: Sequence,
+    repository: RepoId,
+    actor: Actor<'_>,
+) -> Result<ControlFlow<()>, StoreError> {
     let mut older = None;
     tx.scan_prefix(&schema::TRASH_BY_REPOSITORY, repository, |entry, ()| {
         older = (entry != id).then_some(entry);
@@ -186,6 +202,7 @@ fn repository(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<Cont
     if let Some(older) = older {
         match tx.get(&schema::TRASH, older)? {
             Some(row) => {
+                let row = begin(tx, older, row, actor)?;
                 if manifests(tx, older, repository)?.is_break() {
                     finish(tx, older, &row)?;
                 }
@@ -202,15 +219,17 @@ fn repository(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<Cont
         manifests.push(digest);
         if manifests.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
+    let mut rows = 0;
     for digest in &manifests {
         let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))? else { continue };
+        rows += 1 + row.blobs.len() + row.children.len();
         let tags: Vec<Tag> = tags::of(tx, repository, digest, TAGS_AT_ONCE)?;
         tags::forget_all(tx, repository, &tags)?;
         if tags.len() == TAGS_AT_ONCE {
             return Ok(ControlFlow::Continue(()));
         }
         drop_rows(tx, repository, digest, &row)?;
-        if tx.is_full() {
+        if rows >= ROWS {
             break;
         }
     }

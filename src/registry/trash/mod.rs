@@ -74,24 +74,22 @@ impl Registry {
     ) -> Result<TrashPage, RegistryError> {
         let times = (self.trash_s(), self.meta.clock().now().running_s);
         self.scan(&grant.caller().holder(), move |tx| {
-            let (mut found, mut last, mut next, mut looked_at) = (Vec::new(), None, None, 0);
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            tx.scan_range(&schema::TRASH.raw(), (from, Bound::Unbounded), |id, Raw(row)| {
-                if found.len() == limit || looked_at == LOOKED_AT {
-                    next = last;
-                    return ControlFlow::Break(());
+            let (mut entries, mut next, mut from) = (Vec::new(), None, after);
+            for looked_at in 0..=LOOKED_AT {
+                let Some((id, row)) = following(tx, from)? else {
+                    next = None;
+                    break;
+                };
+                if entries.len() == limit || looked_at == LOOKED_AT {
+                    break;
                 }
-                looked_at += 1;
-                last = Some(id);
+                (from, next) = (Some(id), Some(id));
                 // `fsck` reports a row that cannot be read.
-                let row = Trashed::decode(&row);
-                found.extend(
-                    row.filter(|row| name.as_ref().is_none_or(|name| *name == row.name)).map(|row| (id, row)),
-                );
-                ControlFlow::Continue(())
-            })?;
-            let entries = found.into_iter().map(|(id, row)| view(tx, id, row, times));
-            Ok(TrashPage { entries: entries.collect::<Result<_, _>>()?, next })
+                let Some(row) = row else { continue };
+                let view = view(tx, id, row, times)?;
+                entries.extend(name.as_ref().is_none_or(|name| *name == view.row.name).then_some(view));
+            }
+            Ok(TrashPage { entries, next })
         })
         .await
     }
@@ -106,12 +104,33 @@ impl Registry {
     }
 }
 
+/// The entry after another one; without its row, if that cannot be read.
+fn following(
+    tx: &ReadTx,
+    after: Option<Sequence>,
+) -> Result<Option<(Sequence, Option<Trashed>)>, StoreError> {
+    let mut found = None;
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    tx.scan_range(&schema::TRASH.raw(), (from, Bound::Unbounded), |id, Raw(row)| {
+        found = Some((id, Trashed::decode(&row)));
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// The name that the repository of a deletion has now: it may have been restored under another one.
+fn name_of(tx: &impl Tx, row: &Trashed) -> Result<String, StoreError> {
+    let repository = tx.get(&schema::REPOSITORY, row.repository)?;
+    Ok(repository.map_or_else(|| row.name.clone(), |repository| repository.name))
+}
+
 fn view(
     tx: &ReadTx,
     id: Sequence,
     row: Trashed,
     (trash_s, now_s): (u64, u64),
 ) -> Result<TrashView, StoreError> {
+    let row = Trashed { name: name_of(tx, &row)?, ..row };
     let kept_for_s = row.since.0.saturating_add(trash_s).saturating_sub(now_s);
     Ok(TrashView { id, tags: tags(tx, id, TAGS_SHOWN)?, row, kept_for_s })
 }
@@ -142,8 +161,9 @@ fn content(
     Ok(digests)
 }
 
-/// A deletion, of those that `counts` accepts, that needs a manifest: its tag pointed to the manifest, or it
-/// has the manifest, or what the manifest belongs to.
+/// A deletion, of those that `counts` accepts, that needs a manifest: it is one of the manifest or of a tag
+/// that pointed there, or it has the manifest, or what the manifest belongs to. Where more manifests may need
+/// it than are looked at, the newest deletion of the repository does.
 pub(super) fn needed_by(
     tx: &impl Tx,
     (repository, digest): (RepoId, &Digest),
@@ -152,7 +172,7 @@ pub(super) fn needed_by(
     let (mut seen, mut waiting) = (HashSet::from([*digest]), vec![*digest]);
     while let Some(next) = waiting.pop() {
         let mut found = None;
-        tx.scan_prefix(&schema::TRASH_TAG_BY_DIGEST, (repository, &next), |entry, ()| {
+        tx.scan_prefix(&schema::TRASH_ROOT, (repository, &next), |entry, ()| {
             found = counts(entry).then_some(entry);
             if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -170,7 +190,15 @@ pub(super) fn needed_by(
             holders.push(parent);
             if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        waiting.extend(holders.into_iter().filter(|holder| seen.len() < MOST && seen.insert(*holder)));
+        waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
+        if seen.len() >= MOST {
+            let mut newest = None;
+            tx.scan_prefix(&schema::TRASH_BY_REPOSITORY, repository, |entry, ()| {
+                newest = Some(entry).filter(|entry| counts(*entry)).or(newest);
+                ControlFlow::Continue(())
+            })?;
+            return Ok(newest);
+        }
     }
     Ok(None)
 }
@@ -212,6 +240,9 @@ fn forget(
 fn end(tx: &WriteTx<'_>, entry: Sequence, row: &Trashed) -> Result<(), StoreError> {
     tx.delete(&schema::TRASH, entry)?;
     tx.delete(&schema::TRASH_BY_REPOSITORY, (row.repository, entry))?;
+    if let Some(digest) = &row.digest {
+        tx.delete(&schema::TRASH_ROOT, (row.repository, digest, entry))?;
+    }
     if row.kind == TrashKind::Repository {
         tx.delete(&schema::TRASH_REPOSITORY, row.repository)?;
     }

@@ -1,10 +1,10 @@
 //! Taking what was deleted out of the trash.
 
 use std::collections::HashSet;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{TrashView, content, end, forget, has_repository, tags as tags_of};
+use super::{TrashView, content, end, forget, has_repository, name_of, tags as tags_of};
 use crate::access::{Grant, ManageTrash};
 use crate::model::audit::AuditAction;
 use crate::model::digest::{AnyDigest, Digest};
@@ -14,11 +14,13 @@ use crate::registry::disk::DiskChange;
 use crate::registry::error::RegistryError;
 use crate::registry::manifests::enter;
 use crate::registry::{Registry, links, tags};
-use crate::store::meta::schema::{self, Manifest, TrashKind, Trashed, TrashedManifest};
+use crate::store::meta::schema::{self, Manifest, TrashKind, Trashed};
 use crate::store::meta::{Raw, StoreError, Tx as _, WriteTx};
 
-/// Manifests that one transaction takes out of the trash.
-const SLICE: usize = 32;
+/// References of the manifests that one transaction takes out of the trash, about.
+const REFERENCES: usize = 2_000;
+/// Manifests of a deletion that one transaction lists.
+const SLICE: usize = 64;
 /// Tags that one transaction sets again.
 const TAGS_AT_ONCE: usize = 256;
 
@@ -40,28 +42,33 @@ impl Registry {
         self.detached(async move {
             let restored = registry.meta.get(|tx| {
                 let row = tx.get(&schema::TRASH, id)?.ok_or(RegistryError::TrashUnknown(id))?;
+                let row = Trashed { name: name_of(tx, &row)?, ..row };
                 let tags = tags_of(tx, id, super::TAGS_SHOWN)?;
                 Ok::<_, RegistryError>(TrashView { id, row, tags, kept_for_s: 0 })
             })?;
             let limit = registry.limits.load().tags_per_repository;
             let asked = Arc::new((grant, name));
+            let mut is_first = true;
             loop {
                 let asked = Arc::clone(&asked);
                 let slice = move |tx: &WriteTx<'_>| {
                     let (grant, name) = &*asked;
                     grant.recheck(tx)??;
-                    let row = tx.get(&schema::TRASH, id)?.ok_or(RegistryError::TrashUnknown(id))?;
+                    let row = tx.get(&schema::TRASH, id)?.filter(|row| !row.emptying);
+                    let row = row.ok_or(RegistryError::TrashUnknown(id))?;
+                    let row = Trashed { name: name_of(tx, &row)?, ..row };
                     match row.kind {
                         TrashKind::Repository => repository(tx, grant, id, &row, name.as_deref()),
                         TrashKind::Tag | TrashKind::Manifest => {
                             let new = (row.kind, name.as_deref());
-                            Restoring { tx, grant, id, row: &row, tag: new_tag(new)?, limit }.slice()
+                            Restoring { tx, grant, id, row: &row, tag: new_tag(new)?, limit }.slice(is_first)
                         }
                     }
                 };
                 if registry.meta.write(slice).await?.is_break() {
                     return Ok(restored);
                 }
+                is_first = false;
             }
         })
         .await
@@ -123,117 +130,119 @@ struct Restoring<'a, 't> {
 impl Restoring<'_, '_> {
     /// One transaction's part: first what is below the manifest, then the manifest with its tags. Until the
     /// manifest is back, the trash holds what was restored before it.
-    fn slice(&self) -> Result<ControlFlow<()>, RegistryError> {
+    fn slice(&self, is_first: bool) -> Result<ControlFlow<()>, RegistryError> {
         let (tx, repository) = (self.tx, self.row.repository);
         if has_repository(tx, repository)? {
             return Err(RegistryError::RepositoryInTrash(self.row.name.clone()));
         }
         let corrupt = StoreError::Corrupt { table: schema::TRASH.name() };
         let root = self.row.digest.ok_or(corrupt)?;
-        let tags = self.tags()?;
-        self.check_names(repository, &root, &tags)?;
-        let mut others = content(tx, self.id, None, SLICE + 1)?;
-        others.retain(|digest| *digest != root);
-        others.truncate(SLICE);
-        for digest in &others {
-            bring_back(tx, repository, digest)?;
+        let exists = tx.has(&schema::MANIFEST, (repository, &root))?
+            || tx.has(&schema::TRASH_MANIFEST, (repository, &root))?;
+        if !exists {
+            return Err(RegistryError::NotInTrash(root.to_string()));
         }
-        if !others.is_empty() {
+        if is_first {
+            self.check_names(repository, &root)?;
+        }
+        let mut left = REFERENCES;
+        let others = content(tx, self.id, None, SLICE)?;
+        for digest in others.iter().filter(|digest| **digest != root) {
+            if !tx.has(&schema::TRASH_MANIFEST, (repository, digest))? {
+                tx.delete(&schema::TRASH_CONTENT, (self.id, digest))?;
+            }
+            if self.with_children(repository, digest, true, &mut left)?.is_continue() {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+        if others.iter().any(|digest| *digest != root) && others.len() == SLICE {
             return Ok(ControlFlow::Continue(()));
         }
-        // A later deletion has the manifest where another tag held it until then.
-        if self.deepest(repository, &root)?.is_continue() {
+        if self.with_children(repository, &root, false, &mut left)?.is_continue() {
             return Ok(ControlFlow::Continue(()));
         }
         bring_back(tx, repository, &root)?;
-        let manifest = tx
-            .get(&schema::MANIFEST, (repository, &root))?
-            .ok_or_else(|| RegistryError::NotInTrash(root.to_string()))?;
-        let is_last = tags.len() <= TAGS_AT_ONCE;
+        let corrupt = StoreError::Corrupt { table: schema::MANIFEST.name() };
+        let manifest = tx.get(&schema::MANIFEST, (repository, &root))?.ok_or(corrupt)?;
+        let tags = self.tags(TAGS_AT_ONCE + 1)?;
         for (old, new) in tags.iter().take(TAGS_AT_ONCE) {
-            self.set(repository, (old, new), &manifest)?;
+            self.set(repository, &root, (old, new), &manifest)?;
         }
-        if !is_last {
+        if tags.len() > TAGS_AT_ONCE {
             return Ok(ControlFlow::Continue(()));
         }
         self.finish(&root, tags.into_iter().map(|(_, new)| new).collect())
     }
 
-    /// Brings back manifests of other deletions that are below one, the deepest first, up to a slice.
-    fn deepest(&self, repository: RepoId, root: &Digest) -> Result<ControlFlow<()>, StoreError> {
-        let (mut left, mut seen) = (SLICE, HashSet::from([*root]));
-        let mut path = vec![*root];
-        while let Some(at) = path.last().copied() {
-            let Some(trashed) = self.tx.get(&schema::TRASH_MANIFEST, (repository, &at))? else {
-                path.pop();
+    /// Brings back what a manifest in the trash needs, the deepest first, and with `itself` the manifest, too:
+    /// what it lists, whatever deletion has that, and referrers that went with it. A continue: there is more.
+    fn with_children(
+        &self,
+        repository: RepoId,
+        first: &Digest,
+        itself: bool,
+        left: &mut usize,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let mut seen = HashSet::from([*first]);
+        let mut path = vec![(*first, self.below(repository, first)?)];
+        while let Some((at, waiting)) = path.last_mut() {
+            if let Some(next) = waiting.pop() {
+                if seen.insert(next) && self.tx.has(&schema::TRASH_MANIFEST, (repository, &next))? {
+                    path.push((next, self.below(repository, &next)?));
+                }
                 continue;
-            };
-            let next =
-                self.below(repository, &at, &trashed)?.into_iter().find(|digest| !seen.contains(digest));
-            match next {
-                Some(next) => {
-                    seen.insert(next);
-                    path.push(next);
-                }
-                None if path.len() == 1 => break,
-                None if left == 0 => return Ok(ControlFlow::Continue(())),
-                None => {
-                    bring_back(self.tx, repository, &at)?;
-                    path.pop();
-                    left -= 1;
-                }
             }
+            let at = *at;
+            path.pop();
+            if path.is_empty() && !itself {
+                break;
+            }
+            if *left == 0 {
+                return Ok(ControlFlow::Continue(()));
+            }
+            *left = left.saturating_sub(bring_back(self.tx, repository, &at)?);
         }
         Ok(ControlFlow::Break(()))
     }
 
-    /// What a manifest in the trash lists and what refers to it, as far as that is in the trash, too.
-    fn below(
-        &self,
-        repository: RepoId,
-        digest: &Digest,
-        trashed: &TrashedManifest,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let mut found: Vec<Digest> = trashed.manifest.children.iter().filter_map(AnyDigest::known).collect();
-        let most = found.len() + SLICE;
+    /// What a manifest in the trash lists, and what refers to it and is in the same deletion.
+    fn below(&self, repository: RepoId, digest: &Digest) -> Result<Vec<Digest>, StoreError> {
+        let Some(trashed) = self.tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else {
+            return Ok(Vec::new());
+        };
+        let mut referrers = Vec::new();
         self.tx.scan_prefix(&schema::TRASH_REFERRER.keys(), (repository, digest), |referrer, _| {
-            found.push(referrer);
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            referrers.push(referrer);
+            ControlFlow::Continue(())
         })?;
-        let mut there = Vec::new();
-        for digest in found {
-            if self.tx.has(&schema::TRASH_MANIFEST, (repository, &digest))? {
-                there.push(digest);
+        let mut found: Vec<Digest> = trashed.manifest.children.iter().filter_map(AnyDigest::known).collect();
+        for referrer in referrers {
+            if self.tx.has(&schema::TRASH_CONTENT, (trashed.entry, &referrer))? {
+                found.push(referrer);
             }
         }
-        Ok(there)
+        Ok(found)
     }
 
-    /// The tags to set, each with the name that it gets: one more than a transaction sets, to know whether
-    /// that is all.
-    fn tags(&self) -> Result<Vec<(Tag, Tag)>, StoreError> {
+    /// Up to `limit` tags to set, each with the name that it gets.
+    fn tags(&self, limit: usize) -> Result<Vec<(Tag, Tag)>, StoreError> {
         let mut tags: Vec<(Tag, Tag)> = Vec::new();
-        let rest: (Bound<&str>, Bound<&str>) = (Bound::Unbounded, Bound::Unbounded);
-        self.tx.scan_within(&schema::TRASH_TAG.keys(), self.id, rest, |tag, _| {
+        self.tx.scan_prefix(&schema::TRASH_TAG.keys(), self.id, |tag, _| {
             if let Ok(tag) = tag.parse::<Tag>() {
                 tags.push((tag.clone(), self.tag.clone().unwrap_or(tag)));
             }
-            if tags.len() <= TAGS_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if tags.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(tags)
     }
 
-    /// Refuses names that have another manifest now, and more tags than a repository may have.
-    fn check_names(
-        &self,
-        repository: RepoId,
-        root: &Digest,
-        tags: &[(Tag, Tag)],
-    ) -> Result<(), RegistryError> {
+    /// Refuses names that have another manifest now, and more tags than a repository may have. A name that a
+    /// client sets while a large deletion is being restored is left to the client.
+    fn check_names(&self, repository: RepoId, root: &Digest) -> Result<(), RegistryError> {
         let mut more = 0;
-        for (_, new) in tags {
+        for (_, new) in self.tags(usize::MAX)? {
             match self.tx.get(&schema::TAG, (repository, new.as_str()))? {
-                Some(row) if row.digest != *root => {
+                Some(row) if row.digest != *root || self.tag.is_some() => {
                     return Err(RegistryError::NameTaken(format!("the tag {}:{new}", self.row.name)));
                 }
                 Some(_) => {}
@@ -246,18 +255,18 @@ impl Restoring<'_, '_> {
     fn set(
         &self,
         repository: RepoId,
+        root: &Digest,
         (old, new): (&Tag, &Tag),
         manifest: &Manifest,
     ) -> Result<(), StoreError> {
         let Some(row) = self.tx.get(&schema::TRASH_TAG, (self.id, old.as_str()))? else { return Ok(()) };
         self.tx.delete(&schema::TRASH_TAG, (self.id, old.as_str()))?;
-        self.tx.delete(&schema::TRASH_TAG_BY_DIGEST, (repository, &row.digest, self.id))?;
         if self.tx.has(&schema::TAG, (repository, new.as_str()))? {
             return Ok(());
         }
         // The manifest may have been pushed again since.
         let (content_bytes, platform) = (manifest.content_bytes, manifest.platform.clone());
-        let row = schema::Tag { content_bytes, platform, ..row };
+        let row = schema::Tag { digest: *root, content_bytes, platform, ..row };
         tags::put_back(self.tx, repository, new, &row, self.grant.caller())
     }
 
@@ -277,13 +286,13 @@ impl Restoring<'_, '_> {
     }
 }
 
-/// Brings one manifest back to its repository, if it is in the trash.
+/// Brings one manifest back to its repository, if it is in the trash. Returns how many rows that were, about.
 pub(in crate::registry) fn bring_back(
     tx: &WriteTx<'_>,
     repository: RepoId,
     digest: &Digest,
-) -> Result<(), StoreError> {
-    let Some(trashed) = tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else { return Ok(()) };
+) -> Result<usize, StoreError> {
+    let Some(trashed) = tx.get(&schema::TRASH_MANIFEST, (repository, digest))? else { return Ok(0) };
     let row = &trashed.manifest;
     let mut disk = DiskChange::default();
     for blob in &row.blobs {
@@ -303,7 +312,8 @@ pub(in crate::registry) fn bring_back(
     // Until a tag is set it waits like one that was just pushed.
     let row = Manifest { untagged_since: Some(tx.now().running_second()), corrupt, ..trashed.manifest };
     tx.put(&schema::MANIFEST, (repository, digest), &row)?;
-    tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())
+    tx.put(&schema::DIRTY_REPOSITORY, repository, &tx.next_sequence())?;
+    Ok(1 + row.blobs.len() + row.children.len())
 }
 
 /// Takes a manifest out of the trash that is pushed again: its rows are written anew.

@@ -35,6 +35,8 @@ pub struct Trashed {
     pub at_ms: u64,
     /// The running second of that time.
     pub since: RunningSecond,
+    /// Whether it is being removed for good: then it cannot be restored any more.
+    pub emptying: bool,
 }
 
 impl Record for Trashed {}
@@ -59,8 +61,8 @@ pub const TRASH_REPOSITORY: Table<RepoId, Sequence> = Table::new("trash_reposito
 /// (sequence, tag) -> a tag as it was when it was deleted.
 pub const TRASH_TAG: Table<(Sequence, &'static str), Tag> = Table::new("trash_tag");
 
-/// (repository, digest, sequence) -> (): the deletions with a tag that pointed to a manifest.
-pub const TRASH_TAG_BY_DIGEST: Table<(RepoId, Digest, Sequence), ()> = Table::new("trash_tag_by_digest");
+/// (repository, digest, sequence) -> (): the deletions of a manifest, or of a tag that pointed to it.
+pub const TRASH_ROOT: Table<(RepoId, Digest, Sequence), ()> = Table::new("trash_root");
 
 /// (repository, digest) -> a manifest in the trash. It is not in the table of manifests at the same time.
 pub const TRASH_MANIFEST: Table<(RepoId, Digest), TrashedManifest> = Table::new("trash_manifest");

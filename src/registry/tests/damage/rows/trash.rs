@@ -16,6 +16,7 @@ fn row(kind: TrashKind, repository: RepoId) -> Trashed {
         by: "hanna".to_owned(),
         at_ms: 0,
         since: RunningSecond(0),
+        emptying: false,
     }
 }
 
@@ -74,23 +75,20 @@ fn damage_to_the_trash_is_found() {
             let tag = tx.get(&schema::TAG, (id, "latest"))?.unwrap();
             tx.put(&schema::TRASH_TAG, (ENTRY, "latest"), &tag)
         }),
-        ("trash_index", |tx, _, id| {
+        ("trash_index", |tx, sample, id| {
             entry(tx, id)?;
-            let tag = tx.get(&schema::TAG, (id, "latest"))?.unwrap();
-            tx.put(&schema::TRASH_TAG, (ENTRY, "latest"), &tag)
+            let of_image = Trashed { digest: Some(sample.image), ..row(TrashKind::Manifest, id) };
+            tx.put(&schema::TRASH, ENTRY, &of_image)
         }),
         ("trash_tag", |tx, sample, id| {
             entry(tx, id)?;
             let tag = tx.get(&schema::TAG, (id, "latest"))?.unwrap();
             let tag = Tag { digest: sample.layer, ..tag };
-            tx.put(&schema::TRASH_TAG_BY_DIGEST, (id, &tag.digest, ENTRY), &())?;
             tx.put(&schema::TRASH_TAG, (ENTRY, "latest"), &tag)
         }),
-        ("trash_index", |tx, sample, id| {
-            tx.put(&schema::TRASH_TAG_BY_DIGEST, (id, &sample.image, ENTRY), &())
-        }),
+        ("trash_index", |tx, sample, id| tx.put(&schema::TRASH_ROOT, (id, &sample.image, ENTRY), &())),
         ("repository_unknown", |tx, sample, _| {
-            tx.put(&schema::TRASH_TAG_BY_DIGEST, (RepoId(77), &sample.image, ENTRY), &())
+            tx.put(&schema::TRASH_ROOT, (RepoId(77), &sample.image, ENTRY), &())
         }),
         ("clock", |tx, _, id| {
             tx.put(&schema::TRASH, Sequence(1 << 40), &row(TrashKind::Manifest, id))?;
