@@ -1,7 +1,8 @@
 //! What a deletion would free: what goes with it when everything that nothing holds any more was collected.
 //!
 //! Nothing is changed. The figure is that of the collector's own rules, applied to the store without what is
-//! to be deleted, and with an empty trash. A manifest that nothing holds already now goes by itself, so it keeps no blob. What another
+//! to be deleted, and with an empty trash. A manifest that nothing holds already now goes by itself, so it
+//! keeps no blob. What another
 //! repository uses stays.
 
 use std::collections::HashMap;

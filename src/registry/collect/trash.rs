@@ -11,7 +11,6 @@ use crate::model::digest::{AnyDigest, Digest};
 use crate::model::names::{RepoId, Sequence};
 use crate::registry::error::RegistryError;
 use crate::registry::links::holders;
-use crate::registry::trash::Slice;
 use crate::registry::{Registry, trash};
 use crate::store::meta::schema::{self, Blob, Link, TrashedManifest};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
@@ -70,7 +69,7 @@ impl Run {
                 return Ok(false);
             }
             if self.collected.freed_bytes == before {
-                // What is left shares its blobs, or clients were promised them: the trash is not lost for that.
+                // What is left shares its blobs, or clients were promised them: the trash stays.
                 return Ok(true);
             }
         }
@@ -105,12 +104,12 @@ impl Run {
                 Ok::<_, RegistryError>(trash::empty_slice(tx, &registry, id, Actor::SYSTEM)?)
             };
             match self.registry.meta.change(Change::that_frees(), slice).await {
-                Ok(Slice::Gone) => {
+                Ok(trash::Slice::Gone) => {
                     self.collected.trash += 1;
                     break;
                 }
-                Ok(Slice::More) => {}
-                Ok(Slice::Waits) => break,
+                Ok(trash::Slice::More) => {}
+                Ok(trash::Slice::Waits) => break,
                 Err(error) if is_damage(&error) => {
                     self.collected.spare(|| format!("entry {id} of the trash: {error}"));
                     break;

@@ -78,7 +78,8 @@ impl Registry {
         self.meta.change(Change::that_frees(), delete).await
     }
 
-    /// Moves a repository to the trash. Without a trash and deletions in it, or without content, everything in it is deleted:
+    /// Moves a repository to the trash. Without a trash and without deletions in it, or without content, its
+    /// content goes:
     /// manifests and tags in slices, then its links to blobs. The repository itself is removed with the last
     /// of them. After a stop in between, deleting it again continues.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {

@@ -174,7 +174,7 @@ impl Restoring<'_, '_> {
         self.finish(&root, tags.into_iter().map(|(_, new)| new).collect())
     }
 
-    /// Brings back what a manifest in the trash needs, the deepest first, and with `itself` the manifest, too:
+    /// Brings back what a manifest in the trash needs, the deepest first, and with `itself` the manifest:
     /// what it lists, whatever deletion has that, and referrers that went with it. A continue: there is more.
     fn with_children(
         &self,

@@ -4,15 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, DeletionPlan, GcPlan, GcStatus, Job, JobLine, List, Manifest, NewCheck, NewDeletion,
-    NewGcRun, NewSchedule, NewToken, NewUser, Problem, Repository, Restore, Schedule, System, Tag, TagSize,
-    Token, TrashEntry, User, UserChange,
+    NewCheck, NewDeletion, NewGcRun, NewSchedule, NewToken, NewUser, Problem, Restore, UserChange,
 };
 
+use crate::admin::answer_types::type_holds;
 use crate::admin::program::{PASSWORD, Place, over_socket};
 use crate::support::{Client, Response, content};
 
@@ -89,59 +86,6 @@ fn the_document_is_what_routes_and_types_make() {
             "src/http/admin/openapi.json is old; run: UPDATE_DOCS=1 cargo test --test server openapi::the_document_is"
         );
     }
-}
-
-/// The answer of a newer server: every object in it has one more field.
-fn newer(answer: &Value) -> Value {
-    match answer {
-        Value::Array(items) => items.iter().map(newer).collect(),
-        Value::Object(fields) => {
-            let mut fields: serde_json::Map<String, Value> =
-                fields.iter().map(|(name, value)| (name.clone(), newer(value))).collect();
-            fields.insert("of_a_newer_server".to_owned(), json!([1]));
-            Value::Object(fields)
-        }
-        other => other.clone(),
-    }
-}
-
-/// Whether a type keeps everything of an answer when it parses it, and parses the same from the answer of a
-/// newer server.
-fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
-    let reads = |from: Value| serde_json::from_value::<T>(from).is_ok_and(|read| json!(read) == *answer);
-    reads(answer.clone()) && reads(newer(answer))
-}
-
-/// Whether the type of a component of the document can hold an answer.
-fn type_holds(name: &str, answer: &Value) -> bool {
-    let holds = match name {
-        "Biggest" | "Repositories" => holds::<List<Repository>>,
-        "CreatedToken" => holds::<CreatedToken>,
-        "DeletionPlan" => holds::<DeletionPlan>,
-        "GcPlan" => holds::<GcPlan>,
-        "GcStatus" => holds::<GcStatus>,
-        "Job" => holds::<Job>,
-        "JobLog" => holds::<List<JobLine>>,
-        "Jobs" => holds::<List<Job>>,
-        "Manifest" => holds::<Manifest>,
-        "Manifests" => holds::<List<Manifest>>,
-        "Problem" => holds::<Problem>,
-        "Repository" => holds::<Repository>,
-        "Schedule" => holds::<Schedule>,
-        "Schedules" => holds::<List<Schedule>>,
-        "System" => holds::<System>,
-        "Tag" => holds::<Tag>,
-        "TagSizes" => holds::<List<TagSize>>,
-        "Tags" => holds::<List<Tag>>,
-        "Token" => holds::<Token>,
-        "Tokens" => holds::<List<Token>>,
-        "Trash" => holds::<List<TrashEntry>>,
-        "TrashEntry" => holds::<TrashEntry>,
-        "User" => holds::<User>,
-        "Users" => holds::<List<User>>,
-        other => panic!("{other} has no type"),
-    };
-    holds(answer)
 }
 
 /// Calls an operation, and checks the request and the answer against the document.

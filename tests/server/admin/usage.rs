@@ -35,8 +35,8 @@ fn bytes_in(directory: &Path) -> u64 {
     entries.map(of).sum()
 }
 
-/// `stowage gc run --empty-trash --untagged 0s`, until nothing is left that was promised or is too young; the bytes
-/// that it freed.
+/// `stowage gc run --empty-trash --untagged 0s`, until nothing is left that was promised or is too young; the
+/// bytes that it freed.
 fn free_now(admin: &Client) -> u64 {
     let mut freed = 0;
     eventually("everything that nothing holds is collected", || {

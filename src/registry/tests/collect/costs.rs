@@ -27,7 +27,7 @@ fn measured<T>(what: &str, mut work: impl FnMut() -> T) -> T {
 /// An index of two images with ten layers each, eight of which all tags share, with a signature: 5 blobs and
 /// 4 manifests for each tag.
 #[test]
-#[ignore = "it measures, and tells something only in a release build"]
+#[ignore = "it measures, and tells something only in an optimised build"]
 fn what_a_thousand_tags_cost() {
     let place = Place::new();
     let server = open(&place);
@@ -63,7 +63,7 @@ fn what_a_thousand_tags_cost() {
 }
 
 #[test]
-#[ignore = "it measures, and tells something only in a release build"]
+#[ignore = "it measures, and tells something only in an optimised build"]
 fn what_the_biggest_of_very_many_repositories_cost() {
     let place = Place::new();
     let server = open(&place);

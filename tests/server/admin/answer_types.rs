@@ -1,0 +1,62 @@
+//! The types of the wire as a client has them: each must hold the answers that the document describes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use stowage::wire::{
+    CreatedToken, DeletionPlan, GcPlan, GcStatus, Job, JobLine, List, Manifest, Problem, Repository,
+    Schedule, System, Tag, TagSize, Token, TrashEntry, User,
+};
+
+/// The answer of a newer server: every object in it has one more field.
+fn newer(answer: &Value) -> Value {
+    match answer {
+        Value::Array(items) => items.iter().map(newer).collect(),
+        Value::Object(fields) => {
+            let mut fields: serde_json::Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), newer(value))).collect();
+            fields.insert("of_a_newer_server".to_owned(), json!([1]));
+            Value::Object(fields)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether a type keeps everything of an answer when it parses it, and parses the same from the answer of a
+/// newer server.
+fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
+    let reads = |from: Value| serde_json::from_value::<T>(from).is_ok_and(|read| json!(read) == *answer);
+    reads(answer.clone()) && reads(newer(answer))
+}
+
+/// Whether the type of a component of the document can hold an answer.
+pub(crate) fn type_holds(name: &str, answer: &Value) -> bool {
+    let holds = match name {
+        "Biggest" | "Repositories" => holds::<List<Repository>>,
+        "CreatedToken" => holds::<CreatedToken>,
+        "DeletionPlan" => holds::<DeletionPlan>,
+        "GcPlan" => holds::<GcPlan>,
+        "GcStatus" => holds::<GcStatus>,
+        "Job" => holds::<Job>,
+        "JobLog" => holds::<List<JobLine>>,
+        "Jobs" => holds::<List<Job>>,
+        "Manifest" => holds::<Manifest>,
+        "Manifests" => holds::<List<Manifest>>,
+        "Problem" => holds::<Problem>,
+        "Repository" => holds::<Repository>,
+        "Schedule" => holds::<Schedule>,
+        "Schedules" => holds::<List<Schedule>>,
+        "System" => holds::<System>,
+        "Tag" => holds::<Tag>,
+        "TagSizes" => holds::<List<TagSize>>,
+        "Tags" => holds::<List<Tag>>,
+        "Token" => holds::<Token>,
+        "Tokens" => holds::<List<Token>>,
+        "Trash" => holds::<List<TrashEntry>>,
+        "TrashEntry" => holds::<TrashEntry>,
+        "User" => holds::<User>,
+        "Users" => holds::<List<User>>,
+        other => panic!("{other} has no type"),
+    };
+    holds(answer)
+}
