@@ -2,6 +2,7 @@
 
 mod dependence;
 mod histories;
+mod space;
 
 use super::collect::{digest, image};
 use super::samples::{self, Blob, Manifest};
