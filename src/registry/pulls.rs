@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::trash;
 use crate::model::digest::Digest;
 use crate::model::names::RepoId;
 use crate::model::time::{Now, RunningSecond};
@@ -105,9 +106,7 @@ fn add(counts: &mut HashMap<(RepoId, Digest), Pulls>, key: (RepoId, Digest), pul
 /// Adds counted pulls to the stored ones. Damaged rows are replaced; pulls of deleted manifests are dropped.
 pub(super) fn store(tx: &WriteTx<'_>, counted: &[Counted]) -> Result<(), StoreError> {
     for ((repository, digest), pulls) in counted {
-        let is_there = tx.has(&schema::MANIFEST, (*repository, digest))?
-            || tx.has(&schema::TRASH_MANIFEST, (*repository, digest))?;
-        if !is_there {
+        if !trash::has_manifest(tx, *repository, digest)? {
             continue;
         }
         let stored = tx.get(&schema::PULLS.raw(), (*repository, digest))?;

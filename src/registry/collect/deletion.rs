@@ -2,8 +2,7 @@
 //!
 //! Nothing is changed. The figure is that of the collector's own rules, applied to the store without what is
 //! to be deleted, and with an empty trash. A manifest that nothing holds already now goes by itself, so it
-//! keeps no blob. What another
-//! repository uses stays.
+//! keeps no blob. What another repository uses stays.
 
 use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};

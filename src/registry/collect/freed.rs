@@ -128,9 +128,7 @@ impl Registry {
         freed: &mut Freed,
         plan: &mut Plan,
     ) -> Result<(), RegistryError> {
-        let now_s = self.meta.clock().now().running_s;
-        let newest_s = if mode == Mode::EmptyTrash { Some(now_s) } else { now_s.checked_sub(self.trash_s()) };
-        let Some(newest_s) = newest_s else { return Ok(()) };
+        let Some(newest_s) = self.newest_emptied(mode) else { return Ok(()) };
         loop {
             let from = freed.emptied;
             let due = self.scan(holder, move |tx| Ok(due(tx, from, newest_s)?)).await?;

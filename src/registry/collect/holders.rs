@@ -2,10 +2,10 @@
 //! to, and everything that holds those.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
-use crate::model::digest::{AnyDigest, Digest};
+use crate::model::digest::Digest;
 use crate::model::names::{RepoId, Sequence};
+use crate::registry::manifests::above;
 use crate::registry::{Registry, trash};
 use crate::store::meta::schema::{self, Link, Manifest, Pulls};
 use crate::store::meta::{Row as _, StoreError, Tx};
@@ -74,11 +74,7 @@ pub(super) fn search(
             Sight::Plain => {}
         }
         found.push(next);
-        let mut holders: Vec<Digest> = row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
-        tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {
-            holders.push(parent);
-            if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+        let holders = above(tx, (repository, &next), &row, MOST)?;
         waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
         if seen.len() >= MOST {
             return Ok(Held::ByAge);

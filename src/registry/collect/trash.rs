@@ -22,12 +22,7 @@ impl Run {
     /// Removes deletions from the trash that were there for `storage.trash`, or all of them; whether the run
     /// continues.
     pub(super) async fn trash(&mut self, observer: &mut dyn Observer) -> Result<bool, RegistryError> {
-        let now_s = self.registry.meta.clock().now().running_s;
-        let newest_s = if self.mode == Mode::EmptyTrash {
-            Some(now_s)
-        } else {
-            now_s.checked_sub(self.registry.trash_s())
-        };
+        let newest_s = self.registry.newest_emptied(self.mode);
         let mut after = None;
         while let Some(newest_s) = newest_s {
             let next = self.empty_next(after, newest_s, observer).await?;
@@ -143,6 +138,12 @@ struct Kept {
 }
 
 impl Registry {
+    /// The running second up to which a run removes deletions from the trash; `None` if none is old enough.
+    pub(super) fn newest_emptied(&self, mode: Mode) -> Option<u64> {
+        let now_s = self.meta.clock().now().running_s;
+        if mode == Mode::EmptyTrash { Some(now_s) } else { now_s.checked_sub(self.trash_s()) }
+    }
+
     /// Adds the blobs that only the trash needs. The cost follows from how much that is.
     pub(super) async fn add_trash(
         &self,
@@ -207,7 +208,7 @@ pub(super) fn repositories(tx: &ReadTx) -> Result<Vec<(RepoId, Sequence)>, Store
 }
 
 /// A page of the manifests in the trash, and the last of them if more may follow.
-type Page = (Option<(RepoId, Digest)>, Vec<(RepoId, TrashedManifest)>);
+type Page = (Option<(RepoId, Digest)>, Vec<TrashedManifest>);
 
 fn manifests(tx: &ReadTx, after: Option<&(RepoId, Digest)>) -> Result<Page, StoreError> {
     let (mut rows, mut last, mut looked_at) = (Vec::new(), None, 0);
@@ -216,7 +217,7 @@ fn manifests(tx: &ReadTx, after: Option<&(RepoId, Digest)>) -> Result<Page, Stor
         &schema::TRASH_MANIFEST.raw(),
         (from, Bound::Unbounded),
         |(repository, digest), Raw(row)| {
-            rows.extend(TrashedManifest::decode(&row).map(|row| (repository, row)));
+            rows.extend(TrashedManifest::decode(&row));
             looked_at += 1;
             last = (looked_at == SLICE).then_some((repository, digest));
             if looked_at < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -234,7 +235,7 @@ fn kept_by_manifests(
 ) -> Result<(Option<(RepoId, Digest)>, Vec<Kept>), StoreError> {
     let (last, rows) = manifests(tx, after.as_ref())?;
     let mut kept = Vec::new();
-    for (_, row) in rows {
+    for row in rows {
         for digest in row.manifest.blobs.iter().filter_map(AnyDigest::known) {
             let Some(blob) = blob(tx, &digest)? else { continue };
             if blob.users == 0 && seen.first(&digest) {
@@ -278,9 +279,9 @@ fn blob(tx: &ReadTx, digest: &Digest) -> Result<Option<Blob>, StoreError> {
 }
 
 /// Running seconds for which a deletion stays.
-fn left(tx: &ReadTx, entry: Sequence, (trash_s, now_s): (u64, u64)) -> Result<u64, StoreError> {
+fn left(tx: &ReadTx, entry: Sequence, times: (u64, u64)) -> Result<u64, StoreError> {
     let row = tx.get(&schema::TRASH, entry)?;
-    Ok(row.map_or(0, |row| row.since.0.saturating_add(trash_s).saturating_sub(now_s)))
+    Ok(row.map_or(0, |row| trash::kept_for_s(&row, times)))
 }
 
 /// Whether a manifest of a repository that is not in the trash refers to a blob.

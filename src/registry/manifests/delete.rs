@@ -43,20 +43,19 @@ impl Registry {
             let row = tx
                 .get(&schema::MANIFEST, (repository, &digest))?
                 .ok_or_else(|| RegistryError::ManifestUnknown(digest.to_string()))?;
-            // Without a trash, what is in it already still needs its manifests.
-            let mut fate = match trash::needed_by(tx, (repository, &digest), |_| true)? {
-                Some(entry) => Fate::Needed(entry),
-                None => Fate::Gone,
-            };
-            if trashes {
+            let fate = if trashes {
                 let mut known = Sequence(entry.load(Ordering::Acquire));
                 if !tx.has(&schema::TRASH, known)? {
                     let what = (TrashKind::Manifest, Some(digest), row.content_bytes);
                     known = trash::start(tx, grant, repository, None, what)?;
                     entry.store(known.0, Ordering::Release);
                 }
-                fate = Fate::Trash(known, below);
-            }
+                Fate::Trash(known, below)
+            } else {
+                // What is in the trash already still needs its manifests.
+                let needed = trash::needed_by(tx, (repository, &digest), |_| true)?;
+                needed.map_or(Fate::Gone, Fate::Needed)
+            };
             let slice = delete_from(tx, grant, repository, (&digest, row), fate)?;
             if slice.is_break() {
                 repositories::remove_if_empty(tx, repository, grant.caller().actor())?;
@@ -79,9 +78,8 @@ impl Registry {
     }
 
     /// Moves a repository to the trash. Without a trash and without deletions in it, or without content, its
-    /// content goes:
-    /// manifests and tags in slices, then its links to blobs. The repository itself is removed with the last
-    /// of them. After a stop in between, deleting it again continues.
+    /// content goes: manifests and tags in slices, then its links to blobs. The repository itself is removed
+    /// with the last of them. After a stop in between, deleting it again continues.
     pub async fn delete_repository(self: &Arc<Self>, grant: &Grant<Delete>) -> Result<(), RegistryError> {
         let trashes = self.trash_s() > 0;
         self.in_slices(grant, move |tx, grant| {
@@ -89,7 +87,7 @@ impl Registry {
             let holds = tx.any(&schema::LINK, repository)? || tx.any(&schema::MANIFEST, repository)?;
             // What is in the trash already goes there with its repository.
             if trashes && holds || tx.any(&schema::TRASH_BY_REPOSITORY, repository)? {
-                trash::discard_repository(tx, grant)?;
+                trash::discard_repository(tx, grant, repository)?;
                 return Ok(ControlFlow::Break(()));
             }
             delete_slice(tx, grant, repository)

@@ -15,3 +15,4 @@ pub use get::{ManifestContent, ManifestHead};
 pub use list::{ManifestPage, ManifestView};
 pub(super) use put::enter;
 pub use put::{Condition, PutManifest, Stored};
+pub(super) use references::above;

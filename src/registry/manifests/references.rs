@@ -10,7 +10,7 @@ use crate::model::names::RepoId;
 use crate::registry::error::{MissingReference, RegistryError};
 use crate::registry::{blobs, links, repositories};
 use crate::store::meta::schema::{self, Listed};
-use crate::store::meta::{StoreError, Tx as _, WriteTx};
+use crate::store::meta::{StoreError, Tx, WriteTx};
 
 /// The deepest nesting of indexes.
 const MAX_NESTING: u8 = 8;
@@ -194,6 +194,21 @@ fn listed(
         }
     }
     Ok(None)
+}
+
+/// What can hold a manifest: its subject, and up to `most` indexes that list it.
+pub(in crate::registry) fn above(
+    tx: &impl Tx,
+    (repository, digest): (RepoId, &Digest),
+    row: &schema::Manifest,
+    most: usize,
+) -> Result<Vec<Digest>, StoreError> {
+    let mut holders: Vec<Digest> = row.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
+    tx.scan_prefix(&schema::PARENT.keys(), (repository, digest), |parent, _| {
+        holders.push(parent);
+        if holders.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(holders)
 }
 
 /// Names of some repositories that hold a manifest.

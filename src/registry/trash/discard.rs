@@ -214,8 +214,8 @@ fn move_one(
 pub(in crate::registry) fn discard_repository(
     tx: &WriteTx<'_>,
     grant: &Grant<Delete>,
+    repository: RepoId,
 ) -> Result<(), RegistryError> {
-    let repository = repositories::existing(tx, grant)?;
     let usage = tx.get(&schema::USAGE_REPOSITORY, repository)?.unwrap_or_default();
     let bytes = usage.bytes.saturating_add(usage.manifest_bytes);
     debug_assert!(!has_repository(tx, repository)?, "a repository in the trash has no name");

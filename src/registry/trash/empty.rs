@@ -1,9 +1,9 @@
 //! Removing what was deleted for good.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{content, end, forget, name_of, needed_by, tags as tags_of};
+use super::{content, end, following, forget, name_of, needed_by, tags as tags_of};
 use crate::access::{Grant, ManageTrash};
 use crate::model::audit::{Actor, AuditAction};
 use crate::model::digest::Digest;
@@ -12,7 +12,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::manifests::{drop_body, drop_rows};
 use crate::registry::{Registry, links, repositories, tags};
 use crate::store::meta::schema::{self, TrashKind, Trashed, TrashedManifest};
-use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Change, ReadTx, StoreError, Tx as _, WriteTx};
 
 /// Rows that one transaction removes, about.
 const ROWS: usize = 2_000;
@@ -71,14 +71,8 @@ pub(in crate::registry) fn oldest(
     after: Option<Sequence>,
     newest_s: u64,
 ) -> Result<Option<(Sequence, Option<Trashed>)>, StoreError> {
-    let mut found = None;
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    tx.scan_range(&schema::TRASH.raw(), (from, Bound::Unbounded), |id, Raw(row)| {
-        let row = Trashed::decode(&row);
-        found = row.as_ref().is_none_or(|row| row.since.0 <= newest_s).then_some((id, row));
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
+    let next = following(tx, after)?;
+    Ok(next.filter(|(_, row)| row.as_ref().is_none_or(|row| row.since.0 <= newest_s)))
 }
 
 /// How far a deletion is removed.
@@ -145,7 +139,7 @@ fn manifests(tx: &WriteTx<'_>, id: Sequence, repository: RepoId) -> Result<Contr
     if tags.len() == TAGS_AT_ONCE {
         return Ok(ControlFlow::Continue(()));
     }
-    let (digests, mut rows) = (content(tx, id, None, SLICE)?, 0);
+    let (digests, mut rows) = (content(tx, id, SLICE)?, 0);
     for digest in &digests {
         if rows >= ROWS {
             return Ok(ControlFlow::Continue(()));

@@ -21,8 +21,9 @@ pub(super) use restore::take_out;
 
 use super::Registry;
 use super::error::RegistryError;
+use super::manifests::above;
 use crate::access::{Grant, ReadServer};
-use crate::model::digest::{AnyDigest, Digest};
+use crate::model::digest::Digest;
 use crate::model::names::{RepoId, Sequence};
 use crate::store::meta::schema::{self, TrashKind, Trashed, TrashedManifest};
 use crate::store::meta::{Raw, ReadTx, Row as _, StoreError, Tx, WriteTx};
@@ -124,15 +125,14 @@ fn name_of(tx: &impl Tx, row: &Trashed) -> Result<String, StoreError> {
     Ok(repository.map_or_else(|| row.name.clone(), |repository| repository.name))
 }
 
-fn view(
-    tx: &ReadTx,
-    id: Sequence,
-    row: Trashed,
-    (trash_s, now_s): (u64, u64),
-) -> Result<TrashView, StoreError> {
+fn view(tx: &ReadTx, id: Sequence, row: Trashed, times: (u64, u64)) -> Result<TrashView, StoreError> {
     let row = Trashed { name: name_of(tx, &row)?, ..row };
-    let kept_for_s = row.since.0.saturating_add(trash_s).saturating_sub(now_s);
-    Ok(TrashView { id, tags: tags(tx, id, TAGS_SHOWN)?, row, kept_for_s })
+    Ok(TrashView { id, tags: tags(tx, id, TAGS_SHOWN)?, kept_for_s: kept_for_s(&row, times), row })
+}
+
+/// Running seconds for which a deletion stays.
+pub(super) const fn kept_for_s(row: &Trashed, (trash_s, now_s): (u64, u64)) -> u64 {
+    row.since.0.saturating_add(trash_s).saturating_sub(now_s)
 }
 
 /// Up to `limit` tags of a deletion.
@@ -145,16 +145,10 @@ fn tags(tx: &impl Tx, entry: Sequence, limit: usize) -> Result<Vec<String>, Stor
     Ok(tags)
 }
 
-/// Up to `limit` manifests of a deletion after one of them.
-fn content(
-    tx: &impl Tx,
-    entry: Sequence,
-    after: Option<&Digest>,
-    limit: usize,
-) -> Result<Vec<Digest>, StoreError> {
+/// Up to `limit` manifests of a deletion.
+fn content(tx: &impl Tx, entry: Sequence, limit: usize) -> Result<Vec<Digest>, StoreError> {
     let mut digests = Vec::new();
-    let rest = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-    tx.scan_within(&schema::TRASH_CONTENT.keys(), entry, rest, |digest, _| {
+    tx.scan_prefix(&schema::TRASH_CONTENT.keys(), entry, |digest, _| {
         digests.push(digest);
         if digests.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -184,12 +178,7 @@ pub(super) fn needed_by(
         if counts(row.entry) {
             return Ok(Some(row.entry));
         }
-        let mut holders: Vec<Digest> =
-            row.manifest.subject.as_ref().and_then(AnyDigest::known).into_iter().collect();
-        tx.scan_prefix(&schema::PARENT.keys(), (repository, &next), |parent, _| {
-            holders.push(parent);
-            if holders.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+        let holders = above(tx, (repository, &next), &row.manifest, MOST)?;
         waiting.extend(holders.into_iter().filter(|holder| seen.insert(*holder)));
         if seen.len() >= MOST {
             let mut newest = None;
@@ -215,6 +204,12 @@ pub(super) fn has_all_of(tx: &impl Tx, repository: RepoId) -> Result<bool, Store
         if is_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(!is_left)
+}
+
+/// Whether a repository has a manifest, or has it in the trash.
+pub(super) fn has_manifest(tx: &impl Tx, repository: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    Ok(tx.has(&schema::MANIFEST, (repository, digest))?
+        || tx.has(&schema::TRASH_MANIFEST, (repository, digest))?)
 }
 
 /// Whether a repository is in the trash.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{TrashView, content, end, forget, has_repository, name_of, tags as tags_of};
+use super::{TrashView, content, end, forget, has_manifest, has_repository, name_of, tags as tags_of};
 use crate::access::{Grant, ManageTrash};
 use crate::model::audit::AuditAction;
 use crate::model::digest::{AnyDigest, Digest};
@@ -137,16 +137,14 @@ impl Restoring<'_, '_> {
         }
         let corrupt = StoreError::Corrupt { table: schema::TRASH.name() };
         let root = self.row.digest.ok_or(corrupt)?;
-        let exists = tx.has(&schema::MANIFEST, (repository, &root))?
-            || tx.has(&schema::TRASH_MANIFEST, (repository, &root))?;
-        if !exists {
+        if !has_manifest(tx, repository, &root)? {
             return Err(RegistryError::NotInTrash(root.to_string()));
         }
         if is_first {
             self.check_names(repository, &root)?;
         }
         let mut left = REFERENCES;
-        let others = content(tx, self.id, None, SLICE)?;
+        let others = content(tx, self.id, SLICE)?;
         for digest in others.iter().filter(|digest| **digest != root) {
             if !tx.has(&schema::TRASH_MANIFEST, (repository, digest))? {
                 tx.delete(&schema::TRASH_CONTENT, (self.id, digest))?;

@@ -43,16 +43,7 @@ fn two_deletions_of_a_manifest_without_a_tag_do_not_depend_on_each_other() {
 fn what_is_being_removed_cannot_be_restored_in_part() {
     let place = Place::new();
     let server = open(&place);
-    let mut children = Vec::new();
-    for number in 0..80_u32 {
-        let config = number.to_be_bytes();
-        server.push_blob("team/a", &config, digest(&config)).unwrap();
-        let image = image(&config);
-        server.put("team/a", by_digest(&image), &image).unwrap();
-        children.push(image);
-    }
-    let index = index_of(&children);
-    server.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
+    server.push_index(80);
     server.discard("team/a", "all").unwrap();
     let id = server.entries()[0].id;
     let registry = Arc::clone(&server.registry);

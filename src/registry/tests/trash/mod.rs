@@ -97,6 +97,21 @@ impl Server<'_> {
         count.unwrap()
     }
 
+    /// Pushes so many images, and an index of them under the tag `all`; returns it and them.
+    fn push_index(&self, images: u32) -> (String, Vec<String>) {
+        let push = |number: u32| {
+            let config = number.to_be_bytes();
+            self.push_blob("team/a", &config, digest(&config)).unwrap();
+            let image = image(&config);
+            self.put("team/a", by_digest(&image), &image).unwrap();
+            image
+        };
+        let images: Vec<String> = (0..images).map(push).collect();
+        let index = index_of(&images);
+        self.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
+        (index, images)
+    }
+
     /// Pushes an image with this config, under a tag.
     fn push_as(&self, repository: &str, config: &[u8], tag: &str) -> String {
         self.push_blob(repository, config, digest(config)).unwrap();
@@ -257,16 +272,7 @@ fn a_deletion_in_a_repository_that_was_deleted_later_waits_for_it() {
 fn an_index_goes_and_comes_back_in_slices_with_everything_below() {
     let place = Place::new();
     let server = open(&place);
-    let mut children = Vec::new();
-    for number in 0..100_u32 {
-        let config = number.to_be_bytes();
-        server.push_blob("team/a", &config, digest(&config)).unwrap();
-        let image = image(&config);
-        server.put("team/a", Reference::Digest(of(&image)), &image).unwrap();
-        children.push(image);
-    }
-    let index = index_of(&children);
-    server.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
+    let (index, children) = server.push_index(100);
     server.discard("team/a", "all").unwrap();
     assert!(children.iter().all(|child| !server.can_pull("team/a", &of(child))));
     server.assert_clean("in the trash");
@@ -329,16 +335,7 @@ fn a_damaged_row_of_the_trash_keeps_nothing_else_from_being_collected() {
 fn between_two_slices_of_an_undo_the_store_is_whole_and_collection_spares_it() {
     let place = Place::new();
     let server = open(&place);
-    let mut children = Vec::new();
-    for number in 0..40_u32 {
-        let config = number.to_be_bytes();
-        server.push_blob("team/a", &config, digest(&config)).unwrap();
-        let image = image(&config);
-        server.put("team/a", Reference::Digest(of(&image)), &image).unwrap();
-        children.push(image);
-    }
-    let index = index_of(&children);
-    server.put("team/a", Reference::Tag("all".parse().unwrap()), &index).unwrap();
+    let (_, children) = server.push_index(40);
     server.discard("team/a", "all").unwrap();
     let id = server.entries()[0].id;
     let repository = server.entries()[0].row.repository;
