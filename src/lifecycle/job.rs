@@ -3,12 +3,14 @@
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::jobs::live::Live;
+use super::jobs::rows::MAX_RESULT;
 use crate::registry::fsck::Progress;
 use crate::wire::JobKind;
 
@@ -65,19 +67,42 @@ pub enum Unfinished {
 pub struct Context<'r> {
     live: &'r Live,
     save: &'r dyn Fn(),
+    earlier: &'r dyn Fn() -> Option<String>,
     saved: Cell<Instant>,
 }
 
 impl<'r> Context<'r> {
-    /// The context of a job in its server's memory. `save` writes its row.
-    pub(super) fn new(live: &'r Live, save: &'r dyn Fn()) -> Self {
-        Self { live, save, saved: Cell::new(Instant::now()) }
+    /// The context of a job in its server's memory. `save` writes its row; `earlier` reads the last result of
+    /// its kind.
+    pub(super) fn new(live: &'r Live, save: &'r dyn Fn(), earlier: &'r dyn Fn() -> Option<String>) -> Self {
+        Self { live, save, earlier, saved: Cell::new(Instant::now()) }
+    }
+
+    /// What the last job of this kind found that has a result, as JSON: a job may continue there.
+    pub fn earlier(&self) -> Option<String> {
+        (self.earlier)()
+    }
+
+    /// Whether the row of the job is due to be written, with what it has found so far.
+    pub fn is_due(&self) -> bool {
+        self.saved.get().elapsed() >= SAVE_EVERY
+    }
+
+    /// Notes what the job has found so far. It is stored with the row, and is the result of a job that does
+    /// not come to its end.
+    pub fn keep<J: Job>(&self, found: &J::Output) {
+        self.live.keep(within::<J>(found).map(Arc::from));
+    }
+
+    /// The time now, in Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.live.now_ms()
     }
 
     /// Says how far the job is. A break means that it is to end.
     pub fn progress(&self, progress: Progress) -> ControlFlow<()> {
         self.live.tell(progress);
-        if self.saved.get().elapsed() >= SAVE_EVERY {
+        if self.is_due() {
             (self.save)();
             self.saved.set(Instant::now());
         }
@@ -88,4 +113,18 @@ impl<'r> Context<'r> {
     pub fn log(&self, text: impl Into<String>) {
         self.live.log(text.into());
     }
+}
+
+/// The JSON form of plain data.
+pub(super) fn json(data: &impl Serialize) -> String {
+    serde_json::to_string(data).expect("it is plain data with names of text")
+}
+
+/// What of an output may be stored.
+pub(super) fn within<J: Job>(output: &J::Output) -> Option<String> {
+    let fits = |text: &String| text.len() <= MAX_RESULT;
+    let whole = Some(json(output)).filter(fits);
+    // An output is in memory, so its list ends within as many halvings as a number has bits.
+    let shortened = |halvings| J::shortened(output, halvings).map(|output| json(&output)).filter(fits);
+    whole.or_else(|| (1..u64::BITS).find_map(shortened))
 }

@@ -39,6 +39,8 @@ pub(in crate::lifecycle) struct Live {
     cancelled: AtomicBool,
     told: watch::Sender<Told>,
     log: Mutex<Log>,
+    /// What it has found so far, as JSON.
+    kept: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Default)]
@@ -58,11 +60,24 @@ impl Live {
     pub(super) fn new(clock: StoreClock) -> Self {
         let progress = Progress { stage: "start", done: 0, total: 0, bytes: 0 };
         let (told, _) = watch::channel(Told { progress, ended: None });
-        Self { clock, cancelled: AtomicBool::new(false), told, log: Mutex::default() }
+        Self { clock, cancelled: AtomicBool::new(false), told, log: Mutex::default(), kept: Mutex::default() }
     }
 
     pub(in crate::lifecycle) fn tell(&self, progress: Progress) {
         self.told.send_modify(|told| told.progress = progress);
+    }
+
+    pub(in crate::lifecycle) fn now_ms(&self) -> u64 {
+        self.clock.now().wall_ms
+    }
+
+    pub(in crate::lifecycle) fn keep(&self, found: Option<Arc<str>>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// What it has found so far, as far as a row may have it.
+    pub(super) fn kept(&self) -> Option<Arc<str>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn end(&self, ended: Ended) {

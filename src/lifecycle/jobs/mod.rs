@@ -5,7 +5,7 @@ mod dump;
 mod error;
 mod gc;
 pub(super) mod live;
-mod rows;
+pub(super) mod rows;
 mod run;
 mod runner;
 mod view;

@@ -19,7 +19,7 @@ pub(super) const KEPT_JOBS: usize = 50;
 pub(super) const KEPT_RESULTS: usize = 5;
 /// Bytes of a result at most: some thousand problems, more than a person reads. With [`KEPT_RESULTS`] it
 /// bounds what the history of a kind adds to the database.
-pub(super) const MAX_RESULT: usize = 1 << 20;
+pub(in crate::lifecycle) const MAX_RESULT: usize = 1 << 20;
 
 /// Why the row of a job that was running is that of one which ended.
 const SERVER_ENDED: &str = "the server ended while the job ran";
@@ -58,18 +58,21 @@ pub(super) async fn begin(meta: &Meta, job: Job, asked: Asked) -> Result<Sequenc
     begun.await
 }
 
-/// Writes how far a job is, and what it said.
+/// Writes how far a job is, what it said, and what it has found so far.
 pub(super) async fn save(
     meta: &Meta,
     sequence: Sequence,
-    progress: JobProgress,
-    unsaved: &Unsaved,
+    (progress, unsaved): (JobProgress, &Unsaved),
+    found: Option<String>,
 ) -> Result<(), StoreError> {
     let lines = unsaved.lines.clone();
-    let saved = meta.change(room(meta, 0)?, move |tx| {
+    let change = room(meta, found.as_ref().map_or(0, String::len))?;
+    let saved = meta.change(change, move |tx| {
         let Some(job) = tx.get(&schema::JOB, sequence)? else { return Ok(()) };
         put_lines(tx, sequence, &lines)?;
-        tx.put(&schema::JOB, sequence, &Job { progress: progress.clone(), ..job })
+        let kind = job.kind.clone();
+        tx.put(&schema::JOB, sequence, &Job { progress: progress.clone(), ..job })?;
+        put_result(tx, sequence, &kind, found.as_ref())
     });
     saved.await
 }
@@ -97,11 +100,7 @@ pub(super) async fn end(
             ..job
         };
         tx.put(&schema::JOB, sequence, &job)?;
-        if let Some(result) = &result {
-            tx.put(&schema::JOB_RESULT, sequence, result)?;
-            prune_results(tx, &kind)?;
-        }
-        Ok(())
+        put_result(tx, sequence, &kind, result.as_ref())
     });
     written.await
 }
@@ -149,6 +148,17 @@ pub(super) fn find(tx: &impl Tx, id: Uuid) -> Result<Option<JobView>, StoreError
     let Some(job) = tx.get(&schema::JOB, sequence)? else { return Ok(None) };
     let result = tx.get(&schema::JOB_RESULT, sequence)?.map(Into::into);
     Ok(Some(JobView { order: sequence.0, job, result }))
+}
+
+/// The newest result of a kind, of whatever became of its job.
+pub(super) fn last_result(tx: &impl Tx, kind: &str) -> Result<Option<String>, StoreError> {
+    for (sequence, _) in of_kind(tx, kind)?.into_iter().rev() {
+        let stored = tx.get(&schema::JOB_RESULT.raw(), sequence)?;
+        if let Some(result) = stored.and_then(|Raw(row)| String::decode(&row)) {
+            return Ok(Some(result));
+        }
+    }
+    Ok(None)
 }
 
 /// What a job said.
@@ -214,6 +224,17 @@ fn remove(tx: &WriteTx<'_>, sequence: Sequence, id: Uuid) -> Result<(), StoreErr
     tx.delete(&schema::JOB_RESULT, sequence)?;
     tx.delete(&schema::JOB_ID, id)?;
     tx.delete(&schema::JOB, sequence).map(drop)
+}
+
+fn put_result(
+    tx: &WriteTx<'_>,
+    sequence: Sequence,
+    kind: &str,
+    result: Option<&String>,
+) -> Result<(), StoreError> {
+    let Some(result) = result else { return Ok(()) };
+    tx.put(&schema::JOB_RESULT, sequence, result)?;
+    prune_results(tx, kind)
 }
 
 /// Removes all but the newest results of a kind.

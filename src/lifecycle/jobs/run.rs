@@ -2,13 +2,10 @@
 
 use std::sync::OnceLock;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::live::Live;
-use super::rows::MAX_RESULT;
 use super::view::{JobState, JobView};
-use crate::lifecycle::job::Job;
 use crate::model::names::Sequence;
 use crate::store::meta::clock::StoreClock;
 use crate::store::meta::schema::{self, JobProgress};
@@ -57,23 +54,12 @@ impl Run {
     }
 
     pub(super) fn view(&self) -> JobView {
-        let result = self.live.told().ended.as_ref().and_then(|ended| ended.result.clone());
+        let result = match &self.live.told().ended {
+            Some(ended) => ended.result.clone(),
+            None => self.live.kept(),
+        };
         // One without a row is the last of its kind.
         let order = self.sequence.get().map_or(u64::MAX, |sequence| sequence.0);
         JobView { order, job: self.row(), result }
     }
-}
-
-/// The JSON form of plain data.
-pub(super) fn json(data: &impl Serialize) -> String {
-    serde_json::to_string(data).expect("it is plain data with names of text")
-}
-
-/// What of an output may be stored.
-pub(super) fn within<J: Job>(output: &J::Output) -> Option<String> {
-    let fits = |text: &String| text.len() <= MAX_RESULT;
-    let whole = Some(json(output)).filter(fits);
-    // An output is in memory, so its list ends within as many halvings as a number has bits.
-    let shortened = |halvings| J::shortened(output, halvings).map(|output| json(&output)).filter(fits);
-    whole.or_else(|| (1..u64::BITS).find_map(shortened))
 }

@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::error::JobError;
 use super::live::Ended;
 use super::rows::{self, Asked};
-use super::run::{Run, json, within};
+use super::run::Run;
 use super::view::{JobLine, JobState, JobView};
 use super::watch::Watch;
 use crate::access::{Grant, ReadServer, RunJobs, System};
-use crate::lifecycle::job::{Context, Finished, Job, Unfinished};
+use crate::lifecycle::job::{Context, Finished, Job, Unfinished, json, within};
 use crate::model::audit::Actor;
 use crate::store::meta::{Meta, ReadTx, StoreError};
 use crate::wire::JobKind;
@@ -281,8 +281,8 @@ impl Shared {
 
     /// Does the work and says how it ended, even when a damaged page ends it in a panic.
     fn work<J: Job>(&self, run: &Run, job: &J, params: &J::Params) {
-        let save = || self.save(run);
-        let context = Context::new(&run.live, &save);
+        let (save, earlier) = (|| self.save(run), || self.earlier(run));
+        let context = Context::new(&run.live, &save, &earlier);
         let worked = catch_unwind(AssertUnwindSafe(|| job.run(params, &context)));
         let (state, problems, error, output) = match worked {
             Ok(Ok(Finished { output, problems })) => (JobState::Done, problems, None, Some(output)),
@@ -294,10 +294,13 @@ impl Shared {
                 (JobState::Failed, 0, Some(why.to_owned()), None)
             }
         };
-        let result = output.as_ref().map(|output| Arc::from(json(output)));
+        // A job that did not come to its end has what it had found.
+        let kept = run.live.kept().filter(|_| output.is_none());
+        let result = output.as_ref().map(|output| Arc::from(json(output))).or_else(|| kept.clone());
         let at_ms = self.meta.clock().now().wall_ms;
         let ended = Ended { state, at_ms, problems, error, result };
-        self.end(run, &ended, output.and_then(|output| within::<J>(&output)));
+        let stored = output.and_then(|output| within::<J>(&output));
+        self.end(run, &ended, stored.or_else(|| kept.map(|kept| kept.to_string())));
         run.live.end(ended);
         if state == JobState::Done {
             let mut known = self.known();
@@ -310,12 +313,22 @@ impl Shared {
     fn save(&self, run: &Run) {
         let Some(sequence) = run.sequence.get() else { return };
         let unsaved = run.live.unsaved();
-        match self.runtime.block_on(rows::save(&self.meta, *sequence, run.progress(), &unsaved)) {
+        let (standing, found) = ((run.progress(), &unsaved), run.live.kept().map(|found| found.to_string()));
+        match self.runtime.block_on(rows::save(&self.meta, *sequence, standing, found)) {
             Ok(()) => run.live.saved(&unsaved),
             Err(error) => {
                 tracing::debug!(job = %run.id, %error, "the progress of a job could not be written");
             }
         }
+    }
+
+    /// The newest result of the kind of a job.
+    fn earlier(&self, run: &Run) -> Option<String> {
+        let found = self.meta.read_blocking(|tx| rows::last_result(tx, run.kind.as_str()));
+        found.unwrap_or_else(|error| {
+            tracing::warn!(job = %run.id, kind = %run.kind, %error, "the result of the last job cannot be read");
+            None
+        })
     }
 
     /// Writes how a job ended, before those who wait for it are told.

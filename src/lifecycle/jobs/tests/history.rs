@@ -140,3 +140,48 @@ fn progress_is_kept_in_memory_and_written_seldom() {
     // Its beginning and its end; more only where these took longer than ten seconds.
     assert!(site.commits() - commits <= 3, "{} commits", site.commits() - commits);
 }
+
+#[test]
+fn what_a_job_has_kept_is_its_result_however_it_ends_and_the_next_one_reads_it() {
+    let site = Site::new();
+    let kept = |found: u64, end: fn() -> Unfinished| {
+        probe(move |context| {
+            context.keep::<Probe>(&json!({"found": found}));
+            Err(end())
+        })
+    };
+    let cancelled = site.ended(kept(1, || Unfinished::Cancelled));
+    assert_eq!(
+        (cancelled.job.state, cancelled.result.as_deref()),
+        (JobState::Cancelled, Some(r#"{"found":1}"#))
+    );
+    let failed = site.ended(kept(2, || Unfinished::Failed("the disk".to_owned())));
+    assert_eq!((failed.job.state, failed.result.as_deref()), (JobState::Failed, Some(r#"{"found":2}"#)));
+    // One without a result leaves the last one where it is.
+    site.ended(probe(|_| Err(Unfinished::Cancelled)));
+    let reads = || probe(|context| Ok(Finished { output: json!(context.earlier()), problems: 0 }));
+    let read = |site: &Site| site.ended(reads()).result.unwrap();
+    assert_eq!(&*read(&site), json!(r#"{"found":2}"#).to_string());
+    // It is kept with the progress, and a job that is done has what it returned.
+    let done = site.ended(probe(|context| {
+        context.keep::<Probe>(&json!({"found": 3}));
+        Ok(Finished { output: json!({"found": 4}), problems: 0 })
+    }));
+    assert_eq!(done.result.as_deref(), Some(r#"{"found":4}"#));
+    let site = site.again();
+    assert_eq!(&*read(&site), json!(r#"{"found":4}"#).to_string());
+}
+
+#[test]
+fn what_was_kept_of_a_job_whose_server_was_killed_is_found() {
+    let site = Site::new();
+    let job = site.ended(quick());
+    let found = Some(r#"{"found":5}"#.to_owned());
+    let unsaved = live::Live::new(site.meta.clock()).unsaved();
+    let (sequence, standing) = (Sequence(job.order), (JobProgress::default(), &unsaved));
+    site.runtime.block_on(rows::save(&site.meta, sequence, standing, found.clone())).unwrap();
+    let site = site.again();
+    let last = site.meta.read_blocking(|tx| rows::last_result(tx, JobKind::Check.as_str()));
+    assert_eq!(last.unwrap(), found);
+    assert_eq!(site.meta.read_blocking(|tx| rows::last_result(tx, "dump")).unwrap(), None);
+}
