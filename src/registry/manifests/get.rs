@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::marks;
 use crate::access::{Grant, Pull};
 use crate::model::digest::Digest;
 use crate::model::names::{Reference, RepoId, Tag};
@@ -118,18 +119,8 @@ impl Registry {
 
     async fn mark_manifest_corrupt(&self, repository: RepoId, digest: Digest) {
         tracing::error!(%digest, %repository, "a manifest is damaged; it is hidden until it is pushed again");
-        let marked = self.meta.write(move |tx| {
-            // The body may have been pushed again since it was read.
-            let whole =
-                body(tx, &digest)?.is_some_and(|body| Digest::of(digest.algorithm(), &body) == digest);
-            match tx.get(&schema::MANIFEST, (repository, &digest))? {
-                Some(row) if !whole => {
-                    tx.put(&schema::MANIFEST, (repository, &digest), &Manifest { corrupt: true, ..row })
-                }
-                _ => Ok::<_, StoreError>(()),
-            }
-        });
-        if let Err(error) = marked.await {
+        // The body may have been pushed again since it was read.
+        if let Err(error) = self.meta.write(move |tx| marks::set(tx, &digest, false)).await {
             tracing::error!(%digest, %error, "the damage could not be recorded");
         }
     }

@@ -4,6 +4,7 @@
 mod delete;
 mod get;
 mod list;
+mod marks;
 mod platform;
 mod put;
 mod references;

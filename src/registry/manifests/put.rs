@@ -1,12 +1,11 @@
 //! Pushing manifests.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::platform;
 use super::references::{self, Referred};
+use super::{marks, platform};
 use crate::access::{Grant, Push};
 use crate::limits::Charge;
 use crate::model::digest::{Algorithm, AnyDigest, Digest};
@@ -196,22 +195,6 @@ fn store(
     Ok(tx.record(grant.caller().actor(), kind)?)
 }
 
-/// Clears the mark of damage in all repositories that hold a manifest: they share its bytes, which are intact
-/// again.
-fn clear_marks(tx: &WriteTx<'_>, digest: &Digest) -> Result<(), StoreError> {
-    let mut holders = Vec::new();
-    tx.scan_prefix(&schema::MANIFEST_REPO, digest, |repository, ()| {
-        holders.push(repository);
-        ControlFlow::Continue(())
-    })?;
-    for repository in holders {
-        if let Some(row) = tx.get(&schema::MANIFEST, (repository, digest))?.filter(|row| row.corrupt) {
-            tx.put(&schema::MANIFEST, (repository, digest), &schema::Manifest { corrupt: false, ..row })?;
-        }
-    }
-    Ok(())
-}
-
 /// Counts a manifest that is new in its repository. The caller writes its row.
 pub(in crate::registry) fn enter(
     tx: &WriteTx<'_>,
@@ -261,7 +244,8 @@ fn write(
     let stored = tx.get(&schema::MANIFEST_BODY, digest)?;
     if stored.is_none_or(|stored| stored.0 != put.body) {
         tx.put(&schema::MANIFEST_BODY, digest, &Raw(put.body.to_vec()))?;
-        clear_marks(tx, digest)?;
+        // All repositories that hold it share its bytes, which are intact again.
+        marks::put(tx, digest, false)?;
     }
     let sequence = tx.next_sequence();
     let size = put.body.len() as u64;

@@ -1,0 +1,46 @@
+//! Marks of manifests whose bytes are damaged. All repositories that hold a manifest share its bytes, so they
+//! are marked together, and cleared together.
+
+use std::ops::ControlFlow;
+
+use crate::model::digest::Digest;
+use crate::model::names::RepoId;
+use crate::store::meta::schema::{self, Manifest};
+use crate::store::meta::{Raw, Row as _, StoreError, Tx, WriteTx};
+
+/// Marks a manifest as what it is; how many rows that changed, or `None` if its bytes are not what they were
+/// when they were looked at: it was pushed again meanwhile.
+pub(in crate::registry) fn set(
+    tx: &WriteTx<'_>,
+    digest: &Digest,
+    is_whole: bool,
+) -> Result<Option<u64>, StoreError> {
+    let body = tx.get(&schema::MANIFEST_BODY, digest)?;
+    let now = body.is_some_and(|body| Digest::of(digest.algorithm(), &body.0) == *digest);
+    if now == is_whole { put(tx, digest, !is_whole).map(Some) } else { Ok(None) }
+}
+
+/// Sets the mark in all repositories that hold a manifest, or clears it; how many rows that changed.
+pub(super) fn put(tx: &WriteTx<'_>, digest: &Digest, corrupt: bool) -> Result<u64, StoreError> {
+    let rows = wrong(tx, digest, corrupt)?;
+    for (repository, row) in &rows {
+        tx.put(&schema::MANIFEST, (*repository, digest), &Manifest { corrupt, ..row.clone() })?;
+    }
+    Ok(rows.len() as u64)
+}
+
+/// The rows of a manifest whose marks are others. A row that cannot be read is never served.
+fn wrong(tx: &impl Tx, digest: &Digest, corrupt: bool) -> Result<Vec<(RepoId, Manifest)>, StoreError> {
+    let mut holders = Vec::new();
+    tx.scan_prefix(&schema::MANIFEST_REPO.keys(), digest, |repository, _| {
+        holders.push(repository);
+        ControlFlow::Continue(())
+    })?;
+    let mut rows = Vec::new();
+    for repository in holders {
+        let row = tx.get(&schema::MANIFEST.raw(), (repository, digest))?;
+        let row = row.and_then(|Raw(row)| Manifest::decode(&row));
+        rows.extend(row.filter(|row| row.corrupt != corrupt).map(|row| (repository, row)));
+    }
+    Ok(rows)
+}
