@@ -45,6 +45,8 @@ pub struct Condition {
     pub last_check: Option<LastCheck>,
     /// The last garbage collection that was completed.
     pub last_gc: Option<LastGc>,
+    /// The last scrub that was completed.
+    pub last_scrub: Option<LastScrub>,
 }
 
 /// A completed garbage collection.
@@ -56,6 +58,15 @@ pub struct LastGc {
     pub freed_bytes: u64,
     /// Damaged rows, and files that could not be removed.
     pub spared: u64,
+}
+
+/// A completed scrub.
+#[derive(Clone, Copy, Debug)]
+pub struct LastScrub {
+    /// In Unix milliseconds.
+    pub ended_ms: u64,
+    /// How much damage it found.
+    pub damaged: u64,
 }
 
 /// A completed check.
@@ -103,6 +114,7 @@ impl App {
             last_dump_ms: self.dumps.newest(),
             last_check: self.last_check(grant),
             last_gc: self.last_gc(grant),
+            last_scrub: self.last_scrub(grant),
         }
     }
 
@@ -110,6 +122,11 @@ impl App {
         let gc = self.jobs.last_done(grant, JobKind::Gc)?;
         let (freed_bytes, spared) = (gc.job.progress.bytes, gc.job.problems);
         Some(LastGc { ended_ms: gc.ended_or_started_ms(), freed_bytes, spared })
+    }
+
+    fn last_scrub(&self, grant: &Grant<ReadServer>) -> Option<LastScrub> {
+        let scrub = self.jobs.last_done(grant, JobKind::Scrub)?;
+        Some(LastScrub { ended_ms: scrub.ended_or_started_ms(), damaged: scrub.job.problems })
     }
 
     fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {

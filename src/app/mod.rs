@@ -13,13 +13,15 @@ use tokio::runtime::Runtime;
 pub use crate::people::NewAdmin;
 pub use crate::store::meta::Older;
 pub use crate::store::open::Hooks;
-pub use condition::{CertificateState, Condition, LastCheck, LastGc, Listening};
+pub use condition::{CertificateState, Condition, LastCheck, LastGc, LastScrub, Listening};
 pub use start::{FirstAdmin, Start};
 
 use crate::access::{Access, Grant, RunJobs};
 use crate::auth::{self, Auth};
 use crate::config::Config;
-use crate::lifecycle::{self, Dumps, GcJob, GcParams, JobError, JobView, Jobs, Scheduler};
+use crate::lifecycle::{
+    self, Dumps, GcJob, GcParams, JobError, JobView, Jobs, Scheduler, ScrubJob, ScrubParams,
+};
 use crate::limits::{Ledger, Limits};
 use crate::people::People;
 use crate::registry::Registry;
@@ -107,6 +109,15 @@ impl App {
             tracing::warn!(%error, "scheduled garbage collection still waits for a run by an admin");
         }
         let job = GcJob::new(Arc::clone(&self.registry), self.access.system("gc"));
+        self.jobs.start(grant, job, params).await
+    }
+
+    /// Starts a scrub for an admin.
+    ///
+    /// # Errors
+    /// [`JobError`]: it was not started.
+    pub async fn scrub(&self, grant: &Grant<RunJobs>, params: ScrubParams) -> Result<JobView, JobError> {
+        let job = ScrubJob::new(Arc::clone(&self.registry), self.access.system("scrub"));
         self.jobs.start(grant, job, params).await
     }
 

@@ -131,6 +131,8 @@ pub(super) fn limits(config: &Config) -> registry::Limits {
         promise_s: config.storage.gc.promise.as_secs(),
         untagged_s: config.storage.gc.untagged.seconds(),
         max_collection: config.storage.gc.max_duration.duration(),
+        scrub_rate: config.storage.scrub.io_limit.bytes(),
+        max_scrub: config.storage.scrub.max_duration.duration(),
         trash_s: config.storage.trash.as_secs(),
         upload_idle_s: config.storage.gc.upload_idle.as_secs(),
         require_references: config.registry.require_references,

@@ -162,7 +162,7 @@ const ABSENT: &[(Missing, &[&str], &[&str])] = &[
     ),
     (
         Always,
-        &["scrub", "verify", "check", "validate"],
+        &["verify", "check", "validate"],
         &["what is stored: stowage fsck --deep", "the configuration: stowage check-config"],
     ),
     (

@@ -16,8 +16,8 @@ use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{self, ago, counted, when};
-use super::{following, gc};
-use crate::wire::{DumpMade, Job, JobKind, JobLine, JobResult, JobState, List, Progress};
+use super::{following, gc, scrub};
+use crate::wire::{DumpMade, Job, JobKind, JobLine, JobParameters, JobResult, JobState, List, Progress};
 
 /// Characters of an id that name a job at least.
 const SHORTEST: usize = 4;
@@ -225,10 +225,14 @@ fn card(job: &Job) -> String {
         0 => format!("{stage}: {done}"),
         total => format!("{stage}: {done} of {total}"),
     };
-    let kind = match job.parameters.deep {
-        Some(true) => format!("{} (deep)", job.kind),
-        _ => job.kind.to_string(),
+    let JobParameters { deep, full, repository, digest, .. } = &job.parameters;
+    let of = match (deep, full, repository.as_deref().or(digest.as_deref())) {
+        (Some(true), _, _) => " (deep)".to_owned(),
+        (_, Some(true), _) => " (full)".to_owned(),
+        (_, _, Some(part)) => format!(" ({part})"),
+        _ => String::new(),
     };
+    let kind = format!("{}{of}", job.kind);
     let mut fields = vec![
         ("id", job.id.to_string()),
         ("kind", kind),
@@ -264,6 +268,7 @@ fn result(job: &Job, data: &Value, context: &Context) -> Option<String> {
             Some(format!("{file}: {rows} and {manifests}, {} written{damaged}", output::size(*bytes)))
         }
         JobResult::Gc(done) => Some(gc::done_text(done, false)),
+        JobResult::Scrub(done) => Some(scrub::done_text(done, context)),
         JobResult::Other(other) => Some(one_line(&other.to_string()).into_owned()),
     }
 }

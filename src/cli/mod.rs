@@ -34,6 +34,7 @@ mod prompt;
 mod rebuild;
 mod repo;
 mod schedule;
+mod scrub;
 mod serve;
 mod server_args;
 mod sizes;

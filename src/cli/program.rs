@@ -58,6 +58,7 @@ commands! {
     Trash(super::trash::Options),
     Fsck(super::fsck::Options),
     Gc(super::gc::Options),
+    Scrub(super::scrub::Options),
     Jobs(super::jobs::Options),
     Schedule(super::schedule::Options),
     Rebuild(super::rebuild::Options),

@@ -21,7 +21,7 @@ const BIGGEST: u16 = 3;
 #[command(
     after_help = "Exit codes: 0 the server runs, 4 it does not run or cannot be reached, 10 with --exit-code it runs and needs \
                   attention: it refuses pushes or changes, its certificate has expired, expires soon or lacks a part of its chain, or its last check \
-                  found damage\n\n\
+                  or scrub found damage\n\n\
                   Examples:\n  stowage status\n  stowage status --json\n  stowage status --exit-code"
 )]
 pub(super) struct Options {
@@ -124,6 +124,9 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
         let gc = server.last_gc.as_ref();
         let gc = gc.map(|gc| format!("{}, {} freed", when(&gc.ended_at), size(gc.freed_bytes)));
         rows.push(("gc", gc.unwrap_or_else(|| "none yet: stowage gc run".to_owned())));
+        let scrub = server.last_scrub.as_ref();
+        let scrub = scrub.map(|scrub| format!("{}, {}", when(&scrub.ended_at), problems(scrub.damaged)));
+        rows.push(("scrub", scrub.unwrap_or_else(|| "none yet: stowage scrub run".to_owned())));
     }
     rows.extend(system.limits.iter().flatten().map(|limit| ("limit", reached(limit))));
     rows
@@ -131,11 +134,11 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
 
 fn check(last: Option<&LastCheck>) -> String {
     let Some(last) = last else { return "none yet: stowage fsck".to_owned() };
-    let found = match last.problems {
-        0 => "no problem".to_owned(),
-        problems => counted(problems, "problem", "problems"),
-    };
-    format!("{}, {found}", when(&last.ended_at))
+    format!("{}, {}", when(&last.ended_at), problems(last.problems))
+}
+
+fn problems(number: u64) -> String {
+    if number == 0 { "no problem".to_owned() } else { counted(number, "problem", "problems") }
 }
 
 fn reached(limit: &LimitReached) -> String {
@@ -179,6 +182,9 @@ fn attention(system: &System) -> Vec<String> {
     if server.last_check.as_ref().is_some_and(|check| check.problems > 0) {
         found.push("the last check found damage: stowage fsck".to_owned());
     }
+    if server.last_scrub.as_ref().is_some_and(|scrub| scrub.damaged > 0) {
+        found.push("the last scrub found damage: stowage scrub quarantine list".to_owned());
+    }
     if server.last_gc.as_ref().is_some_and(|gc| gc.spared > 0) {
         found.push(
             "garbage collection left damaged rows or files alone: stowage gc history, stowage fsck"
@@ -191,7 +197,7 @@ fn attention(system: &System) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Server;
+    use crate::wire::{LastScrub, Server};
 
     const EXPIRED: &str = "the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it";
 
@@ -206,6 +212,7 @@ mod tests {
             server: Some(Server {
                 certificate_warnings: vec![EXPIRED.to_owned()],
                 last_check: Some(check),
+                last_scrub: Some(LastScrub { ended_at: "2026-11-29T04:30:00Z".to_owned(), damaged: 2 }),
                 ..Server::default()
             }),
             ..System::default()
@@ -217,6 +224,7 @@ mod tests {
                 "pushes are refused: the disk is full",
                 EXPIRED,
                 "the last check found damage: stowage fsck",
+                "the last scrub found damage: stowage scrub quarantine list",
             ]
         );
     }

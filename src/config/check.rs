@@ -16,6 +16,8 @@ const SECOND: u64 = 1;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const MIB: u64 = 1 << 20;
+/// A scrub that reads less in a second never comes to an end.
+const LEAST_RATE: u64 = 64 << 10;
 /// More threads than this only take memory.
 const MAX_WORKERS: usize = 1024;
 /// The most files that Linux lets a process open.
@@ -133,6 +135,11 @@ impl Config {
         problems.no_shorter("storage.gc.promise", storage.gc.promise, HOUR);
         problems.no_shorter("storage.gc.upload_idle", storage.gc.upload_idle, HOUR);
         problems.at_least("storage.dumps.keep", storage.dumps.keep, 1);
+        let rate = storage.scrub.io_limit;
+        if (1..LEAST_RATE).contains(&rate.bytes()) {
+            let fix = "set it to 64KiB or more, such as \"50MiB\", or to \"0\" for no limit";
+            problems.add("storage.scrub.io_limit", &format!("is {rate}"), fix);
+        }
     }
 
     // In HTTP's Basic scheme the name ends at the first colon.
@@ -287,6 +294,7 @@ mod tests {
         config.server.client_idle_timeout = "0s".parse().unwrap();
         config.server.tls.mode = TlsMode::Files;
         config.storage.metadata_cache = "1KiB".parse().unwrap();
+        config.storage.scrub.io_limit = "50".parse().unwrap();
         config.registry.max_concurrent_uploads = 0;
         config.auth.initial_admin = "a:b".to_owned();
         let keys: Vec<&str> = config.check().iter().map(|problem| problem.key).collect();
@@ -300,6 +308,7 @@ mod tests {
                 "server.tls.cert_file",
                 "server.tls.key_file",
                 "storage.metadata_cache",
+                "storage.scrub.io_limit",
                 "registry.max_concurrent_uploads",
                 "auth.initial_admin",
             ]

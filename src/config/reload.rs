@@ -38,6 +38,9 @@ const AT_ONCE: &[&str] = &[
     "storage.gc.untagged",
     "storage.gc.upload_idle",
     "storage.min_free",
+    "storage.scrub.io_limit",
+    "storage.scrub.max_duration",
+    "storage.scrub.schedule",
     "storage.trash",
 ];
 

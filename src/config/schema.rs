@@ -112,6 +112,7 @@ mod tests {
              storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.max_duration Text\n\
              storage.gc.promise Text\nstorage.gc.schedule Text\nstorage.gc.untagged Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text\n\
+             storage.scrub.io_limit Text\nstorage.scrub.max_duration Text\nstorage.scrub.schedule Text\n\
              storage.trash Text"
         );
     }

@@ -58,6 +58,8 @@ pub enum AuditAction {
     ScheduleSet,
     /// The schedule of a job became that of the settings again.
     ScheduleReset,
+    /// The bytes of something damaged were removed.
+    QuarantineDrop,
 }
 
 impl AuditAction {
@@ -81,6 +83,7 @@ impl AuditAction {
             Self::JobCancel => "job.cancel",
             Self::ScheduleSet => "schedule.set",
             Self::ScheduleReset => "schedule.reset",
+            Self::QuarantineDrop => "quarantine.drop",
         }
     }
 }

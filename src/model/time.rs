@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One reading of the clock (docs/decisions.md, "Two clocks").
@@ -19,6 +20,12 @@ impl Now {
     pub const fn running_second(self) -> RunningSecond {
         RunningSecond(self.running_s)
     }
+}
+
+/// Unix milliseconds as RFC 3339.
+pub fn rfc3339(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.unwrap_or_default().to_string()
 }
 
 /// A moment, counted in seconds that the server has been running since the store was created.

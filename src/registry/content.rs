@@ -35,6 +35,11 @@ impl Readers {
         self.0.fetch_add(1, Ordering::Relaxed);
         Arc::new(Reading { readers: Arc::clone(&self.0) })
     }
+
+    /// Whether there is such a request.
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// One such request, however many parts of the blob it reads.

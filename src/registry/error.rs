@@ -39,6 +39,12 @@ pub enum RegistryError {
     /// The repository has no such manifest or tag.
     #[error("manifest unknown: {0} is not in the repository")]
     ManifestUnknown(String),
+    /// There is no manifest and no blob with the digest.
+    #[error("no manifest and no blob has the digest {0}")]
+    ContentUnknown(Digest),
+    /// Nothing with the digest is hidden because it is damaged.
+    #[error("nothing with the digest {0} is hidden as damaged; nothing was dropped")]
+    NotDamaged(Digest),
     /// There is no such upload session for this caller in this repository.
     #[error(
         "blob upload unknown to registry: it was finished, cancelled or left alone too long; start a new one"

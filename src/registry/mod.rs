@@ -21,6 +21,7 @@ pub mod rebuild;
 mod referrers;
 mod repositories;
 mod scans;
+mod scrub;
 mod space;
 mod tags;
 #[cfg(test)]
@@ -53,6 +54,10 @@ pub use manifests::{
 };
 pub use overview::{RepositoryView, Totals};
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
+pub use scrub::{
+    Extent as ScrubExtent, Kind as QuarantineKind, Position as ScrubPosition, QuarantinePage, Quarantined,
+    Scope as ScrubScope, Scrubbed, Stage as ScrubStage,
+};
 pub use trash::{Below, TrashPage, TrashView};
 pub use trim::AUDIT_ENTRIES;
 pub use uploads::{Announced, Body, BodyPart, Chunks, ContentRange, Standing, UploadWriter};
@@ -87,6 +92,10 @@ pub struct Limits {
     pub promise_s: u64,
     /// How long a run of garbage collection lasts at most; zero: until it is done.
     pub max_collection: Duration,
+    /// How many bytes a second a scrub reads at most; 0: as fast as it can.
+    pub scrub_rate: u64,
+    /// How long a scrub lasts at most; zero: until it is done.
+    pub max_scrub: Duration,
     /// How long a manifest stays that no tag leads to, in running seconds; `None`: for ever.
     pub untagged_s: Option<u64>,
     /// How long what was deleted stays in the trash, in running seconds; zero: it is deleted at once.

@@ -18,11 +18,13 @@ pub enum JobKind {
     Dump,
     /// Removes what nothing refers to.
     Gc,
+    /// Reads everything stored again, and compares it with its digests.
+    Scrub,
 }
 
 impl JobKind {
     /// Every kind that this version has.
-    pub const ALL: [Self; 3] = [Self::Check, Self::Dump, Self::Gc];
+    pub const ALL: [Self; 4] = [Self::Check, Self::Dump, Self::Gc, Self::Scrub];
 
     /// The word for it, as in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl JobKind {
             Self::Check => "check",
             Self::Dump => "dump",
             Self::Gc => "gc",
+            Self::Scrub => "scrub",
         }
     }
 
@@ -89,6 +92,18 @@ pub struct JobParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub untagged_s: Option<u64>,
+    /// Of a scrub: whether it begins a new cycle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub full: Option<bool>,
+    /// Of a scrub: the repository, if only that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub repository: Option<String>,
+    /// Of a scrub: the digest, if only that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub digest: Option<String>,
 }
 
 /// Work of the server that outlives the request for it.
@@ -124,7 +139,8 @@ pub struct Job {
     /// Why it did not come to its end.
     #[schema(required = true)]
     pub error: Option<String>,
-    /// What was found, once it is done. Lists leave it out, and only the latest jobs of a kind have it.
+    /// What was found, once it is done; of a scrub, also before. Lists leave it out, and only the latest jobs
+    /// of a kind have it.
     #[schema(required = true)]
     pub result: Option<JobResult>,
 }

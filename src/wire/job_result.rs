@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{OneOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Collected, Report};
+use super::{Collected, Report, Scrubbed};
 
 /// A dump that was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,8 +25,8 @@ pub struct DumpMade {
     pub damaged: u64,
 }
 
-/// What a job found: a report of a check, a dump that was made, or what was collected. A newer server may
-/// have others.
+/// What a job found: a report of a check, a dump that was made, what was collected, or what a scrub found. A
+/// newer server may have others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum JobResult {
@@ -36,6 +36,8 @@ pub enum JobResult {
     Dump(DumpMade),
     /// Of garbage collection.
     Gc(Collected),
+    /// Of a scrub.
+    Scrub(Scrubbed),
     /// Of a kind that this version does not know.
     Other(Value),
 }
@@ -48,6 +50,7 @@ impl PartialSchema for JobResult {
             .item(of(Report::name()))
             .item(of(DumpMade::name()))
             .item(of(Collected::name()))
+            .item(of(Scrubbed::name()))
             .into()
     }
 }
@@ -57,8 +60,10 @@ impl ToSchema for JobResult {
         schemas.push((Report::name().into_owned(), Report::schema()));
         schemas.push((DumpMade::name().into_owned(), DumpMade::schema()));
         schemas.push((Collected::name().into_owned(), Collected::schema()));
+        schemas.push((Scrubbed::name().into_owned(), Scrubbed::schema()));
         Report::schemas(schemas);
         DumpMade::schemas(schemas);
         Collected::schemas(schemas);
+        Scrubbed::schemas(schemas);
     }
 }

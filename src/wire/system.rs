@@ -78,6 +78,20 @@ pub struct Server {
     #[serde(default)]
     #[schema(required = true)]
     pub last_gc: Option<LastGc>,
+    /// The last scrub that was completed.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub last_scrub: Option<LastScrub>,
+}
+
+/// A completed scrub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastScrub {
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub ended_at: String,
+    /// How many manifests and blobs it found damaged.
+    pub damaged: u64,
 }
 
 /// A completed garbage collection.

@@ -99,15 +99,21 @@ impl Report {
             lines.push("no problem found".to_owned());
             return lines.join("\n");
         }
-        lines.push(self.table(view));
+        lines.extend(self.problem_lines(view, complete));
+        lines.push(self.total());
+        lines.join("\n")
+    }
+
+    /// The problems as a table, the images to push again, and what else to do.
+    fn problem_lines(&self, view: View, complete: &dyn Fn(&str) -> String) -> Vec<String> {
+        let mut lines = vec![self.table(view)];
         let images = self.images();
         if !images.is_empty() {
             lines.push("push these images again:".to_owned());
             lines.extend(images.into_iter().map(|image| format!("  {}", one_line(image))));
         }
         lines.extend(self.remedies().into_iter().map(|remedy| format!("next: {}", complete(remedy.text()))));
-        lines.push(self.total());
-        lines.join("\n")
+        lines
     }
 
     fn problems(&self) -> impl Iterator<Item = ShownFinding<'_>> {
@@ -142,6 +148,16 @@ impl Report {
     fn remedies(&self) -> BTreeSet<Remedy> {
         self.problems().filter_map(ShownFinding::remedy).collect()
     }
+}
+
+/// Damage that a scrub has found, in lines: see [`Report::text`].
+pub(in crate::cli) fn damage(
+    problems: Vec<Finding>,
+    view: View,
+    complete: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let report = Report { checked: None, problems, notes: Vec::new(), document: Value::Null };
+    report.problem_lines(view, complete)
 }
 
 /// What was checked: `2 repositories, 10 blobs, 1.2 GiB read`.

@@ -1,4 +1,4 @@
-//! `[storage]`: where the data is, `[storage.gc]` and `[storage.dumps]`.
+//! `[storage]`: where the data is, `[storage.gc]`, `[storage.scrub]` and `[storage.dumps]`.
 
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub struct StorageConfig {
     pub trash: HumanDuration,
     /// `[storage.gc]`: garbage collection.
     pub gc: GcConfig,
+    /// `[storage.scrub]`: reads everything again, and finds what has changed on the disk.
+    pub scrub: ScrubConfig,
     /// `[storage.dumps]`: copies of the metadata.
     pub dumps: DumpsConfig,
 }
@@ -38,6 +40,7 @@ impl Default for StorageConfig {
             min_free: MinFree::percent(5),
             trash: HumanDuration::days(7),
             gc: GcConfig::default(),
+            scrub: ScrubConfig::default(),
             dumps: DumpsConfig::default(),
         }
     }
@@ -66,6 +69,28 @@ impl Default for GcConfig {
             promise: HumanDuration::hours(6),
             upload_idle: HumanDuration::hours(24),
             untagged: KeepUntagged::For(HumanDuration::days(14)),
+            max_duration: HumanDuration::hours(0),
+        }
+    }
+}
+
+/// `[storage.scrub]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrubConfig {
+    /// When everything is read again.
+    pub schedule: When,
+    /// How many bytes a second are read; zero: as fast as the disk permits.
+    pub io_limit: ByteSize,
+    /// How long a run lasts at most; zero: until it is done.
+    pub max_duration: HumanDuration,
+}
+
+impl Default for ScrubConfig {
+    fn default() -> Self {
+        Self {
+            schedule: "weekly sun 04:30".parse().unwrap_or(When::OFF),
+            io_limit: ByteSize::mib(50),
             max_duration: HumanDuration::hours(0),
         }
     }

@@ -17,6 +17,7 @@ mod permit;
 mod problem;
 mod repositories;
 mod schedules;
+mod scrub;
 mod sent;
 mod sizes;
 mod system;
@@ -29,7 +30,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Scope, web};
-use jiff::Timestamp;
 use serde::Serialize;
 
 pub use document::document;
@@ -39,6 +39,7 @@ pub(super) use peer::local_caller;
 pub use sent::MAX_BODY;
 
 use super::fault::{Code, Fault};
+use crate::model::time::rfc3339 as time;
 use endpoint::Endpoint;
 use problem::Problem;
 
@@ -52,6 +53,7 @@ fn endpoints() -> Vec<Endpoint> {
         tokens::endpoints(),
         jobs::endpoints(),
         gc::endpoints(),
+        scrub::endpoints(),
         schedules::endpoints(),
         trash::endpoints(),
         system::endpoints(),
@@ -113,10 +115,4 @@ fn expected(request: &HttpRequest) -> Result<Option<String>, Problem> {
         (_, Some(tag), None) => Ok(Some(tag.to_owned())),
         _ => Err(Problem::new(Code::IfMatchInvalid, "If-Match is one ETag in quotes, or *")),
     }
-}
-
-/// Unix milliseconds as RFC 3339.
-fn time(unix_ms: u64) -> String {
-    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    timestamp.unwrap_or_default().to_string()
 }

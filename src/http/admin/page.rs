@@ -155,7 +155,8 @@ fn read(prefix: &str, cursor: &str) -> Result<String, Problem> {
     text.strip_prefix(prefix).map(str::to_owned).ok_or_else(wrong_cursor)
 }
 
-fn wrong_cursor() -> Problem {
+/// The refusal of a cursor that leads nowhere.
+pub(super) fn wrong_cursor() -> Problem {
     Problem::new(Code::CursorInvalid, "cursor is not one that this list has given")
 }
 

@@ -12,7 +12,7 @@ use super::{json, time};
 use crate::access::{Catalog, ReadServer};
 use crate::app::{App, Condition};
 use crate::limits::Standing;
-use crate::wire::{LastCheck, LastGc, LimitReached, Server, System};
+use crate::wire::{LastCheck, LastGc, LastScrub, LimitReached, Server, System};
 
 /// The path of the system.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -68,6 +68,9 @@ impl From<Condition> for Server {
                 freed_bytes: gc.freed_bytes,
                 spared: gc.spared,
             }),
+            last_scrub: condition
+                .last_scrub
+                .map(|scrub| LastScrub { ended_at: time(scrub.ended_ms), damaged: scrub.damaged }),
         }
     }
 }

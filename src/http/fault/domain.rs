@@ -31,6 +31,8 @@ impl From<RegistryError> for Fault {
             RegistryError::RepositoryUnknown(_) => Self::new(Code::RepositoryUnknown, message),
             RegistryError::BlobUnknown(_) => Self::new(Code::BlobUnknown, message),
             RegistryError::ManifestUnknown(_) => Self::new(Code::ManifestUnknown, message),
+            RegistryError::ContentUnknown(_) => Self::new(Code::ContentUnknown, message),
+            RegistryError::NotDamaged(_) => Self::new(Code::NotDamaged, message),
             RegistryError::UploadUnknown => Self::new(Code::UploadUnknown, message),
             RegistryError::RangeInvalid { .. } | RegistryError::UploadInUse { .. } => {
                 Self::new(Code::RangeInvalid, message)

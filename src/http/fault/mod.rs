@@ -63,6 +63,7 @@ codes! {
     Changed "CHANGED" PRECONDITION_FAILED "It was changed meanwhile" "look again, and send the new ETag";
     CheckRuns "CHECK_RUNS" CONFLICT "A check is under way" "wait for it, or end it";
     ContentType "CONTENT_TYPE" UNSUPPORTED_MEDIA_TYPE "The body has a wrong type";
+    ContentUnknown "CONTENT_UNKNOWN" NOT_FOUND "The digest is unknown" "stowage manifest list REPOSITORY";
     CursorInvalid "CURSOR_INVALID" BAD_REQUEST "The cursor is not valid" "begin again without cursor";
     Denied "DENIED" FORBIDDEN "Forbidden";
     DigestInvalid "DIGEST_INVALID" BAD_REQUEST "The digest is not valid" "write it as sha256:<64 hexadecimal digits>";
@@ -81,6 +82,7 @@ codes! {
     ManifestUnknown "MANIFEST_UNKNOWN" NOT_FOUND "The manifest is unknown" "stowage manifest list REPOSITORY";
     MethodNotAllowed "METHOD_NOT_ALLOWED" | "UNSUPPORTED" METHOD_NOT_ALLOWED "The method is not possible";
     NoSpace "DENIED" INSUFFICIENT_STORAGE "Insufficient Storage";
+    NotDamaged "NOT_DAMAGED" NOT_FOUND "Nothing damaged has the digest" "stowage scrub quarantine list";
     NotFound "NOT_FOUND" NOT_FOUND "Nothing is here";
     PaginationNumberInvalid "PAGINATION_NUMBER_INVALID" BAD_REQUEST "Bad Request";
     ParameterInvalid "PARAMETER_INVALID" BAD_REQUEST "The parameter is not valid";

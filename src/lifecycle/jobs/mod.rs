@@ -8,6 +8,7 @@ pub(super) mod live;
 pub(super) mod rows;
 mod run;
 mod runner;
+mod scrub;
 mod view;
 mod watch;
 
@@ -19,5 +20,6 @@ pub use dump::{DumpJob, DumpParams};
 pub use error::JobError;
 pub use gc::{GcJob, GcParams};
 pub use runner::Jobs;
+pub use scrub::{ScrubJob, ScrubParams};
 pub use view::{JobLine, JobProgress, JobState, JobView};
 pub use watch::{JobEvent, Watch};

@@ -8,7 +8,9 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::lifecycle::Parts;
 use crate::lifecycle::job::Job;
-use crate::lifecycle::jobs::{CheckJob, CheckParams, GcJob, GcParams, JobError, JobView, Jobs};
+use crate::lifecycle::jobs::{
+    CheckJob, CheckParams, GcJob, GcParams, JobError, JobView, Jobs, ScrubJob, ScrubParams,
+};
 use crate::model::when::When;
 use crate::wire::JobKind;
 
@@ -33,10 +35,14 @@ pub(super) fn all(parts: &Parts) -> Vec<Entry> {
     };
     let (registry, access) = (Arc::clone(&parts.registry), Arc::clone(&parts.access));
     let gc = move || (GcJob::new(Arc::clone(&registry), access.system("gc")), GcParams::default());
+    let (registry, access) = (Arc::clone(&parts.registry), Arc::clone(&parts.access));
+    let scrub =
+        move || (ScrubJob::new(Arc::clone(&registry), access.system("scrub")), ScrubParams::default());
     let by = (&parts.jobs, &parts.access);
     vec![
         entry(by, "scheduler.check", |config| &config.scheduler.check, check),
         entry(by, "storage.gc.schedule", |config| &config.storage.gc.schedule, gc),
+        entry(by, "storage.scrub.schedule", |config| &config.storage.scrub.schedule, scrub),
     ]
 }
 

@@ -5,14 +5,19 @@ use std::ops::ControlFlow;
 
 use super::check::Check;
 use super::place::Place;
-use crate::model::digest::AnyDigest;
-use crate::store::meta::{ReadTx, StoreError, Tx as _, schema};
+use crate::model::digest::{AnyDigest, Digest};
+use crate::model::names::RepoId;
+use crate::store::meta::{Pages, ReadTx, Reader, StoreError, Tx as _, schema};
 use crate::wire::Severity;
 
 /// The most images that are named for one problem.
 const MAX_IMAGES: usize = 20;
 /// The deepest nesting of indexes; more is damage.
 const DEPTH: usize = 8;
+
+/// Repositories, and manifests in all of them, that are searched for those that need one blob.
+const REPOSITORIES: usize = 64;
+const MANIFESTS: usize = 100_000;
 
 /// A manifest of a repository.
 type Held = (u64, Vec<u8>);
@@ -61,6 +66,50 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Names the images that need one blob or manifest, as [`images`] does for many. It reads only the manifests
+/// of repositories that hold it, and not all of them where there are very many.
+pub(in crate::registry) fn needing(meta: Reader<'_>, digest: &Digest) -> Result<Vec<String>, StoreError> {
+    let key = digest.key();
+    let (mut holders, mut repositories) = (BTreeSet::new(), Vec::new());
+    meta.read(|tx| {
+        tx.scan_prefix(&schema::MANIFEST_REPO.keys(), digest, |RepoId(repository), _| {
+            holders.insert((repository, key.to_vec()));
+            if holders.len() < MAX_IMAGES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        tx.scan_prefix(&schema::BLOB_LINK.keys(), digest, |repository, _| {
+            repositories.push(repository);
+            let goes_on = repositories.len() < REPOSITORIES;
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+    })?;
+    let (blob, mut looked_at) = (AnyDigest::from(*digest), 0);
+    for repository in repositories {
+        let mut pages = Pages::of_prefix(&schema::MANIFEST, repository);
+        while holders.len() < MAX_IMAGES
+            && looked_at < MANIFESTS
+            && meta.page(&schema::MANIFEST, &mut pages, |_, (repository, manifest), row| {
+                looked_at += 1;
+                if row.is_some_and(|row| row.blobs.contains(&blob)) && holders.len() < MAX_IMAGES {
+                    holders.insert((repository, manifest.to_vec()));
+                }
+                Ok::<_, StoreError>(())
+            })?
+        {}
+    }
+    let mut images = BTreeSet::new();
+    for (repository, manifest) in holders {
+        meta.read(|tx| {
+            let row = tx.get(&schema::REPOSITORY, RepoId(repository))?;
+            let name = row.map_or_else(|| format!("number {repository}"), |row| row.name);
+            climb(tx, repository, &manifest, DEPTH, &mut |reference| {
+                images.insert(format!("{name}{reference}"));
+                images.len() < MAX_IMAGES
+            })
+        })?;
+    }
+    Ok(images.into_iter().take(MAX_IMAGES).collect())
 }
 
 /// Calls `visit` with `:TAG` for each tag of a manifest and of the indexes that list it, or with the digest

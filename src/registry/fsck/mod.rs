@@ -57,8 +57,10 @@ mod verdicts;
 use std::ops::ControlFlow;
 
 pub use check::check;
+pub(super) use images::needing;
 pub use report::{CheckError, Finding, Mode, Progress, Report, Verdict};
 pub use verdicts::record;
+pub(super) use verdicts::write;
 
 use super::Registry;
 use crate::access::{Grant, RunJobs};

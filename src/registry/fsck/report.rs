@@ -75,10 +75,10 @@ pub struct Finding {
 /// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    pub(super) digest: Digest,
-    pub(super) generation: u32,
+    pub(in crate::registry) digest: Digest,
+    pub(in crate::registry) generation: u32,
     /// The stamp of its intact file; `None`: the file is damaged.
-    pub(super) whole: Option<Stamp>,
+    pub(in crate::registry) whole: Option<Stamp>,
 }
 
 /// The outcome of a check.

@@ -44,7 +44,9 @@ pub async fn record(meta: &Meta, report: &mut Report) {
     }
 }
 
-fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreError> {
+/// Writes verdicts to the rows of their blobs, if these are still the blobs that were read. Returns how many
+/// blobs are hidden and shown by that.
+pub(in crate::registry) fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreError> {
     let (mut hidden, mut shown) = (0, 0);
     for verdict in verdicts {
         let Some(blob) = tx.get(&schema::BLOB, &verdict.digest)? else { continue };
@@ -63,6 +65,10 @@ fn write(tx: &WriteTx<'_>, verdicts: &[Verdict]) -> Result<(u64, u64), StoreErro
                     &Blob { state: BlobState::Present, verified, ..blob },
                 )?;
                 shown += 1;
+            }
+            // It need not be hashed when it is read.
+            (Some(verified), BlobState::Present) if verified != blob.verified => {
+                tx.put(&schema::BLOB, &verdict.digest, &Blob { verified, ..blob })?;
             }
             _ => {}
         }

@@ -8,6 +8,20 @@ use crate::model::names::RepoId;
 use crate::store::meta::schema::{self, Manifest};
 use crate::store::meta::{Raw, Row as _, StoreError, Tx, WriteTx};
 
+/// Whether every repository that holds a manifest marks it as what it is.
+pub(in crate::registry) fn are_right(
+    tx: &impl Tx,
+    digest: &Digest,
+    is_whole: bool,
+) -> Result<bool, StoreError> {
+    Ok(wrong(tx, digest, !is_whole)?.is_empty())
+}
+
+/// The size of a manifest, if a repository has marked it as damaged.
+pub(in crate::registry) fn size_if_marked(tx: &impl Tx, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    Ok(wrong(tx, digest, false)?.first().map(|(_, row)| row.size))
+}
+
 /// Marks a manifest as what it is; how many rows that changed, or `None` if its bytes are not what they were
 /// when they were looked at: it was pushed again meanwhile.
 pub(in crate::registry) fn set(

@@ -4,7 +4,7 @@
 mod delete;
 mod get;
 mod list;
-mod marks;
+pub(super) mod marks;
 mod platform;
 mod put;
 mod references;

@@ -14,6 +14,7 @@ mod model;
 mod other_store;
 mod rebuilding;
 mod samples;
+mod scrub;
 mod slices;
 mod trash;
 mod uploads;
@@ -94,6 +95,8 @@ impl Place {
         let limits = Limits {
             promise_s: 3600,
             max_collection: Duration::ZERO,
+            scrub_rate: 0,
+            max_scrub: Duration::ZERO,
             untagged_s: None,
             trash_s: 0,
             upload_idle_s: self.upload_idle_s,

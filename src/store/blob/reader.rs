@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Stat, fstat};
+use rustix::fs::{Advice, FileType, Stat, fadvise, fstat};
 use rustix::io::{Errno, pread};
 
 use super::disk::Disk;
@@ -84,6 +85,11 @@ impl BlobFile for OpenBlob {
         // The vector may have more capacity than requested, and the read fills all of it.
         buffer.truncate(len);
         Ok(buffer.into())
+    }
+
+    fn forget(&self, offset: u64, len: usize) {
+        // It is advice: a file system that does not take it keeps the pages.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len as u64), Advice::DontNeed);
     }
 }
 

@@ -67,6 +67,9 @@ pub trait BlobFile: Send + Sync {
     /// Reads `len` bytes, or up to the end of the blob. The error is `UnexpectedEof` if the blob was
     /// truncated after it was opened.
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes>;
+
+    /// These bytes are not read again soon: a cache need not keep them for this reader.
+    fn forget(&self, _offset: u64, _len: usize) {}
 }
 
 /// The result of putting a blob.

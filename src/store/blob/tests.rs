@@ -231,6 +231,17 @@ fn a_file_that_was_cut_off_is_an_error_and_not_a_short_answer() {
 }
 
 #[test]
+fn what_a_reader_forgets_can_be_read_again() {
+    let subject = new_store();
+    subject.put(&sha256(1), &[1; 10_000]);
+    let blob = subject.blobs.open(&sha256(1)).unwrap().unwrap();
+    for (offset, len) in [(0, 10_000), (0, 0), (5_000, 100_000), (100_000, 1)] {
+        blob.forget(offset, len);
+        assert_eq!(blob.read(0, 10_000).unwrap(), [1; 10_000][..]);
+    }
+}
+
+#[test]
 fn what_is_set_aside_is_kept_in_quarantine() {
     let subject = new_store();
     for content in [&b"first"[..], b"second", b"third"] {

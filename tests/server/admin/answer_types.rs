@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, DeletionPlan, GcPlan, GcStatus, Job, JobLine, List, Manifest, Problem, Repository,
-    Schedule, System, Tag, TagSize, Token, TrashEntry, User,
+    CreatedToken, Damaged, DeletionPlan, Dropped, GcPlan, GcStatus, Job, JobLine, List, Manifest, Problem,
+    Repository, Schedule, ScrubStatus, System, Tag, TagSize, Token, TrashEntry, User,
 };
 
 /// The answer of a newer server: every object in it has one more field.
@@ -35,6 +35,7 @@ pub(crate) fn type_holds(name: &str, answer: &Value) -> bool {
         "Biggest" | "Repositories" => holds::<List<Repository>>,
         "CreatedToken" => holds::<CreatedToken>,
         "DeletionPlan" => holds::<DeletionPlan>,
+        "Dropped" => holds::<Dropped>,
         "GcPlan" => holds::<GcPlan>,
         "GcStatus" => holds::<GcStatus>,
         "Job" => holds::<Job>,
@@ -43,9 +44,11 @@ pub(crate) fn type_holds(name: &str, answer: &Value) -> bool {
         "Manifest" => holds::<Manifest>,
         "Manifests" => holds::<List<Manifest>>,
         "Problem" => holds::<Problem>,
+        "Quarantine" => holds::<List<Damaged>>,
         "Repository" => holds::<Repository>,
         "Schedule" => holds::<Schedule>,
         "Schedules" => holds::<List<Schedule>>,
+        "ScrubStatus" => holds::<ScrubStatus>,
         "System" => holds::<System>,
         "Tag" => holds::<Tag>,
         "TagSizes" => holds::<List<TagSize>>,

@@ -238,7 +238,7 @@ fn about_jobs() -> Vec<Form> {
             name: "kind",
             schema: "/paths/~1jobs/get/parameters/2/schema",
             codes: &["JOB_KIND_INVALID"],
-            values: texts(["check", "dump", "", "Check", "check ", "scrub", "check\n"]),
+            values: texts(["check", "dump", "scrub", "", "Check", "check ", "defrag", "check\n"]),
             send: |client, kind| get(client, &format!("/jobs?kind={}", encoded(kind))),
         },
         Form {

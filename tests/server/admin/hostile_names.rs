@@ -35,6 +35,14 @@ fn answer(request: &str) -> String {
         json!(samples::trash_entry(EVIL))
     } else if path.contains("/schedules") {
         json!(samples::schedule(EVIL))
+    } else if path.contains("/scrub/quarantine?") {
+        json!(samples::damaged(EVIL))
+    } else if path.contains("/scrub/quarantine/") {
+        json!(samples::dropped(EVIL))
+    } else if path.ends_with("/scrub") {
+        json!(samples::scrub_status(EVIL))
+    } else if path.contains("/scrub/") {
+        json!(samples::scrub(EVIL))
     } else if path.contains("/system") {
         json!(samples::system(EVIL))
     } else if path.ends_with("/log") {
@@ -98,6 +106,13 @@ const COMMANDS: &[&str] = &[
     "manifest delete team/app@sha256:ab --dry-run",
     "manifest delete team/app@sha256:ab --yes",
     "fsck",
+    "scrub status",
+    "scrub run",
+    "scrub run --wait",
+    "scrub stop",
+    "scrub quarantine list",
+    "scrub quarantine drop sha256:ab --yes",
+    "scrub quarantine drop --all --yes",
 ];
 
 const FORMS: &[&[&str]] = &[&[], &["-o", "wide"], &["--json"], &["-o", "ndjson"]];

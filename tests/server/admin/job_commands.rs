@@ -83,7 +83,7 @@ fn what_names_no_job_or_several_is_refused() {
     if dumps.items.iter().all(|job| !job.id.to_string().starts_with(other)) {
         assert!(place.run(&["jobs", "show", other]).expect(5).error().contains("there is no job"));
     }
-    let refused = place.run(&["jobs", "list", "--kind", "scrub"]).expect(2);
+    let refused = place.run(&["jobs", "list", "--kind", "defrag"]).expect(2);
     assert!(refused.error().contains("the kinds of jobs are: check, dump"), "{refused:?}");
     place.run(&["jobs", "list", "--limit", "501"]).expect(2);
 }

@@ -26,6 +26,7 @@ mod prompts;
 mod remote;
 mod samples;
 mod schedules;
+mod scrub;
 mod status;
 mod stops;
 mod stores;

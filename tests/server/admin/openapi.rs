@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stowage::wire::{
-    NewCheck, NewDeletion, NewGcRun, NewSchedule, NewToken, NewUser, Problem, Restore, UserChange,
+    NewCheck, NewDeletion, NewGcRun, NewSchedule, NewScrub, NewToken, NewUser, Problem, Restore, UserChange,
 };
 
 use crate::admin::answer_types::type_holds;
@@ -185,6 +185,18 @@ fn every_operation_of_the_document_answers_as_it_says() {
     let ended = run("showJob", &format!("/jobs/{gc}?wait=30s"), &none);
     assert!(ended.json()["result"].is_object());
     run("showGc", "/gc", &none);
+    let run_of = json!({"repository": "team/app"});
+    let scrub = run("startScrub", "/scrub/runs", &run_of).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{scrub}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("showScrub", "/scrub", &none);
+    let damaged = content::push_blob(&admin, "team/app", b"damaged");
+    fs::write(place.blob(&damaged), b"dAmaged").unwrap();
+    let scrub = run("startScrub", "/scrub/runs", &json!({"digest": damaged})).json();
+    run("showJob", &format!("/jobs/{}?wait=30s", scrub["id"].as_str().unwrap()), &none);
+    let listed = run("listQuarantine", "/scrub/quarantine?limit=10", &none).json();
+    assert_eq!(listed["items"][0]["digest"], json!(damaged), "{listed}");
+    run("dropQuarantined", &format!("/scrub/quarantine/{damaged}"), &none);
     run("showSystem", "/system", &none);
     run("deleteRepository", "/repositories/team/app", &none);
     run("showOpenapi", "/openapi.json", &none);
@@ -229,6 +241,7 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
             json!(NewGcRun { now: true, empty_trash: true, untagged: "14d".to_owned().into() }),
         ),
         ("previewDeletion", "/deletions/preview", json!(NewDeletion::default())),
+        ("startScrub", "/scrub/runs", json!(NewScrub { full: true, ..NewScrub::default() })),
         ("setSchedule", "/schedules/check", json!(NewSchedule { when: "off".to_owned() })),
     ];
     let with_body: BTreeSet<String> = operations(&document)

@@ -51,6 +51,12 @@ impl Place {
         self.data().join("admin.sock")
     }
 
+    /// The file of a blob.
+    pub(crate) fn blob(&self, digest: &str) -> PathBuf {
+        let (algorithm, hex) = digest.split_once(':').unwrap();
+        self.data().join("blobs").join(algorithm).join(&hex[..2]).join(hex)
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
         command.env_clear().env("HOME", self.directory.path()).env("STOWAGE__STORAGE__MIN_FREE", "0");

@@ -2,9 +2,10 @@
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
-    Checked, CreatedToken, DeletionPlan, Finding, Job, JobKind, JobParameters, JobResult, JobState,
-    KeptManifest, LastCheck, LastGc, LimitReached, Manifest, OpenEnum, Progress, Report, Repository,
-    Schedule, ScheduleOverride, Server, System, Tag, TagSize, Token, TrashEntry, User,
+    Checked, CreatedToken, Damaged, DeletionPlan, Dropped, Finding, Job, JobKind, JobParameters, JobResult,
+    JobState, KeptManifest, LastCheck, LastGc, LastScrub, LimitReached, Manifest, OpenEnum, Progress, Report,
+    Repository, Schedule, ScheduleOverride, ScrubCycle, ScrubStatus, Scrubbed, Server, System, Tag, TagSize,
+    Token, TrashEntry, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -96,9 +97,8 @@ pub(crate) fn tag(text: &str) -> Tag {
     }
 }
 
-/// A check that is running, or one that is done and has found a problem.
-pub(crate) fn job(text: &str, state: JobState) -> Job {
-    let problem = Finding {
+fn finding(text: &str) -> Finding {
+    Finding {
         kind: text.to_owned(),
         severity: text.to_owned(),
         repository: Some(text.to_owned()),
@@ -106,9 +106,53 @@ pub(crate) fn job(text: &str, state: JobState) -> Job {
         images: vec![text.to_owned()],
         expected: text.to_owned(),
         found: text.to_owned(),
+    }
+}
+
+fn cycle(text: &str) -> ScrubCycle {
+    let (began_at, stage, after) = (text.to_owned(), text.to_owned(), Some(text.to_owned()));
+    ScrubCycle { began_at, stage, after, ..ScrubCycle::default() }
+}
+
+/// A scrub that is done and has found damage.
+pub(crate) fn scrub(text: &str) -> Job {
+    let result = Scrubbed {
+        damaged: 1,
+        shown: 1,
+        findings: vec![finding(text)],
+        cycle: Some(cycle(text)),
+        cycle_ended_at: Some(text.to_owned()),
+        ..Scrubbed::default()
     };
+    let parameters = JobParameters { repository: Some(text.to_owned()), ..JobParameters::default() };
+    let (kind, result) = (JobKind::Scrub.into(), Some(JobResult::Scrub(result)));
+    Job { kind, parameters, result, ..job(text, JobState::Done) }
+}
+
+pub(crate) fn scrub_status(text: &str) -> ScrubStatus {
+    ScrubStatus {
+        cycle: Some(cycle(text)),
+        cycle_ended_at: Some(text.to_owned()),
+        next_at: Some(text.to_owned()),
+        running: Some(job(text, JobState::Running)),
+        last: Some(scrub(text)),
+        ..ScrubStatus::default()
+    }
+}
+
+pub(crate) fn damaged(text: &str) -> Damaged {
+    let (kind, digest) = (OpenEnum::Unknown(text.to_owned()), text.to_owned());
+    Damaged { kind, digest, size_bytes: 7, kept_bytes: 7, images: vec![text.to_owned()] }
+}
+
+pub(crate) fn dropped(text: &str) -> Dropped {
+    Dropped { digest: text.to_owned(), bytes: 7 }
+}
+
+/// A check that is running, or one that is done and has found a problem.
+pub(crate) fn job(text: &str, state: JobState) -> Job {
     let report =
-        Report { checked: Checked::default(), problems: vec![problem], notes: vec![text.to_owned()] };
+        Report { checked: Checked::default(), problems: vec![finding(text)], notes: vec![text.to_owned()] };
     Job {
         id: uuid::Uuid::nil(),
         kind: JobKind::Check.into(),
@@ -161,6 +205,7 @@ pub(crate) fn system(text: &str) -> System {
         last_dump_at: Some(text.to_owned()),
         last_check: Some(LastCheck { ended_at: text.to_owned(), deep: false, problems: 1 }),
         last_gc: Some(LastGc { ended_at: text.to_owned(), freed_bytes: 7, spared: 1 }),
+        last_scrub: Some(LastScrub { ended_at: text.to_owned(), damaged: 1 }),
         ..Server::default()
     };
     let limit = LimitReached {

@@ -19,7 +19,7 @@ fn a_running_server_tells_how_it_is() {
     let server_says = &status["data"]["server"];
     assert_eq!(server_says["urls"][0], format!("http://{}", server.address));
     assert_eq!(server_says["data_dir"], place.data().to_str().unwrap());
-    for nothing in ["certificate_expires_at", "last_check", "last_gc"] {
+    for nothing in ["certificate_expires_at", "last_check", "last_gc", "last_scrub"] {
         assert_eq!(server_says[nothing], Value::Null, "{nothing}");
     }
     place.run(&["fsck"]).expect(0);

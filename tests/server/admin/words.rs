@@ -104,9 +104,9 @@ fn an_api_of_another_version_may_have_other_times() {
 fn a_newer_server_may_have_other_kinds_and_states_of_jobs() {
     let place = Place::new();
     let mut waiting = json!(samples::job("start", JobState::Running));
-    (waiting["kind"], waiting["state"]) = (json!("scrub"), json!("queued"));
+    (waiting["kind"], waiting["state"]) = (json!("defrag"), json!("queued"));
     let mut with_result = json!(samples::job("tag", JobState::Done));
-    (with_result["kind"], with_result["state"]) = (json!("scrub"), json!("archived"));
+    (with_result["kind"], with_result["state"]) = (json!("defrag"), json!("archived"));
     let mut without = with_result.clone();
     (without["result"], without["error"]) = (Value::Null, Value::Null);
     let ran = |ended: Value| {
