@@ -247,7 +247,7 @@ pub(super) fn done_text(done: &Scrubbed, context: &Context) -> String {
         lines.extend(damage(&done.findings, context));
     }
     if !done.complete {
-        lines.push("partly done: the next run continues".to_owned());
+        lines.push("partly done: a later run reads the rest".to_owned());
     }
     lines.join("\n")
 }
@@ -255,7 +255,7 @@ pub(super) fn done_text(done: &Scrubbed, context: &Context) -> String {
 /// What is wrong with a run that has ended.
 fn problem(job: &Job) -> Option<Failure> {
     if job.state != JobState::Done {
-        let what = format!("the scrub ended early: {}; the next run continues", job.state);
+        let what = format!("the scrub ended early: {}; a later run reads the rest", job.state);
         let failure = Failure::new(Exit::Failed, "SCRUB_NOT_DONE", what).fix("stowage scrub run --wait");
         return Some(job.error.iter().fold(failure, Failure::because));
     }

@@ -40,7 +40,7 @@ pub struct Scrubbed {
     /// What is damaged; the first ones, if there are very many.
     #[schema(inline)]
     pub findings: Vec<Finding>,
-    /// Whether all was read that was asked for; false: it was ended, and the next run continues.
+    /// Whether all was read that was asked for; false: it was ended, and a later run reads the rest.
     pub complete: bool,
     /// Where the next scrub of everything continues; null: it begins a new cycle.
     #[schema(required = true)]

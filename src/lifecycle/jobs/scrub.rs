@@ -76,15 +76,15 @@ impl Job for ScrubJob {
         context.keep::<Self>(&output);
         conclude(&done, context);
         if let Err(error) = read {
-            tracing::warn!(%error, "the scrub ended with an error; the next run continues");
+            tracing::warn!(%error, "the scrub ended with an error; a later run reads the rest");
             return Err(failed(error));
         }
         if cancelled && !done.complete {
-            tracing::info!("the scrub was cancelled; the next run continues");
+            tracing::info!("the scrub was cancelled; a later run reads the rest");
             return Err(Unfinished::Cancelled);
         }
         if late && !done.complete {
-            context.log("partly done: storage.scrub.max_duration is over; the next run continues");
+            context.log("partly done: storage.scrub.max_duration is over; a later run reads the rest");
         }
         Ok(Finished { problems: done.damaged, output })
     }
