@@ -16,17 +16,18 @@ pub use crate::store::open::Hooks;
 pub use condition::{CertificateState, Condition, LastCheck, LastGc, LastScrub, Listening};
 pub use start::{FirstAdmin, Start};
 
-use crate::access::{Access, Grant, RunJobs};
+use crate::access::{Access, Grant, ReadServer, RunJobs};
 use crate::auth::{self, Auth};
 use crate::config::Config;
 use crate::lifecycle::{
-    self, Dumps, GcJob, GcParams, JobError, JobView, Jobs, Scheduler, ScrubJob, ScrubParams,
+    self, CompactJob, CompactParams, Dumps, GcJob, GcParams, JobError, JobView, Jobs, Scheduler, ScrubJob,
+    ScrubParams,
 };
 use crate::limits::{Ledger, Limits};
 use crate::people::People;
 use crate::registry::Registry;
 use crate::store::lock::DirLock;
-use crate::store::meta::Meta;
+use crate::store::meta::{CompactError, DatabaseSize, Meta, StoreError};
 use crate::store::open::OpenError;
 use condition::Run;
 
@@ -119,6 +120,40 @@ impl App {
     pub async fn scrub(&self, grant: &Grant<RunJobs>, params: ScrubParams) -> Result<JobView, JobError> {
         let job = ScrubJob::new(Arc::clone(&self.registry), self.access.system("scrub"));
         self.jobs.start(grant, job, params).await
+    }
+
+    /// Starts a compaction of the database for an admin.
+    ///
+    /// # Errors
+    /// [`JobError`]: it was not started, because it would fail.
+    pub async fn compact(&self, grant: &Grant<RunJobs>) -> Result<JobView, JobError> {
+        self.on_meta(Meta::may_compact).await??;
+        self.jobs.start(grant, CompactJob::new(Arc::clone(&self.meta)), CompactParams::default()).await
+    }
+
+    /// Whether a compaction of the database would be refused now.
+    ///
+    /// # Errors
+    /// [`CompactError`]: it would.
+    pub async fn may_compact(&self, _grant: &Grant<ReadServer>) -> Result<(), CompactError> {
+        self.on_meta(Meta::may_compact).await?
+    }
+
+    /// The size of the database file.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it cannot be read.
+    pub async fn database_size(&self, _grant: &Grant<ReadServer>) -> Result<DatabaseSize, StoreError> {
+        self.on_meta(Meta::database_size).await?
+    }
+
+    /// Runs `work`, which may block, beside the requests.
+    async fn on_meta<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Meta) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let meta = Arc::clone(&self.meta);
+        tokio::task::spawn_blocking(move || work(&meta)).await.map_err(|_| StoreError::Failed)
     }
 
     /// The admin that was created at this start; only the first call returns it.

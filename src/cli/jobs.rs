@@ -16,7 +16,7 @@ use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{self, ago, counted, when};
-use super::{following, gc, scrub};
+use super::{compact, following, gc, scrub};
 use crate::wire::{DumpMade, Job, JobKind, JobLine, JobParameters, JobResult, JobState, List, Progress};
 
 /// Characters of an id that name a job at least.
@@ -269,6 +269,7 @@ fn result(job: &Job, data: &Value, context: &Context) -> Option<String> {
         }
         JobResult::Gc(done) => Some(gc::done_text(done, false)),
         JobResult::Scrub(done) => Some(scrub::done_text(done, context)),
+        JobResult::Compact(done) => Some(compact::done_text(done)),
         JobResult::Other(other) => Some(one_line(&other.to_string()).into_owned()),
     }
 }

@@ -5,6 +5,7 @@ mod check_config;
 mod child;
 mod client;
 mod command;
+mod compact;
 mod completions;
 mod context;
 mod data_dir;

@@ -59,6 +59,7 @@ commands! {
     Fsck(super::fsck::Options),
     Gc(super::gc::Options),
     Scrub(super::scrub::Options),
+    Compact(super::compact::Options),
     Jobs(super::jobs::Options),
     Schedule(super::schedule::Options),
     Rebuild(super::rebuild::Options),

@@ -118,6 +118,8 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
         rows.push(("pushes", refused.unwrap_or_else(|| "accepted".to_owned())));
         rows.push(("uploads", counted(server.uploads, "upload session open", "upload sessions open")));
     }
+    let (file, free) = (size(server.database_bytes), size(server.database_free_bytes));
+    rows.push(("database", format!("{file} on disk, of it about {free} free: stowage compact")));
     rows.push(("dump", server.last_dump_at.as_deref().map_or_else(|| "none yet".to_owned(), when)));
     if running {
         rows.push(("check", check(server.last_check.as_ref())));

@@ -30,6 +30,7 @@ const AT_ONCE: &[&str] = &[
     "server.tls.cert_file",
     "server.tls.key_file",
     "server.trusted_proxies",
+    "storage.compact",
     "storage.dumps.every",
     "storage.dumps.keep",
     "storage.gc.max_duration",

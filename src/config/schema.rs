@@ -108,7 +108,7 @@ mod tests {
              server.tls.cert_file Text\nserver.tls.key_file Text\nserver.tls.min_version Text\n\
              server.tls.mode Text\n\
              server.trusted_proxies List\nserver.workers Number\n\
-             storage.blob_dir Text\nstorage.data_dir Text\n\
+             storage.blob_dir Text\nstorage.compact Text\nstorage.data_dir Text\n\
              storage.dumps.every Text\nstorage.dumps.keep Number\nstorage.gc.max_duration Text\n\
              storage.gc.promise Text\nstorage.gc.schedule Text\nstorage.gc.untagged Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text\n\

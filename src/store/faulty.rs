@@ -53,6 +53,10 @@ pub enum Call {
     DatabaseSync,
     /// Copies the database's file before a migration.
     DatabaseCopy,
+    /// Puts another file in the place of the database's file.
+    DatabaseRename,
+    /// Makes durable which file is at the place of the database's file.
+    DatabaseDirectory,
 }
 
 impl Call {
@@ -64,6 +68,8 @@ impl Call {
                 | Self::DatabaseLength
                 | Self::DatabaseSync
                 | Self::DatabaseCopy
+                | Self::DatabaseRename
+                | Self::DatabaseDirectory
         )
     }
 }

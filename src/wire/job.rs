@@ -20,11 +20,13 @@ pub enum JobKind {
     Gc,
     /// Reads everything stored again, and compares it with its digests.
     Scrub,
+    /// Gives the free space of the database file back.
+    Compact,
 }
 
 impl JobKind {
     /// Every kind that this version has.
-    pub const ALL: [Self; 4] = [Self::Check, Self::Dump, Self::Gc, Self::Scrub];
+    pub const ALL: [Self; 5] = [Self::Check, Self::Dump, Self::Gc, Self::Scrub, Self::Compact];
 
     /// The word for it, as in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl JobKind {
             Self::Dump => "dump",
             Self::Gc => "gc",
             Self::Scrub => "scrub",
+            Self::Compact => "compact",
         }
     }
 
@@ -104,6 +107,10 @@ pub struct JobParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub digest: Option<String>,
+    /// Of a compaction: whether it is made only if more than half of the file is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub if_mostly_free: Option<bool>,
 }
 
 /// Work of the server that outlives the request for it.

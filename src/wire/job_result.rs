@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{OneOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Collected, Report, Scrubbed};
+use super::{Collected, Compacted, Report, Scrubbed};
 
 /// A dump that was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +25,8 @@ pub struct DumpMade {
     pub damaged: u64,
 }
 
-/// What a job found: a report of a check, a dump that was made, what was collected, or what a scrub found. A
+/// What a job found or did: a report of a check, a dump that was made, what was collected, what a scrub found, or
+/// a compaction. A
 /// newer server may have others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -38,6 +39,8 @@ pub enum JobResult {
     Gc(Collected),
     /// Of a scrub.
     Scrub(Scrubbed),
+    /// Of a compaction.
+    Compact(Compacted),
     /// Of a kind that this version does not know.
     Other(Value),
 }
@@ -51,6 +54,7 @@ impl PartialSchema for JobResult {
             .item(of(DumpMade::name()))
             .item(of(Collected::name()))
             .item(of(Scrubbed::name()))
+            .item(of(Compacted::name()))
             .into()
     }
 }
@@ -61,9 +65,11 @@ impl ToSchema for JobResult {
         schemas.push((DumpMade::name().into_owned(), DumpMade::schema()));
         schemas.push((Collected::name().into_owned(), Collected::schema()));
         schemas.push((Scrubbed::name().into_owned(), Scrubbed::schema()));
+        schemas.push((Compacted::name().into_owned(), Compacted::schema()));
         Report::schemas(schemas);
         DumpMade::schemas(schemas);
         Collected::schemas(schemas);
         Scrubbed::schemas(schemas);
+        Compacted::schemas(schemas);
     }
 }

@@ -9,6 +9,7 @@
 //! on it. Comments of types and fields become the descriptions in the document.
 
 mod absent;
+mod compact;
 mod deletion;
 mod gc;
 mod job;
@@ -29,6 +30,7 @@ mod trash;
 mod user;
 
 pub use absent::Absent;
+pub use compact::{CompactStatus, Compacted};
 pub use deletion::{DeletionPlan, KeptManifest, NewDeletion};
 pub use gc::{Collected, GarbagePart, GarbageReason, GcMode, GcPlan, GcStatus, NewGcRun};
 pub use job::{Job, JobKind, JobLine, JobParameters, JobState, NewCheck, Progress};

@@ -68,6 +68,12 @@ pub struct Server {
     pub data_dir: String,
     /// Open upload sessions.
     pub uploads: u64,
+    /// Bytes of the database file on the disk.
+    #[serde(default)]
+    pub database_bytes: u64,
+    /// Of these, the bytes that a compaction would give back, estimated.
+    #[serde(default)]
+    pub database_free_bytes: u64,
     /// When the last dump of the metadata was made.
     #[schema(required = true, format = DateTime)]
     pub last_dump_at: Option<String>,

@@ -1,6 +1,7 @@
 //! Acknowledged changes survive kills, full and failing disks, damage, and other faults of the environment.
 
 mod behind;
+mod compaction;
 mod damaged_content;
 mod damaged_database;
 mod dice;

@@ -23,6 +23,8 @@ pub struct StorageConfig {
     pub min_free: MinFree,
     /// How long what was deleted stays in the trash; zero: it is deleted at once.
     pub trash: HumanDuration,
+    /// When the database file is compacted if more than half of it is free.
+    pub compact: When,
     /// `[storage.gc]`: garbage collection.
     pub gc: GcConfig,
     /// `[storage.scrub]`: reads everything again, and finds what has changed on the disk.
@@ -39,6 +41,7 @@ impl Default for StorageConfig {
             metadata_cache: ByteSize::mib(24),
             min_free: MinFree::percent(5),
             trash: HumanDuration::days(7),
+            compact: "daily 05:30".parse().unwrap_or(When::OFF),
             gc: GcConfig::default(),
             scrub: ScrubConfig::default(),
             dumps: DumpsConfig::default(),

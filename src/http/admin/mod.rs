@@ -1,6 +1,7 @@
 //! `/api/v1`: the admin API, on the admin socket and on the public listeners. Each resource has a file of its
 //! name.
 
+mod compact;
 mod deletions;
 mod document;
 mod endpoint;
@@ -54,6 +55,7 @@ fn endpoints() -> Vec<Endpoint> {
         jobs::endpoints(),
         gc::endpoints(),
         scrub::endpoints(),
+        compact::endpoints(),
         schedules::endpoints(),
         trash::endpoints(),
         system::endpoints(),

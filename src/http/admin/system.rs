@@ -12,6 +12,7 @@ use super::{json, time};
 use crate::access::{Catalog, ReadServer};
 use crate::app::{App, Condition};
 use crate::limits::Standing;
+use crate::store::meta::DatabaseSize;
 use crate::wire::{LastCheck, LastGc, LastScrub, LimitReached, Server, System};
 
 /// The path of the system.
@@ -26,6 +27,11 @@ pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpR
     let totals = app.registry.totals(permit.grant()).await?;
     // Names and addresses of other users are shown only to callers who may see the server.
     let inspect = app.access.site::<ReadServer>(permit.grant().caller()).ok();
+    let server = match &inspect {
+        // Where the size cannot be read, `changes_refused` or the log says why.
+        Some(grant) => Some(server(app.condition(grant), app.database_size(grant).await.unwrap_or_default())),
+        None => None,
+    };
     let system = System {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         repositories: totals.repositories,
@@ -41,36 +47,37 @@ pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpR
         free_bytes: totals.free_bytes,
         total_bytes: totals.total_bytes,
         pushes_refused: app.registry.pushes_refused(),
-        server: inspect.as_ref().map(|grant| app.condition(grant).into()),
+        server,
         limits: inspect.map(|_| app.ledger.standings().into_iter().map(LimitReached::from).collect()),
     };
     Ok(json(StatusCode::OK, &system))
 }
 
-impl From<Condition> for Server {
-    fn from(condition: Condition) -> Self {
-        let last_check = condition.last_check.map(|check| LastCheck {
-            ended_at: time(check.ended_ms),
-            deep: check.deep,
-            problems: check.problems,
-        });
-        Self {
-            urls: condition.urls,
-            certificate_expires_at: condition.certificate.end_ms.map(time),
-            certificate_warnings: condition.certificate.warnings,
-            uptime_s: condition.uptime_s,
-            data_dir: condition.data_dir.display().to_string(),
-            uploads: condition.uploads,
-            last_dump_at: condition.last_dump_ms.map(time),
-            last_check,
-            last_gc: condition.last_gc.map(|gc| LastGc {
-                ended_at: time(gc.ended_ms),
-                freed_bytes: gc.freed_bytes,
-                spared: gc.spared,
-            }),
-            last_scrub: condition
-                .last_scrub
-                .map(|scrub| LastScrub { ended_at: time(scrub.ended_ms), damaged: scrub.damaged }),
+fn server(condition: Condition, database: DatabaseSize) -> Server {
+    let last_check = condition.last_check.map(|check| LastCheck {
+        ended_at: time(check.ended_ms),
+        deep: check.deep,
+        problems: check.problems,
+    });
+    Server {
+        urls: condition.urls,
+        certificate_expires_at: condition.certificate.end_ms.map(time),
+        certificate_warnings: condition.certificate.warnings,
+        uptime_s: condition.uptime_s,
+        data_dir: condition.data_dir.display().to_string(),
+        uploads: condition.uploads,
+        database_bytes: database.file_bytes,
+        database_free_bytes: database.free_bytes(),
+        last_dump_at: condition.last_dump_ms.map(time),
+        last_check,
+        last_gc: condition.last_gc.map(|gc| LastGc {
+            ended_at: time(gc.ended_ms),
+            freed_bytes: gc.freed_bytes,
+            spared: gc.spared,
+        }),
+        last_scrub: condition
+            .last_scrub
+            .map(|scrub| LastScrub { ended_at: time(scrub.ended_ms), damaged: scrub.damaged }),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::model::manifest::ManifestError;
 use crate::model::names::{NameError, ReferenceError, TagError};
 use crate::people::{TokenError, UserError};
 use crate::registry::{MissingReference, RegistryError};
-use crate::store::meta::StoreError;
+use crate::store::meta::{CompactError, StoreError};
 
 /// The system's own words for a full disk. docker retries every 5xx five times in 50 s, except those with
 /// these words.
@@ -216,7 +216,27 @@ impl From<JobError> for Fault {
         match error {
             JobError::Runs { .. } => Self::new(Code::CheckRuns, message),
             JobError::Withdrawn => Self::new(Code::Withdrawn, message),
+            JobError::Compact(error) => Self::from(error),
             JobError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<CompactError> for Fault {
+    fn from(error: CompactError) -> Self {
+        let message = error.to_string();
+        match error {
+            CompactError::Store(error) => Self::from(error),
+            CompactError::NoRoom { .. } | CompactError::Copy(StoreError::Full) => {
+                Self::new(Code::NoSpace, message)
+            }
+            CompactError::Runs => Self::new(Code::CheckRuns, message),
+            CompactError::Copy(_)
+            | CompactError::Busy
+            | CompactError::Link { .. }
+            | CompactError::Foreign(_)
+            | CompactError::Differs(_)
+            | CompactError::Ended => Self::new(Code::Failed, message),
         }
     }
 }

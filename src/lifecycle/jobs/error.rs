@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::access::Withdrawn;
-use crate::store::meta::StoreError;
+use crate::store::meta::{CompactError, StoreError};
 use crate::wire::JobKind;
 
 /// Why nothing was done about a job.
@@ -17,6 +17,9 @@ pub enum JobError {
         /// That job.
         id: Uuid,
     },
+    /// The database cannot be compacted now.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
     /// The permission ended meanwhile.
     #[error("the right to run jobs was withdrawn meanwhile")]
     Withdrawn,

@@ -1,6 +1,7 @@
 //! The jobs of a server: each kind in a file of its own, and the runner with the rows about all of them.
 
 mod check;
+mod compact;
 mod dump;
 mod error;
 mod gc;
@@ -16,6 +17,7 @@ mod watch;
 mod tests;
 
 pub use check::{CheckJob, CheckParams};
+pub use compact::{CompactJob, CompactParams};
 pub use dump::{DumpJob, DumpParams};
 pub use error::JobError;
 pub use gc::{GcJob, GcParams};

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::lifecycle::Parts;
 use crate::lifecycle::job::Job;
 use crate::lifecycle::jobs::{
-    CheckJob, CheckParams, GcJob, GcParams, JobError, JobView, Jobs, ScrubJob, ScrubParams,
+    CheckJob, CheckParams, CompactJob, CompactParams, GcJob, GcParams, JobError, JobView, Jobs, ScrubJob, ScrubParams,
 };
 use crate::model::when::When;
 use crate::wire::JobKind;
@@ -38,11 +38,14 @@ pub(super) fn all(parts: &Parts) -> Vec<Entry> {
     let (registry, access) = (Arc::clone(&parts.registry), Arc::clone(&parts.access));
     let scrub =
         move || (ScrubJob::new(Arc::clone(&registry), access.system("scrub")), ScrubParams::default());
+    let meta = Arc::clone(&parts.meta);
+    let compact = move || (CompactJob::new(Arc::clone(&meta)), CompactParams { if_mostly_free: true });
     let by = (&parts.jobs, &parts.access);
     vec![
         entry(by, "scheduler.check", |config| &config.scheduler.check, check),
         entry(by, "storage.gc.schedule", |config| &config.storage.gc.schedule, gc),
         entry(by, "storage.scrub.schedule", |config| &config.storage.scrub.schedule, scrub),
+        entry(by, "storage.compact", |config| &config.storage.compact, compact),
     ]
 }
 

@@ -1,11 +1,14 @@
 //! Jobs that share one transaction, how the failure of one affects the others, and how the transaction ends.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{self, StoreError};
 use super::job::{Job, Step};
 use super::schema::{self, Clock};
 use super::tx::WriteTx;
+use super::writer::SyncBarrier;
+use crate::store::blob::Barrier;
 
 /// The most rows of one change: those of a manifest with the most layers. Larger changes must be made in
 /// slices; one that exceeds this is a bug, which is logged.
@@ -26,6 +29,26 @@ pub(super) fn refuse(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
     for job in jobs {
         job.answer(Err(error.clone()));
     }
+}
+
+/// Syncs each barrier of the jobs once; jobs whose barrier fails are answered and removed.
+pub(super) fn sync_barriers(jobs: Vec<Box<dyn Job>>, sync: &SyncBarrier) -> Vec<Box<dyn Job>> {
+    let mut synced: BTreeMap<Barrier, Option<StoreError>> = BTreeMap::new();
+    let mut good = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let mut failed = None;
+        for barrier in &job.change().after {
+            let result = synced
+                .entry(*barrier)
+                .or_insert_with(|| sync(*barrier).err().map(|error| StoreError::from_io(&error)));
+            failed = failed.or_else(|| result.clone());
+        }
+        match failed {
+            None => good.push(job),
+            Some(error) => job.answer(Err(error)),
+        }
+    }
+    good
 }
 
 /// Runs job number `index` in the transaction of its batch. Returns whether it has changed anything.

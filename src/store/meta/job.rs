@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::change::Change;
 use super::error::StoreError;
 use super::tx::WriteTx;
+use super::writer::Writer;
 
 /// The result of a job's own code, before the commit.
 pub(super) enum Step {
@@ -29,6 +30,8 @@ pub(super) enum Message {
     Job(Box<dyn Job>),
     /// A reader met an I/O error in this database.
     Broken(Weak<Database>),
+    /// Work on the writer itself, between two commits.
+    Call(Box<dyn FnOnce(&mut Writer) + Send>),
     Stop,
 }
 

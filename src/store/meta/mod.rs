@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod change;
 pub mod clock;
+mod compact;
 mod copy;
 pub mod dump;
 mod error;
@@ -17,6 +18,7 @@ mod key;
 mod marks;
 mod migrate;
 mod open_tables;
+mod opener;
 mod outbox;
 mod overlay;
 mod pages;
@@ -24,6 +26,7 @@ mod place;
 mod read;
 mod reserve;
 pub mod schema;
+mod size;
 mod table;
 mod tx;
 mod writer;
@@ -43,23 +46,26 @@ use uuid::Uuid;
 
 pub use change::Change;
 pub use clock::{StoreClock, WallClock};
+pub use compact::{CompactError, Compacted};
 pub use error::StoreError;
 pub use format::SCHEMA;
-pub use handle::{FILE_NAME, OnRepair, log_repair};
 pub use key::{Key, KeyOf, PrefixOf, Stored, Successor};
 pub use migrate::Older;
+pub use opener::{FILE_NAME, OnRepair, log_repair};
 pub use pages::{Pages, Reader};
 pub use place::saved_database;
 pub use read::Tx;
+pub use size::DatabaseSize;
 pub use table::{Raw, Row, Table, Unread};
 pub use tx::{ReadTx, WriteTx};
 pub use writer::SyncBarrier;
 
 use crate::store::faulty::Faults;
 use crate::store::open_error::OpenError;
-use handle::{Handle, Opener};
+use handle::Handle;
 use job::{Message, TypedJob};
 use marks::Marks;
+use opener::Opener;
 use place::DatabaseFile;
 use reserve::Reserve;
 use writer::Writer;
@@ -317,8 +323,16 @@ fn read_in<T>(
     queue: &mpsc::Sender<Message>,
     read: impl FnOnce(&ReadTx) -> T,
 ) -> Result<T, StoreError> {
-    let database = handle.database()?;
-    let outcome = error::guarded(|| match ReadTx::begin(&*database) {
+    read_of(&handle.database()?, queue, read)
+}
+
+/// The same of this database.
+fn read_of<T>(
+    database: &Arc<Database>,
+    queue: &mpsc::Sender<Message>,
+    read: impl FnOnce(&ReadTx) -> T,
+) -> Result<T, StoreError> {
+    let outcome = error::guarded(|| match ReadTx::begin(&**database) {
         Ok(tx) => (Ok(read(&tx)), tx.is_broken()),
         Err(error) => (Err(error.clone()), error.breaks_handle()),
     });
@@ -326,7 +340,7 @@ fn read_in<T>(
     let (result, broken) = outcome.unwrap_or_else(|error| (Err(error), false));
     if broken {
         // Without a writer there is nothing to reopen.
-        let _ = queue.send(Message::Broken(Arc::downgrade(&database)));
+        let _ = queue.send(Message::Broken(Arc::downgrade(database)));
     }
     result
 }

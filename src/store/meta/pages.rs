@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, Value as _};
 
-use super::Meta;
 use super::error::StoreError;
 use super::key::{Key, PrefixOf, Stored};
 use super::read::Tx as _;
 use super::table::{Row, Table};
 use super::tx::ReadTx;
+use super::{Meta, read_of};
 
 /// The most rows that are read in one snapshot.
 const PAGE_ROWS: usize = 10_000;
@@ -69,14 +69,17 @@ impl Meta {
 
     /// Runs `read` so that everything it reads is from one snapshot. Pages that the snapshot sees cannot be
     /// reused while it lives, so the file grows with every change meanwhile: use it only for what must be
-    /// exact while others write. It ends with [`StoreError::Unavailable`] when the database is closed or
-    /// reopened.
+    /// exact while others write. It ends with [`StoreError::Unavailable`] when the database is closed, or
+    /// reopened after an error.
     pub fn hold<T, E: From<StoreError>>(
         &self,
         read: impl FnOnce(Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let database = Arc::downgrade(&self.handle.database()?);
-        self.read_blocking(|tx| read(Reader { meta: self, held: Some(Held { tx, database: &database }) }))
+        let database = self.handle.database()?;
+        let weak = Arc::downgrade(&database);
+        read_of(&database, &self.queue, |tx| {
+            read(Reader { meta: self, held: Some(Held { tx, database: &weak }) })
+        })?
     }
 
     /// [`Reader::page`] in a short snapshot.
@@ -110,7 +113,7 @@ impl<'m> Reader<'m> {
     pub fn read<T, E: From<StoreError>>(self, read: impl FnOnce(&ReadTx) -> Result<T, E>) -> Result<T, E> {
         match self.held {
             None => self.meta.read_blocking(read),
-            Some(held) if self.meta.handle.is_current(held.database) => read(held.tx),
+            Some(held) if self.meta.handle.may_read(held.database) => read(held.tx),
             Some(_) => Err(StoreError::Unavailable.into()),
         }
     }

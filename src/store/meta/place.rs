@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::handle::FILE_NAME;
+use super::opener::FILE_NAME;
 use crate::store::durable;
+use crate::store::faulty::{Call, Faults};
 
 /// The prefix of saved databases: `stowage.redb.saved-<number>`.
 const SAVED: &str = "stowage.redb.saved-";
@@ -46,12 +47,28 @@ enum Standing {
 /// The path of the database file, and the file that this process has open.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    /// Keeps the file, and so its inode number, as long as the process lives. It is opened separately from
-    /// the database's own descriptor, because a duplicate would share its lock.
+    held: Mutex<Held>,
+    displaced: AtomicBool,
+    /// Whether the directory may still name the file of before a compaction after a power cut.
+    unsynced: AtomicBool,
+    saving: Mutex<Saving>,
+}
+
+/// An open file. It keeps the inode number, as long as it lives. It is opened separately from the database's
+/// own descriptor, because a duplicate would share its lock.
+#[derive(Clone)]
+pub(super) struct Held {
     file: Arc<File>,
     id: FileId,
-    displaced: AtomicBool,
-    saving: Mutex<Saving>,
+}
+
+impl Held {
+    /// The file that is at `path` now.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let file = crate::config::open_regular(path, OpenOptions::new().read(true))?;
+        let id = FileId::of(&file.metadata()?);
+        Ok(Self { file: Arc::new(file), id })
+    }
 }
 
 #[derive(Default)]
@@ -63,18 +80,41 @@ struct Saving {
 impl DatabaseFile {
     /// The file that is at the path now.
     pub(super) fn new(path: PathBuf) -> io::Result<Self> {
-        let file = crate::config::open_regular(&path, OpenOptions::new().read(true))?;
-        let id = FileId::of(&file.metadata()?);
-        let (displaced, saving) = (AtomicBool::new(false), Mutex::default());
-        Ok(Self { path, file: Arc::new(file), id, displaced, saving })
+        let held = Mutex::new(Held::at(&path)?);
+        let (displaced, unsynced, saving) =
+            (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
+        Ok(Self { path, held, displaced, unsynced, saving })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) const fn id(&self) -> FileId {
-        self.id
+    pub(super) fn id(&self) -> FileId {
+        self.held().id
+    }
+
+    /// Notes that another file was put at the path, which has everything that the one before has. Until
+    /// [`DatabaseFile::settle`] succeeds, a power cut may bring the one before back.
+    pub(super) fn replaced(&self, held: Held) {
+        *self.held() = held;
+        self.unsynced.store(true, Ordering::Release);
+    }
+
+    /// Makes durable which file is at the path. While this fails no change may be acknowledged.
+    pub(super) fn settle(&self, faults: Option<&Arc<Faults>>) -> io::Result<()> {
+        if self.unsynced.load(Ordering::Acquire) {
+            if let Some(faults) = faults {
+                faults.step(Call::DatabaseDirectory)?;
+            }
+            durable::sync_dir(durable::parent(&self.path))?;
+            self.unsynced.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the last check found that it was not at its path.
@@ -116,13 +156,13 @@ impl DatabaseFile {
 
     fn standing(&self) -> Standing {
         match fs::metadata(&self.path) {
-            Ok(found) if FileId::of(&found) == self.id => return Standing::Here,
+            Ok(found) if FileId::of(&found) == self.id() => return Standing::Here,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // If the disk cannot say what is at the path, the next commit will fail on its own.
             Err(_) => return Standing::Here,
         }
-        let name = fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        let name = fs::read_link(format!("/proc/self/fd/{}", self.held().file.as_raw_fd()));
         match name {
             Ok(name) if self.is_at(&name) => Standing::Moved(name),
             _ => Standing::Removed,
@@ -130,7 +170,7 @@ impl DatabaseFile {
     }
 
     fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|found| FileId::of(&found) == self.id)
+        fs::metadata(path).is_ok_and(|found| FileId::of(&found) == self.id())
     }
 
     fn tell(&self, standing: &Standing) {
@@ -145,7 +185,7 @@ impl DatabaseFile {
             ),
             Standing::Removed => tracing::error!(
                 %file,
-                open = %format_args!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()),
+                open = %format_args!("/proc/{}/fd/{}", std::process::id(), self.held().file.as_raw_fd()),
                 "the database file was removed or replaced while the server runs: changes are refused, pulls go on; \
                  it is being saved beside its path"
             ),
@@ -162,11 +202,12 @@ impl DatabaseFile {
             return;
         }
         saving.done = true;
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let (file, path) = (Arc::clone(&self.held().file), self.path.clone());
+        let lost = Arc::clone(&file);
         let save = move || tell_saved(&file, &path, save(&file, &path));
         match std::thread::Builder::new().name("stowage-save".to_owned()).spawn(save) {
             Ok(thread) => saving.thread = Some(thread),
-            Err(error) => tell_saved(&self.file, &self.path, Err(error)),
+            Err(error) => tell_saved(&lost, &self.path, Err(error)),
         }
     }
 

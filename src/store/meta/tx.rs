@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::ops::{Bound, ControlFlow};
 
-use redb::{ReadableDatabase, ReadableTableMetadata as _, Value as _};
+use redb::{ReadableDatabase, ReadableTableMetadata as _, TableHandle as _, Value as _};
 
+use super::compact::Changed;
 use super::error::{self, StoreError};
 use super::key::{Key, KeyOf, Stored};
 use super::open_tables::OpenTables;
@@ -34,7 +35,7 @@ impl ReadTx {
         self.broken.get()
     }
 
-    fn open<K: Key, R: Row>(
+    pub(super) fn open<K: Key, R: Row>(
         &self,
         table: &Table<K, R>,
     ) -> Result<redb::ReadOnlyTable<K::Stored, &'static [u8]>, StoreError> {
@@ -61,6 +62,12 @@ impl ReadTx {
             Ok(row.map(|row| take(row.value())))
         };
         self.note(self.open(table).and_then(read))
+    }
+
+    /// The names of the tables in the file.
+    pub(super) fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let names = self.inner.list_tables().map_err(error::storage);
+        self.note(names.map(|names| names.map(|table| table.name().to_owned()).collect()))
     }
 
     /// The number of rows of a table.
@@ -103,6 +110,8 @@ pub struct WriteTx<'t> {
     changes: Cell<u64>,
     epoch: Cell<Option<u64>>,
     failure: RefCell<Option<StoreError>>,
+    /// Receives the key of each row that is changed, while a compaction copies the database.
+    changed: Option<&'t RefCell<Changed>>,
 }
 
 impl<'t> WriteTx<'t> {
@@ -115,7 +124,13 @@ impl<'t> WriteTx<'t> {
             changes: Cell::new(0),
             epoch: Cell::new(None),
             failure: RefCell::new(None),
+            changed: None,
         }
+    }
+
+    /// The same transaction, which notes what it changes, whether or not it is committed.
+    pub(super) fn noting(self, changed: Option<&'t RefCell<Changed>>) -> Self {
+        Self { changed, ..self }
     }
 
     /// The time of the transaction.
@@ -194,9 +209,10 @@ impl<'t> WriteTx<'t> {
         self.changes.set(self.changes.get() + 1);
         let held = key.hold();
         let key = Q::stored(&held);
+        let bytes = K::Stored::as_bytes(&key);
+        self.note_change(table.name(), bytes.as_ref());
         let open = self.tables.open(self.inner, table);
-        let result =
-            open.and_then(|open| open.borrow_mut().put(K::Stored::as_bytes(&key).as_ref(), &row.encode()));
+        let result = open.and_then(|open| open.borrow_mut().put(bytes.as_ref(), &row.encode()));
         self.note(result)
     }
 
@@ -209,9 +225,17 @@ impl<'t> WriteTx<'t> {
         self.changes.set(self.changes.get() + 1);
         let held = key.hold();
         let key = Q::stored(&held);
+        let bytes = K::Stored::as_bytes(&key);
+        self.note_change(table.name(), bytes.as_ref());
         let open = self.tables.open(self.inner, table);
-        let result = open.and_then(|open| open.borrow_mut().delete(K::Stored::as_bytes(&key).as_ref()));
+        let result = open.and_then(|open| open.borrow_mut().delete(bytes.as_ref()));
         self.note(result)
+    }
+
+    fn note_change(&self, table: &'static str, key: &[u8]) {
+        if let Some(changed) = self.changed {
+            changed.borrow_mut().note(table, key);
+        }
     }
 
     /// Whether the transaction has enough rows: a job with more work continues in another transaction.

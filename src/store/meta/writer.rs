@@ -3,7 +3,7 @@
 //! While a batch commits, the next one gathers. For each batch: sync its barriers, each once; run its jobs in
 //! one transaction; commit in two phases; answer the callers.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use redb::Database;
 
-use super::batch::{Trouble, commit, refuse, run_job, store_clock};
+use super::batch::{Trouble, commit, refuse, run_job, store_clock, sync_barriers};
 use super::clock::StoreClock;
+use super::compact::Changed;
 use super::error::{self, StoreError};
 use super::handle::Handle;
 use super::job::{Job, Message};
@@ -52,6 +53,8 @@ pub(super) struct Writer {
     last_replaced: Option<Instant>,
     /// When the last idle commit failed.
     pub(super) idle_failed: Option<Instant>,
+    /// The rows that changed since a compaction began to copy the database, or since it asked last.
+    pub(super) changed: Option<RefCell<Changed>>,
 }
 
 impl Writer {
@@ -73,6 +76,7 @@ impl Writer {
             broken: None,
             last_replaced: None,
             idle_failed: None,
+            changed: None,
         }
     }
 
@@ -83,6 +87,10 @@ impl Writer {
                 Ok(Message::Job(job)) => job,
                 Ok(Message::Broken(database)) => {
                     self.replace(database);
+                    continue;
+                }
+                Ok(Message::Call(call)) => {
+                    call(&mut self);
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -101,6 +109,7 @@ impl Writer {
                         jobs.push(job);
                     }
                     Ok(Message::Broken(database)) => self.replace(database),
+                    Ok(Message::Call(call)) => call(&mut self),
                     Ok(Message::Stop) => {
                         stop = true;
                         break;
@@ -150,9 +159,12 @@ impl Writer {
     }
 
     /// Why changes are refused at present. From time to time it tries whether the reason is gone.
-    fn refusal(&mut self) -> Option<StoreError> {
+    pub(super) fn refusal(&mut self) -> Option<StoreError> {
         if !self.handle.place().look() {
             return Some(StoreError::Displaced);
+        }
+        if let Err(error) = self.handle.settle() {
+            return Some(error);
         }
         self.handle.refusal()?;
         if self.last_replaced.is_none_or(|last| last.elapsed() >= REPLACE_EVERY) {
@@ -197,7 +209,7 @@ impl Writer {
         let mut inner = database.begin_write().map_err(error::transaction)?;
         inner.set_quick_repair(true);
         let counters = {
-            let tx = WriteTx::new(&inner, self.clock.now(), self.present_counters());
+            let tx = self.transaction(&inner);
             store_clock(&tx)?
         };
         commit(inner)?;
@@ -205,8 +217,9 @@ impl Writer {
         Ok(())
     }
 
-    fn present_counters(&self) -> Clock {
-        Clock { wall_high_ms: self.clock.latest_ms(&self.marks), ..self.counters }
+    fn transaction<'t>(&'t self, inner: &'t redb::WriteTransaction) -> WriteTx<'t> {
+        let counters = Clock { wall_high_ms: self.clock.latest_ms(&self.marks), ..self.counters };
+        WriteTx::new(inner, self.clock.now(), counters).noting(self.changed.as_ref())
     }
 
     fn committed(&mut self, counters: Clock, quick_repair: bool) {
@@ -218,12 +231,18 @@ impl Writer {
         }
     }
 
+    /// Follows a compaction, whose last commit was with quick-repair.
+    pub(super) fn compacted(&mut self) {
+        self.repair_owed = false;
+        self.last_quick_repair = Instant::now();
+    }
+
     fn commit_all(&mut self, jobs: Vec<Box<dyn Job>>) {
         self.handle.reserve().restore();
         if let Some(refusal) = self.refusal() {
             return refuse(jobs, &refusal);
         }
-        let mut jobs = self.sync_barriers(jobs);
+        let mut jobs = sync_barriers(jobs, &self.sync_barrier);
         let mut reopened = false;
         let mut drawn = false;
         while !jobs.is_empty() {
@@ -319,26 +338,6 @@ impl Writer {
         }
     }
 
-    /// Syncs each barrier of the jobs once; jobs whose barrier fails are answered and removed.
-    fn sync_barriers(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-        let mut synced: BTreeMap<Barrier, Option<StoreError>> = BTreeMap::new();
-        let mut good = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let mut failed = None;
-            for barrier in &job.change().after {
-                let result = synced.entry(*barrier).or_insert_with(|| {
-                    (self.sync_barrier)(*barrier).err().map(|error| StoreError::from_io(&error))
-                });
-                failed = failed.or_else(|| result.clone());
-            }
-            match failed {
-                None => good.push(job),
-                Some(error) => job.answer(Err(error)),
-            }
-        }
-        good
-    }
-
     /// Commits as many of the jobs as fit, and returns the rest for the next transaction.
     fn try_commit(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<Vec<Box<dyn Job>>, Trouble> {
         let database = match self.handle.database() {
@@ -352,7 +351,7 @@ impl Writer {
         inner.set_quick_repair(quick_repair);
         let (mut ran, mut dumped) = (0, false);
         let (counters, epoch) = {
-            let tx = WriteTx::new(&inner, self.clock.now(), self.present_counters());
+            let tx = self.transaction(&inner);
             for (index, job) in jobs.iter_mut().enumerate() {
                 dumped |= run_job(&tx, index, job.as_mut())? && !job.change().undumped;
                 ran = index + 1;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
-    CreatedToken, Damaged, DeletionPlan, Dropped, GcPlan, GcStatus, Job, JobLine, List, Manifest, Problem,
-    Repository, Schedule, ScrubStatus, System, Tag, TagSize, Token, TrashEntry, User,
+    CompactStatus, CreatedToken, Damaged, DeletionPlan, Dropped, GcPlan, GcStatus, Job, JobLine, List,
+    Manifest, Problem, Repository, Schedule, ScrubStatus, System, Tag, TagSize, Token, TrashEntry, User,
 };
 
 /// The answer of a newer server: every object in it has one more field.
@@ -33,6 +33,7 @@ fn holds<T: Serialize + DeserializeOwned>(answer: &Value) -> bool {
 pub(crate) fn type_holds(name: &str, answer: &Value) -> bool {
     let holds = match name {
         "Biggest" | "Repositories" => holds::<List<Repository>>,
+        "CompactStatus" => holds::<CompactStatus>,
         "CreatedToken" => holds::<CreatedToken>,
         "DeletionPlan" => holds::<DeletionPlan>,
         "Dropped" => holds::<Dropped>,

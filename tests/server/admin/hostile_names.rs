@@ -43,6 +43,8 @@ fn answer(request: &str) -> String {
         json!(samples::scrub_status(EVIL))
     } else if path.contains("/scrub/") {
         json!(samples::scrub(EVIL))
+    } else if path.ends_with("/compact") {
+        json!(samples::compact(EVIL))
     } else if path.contains("/system") {
         json!(samples::system(EVIL))
     } else if path.ends_with("/log") {
@@ -105,6 +107,9 @@ const COMMANDS: &[&str] = &[
     "manifest list team/app --untagged",
     "manifest delete team/app@sha256:ab --dry-run",
     "manifest delete team/app@sha256:ab --yes",
+    "compact",
+    "compact --wait",
+    "compact --dry-run",
     "fsck",
     "scrub status",
     "scrub run",

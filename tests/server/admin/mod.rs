@@ -6,6 +6,7 @@ mod access_log;
 mod answer_types;
 mod api;
 mod checks;
+mod compact;
 mod configuration;
 mod content;
 mod exits;

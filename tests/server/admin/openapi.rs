@@ -197,6 +197,11 @@ fn every_operation_of_the_document_answers_as_it_says() {
     let listed = run("listQuarantine", "/scrub/quarantine?limit=10", &none).json();
     assert_eq!(listed["items"][0]["digest"], json!(damaged), "{listed}");
     run("dropQuarantined", &format!("/scrub/quarantine/{damaged}"), &none);
+    run("showCompact", "/compact", &none);
+    let compact = run("startCompact", "/compact/runs", &none).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{compact}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("showCompact", "/compact", &none);
     run("showSystem", "/system", &none);
     run("deleteRepository", "/repositories/team/app", &none);
     run("showOpenapi", "/openapi.json", &none);

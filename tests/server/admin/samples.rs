@@ -2,10 +2,10 @@
 
 use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
-    Checked, CreatedToken, Damaged, DeletionPlan, Dropped, Finding, Job, JobKind, JobParameters, JobResult,
-    JobState, KeptManifest, LastCheck, LastGc, LastScrub, LimitReached, Manifest, OpenEnum, Progress, Report,
-    Repository, Schedule, ScheduleOverride, ScrubCycle, ScrubStatus, Scrubbed, Server, System, Tag, TagSize,
-    Token, TrashEntry, User,
+    Checked, CompactStatus, CreatedToken, Damaged, DeletionPlan, Dropped, Finding, Job, JobKind,
+    JobParameters, JobResult, JobState, KeptManifest, LastCheck, LastGc, LastScrub, LimitReached, Manifest,
+    OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, ScrubCycle, ScrubStatus, Scrubbed,
+    Server, System, Tag, TagSize, Token, TrashEntry, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -193,6 +193,19 @@ pub(crate) fn schedule(text: &str) -> Schedule {
         set: Some(set),
         next_at: Some(text.to_owned()),
         last_job: Some(job(text, JobState::Done)),
+    }
+}
+
+pub(crate) fn compact(text: &str) -> CompactStatus {
+    CompactStatus {
+        file_bytes: 3,
+        needed_bytes: 1,
+        free_bytes: 2,
+        due: true,
+        refused: Some(text.to_owned()),
+        next_at: Some(text.to_owned()),
+        running: Some(job(text, JobState::Running)),
+        last: Some(job(text, JobState::Done)),
     }
 }
 

@@ -19,10 +19,11 @@ fn set(admin: &Client, path: &str, when: &str) -> Response {
 
 fn listed(admin: &Client) -> Schedule {
     let mut list: List<Schedule> = admin.get("/api/v1/schedules").expect(200).read();
-    assert_eq!((list.items.len(), &list.next_cursor), (3, &None));
-    let others = [1, 2].map(|place| (&*list.items[place].setting, &*list.items[place].when));
+    assert_eq!((list.items.len(), &list.next_cursor), (4, &None));
+    let others = [1, 2, 3].map(|place| (&*list.items[place].setting, &*list.items[place].when));
     assert_eq!(others[0], ("storage.gc.schedule", "daily 03:30"));
     assert_eq!(others[1], ("storage.scrub.schedule", "weekly sun 04:30"));
+    assert_eq!(others[2], ("storage.compact", "daily 05:30"));
     list.items.remove(0)
 }
 
@@ -38,7 +39,7 @@ fn a_schedule_is_set_listed_and_reset_and_a_restart_keeps_it() {
     assert_eq!((&*first.when, &*first.configured, &*first.timezone), ("off", "off", "UTC"));
     assert_eq!((&*first.setting, &first.set, &first.next_at), ("scheduler.check", &None, &None));
     let ran = place.run(&["schedule", "list"]).expect(0).stdout;
-    assert!(ran.starts_with("JOB ") && ran.contains("check  off               scheduler.check"), "{ran}");
+    assert!(ran.starts_with("JOB ") && ran.contains("check    off               scheduler.check"), "{ran}");
 
     let changed: Schedule = set(&admin, CHECK, "Daily 3:30").expect(200).read();
     assert_eq!((&*changed.when, &*changed.configured), ("daily 03:30", "off"));

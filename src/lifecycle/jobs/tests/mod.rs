@@ -1,5 +1,6 @@
 //! The runner on a store of its own: what is told of jobs, what their rows say, and how many there are.
 
+mod compact;
 mod history;
 mod runs;
 mod watch;

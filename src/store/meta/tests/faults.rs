@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::store::meta::handle::{FILE_NAME, Handle, Opener};
+use crate::store::meta::handle::Handle;
+use crate::store::meta::opener::{FILE_NAME, Opener};
 use crate::store::meta::place::DatabaseFile;
 use crate::store::meta::reserve::Reserve;
 use crate::store::meta::writer::Writer;

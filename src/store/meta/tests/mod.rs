@@ -1,5 +1,6 @@
 //! Tests of the store as its callers see it: the results, the stored state, and what survives a failing disk.
 
+mod compact;
 pub(crate) mod dumps;
 mod faults;
 mod keys;
