@@ -138,5 +138,6 @@ pub(super) fn limits(config: &Config) -> registry::Limits {
         require_references: config.registry.require_references,
         tags_per_repository: config.limits.tags_per_repository as u64,
         min_free: config.storage.min_free,
+        warn_free: config.storage.warn_free,
     }
 }

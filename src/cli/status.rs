@@ -20,8 +20,8 @@ const BIGGEST: u16 = 3;
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 the server runs, 4 it does not run or cannot be reached, 10 with --exit-code it runs and needs \
-                  attention: it refuses pushes or changes, its certificate has expired, expires soon or lacks a part of its chain, or its last check \
-                  or scrub found damage\n\n\
+                  attention: it refuses pushes or changes, less than storage.warn_free is free, its certificate has expired, expires soon or lacks a part of its \
+                  chain, or its last check or scrub found damage\n\n\
                   Examples:\n  stowage status\n  stowage status --json\n  stowage status --exit-code"
 )]
 pub(super) struct Options {
@@ -179,6 +179,9 @@ fn attention(system: &System) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(system.changes_refused.as_ref().map(|why| format!("changes are refused: {why}")));
     found.extend(system.pushes_refused.as_ref().map(|why| format!("pushes are refused: {why}")));
+    found.extend(
+        system.space_warning.as_ref().map(|why| format!("{why}; see what can be freed: stowage gc status")),
+    );
     let Some(server) = &system.server else { return found };
     found.extend(server.certificate_warnings.iter().cloned());
     if server.last_check.as_ref().is_some_and(|check| check.problems > 0) {
@@ -211,6 +214,7 @@ mod tests {
         let ill = System {
             changes_refused: Some("the database file is gone".to_owned()),
             pushes_refused: Some("the disk is full".to_owned()),
+            space_warning: Some("little is left".to_owned()),
             server: Some(Server {
                 certificate_warnings: vec![EXPIRED.to_owned()],
                 last_check: Some(check),
@@ -224,6 +228,7 @@ mod tests {
             [
                 "changes are refused: the database file is gone",
                 "pushes are refused: the disk is full",
+                "little is left; see what can be freed: stowage gc status",
                 EXPIRED,
                 "the last check found damage: stowage fsck",
                 "the last scrub found damage: stowage scrub quarantine list",

@@ -40,6 +40,20 @@ impl MinFree {
         }
     }
 
+    /// Whether this is certainly not more than `other`, on any disk.
+    pub(super) const fn is_at_most(self, other: Self) -> bool {
+        match (self.0, other.0) {
+            (Amount::Size(this), Amount::Size(other)) => this.bytes() <= other.bytes(),
+            (Amount::Percent(this), Amount::Percent(other)) => this <= other,
+            _ => false,
+        }
+    }
+
+    /// Whether it is no minimum at all.
+    pub(super) const fn is_nothing(self) -> bool {
+        matches!(self.0, Amount::Percent(0)) || matches!(self.0, Amount::Size(size) if size.bytes() == 0)
+    }
+
     pub(super) const fn percent(percent: u8) -> Self {
         Self(Amount::Percent(percent))
     }

@@ -43,6 +43,7 @@ const AT_ONCE: &[&str] = &[
     "storage.scrub.max_duration",
     "storage.scrub.schedule",
     "storage.trash",
+    "storage.warn_free",
 ];
 
 /// A setting whose value differs.

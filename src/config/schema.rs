@@ -113,7 +113,7 @@ mod tests {
              storage.gc.promise Text\nstorage.gc.schedule Text\nstorage.gc.untagged Text\n\
              storage.gc.upload_idle Text\nstorage.metadata_cache Text\nstorage.min_free Text\n\
              storage.scrub.io_limit Text\nstorage.scrub.max_duration Text\nstorage.scrub.schedule Text\n\
-             storage.trash Text"
+             storage.trash Text\nstorage.warn_free Text"
         );
     }
 

@@ -42,6 +42,16 @@ impl Loaded {
                 fix: "leave memory for transfers".to_owned(),
             });
         }
+        let (min_free, warn_free) = (config.storage.min_free, config.storage.warn_free);
+        if !warn_free.is_nothing() && warn_free.is_at_most(min_free) {
+            found.push(SettingProblem {
+                key: "storage.warn_free",
+                message: format!(
+                    "{warn_free} is not more than storage.min_free ({min_free}): nothing warns before pushes are refused"
+                ),
+                fix: "set it to more than storage.min_free, or to \"0\" for no warning".to_owned(),
+            });
+        }
         // The password file is needed at the first start only, and may be removed after it.
         let password = &config.auth.initial_admin_password_file;
         if is_new

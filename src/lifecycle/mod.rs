@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 
 pub use dumps::Dumps;
 pub use jobs::{
-    CheckJob, CheckParams, CompactJob, CompactParams, DumpJob, DumpParams, GcJob, GcParams, JobError, JobEvent, JobLine, JobProgress, JobState, JobView, Jobs, ScrubJob, ScrubParams, Watch,
+    CheckJob, CheckParams, CompactJob, CompactParams, DumpJob, DumpParams, GcJob, GcParams, JobError,
+    JobEvent, JobLine, JobProgress, JobState, JobView, Jobs, ScrubJob, ScrubParams, Watch,
 };
 pub use scheduler::{ScheduleError, ScheduleView, Scheduler};
 pub use worker::Worker;

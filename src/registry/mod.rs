@@ -48,7 +48,7 @@ pub use collect::{
 pub use content::{BlobContent, BlobReader, Piece, SMALL};
 pub use error::{MissingReference, RegistryError};
 pub use listing::{Listing, NamesLeft, PIECE, Piece as ListPiece};
-pub use little_space::LittleSpace;
+pub use little_space::{LittleSpace, LowSpace};
 pub use manifests::{
     Condition, ManifestContent, ManifestHead, ManifestPage, ManifestView, PutManifest, Stored,
 };
@@ -108,6 +108,8 @@ pub struct Limits {
     pub tags_per_repository: u64,
     /// The space that must stay free on the disk.
     pub min_free: MinFree,
+    /// There is a warning while less than this is free.
+    pub warn_free: MinFree,
 }
 
 /// The registry: blobs, manifests and tags of one store.
@@ -211,7 +213,11 @@ impl Registry {
     async fn look_at_space(self: &Arc<Self>) {
         let registry = Arc::clone(self);
         // The task fails only when the process ends.
-        let _ = self.blocking(move || registry.space.sample(registry.limits.load().min_free)).await;
+        let sample = move || {
+            let limits = registry.limits.load();
+            registry.space.sample(limits.min_free, limits.warn_free);
+        };
+        let _ = self.blocking(sample).await;
     }
 
     /// Why pushes are refused at present; `None` if they are not.
@@ -221,6 +227,11 @@ impl Registry {
             Err(error) => Some(error.to_string()),
             Ok(()) => None,
         }
+    }
+
+    /// Why the free space needs attention although pushes are accepted; `None` if it does not.
+    pub fn space_warning(&self) -> Option<LowSpace> {
+        self.has_space().then(|| self.space.low(self.limits.load().warn_free, 0)).flatten()
     }
 
     /// Whether pushes have enough free space.

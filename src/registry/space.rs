@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::error::RegistryError;
-use super::little_space::LittleSpace;
+use super::little_space::{LittleSpace, LowSpace};
 use crate::config::MinFree;
 use crate::store::blob::{BlobStore, Space};
+
+/// So much more than `warn_free`, as a share of the disk, must be free before a warning is over. Otherwise
+/// one file that comes and goes would be told again and again.
+const AGAIN: u64 = 100;
 
 /// The last sample of the file system, and the bytes written since.
 pub(super) struct SpaceGate {
@@ -22,6 +26,8 @@ pub(super) struct SpaceGate {
     taken: AtomicU64,
     /// Whether the last sample refused pushes; used for the log only.
     refusing: AtomicBool,
+    /// Whether the last sample was a warning; used for the log only.
+    warning: AtomicBool,
     /// Whether the last sample failed; used for the log only.
     failing: AtomicBool,
 }
@@ -34,6 +40,7 @@ impl SpaceGate {
             space: ArcSwap::from_pointee(unlimited),
             taken: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
+            warning: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         };
         gate.ask();
@@ -58,9 +65,11 @@ impl SpaceGate {
         }
     }
 
-    /// Takes a sample, and logs when pushes begin or cease to be refused.
-    pub(super) fn sample(&self, min_free: MinFree) {
+    /// Takes a sample, and logs when pushes begin or cease to be refused, and when space becomes low or is no
+    /// more.
+    pub(super) fn sample(&self, min_free: MinFree, warn_free: MinFree) {
         self.ask();
+        self.tell_low(min_free, warn_free);
         match (self.shortage(min_free, 0), self.refusing.load(Ordering::Acquire)) {
             (Some(shortage), false) => {
                 self.refusing.store(true, Ordering::Release);
@@ -72,6 +81,36 @@ impl SpaceGate {
             }
             _ => {}
         }
+    }
+
+    fn tell_low(&self, min_free: MinFree, warn_free: MinFree) {
+        if !self.warning.load(Ordering::Acquire) {
+            // When pushes are refused at once, that line says enough.
+            let is_refused = self.shortage(min_free, 0).is_some();
+            if let Some(low) = self.low(warn_free, 0).filter(|_| !is_refused) {
+                self.warning.store(true, Ordering::Release);
+                tracing::warn!("{low}; see what can be freed: stowage gc status");
+            }
+        } else if self.low(warn_free, self.space().total / AGAIN).is_none() {
+            self.warning.store(false, Ordering::Release);
+            tracing::info!("the disk has more than storage.warn_free left again");
+        }
+    }
+
+    /// Whether less than `warn_free`, which may be zero, and `more` are free, or few inodes.
+    pub(super) fn low(&self, warn_free: MinFree, more: u64) -> Option<LowSpace> {
+        let space = self.space();
+        let wanted = match warn_free.of(space.total) {
+            0 => return None,
+            wanted => wanted.saturating_add(more).min(space.total),
+        };
+        let files = space.files_total != 0 && space.files_available < space.files_total / 20;
+        (files || space.available < wanted).then_some(LowSpace {
+            warn_free,
+            available: space.available,
+            total: space.total,
+            files: files && space.available >= wanted,
+        })
     }
 
     /// Adds bytes that were written since the last sample.

@@ -41,6 +41,10 @@ pub struct System {
     /// Why pushes are refused at present: too little free space.
     #[schema(required = true)]
     pub pushes_refused: Option<String>,
+    /// Why the free space needs attention although pushes are accepted: less than `storage.warn_free`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub space_warning: Option<String>,
     /// The server itself; for admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -5,16 +5,17 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 
+use serde_json::{Value, json};
 use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::exchange::{Answer, exchange};
-use crate::process::{Stowage, assert_whole, offset, refused_or_started};
+use crate::process::{Stowage, assert_whole, offset, refused_or_started, run};
 use crate::support::client::read_response;
 use crate::support::content::{
     bytes, close_upload, image, open_upload, push_image, put_manifest, send_chunk, sha256,
 };
 use crate::support::eventually;
-use crate::volume::Volume;
+use crate::volume::{Kind, Volume};
 
 pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const REASON: &str =
@@ -27,6 +28,14 @@ pub(crate) fn fill(path: &Path, left: usize) {
     while file.write_all(&block).is_ok() {}
     let size = file.metadata().expect("the filler is there").len();
     file.set_len(size.saturating_sub(left as u64)).expect("it can be cut off");
+}
+
+/// Lets the foreign file grow until this many bytes are free.
+fn leave(path: &Path, left: usize) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the filler opens");
+    let space = rustix::fs::fstatvfs(&file).expect("the file system tells");
+    let free = usize::try_from(space.f_bavail * space.f_frsize).expect("a small volume");
+    file.write_all(&vec![1; free - left]).expect("there is room");
 }
 
 /// Asserts a refusal for lack of space, with the words after which docker does not retry.
@@ -103,6 +112,77 @@ fn pushes_stop_before_the_disk_is_full_and_go_on_when_there_is_room() {
     assert_there(&server, &contents[1..]);
     server.stop();
     assert_whole(&data);
+}
+
+#[test]
+fn a_warning_comes_before_pushes_are_refused_and_ends_with_room() {
+    let Some(volume) = Volume::in_memory(64) else { return };
+    let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
+    let settings = [
+        ("STOWAGE__STORAGE__MIN_FREE", "10%"),
+        ("STOWAGE__STORAGE__WARN_FREE", "50%"),
+        ("STOWAGE__LOG__LEVEL", "info"),
+    ];
+    let server = Stowage::start_with(&data, &settings);
+    push_image(&server.client(), "team/app", "v1", b"layer");
+    let status = || {
+        let ended = run("status", &["--json", "--exit-code"], &data);
+        let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+        (ended.code, document["data"].clone())
+    };
+    let (code, before) = status();
+    assert_eq!((code, &before["space_warning"], &before["attention"]), (Some(0), &Value::Null, &json!([])));
+
+    for left in [24, 20, 16] {
+        leave(&filler, left * MIB);
+        let near = (left as u64 - 1) * MIB as u64..=left as u64 * MIB as u64;
+        eventually("a sample of it", || near.contains(&status().1["free_bytes"].as_u64().unwrap()));
+        let (code, low) = status();
+        assert_eq!((code, &low["pushes_refused"]), (Some(10), &Value::Null), "{low}");
+        let text = low["space_warning"].as_str().unwrap();
+        assert!(text.starts_with("less than storage.warn_free (50%) is left: "), "{text}");
+        let attention = low["attention"][0].as_str().unwrap();
+        assert!(attention.starts_with(text) && attention.ends_with("stowage gc status"), "{low}");
+        push_image(&server.client(), "team/app", &format!("left-{left}"), b"layer");
+    }
+    let told = |what: &str| server.log().matches(what).count();
+    assert_eq!(told("less than storage.warn_free (50%) is left"), 1, "{}", server.log());
+
+    leave(&filler, 2 * MIB);
+    eventually("pushes are refused", || status().1["pushes_refused"].is_string());
+    let (code, short) = status();
+    assert_eq!((code, &short["space_warning"]), (Some(10), &Value::Null), "one text is enough: {short}");
+    assert_eq!(told("pushes are refused: less than storage.min_free"), 1, "{}", server.log());
+    fs::remove_file(&filler).unwrap();
+    eventually("both are over", || status().0 == Some(0));
+    eventually("the log says so", || told("more than storage.warn_free left again") == 1);
+    assert_eq!(told("less than storage.warn_free (50%) is left"), 1, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn few_inodes_are_a_warning_too() {
+    let Some(volume) = Volume::small(Kind::Tmpfs, 64, 4_000) else { return };
+    let data = volume.path().join("data");
+    let server = Stowage::start_with(&data, &[("STOWAGE__STORAGE__WARN_FREE", "1MiB")]);
+    let warning = || {
+        let ended = run("status", &["--json"], &data);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()["data"]["space_warning"].clone()
+    };
+    assert_eq!(warning(), Value::Null);
+    let filler = volume.path().join("filler");
+    fs::create_dir(&filler).unwrap();
+    let free = || rustix::fs::statvfs(volume.path()).unwrap().f_favail;
+    for number in 0..free() - 150 {
+        fs::write(filler.join(number.to_string()), b"").unwrap();
+    }
+    eventually("it is a warning", || {
+        warning() == json!("less than 5% of the files (inodes) of the disk are left")
+    });
+    push_image(&server.client(), "team/app", "v1", b"layer");
+    fs::remove_dir_all(&filler).unwrap();
+    eventually("it is over", || warning() == Value::Null);
+    server.stop();
 }
 
 #[test]

@@ -243,6 +243,7 @@ pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
     // A packaged configuration would lead to the machine's own registry.
     command.args([name, "--config", "/dev/null"]).env_clear().env("STOWAGE__STORAGE__MIN_FREE", "0");
+    command.env("STOWAGE__STORAGE__WARN_FREE", "0");
     command
 }
 

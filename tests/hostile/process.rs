@@ -83,8 +83,10 @@ impl Stowage {
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
         let place = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory");
         let password_file = place.path().join("password");
-        let mut settings =
-            format!("[storage]\nmin_free = \"0\"\n[log]\nformat = \"json\"\n{}", setup.settings);
+        let mut settings = format!(
+            "[storage]\nmin_free = \"0\"\nwarn_free = \"0\"\n[log]\nformat = \"json\"\n{}",
+            setup.settings
+        );
         if let Some(password) = setup.password {
             fs::write(&password_file, password).expect("the password is written");
             fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))

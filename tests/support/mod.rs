@@ -75,6 +75,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.server.listen = vec!["127.0.0.1:0".parse().expect("an address")];
         config.storage.min_free = "0".parse().expect("a size");
+        config.storage.warn_free = "0".parse().expect("a size");
         Self { config, open: true, hooks: Hooks::default(), directory: None }
     }
 }

@@ -21,6 +21,8 @@ pub struct StorageConfig {
     pub metadata_cache: ByteSize,
     /// Pushes are refused while less than this is free.
     pub min_free: MinFree,
+    /// There is a warning while less than this is free; zero: never.
+    pub warn_free: MinFree,
     /// How long what was deleted stays in the trash; zero: it is deleted at once.
     pub trash: HumanDuration,
     /// When the database file is compacted if more than half of it is free.
@@ -40,6 +42,7 @@ impl Default for StorageConfig {
             blob_dir: PathBuf::new(),
             metadata_cache: ByteSize::mib(24),
             min_free: MinFree::percent(5),
+            warn_free: MinFree::percent(15),
             trash: HumanDuration::days(7),
             compact: "daily 05:30".parse().unwrap_or(When::OFF),
             gc: GcConfig::default(),

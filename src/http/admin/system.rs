@@ -47,6 +47,7 @@ pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpR
         free_bytes: totals.free_bytes,
         total_bytes: totals.total_bytes,
         pushes_refused: app.registry.pushes_refused(),
+        space_warning: app.registry.space_warning().map(|low| low.to_string()),
         server,
         limits: inspect.map(|_| app.ledger.standings().into_iter().map(LimitReached::from).collect()),
     };
@@ -78,7 +79,6 @@ fn server(condition: Condition, database: DatabaseSize) -> Server {
         last_scrub: condition
             .last_scrub
             .map(|scrub| LastScrub { ended_at: time(scrub.ended_ms), damaged: scrub.damaged }),
-        }
     }
 }
 

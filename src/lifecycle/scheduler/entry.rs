@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::lifecycle::Parts;
 use crate::lifecycle::job::Job;
 use crate::lifecycle::jobs::{
-    CheckJob, CheckParams, CompactJob, CompactParams, GcJob, GcParams, JobError, JobView, Jobs, ScrubJob, ScrubParams,
+    CheckJob, CheckParams, CompactJob, CompactParams, GcJob, GcParams, JobError, JobView, Jobs, ScrubJob,
+    ScrubParams,
 };
 use crate::model::when::When;
 use crate::wire::JobKind;

@@ -103,6 +103,7 @@ impl Place {
             require_references: strict,
             tags_per_repository: 1_000,
             min_free: "0".parse().unwrap(),
+            warn_free: "0".parse().unwrap(),
         };
         let ledger = Ledger::new(limits::Limits::of(&Config::default()));
         let (runtime, counted) = (self.runtime.handle().clone(), Arc::clone(&ledger));

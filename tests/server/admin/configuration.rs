@@ -158,6 +158,25 @@ fn spaces_in_sizes_durations_and_percentages_are_treated_alike() {
 }
 
 #[test]
+fn a_warning_that_could_never_come_first_is_named() {
+    let place = Place::new();
+    let warned = |min: &str, warn: &str| {
+        let text = format!("[storage]\nmin_free = \"{min}\"\nwarn_free = \"{warn}\"\n");
+        let environment = [("STOWAGE__STORAGE__MIN_FREE", min), ("STOWAGE__STORAGE__WARN_FREE", warn)];
+        let ran = check(&place, &text, &environment, &[]).expect(0);
+        ran.stderr.contains("storage.warn_free: ")
+            && ran.stderr.contains("nothing warns before pushes are refused")
+    };
+    for (min, warn) in [("20%", "15%"), ("5%", "5%"), ("10GiB", "10GiB"), ("2GiB", "3MiB")] {
+        assert!(warned(min, warn), "{min} {warn}");
+    }
+    // A size and a share cannot be compared without the disk.
+    for (min, warn) in [("5%", "15%"), ("20%", "0"), ("20%", "0%"), ("10GiB", "15%"), ("0", "1MiB")] {
+        assert!(!warned(min, warn), "{min} {warn}");
+    }
+}
+
+#[test]
 fn serve_and_check_config_have_one_list_of_warnings() {
     let place = Place::new();
     let missing = place.directory.path().join("missing");

@@ -60,6 +60,8 @@ impl Place {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stowage"));
         command.env_clear().env("HOME", self.directory.path()).env("STOWAGE__STORAGE__MIN_FREE", "0");
+        // Whether the disk of the machine is nearly full must not matter.
+        command.env("STOWAGE__STORAGE__WARN_FREE", "0");
         // An installed Stowage has its own settings, which must not be used.
         command.env("STOWAGE_CONFIG", "/dev/null");
         command

@@ -234,6 +234,7 @@ pub(crate) fn system(text: &str) -> System {
         version: text.to_owned(),
         changes_refused: Some(text.to_owned()),
         pushes_refused: Some(text.to_owned()),
+        space_warning: Some(text.to_owned()),
         server: Some(server),
         limits: Some(vec![limit]),
         ..System::default()

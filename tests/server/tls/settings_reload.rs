@@ -125,6 +125,12 @@ fn limits_that_change_count_from_the_next_request_on() {
     assert_eq!((open(), lifetime(), push(), pull()), (202, 600, 201, 200));
     process.reload(&settings("99%", "", ""));
     assert_eq!((open(), lifetime(), pull()), (507, 300, 401));
+    let warning = || admin.get("/api/v1/system").expect(200).json()["space_warning"].clone();
+    let log = process.reload(&settings("0\"\nwarn_free = \"99%", "", ""));
+    assert!(changes(&log).iter().any(|change| change.contains("storage.warn_free")), "{log:#?}");
+    assert!(warning().as_str().unwrap().starts_with("less than storage.warn_free (99%) is left: "));
+    process.reload(&settings("0\"\nwarn_free = \"0", "", ""));
+    assert_eq!((warning(), open()), (serde_json::Value::Null, 202));
     process.reload(&settings("0", "", ""));
     assert_eq!(open(), 202);
     assert!(process.stop().success());
