@@ -45,11 +45,11 @@ impl Command for Options {
 
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let api = client::open(&self.server, context)?;
-        match self.dry_run {
-            true => show(&api, context),
-            // Without a server the run ends with this command.
-            false => run(&api, self.wait || api.server().is_none(), context),
+        if self.dry_run {
+            return show(&api, context);
         }
+        // Without a server the run ends with this command.
+        run(&api, self.wait || api.server().is_none(), context)
     }
 }
 

@@ -35,7 +35,7 @@ fn manifest(number: usize, bytes: usize) -> Vec<u8> {
         "layers": [],
         "annotations": {"number": number.to_string(), "filler": "x".repeat(bytes)},
     });
-    serde_json::to_vec(&manifest).unwrap()
+    serde_json::to_vec(&manifest).expect("JSON")
 }
 
 /// Fills a store and deletes most of it; returns what is left.
@@ -61,19 +61,19 @@ fn assert_kept(client: &Client, kept: &[Vec<u8>]) {
 }
 
 fn database(dir: &Path) -> fs::Metadata {
-    fs::metadata(dir.join("stowage.redb")).unwrap()
+    fs::metadata(dir.join("stowage.redb")).expect("the database is there")
 }
 
 /// Asks the server for a compaction at its admin socket.
 fn start(dir: &Path) -> Answer {
-    let stream = UnixStream::connect(dir.join("admin.sock")).unwrap();
-    exchange_on(stream, "POST", "/api/v1/compact/runs", &[], b"").unwrap()
+    let stream = UnixStream::connect(dir.join("admin.sock")).expect("the socket is there");
+    exchange_on(stream, "POST", "/api/v1/compact/runs", &[], b"").expect("an answer")
 }
 
 fn compact(dir: &Path) -> Value {
     let ended = run("compact", &["--wait", "--json"], dir);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    serde_json::from_str(&ended.stdout).unwrap()
+    serde_json::from_str(&ended.stdout).expect("JSON")
 }
 
 /// Pushes until it is told to end, or the server is gone; returns the manifests that were acknowledged.
@@ -159,7 +159,7 @@ fn a_kill_at_any_moment_of_it_loses_nothing() {
         let over = AtomicBool::new(false);
         let address = server.address;
         let new = std::thread::scope(|scope| {
-            let pusher =
+            let client =
                 scope.spawn(|| push_all_the_while(address, 10 + usize::try_from(kill).unwrap(), &over, true));
             let begun = start(dir.path());
             assert_eq!(begun.status, 202, "{begun:?}");
@@ -167,7 +167,7 @@ fn a_kill_at_any_moment_of_it_loses_nothing() {
             killed_in_it += u64::from(dir.path().join("stowage.redb.new").exists());
             over.store(true, Ordering::SeqCst);
             server.kill();
-            pusher.join().unwrap()
+            client.join().unwrap()
         });
         pushed.extend(new);
         server = Stowage::start(dir.path());

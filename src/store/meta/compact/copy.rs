@@ -190,12 +190,11 @@ impl Copy {
 
     /// The transaction that is open, or a new one.
     fn begin(&mut self) -> Result<&WriteTransaction, CompactError> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let begun = self.database()?.begin_write();
-                begun.map_err(|error| CompactError::Copy(error::transaction(error)))?
-            }
+        let open = if let Some(open) = self.open.take() {
+            open
+        } else {
+            let begun = self.database()?.begin_write();
+            begun.map_err(|error| CompactError::Copy(error::transaction(error)))?
         };
         Ok(self.open.insert(open))
     }

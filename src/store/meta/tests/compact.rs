@@ -38,9 +38,9 @@ fn try_change(
         for key in &keys {
             let (table, bytes) = (schema::MANIFEST_BODY.raw_keys(), key.to_be_bytes());
             if is_there {
-                tx.put(&table, &bytes[..], &body(*key))?
+                tx.put(&table, &bytes[..], &body(*key))?;
             } else {
-                tx.delete(&table, &bytes[..]).map(drop)?
+                tx.delete(&table, &bytes[..])?;
             }
         }
         Ok(())
@@ -70,8 +70,11 @@ fn stored<K: Key, R: Row>(_: &Table<K, R>, key: &Stored<'_, K>) -> Vec<u8> {
     K::Stored::as_bytes(key).as_ref().to_vec()
 }
 
+/// A key and its row.
+type StoredRow = (Vec<u8>, Vec<u8>);
+
 /// All rows of all tables, as stored.
-fn rows(meta: &Meta) -> BTreeMap<&'static str, Vec<(Vec<u8>, Vec<u8>)>> {
+fn rows(meta: &Meta) -> BTreeMap<&'static str, Vec<StoredRow>> {
     let mut all = BTreeMap::new();
     macro_rules! read {
         ($($table:ident)*) => { $( {
