@@ -66,9 +66,13 @@ fn show(api: &Api, context: &Context) -> Result<Exit, Failure> {
     fields.push((
         "next",
         match at {
-            None => "the server does not compact it by itself: storage.compact is off".to_owned(),
+            None => "the server does not compact it by itself: stowage schedule list".to_owned(),
             Some(at) if *due => format!("the server compacts it at {at}"),
-            Some(at) => format!("the server looks at {at}, and compacts it if more than half is free"),
+            Some(at) => {
+                format!(
+                    "the server looks at {at}, and compacts it if more than half of it and 8 MiB are free"
+                )
+            }
         },
     ));
     fields.extend(status.running.as_ref().map(|job| ("running", format!("since {}", when(&job.started_at)))));
@@ -106,7 +110,7 @@ pub(super) fn done_text(done: &Compacted) -> String {
     let Compacted { compacted, before_bytes, after_bytes, paused_ms, .. } = done;
     if !compacted {
         return format!(
-            "left as it is: less than half of the {} of the database file is free",
+            "left as it is: a compaction would give back too little of the {} of the database file",
             size(*before_bytes)
         );
     }
@@ -120,7 +124,7 @@ pub(super) fn done_text(done: &Compacted) -> String {
 /// What is wrong with a run that has ended.
 fn problem(job: &Job) -> Option<Failure> {
     (job.state != JobState::Done).then(|| {
-        let what = format!("the compaction ended early: {}; the database file is as it was", job.state);
+        let what = format!("the compaction ended early: {}; nothing is lost", job.state);
         let failure = Failure::new(Exit::Failed, "COMPACT_NOT_DONE", what).fix("stowage compact --wait");
         job.error.iter().fold(failure, Failure::because)
     })

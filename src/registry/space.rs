@@ -87,24 +87,29 @@ impl SpaceGate {
         if !self.warning.load(Ordering::Acquire) {
             // When pushes are refused at once, that line says enough.
             let is_refused = self.shortage(min_free, 0).is_some();
-            if let Some(low) = self.low(warn_free, 0).filter(|_| !is_refused) {
+            if let Some(low) = self.low(warn_free, false).filter(|_| !is_refused) {
                 self.warning.store(true, Ordering::Release);
                 tracing::warn!("{low}; see what can be freed: stowage gc status");
             }
-        } else if self.low(warn_free, self.space().total / AGAIN).is_none() {
+        } else if self.low(warn_free, true).is_none() {
             self.warning.store(false, Ordering::Release);
-            tracing::info!("the disk has more than storage.warn_free left again");
+            if warn_free.of(self.space().total) > 0 {
+                tracing::info!("the disk has more than storage.warn_free left again");
+            }
         }
     }
 
-    /// Whether less than `warn_free`, which may be zero, and `more` are free, or few inodes.
-    pub(super) fn low(&self, warn_free: MinFree, more: u64) -> Option<LowSpace> {
+    /// Whether less than `warn_free`, which may be zero, is free, or few inodes. With `clearly` a share more
+    /// than that must be free.
+    pub(super) fn low(&self, warn_free: MinFree, clearly: bool) -> Option<LowSpace> {
         let space = self.space();
+        let more = |total: u64| if clearly { total / AGAIN } else { 0 };
         let wanted = match warn_free.of(space.total) {
             0 => return None,
-            wanted => wanted.saturating_add(more).min(space.total),
+            wanted => wanted.saturating_add(more(space.total)).min(space.total),
         };
-        let files = space.files_total != 0 && space.files_available < space.files_total / 20;
+        let files = space.files_total != 0
+            && space.files_available < space.files_total / 20 + more(space.files_total);
         (files || space.available < wanted).then_some(LowSpace {
             warn_free,
             available: space.available,

@@ -20,6 +20,13 @@ pub fn available(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// The size of the file system of `path`, and free bytes for this process.
+pub fn total_and_available(path: &Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(path)?;
+    let of = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok((of(found.f_blocks), of(found.f_bavail)))
+}
+
 /// Judges the file system of `path`.
 pub fn check(path: &Path) -> io::Result<Verdict> {
     #[expect(

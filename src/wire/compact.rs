@@ -14,7 +14,8 @@ pub struct CompactStatus {
     pub needed_bytes: u64,
     /// Bytes that a compaction would give back, estimated.
     pub free_bytes: u64,
-    /// Whether the next scheduled run compacts the file: more than half of it is free.
+    /// Whether the next scheduled run compacts the file: more than half of it, and at least 8 MiB,
+    /// are free.
     pub due: bool,
     /// Why a compaction would be refused now; null: it would not.
     #[schema(required = true)]
@@ -33,7 +34,7 @@ pub struct CompactStatus {
 /// What a compaction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Compacted {
-    /// Whether the file was compacted; false: less than half of it was free, so a scheduled run left it as it
+    /// Whether the file was compacted; false: too little of it was free, so a scheduled run left it as it
     /// was.
     pub compacted: bool,
     /// Bytes of the file on the disk before.

@@ -26,6 +26,8 @@ const BYTES: usize = 60_000;
 /// Of so many manifests one stays.
 const KEPT: usize = 12;
 const KILLS: u64 = 30;
+/// Tags of a client that pushes all the while.
+const TAGS: usize = 7;
 
 /// A manifest of this size that needs nothing but the config.
 fn manifest(number: usize, bytes: usize) -> Vec<u8> {
@@ -51,6 +53,11 @@ fn sparse(client: &Client) -> Vec<Vec<u8>> {
         client.delete(&format!("/v2/team/app/manifests/{}", sha256(&manifest))).expect(202);
     }
     kept.into_iter().map(|(_, manifest)| manifest).collect()
+}
+
+/// A server that keeps nothing of what is deleted.
+fn serve(dir: &Path) -> Stowage {
+    Stowage::start_with(dir, &[("STOWAGE__STORAGE__TRASH", "0")])
 }
 
 fn assert_kept(client: &Client, kept: &[Vec<u8>]) {
@@ -81,7 +88,7 @@ fn push_all_the_while(address: SocketAddr, seed: usize, over: &AtomicBool, may_f
     let mut acknowledged = Vec::new();
     for number in 0.. {
         let manifest = manifest(1_000 + seed * 1_000_000 + number, 200);
-        let path = format!("/v2/team/app/manifests/w{seed}-{}", number % 7);
+        let path = format!("/v2/team/app/manifests/w{seed}-{}", number % TAGS);
         match exchange(address, "PUT", &path, &[("Content-Type", OCI_MANIFEST)], &manifest) {
             Ok(answer) if answer.status == 201 => acknowledged.push(manifest),
             other => assert!(may_fail && other.is_err(), "{other:?}"),
@@ -93,10 +100,22 @@ fn push_all_the_while(address: SocketAddr, seed: usize, over: &AtomicBool, may_f
     acknowledged
 }
 
+/// Asserts that each tag of a client points to the last manifest that was acknowledged for it, or to the one
+/// whose answer did not come.
+fn assert_tags(client: &Client, seed: usize, acknowledged: &[Vec<u8>]) {
+    let next = manifest(1_000 + seed * 1_000_000 + acknowledged.len(), 200);
+    for (number, last) in acknowledged.iter().enumerate().rev().take(TAGS) {
+        let tag = number % TAGS;
+        let found = client.get(&format!("/v2/team/app/manifests/w{seed}-{tag}")).expect(200).body;
+        let is_next = acknowledged.len() % TAGS == tag && found == next;
+        assert!(found == *last || is_next, "w{seed}-{tag} is old");
+    }
+}
+
 #[test]
 fn clients_go_on_while_the_file_gets_smaller() {
     let dir = directory_in_memory();
-    let server = Stowage::start(dir.path());
+    let server = serve(dir.path());
     let kept = sparse(&server.client());
     let before = database(dir.path());
     assert!(before.len() > (MANIFESTS * BYTES) as u64, "{}", before.len());
@@ -139,7 +158,7 @@ fn clients_go_on_while_the_file_gets_smaller() {
     assert_kept(&server.client(), &pushed);
     server.stop();
     assert_whole(dir.path());
-    let server = Stowage::start(dir.path());
+    let server = serve(dir.path());
     assert_kept(&server.client(), &pushed);
     server.stop();
 }
@@ -148,7 +167,7 @@ fn clients_go_on_while_the_file_gets_smaller() {
 fn a_kill_at_any_moment_of_it_loses_nothing() {
     let mut dice = Dice::new(dice::seed());
     let dir = directory_in_memory();
-    let mut server = Stowage::start(dir.path());
+    let mut server = serve(dir.path());
     let kept = sparse(&server.client());
     let begun = Instant::now();
     compact(dir.path());
@@ -169,10 +188,11 @@ fn a_kill_at_any_moment_of_it_loses_nothing() {
             server.kill();
             client.join().unwrap()
         });
-        pushed.extend(new);
-        server = Stowage::start(dir.path());
+        server = serve(dir.path());
         assert!(!dir.path().join("stowage.redb.new").exists(), "a start removes what is not complete");
         let client = server.client();
+        assert_tags(&client, 10 + usize::try_from(kill).unwrap(), &new);
+        pushed.extend(new);
         assert_kept(&client, &kept);
         assert_kept(&client, &pushed);
     }
@@ -188,7 +208,7 @@ fn a_kill_at_any_moment_of_it_loses_nothing() {
 fn a_command_without_a_server_may_be_killed_too() {
     let mut dice = Dice::new(dice::seed());
     let dir = directory_in_memory();
-    let server = Stowage::start(dir.path());
+    let server = serve(dir.path());
     let kept = sparse(&server.client());
     server.stop();
     let before = database(dir.path()).blocks();
@@ -201,7 +221,7 @@ fn a_command_without_a_server_may_be_killed_too() {
     let done = compact(dir.path());
     assert!(database(dir.path()).blocks() < before / 2, "{done}");
     assert_whole(dir.path());
-    let server = Stowage::start(dir.path());
+    let server = serve(dir.path());
     assert_kept(&server.client(), &kept);
     server.stop();
 }
@@ -210,13 +230,13 @@ fn a_command_without_a_server_may_be_killed_too() {
 fn a_disk_without_room_for_a_second_file_is_named_and_nothing_changes() {
     let Some(volume) = Volume::in_memory(128) else { return };
     let (data, filler) = (volume.path().join("data"), volume.path().join("filler"));
-    let server = Stowage::start(&data);
+    let server = serve(&data);
     let kept = sparse(&server.client());
     fill(&filler, 4 * MIB);
     let file = database(&data).ino();
     let refused = run("compact", &["--wait"], &data);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    for part in ["the new database file needs", "are free; free some space"] {
+    for part in ["the new database file and storage.min_free need", "are free; free some space"] {
         assert!(refused.stderr.contains(part), "{refused:?}");
     }
     let answer = start(&data);
@@ -238,7 +258,7 @@ fn a_disk_without_room_for_a_second_file_is_named_and_nothing_changes() {
 fn a_disk_that_turned_read_only_is_named() {
     let Some(volume) = Volume::on_device(64) else { return };
     let data = volume.path().join("data");
-    let server = Stowage::start(&data);
+    let server = serve(&data);
     let kept = sparse(&server.client());
     volume.break_down();
     server.client().delete("/v2/team/app/manifests/v0").expect_error(405, "UNSUPPORTED");

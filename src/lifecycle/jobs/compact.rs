@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::MinFree;
 use crate::lifecycle::job::{Context, Finished, Job, Unfinished};
 use crate::model::units::exact_size;
 use crate::registry::fsck::Progress;
-use crate::store::meta::{CompactError, Meta};
+use crate::store::meta::{CompactError, DatabaseSize, Meta};
 use crate::wire::{Compacted, JobKind};
 
 /// When the database is compacted.
@@ -22,12 +23,14 @@ pub struct CompactParams {
 /// A compaction of the database.
 pub struct CompactJob {
     meta: Arc<Meta>,
+    /// What must stay free on the disk beside the new file.
+    min_free: MinFree,
 }
 
 impl CompactJob {
     /// One of this database.
-    pub const fn new(meta: Arc<Meta>) -> Self {
-        Self { meta }
+    pub const fn new(meta: Arc<Meta>, min_free: MinFree) -> Self {
+        Self { meta, min_free }
     }
 }
 
@@ -39,16 +42,15 @@ impl Job for CompactJob {
     fn run(&self, params: &CompactParams, context: &Context<'_>) -> Result<Finished<Compacted>, Unfinished> {
         if params.if_mostly_free {
             let size = self.meta.database_size().map_err(|error| Unfinished::Failed(error.to_string()))?;
-            if !size.is_mostly_free() {
-                let (free, file) = (exact_size(size.free_bytes()), exact_size(size.file_bytes));
-                context.log(format!("left as it is: about {free} of {file} are free"));
+            if let Some(reason) = reason_to_leave(size, context) {
+                context.log(format!("left as it is: {reason}"));
                 let (before_bytes, after_bytes) = (size.file_bytes, size.file_bytes);
                 let output = Compacted { before_bytes, after_bytes, ..Compacted::default() };
                 return Ok(Finished { output, problems: 0 });
             }
         }
         let started = Instant::now();
-        let compacted = self.meta.compact(&mut |done, total, bytes| {
+        let compacted = self.meta.compact(self.min_free, &mut |done, total, bytes| {
             context.progress(Progress { stage: "rows", done, total, bytes })
         });
         match compacted {
@@ -74,4 +76,17 @@ impl Job for CompactJob {
             }
         }
     }
+}
+
+/// Why a scheduled run leaves the file as it is.
+fn reason_to_leave(size: DatabaseSize, context: &Context<'_>) -> Option<String> {
+    let (free, file) = (exact_size(size.free_bytes()), exact_size(size.file_bytes));
+    if !size.is_mostly_free() {
+        return Some(format!("about {free} of {file} are free"));
+    }
+    // The estimate may be wrong: then a run of the same file would give back nothing again.
+    let earlier: Compacted = serde_json::from_str(&context.earlier()?).ok()?;
+    let gave_little = earlier.compacted && earlier.after_bytes > earlier.before_bytes / 4 * 3;
+    (gave_little && size.file_bytes <= earlier.before_bytes)
+        .then(|| "the last compaction gave back less than a quarter, and the file has not grown".to_owned())
 }

@@ -39,8 +39,11 @@ pub(super) fn all(parts: &Parts) -> Vec<Entry> {
     let (registry, access) = (Arc::clone(&parts.registry), Arc::clone(&parts.access));
     let scrub =
         move || (ScrubJob::new(Arc::clone(&registry), access.system("scrub")), ScrubParams::default());
-    let meta = Arc::clone(&parts.meta);
-    let compact = move || (CompactJob::new(Arc::clone(&meta)), CompactParams { if_mostly_free: true });
+    let (meta, registry) = (Arc::clone(&parts.meta), Arc::clone(&parts.registry));
+    let compact = move || {
+        let job = CompactJob::new(Arc::clone(&meta), registry.min_free());
+        (job, CompactParams { if_mostly_free: true })
+    };
     let by = (&parts.jobs, &parts.access);
     vec![
         entry(by, "scheduler.check", |config| &config.scheduler.check, check),

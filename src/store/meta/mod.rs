@@ -35,6 +35,7 @@ mod writer;
 pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -102,6 +103,8 @@ pub struct Meta {
     store_id: Uuid,
     created: bool,
     queue: mpsc::Sender<Message>,
+    /// Whether the database is being compacted.
+    compacting: AtomicBool,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -149,6 +152,7 @@ impl Meta {
             store_id: stored.format.store_id,
             created,
             queue,
+            compacting: AtomicBool::new(false),
             writer: Mutex::new(Some(thread)),
         })
     }

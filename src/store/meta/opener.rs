@@ -84,18 +84,19 @@ impl Opener {
         if path.exists() {
             return Ok((self.open_present(older)?, false));
         }
-        let database = self.create_new()?;
+        let (database, _) = self.create_new()?;
         format::create(&database, &path)?;
         put_in_place(&new, &path).map_err(|source| OpenError::io(&path, source))?;
         Ok((database, true))
     }
 
-    /// An empty database at [`Opener::new_path`], where no file is.
-    pub(super) fn create_new(&self) -> Result<Database, OpenError> {
+    /// An empty database at [`Opener::new_path`], where no file is, and its file.
+    pub(super) fn create_new(&self) -> Result<(Database, FileId), OpenError> {
         let new = self.new_path();
-        let file =
-            open_own(&new, options().create_new(true)).map_err(|source| OpenError::io(&new, source))?;
-        self.database(file).map_err(|error| self.refused(error, 0))
+        let failed = |source| OpenError::io(&new, source);
+        let file = open_own(&new, options().create_new(true)).map_err(failed)?;
+        let id = FileId::of(&file.metadata().map_err(failed)?);
+        Ok((self.database(file).map_err(|error| self.refused(error, 0))?, id))
     }
 
     /// Opens the existing database, and migrates an older format.

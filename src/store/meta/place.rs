@@ -63,6 +63,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Identifies the file.
+    pub(super) const fn id(&self) -> FileId {
+        self.id
+    }
+
     /// The file that is at `path` now.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let file = crate::config::open_regular(path, OpenOptions::new().read(true))?;

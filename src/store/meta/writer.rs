@@ -312,6 +312,10 @@ impl Writer {
     }
 
     fn reopen(&mut self) -> bool {
+        if let Some(changed) = &mut self.changed {
+            // What a failed commit has changed may be there or not.
+            *changed.get_mut() = Changed::incomplete();
+        }
         match self.handle.reopen() {
             Ok(counters) => {
                 self.counters = counters;

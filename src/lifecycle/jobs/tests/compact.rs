@@ -20,7 +20,10 @@ fn change(site: &Site, keys: std::ops::Range<u16>, is_there: bool) {
 }
 
 fn scheduled(site: &Site) -> (Value, Vec<String>) {
-    let (job, params) = (CompactJob::new(Arc::clone(&site.meta)), CompactParams { if_mostly_free: true });
+    let (job, params) = (
+        CompactJob::new(Arc::clone(&site.meta), "0".parse().unwrap()),
+        CompactParams { if_mostly_free: true },
+    );
     let begun = site.runtime.block_on(site.jobs.start_by_system(&site.system(), job, params)).unwrap();
     assert_eq!(begun.job.parameters, r#"{"if_mostly_free":true}"#);
     let ended = site.show(begun.job.id).unwrap();
@@ -57,7 +60,7 @@ fn a_run_that_is_cancelled_leaves_the_file_as_it_was() {
     let id = |path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
     let before = id(&file);
     let begun = site.runtime.block_on(async {
-        let job = CompactJob::new(Arc::clone(&site.meta));
+        let job = CompactJob::new(Arc::clone(&site.meta), "0".parse().unwrap());
         site.jobs.end();
         site.jobs.start(&site.runs(), job, CompactParams::default()).await
     });

@@ -36,8 +36,13 @@ impl Changed {
             self.bytes += key.len() + OVERHEAD;
         }
         if self.bytes > MAX_BYTES {
-            *self = Self { overflowed: true, ..Self::default() };
+            *self = Self::incomplete();
         }
+    }
+
+    /// Changes of which some are missing.
+    pub(in crate::store::meta) fn incomplete() -> Self {
+        Self { overflowed: true, ..Self::default() }
     }
 
     /// The rows, those of one table together; `None` if some are missing.
@@ -53,20 +58,17 @@ pub(super) struct Recording<'m>(&'m Meta);
 
 impl<'m> Recording<'m> {
     /// Begins between two commits, so that a reader which begins later sees every change that is not noted.
-    /// `None` if another one lives.
-    pub(super) fn begin(meta: &'m Meta) -> Result<Option<Self>, StoreError> {
-        let begin = |writer: &mut Writer| {
-            let is_free = writer.changed.is_none();
-            writer.changed.get_or_insert_default();
-            is_free
-        };
-        Ok(meta.on_writer(begin)?.then_some(Self(meta)))
+    /// Only one may live.
+    pub(super) fn begin(meta: &'m Meta) -> Result<Self, StoreError> {
+        meta.on_writer(|writer: &mut Writer| writer.changed = Some(RefCell::default()))?;
+        Ok(Self(meta))
     }
 
     /// What has changed since the beginning, or since the last call.
     pub(super) fn take(&self) -> Result<Changed, StoreError> {
         let taken = self.0.on_writer(|writer| writer.changed.replace(RefCell::default()))?;
-        Ok(taken.map(RefCell::into_inner).unwrap_or_default())
+        // Without a recording it is not known what has changed.
+        Ok(taken.map_or_else(Changed::incomplete, RefCell::into_inner))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The new database file, until it is in its place.
 
-use std::fs;
 use std::sync::Arc;
+use std::{fs, io};
 
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, Value as _, WriteTransaction};
 
 use super::changed::ChangedRow;
-use super::{CompactError, OnProgress};
+use super::{Checked, CompactError};
 use crate::store::durable::remove_if_there;
 use crate::store::faulty::{Call, Faults};
 use crate::store::meta::error::{self, StoreError, guarded};
@@ -15,7 +15,7 @@ use crate::store::meta::handle::failure;
 use crate::store::meta::key::Key;
 use crate::store::meta::open_tables::OpenTable as _;
 use crate::store::meta::opener::Opener;
-use crate::store::meta::place::Held;
+use crate::store::meta::place::{FileId, Held};
 use crate::store::meta::table::{Raw, Table};
 use crate::store::meta::tx::ReadTx;
 use crate::store::meta::{Meta, Pages, Row, batch, schema};
@@ -28,6 +28,8 @@ const CHANGES: usize = 1_000;
 /// A copy of the database. Dropping it removes its file, unless that was put in place.
 pub(super) struct Copy {
     opener: Opener,
+    /// Identifies the file, which another one may have replaced when it is put in place.
+    id: Option<FileId>,
     /// Whether the file has taken the place of the database's file.
     is_placed: bool,
     database: Option<Database>,
@@ -36,6 +38,8 @@ pub(super) struct Copy {
     pending: u64,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// The most bytes that are copied.
+    pub(super) most_bytes: u64,
 }
 
 impl Copy {
@@ -44,16 +48,26 @@ impl Copy {
         let path = opener.new_path();
         remove_if_there(&path).map_err(|source| CompactError::Copy(StoreError::from_io(&source)))?;
         // Dropping it removes the file, also if it cannot be opened.
-        let mut copy =
-            Self { opener, is_placed: false, database: None, open: None, pending: 0, rows: 0, bytes: 0 };
+        let mut copy = Self {
+            opener,
+            id: None,
+            is_placed: false,
+            database: None,
+            open: None,
+            pending: 0,
+            rows: 0,
+            bytes: 0,
+            most_bytes: u64::MAX,
+        };
         let created = guarded(|| copy.opener.create_new()).map_err(CompactError::Copy)?;
-        copy.database = Some(created.map_err(|error| CompactError::Copy(failure(error)))?);
+        let (database, id) = created.map_err(|error| CompactError::Copy(failure(error)))?;
+        (copy.database, copy.id) = (Some(database), Some(id));
         make_tables(copy.begin()?).map_err(CompactError::Copy)?;
         Ok(copy)
     }
 
     /// Copies all rows, each as it is when it is read.
-    pub(super) fn fill(&mut self, meta: &Meta, on_progress: &mut OnProgress<'_>) -> Result<(), CompactError> {
+    pub(super) fn fill(&mut self, meta: &Meta, on_progress: &mut Checked<'_>) -> Result<(), CompactError> {
         let mut expected = 0;
         macro_rules! expect {
             ($($table:ident)*) => { $( expected += meta.read_blocking(|tx| tx.count(&schema::$table))?; )* };
@@ -73,7 +87,7 @@ impl Copy {
         meta: &Meta,
         table: &Table<K, Raw>,
         expected: u64,
-        on_progress: &mut OnProgress<'_>,
+        on_progress: &mut Checked<'_>,
     ) -> Result<(), CompactError> {
         let mut pages = Pages::all();
         loop {
@@ -94,16 +108,30 @@ impl Copy {
             if !more {
                 return Ok(());
             }
-            if on_progress(self.rows, expected.max(self.rows), self.bytes).is_break() {
-                return Err(CompactError::Ended);
-            }
+            on_progress(self.rows, expected.max(self.rows), self.bytes)?;
+        }
+    }
+
+    /// Reads the whole file again, and compares its pages with their checksums.
+    pub(super) fn verify(&mut self) -> Result<(), CompactError> {
+        let database = self.database.as_mut().ok_or(CompactError::Copy(StoreError::Failed))?;
+        match guarded(|| database.check_integrity()).map_err(CompactError::Copy)? {
+            Ok(true) => Ok(()),
+            Err(redb::DatabaseError::Storage(error)) => Err(CompactError::Copy(error::storage(error))),
+            Ok(false) | Err(_) => Err(CompactError::Copy(StoreError::Failed)),
         }
     }
 
     /// Copies these rows again, or removes those that are gone.
-    pub(super) fn catch_up(&mut self, meta: &Meta, rows: &[ChangedRow]) -> Result<(), CompactError> {
+    pub(super) fn catch_up(
+        &mut self,
+        meta: &Meta,
+        rows: &[ChangedRow],
+        on_progress: &mut Checked<'_>,
+    ) -> Result<(), CompactError> {
         for part in rows.chunks(CHANGES) {
             meta.read_blocking(|tx| self.follow(tx, part))?;
+            on_progress(self.rows, self.rows, self.bytes)?;
         }
         self.commit()
     }
@@ -127,7 +155,7 @@ impl Copy {
         if keys.peek().is_none() {
             return Ok(());
         }
-        let mut bytes = 0;
+        let (mut bytes, most) = (0, self.most_bytes.saturating_sub(self.bytes));
         {
             let from = tx.open(table)?;
             let open = self.begin()?.open_table(table.definition());
@@ -137,6 +165,9 @@ impl Copy {
                 let written = match row {
                     Some(row) => {
                         bytes += (key.len() + row.value().len()) as u64;
+                        if bytes > most {
+                            return Err(CompactError::Busy);
+                        }
                         open.put(key, row.value())
                     }
                     None => open.delete(key).map(drop),
@@ -173,6 +204,9 @@ impl Copy {
     ) -> Result<(Database, Held), CompactError> {
         let (new, path) = (self.opener.new_path(), self.opener.path());
         let renamed = Held::at(&new).and_then(|held| {
+            if self.id != Some(held.id()) {
+                return Err(io::Error::other("another file is in the place of the new database file"));
+            }
             if let Some(faults) = faults {
                 faults.step(Call::DatabaseRename)?;
             }

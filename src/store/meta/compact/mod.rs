@@ -11,6 +11,7 @@ mod copy;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -25,20 +26,40 @@ use super::job::Message;
 use super::tx::ReadTx;
 use super::writer::Writer;
 use super::{Meta, handle, schema};
+use crate::config::MinFree;
 use crate::model::units::human_size;
 use crate::store::filesystem;
 
 /// How often changed rows are copied again at most before the writer is asked to wait.
 const ROUNDS: u32 = 50;
-/// So few changed rows are copied while the writer waits.
+/// So few changed rows, with so few bytes, are copied while the writer waits.
 const FEW: usize = 500;
-/// The most rows that are copied while the writer waits.
+const FEW_BYTES: u64 = 4 << 20;
+/// The most rows and bytes that are copied while the writer waits.
 const MOST: usize = 10_000;
+const MOST_BYTES: u64 = 32 << 20;
 /// Bytes that must be free besides those of the new file.
 const SPARE: u64 = 16 << 20;
 
 /// Takes the rows copied, the rows in all, and the bytes copied; a break ends the compaction.
 pub(super) type OnProgress<'p> = dyn FnMut(u64, u64, u64) -> ControlFlow<()> + 'p;
+/// The same inside of a compaction; an error ends it.
+type Checked<'p> = dyn FnMut(u64, u64, u64) -> Result<(), CompactError> + 'p;
+
+/// While it lives, no other compaction of the database begins: each would end the recording of the other.
+struct Only<'m>(&'m AtomicBool);
+
+impl<'m> Only<'m> {
+    fn enter(compacting: &'m AtomicBool) -> Result<Self, CompactError> {
+        if compacting.swap(true, Ordering::AcqRel) { Err(CompactError::Runs) } else { Ok(Self(compacting)) }
+    }
+}
+
+impl Drop for Only<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// A compaction that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +85,13 @@ pub enum CompactError {
     Copy(StoreError),
     /// The disk has too little space for the new file.
     #[error(
-        "the new database file needs {} in {}, and {} are free; free some space and try again",
+        "the new database file and storage.min_free need {} in {}, and {} are free; free some space and try again",
         human_size(*needed), dir.display(), human_size(*available)
     )]
     NoRoom {
         /// The data directory.
         dir: PathBuf,
-        /// Bytes that it needs.
+        /// Bytes that it needs, with those that must stay free.
         needed: u64,
         /// Bytes that are free.
         available: u64,
@@ -101,8 +122,9 @@ pub enum CompactError {
 }
 
 impl Meta {
-    /// Fails if a compaction would be refused now.
-    pub fn may_compact(&self) -> Result<(), CompactError> {
+    /// Fails if a compaction would be refused now. `min_free` is what must stay free beside the new file:
+    /// otherwise pushes would be refused, and the trash emptied, while there are two files.
+    pub fn may_compact(&self, min_free: MinFree) -> Result<(), CompactError> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal.into());
         }
@@ -110,31 +132,47 @@ impl Meta {
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
             return Err(CompactError::Link { path: path.to_owned() });
         }
-        let dir = self.handle.data_dir();
-        let needed = self.database_size()?.needed_bytes / 4 * 5 + SPARE;
-        let available = filesystem::available(dir).map_err(|error| StoreError::from_io(&error))?;
-        if available < needed {
-            return Err(CompactError::NoRoom { dir: dir.to_owned(), needed, available });
-        }
+        self.check_room(min_free, self.database_size()?.needed_bytes / 4 * 5)?;
         let names = self.read_blocking(ReadTx::tables)?;
         names.into_iter().find(|name| !is_known(name)).map_or(Ok(()), |name| Err(CompactError::Foreign(name)))
     }
 
+    /// Fails if so many more bytes would leave less than `min_free`, or the reserve for deletions is in use.
+    fn check_room(&self, min_free: MinFree, more: u64) -> Result<(), CompactError> {
+        let dir = self.handle.data_dir();
+        let (total, available) =
+            filesystem::total_and_available(dir).map_err(|error| StoreError::from_io(&error))?;
+        let needed = min_free.of(total).saturating_add(SPARE).saturating_add(more);
+        if available < needed || self.reserve_is_lacking() {
+            return Err(CompactError::NoRoom { dir: dir.to_owned(), needed, available });
+        }
+        Ok(())
+    }
+
     /// Moves all rows to a new file without the free space of the old one. It blocks the calling thread;
     /// reads and changes go on meanwhile. After an error the file is the one that it was.
-    pub fn compact(&self, on_progress: &mut OnProgress<'_>) -> Result<Compacted, CompactError> {
-        self.may_compact()?;
+    pub fn compact(
+        &self,
+        min_free: MinFree,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Compacted, CompactError> {
+        let _only = Only::enter(&self.compacting)?;
+        self.may_compact(min_free)?;
+        let on_progress = &mut |done, total, bytes| {
+            self.check_room(min_free, 0)?;
+            if on_progress(done, total, bytes).is_break() { Err(CompactError::Ended) } else { Ok(()) }
+        };
         let before_bytes = self.handle.file_bytes();
-        let recording = Recording::begin(self)?.ok_or(CompactError::Runs)?;
+        let recording = Recording::begin(self)?;
         let mut copy = Copy::create(self.handle.opener())?;
         copy.fill(self, on_progress)?;
+        copy.verify()?;
         for round in 1.. {
             let rows = recording.take()?.into_rows().ok_or(CompactError::Busy)?;
-            copy.catch_up(self, &rows)?;
-            if on_progress(copy.rows, copy.rows, copy.bytes).is_break() {
-                return Err(CompactError::Ended);
-            }
-            if rows.len() <= FEW || round == ROUNDS {
+            let before = copy.bytes;
+            copy.catch_up(self, &rows, on_progress)?;
+            on_progress(copy.rows, copy.rows, copy.bytes)?;
+            if rows.len() <= FEW && copy.bytes - before <= FEW_BYTES || round == ROUNDS {
                 break;
             }
         }
@@ -186,11 +224,16 @@ fn switch(writer: &mut Writer, copy: &mut Copy) -> Result<(Option<Arc<Database>>
     }
     let changed = writer.changed.take().ok_or(CompactError::Busy)?.into_inner();
     let rows = changed.into_rows().filter(|rows| rows.len() <= MOST).ok_or(CompactError::Busy)?;
+    copy.most_bytes = copy.bytes + MOST_BYTES;
     {
         let database = writer.handle.database()?;
         let tx = ReadTx::begin(&*database)?;
         copy.follow(&tx, &rows)?;
         copy.complete(&tx)?;
+    }
+    // Not over a file that was put in the place of the database meanwhile.
+    if !writer.handle.place().look() {
+        return Err(StoreError::Displaced.into());
     }
     let (database, held) = copy.put_in_place(writer.handle.faults())?;
     let old = writer.handle.compacted(database, held);

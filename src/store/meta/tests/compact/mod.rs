@@ -1,6 +1,8 @@
 //! Compaction: the file shrinks, everything is in the new one, also what changes meanwhile, and a disk that
 //! fails or a kill at any call loses nothing that was answered.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use redb::Value as _;
 
 use super::*;
+use crate::config::MinFree;
 use crate::store::faulty::{Call, Faults};
 use crate::store::meta::{CompactError, Key, Pages, Raw, Row, Stored, Table, WriteTx, saved_database};
 
@@ -62,6 +65,10 @@ fn sparse_of(store: &Store, bodies: u16) -> Meta {
     meta
 }
 
+fn no_minimum() -> MinFree {
+    "0".parse().unwrap()
+}
+
 fn go_on(_: u64, _: u64, _: u64) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
@@ -105,7 +112,7 @@ fn the_file_shrinks_and_has_the_same_rows() {
     let (before, had) = (len(&store), rows(&meta));
     let size = meta.database_size().unwrap();
     assert!(size.file_bytes > 3_000_000 && size.needed_bytes < size.file_bytes / 3, "{size:?}");
-    let done = meta.compact(&mut go_on).unwrap();
+    let done = meta.compact(no_minimum(), &mut go_on).unwrap();
     assert_eq!(done.before_bytes, size.file_bytes);
     assert!(len(&store) < before / 2, "{} of {before}", len(&store));
     assert!(done.after_bytes < before / 4, "{done:?}");
@@ -123,7 +130,7 @@ fn the_file_shrinks_and_has_the_same_rows() {
     assert_eq!(rows(&meta)["outbox_cursor"], had["outbox_cursor"]);
     assert_eq!(rows(&meta)["manifest_body"], had["manifest_body"]);
     // Once more, with nothing to gain.
-    meta.compact(&mut go_on).unwrap();
+    meta.compact(no_minimum(), &mut go_on).unwrap();
     assert_eq!(number(&meta, "later"), Some(1));
 }
 
@@ -132,7 +139,7 @@ fn what_changes_while_it_is_copied_is_in_the_new_file() {
     let store = Store::new();
     let meta = sparse(&store);
     let mut call = 0_u16;
-    let done = meta.compact(&mut |_, _, _| {
+    let done = meta.compact(no_minimum(), &mut |_, _, _| {
         call += 1;
         // In a table that is copied early, and in one that is copied late, until long after both are copied.
         // More rows than the writer copies while changes wait.
@@ -171,7 +178,7 @@ fn a_snapshot_that_is_held_is_read_to_its_end() {
         let (done, is_done) = mpsc::channel();
         let held = meta.hold(|reader| -> Result<u64, StoreError> {
             let meta = &meta;
-            scope.spawn(move || done.send(meta.compact(&mut go_on)).unwrap());
+            scope.spawn(move || done.send(meta.compact(no_minimum(), &mut go_on)).unwrap());
             let file = || std::fs::metadata(store.file()).unwrap().ino();
             let (first, waiting) = (file(), Instant::now());
             while file() == first {
@@ -185,93 +192,6 @@ fn a_snapshot_that_is_held_is_read_to_its_end() {
         is_done.recv().unwrap().unwrap();
     });
     assert_eq!(rows(&meta)["manifest_body"].len() as u64, before + 1);
-}
-
-#[test]
-fn one_that_is_ended_changes_nothing_and_one_at_a_time_works() {
-    let store = Store::new();
-    let meta = sparse(&store);
-    let (before, had) = (len(&store), rows(&meta));
-    let mut second = None;
-    let ended = meta.compact(&mut |_, _, _| {
-        second.get_or_insert_with(|| meta.compact(&mut go_on));
-        ControlFlow::Break(())
-    });
-    assert!(matches!(ended, Err(CompactError::Ended)), "{ended:?}");
-    assert!(matches!(second, Some(Err(CompactError::Runs))), "{second:?}");
-    assert!(!new_file(&store).exists());
-    assert_eq!((len(&store), rows(&meta)), (before, had));
-    meta.compact(&mut go_on).unwrap();
-    assert!(len(&store) < before);
-}
-
-#[test]
-fn what_it_would_lose_is_not_compacted() {
-    let store = Store::new();
-    sparse(&store).close();
-    let database = redb::Database::open(store.file()).unwrap();
-    let tx = database.begin_write().unwrap();
-    tx.open_table(redb::TableDefinition::<u64, &[u8]>::new("of a newer version")).unwrap();
-    tx.commit().unwrap();
-    drop(database);
-    let meta = store.open();
-    let refused = meta.compact(&mut go_on);
-    assert!(
-        matches!(&refused, Err(CompactError::Foreign(name)) if name == "of a newer version"),
-        "{refused:?}"
-    );
-    meta.close();
-
-    let store = Store::new();
-    sparse(&store).close();
-    let elsewhere = store.dir.path().join("elsewhere");
-    std::fs::rename(store.file(), &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, store.file()).unwrap();
-    let meta = store.open();
-    assert!(matches!(meta.compact(&mut go_on), Err(CompactError::Link { .. })));
-    assert!(store.file().is_symlink());
-    drop(meta);
-
-    let store = Store::new();
-    let meta = sparse(&store);
-    std::fs::remove_file(store.file()).unwrap();
-    assert!(matches!(store.set(&meta, "lost", 1), Err(StoreError::Displaced)));
-    assert!(matches!(meta.compact(&mut go_on), Err(CompactError::Store(StoreError::Displaced))));
-    assert!(!store.file().exists(), "a new file would hide that the old one is gone");
-}
-
-#[test]
-fn a_compacted_file_that_is_removed_is_noticed_and_saved() {
-    let store = Store::new();
-    let meta = sparse(&store);
-    meta.compact(&mut go_on).unwrap();
-    store.set(&meta, "after", 1).unwrap();
-    std::fs::remove_file(store.file()).unwrap();
-    assert!(matches!(store.set(&meta, "lost", 1), Err(StoreError::Displaced)));
-    meta.close();
-    let saved = saved_database(store.dir.path()).unwrap();
-    std::fs::rename(saved, store.file()).unwrap();
-    let meta = store.open();
-    assert_eq!((number(&meta, "after"), number(&meta, "lost")), (Some(1), None));
-    assert_eq!(rows(&meta)["manifest_body"].len(), 100);
-}
-
-#[test]
-fn a_file_that_was_replaced_while_it_is_copied_is_not_replaced_again() {
-    let store = Store::new();
-    let meta = sparse(&store);
-    let other = store.dir.path().join("other");
-    std::fs::copy(store.file(), &other).unwrap();
-    let ended = meta.compact(&mut |_, _, _| {
-        if other.exists() {
-            std::fs::rename(&other, store.file()).unwrap();
-        }
-        ControlFlow::Continue(())
-    });
-    assert!(matches!(ended, Err(CompactError::Store(StoreError::Displaced))), "{ended:?}");
-    assert!(!new_file(&store).exists());
-    meta.close();
-    assert!(saved_database(store.dir.path()).is_some(), "what only this process had is saved");
 }
 
 /// Where a compaction and the changes beside it are ended.
@@ -297,7 +217,7 @@ fn play(fault: Fault, is_lasting: bool) -> u64 {
         let goes_on = || !is_lasting || faults.calls() < before + n;
         let mut answers = Vec::new();
         let mut call = 0_u16;
-        let done = meta.compact(&mut |_, _, _| {
+        let done = meta.compact(no_minimum(), &mut |_, _, _| {
             call += 1;
             if call.is_multiple_of(20) && goes_on() {
                 answers.push((1_000 + call, try_change(&store, &meta, [1_000 + call], true)));
@@ -379,16 +299,20 @@ fn no_change_is_answered_before_it_is_durable_which_file_is_the_database() {
     let faults = Arc::new(Faults::recording());
     let (_store, meta) = open(&faults);
     let before = faults.calls();
-    meta.compact(&mut go_on).unwrap();
+    meta.compact(no_minimum(), &mut go_on).unwrap();
     let trace = faults.trace();
     let at = trace.iter().position(|call| *call == Call::DatabaseDirectory).unwrap() as u64;
-    assert_eq!(trace[usize::try_from(at).unwrap() - 1], Call::DatabaseRename);
+    let rename = usize::try_from(at).unwrap() - 1;
+    assert_eq!(trace[rename], Call::DatabaseRename);
+    let changes = [Call::DatabaseWrite, Call::DatabaseLength, Call::DatabaseSync];
+    let last = trace[..rename].iter().rev().find(|call| changes.contains(call));
+    assert_eq!(last, Some(&Call::DatabaseSync), "the new file is durable before it has the name");
     drop(meta);
 
     let faults = Arc::new(Faults::default());
     let (store, meta) = open(&faults);
     faults.stop_after(at - before, libc::EIO);
-    meta.compact(&mut go_on).unwrap();
+    meta.compact(no_minimum(), &mut go_on).unwrap();
     for _ in 0..3 {
         let refused = store.set(&meta, "early", 1);
         assert!(matches!(refused, Err(StoreError::Io(_))), "{refused:?}");
