@@ -7,7 +7,7 @@ use super::App;
 use crate::access::{Grant, ReadServer};
 use crate::lifecycle::CheckParams;
 use crate::limits::Resource;
-use crate::wire::JobKind;
+use crate::wire::{JobKind, Scrubbed};
 
 /// The certificate in use.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Condition {
     pub last_check: Option<LastCheck>,
     /// The last garbage collection that was completed.
     pub last_gc: Option<LastGc>,
-    /// The last scrub that was completed.
+    /// The last scrub, and the damage that is not healed.
     pub last_scrub: Option<LastScrub>,
 }
 
@@ -60,12 +60,12 @@ pub struct LastGc {
     pub spared: u64,
 }
 
-/// A completed scrub.
+/// The last scrub, and the damage that the runs so far have found.
 #[derive(Clone, Copy, Debug)]
 pub struct LastScrub {
-    /// In Unix milliseconds.
-    pub ended_ms: u64,
-    /// How much damage it found.
+    /// When the last run came to its end, in Unix milliseconds; `None`: none did yet.
+    pub ended_ms: Option<u64>,
+    /// What was found damaged by any run, and is not healed.
     pub damaged: u64,
 }
 
@@ -125,8 +125,13 @@ impl App {
     }
 
     fn last_scrub(&self, grant: &Grant<ReadServer>) -> Option<LastScrub> {
-        let scrub = self.jobs.last_done(grant, JobKind::Scrub)?;
-        Some(LastScrub { ended_ms: scrub.ended_or_started_ms(), damaged: scrub.job.problems })
+        let ended_ms = self.jobs.last_done(grant, JobKind::Scrub).map(|scrub| scrub.ended_or_started_ms());
+        // Also of runs that were ended: what they have found is not found again before the next cycle.
+        let result = self.jobs.last_result(grant, JobKind::Scrub);
+        let found = result.and_then(|result| serde_json::from_str::<Scrubbed>(&result).ok())?;
+        let unhealed = found.unhealed.iter().filter(|damage| self.registry.needs_attention(damage));
+        let damaged = unhealed.count() as u64;
+        (ended_ms.is_some() || damaged > 0).then_some(LastScrub { ended_ms, damaged })
     }
 
     fn last_check(&self, grant: &Grant<ReadServer>) -> Option<LastCheck> {

@@ -319,7 +319,7 @@ fn drop_damaged(
         digests.to_vec()
     };
     if digests.is_empty() {
-        context.say(&json!({"dropped": []}), "nothing is kept in quarantine")?;
+        context.say(&json!({"dropped": []}), "nothing is hidden that still has bytes")?;
         return Ok(Exit::Done);
     }
     let what = match &digests[..] {
@@ -330,8 +330,12 @@ fn drop_damaged(
     let mut dropped: Vec<Received<Dropped>> = Vec::new();
     for digest in &digests {
         let path = format!("/api/v1/scrub/quarantine/{}", segment(digest));
-        let gone = api.end(&path);
-        dropped.push(gone.map_err(|failure| partly(failure, "digest", &digests, dropped.len()))?);
+        match api.end(&path) {
+            Ok(gone) => dropped.push(gone),
+            // It was pushed again since it was listed, or has come back whole.
+            Err(failure) if all && failure.exit == Exit::NotFound => {}
+            Err(failure) => return Err(partly(failure, "digest", &digests, dropped.len())),
+        }
     }
     let bytes = dropped.iter().map(|gone| gone.bytes).sum();
     let what = counted(dropped.len() as u64, "damaged blob or manifest", "damaged blobs and manifests");

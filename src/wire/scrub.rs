@@ -48,6 +48,24 @@ pub struct Scrubbed {
     /// When a cycle was completed last.
     #[schema(required = true, format = DateTime)]
     pub cycle_ended_at: Option<String>,
+    /// What this run and those before it have found, and what was neither pushed again nor read whole since;
+    /// the first 1,000.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub unhealed: Vec<Unhealed>,
+}
+
+/// Damage that was found and is not healed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unhealed {
+    /// The digest of the manifest or blob; null: it is not known.
+    #[schema(required = true)]
+    pub digest: Option<String>,
+    /// Whether it is hidden until it is pushed again; false: it could not be read, which may be temporary.
+    pub hidden: bool,
+    /// When the run began that found it.
+    #[schema(format = DateTime)]
+    pub found_at: String,
 }
 
 /// A cycle: everything is read once, by one run or by several that continue each other.

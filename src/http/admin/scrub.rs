@@ -21,9 +21,7 @@ use crate::lifecycle::{JobState, JobView, ScrubParams};
 use crate::model::digest::Digest;
 use crate::model::names::RepoName;
 use crate::registry::{QuarantineKind, Quarantined, ScrubScope};
-use crate::wire::{
-    Damaged, DamagedKind, Dropped, Job, JobKind, JobResult, NewScrub, OpenEnum, ScrubStatus, Scrubbed,
-};
+use crate::wire::{Damaged, DamagedKind, Dropped, Job, JobKind, NewScrub, OpenEnum, ScrubStatus, Scrubbed};
 
 /// Jobs among which the last one is looked for that has ended.
 const LATEST: usize = 2;
@@ -67,11 +65,9 @@ pub(super) async fn status(app: Data<App>, permit: Permit<ReadServer>) -> Result
     let is_running = |job: &&JobView| job.job.state == JobState::Running;
     let running = with_result(&app, grant, newest.iter().find(is_running)).await?;
     let last = with_result(&app, grant, newest.iter().find(|job| !is_running(job))).await?;
-    // The newest result says how far the cycle is.
-    let result = [&running, &last].into_iter().flatten().find_map(|job| match &job.result {
-        Some(JobResult::Scrub(result)) => Some(result.clone()),
-        _ => None,
-    });
+    // The newest result says how far the cycle is, whatever became of its job.
+    let result = app.jobs.last_result(grant, JobKind::Scrub);
+    let result = result.and_then(|result| serde_json::from_str(&result).ok());
     let Scrubbed { cycle, cycle_ended_at, .. } = result.unwrap_or_default();
     let extent = app.registry.extent()?;
     let status = ScrubStatus {

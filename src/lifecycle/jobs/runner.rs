@@ -248,6 +248,16 @@ impl Jobs {
         cancelled.await.unwrap_or(Err(JobError::Store(StoreError::Failed))).map(Some)
     }
 
+    /// Whether a job of a kind works.
+    pub fn runs(&self, kind: JobKind) -> bool {
+        self.shared.known().slots.iter().any(|slot| slot.run.kind == kind && slot.is_running())
+    }
+
+    /// The newest result of a kind, also of a job that was ended or still works.
+    pub fn last_result(&self, _grant: &Grant<ReadServer>, kind: JobKind) -> Option<String> {
+        self.shared.last_result(kind)
+    }
+
     /// The last job of a kind that came to its end, without its result.
     pub fn last_done(&self, _grant: &Grant<ReadServer>, kind: JobKind) -> Option<JobView> {
         self.shared.known().done.iter().find(|job| job.job.kind == kind.as_str()).cloned()
@@ -281,7 +291,7 @@ impl Shared {
 
     /// Does the work and says how it ended, even when a damaged page ends it in a panic.
     fn work<J: Job>(&self, run: &Run, job: &J, params: &J::Params) {
-        let (save, earlier) = (|| self.save(run), || self.earlier(run));
+        let (save, earlier) = (|| self.save(run), || self.last_result(run.kind));
         let context = Context::new(&run.live, &save, &earlier);
         let worked = catch_unwind(AssertUnwindSafe(|| job.run(params, &context)));
         let (state, problems, error, output) = match worked {
@@ -322,11 +332,11 @@ impl Shared {
         }
     }
 
-    /// The newest result of the kind of a job.
-    fn earlier(&self, run: &Run) -> Option<String> {
-        let found = self.meta.read_blocking(|tx| rows::last_result(tx, run.kind.as_str()));
+    /// The newest result of a kind.
+    fn last_result(&self, kind: JobKind) -> Option<String> {
+        let found = self.meta.get(|tx| rows::last_result(tx, kind.as_str()));
         found.unwrap_or_else(|error| {
-            tracing::warn!(job = %run.id, kind = %run.kind, %error, "the result of the last job cannot be read");
+            tracing::warn!(%kind, %error, "the result of the last job cannot be read");
             None
         })
     }

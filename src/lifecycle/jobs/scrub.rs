@@ -16,7 +16,12 @@ use crate::registry::fsck::{Finding, Progress};
 use crate::registry::{
     Registry, RegistryError, ScrubExtent, ScrubPosition, ScrubScope, ScrubStage, Scrubbed,
 };
-use crate::wire::{self, JobKind, ScrubCycle};
+use crate::wire::{self, JobKind, ScrubCycle, Unhealed};
+
+/// Damage that is remembered from run to run, at most.
+const UNHEALED: usize = 1_000;
+/// Findings that the log of a job names; its result has them all.
+const TOLD: usize = 150;
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +63,7 @@ impl Job for ScrubJob {
         let failed = |error: RegistryError| Unfinished::Failed(error.to_string());
         let mut plan = Plan::of(params, context).map_err(Unfinished::Failed)?;
         plan.extent = self.registry.extent().map_err(failed)?;
+        plan.unhealed.retain(|damage| self.registry.is_unhealed(damage));
         tracing::info!(scope = plan.scope_text(), "a scrub started");
         let (started, longest) = (Instant::now(), self.registry.max_scrub());
         let (mut done, mut told) = (Scrubbed::default(), 0);
@@ -65,14 +71,16 @@ impl Job for ScrubJob {
         let read = self.registry.scrub(&self.grant, &plan.scope, &mut done, &mut |done| {
             tell(&done.findings, &mut told, context);
             if context.is_due() {
-                context.keep::<Self>(&plan.output(done, context.now_ms()));
+                context.keep::<Self>(&self.output(&plan, done, context.now_ms()));
             }
             cancelled = context.progress(plan.progress(done)).is_break();
-            late = !longest.is_zero() && started.elapsed() >= longest;
+            // A run reads at least one thing, however long that takes: otherwise none would get behind it.
+            let has_read = done.manifests + done.blobs > 0;
+            late = !longest.is_zero() && started.elapsed() >= longest && has_read;
             !cancelled && !late
         });
         tell(&done.findings, &mut told, context);
-        let output = plan.output(&done, context.now_ms());
+        let output = self.output(&plan, &done, context.now_ms());
         context.keep::<Self>(&output);
         conclude(&done, context);
         if let Err(error) = read {
@@ -95,6 +103,12 @@ impl Job for ScrubJob {
     }
 }
 
+impl ScrubJob {
+    fn output(&self, plan: &Plan, done: &Scrubbed, now_ms: u64) -> wire::Scrubbed {
+        plan.output(done, now_ms, |damage| self.registry.is_unhealed(damage))
+    }
+}
+
 /// What a run reads, and where the cycle is.
 struct Plan {
     scope: ScrubScope,
@@ -102,12 +116,17 @@ struct Plan {
     /// The cycle before this run; of a run of everything, the one that it continues.
     cycle: Option<ScrubCycle>,
     cycle_ended_at: Option<String>,
+    /// When the run began.
+    began_at: String,
+    /// What earlier runs have found, and what is not healed.
+    unhealed: Vec<Unhealed>,
 }
 
 impl Plan {
     fn of(params: &ScrubParams, context: &Context<'_>) -> Result<Self, String> {
         let earlier = context.earlier().and_then(|result| serde_json::from_str(&result).ok());
-        let wire::Scrubbed { cycle, cycle_ended_at, .. } = earlier.unwrap_or_default();
+        let wire::Scrubbed { cycle, cycle_ended_at, unhealed, .. } = earlier.unwrap_or_default();
+        let began_at = rfc3339(context.now_ms());
         let extent = ScrubExtent::default();
         let part = match (&params.repository, &params.digest) {
             (Some(name), _) => Some(ScrubScope::Repository(name.parse().map_err(text)?)),
@@ -115,7 +134,7 @@ impl Plan {
             (None, None) => None,
         };
         if let Some(scope) = part {
-            return Ok(Self { scope, extent, cycle, cycle_ended_at });
+            return Ok(Self { scope, extent, cycle, cycle_ended_at, began_at, unhealed });
         }
         // A position that a later version has written cannot be read: everything is read then.
         let continued = cycle.filter(|_| !params.full).and_then(|cycle| Some((position(&cycle)?, cycle)));
@@ -124,11 +143,11 @@ impl Plan {
             context.log(format!("continues the cycle of {}: {stage} after {after}", cycle.began_at));
             (from, cycle)
         } else {
-            let began_at = rfc3339(context.now_ms());
+            let began_at = began_at.clone();
             (ScrubPosition::START, ScrubCycle { began_at, ..ScrubCycle::default() })
         };
         let scope = ScrubScope::Everything(Some(from));
-        Ok(Self { scope, extent, cycle: Some(cycle), cycle_ended_at })
+        Ok(Self { scope, extent, cycle: Some(cycle), cycle_ended_at, began_at, unhealed })
     }
 
     const fn is_everything(&self) -> bool {
@@ -158,7 +177,38 @@ impl Plan {
         Progress { stage: done.at.stage.as_str(), done: so_far, total, bytes: bytes + done.bytes }
     }
 
-    fn output(&self, done: &Scrubbed, now_ms: u64) -> wire::Scrubbed {
+    /// What is not healed: what this run has found, and what earlier ones have and it has not read whole.
+    fn unhealed(&self, done: &Scrubbed, is_unhealed: impl Fn(&Unhealed) -> bool) -> Vec<Unhealed> {
+        let is_concealed = |digest: &str| digest.parse().is_ok_and(|digest| done.concealed.contains(&digest));
+        let found = done.findings.iter().map(|finding| Unhealed {
+            digest: finding.digest.clone(),
+            hidden: finding.digest.as_deref().is_some_and(is_concealed),
+            found_at: self.began_at.clone(),
+        });
+        // What was pushed again since it was found is healed.
+        let mut all: Vec<Unhealed> = found.filter(is_unhealed).collect();
+        let is_found = |old: &Unhealed| done.findings.iter().any(|finding| finding.digest == old.digest);
+        let was_read = |old: &Unhealed| match &self.scope {
+            _ if !done.complete || old.hidden => false,
+            // What an earlier part of this cycle has found was not read again.
+            ScrubScope::Everything(_) => {
+                self.cycle.as_ref().is_some_and(|cycle| old.found_at < cycle.began_at)
+            }
+            ScrubScope::Repository(_) => false,
+            ScrubScope::Digest(digest) => old.digest.as_deref() == Some(&*digest.to_string()),
+        };
+        all.extend(self.unhealed.iter().filter(|old| !is_found(old) && !was_read(old)).cloned());
+        all.truncate(UNHEALED);
+        all
+    }
+
+    fn output(
+        &self,
+        done: &Scrubbed,
+        now_ms: u64,
+        is_unhealed: impl Fn(&Unhealed) -> bool,
+    ) -> wire::Scrubbed {
+        let unhealed = self.unhealed(done, is_unhealed);
         let (mut cycle, mut cycle_ended_at) = (self.cycle.clone(), self.cycle_ended_at.clone());
         if self.is_everything() && done.complete {
             cycle = None;
@@ -186,6 +236,7 @@ impl Plan {
             complete,
             cycle,
             cycle_ended_at,
+            unhealed,
         }
     }
 }
@@ -202,7 +253,7 @@ fn position(cycle: &ScrubCycle) -> Option<ScrubPosition> {
 
 /// Writes what was found since the last call to the log of the job.
 fn tell(findings: &[Finding], told: &mut usize, context: &Context<'_>) {
-    for Finding { kind, digest, images, .. } in &findings[*told..] {
+    for Finding { kind, digest, images, .. } in findings.iter().take(TOLD).skip(*told) {
         let what = digest.as_deref().unwrap_or("the database");
         let kind = kind.replace('_', " ");
         context.log(match images.len() {

@@ -19,6 +19,9 @@ const DEPTH: usize = 8;
 const REPOSITORIES: usize = 64;
 const MANIFESTS: usize = 100_000;
 
+/// Manifests that are visited to name the images that need one of them.
+const VISITS: usize = 10_000;
+
 /// A manifest of a repository.
 type Held = (u64, Vec<u8>);
 
@@ -47,16 +50,12 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     let names = &check.repositories;
     let name = |repository: u64| names.get(&repository).cloned().flatten().unwrap_or_default();
+    add_trashed(check.meta, &mut wanted)?;
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (part, holders) in wanted {
         let mut images = BTreeSet::new();
         for (repository, key) in holders {
-            check.meta.read(|tx| {
-                climb(tx, repository, &key, DEPTH, &mut |reference| {
-                    images.insert(format!("{}{reference}", name(repository)));
-                    images.len() < MAX_IMAGES
-                })
-            })?;
+            check.meta.read(|tx| name_images(tx, repository, &key, &name(repository), &mut images))?;
         }
         found.insert(Place::digest_text(&part), images.into_iter().take(MAX_IMAGES).collect());
     }
@@ -98,29 +97,73 @@ pub(in crate::registry) fn needing(meta: Reader<'_>, digest: &Digest) -> Result<
             })?
         {}
     }
+    if holders.len() < MAX_IMAGES {
+        let mut wanted = BTreeMap::from([(key.to_vec(), holders)]);
+        add_trashed(meta, &mut wanted)?;
+        holders = wanted.into_values().next().unwrap_or_default();
+    }
     let mut images = BTreeSet::new();
     for (repository, manifest) in holders {
         meta.read(|tx| {
             let row = tx.get(&schema::REPOSITORY, RepoId(repository))?;
             let name = row.map_or_else(|| format!("number {repository}"), |row| row.name);
-            climb(tx, repository, &manifest, DEPTH, &mut |reference| {
-                images.insert(format!("{name}{reference}"));
-                images.len() < MAX_IMAGES
-            })
+            name_images(tx, repository, &manifest, &name, &mut images)
         })?;
     }
     Ok(images.into_iter().take(MAX_IMAGES).collect())
 }
 
+/// Adds manifests in the trash that need one of these.
+fn add_trashed(meta: Reader<'_>, wanted: &mut BTreeMap<Vec<u8>, BTreeSet<Held>>) -> Result<(), StoreError> {
+    let (mut pages, mut looked_at) = (Pages::all(), 0);
+    while looked_at < MANIFESTS
+        && meta.page(&schema::TRASH_MANIFEST, &mut pages, |_, (repository, key), row| {
+            looked_at += 1;
+            for blob in row.iter().flat_map(|row| &row.manifest.blobs) {
+                if let Some(holders) = wanted.get_mut(&blob.key().to_vec())
+                    && holders.len() < MAX_IMAGES
+                {
+                    holders.insert((repository, key.to_vec()));
+                }
+            }
+            Ok::<_, StoreError>(())
+        })?
+    {}
+    Ok(())
+}
+
+/// Adds the names of the images that need a manifest. What is in the trash is said to be: its name may be
+/// that of another image by now.
+fn name_images(
+    tx: &ReadTx,
+    repository: u64,
+    key: &[u8],
+    name: &str,
+    images: &mut BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let is_trashed = tx.has(&schema::TRASH_REPOSITORY, RepoId(repository))?
+        || tx.has(&schema::TRASH_MANIFEST.raw_keys(), (repository, key))?;
+    let end = if is_trashed { " (in the trash)" } else { "" };
+    let mut visit = |reference: String| {
+        images.insert(format!("{name}{reference}{end}"));
+        images.len() < MAX_IMAGES
+    };
+    climb(tx, repository, key, (DEPTH, &mut BTreeSet::new()), &mut visit).map(drop)
+}
+
 /// Calls `visit` with `:TAG` for each tag of a manifest and of the indexes that list it, or with the digest
-/// if there is none, until `visit` has enough.
+/// if there is none, until `visit` has enough. `seen`: the manifests that were visited; indexes may list the
+/// same one on many ways.
 fn climb(
     tx: &ReadTx,
     repository: u64,
     key: &[u8],
-    depth: usize,
+    (depth, seen): (usize, &mut BTreeSet<Vec<u8>>),
     visit: &mut dyn FnMut(String) -> bool,
 ) -> Result<bool, StoreError> {
+    if seen.len() == VISITS || !seen.insert(key.to_vec()) {
+        return Ok(false);
+    }
     let (mut named, mut enough) = (false, false);
     tx.scan_prefix(&schema::TAG_BY_DIGEST.raw_keys(), (repository, key), |tag, ()| {
         named = true;
@@ -140,7 +183,7 @@ fn climb(
             break;
         }
         named = true;
-        enough = climb(tx, repository, &parent, depth - 1, visit)?;
+        enough = climb(tx, repository, &parent, (depth - 1, &mut *seen), visit)?;
     }
     if !named {
         enough = !visit(format!("@{}", Place::digest_text(key)));

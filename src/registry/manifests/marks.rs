@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use crate::model::digest::Digest;
-use crate::model::names::RepoId;
-use crate::store::meta::schema::{self, Manifest};
+use crate::model::names::{RepoId, Sequence};
+use crate::store::meta::schema::{self, Manifest, TrashedManifest};
 use crate::store::meta::{Raw, Row as _, StoreError, Tx, WriteTx};
 
 /// Whether every repository that holds a manifest marks it as what it is.
@@ -19,7 +19,7 @@ pub(in crate::registry) fn are_right(
 
 /// The size of a manifest, if a repository has marked it as damaged.
 pub(in crate::registry) fn size_if_marked(tx: &impl Tx, digest: &Digest) -> Result<Option<u64>, StoreError> {
-    Ok(wrong(tx, digest, false)?.first().map(|(_, row)| row.size))
+    Ok(wrong(tx, digest, false)?.first().map(|held| held.row.size))
 }
 
 /// Marks a manifest as what it is; how many rows that changed, or `None` if its bytes are not what they were
@@ -37,14 +37,30 @@ pub(in crate::registry) fn set(
 /// Sets the mark in all repositories that hold a manifest, or clears it; how many rows that changed.
 pub(super) fn put(tx: &WriteTx<'_>, digest: &Digest, corrupt: bool) -> Result<u64, StoreError> {
     let rows = wrong(tx, digest, corrupt)?;
-    for (repository, row) in &rows {
-        tx.put(&schema::MANIFEST, (*repository, digest), &Manifest { corrupt, ..row.clone() })?;
+    for Held { repository, row, entry } in &rows {
+        let manifest = Manifest { corrupt, ..row.clone() };
+        match entry {
+            None => tx.put(&schema::MANIFEST, (*repository, digest), &manifest)?,
+            Some(entry) => {
+                let trashed = TrashedManifest { entry: *entry, manifest };
+                tx.put(&schema::TRASH_MANIFEST, (*repository, digest), &trashed)?;
+            }
+        }
     }
     Ok(rows.len() as u64)
 }
 
-/// The rows of a manifest whose marks are others. A row that cannot be read is never served.
-fn wrong(tx: &impl Tx, digest: &Digest, corrupt: bool) -> Result<Vec<(RepoId, Manifest)>, StoreError> {
+/// The row of a manifest in a repository.
+struct Held {
+    repository: RepoId,
+    row: Manifest,
+    /// Its deletion, if it is in the trash.
+    entry: Option<Sequence>,
+}
+
+/// The rows of a manifest whose marks are others, also those in the trash: a restore brings them back as they
+/// are. A row that cannot be read is never served.
+fn wrong(tx: &impl Tx, digest: &Digest, corrupt: bool) -> Result<Vec<Held>, StoreError> {
     let mut holders = Vec::new();
     tx.scan_prefix(&schema::MANIFEST_REPO.keys(), digest, |repository, _| {
         holders.push(repository);
@@ -54,7 +70,15 @@ fn wrong(tx: &impl Tx, digest: &Digest, corrupt: bool) -> Result<Vec<(RepoId, Ma
     for repository in holders {
         let row = tx.get(&schema::MANIFEST.raw(), (repository, digest))?;
         let row = row.and_then(|Raw(row)| Manifest::decode(&row));
-        rows.extend(row.filter(|row| row.corrupt != corrupt).map(|row| (repository, row)));
+        rows.extend(row.map(|row| Held { repository, row, entry: None }));
+        let trashed = tx.get(&schema::TRASH_MANIFEST.raw(), (repository, digest))?;
+        let trashed = trashed.and_then(|Raw(row)| TrashedManifest::decode(&row));
+        rows.extend(trashed.map(|TrashedManifest { entry, manifest: row }| Held {
+            repository,
+            row,
+            entry: Some(entry),
+        }));
     }
+    rows.retain(|held| held.row.corrupt != corrupt);
     Ok(rows)
 }

@@ -242,8 +242,11 @@ fn write(
         tx.put(&schema::REFERRER, (repository, &subject.digest, digest), &row)?;
     }
     let stored = tx.get(&schema::MANIFEST_BODY, digest)?;
-    if stored.is_none_or(|stored| stored.0 != put.body) {
+    let is_stored = stored.is_some_and(|stored| stored.0 == put.body);
+    if !is_stored {
         tx.put(&schema::MANIFEST_BODY, digest, &Raw(put.body.to_vec()))?;
+    }
+    if !is_stored || old.as_ref().is_some_and(|old| old.corrupt) {
         // All repositories that hold it share its bytes, which are intact again.
         marks::put(tx, digest, false)?;
     }

@@ -11,8 +11,9 @@ mod manifests;
 mod pace;
 mod quarantine;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use quarantine::{Kind, QuarantinePage, Quarantined};
 
@@ -24,7 +25,8 @@ use crate::access::{Grant, RunJobs, System};
 use crate::limits::Resource;
 use crate::model::digest::Digest;
 use crate::model::names::{RepoId, RepoName};
-use crate::store::meta::{StoreError, Tx as _, schema};
+use crate::store::meta::schema::{self, BlobState};
+use crate::store::meta::{StoreError, Tx as _};
 use crate::wire::Severity;
 
 /// The most findings that a run lists; all of them are counted.
@@ -102,6 +104,8 @@ pub struct Scrubbed {
     pub shown: u64,
     /// What is damaged; the first ones, if there are very many.
     pub findings: Vec<Finding>,
+    /// The digests in the findings that were hidden when they were found.
+    pub concealed: BTreeSet<Digest>,
     /// Whether all was read that was asked for.
     pub complete: bool,
 }
@@ -109,8 +113,9 @@ pub struct Scrubbed {
 impl Default for Scrubbed {
     fn default() -> Self {
         let (manifests, blobs, bytes, damaged, hidden, shown) = (0, 0, 0, 0, 0, 0);
-        let (findings, complete) = (Vec::new(), false);
-        Self { at: Position::START, manifests, blobs, bytes, damaged, hidden, shown, findings, complete }
+        let (findings, concealed, complete) = (Vec::new(), BTreeSet::new(), false);
+        let at = Position::START;
+        Self { at, manifests, blobs, bytes, damaged, hidden, shown, findings, concealed, complete }
     }
 }
 
@@ -139,8 +144,16 @@ impl Registry {
         observer: &mut dyn FnMut(&Scrubbed) -> bool,
     ) -> Result<(), RegistryError> {
         let registry = Arc::clone(self);
-        let mut run =
-            Run { registry, done, observer, pace: Pace::default(), verified: Vec::new(), is_ended: false };
+        let mut run = Run {
+            registry,
+            done,
+            observer,
+            pace: Pace::default(),
+            verified: Vec::new(),
+            rested: false,
+            is_ended: false,
+            is_cut: false,
+        };
         let read = run.read(scope);
         // What is proven is noted whatever ended the run.
         run.note_verified();
@@ -197,7 +210,12 @@ struct Run<'a> {
     pace: Pace,
     /// Blobs that are whole, and whose rows do not show the stamps of their files yet.
     verified: Vec<Verdict>,
+    /// Whether the run rested since it began with the present manifest or blob.
+    rested: bool,
+    /// The observer has ended the run.
     is_ended: bool,
+    /// The run ended before it had read the present blob to its end.
+    is_cut: bool,
 }
 
 impl Run<'_> {
@@ -246,26 +264,47 @@ impl Run<'_> {
             }
             for digest in digests {
                 self.one(stage, &digest)?;
-                if self.is_ended {
+                if self.is_cut {
                     return Ok(());
                 }
                 self.done.at.after = Some(digest);
+                if self.is_ended {
+                    return Ok(());
+                }
             }
             self.note_verified();
         }
     }
 
     fn one(&mut self, stage: Stage, digest: &Digest) -> Result<(), RegistryError> {
-        match stage {
+        self.rested = false;
+        let began = Instant::now();
+        let read = match stage {
             Stage::Manifests => self.manifest(digest),
             Stage::Blobs => self.blob(digest),
+        };
+        match read {
+            // What is behind a damaged page is read all the same.
+            Err(RegistryError::Store(StoreError::Corrupt { table })) => self.unreadable_row(digest, table),
+            read => read?,
         }
+        if !self.rested {
+            // What is missing or cannot be opened costs as much as a small file.
+            self.rest(0, began.elapsed());
+        }
+        Ok(())
     }
 
     /// Rests after so many bytes were read in `took`, and tells how far the run is. False: the run ends.
     fn rest(&mut self, bytes: u64, took: Duration) -> bool {
+        self.rested = true;
         let rate = self.registry.limits.load().scrub_rate;
-        let mut left = self.pace.rest(bytes, took, rate, self.registry.is_busy());
+        let left = self.pace.rest(bytes, took, rate, self.registry.is_busy());
+        self.wait(left)
+    }
+
+    /// Sleeps for this long, and tells how far the run is. False: the run ends.
+    fn wait(&mut self, mut left: Duration) -> bool {
         loop {
             if !(self.observer)(self.done) {
                 self.is_ended = true;
@@ -293,6 +332,7 @@ impl Run<'_> {
             })
         });
         let images = images.unwrap_or_default();
+        self.done.concealed.extend(digest.filter(|digest| self.registry.is_hidden(digest)));
         let shown = digest.map(Digest::to_string);
         tracing::error!(
             digest = shown.as_deref().unwrap_or_default(),
@@ -324,7 +364,15 @@ impl Run<'_> {
         if verified.is_empty() {
             return;
         }
-        let noted = self.registry.meta.write(move |tx| fsck::write(tx, &verified).map(drop));
+        let noted = self.registry.meta.write(move |tx| {
+            let mut present = Vec::new();
+            for verdict in &verified {
+                // One that was hidden since it was read is shown again only after it was read again.
+                let row = tx.get(&schema::BLOB, &verdict.digest)?;
+                present.extend(row.filter(|row| row.state == BlobState::Present).map(|_| *verdict));
+            }
+            fsck::write(tx, &present).map(drop)
+        });
         if let Err(error) = self.registry.runtime.block_on(noted) {
             tracing::debug!(%error, "what a scrub has verified is not noted: the next reads verify it again");
         }

@@ -5,7 +5,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::list;
+use super::{blobs, list};
 use crate::access::{Grant, ReadServer, RunJobs};
 use crate::model::audit::AuditAction;
 use crate::model::digest::Digest;
@@ -15,6 +15,7 @@ use crate::registry::{Registry, fsck};
 use crate::store::blob::BlobStore;
 use crate::store::meta::schema::{self, Blob, BlobState};
 use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx, WriteTx};
+use crate::wire::Unhealed;
 
 /// Rows of blobs, and manifests, that are read for one page at most: damage is rare.
 const BLOBS: usize = 10_000;
@@ -97,6 +98,33 @@ impl Registry {
         Ok(QuarantinePage { items: items.await??, next })
     }
 
+    /// Whether a blob or manifest is hidden as damaged.
+    pub fn is_hidden(&self, digest: &Digest) -> bool {
+        let is_hidden = self.meta.get(|tx| {
+            Ok::<_, StoreError>(
+                hidden_blob(tx, digest)?.is_some() || marks::size_if_marked(tx, digest)?.is_some(),
+            )
+        });
+        is_hidden.unwrap_or(true)
+    }
+
+    /// Whether damage that was found is not healed: what was hidden still is. What could not be read counts
+    /// until it is read whole.
+    pub fn is_unhealed(&self, damage: &Unhealed) -> bool {
+        let digest = damage.digest.as_deref().map(str::parse::<Digest>);
+        !damage.hidden || digest.is_none_or(|digest| digest.is_ok_and(|digest| self.is_hidden(&digest)))
+    }
+
+    /// The same where an image needs it that is not in the trash.
+    pub fn needs_attention(&self, damage: &Unhealed) -> bool {
+        let Some(Ok(digest)) = damage.digest.as_deref().map(str::parse::<Digest>) else { return true };
+        let is_needed = self.meta.get(|tx| {
+            let is_used = hidden_blob(tx, &digest)?.is_some_and(|blob| blob.users > 0);
+            Ok::<_, StoreError>(is_used || marks::size_if_marked(tx, &digest)?.is_some())
+        });
+        !damage.hidden || is_needed.unwrap_or(true)
+    }
+
     fn describe(&self, kind: Kind, digest: Digest, size: u64) -> Result<Quarantined, RegistryError> {
         let kept = match kind {
             // A file that cannot be opened is there; how long it is cannot be said.
@@ -114,7 +142,7 @@ impl Registry {
     }
 
     /// Removes the damaged bytes of what is hidden with this digest; how many were removed. It stays hidden,
-    /// and a push stores it again.
+    /// and a push stores it again. A blob is read first: if it has come back whole, it is shown instead.
     pub async fn drop_damaged(
         self: &Arc<Self>,
         grant: &Grant<RunJobs>,
@@ -122,6 +150,9 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         let (registry, grant, digest) = (Arc::clone(self), grant.carry(), *digest);
         self.detached(async move {
+            if blobs::show_if_whole(&registry, &digest).await? {
+                return Err(RegistryError::NotDamaged(digest));
+            }
             // No push replaces the file between the look at its row and its removal.
             let _lock = registry.locks.lock(&digest).await;
             let change = move |tx: &WriteTx<'_>| forget(tx, &grant, &digest);
@@ -138,12 +169,18 @@ impl Registry {
     }
 }
 
+/// The row of a blob that is hidden.
+fn hidden_blob(tx: &impl Tx, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+    let blob = tx.get(&schema::BLOB.raw(), digest)?.and_then(|Raw(row)| Blob::decode(&row));
+    Ok(blob.filter(|blob| blob.state == BlobState::Corrupt))
+}
+
 /// Removes the damaged bytes of a manifest from the database, and notes what is dropped in the audit log.
 /// Returns how many bytes that were, and whether a blob with this digest is hidden, too.
 fn forget(tx: &WriteTx<'_>, grant: &Grant<RunJobs>, digest: &Digest) -> Result<(u64, bool), RegistryError> {
     grant.recheck(tx)??;
-    let blob = tx.get(&schema::BLOB.raw(), digest)?.and_then(|Raw(row)| Blob::decode(&row));
-    let is_blob = blob.is_some_and(|blob| blob.state == BlobState::Corrupt);
+    let blob = hidden_blob(tx, digest)?;
+    let is_blob = blob.is_some();
     let is_manifest = marks::size_if_marked(tx, digest)?.is_some();
     if !is_blob && !is_manifest {
         return Err(RegistryError::NotDamaged(*digest));
@@ -155,6 +192,11 @@ fn forget(tx: &WriteTx<'_>, grant: &Grant<RunJobs>, digest: &Digest) -> Result<(
     {
         bytes = body.len() as u64;
         tx.delete(&schema::MANIFEST_BODY, digest)?;
+    }
+    if let Some(blob) = blob {
+        // A check that has read the file before it was removed finds another generation, and shows nothing.
+        let generation = blob.generation.wrapping_add(1);
+        tx.put(&schema::BLOB, digest, &Blob { generation, ..blob })?;
     }
     tx.audit(grant.caller().actor(), AuditAction::QuarantineDrop, digest.to_string())?;
     Ok((bytes, is_blob))

@@ -82,6 +82,13 @@ pub(super) fn image(blobs: &[Blob]) -> Manifest {
     build(OCI_MANIFEST, document, &blobs.iter().collect::<Vec<_>>(), &[])
 }
 
+/// An index of manifests, which differs from others of the same by its number.
+pub(super) fn index(children: &[&Manifest], number: u32) -> Manifest {
+    let listed: Vec<Value> = children.iter().map(|child| of(child)).collect();
+    let document = json!({"manifests": listed, "annotations": {"number": number.to_string()}});
+    build(OCI_INDEX, document, &[], children)
+}
+
 /// Images, indexes of them and of indexes, and referrers of each; with shared, repeated, foreign and
 /// unsupported parts.
 pub(super) fn manifests() -> Vec<Manifest> {

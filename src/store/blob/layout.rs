@@ -84,11 +84,18 @@ pub(super) fn open_directory(root: &Path, name: &str) -> Result<OwnedFd, LayoutE
     File::open(&path).map(OwnedFd::from).map_err(at(&path))
 }
 
-/// An error with the path of the file. It keeps its kind, because callers act on the kind.
+/// An error of the system with the path of the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+struct AtPath {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// An error with the path of the file. It keeps its kind and its number, because callers act on them.
 pub(super) fn at_path(root: &Path, part: &str, name: &str, error: Errno) -> io::Error {
-    let error = io::Error::from(error);
-    let path = root.join(part).join(name);
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    let source = io::Error::from(error);
+    io::Error::new(source.kind(), AtPath { path: root.join(part).join(name), source })
 }
 
 /// The path of a shard directory below `blobs`.

@@ -255,7 +255,7 @@ fn the_commands_find_list_and_drop_damage_also_without_a_server() {
     let none = place.run(&["scrub", "quarantine", "list"]).expect(0).stdout;
     assert_eq!(none.trim(), "nothing is hidden as damaged");
     let none = place.run(&["scrub", "quarantine", "drop", "--all", "--yes"]).expect(0).stdout;
-    assert_eq!(none.trim(), "nothing is kept in quarantine");
+    assert_eq!(none.trim(), "nothing is hidden that still has bytes");
 
     flip(&place, &digest);
     let damaged = place.run(&["scrub", "run", "--repo", "team/app", "--wait"]).expect(7);
@@ -286,4 +286,28 @@ fn the_commands_find_list_and_drop_damage_also_without_a_server() {
         .basic("admin", fs::read_to_string(place.data().join("initial-admin-password")).unwrap().trim());
     content::push_image(&admin, "team/app", "1", b"a layer");
     place.run(&["scrub", "run", "--wait"]).expect(0);
+}
+
+#[test]
+fn damage_needs_attention_until_it_is_healed_whatever_runs_follow() {
+    let place = Place::new();
+    let (_server, admin) = with_blobs(&place);
+    let contents = (0..BLOBS).map(|seed| content::bytes(seed, BLOB));
+    let mut blobs: Vec<_> = contents.map(|content| (content::sha256(&content), content)).collect();
+    blobs.sort();
+    let ((damaged, content), (whole, _)) = (&blobs[0], &blobs[5]);
+    content::push_image(&admin, "team/app", "1", content);
+    flip(&place, damaged);
+    let attention = |code| place.run(&["status", "--exit-code"]).expect(code).stdout;
+    attention(0);
+    let job = start(&admin, &json!({}));
+    await_some(&admin, &job);
+    admin.send("POST", &format!("/api/v1/jobs/{}/cancel", job.id), &[], b"").expect(202);
+    assert_eq!(ended(&admin, &job).state, JobState::Cancelled);
+    let told = attention(10);
+    assert!(told.contains("no run has ended yet, 1 problem"), "{told}");
+    assert_eq!(scrub(&admin, &json!({"digest": whole})).damaged, 0);
+    assert!(attention(10).contains(", 1 problem"));
+    content::push_blob(&admin, "team/app", content);
+    attention(0);
 }

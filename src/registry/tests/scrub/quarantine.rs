@@ -4,16 +4,16 @@ use super::*;
 use crate::access::{ReadServer, Site};
 use crate::registry::scrub::{Kind, Quarantined};
 use crate::registry::tests::ages::GRACE_S;
-use crate::registry::{CollectMode, Collected, Untagged};
+use crate::registry::{Below, CollectMode, Collected, Untagged};
 
 impl Server<'_> {
-    fn site_of<A: Action<Target = Site>>(&self) -> Grant<A> {
+    pub(super) fn site_of<A: Action<Target = Site>>(&self) -> Grant<A> {
         let caller = Caller { principal: Principal::Local { name: "root".into() }, address: None };
         self.access.site::<A>(&caller).unwrap()
     }
 
     /// Everything in quarantine, read in parts of this size.
-    fn quarantine_in(&self, limit: usize) -> Vec<Quarantined> {
+    pub(super) fn quarantine_in(&self, limit: usize) -> Vec<Quarantined> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let grant = self.site_of::<ReadServer>();
@@ -27,7 +27,7 @@ impl Server<'_> {
         }
     }
 
-    fn drop_damaged(&self, digest: &Digest) -> Result<u64, RegistryError> {
+    pub(super) fn drop_damaged(&self, digest: &Digest) -> Result<u64, RegistryError> {
         self.wait(self.registry.drop_damaged(&self.site_of(), digest))
     }
 
@@ -120,7 +120,7 @@ fn what_was_dropped_is_deleted_and_collected_like_everything_else() {
         server.drop_damaged(&digest).unwrap();
     }
     let manifest = Reference::Digest(scene.manifests[0].digest());
-    server.wait(server.registry.delete_manifest(&server.grant("one"), manifest)).unwrap();
+    server.wait(server.registry.delete_manifest(&server.grant("one"), manifest, Below::Stays)).unwrap();
     server.meta.clock().skip(GRACE_S);
     let grant = server.access.system("collect");
     let (mode, untagged) = (CollectMode::Scheduled, Untagged::Never);
