@@ -25,7 +25,7 @@ use crate::lifecycle::{
 };
 use crate::limits::{Ledger, Limits};
 use crate::people::People;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::store::lock::DirLock;
 use crate::store::meta::{CompactError, DatabaseSize, Meta, StoreError};
 use crate::store::open::OpenError;
@@ -106,6 +106,9 @@ impl App {
         grant: &Grant<RunJobs>,
         params: GcParams,
     ) -> Result<JobView, JobError> {
+        if let Err(pinned @ RegistryError::Pinned(_)) = self.registry.check_pins() {
+            return Err(JobError::Pinned(pinned.to_string()));
+        }
         if let Err(error) = self.registry.permit_untagged(grant).await {
             tracing::warn!(%error, "scheduled garbage collection still waits for a run by an admin");
         }
@@ -127,8 +130,10 @@ impl App {
     /// # Errors
     /// [`JobError`]: it was not started, because it would fail.
     pub async fn compact(&self, grant: &Grant<RunJobs>) -> Result<JobView, JobError> {
-        self.on_meta(Meta::may_compact).await??;
-        self.jobs.start(grant, CompactJob::new(Arc::clone(&self.meta)), CompactParams::default()).await
+        let min_free = self.registry.min_free();
+        self.on_meta(move |meta| meta.may_compact(min_free)).await??;
+        let job = CompactJob::new(Arc::clone(&self.meta), min_free);
+        self.jobs.start(grant, job, CompactParams::default()).await
     }
 
     /// Whether a compaction of the database would be refused now.
@@ -136,7 +141,8 @@ impl App {
     /// # Errors
     /// [`CompactError`]: it would.
     pub async fn may_compact(&self, _grant: &Grant<ReadServer>) -> Result<(), CompactError> {
-        self.on_meta(Meta::may_compact).await?
+        let min_free = self.registry.min_free();
+        self.on_meta(move |meta| meta.may_compact(min_free)).await?
     }
 
     /// The size of the database file.

@@ -1,5 +1,6 @@
 //! `stowage gc`: garbage collection.
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 use super::client::{self, Api, Received};
@@ -8,6 +9,7 @@ use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::following::{self, Cancelling};
 use super::output::{self, size};
+use super::pins;
 use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
@@ -75,7 +77,32 @@ enum Verb {
         #[arg(long)]
         wait: bool,
     },
-    /// Ask the run that works to end; what it has done stays done
+    /// Keep garbage collection from removing anything for a while, for a backup
+    #[command(
+        after_help = "Set it before the backup begins, and remove it when it is complete. Setting it again sets its end. Blobs \
+                      that nothing needs any more keep their files meanwhile. Scheduled runs skip their work, and gc run \
+                      is refused; also when the disk runs full.\n\n\
+                      Examples:\n  stowage gc pin backup --for 6h\n  stowage gc unpin backup"
+    )]
+    Pin {
+        /// Its name: lower-case letters, digits, `.`, `_` and `-`; a script has its own
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Its length, 1s to 7d; only time while the server runs counts
+        #[arg(long = "for", value_name = "DURATION")]
+        duration: HumanDuration,
+    },
+    /// Remove a pin before its end
+    #[command(after_help = "Examples:\n  stowage gc unpin backup\n  stowage gc unpin backup --json")]
+    Unpin {
+        /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+    },
+    /// List the pins, which keep garbage collection from removing anything
+    #[command(after_help = "Examples:\n  stowage gc pins\n  stowage gc pins -o wide")]
+    Pins,
+    /// End the run that is under way; what it has done stays done
     #[command(after_help = "Examples:\n  stowage gc stop\n  stowage gc stop --json")]
     Stop,
     /// List the latest runs, the newest first
@@ -89,6 +116,9 @@ impl Command for Options {
             Verb::Status => "gc status",
             Verb::Plan { .. } => "gc plan",
             Verb::Run { .. } => "gc run",
+            Verb::Pin { .. } => "gc pin",
+            Verb::Unpin { .. } => "gc unpin",
+            Verb::Pins => "gc pins",
             Verb::Stop => "gc stop",
             Verb::History => "gc history",
         }
@@ -100,15 +130,18 @@ impl Command for Options {
 
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let api = client::open(&self.server, context)?;
-        match self.verb {
+        match &self.verb {
             Verb::Status => status(&api, context),
-            Verb::Plan { now, empty_trash, untagged } => plan(&api, (now, empty_trash), untagged, context),
+            &Verb::Plan { now, empty_trash, untagged } => plan(&api, (now, empty_trash), untagged, context),
             // Without a server the run ends with this command.
-            Verb::Run { now, empty_trash, untagged, wait } => {
+            &Verb::Run { now, empty_trash, untagged, wait } => {
                 let untagged = Absent(untagged.map(|duration| duration.to_string()));
                 let new = NewGcRun { now, empty_trash, untagged };
                 run(&api, &new, wait || api.server().is_none(), context)
             }
+            Verb::Pin { name, duration } => pins::set(&api, name, *duration, context),
+            Verb::Unpin { name } => pins::remove(&api, name, context),
+            Verb::Pins => pins::list(&api, context),
             Verb::Stop => stop(&api, context),
             Verb::History => history(&api, context),
         }
@@ -123,6 +156,7 @@ fn status(api: &Api, context: &Context) -> Result<Exit, Failure> {
     if status.garbage.is_empty() {
         fields.push(("unused", "nothing".to_owned()));
     }
+    fields.extend(status.pins.iter().map(pins::field));
     if let Some(until) = &status.promises_unknown_until {
         let text =
             "the server was killed, so what it promised is not known: --now takes only what is due until";
@@ -173,6 +207,7 @@ fn garbage(part: &GarbagePart, next: Option<&str>) -> (&'static str, String) {
         OpenEnum::Known(GarbageReason::Promised) => {
             ("promised", format!("{what}: a client may count on it, {range}"))
         }
+        OpenEnum::Known(GarbageReason::Pinned) => ("pinned", format!("{what}: a pin holds it, {range}")),
         OpenEnum::Known(GarbageReason::Trash) => {
             ("trash", format!("{what}: {range}, or with stowage gc run --empty-trash"))
         }
@@ -297,7 +332,10 @@ pub(super) fn done_text(done: &Collected, now: bool) -> String {
         ));
         lines.extend(spared_names.iter().map(|name| format!("  {}", one_line(name))));
     }
-    if !complete {
+    if let Some(pin) = &done.pinned {
+        let pin = one_line(pin);
+        lines.push(format!("the pin {pin} holds everything until its end: stowage gc pins"));
+    } else if !complete {
         lines.push("partly done: storage.gc.max_duration is over; the next run continues".into());
     }
     lines.join("\n")

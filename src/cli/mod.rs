@@ -26,6 +26,7 @@ mod offered;
 mod offline;
 mod openapi;
 mod output;
+mod pins;
 mod private_dir;
 mod probe;
 mod process;

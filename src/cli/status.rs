@@ -7,21 +7,27 @@ use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
 use super::output::size;
+use super::pins;
 use super::server_args::ServerArgs;
 use super::sizes::{self, By};
 use super::visible::one_line;
 use super::words::{counted, seconds, when};
-use crate::wire::{LastCheck, LimitReached, Repository, System};
+use crate::wire::{LastCheck, LimitReached, Repository, Server, System};
 
 /// Of the biggest repositories, so many are shown.
 const BIGGEST: u16 = 3;
+/// Pins that are shown, those that end last.
+const PINS: usize = 3;
+/// The server compacts a file by itself only if so much of it is free.
+const WORTH_COMPACTING: u64 = 8 << 20;
 
 /// Show whether the server runs, how it is, and what it holds
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 the server runs, 4 it does not run or cannot be reached, 10 with --exit-code it runs and needs \
-                  attention: it refuses pushes or changes, less than storage.warn_free is free, its certificate has expired, expires soon or lacks a part of its \
-                  chain, or its last check or scrub found damage\n\n\
+                  attention: it refuses pushes or changes, less than storage.warn_free is free, its certificate has expired, \
+                  expires soon or lacks a part of its chain, its last check found damage, or a scrub found damage that is not \
+                  healed\n\n\
                   Examples:\n  stowage status\n  stowage status --json\n  stowage status --exit-code"
 )]
 pub(super) struct Options {
@@ -118,8 +124,8 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
         rows.push(("pushes", refused.unwrap_or_else(|| "accepted".to_owned())));
         rows.push(("uploads", counted(server.uploads, "upload session open", "upload sessions open")));
     }
-    let (file, free) = (size(server.database_bytes), size(server.database_free_bytes));
-    rows.push(("database", format!("{file} on disk, of it about {free} free: stowage compact")));
+    rows.extend((server.database_bytes > 0).then(|| ("database", database(server))));
+    rows.extend(server.pins.iter().rev().take(PINS).map(pins::field));
     rows.push(("dump", server.last_dump_at.as_deref().map_or_else(|| "none yet".to_owned(), when)));
     if running {
         rows.push(("check", check(server.last_check.as_ref())));
@@ -127,7 +133,10 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
         let gc = gc.map(|gc| format!("{}, {} freed", when(&gc.ended_at), size(gc.freed_bytes)));
         rows.push(("gc", gc.unwrap_or_else(|| "none yet: stowage gc run".to_owned())));
         let scrub = server.last_scrub.as_ref();
-        let scrub = scrub.map(|scrub| format!("{}, {}", when(&scrub.ended_at), problems(scrub.damaged)));
+        let scrub = scrub.map(|scrub| {
+            let ended = scrub.ended_at.as_deref().map_or_else(|| "no run has ended yet".to_owned(), when);
+            format!("{ended}, {}", problems(scrub.damaged))
+        });
         rows.push(("scrub", scrub.unwrap_or_else(|| "none yet: stowage scrub run".to_owned())));
     }
     rows.extend(system.limits.iter().flatten().map(|limit| ("limit", reached(limit))));
@@ -137,6 +146,13 @@ fn about_server(system: &System, running: bool) -> Vec<(&'static str, String)> {
 fn check(last: Option<&LastCheck>) -> String {
     let Some(last) = last else { return "none yet: stowage fsck".to_owned() };
     format!("{}, {}", when(&last.ended_at), problems(last.problems))
+}
+
+/// The size of the database file; what to do about free space where that is worth it.
+fn database(server: &Server) -> String {
+    let (file, free) = (server.database_bytes, server.database_free_bytes);
+    let text = format!("{} on disk, of it about {} free", size(file), size(free));
+    if free > file / 2 && free >= WORTH_COMPACTING { format!("{text}: stowage compact") } else { text }
 }
 
 fn problems(number: u64) -> String {
@@ -188,7 +204,7 @@ fn attention(system: &System) -> Vec<String> {
         found.push("the last check found damage: stowage fsck".to_owned());
     }
     if server.last_scrub.as_ref().is_some_and(|scrub| scrub.damaged > 0) {
-        found.push("the last scrub found damage: stowage scrub quarantine list".to_owned());
+        found.push("a scrub found damage that is not healed: stowage scrub quarantine list".to_owned());
     }
     if server.last_gc.as_ref().is_some_and(|gc| gc.spared > 0) {
         found.push(
@@ -202,7 +218,7 @@ fn attention(system: &System) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{LastScrub, Server};
+    use crate::wire::LastScrub;
 
     const EXPIRED: &str = "the certificate registry.lan in tls.crt expired on 2020-01-01 00:00 UTC: renew it";
 
@@ -218,7 +234,7 @@ mod tests {
             server: Some(Server {
                 certificate_warnings: vec![EXPIRED.to_owned()],
                 last_check: Some(check),
-                last_scrub: Some(LastScrub { ended_at: "2026-11-29T04:30:00Z".to_owned(), damaged: 2 }),
+                last_scrub: Some(LastScrub { ended_at: Some("2026-11-29T04:30:00Z".to_owned()), damaged: 2 }),
                 ..Server::default()
             }),
             ..System::default()
@@ -231,7 +247,7 @@ mod tests {
                 "little is left; see what can be freed: stowage gc status",
                 EXPIRED,
                 "the last check found damage: stowage fsck",
-                "the last scrub found damage: stowage scrub quarantine list",
+                "a scrub found damage that is not healed: stowage scrub quarantine list",
             ]
         );
     }

@@ -60,6 +60,10 @@ pub enum AuditAction {
     ScheduleReset,
     /// The bytes of something damaged were removed.
     QuarantineDrop,
+    /// A pin was set.
+    PinSet,
+    /// A pin was removed before its end.
+    PinRemove,
 }
 
 impl AuditAction {
@@ -84,6 +88,8 @@ impl AuditAction {
             Self::ScheduleSet => "schedule.set",
             Self::ScheduleReset => "schedule.reset",
             Self::QuarantineDrop => "quarantine.drop",
+            Self::PinSet => "pin.set",
+            Self::PinRemove => "pin.remove",
         }
     }
 }

@@ -45,6 +45,25 @@ pub enum RegistryError {
     /// Nothing with the digest is hidden because it is damaged.
     #[error("nothing with the digest {0} is hidden as damaged; nothing was dropped")]
     NotDamaged(Digest),
+    /// A pin holds everything against garbage collection.
+    #[error(
+        "garbage collection removes nothing, because the pin {0} holds everything: wait for its end, or remove it with: stowage gc unpin {0}"
+    )]
+    Pinned(String),
+    /// There is no pin with this name.
+    #[error("there is no pin {0}, or it has ended")]
+    PinUnknown(String),
+    /// The name is not one for a pin.
+    #[error(
+        "the name of a pin has 1 to 64 lower-case letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"
+    )]
+    PinName,
+    /// A pin would end at once, or too late.
+    #[error("a pin lasts from 1s to 7d; to hold everything for longer, set it again before its end")]
+    PinLength,
+    /// There are as many pins as there may be.
+    #[error("there are {0} pins already; remove one with: stowage gc unpin NAME")]
+    TooManyPins(usize),
     /// There is no such upload session for this caller in this repository.
     #[error(
         "blob upload unknown to registry: it was finished, cancelled or left alone too long; start a new one"

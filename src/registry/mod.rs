@@ -15,6 +15,7 @@ mod little_space;
 mod locks;
 mod manifests;
 mod overview;
+mod pins;
 mod promises;
 mod pulls;
 pub mod rebuild;
@@ -53,6 +54,7 @@ pub use manifests::{
     Condition, ManifestContent, ManifestHead, ManifestPage, ManifestView, PutManifest, Stored,
 };
 pub use overview::{RepositoryView, Totals};
+pub use pins::PinView;
 pub use referrers::{ReferrerQuery, ReferrersLeft, SHORT_ANNOTATIONS};
 pub use scrub::{
     Extent as ScrubExtent, Kind as QuarantineKind, Position as ScrubPosition, QuarantinePage, Quarantined,
@@ -127,6 +129,10 @@ pub struct Registry {
     promises: Arc<Promises>,
     /// One run of garbage collection at a time.
     collecting: tokio::sync::Mutex<()>,
+    /// Held while a run removes files, after it has found no pin: who sets a pin waits for it.
+    removing: tokio::sync::Mutex<()>,
+    /// Whether a pin kept a run from its work, which is then made up for.
+    owes_collection: AtomicBool,
     /// One preview of a deletion at a time.
     planning: tokio::sync::Mutex<()>,
     /// Whether files in quarantine without a row were looked for since the start.
@@ -162,6 +168,8 @@ impl Registry {
             sessions: Sessions::default(),
             promises: Arc::new(Promises::new(limits.promise_s)),
             collecting: tokio::sync::Mutex::default(),
+            removing: tokio::sync::Mutex::default(),
+            owes_collection: AtomicBool::new(false),
             planning: tokio::sync::Mutex::default(),
             quarantine_was_listed: AtomicBool::new(false),
             biggest: Biggest::default(),
@@ -195,6 +203,11 @@ impl Registry {
         if let Err(error) = self.promises.recall(&self.meta, is_clean).await {
             tracing::warn!(%error, "what was promised before is not known: stowage gc run --now frees nothing");
         }
+    }
+
+    /// What must stay free on the disk.
+    pub fn min_free(&self) -> MinFree {
+        self.limits.load().min_free
     }
 
     /// Refuses a push if too little of the disk would be free after `more` bytes.
@@ -231,7 +244,7 @@ impl Registry {
 
     /// Why the free space needs attention although pushes are accepted; `None` if it does not.
     pub fn space_warning(&self) -> Option<LowSpace> {
-        self.has_space().then(|| self.space.low(self.limits.load().warn_free, 0)).flatten()
+        self.has_space().then(|| self.space.low(self.limits.load().warn_free, false)).flatten()
     }
 
     /// Whether pushes have enough free space.

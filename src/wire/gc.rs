@@ -68,9 +68,13 @@ pub struct Collected {
     pub spared: u64,
     /// The first of them, in words.
     pub spared_names: Vec<String>,
-    /// Whether nothing was left that was due; false: it reached its longest duration, and the next run
-    /// continues.
+    /// Whether nothing was left that was due; false: it reached its longest duration, or a pin holds
+    /// everything, and the next run continues.
     pub complete: bool,
+    /// The pin that ended it; null: none did.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub pinned: Option<String>,
 }
 
 /// What a run of garbage collection would do.
@@ -102,6 +106,30 @@ pub struct GcPlan {
     pub promised_until: Option<String>,
 }
 
+/// A pin: until its end, garbage collection removes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pin {
+    /// Its name.
+    pub name: String,
+    /// Its end, if the server runs all the time.
+    #[schema(format = DateTime)]
+    pub until: String,
+    /// Who set it; null: its row is damaged.
+    #[schema(required = true)]
+    pub by: Option<String>,
+    /// When it was set; null: its row is damaged.
+    #[schema(required = true, format = DateTime)]
+    pub set_at: Option<String>,
+}
+
+/// A pin to be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPin {
+    /// The running time of the server until its end, such as `2h`; at most `7d`.
+    pub duration: String,
+}
+
 /// Why bytes that nothing uses are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +140,8 @@ pub enum GarbageReason {
     Grace,
     /// A client was told that they exist, and may count on them.
     Promised,
+    /// They would be due, and a pin holds everything.
+    Pinned,
     /// Only the trash needs them.
     Trash,
     /// They were collected, and are kept in quarantine for a day.
@@ -161,6 +191,10 @@ pub struct GcStatus {
     /// not known; null: all are known.
     #[schema(required = true, format = DateTime)]
     pub promises_unknown_until: Option<String>,
+    /// The pins that hold everything now, by their end. While there is one, no run removes anything.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub pins: Vec<Pin>,
     /// Whether scheduled runs delete no untagged manifest until an admin has started a run: the store was
     /// rebuilt or migrated, and `gc plan` shows what would go.
     pub untagged_waits: bool,

@@ -25,8 +25,8 @@ pub struct DumpMade {
     pub damaged: u64,
 }
 
-/// What a job found or did: a report of a check, a dump that was made, what was collected, what a scrub found, or
-/// a compaction. A newer server may have others.
+/// What a job found or did: a report of a check, a dump that was made, what was collected, what a scrub
+/// found, or a compaction. A newer server may have others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum JobResult {

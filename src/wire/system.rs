@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Pin;
+
 /// The content of the registry, and the state of its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct System {
@@ -88,19 +90,23 @@ pub struct Server {
     #[serde(default)]
     #[schema(required = true)]
     pub last_gc: Option<LastGc>,
-    /// The last scrub that was completed.
+    /// The pins that keep garbage collection from removing anything, by their end.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub pins: Vec<Pin>,
+    /// The last scrub, and the damage that is not healed.
     #[serde(default)]
     #[schema(required = true)]
     pub last_scrub: Option<LastScrub>,
 }
 
-/// A completed scrub.
+/// The last scrub, and the damage that the runs so far have found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastScrub {
-    /// When it ended.
-    #[schema(format = DateTime)]
-    pub ended_at: String,
-    /// How many manifests and blobs it found damaged.
+    /// When the last run came to its end; null: none did yet.
+    #[schema(required = true, format = DateTime)]
+    pub ended_at: Option<String>,
+    /// What was found damaged by any run, and is not healed.
     pub damaged: u64,
 }
 

@@ -8,6 +8,7 @@ use super::endpoint::{self, Endpoint};
 use super::jobs::started;
 use super::operation::operation;
 use super::permit::Permit;
+use super::pins::shown;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::{form, json, time};
@@ -59,6 +60,7 @@ pub(super) async fn status(app: Data<App>, permit: Permit<ReadServer>) -> Result
     let next = schedules.iter().find(|schedule| schedule.kind == JobKind::Gc).and_then(|gc| gc.next_ms);
     let newest = app.jobs.list(permit.grant(), Some(JobKind::Gc), None, 1).await?;
     let running = newest.into_iter().find(|job| job.job.state == JobState::Running);
+    let pins = app.registry.pins(permit.grant())?;
     let status = GcStatus {
         live_bytes: garbage.live_bytes,
         garbage: garbage.parts.into_iter().map(|found| part(found, at)).collect(),
@@ -66,6 +68,7 @@ pub(super) async fn status(app: Data<App>, permit: Permit<ReadServer>) -> Result
         untagged_later: garbage.untagged_later,
         next_at: next.map(time),
         promises_unknown_until: garbage.unknown_for_s.map(at),
+        pins: pins.into_iter().map(|pin| shown(pin, now_ms)).collect(),
         untagged_waits: app.registry.untagged_waits(permit.grant())?,
         running: running.map(Job::from),
         last: app.jobs.last_done(permit.grant(), JobKind::Gc).map(Job::from),
@@ -144,6 +147,7 @@ fn part(part: registry::GarbagePart, at: impl Fn(u64) -> String) -> GarbagePart 
         Reason::Due => GarbageReason::Due,
         Reason::Grace => GarbageReason::Grace,
         Reason::Promised => GarbageReason::Promised,
+        Reason::Pinned => GarbageReason::Pinned,
         Reason::Trash => GarbageReason::Trash,
         Reason::Quarantine => GarbageReason::Quarantine,
         Reason::Damaged => GarbageReason::Damaged,

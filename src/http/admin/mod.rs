@@ -15,6 +15,7 @@ mod operation;
 mod page;
 mod peer;
 mod permit;
+mod pins;
 mod problem;
 mod repositories;
 mod schedules;
@@ -54,6 +55,7 @@ fn endpoints() -> Vec<Endpoint> {
         tokens::endpoints(),
         jobs::endpoints(),
         gc::endpoints(),
+        pins::endpoints(),
         scrub::endpoints(),
         compact::endpoints(),
         schedules::endpoints(),

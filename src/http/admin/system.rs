@@ -7,6 +7,7 @@ use actix_web::web::Data;
 use super::endpoint::{Endpoint, at};
 use super::operation::operation;
 use super::permit::Permit;
+use super::pins::shown;
 use super::problem::Problem;
 use super::{json, time};
 use crate::access::{Catalog, ReadServer};
@@ -29,7 +30,12 @@ pub(super) async fn get(app: Data<App>, permit: Permit<Catalog>) -> Result<HttpR
     let inspect = app.access.site::<ReadServer>(permit.grant().caller()).ok();
     let server = match &inspect {
         // Where the size cannot be read, `changes_refused` or the log says why.
-        Some(grant) => Some(server(app.condition(grant), app.database_size(grant).await.unwrap_or_default())),
+        Some(grant) => {
+            let size = app.database_size(grant).await.unwrap_or_default();
+            let (now_ms, pins) = (app.now_ms(), app.registry.pins(grant).unwrap_or_default());
+            let pins = pins.into_iter().map(|pin| shown(pin, now_ms)).collect();
+            Some(Server { pins, ..server(app.condition(grant), size) })
+        }
         None => None,
     };
     let system = System {
@@ -76,9 +82,10 @@ fn server(condition: Condition, database: DatabaseSize) -> Server {
             freed_bytes: gc.freed_bytes,
             spared: gc.spared,
         }),
+        pins: Vec::new(),
         last_scrub: condition
             .last_scrub
-            .map(|scrub| LastScrub { ended_at: time(scrub.ended_ms), damaged: scrub.damaged }),
+            .map(|scrub| LastScrub { ended_at: scrub.ended_ms.map(time), damaged: scrub.damaged }),
     }
 }
 

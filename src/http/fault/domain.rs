@@ -33,6 +33,10 @@ impl From<RegistryError> for Fault {
             RegistryError::ManifestUnknown(_) => Self::new(Code::ManifestUnknown, message),
             RegistryError::ContentUnknown(_) => Self::new(Code::ContentUnknown, message),
             RegistryError::NotDamaged(_) => Self::new(Code::NotDamaged, message),
+            RegistryError::Pinned(_) => Self::new(Code::Pinned, message),
+            RegistryError::PinUnknown(_) => Self::new(Code::PinUnknown, message),
+            RegistryError::PinName | RegistryError::PinLength => Self::new(Code::PinInvalid, message),
+            RegistryError::TooManyPins(_) => Self::new(Code::TooManyPins, message),
             RegistryError::UploadUnknown => Self::new(Code::UploadUnknown, message),
             RegistryError::RangeInvalid { .. } | RegistryError::UploadInUse { .. } => {
                 Self::new(Code::RangeInvalid, message)
@@ -217,6 +221,7 @@ impl From<JobError> for Fault {
             JobError::Runs { .. } => Self::new(Code::CheckRuns, message),
             JobError::Withdrawn => Self::new(Code::Withdrawn, message),
             JobError::Compact(error) => Self::from(error),
+            JobError::Pinned(_) => Self::new(Code::Pinned, message),
             JobError::Store(error) => Self::from(error),
         }
     }
@@ -231,12 +236,12 @@ impl From<CompactError> for Fault {
                 Self::new(Code::NoSpace, message)
             }
             CompactError::Runs => Self::new(Code::CheckRuns, message),
-            CompactError::Copy(_)
-            | CompactError::Busy
-            | CompactError::Link { .. }
-            | CompactError::Foreign(_)
-            | CompactError::Differs(_)
-            | CompactError::Ended => Self::new(Code::Failed, message),
+            CompactError::Busy | CompactError::Link { .. } | CompactError::Foreign(_) => {
+                Self::new(Code::CompactRefused, message)
+            }
+            CompactError::Copy(_) | CompactError::Differs(_) | CompactError::Ended => {
+                Self::new(Code::Failed, message)
+            }
         }
     }
 }

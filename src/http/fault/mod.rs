@@ -61,7 +61,8 @@ codes! {
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
     BrowserRefused "BROWSER_REFUSED" | "DENIED" FORBIDDEN "Browsers are refused" "send neither Origin nor Sec-Fetch-Site";
     Changed "CHANGED" PRECONDITION_FAILED "It was changed meanwhile" "look again, and send the new ETag";
-    CheckRuns "CHECK_RUNS" CONFLICT "A check is under way" "wait for it, or end it";
+    CheckRuns "CHECK_RUNS" CONFLICT "One of this kind is under way" "wait for it, or end it";
+    CompactRefused "COMPACT_REFUSED" CONFLICT "The database cannot be compacted now";
     ContentType "CONTENT_TYPE" UNSUPPORTED_MEDIA_TYPE "The body has a wrong type";
     ContentUnknown "CONTENT_UNKNOWN" NOT_FOUND "The digest is unknown" "stowage manifest list REPOSITORY";
     CursorInvalid "CURSOR_INVALID" BAD_REQUEST "The cursor is not valid" "begin again without cursor";
@@ -90,6 +91,9 @@ codes! {
     PasswordFileFailed "UNKNOWN" INTERNAL_SERVER_ERROR "The server failed";
     PasswordInvalid "PASSWORD_INVALID" BAD_REQUEST "The password is too short or too long";
     PathUnknown "NAME_UNKNOWN" NOT_FOUND "Not Found";
+    PinInvalid "PIN_INVALID" BAD_REQUEST "The pin is not valid";
+    PinUnknown "PIN_UNKNOWN" NOT_FOUND "The pin is unknown" "stowage gc pins";
+    Pinned "PINNED" CONFLICT "A pin holds everything" "stowage gc pins";
     PreconditionFailed "DENIED" PRECONDITION_FAILED "Precondition Failed";
     RangeInvalid "RANGE_INVALID" RANGE_NOT_SATISFIABLE "Range Not Satisfiable";
     ReadOnly "UNSUPPORTED" METHOD_NOT_ALLOWED "Method Not Allowed";
@@ -105,6 +109,7 @@ codes! {
     TokenExists "TOKEN_EXISTS" CONFLICT "The user has a token of this name";
     TokenNameInvalid "TOKEN_NAME_INVALID" BAD_REQUEST "The name is not valid";
     TokenUnknown "TOKEN_UNKNOWN" NOT_FOUND "The token is unknown" "stowage token list";
+    TooManyPins "TOO_MANY_PINS" CONFLICT "There are too many pins" "stowage gc pins";
     TooManyRequests "TOOMANYREQUESTS" TOO_MANY_REQUESTS "Too Many Requests";
     TooManyTags "MANIFEST_INVALID" URI_TOO_LONG "URI Too Long";
     TrashConflict "TRASH_CONFLICT" CONFLICT "It cannot be restored now" "stowage trash list";

@@ -20,6 +20,9 @@ pub enum JobError {
     /// The database cannot be compacted now.
     #[error(transparent)]
     Compact(#[from] CompactError),
+    /// A pin keeps garbage collection from removing anything.
+    #[error("{0}")]
+    Pinned(String),
     /// The permission ended meanwhile.
     #[error("the right to run jobs was withdrawn meanwhile")]
     Withdrawn,

@@ -69,6 +69,9 @@ impl Job for GcJob {
                 if late {
                     context.log("partly done: storage.gc.max_duration is over; the next run continues");
                 }
+                if let Some(pin) = &done.pinned {
+                    context.log(format!("the pin {pin} holds everything until its end: stowage gc pins"));
+                }
                 Ok(Finished { problems: done.spared, output: output(done, !late) })
             }
             Err(error) => {
@@ -126,6 +129,7 @@ fn output(done: Collected, complete: bool) -> wire::Collected {
         promised,
         spared,
         spared_names,
+        pinned,
         ..
     } = done;
     wire::Collected {
@@ -139,6 +143,7 @@ fn output(done: Collected, complete: bool) -> wire::Collected {
         promised,
         spared,
         spared_names,
-        complete,
+        complete: complete && pinned.is_none(),
+        pinned,
     }
 }

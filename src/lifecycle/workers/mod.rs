@@ -36,8 +36,9 @@ pub(super) fn start_all(parts: &Parts) {
     start(runtime, SampleSpace { registry: registry(), grant: system("space") });
     let (meta, dumps, jobs) = (parts.meta.clone(), parts.dumps.clone(), parts.jobs.clone());
     start(runtime, MakeDumps { meta, dumps, jobs, grant: system("dumps") });
-    let (jobs, access, last) = (parts.jobs.clone(), parts.access.clone(), Mutex::default());
-    let collect = CollectWhenFull { registry: registry(), jobs, access, grant: system("space"), last };
+    let (jobs, access) = (parts.jobs.clone(), parts.access.clone());
+    let (last, told) = (Mutex::default(), Mutex::default());
+    let collect = CollectWhenFull { registry: registry(), jobs, access, grant: system("space"), last, told };
     start(runtime, collect);
     start(runtime, ReportLimits { ledger: parts.ledger.clone() });
     start(runtime, GiveMemoryBack);

@@ -19,6 +19,9 @@ use crate::store::meta::{Change, ReadTx, Row as _, StoreError, Tx, WriteTx};
 const GROUP: usize = 32;
 const GROUP_BYTES: u64 = 1 << 30;
 
+/// Blobs without links that are listed at once, so that many of them are in one directory.
+const LISTED: usize = 8_192;
+
 /// A row of `blob_free`.
 pub(super) type Candidate = (RunningSecond, Digest);
 
@@ -35,19 +38,21 @@ impl Run {
         let mut after = None;
         loop {
             let from = after;
-            let free = self.registry.meta.scan(move |tx| free(tx, from)).await?;
+            let mut free = self.registry.meta.scan(move |tx| free(tx, from, LISTED)).await?;
             let Some(last) = free.last() else { return Ok(true) };
             after = Some(*last);
-            let vetoed = Arc::clone(&self.vetoed);
-            let free: Vec<Candidate> =
-                free.into_iter().filter(|(_, digest)| !vetoed.digests.contains(digest)).collect();
-            let change = move |tx: &WriteTx<'_>| condemn(tx, &free);
-            let (condemned, spared) = self.registry.meta.change(Change::that_frees(), change).await?;
-            self.collected.add(spared);
-            for group in groups(&condemned) {
-                self.take_out(group).await?;
-                if !self.breathe(observer).await {
-                    return Ok(false);
+            free.retain(|(_, digest)| !self.vetoed.digests.contains(digest));
+            // Files of one directory together: it is synced once for each group.
+            free.sort_unstable_by_key(|(_, digest)| *digest);
+            for part in free.chunks(SLICE) {
+                let part = part.to_vec();
+                let (condemned, spared) = self.change(move |tx| condemn(tx, &part)).await?;
+                self.collected.add(spared);
+                for group in groups(&condemned) {
+                    self.take_out(group).await?;
+                    if !self.breathe(observer).await {
+                        return Ok(false);
+                    }
                 }
             }
         }
@@ -63,6 +68,8 @@ impl Run {
             .detached(async move {
                 let digests: Vec<Digest> = group.iter().map(|blob| blob.digest).collect();
                 let locks = registry.locks.lock_all(&digests).await;
+                let _removing = registry.removing.lock().await;
+                registry.check_pins()?;
                 // Whatever was pushed before the lock was taken has changed its row.
                 let still = registry.meta.scan(move |tx| still_condemned(tx, &group)).await?;
                 let blobs = Arc::clone(&registry.blobs);
@@ -102,13 +109,13 @@ fn groups(condemned: &[Condemned]) -> impl Iterator<Item = &[Condemned]> {
     })
 }
 
-/// Blobs that no link holds, the longest ones first.
-fn free(tx: &ReadTx, after: Option<Candidate>) -> Result<Vec<Candidate>, StoreError> {
+/// Up to `limit` blobs that no link holds, the longest ones first.
+fn free(tx: &ReadTx, after: Option<Candidate>, limit: usize) -> Result<Vec<Candidate>, StoreError> {
     let mut free = Vec::new();
     let from = after.as_ref().map_or(Bound::Unbounded, |(since, digest)| Bound::Excluded((*since, digest)));
     tx.scan_range(&schema::BLOB_FREE.keys(), (from, Bound::Unbounded), |(since, digest), _| {
         free.push((since, digest));
-        if free.len() < SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if free.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(free)
 }
@@ -118,7 +125,7 @@ pub(super) fn free_with_sizes(
     tx: &ReadTx,
     after: Option<Candidate>,
 ) -> Result<Vec<(Candidate, u64)>, StoreError> {
-    free(tx, after)?.into_iter().map(|row| Ok((row, size(tx, &row.1)?))).collect()
+    free(tx, after, SLICE)?.into_iter().map(|row| Ok((row, size(tx, &row.1)?))).collect()
 }
 
 pub(super) fn size(tx: &ReadTx, digest: &Digest) -> Result<u64, StoreError> {

@@ -17,7 +17,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::manifests::drop_rows;
 use crate::registry::{Registry, repositories, trash};
 use crate::store::meta::schema::{self, Manifest};
-use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Manifests that one transaction looks at, each with what holds it.
 const AT_ONCE: usize = 32;
@@ -49,27 +49,36 @@ impl Run {
             let changed = self.registry.meta.scan(move |tx| changed(tx, from)).await?;
             let Some((last, _)) = changed.last() else { return Ok(true) };
             after = Some(*last);
+            let mut settled = Vec::new();
             for (repository, sequence) in changed {
-                if !self.repository(repository, sequence, age_s, observer).await? {
+                match self.repository(repository, age_s, observer).await? {
+                    None => return Ok(false),
+                    Some(is_settled) => settled.extend(is_settled.then_some((repository, sequence))),
+                }
+            }
+            if !settled.is_empty() {
+                self.change(move |tx| settle(tx, &settled)).await?;
+                if !self.breathe(observer).await {
                     return Ok(false);
                 }
             }
         }
     }
 
+    /// Deletes the manifests of a repository that nothing holds; whether none is left that may be deleted
+    /// later, `None` when the run has ended.
     async fn repository(
         &mut self,
         repository: RepoId,
-        sequence: Sequence,
         age_s: u64,
         observer: &mut dyn Observer,
-    ) -> Result<bool, RegistryError> {
+    ) -> Result<Option<bool>, RegistryError> {
         // A repository in the trash is restored with its untagged manifests.
         if self.vetoed.repositories.contains(&repository)
             || self.registry.meta.get(|tx| trash::has_repository(tx, repository))?
             || !self.is_readable(repository, observer).await?
         {
-            return Ok(true);
+            return Ok(Some(false));
         }
         let (mut after, mut is_settled) = (None, true);
         loop {
@@ -89,19 +98,14 @@ impl Run {
                 rest = &rest[looked_at.min(rest.len())..];
                 self.collected.add(done);
                 if !self.breathe(observer).await {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
             after = page.next;
             if after.is_none() {
-                break;
+                return Ok(Some(is_settled));
             }
         }
-        if is_settled {
-            let settle = move |tx: &WriteTx<'_>| settle(tx, repository, sequence);
-            self.registry.meta.change(Change::that_frees(), settle).await?;
-        }
-        Ok(true)
     }
 
     /// Whether every manifest of the repository can be read: one that cannot may hold any other.
@@ -205,12 +209,14 @@ fn remove(tx: &WriteTx<'_>, repository: RepoId, digest: &Digest) -> Result<usize
     Ok(1 + row.blobs.len() + row.children.len())
 }
 
-/// Notes that nothing is left to delete, unless the repository has changed since the run began with it. The
-/// deletions of the run itself are changes, too: then the next run settles it.
-fn settle(tx: &WriteTx<'_>, repository: RepoId, sequence: Sequence) -> Result<(), RegistryError> {
-    let row = tx.get(&schema::DIRTY_REPOSITORY.raw(), repository)?;
-    if row.and_then(|Raw(row)| Sequence::decode(&row)) == Some(sequence) {
-        tx.delete(&schema::DIRTY_REPOSITORY, repository)?;
+/// Notes that nothing is left to delete in repositories, unless they have changed since the run began with
+/// them. The deletions of the run itself are changes, too: then the next run settles it.
+fn settle(tx: &WriteTx<'_>, repositories: &[(RepoId, Sequence)]) -> Result<(), RegistryError> {
+    for (repository, sequence) in repositories {
+        let row = tx.get(&schema::DIRTY_REPOSITORY.raw(), *repository)?;
+        if row.and_then(|Raw(row)| Sequence::decode(&row)) == Some(*sequence) {
+            tx.delete(&schema::DIRTY_REPOSITORY, *repository)?;
+        }
     }
     Ok(())
 }

@@ -37,8 +37,8 @@ pub use tag_sizes::{TagSize, TagSizes};
 use self::audit::Vetoed;
 use self::below::{Short, short};
 use self::pace::Pace;
-use super::Registry;
 use super::error::RegistryError;
+use super::{Registry, pins};
 use crate::access::{Grant, ReadServer, RunJobs, System};
 use crate::model::digest::Digest;
 use crate::store::meta::schema::{self, Collection};
@@ -109,6 +109,8 @@ pub struct Collected {
     pub spared: u64,
     /// The first of them, in words.
     pub spared_names: Vec<String>,
+    /// The pin that ended the run before anything else was removed.
+    pub pinned: Option<String>,
     /// Untagged manifests that were looked at to the end.
     pub(super) looked_at: u64,
 }
@@ -133,6 +135,7 @@ impl Collected {
         self.bytes += other.bytes;
         self.freed_bytes += other.freed_bytes;
         self.promised += other.promised;
+        self.pinned = self.pinned.take().or(other.pinned);
         self.spared += other.spared;
         let room = NAMED.saturating_sub(self.spared_names.len());
         self.spared_names.extend(other.spared_names.into_iter().take(room));
@@ -152,7 +155,8 @@ impl<F: FnMut(&Collected) -> bool + Send> Observer for F {
 }
 
 impl Registry {
-    /// Collects what nothing refers to, until nothing is left that is due, or `observer` ends the run.
+    /// Collects what nothing refers to, until nothing is left that is due, `observer` ends the run, or a pin
+    /// holds everything.
     ///
     /// # Errors
     /// [`RegistryError`]: the store or the disk refused a step. What was done before stays done.
@@ -172,13 +176,14 @@ impl Registry {
             collected: Collected::default(),
             pace: Pace::default(),
         };
-        let _ended = run.quarantine(observer).await?
-            && run.trash(observer).await?
-            && run.audit(observer).await?
-            && run.manifests(observer).await?
-            && run.links(observer).await?
-            && run.blobs(observer).await?
-            && (mode != Mode::SpaceIsShort || run.until_there_is_space(observer).await?);
+        match run.steps(observer).await {
+            Ok(_) => {}
+            Err(RegistryError::Pinned(name)) => {
+                self.owes_collection.store(true, Ordering::Release);
+                run.collected.pinned = Some(name);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(run.collected)
     }
 
@@ -265,6 +270,32 @@ struct Run {
 }
 
 impl Run {
+    /// All steps; whether the run came to its end.
+    async fn steps(&mut self, observer: &mut dyn Observer) -> Result<bool, RegistryError> {
+        self.registry.remove_ended_pins().await?;
+        self.registry.check_pins()?;
+        Ok(self.quarantine(observer).await?
+            && self.trash(observer).await?
+            && self.audit(observer).await?
+            && self.manifests(observer).await?
+            && self.links(observer).await?
+            && self.blobs(observer).await?
+            && (self.mode != Mode::SpaceIsShort || self.until_there_is_space(observer).await?))
+    }
+
+    /// Runs a transaction that removes something, unless a pin holds everything.
+    async fn change<T, F>(&self, work: F) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        F: Fn(&WriteTx<'_>) -> Result<T, RegistryError> + Send + 'static,
+    {
+        let unless_pinned = move |tx: &WriteTx<'_>| {
+            pins::check(tx, tx.now().running_s)?;
+            work(tx)
+        };
+        self.registry.meta.change(Change::that_frees(), unless_pinned).await
+    }
+
     /// After a slice: tells how far the run is, and leaves the writer to pushes for a while.
     async fn breathe(&mut self, observer: &mut dyn Observer) -> bool {
         if !observer.goes_on(&self.collected) {
@@ -286,8 +317,8 @@ impl Run {
         T: Clone + Send + Sync + 'static,
         F: Fn(&WriteTx<'_>, &[T]) -> Result<Collected, RegistryError> + Clone + Send + 'static,
     {
-        let (meta, all, first) = (&self.registry.meta, items.clone(), work.clone());
-        let done = meta.change(Change::that_frees(), move |tx| first(tx, &all)).await;
+        let (all, first) = (items.clone(), work.clone());
+        let done = self.change(move |tx| first(tx, &all)).await;
         if !done.as_ref().is_err_and(is_damage) {
             return done;
         }
@@ -295,7 +326,7 @@ impl Run {
         for item in items {
             let (one, work) = (item.clone(), work.clone());
             let work = move |tx: &WriteTx<'_>| work(tx, std::slice::from_ref(&one));
-            match meta.change(Change::that_frees(), work).await {
+            match self.change(work).await {
                 Ok(done) => sum.add(done),
                 Err(error) if is_damage(&error) => sum.spare(|| format!("{}: {error}", name(&item))),
                 Err(error) => return Err(error),

@@ -64,13 +64,14 @@ impl Registry {
     /// What a run would do now. Nothing is changed.
     ///
     /// # Errors
-    /// [`RegistryError`]: the store cannot be read.
+    /// [`RegistryError`]: a pin holds everything, or the store cannot be read.
     pub async fn plan_collection(
         self: &Arc<Self>,
         grant: &Grant<ReadServer>,
         mode: Mode,
         untagged: Untagged,
     ) -> Result<Plan, RegistryError> {
+        self.check_pins()?;
         let holder = grant.caller().holder();
         let mut plan = Plan::default();
         let mut freed = self.plan_manifests(&holder, (mode, self.untagged_s(untagged)?), &mut plan).await?;

@@ -34,6 +34,8 @@ impl Run {
             let done = self
                 .registry
                 .detached(async move {
+                    let _removing = registry.removing.lock().await;
+                    registry.check_pins()?;
                     let blobs = Arc::clone(&registry.blobs);
                     let (gone, mut done) = registry.blocking(move || discard(&*blobs, over)).await?;
                     // The rows go last: after a crash the files are removed again.

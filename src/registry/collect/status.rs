@@ -7,9 +7,9 @@ use super::{Mode, Plan, SLICE, Seen, Untagged, blobs, quarantine};
 use crate::access::{Grant, ReadServer};
 use crate::model::digest::Digest;
 use crate::model::names::Sequence;
-use crate::registry::Registry;
 use crate::registry::error::RegistryError;
 use crate::registry::links::holders;
+use crate::registry::{Registry, pins};
 use crate::store::meta::schema::{self, Blob, Link};
 use crate::store::meta::{ReadTx, Row as _, StoreError, Tx as _};
 
@@ -22,6 +22,8 @@ pub enum Reason {
     Grace,
     /// A client was told that they exist, and may count on them.
     Promised,
+    /// They would be due, and a pin holds everything.
+    Pinned,
     /// Only the trash needs them.
     Trash,
     /// They were collected, and are kept in quarantine for a while.
@@ -72,6 +74,17 @@ impl Garbage {
         if let Some(in_s) = in_s {
             part.first_in_s = Some(part.first_in_s.map_or(in_s, |first| first.min(in_s)));
             part.last_in_s = Some(part.last_in_s.map_or(in_s, |last| last.max(in_s)));
+        }
+    }
+
+    /// With a pin nothing goes before its end.
+    fn hold(&mut self, for_s: u64) {
+        for part in &mut self.parts {
+            if part.reason == Reason::Due {
+                part.reason = Reason::Pinned;
+            }
+            part.first_in_s = part.first_in_s.map(|in_s| in_s.max(for_s));
+            part.last_in_s = part.last_in_s.map(|in_s| in_s.max(for_s));
         }
     }
 }
@@ -134,6 +147,9 @@ impl Registry {
             }
             let Some((last, _)) = files.last() else { break };
             after = *last;
+        }
+        if let Some(pin) = self.meta.get(|tx| pins::last(tx, now_s))? {
+            garbage.hold(pin.for_s);
         }
         Ok(garbage)
     }

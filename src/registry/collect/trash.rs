@@ -13,7 +13,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::links::holders;
 use crate::registry::{Registry, trash};
 use crate::store::meta::schema::{self, Blob, Link, TrashedManifest};
-use crate::store::meta::{Change, Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
+use crate::store::meta::{Raw, ReadTx, Row as _, StoreError, Tx as _, WriteTx};
 
 /// Deletions that a run removes before it looks again whether the space suffices.
 const AT_ONCE: usize = 8;
@@ -98,7 +98,7 @@ impl Run {
             let slice = move |tx: &WriteTx<'_>| {
                 Ok::<_, RegistryError>(trash::empty_slice(tx, &registry, id, Actor::SYSTEM)?)
             };
-            match self.registry.meta.change(Change::that_frees(), slice).await {
+            match self.change(slice).await {
                 Ok(trash::Slice::Gone) => {
                     self.collected.trash += 1;
                     break;

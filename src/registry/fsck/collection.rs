@@ -38,6 +38,7 @@ pub(super) fn rows(check: &mut Check<'_>) -> Result<(), StoreError> {
     check.rows(&schema::COLLECTION, |_, _, (), _| Ok(()))?;
     check.rows(&schema::PROMISE, |_, _, (), _| Ok(()))?;
     check.rows(&schema::PROMISED, |_, _, (), _| Ok(()))?;
+    check.rows(&schema::PIN, |_, _, _, _| Ok(()))?;
     check.rows(&schema::SCHEDULE, |_, _, _, _| Ok(()))?;
     check.rows(&schema::SCHEDULE_RUN, |_, _, _, _| Ok(()))
 }

@@ -17,7 +17,7 @@ use crate::store::durable::parent;
 use crate::store::open_error::OpenError;
 
 /// The format that this program writes.
-pub const SCHEMA: u32 = 7;
+pub const SCHEMA: u32 = 8;
 
 /// The oldest format that this program migrates.
 pub(super) const OLDEST: u32 = 4;

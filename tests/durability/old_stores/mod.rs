@@ -64,8 +64,13 @@ fn fill(server: &TestStowage) {
     push_blob(&admin, "team/app", b"nothing refers to this");
     push_image(&admin, "team/gone", "1", b"layer three");
     admin.delete("/api/v1/repositories/team/gone").expect(204);
-    push_image(&admin, "team/app", "short", b"layer four");
+    let short = push_image(&admin, "team/app", "short", b"layer four");
+    let signature = referrer(&short, "application/vnd.test.signature", &json!({"by": "another test"}));
+    let digest = crate::support::content::sha256(&signature);
+    push_manifest(&admin, "team/app", &digest, OCI_MANIFEST, &signature);
     admin.delete("/api/v1/repositories/team/app/-/tags/short").expect(204);
+    let free = push_blob(&admin, "team/app", b"in no repository");
+    admin.delete(&format!("/v2/team/app/blobs/{free}")).expect(202);
     let sparse = image(&[b"layer one"]);
     push_manifest(&admin, "team/app", "2", OCI_MANIFEST, &sparse);
     admin.get("/v2/team/app/manifests/1").expect(200);
@@ -76,6 +81,7 @@ fn fill(server: &TestStowage) {
     send(&admin, "POST", "/api/v1/tokens", &token).expect(201);
     let hanna = server.client().basic("hanna", PASSWORD);
     hanna.get("/token?service=stowage&offline_token=true&client_id=test").expect(200);
+    send(&admin, "PUT", "/api/v1/gc/pins/backup", &json!({"duration": "1h"})).expect(200);
     for round in 0..20 {
         let name = format!("user{round}");
         send(&admin, "POST", "/api/v1/users", &json!({"name": name, "password": PASSWORD})).expect(201);

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stowage::wire::{
     CompactStatus, CreatedToken, Damaged, DeletionPlan, Dropped, GcPlan, GcStatus, Job, JobLine, List,
-    Manifest, Problem, Repository, Schedule, ScrubStatus, System, Tag, TagSize, Token, TrashEntry, User,
+    Manifest, Pin, Problem, Repository, Schedule, ScrubStatus, System, Tag, TagSize, Token, TrashEntry, User,
 };
 
 /// The answer of a newer server: every object in it has one more field.
@@ -44,6 +44,8 @@ pub(crate) fn type_holds(name: &str, answer: &Value) -> bool {
         "Jobs" => holds::<List<Job>>,
         "Manifest" => holds::<Manifest>,
         "Manifests" => holds::<List<Manifest>>,
+        "Pin" => holds::<Pin>,
+        "Pins" => holds::<List<Pin>>,
         "Problem" => holds::<Problem>,
         "Quarantine" => holds::<List<Damaged>>,
         "Repository" => holds::<Repository>,

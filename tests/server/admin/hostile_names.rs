@@ -35,6 +35,8 @@ fn answer(request: &str) -> String {
         json!(samples::trash_entry(EVIL))
     } else if path.contains("/schedules") {
         json!(samples::schedule(EVIL))
+    } else if path.contains("/gc/pins") {
+        json!(samples::pin(EVIL))
     } else if path.contains("/scrub/quarantine?") {
         json!(samples::damaged(EVIL))
     } else if path.contains("/scrub/quarantine/") {
@@ -52,7 +54,8 @@ fn answer(request: &str) -> String {
     } else {
         json!(samples::job(EVIL, JobState::Done))
     };
-    let is_list = path.contains("?limit=") || path.ends_with("/log") || path.ends_with("/schedules");
+    let is_list =
+        path.contains("?limit=") || ["/log", "/schedules", "/pins"].iter().any(|end| path.ends_with(end));
     fake::json(200, &if is_list { json!({"items": [document], "next_cursor": null}) } else { document })
 }
 
@@ -107,6 +110,10 @@ const COMMANDS: &[&str] = &[
     "manifest list team/app --untagged",
     "manifest delete team/app@sha256:ab --dry-run",
     "manifest delete team/app@sha256:ab --yes",
+    "gc pin backup --for 1h",
+    "gc pins",
+    "gc pins -o wide",
+    "gc unpin backup",
     "compact",
     "compact --wait",
     "compact --dry-run",

@@ -22,6 +22,7 @@ mod jobs;
 mod lists;
 mod manifests;
 mod openapi;
+mod pins;
 mod program;
 mod prompts;
 mod remote;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stowage::wire::{
-    NewCheck, NewDeletion, NewGcRun, NewSchedule, NewScrub, NewToken, NewUser, Problem, Restore, UserChange,
+    NewCheck, NewDeletion, NewGcRun, NewPin, NewSchedule, NewScrub, NewToken, NewUser, Problem, Restore,
+    UserChange,
 };
 
 use crate::admin::answer_types::type_holds;
@@ -122,6 +123,32 @@ fn call(admin: &Client, document: &Value, operation: &str, path: &str, body: &Va
     response
 }
 
+/// Calls the operations of the scrub and of compaction.
+fn call_scrub_and_compaction(
+    run: &mut dyn FnMut(&str, &str, &Value) -> Response,
+    place: &Place,
+    admin: &Client,
+) {
+    let none = Value::Null;
+    let run_of = json!({"repository": "team/app"});
+    let scrub = run("startScrub", "/scrub/runs", &run_of).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{scrub}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("showScrub", "/scrub", &none);
+    let damaged = content::push_blob(admin, "team/app", b"damaged");
+    fs::write(place.blob(&damaged), b"dAmaged").unwrap();
+    let scrub = run("startScrub", "/scrub/runs", &json!({"digest": damaged})).json();
+    run("showJob", &format!("/jobs/{}?wait=30s", scrub["id"].as_str().unwrap()), &none);
+    let listed = run("listQuarantine", "/scrub/quarantine?limit=10", &none).json();
+    assert_eq!(listed["items"][0]["digest"], json!(damaged), "{listed}");
+    run("dropQuarantined", &format!("/scrub/quarantine/{damaged}"), &none);
+    run("showCompact", "/compact", &none);
+    let compact = run("startCompact", "/compact/runs", &none).json()["id"].as_str().unwrap().to_owned();
+    let ended = run("showJob", &format!("/jobs/{compact}?wait=30s"), &none);
+    assert!(ended.json()["result"].is_object());
+    run("showCompact", "/compact", &none);
+}
+
 #[test]
 fn every_operation_of_the_document_answers_as_it_says() {
     let place = Place::new();
@@ -185,23 +212,10 @@ fn every_operation_of_the_document_answers_as_it_says() {
     let ended = run("showJob", &format!("/jobs/{gc}?wait=30s"), &none);
     assert!(ended.json()["result"].is_object());
     run("showGc", "/gc", &none);
-    let run_of = json!({"repository": "team/app"});
-    let scrub = run("startScrub", "/scrub/runs", &run_of).json()["id"].as_str().unwrap().to_owned();
-    let ended = run("showJob", &format!("/jobs/{scrub}?wait=30s"), &none);
-    assert!(ended.json()["result"].is_object());
-    run("showScrub", "/scrub", &none);
-    let damaged = content::push_blob(&admin, "team/app", b"damaged");
-    fs::write(place.blob(&damaged), b"dAmaged").unwrap();
-    let scrub = run("startScrub", "/scrub/runs", &json!({"digest": damaged})).json();
-    run("showJob", &format!("/jobs/{}?wait=30s", scrub["id"].as_str().unwrap()), &none);
-    let listed = run("listQuarantine", "/scrub/quarantine?limit=10", &none).json();
-    assert_eq!(listed["items"][0]["digest"], json!(damaged), "{listed}");
-    run("dropQuarantined", &format!("/scrub/quarantine/{damaged}"), &none);
-    run("showCompact", "/compact", &none);
-    let compact = run("startCompact", "/compact/runs", &none).json()["id"].as_str().unwrap().to_owned();
-    let ended = run("showJob", &format!("/jobs/{compact}?wait=30s"), &none);
-    assert!(ended.json()["result"].is_object());
-    run("showCompact", "/compact", &none);
+    call_scrub_and_compaction(&mut run, &place, &admin);
+    run("setPin", "/gc/pins/backup", &json!({"duration": "2h"}));
+    run("listPins", "/gc/pins", &none);
+    run("removePin", "/gc/pins/backup", &none);
     run("showSystem", "/system", &none);
     run("deleteRepository", "/repositories/team/app", &none);
     run("showOpenapi", "/openapi.json", &none);
@@ -247,6 +261,7 @@ fn a_body_has_no_field_that_the_document_lacks_and_no_null() {
         ),
         ("previewDeletion", "/deletions/preview", json!(NewDeletion::default())),
         ("startScrub", "/scrub/runs", json!(NewScrub { full: true, ..NewScrub::default() })),
+        ("setPin", "/gc/pins/backup", json!(NewPin { duration: "2h".to_owned() })),
         ("setSchedule", "/schedules/check", json!(NewSchedule { when: "off".to_owned() })),
     ];
     let with_body: BTreeSet<String> = operations(&document)

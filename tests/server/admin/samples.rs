@@ -4,8 +4,8 @@ use stowage::model::names::{RepoId, TokenId, UserId};
 use stowage::wire::{
     Checked, CompactStatus, CreatedToken, Damaged, DeletionPlan, Dropped, Finding, Job, JobKind,
     JobParameters, JobResult, JobState, KeptManifest, LastCheck, LastGc, LastScrub, LimitReached, Manifest,
-    OpenEnum, Progress, Report, Repository, Schedule, ScheduleOverride, ScrubCycle, ScrubStatus, Scrubbed,
-    Server, System, Tag, TagSize, Token, TrashEntry, User,
+    OpenEnum, Pin, Progress, Report, Repository, Schedule, ScheduleOverride, ScrubCycle, ScrubStatus,
+    Scrubbed, Server, System, Tag, TagSize, Token, TrashEntry, Unhealed, User,
 };
 
 pub(crate) fn user(text: &str) -> User {
@@ -26,6 +26,11 @@ pub(crate) fn token(text: &str) -> CreatedToken {
         last_used_from: Some(text.to_owned()),
     };
     CreatedToken { token, secret: text.to_owned(), warnings: vec![text.to_owned()] }
+}
+
+pub(crate) fn pin(text: &str) -> Pin {
+    let by = Some(text.to_owned());
+    Pin { name: text.to_owned(), until: text.to_owned(), set_at: by.clone(), by }
 }
 
 pub(crate) fn repository(text: &str) -> Repository {
@@ -122,6 +127,7 @@ pub(crate) fn scrub(text: &str) -> Job {
         findings: vec![finding(text)],
         cycle: Some(cycle(text)),
         cycle_ended_at: Some(text.to_owned()),
+        unhealed: vec![Unhealed { digest: Some(text.to_owned()), hidden: true, found_at: text.to_owned() }],
         ..Scrubbed::default()
     };
     let parameters = JobParameters { repository: Some(text.to_owned()), ..JobParameters::default() };
@@ -218,7 +224,8 @@ pub(crate) fn system(text: &str) -> System {
         last_dump_at: Some(text.to_owned()),
         last_check: Some(LastCheck { ended_at: text.to_owned(), deep: false, problems: 1 }),
         last_gc: Some(LastGc { ended_at: text.to_owned(), freed_bytes: 7, spared: 1 }),
-        last_scrub: Some(LastScrub { ended_at: text.to_owned(), damaged: 1 }),
+        pins: vec![pin(text)],
+        last_scrub: Some(LastScrub { ended_at: Some(text.to_owned()), damaged: 1 }),
         ..Server::default()
     };
     let limit = LimitReached {

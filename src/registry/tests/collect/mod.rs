@@ -4,6 +4,7 @@ mod audit;
 mod costs;
 mod deletion;
 mod now;
+mod pins;
 mod status;
 mod untagged;
 

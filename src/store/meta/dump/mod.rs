@@ -44,14 +44,15 @@ const COUNTED: [&str; 4] = [
 
 /// Tables that no dump has. What jobs did, and when they ran, is history of a server and not content: a store
 /// that is made again has none, and a job that writes about itself must not make the next dump due. What was
-/// promised is only known to the server that stopped last.
-const LEFT_OUT: [&str; 6] = [
+/// promised is only known to the server that stopped last. A pin is for a copy of this store.
+const LEFT_OUT: [&str; 7] = [
     schema::JOB.name(),
     schema::JOB_ID.name(),
     schema::JOB_LOG.name(),
     schema::JOB_RESULT.name(),
     schema::SCHEDULE_RUN.name(),
     schema::PROMISED.name(),
+    schema::PIN.name(),
 ];
 
 /// How far a dump is: rows so far and in all. A break ends it.

@@ -73,8 +73,10 @@ impl Meta {
         earlier: Option<Earlier>,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Written, DumpError> {
-        let (header, totals, bytes, appender) =
-            self.hold(|meta| Dump::begin(dir, new, earlier, &mut *on_progress)?.write(meta, number))?;
+        // Before its snapshot: a dump that is younger than something has it.
+        let wall_ms = self.clock().now().wall_ms;
+        let (header, totals, bytes, appender) = self
+            .hold(|meta| Dump::begin(dir, new, earlier, &mut *on_progress)?.write(meta, (number, wall_ms)))?;
         let rows = totals.rows + totals.bodies;
         if on_progress(rows, rows).is_break() {
             return Err(DumpError::Ended);
@@ -212,7 +214,7 @@ impl<'p> Dump<'p> {
     fn write(
         mut self,
         meta: Reader<'_>,
-        number: u64,
+        (number, wall_ms): (u64, u64),
     ) -> Result<(Header, Totals, u64, Option<Appender>), DumpError> {
         let clock = meta.read(|tx| tx.get(&schema::CLOCK, ()))?;
         let header = Header {
@@ -221,7 +223,7 @@ impl<'p> Dump<'p> {
             store_id: meta.meta().store_id(),
             number,
             sequence: clock.ok_or(StoreError::Corrupt { table: schema::CLOCK.name() })?.sequence.0,
-            wall_ms: meta.meta().clock().now().wall_ms,
+            wall_ms,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.file.frame(&Frame::Header(header.clone()))?;

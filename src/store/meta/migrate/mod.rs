@@ -92,8 +92,8 @@ fn advance(inner: &redb::WriteTransaction) -> Result<bool, StoreError> {
     let next = match to {
         5 => audit::slice(&tx, &cursor)?,
         6 => collection(&tx, &cursor)?,
-        // The tables of the trash are new.
-        7 => None,
+        // The tables of the trash, and of pins, are new.
+        7 | 8 => None,
         _ => return Err(missing(schema::MIGRATION.name())),
     };
     if let Some(cursor) = next {

@@ -1,4 +1,4 @@
-//! What garbage collection remembers: files in quarantine, and how long promises hold.
+//! What garbage collection remembers: files in quarantine, pins, and how long promises hold.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,21 @@ pub struct PromisedPart {
     /// The bits of the filter.
     pub bits: Vec<u64>,
 }
+
+/// (running second of its end, name) -> a pin. The end is in the key, so that a row that cannot be read ends,
+/// too.
+pub const PIN: Table<(RunningSecond, &'static str), Pin> = Table::new("pin");
+
+/// A pin: until its end, garbage collection removes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Who set it.
+    pub by: String,
+    /// When it was set, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
+impl Record for Pin {}
 
 /// `()` -> the promise of the settings, and a longer one that was given before and still applies.
 pub const PROMISE: Table<(), Promise> = Table::new("promise");

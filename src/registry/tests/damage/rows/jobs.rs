@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::model::time::RunningSecond;
 use crate::store::meta::schema::{Job, JobLine, JobProgress, JobState};
 
 const ID: Uuid = Uuid::from_bytes([7; 16]);
@@ -48,6 +49,7 @@ fn damage_to_jobs_and_what_belongs_to_them_is_found() {
         ("row_unreadable", |tx, _, _| tx.put(&schema::COLLECTION.raw(), (), &Raw(vec![9]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::PROMISE.raw(), (), &Raw(vec![9]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::PROMISED.raw(), (), &Raw(vec![9]))),
+        ("row_unreadable", |tx, _, _| tx.put(&schema::PIN.raw(), (RunningSecond(9), "a"), &Raw(vec![9]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::SCHEDULE.raw(), "gc", &Raw(vec![9]))),
         ("row_unreadable", |tx, _, _| tx.put(&schema::SCHEDULE_RUN.raw(), "gc", &Raw(vec![9]))),
     ]);
