@@ -9,7 +9,7 @@ use crate::layout::Sizes;
 
 /// Measures whether Stowage stays fast as its store grows: the same requests to a store with 100 manifests
 /// and to one with 1,000,000 manifests, 1,000,000 tags and 100,000 repositories, in turns; its start-up; its
-/// memory; a dump of the large store and a rebuild from it.
+/// memory; a dump of the large store, a rebuild from it, its compaction after deletions, and garbage collection.
 ///
 /// Exit status: 0 within all bounds, 1 a bound is missed or a request failed, 2 it could not be measured.
 #[derive(Parser, Debug)]
@@ -51,6 +51,10 @@ pub(crate) enum Stage {
     Requests,
     /// Dumps of the large store while it is read.
     Dumps,
+    /// Compactions of a copy of the large store after deletions, while it is read and pushed to.
+    Compaction,
+    /// Garbage collection in a copy of the large store, while it is read and pushed to.
+    Collection,
     /// A rebuild from the last dump.
     Rebuild,
     /// A check of the large store.
@@ -71,6 +75,22 @@ pub(crate) const BASE: Sizes =
     Sizes { manifests: 100, tags: 1_070, repositories: 36, list_manifests: 30, long_list: 0 };
 
 impl Scale {
+    /// Rows that are deleted before the first compaction.
+    pub(crate) const fn deleted(self) -> u64 {
+        match self {
+            Self::Small => 20_000,
+            Self::Full => 1_000_000,
+        }
+    }
+
+    /// Blobs that become garbage.
+    pub(crate) const fn garbage(self) -> u64 {
+        match self {
+            Self::Small => 1_000,
+            Self::Full => 100_000,
+        }
+    }
+
     /// The large store.
     pub(crate) const fn grown(self) -> Sizes {
         match self {

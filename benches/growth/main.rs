@@ -1,8 +1,11 @@
 //! Measures whether Stowage stays fast as its store grows. `cargo bench --bench growth -- --help` says how.
 
 mod arguments;
+mod collection;
+mod compaction;
 mod dumps;
 mod layout;
+mod meanwhile;
 mod report;
 mod requests;
 mod seed;
@@ -115,6 +118,20 @@ fn measure(arguments: &Arguments) -> Result<Report, Failure> {
         let dumps = dumps::measure(&runtime, data_dir, layout, arguments.connections)?;
         say(&format!("dumps: {:.1?} and {:.1?}", dumps[0].took, dumps[1].took));
         report.dumps = Some(dumps);
+    }
+    if arguments.runs(Stage::Compaction) {
+        let copy = tempfile::Builder::new().prefix("compacted-").tempdir_in(dir)?;
+        let (paths, rows) = ((data_dir.as_path(), copy.path()), arguments.scale.deleted());
+        let compacted = compaction::measure(&runtime, paths, layout, rows, arguments.connections)?;
+        say(&format!("compactions: {:.1?} and {:.1?}", compacted[0].took, compacted[1].took));
+        report.compactions = Some(compacted);
+    }
+    if arguments.runs(Stage::Collection) {
+        let copy = tempfile::Builder::new().prefix("collected-").tempdir_in(dir)?;
+        let (paths, blobs) = ((data_dir.as_path(), copy.path()), arguments.scale.garbage());
+        let collected = collection::measure(&runtime, paths, layout, blobs, arguments.connections)?;
+        say(&format!("garbage collection: {:.1?}", collected.took));
+        report.collection = Some(collected);
     }
     if arguments.runs(Stage::Rebuild) && data_dir.join("dumps").exists() {
         let into = tempfile::Builder::new().prefix("rebuilt-").tempdir_in(dir)?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::collection::Collected;
+use crate::compaction::Compacted;
 use crate::dumps::Dumped;
+use crate::meanwhile::Latency;
 use crate::requests::Request;
 use crate::round::Round;
 use crate::server::Ran;
@@ -37,6 +40,8 @@ pub(crate) struct Report {
     /// The peak memory of both servers under load, in bytes.
     pub(crate) peaks: Option<[u64; 2]>,
     pub(crate) dumps: Option<[Dumped; 2]>,
+    pub(crate) compactions: Option<[Compacted; 2]>,
+    pub(crate) collection: Option<Collected>,
     pub(crate) rebuild: Option<Ran>,
     pub(crate) fsck: Option<Ran>,
 }
@@ -113,6 +118,8 @@ impl Report {
         {
             all.push((name.to_owned(), dump.peak));
         }
+        all.extend(self.collection.iter().map(|done| ("in a garbage collection".to_owned(), done.peak)));
+        all.extend(self.compactions.iter().flatten().map(|done| ("in a compaction".to_owned(), done.peak)));
         all
     }
 
@@ -175,6 +182,12 @@ impl Report {
                 dump.worst.as_secs_f64() * 1e3,
             );
         }
+        for done in self.compactions.iter().flatten() {
+            let _ = writeln!(text, "{}", compaction(done));
+        }
+        if let Some(done) = &self.collection {
+            let _ = writeln!(text, "{}", collection(done));
+        }
         if let Some(ran) = &self.rebuild {
             let (seconds, peak) = (ran.took.as_secs_f64(), ran.peak >> 20);
             let _ = writeln!(text, "rebuild: {seconds:.1} s, {peak} MiB of memory");
@@ -232,11 +245,89 @@ impl Report {
                 "p99_during_ms": dump.during.as_secs_f64() * 1e3,
                 "p99_worst_ms": dump.worst.as_secs_f64() * 1e3,
             })).collect::<Vec<_>>(),
+            "compactions": self.compactions.iter().flatten().map(compaction_json).collect::<Vec<_>>(),
+            "collection": self.collection.as_ref().map(collection_json),
             "rebuild": ran(&self.rebuild),
             "fsck_seconds": self.fsck.as_ref().map(|ran| ran.took.as_secs_f64()),
             "missed": self.missed(),
         })
     }
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
+}
+
+fn late(late: &Latency) -> String {
+    let (before, during) = (ms(late.before), ms(late.during));
+    let (longest_before, longest) = (ms(late.longest_before), ms(late.longest));
+    format!("p99 {before} ms before, {during} ms meanwhile, longest {longest_before} and {longest} ms")
+}
+
+fn late_json(late: &Latency) -> Value {
+    json!({
+        "p99_before_ms": late.before.as_secs_f64() * 1e3,
+        "p99_during_ms": late.during.as_secs_f64() * 1e3,
+        "longest_before_ms": late.longest_before.as_secs_f64() * 1e3,
+        "longest_ms": late.longest.as_secs_f64() * 1e3,
+    })
+}
+
+fn collection(done: &Collected) -> String {
+    format!(
+        "garbage collection of {} blobs: {:.1} s, {} KB freed, {} MiB of memory; manifest GETs {}; pushes of tags {}; idle afterwards: {:.2} % of a core",
+        done.blobs,
+        done.took.as_secs_f64(),
+        done.freed / 1_000,
+        done.peak >> 20,
+        late(&done.reads),
+        late(&done.pushes),
+        done.idle * 100.0,
+    )
+}
+
+fn collection_json(done: &Collected) -> Value {
+    json!({
+        "blobs": done.blobs,
+        "freed_bytes": done.freed,
+        "seconds": done.took.as_secs_f64(),
+        "peak_bytes": done.peak,
+        "reads": late_json(&done.reads),
+        "pushes": late_json(&done.pushes),
+        "idle": done.idle,
+    })
+}
+
+fn compaction(done: &Compacted) -> String {
+    format!(
+        "compaction after {} deleted rows: {:.1} s, from {} to {} MB (estimated {} MB), {} rows copied, changes waited {} ms, {} MiB of memory; \
+         manifest GETs {}; pushes of tags {}",
+        done.deleted,
+        done.took.as_secs_f64(),
+        done.before / 1_000_000,
+        done.after / 1_000_000,
+        done.estimated / 1_000_000,
+        done.rows,
+        ms(done.paused),
+        done.peak >> 20,
+        late(&done.reads),
+        late(&done.pushes),
+    )
+}
+
+fn compaction_json(done: &Compacted) -> Value {
+    json!({
+        "deleted_rows": done.deleted,
+        "before_bytes": done.before,
+        "after_bytes": done.after,
+        "estimated_bytes": done.estimated,
+        "rows": done.rows,
+        "seconds": done.took.as_secs_f64(),
+        "paused_ms": done.paused.as_secs_f64() * 1e3,
+        "peak_bytes": done.peak,
+        "reads": late_json(&done.reads),
+        "pushes": late_json(&done.pushes),
+    })
 }
 
 fn figure(value: Option<f64>, text: impl Fn(f64) -> String) -> String {

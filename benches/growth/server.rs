@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) struct Server {
     child: Child,
     log: PathBuf,
+    /// Its admin socket.
+    socket: PathBuf,
     pub(crate) address: SocketAddr,
     /// The time from its start to its first 200.
     pub(crate) ready_in: Duration,
@@ -46,6 +49,12 @@ fn command(name: &str) -> Command {
     command
 }
 
+/// A socket in the system's temporary directory, because its path must be short.
+fn socket(data_dir: &Path) -> PathBuf {
+    let name = data_dir.file_name().unwrap_or_default().to_string_lossy();
+    std::env::temp_dir().join(format!("stowage-growth-{}-{name}.sock", std::process::id()))
+}
+
 impl Server {
     /// Starts a server on a store and waits for its first response. `variables` are settings.
     pub(crate) fn start(data_dir: &Path, variables: &[(&str, &str)]) -> Result<Self, Failure> {
@@ -53,11 +62,12 @@ impl Server {
         let log = data_dir.with_extension("log");
         let mut command = command("serve");
         command.args(["--anonymous", "--log-level", "info", "--listen", &address.to_string()]);
-        command.arg("--data-dir").arg(data_dir).envs(variables.iter().copied());
-        command.env("STOWAGE__AUTH__ADMIN_SOCKET__ENABLED", "false").env("STOWAGE__LOG__ACCESS", "false");
+        command.arg("--data-dir").arg(data_dir).env("STOWAGE__LOG__ACCESS", "false");
+        command.env("STOWAGE__AUTH__ADMIN_SOCKET__PATH", socket(data_dir)).envs(variables.iter().copied());
         command.stdout(Stdio::null()).stderr(File::create(&log)?);
         let begun = Instant::now();
-        let mut server = Self { child: command.spawn()?, log, address, ready_in: Duration::ZERO };
+        let (socket, ready_in) = (socket(data_dir), Duration::ZERO);
+        let mut server = Self { child: command.spawn()?, log, socket, address, ready_in };
         while !answers(address).unwrap_or(false) {
             if let Some(status) = server.child.try_wait()? {
                 return Err(Failure(format!("the server ended with {status}:\n{}", server.log())));
@@ -79,6 +89,40 @@ impl Server {
     pub(crate) async fn target(&self, name: &str) -> Result<Target, Failure> {
         let spec = format!("{name}=http://{},pid={}", self.address, self.id());
         Target::connect(&spec.parse()?).await
+    }
+
+    /// The JSON document of a response of the admin API.
+    pub(crate) fn json(&self, method: &str, path: &str, body: &str) -> Result<serde_json::Value, Failure> {
+        let received = self.ask(method, path, body)?;
+        let wrong = || Failure(format!("{method} {path}: {received}"));
+        serde_json::from_str(&received).map_err(|_| wrong())
+    }
+
+    /// Deletes something through the admin API.
+    pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.ask("DELETE", path, "").map(drop)
+    }
+
+    /// The body of a response of the admin API, which must be a success.
+    fn ask(&self, method: &str, path: &str, body: &str) -> Result<String, Failure> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let content = match (method, body) {
+            ("POST", "") => "Content-Length: 0\r\n".to_owned(),
+            ("POST", body) => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+            _ => String::new(),
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{content}\r\n{body}"
+        );
+        stream.write_all(request.as_bytes())?;
+        let mut received = String::new();
+        stream.read_to_string(&mut received)?;
+        let is_good = received.starts_with("HTTP/1.1 2");
+        match received.split_once("\r\n\r\n") {
+            Some((_, body)) if is_good => Ok(body.to_owned()),
+            _ => Err(Failure(format!("{method} {path}: {received}"))),
+        }
     }
 
     /// Its output.

@@ -45,6 +45,8 @@ pub(crate) struct Round {
     pub(crate) megabytes: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    /// The longest operation.
+    pub(crate) longest: Duration,
     /// Seconds of server CPU for an operation.
     pub(crate) cpu_per_operation: Option<f64>,
     /// Seconds of server CPU for a megabyte.
@@ -217,6 +219,7 @@ fn sum_up(seats: &[Seat], server: Option<Duration>, client: Option<Duration>, pe
         megabytes,
         p50: at(50),
         p99: at(99),
+        longest: at(100),
         cpu_per_operation: each(server),
         cpu_per_megabyte: server.filter(|_| moved > 0.0).map(|time| time.as_secs_f64() / moved),
         client_per_operation: each(client),

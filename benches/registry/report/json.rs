@@ -63,6 +63,7 @@ fn round_json(round: &Round, unit: Unit) -> Value {
         "figure": figure(round, unit),
         "operations": round.operations,
         "p99_ms": round.p99.as_secs_f64() * 1e3,
+        "longest_ms": round.longest.as_secs_f64() * 1e3,
         "server_cpu_us_per_operation": round.cpu_per_operation.map(|seconds| seconds * 1e6),
         "peak_bytes": round.peak,
     })
