@@ -9,7 +9,12 @@ use crate::tls::process::{Place, Process};
 
 fn settings(place: &Place) -> String {
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| place.0.path().join(name));
-    format!("[server.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n", cert.display(), key.display())
+    // A disk that is nearly full would need attention, too.
+    format!(
+        "[storage]\nmin_free = \"0\"\nwarn_free = \"0\"\n[server.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n",
+        cert.display(),
+        key.display()
+    )
 }
 
 fn stowage(process: &Process, arguments: &[&str]) -> Output {
