@@ -9,7 +9,8 @@ use crate::layout::Sizes;
 
 /// Measures whether Stowage stays fast as its store grows: the same requests to a store with 100 manifests
 /// and to one with 1,000,000 manifests, 1,000,000 tags and 100,000 repositories, in turns; its start-up; its
-/// memory; a dump of the large store, a rebuild from it, its compaction after deletions, and garbage collection.
+/// memory; a dump of the large store, a rebuild from it, its compaction after deletions, and garbage
+/// collection.
 ///
 /// Exit status: 0 within all bounds, 1 a bound is missed or a request failed, 2 it could not be measured.
 #[derive(Parser, Debug)]
