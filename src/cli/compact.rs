@@ -6,9 +6,8 @@ use super::client::{self, Api, Received};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::following::{self, Cancelling};
+use super::following::Starting;
 use super::output::{self, size};
-use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::words::when;
 use crate::wire::{CompactStatus, Compacted, Job, JobResult, JobState};
@@ -83,20 +82,16 @@ fn show(api: &Api, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn run(api: &Api, wait: bool, context: &Context) -> Result<Exit, Failure> {
-    let start = || api.post::<Received<Job>>("/api/v1/compact/runs", &());
+    let starting = Starting {
+        path: "/api/v1/compact/runs",
+        body: &(),
+        name: "the compaction",
+        ending: "ending the compaction; once more to leave it to the server",
+    };
     if !wait {
-        let job = start()?;
-        let text = format!("the compaction has begun; follow it: stowage jobs watch {}", job.id);
-        context.say(&json!(job), &text)?;
-        return Ok(Exit::Done);
+        return starting.begin(api, context);
     }
-    let mut cancelling = Cancelling::catch("ending the compaction; once more to leave it to the server");
-    let (mut job, mut display) = (start()?, Display::new(context.format(), false));
-    while job.is_under_way() {
-        cancelling.send(api, &job)?;
-        job = following::step(api, &job, &mut display)?;
-    }
-    drop(display);
+    let job = starting.wait(api, context)?;
     let problem = problem(&job);
     context.result(problem.as_ref(), &json!(job), || match &job.result {
         Some(JobResult::Compact(done)) => done_text(done),

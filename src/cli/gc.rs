@@ -7,10 +7,9 @@ use super::client::{self, Api, Received};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::following::{self, Cancelling};
+use super::following::Starting;
 use super::output::{self, size};
 use super::pins;
-use super::progress::Display;
 use super::server_args::ServerArgs;
 use super::visible::one_line;
 use super::words::{ago, counted, when};
@@ -270,20 +269,16 @@ fn plan(
 }
 
 fn run(api: &Api, new: &NewGcRun, wait: bool, context: &Context) -> Result<Exit, Failure> {
-    let start = || api.post::<Received<Job>>("/api/v1/gc/runs", new);
+    let starting = Starting {
+        path: "/api/v1/gc/runs",
+        body: new,
+        name: "garbage collection",
+        ending: "ending the run; once more to leave it to the server",
+    };
     if !wait {
-        let job = start()?;
-        let text = format!("garbage collection has begun; follow it: stowage jobs watch {}", job.id);
-        context.say(&json!(job), &text)?;
-        return Ok(Exit::Done);
+        return starting.begin(api, context);
     }
-    let mut cancelling = Cancelling::catch("ending the run; once more to leave it to the server");
-    let (mut job, mut display) = (start()?, Display::new(context.format(), false));
-    while job.is_under_way() {
-        cancelling.send(api, &job)?;
-        job = following::step(api, &job, &mut display)?;
-    }
-    drop(display);
+    let job = starting.wait(api, context)?;
     let problem = problem(&job);
     context.result(problem.as_ref(), &json!(job), || match &job.result {
         Some(JobResult::Gc(done)) => done_text(done, new.now || new.empty_trash),

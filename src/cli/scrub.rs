@@ -6,10 +6,9 @@ use super::client::{self, Api, Received, segment};
 use super::command::Command;
 use super::context::Context;
 use super::errors::{Exit, Failure};
-use super::following::{self, Cancelling};
+use super::following::Starting;
 use super::fsck::report;
 use super::output::{self, size};
-use super::progress::Display;
 use super::prompt;
 use super::repo::partly;
 use super::server_args::ServerArgs;
@@ -214,20 +213,16 @@ fn damage(findings: &[Finding], context: &Context) -> Vec<String> {
 }
 
 fn run(api: &Api, new: &NewScrub, wait: bool, context: &Context) -> Result<Exit, Failure> {
-    let start = || api.post::<Received<Job>>("/api/v1/scrub/runs", new);
+    let starting = Starting {
+        path: "/api/v1/scrub/runs",
+        body: new,
+        name: "the scrub",
+        ending: "ending the scrub; once more to leave it to the server",
+    };
     if !wait {
-        let job = start()?;
-        let text = format!("the scrub has begun; follow it: stowage jobs watch {}", job.id);
-        context.say(&json!(job), &text)?;
-        return Ok(Exit::Done);
+        return starting.begin(api, context);
     }
-    let mut cancelling = Cancelling::catch("ending the scrub; once more to leave it to the server");
-    let (mut job, mut display) = (start()?, Display::new(context.format(), false));
-    while job.is_under_way() {
-        cancelling.send(api, &job)?;
-        job = following::step(api, &job, &mut display)?;
-    }
-    drop(display);
+    let job = starting.wait(api, context)?;
     let problem = problem(&job);
     context.result(problem.as_ref(), &json!(job), || match result_of(&job) {
         Some(done) => done_text(done, context),

@@ -16,8 +16,7 @@ pub enum Verdict {
 
 /// Free bytes for this process on the file system of `path`.
 pub fn available(path: &Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    total_and_available(path).map(|(_, available)| available)
 }
 
 /// The size of the file system of `path`, and free bytes for this process.

@@ -50,7 +50,7 @@ pub(super) fn images(check: &mut Check<'_>) -> Result<(), StoreError> {
     })?;
     let names = &check.repositories;
     let name = |repository: u64| names.get(&repository).cloned().flatten().unwrap_or_default();
-    add_trashed(check.meta, &mut wanted)?;
+    add_trashed(check.meta, &mut Pages::all(), &mut 0, &mut wanted)?;
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (part, holders) in wanted {
         let mut images = BTreeSet::new();
@@ -84,7 +84,7 @@ pub(in crate::registry) fn needing(meta: Reader<'_>, digest: &Digest) -> Result<
         })
     })?;
     let (blob, mut looked_at) = (AnyDigest::from(*digest), 0);
-    for repository in repositories {
+    for &repository in &repositories {
         let mut pages = Pages::of_prefix(&schema::MANIFEST, repository);
         while holders.len() < MAX_IMAGES
             && looked_at < MANIFESTS
@@ -98,8 +98,12 @@ pub(in crate::registry) fn needing(meta: Reader<'_>, digest: &Digest) -> Result<
         {}
     }
     if holders.len() < MAX_IMAGES {
-        let mut wanted = BTreeMap::from([(key.to_vec(), holders)]);
-        add_trashed(meta, &mut wanted)?;
+        let (mut wanted, mut looked_at) = (BTreeMap::from([(key.to_vec(), holders)]), 0);
+        for repository in repositories {
+            // What is in the trash keeps the link of its repository.
+            let mut pages = Pages::of_prefix(&schema::TRASH_MANIFEST, repository);
+            add_trashed(meta, &mut pages, &mut looked_at, &mut wanted)?;
+        }
         holders = wanted.into_values().next().unwrap_or_default();
     }
     let mut images = BTreeSet::new();
@@ -113,12 +117,16 @@ pub(in crate::registry) fn needing(meta: Reader<'_>, digest: &Digest) -> Result<
     Ok(images.into_iter().take(MAX_IMAGES).collect())
 }
 
-/// Adds manifests in the trash that need one of these.
-fn add_trashed(meta: Reader<'_>, wanted: &mut BTreeMap<Vec<u8>, BTreeSet<Held>>) -> Result<(), StoreError> {
-    let (mut pages, mut looked_at) = (Pages::all(), 0);
-    while looked_at < MANIFESTS
-        && meta.page(&schema::TRASH_MANIFEST, &mut pages, |_, (repository, key), row| {
-            looked_at += 1;
+/// Adds manifests in the trash that need one of these, as long as no more than [`MANIFESTS`] were looked at.
+fn add_trashed(
+    meta: Reader<'_>,
+    pages: &mut Pages,
+    looked_at: &mut usize,
+    wanted: &mut BTreeMap<Vec<u8>, BTreeSet<Held>>,
+) -> Result<(), StoreError> {
+    while *looked_at < MANIFESTS
+        && meta.page(&schema::TRASH_MANIFEST, pages, |_, (repository, key), row| {
+            *looked_at += 1;
             for blob in row.iter().flat_map(|row| &row.manifest.blobs) {
                 if let Some(holders) = wanted.get_mut(&blob.key().to_vec())
                     && holders.len() < MAX_IMAGES

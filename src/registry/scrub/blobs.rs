@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::quarantine::hidden_blob;
 use super::{Run, TRIES, takes_no_changes};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::units::exact_size;
@@ -220,8 +221,8 @@ impl Run<'_> {
     }
 }
 
-/// The generation of a blob begins anew when it was collected and pushed again, so its file is compared, too.
-/// With the lock of the digest, no file comes or goes until the verdict is recorded.
+/// The generation of a blob starts at 1 again after it was collected and pushed again, so its file is
+/// compared, too. With the lock of the digest, no file comes or goes until the verdict is recorded.
 async fn settle(
     registry: Arc<Registry>,
     verdict: Verdict,
@@ -254,12 +255,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 /// Reads the file of a hidden blob without a limit of its rate. If it is whole, the blob is shown again.
 pub(super) async fn show_if_whole(registry: &Arc<Registry>, digest: &Digest) -> Result<bool, RegistryError> {
     let digest = *digest;
-    let row = registry.meta.get(|tx| tx.get(&schema::BLOB.raw(), &digest))?;
-    let Some(blob) =
-        row.and_then(|Raw(row)| Blob::decode(&row)).filter(|blob| blob.state == BlobState::Corrupt)
-    else {
-        return Ok(false);
-    };
+    let Some(blob) = registry.meta.get(|tx| hidden_blob(tx, &digest))? else { return Ok(false) };
     let blobs = Arc::clone(&registry.blobs);
     let stamp = registry.blocking(move || whole(&*blobs, &digest, blob.size)).await??;
     let Some(stamp) = stamp else { return Ok(false) };

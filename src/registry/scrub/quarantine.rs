@@ -170,7 +170,7 @@ impl Registry {
 }
 
 /// The row of a blob that is hidden.
-fn hidden_blob(tx: &impl Tx, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+pub(super) fn hidden_blob(tx: &impl Tx, digest: &Digest) -> Result<Option<Blob>, StoreError> {
     let blob = tx.get(&schema::BLOB.raw(), digest)?.and_then(|Raw(row)| Blob::decode(&row));
     Ok(blob.filter(|blob| blob.state == BlobState::Corrupt))
 }

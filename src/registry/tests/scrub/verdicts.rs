@@ -14,6 +14,13 @@ impl Server<'_> {
         let stamp = self.store.open(digest).unwrap().unwrap().stamp();
         Verdict { digest: *digest, generation: row.generation, whole: Some(stamp) }
     }
+
+    /// Hides a blob as damaged; then its file is whole again.
+    fn hide_whole(&self, blob: &Blob) {
+        self.flip(&blob.digest);
+        self.scrub();
+        fs::write(self.file(&blob.digest), &blob.content).unwrap();
+    }
 }
 
 #[test]
@@ -22,9 +29,7 @@ fn what_has_come_back_whole_is_shown_and_not_dropped() {
     let server = place.open(true);
     let scene = Scene::set(&server);
     let layer = &scene.layer;
-    server.flip(&layer.digest);
-    server.scrub();
-    fs::write(server.file(&layer.digest), &layer.content).unwrap();
+    server.hide_whole(layer);
     assert!(matches!(server.drop_damaged(&layer.digest), Err(RegistryError::NotDamaged(_))));
     assert_eq!(server.pull_blob("one", &layer.digest).unwrap(), layer.content);
     assert_eq!(server.scrub().damaged, 0);
@@ -37,9 +42,7 @@ fn a_check_that_read_a_file_before_it_was_dropped_shows_nothing() {
     let server = place.open(true);
     let scene = Scene::set(&server);
     let layer = &scene.layer;
-    server.flip(&layer.digest);
-    server.scrub();
-    fs::write(server.file(&layer.digest), &layer.content).unwrap();
+    server.hide_whole(layer);
     let verdict = server.whole_verdict(&layer.digest);
     server.flip(&layer.digest);
     assert_eq!(server.drop_damaged(&layer.digest).unwrap(), 7);
@@ -114,9 +117,7 @@ fn a_whole_blob_is_not_dropped_because_there_is_no_handle_to_read_it() {
     let server = place.open(true);
     let scene = Scene::set(&server);
     let layer = &scene.layer;
-    server.flip(&layer.digest);
-    server.scrub();
-    fs::write(server.file(&layer.digest), &layer.content).unwrap();
+    server.hide_whole(layer);
     server.faults.set_plan(Some(Plan { fail_at: 1, kind: Fault::Errno(libc::EMFILE) }));
     assert!(matches!(server.drop_damaged(&layer.digest), Err(RegistryError::Io(_))));
     server.faults.set_plan(None);
@@ -132,9 +133,7 @@ fn a_disk_that_takes_no_changes_does_not_end_a_run_at_what_could_be_shown() {
     for Blob { content, digest } in &blobs {
         server.push_blob("one", content, *digest).unwrap();
     }
-    server.flip(&blobs[0].digest);
-    server.scrub();
-    fs::write(server.file(&blobs[0].digest), &blobs[0].content).unwrap();
+    server.hide_whole(&blobs[0]);
     server.flip(&blobs[1].digest);
     // A database that is not at its path takes no changes.
     let [database, away] = ["stowage.redb", "away"].map(|name| place.dir.path().join(name));
