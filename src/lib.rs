@@ -27,6 +27,7 @@
         feature = "mutant-no-dir-sync",
         feature = "mutant-commit-first",
         feature = "mutant-no-commit-sync",
+        feature = "mutant-no-unlink-sync",
     )
 ))]
 compile_error!(

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::dice::Dice;
-use crate::dumps::OFTEN;
 use crate::image::{Image, Journal};
 use crate::process::Stowage;
+use crate::store::SETTINGS;
 use crate::trace;
 
 /// An interruption at the end of a load.
@@ -89,7 +89,7 @@ impl Cut {
         image.mount_again();
         image.make_room();
         if self == Self::PowerTwice {
-            let server = Stowage::launch(&image.data(), OFTEN);
+            let server = Stowage::launch(&image.data(), SETTINGS);
             std::thread::sleep(Duration::from_micros(dice.below(200_000)));
             image.cut_power(Journal::Lost);
             server.kill();

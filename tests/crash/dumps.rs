@@ -1,5 +1,6 @@
 //! Dumps of the metadata under the cuts: the newest one is complete, and the store can be rebuilt from it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use stowage::store::meta::dump;
 
 use crate::dice::Dice;
-use crate::process::{Ended, run};
+use crate::ledger::Ledger;
+use crate::process::run;
 
 /// The settings of dumps.
 pub(crate) const OFTEN: &[(&str, &str)] =
@@ -59,7 +61,7 @@ pub(crate) struct Dumps {
 impl Dumps {
     /// What is wrong with the dumps of a store that no server has open. With a directory `into`, the store is
     /// also rebuilt there.
-    pub(crate) fn judge(&mut self, data: &Path, into: Option<&Path>) -> Vec<String> {
+    pub(crate) fn judge(&mut self, data: &Path, into: Option<&Path>, ledger: &Ledger) -> Vec<String> {
         let found = match dump::list(&data.join(dump::DIR_NAME)) {
             Ok(found) => found,
             Err(error) => return vec![format!("the dumps: {error}")],
@@ -79,7 +81,7 @@ impl Dumps {
         if let (Some(into), Some(newest)) = (into, found.first()) {
             // The removal is not synced, so a cut right after it may bring back the previous rebuild.
             remove(into);
-            wrong.extend(rebuild(data, &newest.path, into));
+            wrong.extend(rebuild(data, &newest.path, into, ledger));
             self.rebuilt += 1;
             remove(into);
         }
@@ -94,23 +96,40 @@ fn remove(store: &Path) {
     }
 }
 
-fn rebuild(data: &Path, newest: &Path, into: &Path) -> Vec<String> {
+/// Garbage collection may have taken blobs since the dump was made, which are missing then. Nothing else may
+/// be wrong.
+fn rebuild(data: &Path, newest: &Path, into: &Path, ledger: &Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     let path = into.display().to_string();
     let ended = run("rebuild", &["--json", "--into", &path], data);
-    let (ok, document) = outcome(&ended);
-    let used = document["data"]["dump"]["path"].as_str();
-    if !ok || used != newest.to_str() || document["data"]["missing"]["count"] != 0 {
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+    let data = &document["data"];
+    let listed = data["missing"]["blobs"].as_array().into_iter().flatten();
+    let missing: BTreeSet<&str> = listed.filter_map(|blob| blob["digest"].as_str()).collect();
+    wrong.extend(
+        missing.iter().filter(|digest| ledger.is_needed(digest)).map(|digest| format!("{digest} is missing")),
+    );
+    let is_right = data["dump"]["path"].as_str() == newest.to_str()
+        && data["missing"]["count"] == missing.len()
+        && is_only(&missing, (ended.code, &document), &data["check"]);
+    if !is_right {
         wrong.push(format!("rebuild: {ended:?}"));
     }
     let ended = run("fsck", &["--deep", "--json"], into);
-    if !outcome(&ended).0 {
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+    if !is_only(&missing, (ended.code, &document), &document["data"]) {
         wrong.push(format!("fsck of the store that was made again: {ended:?}"));
     }
     wrong
 }
 
-fn outcome(ended: &Ended) -> (bool, Value) {
-    let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-    (ended.code == Some(0) && document["ok"] == true, document)
+/// Whether a check has found only that these blobs are missing.
+fn is_only(missing: &BTreeSet<&str>, (code, document): (Option<i32>, &Value), report: &Value) -> bool {
+    let Some(problems) = report["problems"].as_array() else { return false };
+    let is_missing = |problem: &Value| {
+        problem["kind"] == "blob_corrupt"
+            && problem["digest"].as_str().is_some_and(|digest| missing.contains(digest))
+    };
+    let ended = if problems.is_empty() { (Some(0), true) } else { (Some(7), false) };
+    (code, document["ok"] == true) == ended && problems.iter().all(is_missing)
 }

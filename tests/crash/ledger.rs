@@ -4,8 +4,13 @@
 //! The ledger is in the memory of the test, so no cut affects it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use crate::support::content::bytes;
+use stowage::model::media_type::OCI_MANIFEST;
+
+use crate::held::References;
+use crate::pieces::{Piece, TRASHED};
+use crate::support::content::{bytes, sha256};
 
 /// Something in a repository that requests change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,9 +20,14 @@ pub(crate) enum Key {
     Tag(String),
     /// A token by its name, recorded under the repository of its client.
     Token(String),
+    /// A piece by its tag.
+    Piece(String),
 }
 
-/// The value of a key: a digest, for a token its name, or nothing.
+/// A key and its repository.
+pub(crate) type Place = (String, Key);
+
+/// The value of a key: a digest, for a token its name, for a piece where it is, or nothing.
 pub(crate) type Value = Option<String>;
 
 /// A request that changes a key.
@@ -36,15 +46,29 @@ pub(crate) struct Register {
     writes: Vec<Write>,
     /// When the last request that changes it was sent.
     pub(crate) touched: u64,
+    /// When the last acknowledged push of it was sent.
+    pub(crate) renewed: u64,
+    /// Whether the server may take it away by itself: nothing holds it, and no promise about it holds.
+    pub(crate) loose: bool,
 }
 
 impl Register {
     fn seen(value: Value, now: u64) -> Self {
-        Self { writes: vec![Write { value, sent: now, ended: now, acknowledged: true }], touched: now }
+        let writes = vec![Write { value, sent: now, ended: now, acknowledged: true }];
+        Self { writes, touched: now, renewed: 0, loose: false }
     }
 
-    /// Every possible value: the results of writes that no later acknowledged write has replaced.
+    /// Every possible value: the results of writes that no later acknowledged write has replaced, and
+    /// nothing, if the server may take it away.
     pub(crate) fn possible(&self) -> BTreeSet<Value> {
+        let mut written = self.written();
+        if self.loose {
+            written.insert(None);
+        }
+        written
+    }
+
+    fn written(&self) -> BTreeSet<Value> {
         let replaced =
             |write: &Write| self.writes.iter().any(|later| later.acknowledged && later.sent > write.ended);
         self.writes.iter().filter(|write| !replaced(write)).map(|write| write.value.clone()).collect()
@@ -52,16 +76,23 @@ impl Register {
 
     /// The value, if only one is possible.
     pub(crate) fn certain(&self) -> Option<Value> {
-        let possible = self.possible();
-        if possible.len() == 1 { possible.into_iter().next() } else { None }
+        only(self.possible())
     }
+
+    /// The value that requests leave, if only one is possible: the server may have taken it away since.
+    pub(crate) fn left(&self) -> Option<Value> {
+        only(self.written())
+    }
+}
+
+fn only(possible: BTreeSet<Value>) -> Option<Value> {
+    if possible.len() == 1 { possible.into_iter().next() } else { None }
 }
 
 /// A request in progress, by the keys that it changes.
 #[must_use]
 pub(crate) struct Ticket {
-    repository: String,
-    keys: Vec<Key>,
+    places: Vec<Place>,
     sent: u64,
 }
 
@@ -86,6 +117,20 @@ pub(crate) struct Manifest {
     pub(crate) subject: Option<String>,
     /// Whether nothing else refers to it, so that it may be deleted.
     pub(crate) free: bool,
+    pub(crate) references: References,
+}
+
+impl Manifest {
+    /// A manifest that nothing else refers to.
+    pub(crate) fn free(content: Vec<u8>, media_type: &'static str) -> Self {
+        let references = References::of(&content);
+        Self { content, media_type, subject: None, free: true, references }
+    }
+
+    /// A manifest that refers to the one with these bytes.
+    pub(crate) fn about(subject: &[u8], content: Vec<u8>) -> Self {
+        Self { subject: Some(sha256(subject)), ..Self::free(content, OCI_MANIFEST) }
+    }
 }
 
 /// What is known of a token besides its name.
@@ -113,19 +158,61 @@ pub(crate) struct Upload {
 #[derive(Default)]
 pub(crate) struct Ledger {
     clock: u64,
-    pub(crate) registers: BTreeMap<(String, Key), Register>,
+    /// When all promises were over last.
+    pub(crate) aged: u64,
+    pub(crate) registers: BTreeMap<Place, Register>,
     pub(crate) blobs: BTreeMap<String, Recipe>,
+    /// Blobs of which no push was acknowledged: a cut may leave their files without rows.
+    pub(crate) unfinished: BTreeSet<String>,
     pub(crate) manifests: BTreeMap<String, Manifest>,
+    /// Pieces, by their tags.
+    pub(crate) pieces: BTreeMap<String, Piece>,
+    /// Whether a run may be under way that empties the trash.
+    pub(crate) emptying: bool,
     /// Open uploads, by their location.
     pub(crate) uploads: BTreeMap<String, Upload>,
     /// Tokens, by their names.
     pub(crate) tokens: BTreeMap<String, Token>,
+    pub(crate) done: Done,
+}
+
+/// How much the clients have done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
     /// Responses that acknowledged something.
     pub(crate) acknowledged: u64,
     /// Those of them that deleted something.
     pub(crate) deleted: u64,
+    /// Deletions that were undone.
+    pub(crate) restored: u64,
     /// Blobs that were pulled with the right content.
     pub(crate) pulled: u64,
+    /// Blobs that were collected.
+    pub(crate) collected: u64,
+    /// Blobs that a scrub has read.
+    pub(crate) scrubbed: u64,
+}
+
+impl Done {
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.acknowledged += more.acknowledged;
+        self.deleted += more.deleted;
+        self.restored += more.restored;
+        self.pulled += more.pulled;
+        self.collected += more.collected;
+        self.scrubbed += more.scrubbed;
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, deleted, restored, pulled, collected, scrubbed } = self;
+        write!(
+            f,
+            "{acknowledged} acknowledged changes ({deleted} deletions, {restored} undone), {pulled} pulls, "
+        )?;
+        write!(f, "{collected} blobs collected, {scrubbed} read by scrubs")
+    }
 }
 
 impl Ledger {
@@ -137,23 +224,25 @@ impl Ledger {
 
     /// Records a request that is about to be sent.
     pub(crate) fn begin(&mut self, repository: &str, changes: Vec<(Key, Value)>) -> Ticket {
+        self.begin_in(changes.into_iter().map(|(key, value)| ((repository.to_owned(), key), value)).collect())
+    }
+
+    /// The same for a request that changes several repositories.
+    pub(crate) fn begin_in(&mut self, changes: Vec<(Place, Value)>) -> Ticket {
         let sent = self.now();
-        let mut keys = Vec::new();
-        for (key, value) in changes {
-            let register = self
-                .registers
-                .entry((repository.to_owned(), key.clone()))
-                .or_insert_with(|| Register::seen(None, 0));
+        let mut places = Vec::new();
+        for (place, value) in changes {
+            let register = self.registers.entry(place.clone()).or_insert_with(|| Register::seen(None, 0));
             register.writes.push(Write { value, sent, ended: u64::MAX, acknowledged: false });
             register.touched = sent;
-            keys.push(key);
+            places.push(place);
         }
-        Ticket { repository: repository.to_owned(), keys, sent }
+        Ticket { places, sent }
     }
 
     fn writes(&mut self, ticket: &Ticket, mut change: impl FnMut(&mut Write)) {
-        for key in &ticket.keys {
-            let register = self.registers.get_mut(&(ticket.repository.clone(), key.clone()));
+        for place in &ticket.places {
+            let register = self.registers.get_mut(place);
             let writes = register.map(|register| register.writes.iter_mut()).into_iter().flatten();
             writes.filter(|write| write.sent == ticket.sent).for_each(&mut change);
         }
@@ -162,13 +251,20 @@ impl Ledger {
     /// Records that the request succeeded.
     pub(crate) fn acknowledge(&mut self, ticket: &Ticket) {
         let now = self.now();
-        self.acknowledged += 1;
+        self.done.acknowledged += 1;
         let mut takes_away = false;
         self.writes(ticket, |write| {
             (write.ended, write.acknowledged) = (now, true);
-            takes_away |= write.value.is_none();
+            takes_away |= write.value.as_deref().is_none_or(|value| value == TRASHED);
         });
-        self.deleted += u64::from(takes_away);
+        self.done.deleted += u64::from(takes_away);
+        for place in &ticket.places {
+            let Some(register) = self.registers.get_mut(place) else { continue };
+            let pushed = |write: &Write| write.sent == ticket.sent && write.value.is_some();
+            if register.writes.iter().any(pushed) {
+                (register.renewed, register.loose) = (ticket.sent, false);
+            }
+        }
     }
 
     /// Records that the request failed with an error of the server: it was done or not.
@@ -179,19 +275,33 @@ impl Ledger {
 
     /// Records that the request was refused, so it has changed nothing.
     pub(crate) fn refuse(&mut self, ticket: &Ticket) {
-        for key in &ticket.keys {
-            if let Some(register) = self.registers.get_mut(&(ticket.repository.clone(), key.clone())) {
+        for place in &ticket.places {
+            if let Some(register) = self.registers.get_mut(place) {
                 register.writes.retain(|write| write.sent != ticket.sent);
             }
         }
     }
 
     /// Records the verified value of a key; later requests build on it.
-    pub(crate) fn settle(&mut self, repository: &str, key: &Key, value: Value) {
-        let touched =
-            self.registers.get(&(repository.to_owned(), key.clone())).map_or(0, |found| found.touched);
-        let register = Register { touched, ..Register::seen(value, self.clock) };
-        self.registers.insert((repository.to_owned(), key.clone()), register);
+    pub(crate) fn settle(&mut self, place: &Place, value: Value) {
+        let old = self.registers.get(place);
+        let (touched, renewed) = old.map_or((0, 0), |old| (old.touched, old.renewed));
+        // A piece is looked at more closely: whether it is in the trash is certain then.
+        let is_piece = matches!(place.1, Key::Piece(_));
+        let loose = old.is_some_and(|old| old.loose) && value.is_some() && !is_piece;
+        let register = Register { touched, renewed, loose, ..Register::seen(value, self.clock) };
+        self.registers.insert(place.clone(), register);
+    }
+
+    /// Records that the server may take these keys away by itself from now on.
+    pub(crate) fn loosen(&mut self, repository: &str, keys: Vec<Key>) {
+        let now = self.now();
+        for key in keys {
+            let Some(register) = self.registers.get_mut(&(repository.to_owned(), key)) else { continue };
+            if register.written().iter().any(Option::is_some) {
+                (register.loose, register.touched) = (true, now);
+            }
+        }
     }
 
     /// The keys of a repository and their histories.
@@ -222,6 +332,12 @@ impl Ledger {
     fn certain_of(&self, repository: &str, wanted: impl Fn(&Key) -> bool) -> Vec<String> {
         let found = self.of(repository).filter(|(key, _)| wanted(key));
         found.filter_map(|(_, register)| register.certain().flatten()).collect()
+    }
+
+    /// Keys that are not certainly in a repository any more, although they were.
+    pub(crate) fn uncertain_in(&self, repository: &str) -> Vec<Key> {
+        let gone = self.of(repository).filter(|(_, register)| register.certain().flatten().is_none());
+        gone.map(|(key, _)| key.clone()).collect()
     }
 
     /// The tags that point to a manifest; `None` if that is not certain for all of them.

@@ -13,20 +13,25 @@ mod dumps;
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod exchange;
 mod first_start;
+mod held;
 mod image;
 mod ledger;
 mod oracle;
+mod pieces;
 #[path = "../durability/process.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod process;
+mod quiescence;
 mod rebuild;
 mod rounds;
 mod soak;
 mod start_up;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
 mod trace;
+mod trash;
 #[path = "../durability/volume.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod volume;

@@ -1,6 +1,6 @@
-//! The soak test: ten minutes of clients that push, pull and delete, with four `kill -9`; after each of them
-//! the oracle of the crash test checks all that was acknowledged. It is not part of `cargo test`;
-//! `docs/reliability.md` says how to run it, and has its results.
+//! The soak test: ten minutes of clients that push, pull, delete, restore and collect, with four `kill -9`;
+//! after each of them the oracle of the crash test checks all that was acknowledged. It is not part of `cargo
+//! test`; `docs/reliability.md` says how to run it, and has its results.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::dice::{Dice, told_or_new};
-use crate::ledger::Ledger;
+use crate::ledger::{Done, Ledger};
 use crate::oracle::judge;
 use crate::process::{Stowage, memory_mib, note, run};
-use crate::tokens;
 use crate::workload::{Client, Load};
+use crate::{quiescence, tokens};
 
 const CLIENTS: u64 = 4;
 const KILLS: u32 = 4;
@@ -69,21 +69,18 @@ fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
         let since = if phase == KILLS { 0 } else { since };
         let wrong = judge((server.address, &data.join("admin.sock")), &mut ledger, since, &mut dice);
         assert!(wrong.is_empty(), "phase {phase}:\n{}", wrong.join("\n"));
-        note(&format!(
-            "phase {phase}: {} acknowledged changes, {} of them deletions, {} pulls so far, {least} to {peak} MiB",
-            ledger.acknowledged, ledger.deleted, ledger.pulled
-        ));
+        note(&format!("phase {phase}: {} so far, {least} to {peak} MiB", ledger.done));
     }
-    server.stop();
-    assert!(ledger.deleted > 0 && ledger.pulled > 0, "the clients did everything");
+    let wrong = quiescence::judge(server, &data, &mut ledger);
+    assert!(wrong.is_empty(), "at rest:\n{}", wrong.join("\n"));
+    let Done { deleted, restored, pulled, collected, scrubbed, .. } = ledger.done;
+    let did = [deleted, restored, pulled, collected, scrubbed];
+    assert!(did.iter().all(|did| *did > 0), "the clients did not do everything: {}", ledger.done);
     assert!(peak < MEMORY_MIB, "{peak} MiB");
     note(&format!(
-        "{} s, {KILLS} kills: {} pushes, mounts and tokens, {} pulls, {} deletions, nothing wrong; {least} to {peak} MiB, \
-         longest start {:?}",
+        "{} s, {KILLS} kills: {}, nothing wrong; {least} to {peak} MiB, longest start {:?}",
         lasts().as_secs(),
-        ledger.acknowledged - ledger.deleted,
-        ledger.pulled,
-        ledger.deleted,
+        ledger.done,
         starts.iter().max().expect("starts")
     ));
 }
@@ -101,6 +98,8 @@ fn load(server: Stowage, data: &Path, ledger: Ledger, length: Duration, kill: bo
                 scope.spawn(move || client.work())
             })
             .collect();
+        let tidying = Client::new(&load, CLIENTS, Dice::new(dice.below(u64::MAX)));
+        let tidying = scope.spawn(move || tidying.tidy());
         let begun = Instant::now();
         let mut least = u64::MAX;
         while begun.elapsed() < length && clients.iter().all(|client| !client.is_finished()) {
@@ -117,7 +116,7 @@ fn load(server: Stowage, data: &Path, ledger: Ledger, length: Duration, kill: bo
             over.store(true, Ordering::SeqCst);
             Some(server)
         };
-        for client in clients {
+        for client in clients.into_iter().chain([tidying]) {
             client.join().expect("a client found nothing wrong");
         }
         (server, least, peak)

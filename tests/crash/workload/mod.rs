@@ -1,5 +1,8 @@
-//! Clients that push, mount, retag and delete, and record the responses in the ledger.
+//! Clients that push, mount, retag, delete and restore, and record the responses in the ledger.
 
+mod images;
+mod pieces;
+mod tidying;
 mod tokens;
 mod uploads;
 
@@ -10,13 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
-use stowage::model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use stowage::model::media_type::OCI_MANIFEST;
 
 use crate::dice::Dice;
 use crate::exchange::{Answer, exchange};
-use crate::ledger::{Key, Ledger, Manifest, Recipe, Value};
-use crate::support::content::{image, index, referrer, sha256};
+use crate::ledger::{Key, Ledger, Manifest, Recipe, Ticket, Value};
+use crate::support::content::{image, sha256};
 
 /// The clients have the numbers below this; one more client sends the last requests.
 pub(crate) const CLIENTS: u64 = 6;
@@ -46,9 +48,11 @@ pub(crate) struct Client<'a> {
     repository: String,
     /// A repository in which it pushes unreferenced blobs and deletes them.
     loose: String,
+    /// A repository with its pieces. Pieces that are repositories have names below it.
+    bin: String,
 }
 
-/// The repositories of one client.
+/// The repositories of one client, without those of pieces.
 fn repositories(number: u64) -> [String; 2] {
     [format!("team/client-{number}"), format!("team/loose/{number}")]
 }
@@ -62,7 +66,7 @@ fn is_failure(request: &str, answer: &Answer) -> bool {
     answer.status >= 500 || (read_only && !reads)
 }
 
-/// All repositories that any client uses.
+/// All repositories that any client uses, without those of pieces.
 pub(crate) fn all_repositories() -> Vec<String> {
     let own = (0..=CLIENTS).flat_map(repositories);
     own.chain([SHARED.to_owned()]).collect()
@@ -71,7 +75,7 @@ pub(crate) fn all_repositories() -> Vec<String> {
 impl<'a> Client<'a> {
     pub(crate) fn new(load: &'a Load<'a>, number: u64, dice: Dice) -> Self {
         let [repository, loose] = repositories(number);
-        Self { load, dice, repository, loose }
+        Self { load, dice, repository, loose, bin: format!("team/bin/{number}") }
     }
 
     /// Works until the server is gone.
@@ -96,7 +100,7 @@ impl<'a> Client<'a> {
 
     /// One operation. `None`: it was not completed.
     fn step(&mut self) -> Option<()> {
-        match self.dice.below(21) {
+        match self.dice.below(26) {
             0..=4 => self.push_image(),
             5 => self.push_index(),
             6 | 7 => self.push_referrer(),
@@ -111,7 +115,9 @@ impl<'a> Client<'a> {
             17 => self.delete_loose(),
             18 => self.push_nonsense(),
             19 => self.change_token(),
-            _ => self.pull(),
+            20 => self.pull(),
+            21 => self.push_again(),
+            _ => self.change_piece(),
         }
     }
 
@@ -182,25 +188,42 @@ impl<'a> Client<'a> {
     ) -> Option<Answer> {
         let ticket = self.ledger().begin(repository, changes);
         let answer = send();
-        let mut ledger = self.ledger();
-        match &answer {
-            Some(answer) if answer.status < 300 => ledger.acknowledge(&ticket),
-            Some(_) => ledger.refuse(&ticket),
-            // Either the server lives and has sent a response, or it is gone and no request follows.
-            None if !self.load.over.load(Ordering::SeqCst) => ledger.end(&ticket),
-            None => {}
-        }
+        self.record(&ticket, answer.as_ref(), |answer| answer.status < 300);
         answer
     }
 
+    /// Records the result of a request.
+    fn record(&self, ticket: &Ticket, answer: Option<&Answer>, is_done: impl Fn(&Answer) -> bool) {
+        let mut ledger = self.ledger();
+        match answer {
+            Some(answer) if is_done(answer) => ledger.acknowledge(ticket),
+            Some(_) => ledger.refuse(ticket),
+            // Either the server lives and has sent a response, or it is gone and no request follows.
+            None if !self.load.over.load(Ordering::SeqCst) => ledger.end(ticket),
+            None => {}
+        }
+    }
+
     fn push_blob(&self, repository: &str, recipe: Recipe) -> Option<Vec<u8>> {
+        let digest = sha256(&recipe.content());
+        self.send_blob(repository, recipe, vec![(Key::Blob(digest.clone()), Some(digest))])
+    }
+
+    fn send_blob(&self, repository: &str, recipe: Recipe, changes: Vec<(Key, Value)>) -> Option<Vec<u8>> {
         let content = recipe.content();
         let digest = sha256(&content);
-        self.ledger().blobs.insert(digest.clone(), recipe);
+        self.note_blob(&digest, recipe);
         let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
-        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
         self.change(repository, changes, ("POST", &path), &[], &content, &[201])?;
+        self.ledger().unfinished.remove(&digest);
         Some(content)
+    }
+
+    /// Records a blob before its upload is closed.
+    fn note_blob(&self, digest: &str, recipe: Recipe) {
+        let mut ledger = self.ledger();
+        ledger.blobs.insert(digest.to_owned(), recipe);
+        ledger.unfinished.insert(digest.to_owned());
     }
 
     fn put_manifest(&self, repository: &str, manifest: Manifest, tag: Option<String>) -> Option<String> {
@@ -208,81 +231,25 @@ impl<'a> Client<'a> {
         let reference = tag.clone().unwrap_or_else(|| digest.clone());
         let mut changes = vec![(Key::Manifest(digest.clone()), Some(digest.clone()))];
         changes.extend(tag.map(|tag| (Key::Tag(tag), Some(digest.clone()))));
-        let (content, media_type) = (manifest.content.clone(), manifest.media_type);
-        self.ledger().manifests.insert(digest.clone(), manifest);
-        let path = format!("/v2/{repository}/manifests/{reference}");
-        self.change(repository, changes, ("PUT", &path), &[("Content-Type", media_type)], &content, &[201])?;
+        self.put((repository, &reference), manifest, changes)?;
         Some(digest)
     }
 
-    /// The config of every image here.
-    fn push_config(&self, repository: &str) -> Option<()> {
-        let digest = sha256(b"{}");
-        let path = format!("/v2/{repository}/blobs/{digest}");
-        if self.request(("HEAD", &path), &[], b"", &[200, 404])?.status == 404 {
-            let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
-            self.request(("POST", &path), &[], b"{}", &[201])?;
-        }
-        Some(())
+    /// Sends a manifest under a tag or its digest.
+    fn put(
+        &self,
+        (repository, reference): (&str, &str),
+        manifest: Manifest,
+        changes: Vec<(Key, Value)>,
+    ) -> Option<Answer> {
+        let (content, media_type) = (manifest.content.clone(), manifest.media_type);
+        self.ledger().manifests.insert(sha256(&content), manifest);
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.change(repository, changes, ("PUT", &path), &[("Content-Type", media_type)], &content, &[201])
     }
 
     fn tag(&mut self) -> String {
         format!("t{}", self.dice.below(TAGS))
-    }
-
-    /// An image with a new layer, and perhaps one that exists already.
-    fn image(&mut self, repository: &str) -> Option<Manifest> {
-        self.push_config(repository)?;
-        let recipe = self.roll(60_000);
-        let mut layers = vec![self.push_blob(repository, recipe)?];
-        let known = self.ledger().blobs_in(repository);
-        if let Some(digest) = self.pick(&known)
-            && self.dice.below(2) == 0
-        {
-            // Content that HEAD finds is not pushed again.
-            self.request(("HEAD", &format!("/v2/{repository}/blobs/{digest}")), &[], b"", &[200])?;
-            let recipe = self.ledger().blobs.get(&digest).copied();
-            layers.extend(recipe.map(Recipe::content));
-        }
-        let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
-        Some(Manifest { content: image(&layers), media_type: OCI_MANIFEST, subject: None, free: true })
-    }
-
-    fn push_image(&mut self) -> Option<()> {
-        let repository = if self.dice.below(4) == 0 { SHARED.to_owned() } else { self.repository.clone() };
-        let image = self.image(&repository)?;
-        let tag = self.tag();
-        self.put_manifest(&repository, image, Some(tag)).map(drop)
-    }
-
-    fn push_index(&mut self) -> Option<()> {
-        let repository = self.repository.clone();
-        let mut children = Vec::new();
-        for _ in 0..2 {
-            let child = Manifest { free: false, ..self.image(&repository)? };
-            children.push(child.content.clone());
-            self.put_manifest(&repository, child, None)?;
-        }
-        let children: Vec<&[u8]> = children.iter().map(Vec::as_slice).collect();
-        let index = Manifest { content: index(&children), media_type: OCI_INDEX, subject: None, free: true };
-        let tag = self.tag();
-        self.put_manifest(&repository, index, Some(tag)).map(drop)
-    }
-
-    /// A referrer of a manifest that exists, or of one that never will.
-    fn push_referrer(&mut self) -> Option<()> {
-        let repository = self.repository.clone();
-        self.push_config(&repository)?;
-        let known = self.ledger().manifests_in(&repository);
-        let subject = match self.pick(&known).filter(|_| self.dice.below(8) > 0) {
-            Some(digest) => self.ledger().manifests[&digest].content.clone(),
-            None => self.roll(100).content(),
-        };
-        let note = json!({ "number": self.dice.below(u64::MAX).to_string() });
-        let content = referrer(&subject, "application/vnd.test.signature", &note);
-        let manifest =
-            Manifest { content, media_type: OCI_MANIFEST, subject: Some(sha256(&subject)), free: true };
-        self.put_manifest(&repository, manifest, None).map(drop)
     }
 
     fn mount(&mut self) -> Option<()> {
@@ -290,8 +257,15 @@ impl<'a> Client<'a> {
         let known = self.ledger().blobs_in(&from);
         let Some(digest) = self.pick(&known) else { return self.push_image() };
         let path = format!("/v2/{SHARED}/blobs/uploads/?mount={digest}&from={from}");
-        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
-        self.change(SHARED, changes, ("POST", &path), &[], b"", &[201]).map(drop)
+        let ticket = self.ledger().begin(SHARED, vec![(Key::Blob(digest.clone()), Some(digest.clone()))]);
+        let answer = self.request(("POST", &path), &[], b"", &[201, 202]);
+        self.record(&ticket, answer.as_ref(), |answer| answer.status == 201);
+        let upload = answer.filter(|answer| answer.status == 202);
+        let Some(upload) = upload else { return Some(()) };
+        // Its owner has deleted meanwhile what held it.
+        assert!(!self.ledger().blobs_in(&from).contains(&digest), "{path}: {upload:?}");
+        let upload = upload.header("location").expect("a location");
+        self.request(("DELETE", upload), &[], b"", &[204]).map(drop)
     }
 
     fn retag(&mut self) -> Option<()> {
@@ -320,6 +294,9 @@ impl<'a> Client<'a> {
         drop(ledger);
         let Some(digest) = self.pick(&free) else { return self.push_image() };
         let tags = self.ledger().tags_of(&repository, &digest)?;
+        // Garbage collection may take what only the manifest holds as soon as the trash is emptied.
+        let fallen = self.ledger().falls_with(&repository, &digest);
+        self.ledger().loosen(&repository, fallen);
         let mut changes = vec![(Key::Manifest(digest.clone()), None)];
         changes.extend(tags.into_iter().map(|tag| (Key::Tag(tag), None)));
         let path = format!("/v2/{repository}/manifests/{digest}");
@@ -365,7 +342,7 @@ impl<'a> Client<'a> {
         let pulled = self.request(("GET", &path), &[], b"", &[200])?;
         let recipe = self.ledger().blobs[&digest];
         assert!(pulled.body == recipe.content(), "{path} has other bytes");
-        self.ledger().pulled += 1;
+        self.ledger().done.pulled += 1;
         Some(())
     }
 }

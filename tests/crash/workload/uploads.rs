@@ -66,12 +66,14 @@ impl Client<'_> {
         let Upload { recipe, acknowledged, repository, .. } = self.ledger().uploads[location].clone();
         let content = recipe.content();
         let digest = sha256(&content);
-        self.ledger().blobs.insert(digest.clone(), recipe);
+        self.note_blob(&digest, recipe);
         self.note_upload(location, |upload| (upload.sent, upload.closing) = (recipe.size, true));
         let path = format!("{location}?digest={digest}");
-        let changes = vec![(Key::Blob(digest.clone()), Some(digest))];
+        let changes = vec![(Key::Blob(digest.clone()), Some(digest.clone()))];
         self.change(&repository, changes, ("PUT", &path), &[], &content[acknowledged..], &[201])?;
-        self.ledger().uploads.remove(location);
+        let mut ledger = self.ledger();
+        ledger.uploads.remove(location);
+        ledger.unfinished.remove(&digest);
         Some(())
     }
 

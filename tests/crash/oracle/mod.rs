@@ -1,24 +1,36 @@
 //! The checks of a server after a cut, by the ledger of its clients.
 
+mod pieces;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use stowage::wire::TrashEntry;
+
 use crate::dice::Dice;
 use crate::exchange::{Answer, exchange};
-use crate::ledger::{Key, Ledger, Register, Token, Upload, Value};
+use crate::ledger::{Key, Ledger, Place, Register, Token, Upload, Value};
 use crate::support::content::sha256;
-use crate::tokens;
 use crate::workload::all_repositories;
+use crate::{tokens, trash};
 
 /// Of the keys that no request has touched since the last check, one in this many is checked.
 const OLD: u64 = 16;
+/// The same for blobs that the server may take away by itself.
+const LOOSE: u64 = 4;
 
 /// The server, and the problems found.
 struct Oracle<'a> {
     address: SocketAddr,
+    /// The admin socket.
+    socket: &'a Path,
     /// The tokens that it lists.
     tokens: BTreeMap<String, u64>,
+    /// What is in the trash.
+    trash: Vec<TrashEntry>,
+    /// Pieces in the trash, and whether they may have been emptied in part.
+    trashed: Vec<(String, bool)>,
     wrong: Vec<String>,
     dice: &'a mut Dice,
 }
@@ -36,19 +48,23 @@ pub(crate) fn judge(
         wrong.push(error);
         BTreeMap::new()
     });
-    let mut oracle = Oracle { address, tokens, wrong, dice };
-    let registers: Vec<((String, Key), Register)> =
+    let mut oracle = Oracle { address, socket, tokens, trash: Vec::new(), trashed: Vec::new(), wrong, dice };
+    // No run of garbage collection works before an admin starts one.
+    ledger.emptying = false;
+    oracle.trash = oracle.listed().unwrap_or_default();
+    let registers: Vec<(Place, Register)> =
         ledger.registers.iter().map(|(place, register)| (place.clone(), register.clone())).collect();
-    for ((repository, key), register) in registers {
-        if register.touched <= since && oracle.dice.below(OLD) > 0 {
+    for (place, register) in registers {
+        if register.touched <= since && oracle.may_skip(&place.1, &register) {
             continue;
         }
-        let found = oracle.find(ledger, &repository, &key);
+        let found = oracle.find(ledger, &place, &register);
         let possible = register.possible();
         if !possible.contains(&found) {
+            let (repository, key) = &place;
             oracle.wrong.push(format!("{repository} {key:?}: {found:?}, not one of {possible:?}"));
         }
-        ledger.settle(&repository, &key, found);
+        ledger.settle(&place, found);
     }
     let uploads: Vec<(String, Upload)> =
         ledger.uploads.iter().map(|(location, upload)| (location.clone(), upload.clone())).collect();
@@ -61,6 +77,7 @@ pub(crate) fn judge(
             }
         }
     }
+    oracle.restore(ledger);
     oracle.all_tokens(ledger);
     for repository in all_repositories() {
         oracle.tags(ledger, &repository);
@@ -70,6 +87,26 @@ pub(crate) fn judge(
 }
 
 impl Oracle<'_> {
+    /// What the server lists in the trash.
+    fn listed(&mut self) -> Option<Vec<TrashEntry>> {
+        let socket = self.socket;
+        trash::listed(None, |path| match tokens::ask(socket, "GET", path, "") {
+            Ok(answer) if answer.status == 200 => Some(answer),
+            other => {
+                self.wrong.push(format!("GET {path}: {other:?}"));
+                None
+            }
+        })
+    }
+
+    /// Whether a key need not be looked at that no request has touched.
+    fn may_skip(&mut self, key: &Key, register: &Register) -> bool {
+        match key {
+            Key::Blob(_) if register.loose => self.dice.below(LOOSE) > 0,
+            _ => !register.loose && self.dice.below(OLD) > 0,
+        }
+    }
+
     fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
         match exchange(self.address, "GET", path, headers, b"") {
             Ok(answer) if matches!(answer.status, 200 | 204 | 206 | 404) => Some(answer),
@@ -81,12 +118,13 @@ impl Oracle<'_> {
     }
 
     /// The value of a key on the server, after its content was read completely.
-    fn find(&mut self, ledger: &Ledger, repository: &str, key: &Key) -> Value {
+    fn find(&mut self, ledger: &Ledger, (repository, key): &Place, register: &Register) -> Value {
         match key {
             Key::Blob(digest) => self.blob(ledger, repository, digest),
             Key::Manifest(digest) => self.manifest(ledger, repository, digest),
             Key::Tag(tag) => self.manifest(ledger, repository, tag),
             Key::Token(name) => self.token(ledger, name),
+            Key::Piece(tag) => self.piece(ledger, tag, register),
         }
     }
 
@@ -196,7 +234,7 @@ impl Oracle<'_> {
             }
         }
         for subject in subjects {
-            let present = ledger.manifests_in(repository).into_iter();
+            let present = ledger.seen_in(repository).into_iter();
             let expected: BTreeSet<String> =
                 present.filter(|digest| ledger.manifests[digest].subject.as_ref() == Some(subject)).collect();
             let path = format!("/v2/{repository}/referrers/{subject}");
