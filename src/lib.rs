@@ -34,6 +34,9 @@ compile_error!(
     "the mutant features plant faults that lose data; they are for the debug builds of tests/crash"
 );
 
+#[cfg(all(not(debug_assertions), feature = "test-hooks"))]
+compile_error!("the feature test-hooks permits promises of seconds; it is for the debug builds of tests");
+
 pub mod access;
 pub mod app;
 pub mod auth;

@@ -21,6 +21,7 @@ mod pieces;
 #[path = "../durability/process.rs"]
 #[expect(dead_code, reason = "shared with tests/durability")]
 mod process;
+mod pushers;
 mod quiescence;
 mod rebuild;
 mod rounds;
