@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use stowage::model::media_type::OCI_MANIFEST;
+use stowage::wire::{Job, JobResult};
 
 use crate::held::References;
 use crate::pieces::{Piece, TRASHED};
@@ -194,6 +195,15 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Adds what a job has done.
+    pub(crate) const fn note(&mut self, job: &Job) {
+        match &job.result {
+            Some(JobResult::Gc(done)) => self.collected += done.blobs,
+            Some(JobResult::Scrub(done)) => self.scrubbed += done.blobs,
+            _ => {}
+        }
+    }
+
     pub(crate) const fn add(&mut self, more: Self) {
         self.acknowledged += more.acknowledged;
         self.deleted += more.deleted;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::dice::{Dice, told_or_new};
 use crate::ledger::Recipe;
 use crate::process::{Stowage, assert_whole, note};
-use crate::quiescence::{REST_S, collect, everything};
+use crate::quiescence::{REST_S, everything, run_job};
 use crate::store::{Contents, pass_time};
 use crate::support::Client;
 use crate::support::content::{image, push_blob, put_manifest, sha256};
@@ -258,7 +258,7 @@ fn keep_collecting(soak: &Soak<'_>) -> (u64, u64) {
     while !soak.over.load(Ordering::SeqCst) {
         let begun = Instant::now();
         let run = if runs % EMPTIED == 0 { everything() } else { json!({ "now": true, "untagged": "0s" }) };
-        let job = collect(soak.socket, &run);
+        let job = run_job(soak.socket, "gc", &run);
         let job = job.unwrap_or_else(|wrong| panic!("a run: {wrong}"));
         assert_eq!(job.state, JobState::Done);
         if let Some(JobResult::Gc(done)) = job.result {
@@ -309,7 +309,7 @@ fn eight_pushers_never_miss_a_blob_within_the_promise_while_garbage_is_collected
     pass_time(&data, REST_S);
     let server = Stowage::start_with(&data, SETTINGS);
     for _ in 0..2 {
-        collect(&data.join("admin.sock"), &everything()).expect("everything is collected");
+        run_job(&data.join("admin.sock"), "gc", &everything()).expect("everything is collected");
     }
     server.stop();
     let Contents { files, rows, .. } = Contents::of(&data);

@@ -20,8 +20,8 @@ use crate::tokens::ask;
 /// Running seconds after which every grace and the time in quarantine are over.
 pub(crate) const REST_S: u64 = 25 * 3600;
 
-/// Empties the trash, collects everything, stops the server, and compares the store with the ledger. Returns
-/// the problems.
+/// Scrubs, empties the trash, collects everything, stops the server, and compares the store with the ledger.
+/// Returns the problems.
 pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     for (location, _) in std::mem::take(&mut ledger.uploads) {
@@ -30,11 +30,19 @@ pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> Vec<St
             wrong.push(format!("DELETE {location}: {ended:?}"));
         }
     }
+    let socket = data.join("admin.sock");
+    match run_job(&socket, "scrub", &json!({ "full": true })) {
+        Ok(job) => ledger.done.note(&job),
+        Err(error) => wrong.push(error),
+    }
     server.stop();
     pass_time(data, REST_S);
     ledger.age();
     let server = Stowage::start_with(data, SETTINGS);
-    wrong.extend(collect(&data.join("admin.sock"), &everything()).err());
+    match run_job(&socket, "gc", &everything()) {
+        Ok(job) => ledger.done.note(&job),
+        Err(error) => wrong.push(error),
+    }
     server.stop();
     let checked = run("fsck", &["--deep", "--json"], data);
     let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
@@ -58,13 +66,13 @@ pub(crate) fn everything() -> Value {
     json!({ "empty_trash": true, "untagged": "0s" })
 }
 
-/// Collects garbage, and waits for the end.
-pub(crate) fn collect(socket: &Path, run: &Value) -> Result<Job, String> {
+/// Runs garbage collection or a scrub to its end, which must find nothing wrong.
+pub(crate) fn run_job(socket: &Path, what: &str, run: &Value) -> Result<Job, String> {
     let sent = |method: &str, path: &str, body: &str| {
         let answer = ask(socket, method, path, body).map_err(|error| format!("{method} {path}: {error}"))?;
         serde_json::from_slice::<Job>(&answer.body).map_err(|_| format!("{method} {path}: {answer:?}"))
     };
-    let mut job = sent("POST", "/api/v1/gc/runs", &run.to_string())?;
+    let mut job = sent("POST", &format!("/api/v1/{what}/runs"), &run.to_string())?;
     while job.is_under_way() {
         job = sent("GET", &format!("/api/v1/jobs/{}?wait=1m", job.id), "")?;
     }

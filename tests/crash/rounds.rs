@@ -244,7 +244,6 @@ impl Site {
         }
         let since = if thorough { 0 } else { since };
         wrong.extend(judge((server.address, &self.socket()), &mut self.ledger, since, dice));
-        total.done.add(std::mem::take(&mut self.ledger.done));
         if thorough && wrong.is_empty() {
             total.rested += 1;
             wrong.extend(quiescence::judge(server, &data, &mut self.ledger));
@@ -252,6 +251,7 @@ impl Site {
         } else {
             self.server = Some(server);
         }
+        total.done.add(std::mem::take(&mut self.ledger.done));
         wrong
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stowage::wire::{Job, JobResult, JobState};
+use stowage::wire::{Job, JobState};
 
 use super::Client;
 
@@ -103,11 +103,7 @@ impl Client<'_> {
     }
 
     fn scrub(&self, run: &Value) -> Option<()> {
-        let job = self.run_to_its_end("scrub", run, || self.must_pause())?;
-        if let Some(JobResult::Scrub(read)) = job.result {
-            self.ledger().done.scrubbed += read.blobs;
-        }
-        Some(())
+        self.run_to_its_end("scrub", run, || self.must_pause()).map(drop)
     }
 
     /// Starts a job and waits for its end; cancels it when `is_enough`. Unless the disk may have failed, it
@@ -133,9 +129,7 @@ impl Client<'_> {
         let is_good = job.state == JobState::Done || was_cancelled && job.state == JobState::Cancelled;
         let is_right = is_good && job.problems == 0;
         assert!(is_right || self.load.trouble.load(Ordering::SeqCst), "{job:?}, with nothing to hinder it");
-        if let Some(JobResult::Gc(done)) = &job.result {
-            self.ledger().done.collected += done.blobs;
-        }
+        self.ledger().done.note(&job);
         Some(job)
     }
 }
