@@ -101,8 +101,8 @@ def distribution(registry, directory, log):
     fill()
     server.terminate()
     server.wait()
-    blobs, begun = os.path.join(data, "docker/registry/v2/blobs"), time.monotonic()
-    before = files(blobs)
+    blobs = os.path.join(data, "docker/registry/v2/blobs")
+    before, begun = files(blobs), time.monotonic()
     collect = [registry, "garbage-collect", "--delete-untagged", settings]
     subprocess.run(collect, check=True, env={**os.environ, **environment}, stdout=log, stderr=log)
     took = time.monotonic() - begun

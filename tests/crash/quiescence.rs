@@ -12,7 +12,7 @@ use crate::held::References;
 use crate::image::count;
 use crate::ledger::{Key, Ledger};
 use crate::pieces::LIVE;
-use crate::process::{Stowage, run};
+use crate::process::{Stowage, fsck};
 use crate::store::{Contents, SETTINGS, pass_time};
 use crate::support::content::sha256;
 use crate::tokens::ask;
@@ -21,8 +21,8 @@ use crate::tokens::ask;
 pub(crate) const REST_S: u64 = 25 * 3600;
 
 /// Scrubs, empties the trash, collects everything, stops the server, and compares the store with the ledger.
-/// Returns the problems.
-pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> Vec<String> {
+/// Returns the problems, and how many files of pushes that were cut off are left.
+pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> (Vec<String>, u64) {
     let mut wrong = Vec::new();
     for (location, _) in std::mem::take(&mut ledger.uploads) {
         let ended = exchange(server.address, "DELETE", &location, &[], b"");
@@ -44,11 +44,8 @@ pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> Vec<St
         Err(error) => wrong.push(error),
     }
     server.stop();
-    let checked = run("fsck", &["--deep", "--json"], data);
-    let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
-    if checked.code != Some(0) || report["ok"] != true {
-        wrong.push(format!("fsck at rest: {checked:?}"));
-    }
+    let (_, found) = fsck(data);
+    wrong.extend(found.map(|found| format!("at rest: {found}")));
     let contents = Contents::of(data);
     wrong.extend(strays(&contents, ledger));
     wrong.extend(Kept::of(ledger).compare(&contents, ledger));
@@ -58,7 +55,7 @@ pub(crate) fn judge(server: Stowage, data: &Path, ledger: &mut Ledger) -> Vec<St
             wrong.push(format!("{files} files in {directory} at rest"));
         }
     }
-    wrong
+    (wrong, contents.strays().len() as u64)
 }
 
 /// A run that empties the trash and frees everything that can be freed.

@@ -8,15 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::cut::Cut;
 use crate::dice::{Dice, told_or_new};
 use crate::dumps::{self, Dumps};
 use crate::image::{FileSystem, Image, Journal, SMALL, count};
 use crate::ledger::{Done, Ledger};
 use crate::oracle::judge;
-use crate::process::{Stowage, note, run};
+use crate::process::{Stowage, fsck, note};
 use crate::store::{Contents, PROMISES_S, SETTINGS, pass_time};
 use crate::workload::{CLIENTS, Client, Load};
 use crate::{quiescence, tokens};
@@ -209,11 +207,8 @@ impl Site {
         cut.recover(&self.image, dice);
 
         let data = self.image.data();
-        let checked = run("fsck", &["--deep", "--json"], &data);
-        let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
-        if checked.code != Some(0) || report["ok"] != true {
-            wrong.push(format!("fsck: {checked:?}"));
-        }
+        let (report, found) = fsck(&data);
+        wrong.extend(found);
         let into = (total.cuts % REBUILT_EVERY == REBUILT_EVERY - 1).then(|| self.image.rebuilt());
         let rebuilt = self.dumps.rebuilt;
         wrong.extend(self.dumps.judge(&data, into.as_deref(), &self.ledger));
@@ -246,8 +241,9 @@ impl Site {
         wrong.extend(judge((server.address, &self.socket()), &mut self.ledger, since, dice));
         if thorough && wrong.is_empty() {
             total.rested += 1;
-            wrong.extend(quiescence::judge(server, &data, &mut self.ledger));
-            total.strays += Contents::of(&data).strays().len() as u64;
+            let (found, strays) = quiescence::judge(server, &data, &mut self.ledger);
+            wrong.extend(found);
+            total.strays += strays;
         } else {
             self.server = Some(server);
         }

@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::dice::{Dice, told_or_new};
 use crate::ledger::{Done, Ledger};
 use crate::oracle::judge;
-use crate::process::{Stowage, memory_mib, note, run};
+use crate::process::{Stowage, fsck, memory_mib, note};
 use crate::workload::{Client, Load};
 use crate::{quiescence, tokens};
 
@@ -60,9 +59,8 @@ fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
         if let Some(server) = came.server {
             server.stop();
         }
-        let checked = run("fsck", &["--deep", "--json"], &data);
-        let report: Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
-        assert!(checked.code == Some(0) && report["ok"] == true, "phase {phase}: {checked:?}");
+        let (_, wrong) = fsck(&data);
+        assert!(wrong.is_none(), "phase {phase}: {wrong:?}");
         let begun = Instant::now();
         server = Stowage::start(&data);
         starts.push(begun.elapsed());
@@ -71,7 +69,7 @@ fn four_clients_and_four_kills_in_ten_minutes_lose_nothing() {
         assert!(wrong.is_empty(), "phase {phase}:\n{}", wrong.join("\n"));
         note(&format!("phase {phase}: {} so far, {least} to {peak} MiB", ledger.done));
     }
-    let wrong = quiescence::judge(server, &data, &mut ledger);
+    let (wrong, _) = quiescence::judge(server, &data, &mut ledger);
     assert!(wrong.is_empty(), "at rest:\n{}", wrong.join("\n"));
     let Done { deleted, restored, pulled, collected, scrubbed, .. } = ledger.done;
     let did = [deleted, restored, pulled, collected, scrubbed];

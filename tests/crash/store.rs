@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 use redb::{Database, ReadableTable as _, TableDefinition};
 use stowage::store::meta::schema::{self, Clock, Promised};
-use stowage::store::meta::{FILE_NAME, Meta, Options, Row as _, StoreError, Tx as _, log_repair};
-use tokio::runtime::Runtime;
+use stowage::store::meta::{FILE_NAME, Row as _, StoreError, Tx as _};
+use stowage::store::open::Store;
 
 use crate::dumps;
 
@@ -66,18 +65,8 @@ macro_rules! rows_of {
 
 impl Contents {
     pub(crate) fn of(data: &Path) -> Self {
-        let runtime = Runtime::new().expect("a runtime");
-        let options = Options {
-            data_dir: data.to_owned(),
-            cache_bytes: 1 << 20,
-            wall: || 0,
-            sync_barrier: Arc::new(|_| Ok(())),
-            runtime: runtime.handle().clone(),
-            faults: None,
-            on_repair: log_repair,
-        };
-        let meta = Meta::open(options).expect("the store opens");
-        let read = meta.get(|tx| {
+        let store = Store::offline(data, data).expect("the store opens");
+        let read = store.meta.get(|tx| {
             let mut blobs = BTreeSet::new();
             tx.scan_all(&schema::BLOB.keys(), |digest, _| {
                 blobs.insert(digest.to_string());
@@ -91,7 +80,7 @@ impl Contents {
             Ok::<_, StoreError>((blobs, rows))
         });
         let (blobs, rows) = read.expect("the rows can be read");
-        meta.close();
+        store.close();
         Self { blobs, files: files(&data.join("blobs")), rows }
     }
 

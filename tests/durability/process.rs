@@ -214,9 +214,16 @@ pub(crate) fn refused_or_started(dir: &Path) -> Option<Ended> {
 /// Asserts that all acknowledged content is there, that all rows are consistent, and that nothing is damaged.
 #[track_caller]
 pub(crate) fn assert_whole(dir: &Path) {
+    let (_, wrong) = fsck(dir);
+    assert!(wrong.is_none(), "{}", wrong.unwrap_or_default());
+}
+
+/// The report of a deep check, and what is wrong.
+pub(crate) fn fsck(dir: &Path) -> (Value, Option<String>) {
     let ended = run("fsck", &["--deep", "--json"], dir);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-    assert!(ended.code == Some(0) && report["ok"] == true, "{ended:#?}");
+    let is_whole = ended.code == Some(0) && report["ok"] == true;
+    (report, (!is_whole).then(|| format!("fsck: {ended:?}")))
 }
 
 /// Bytes that the upload has received.

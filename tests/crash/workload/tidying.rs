@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stowage::wire::{Job, JobState};
 
 use super::Client;
+use crate::quiescence::everything;
 
 /// The longest pause between two jobs, in microseconds.
 const PAUSE_US: u64 = 30_000;
@@ -65,10 +66,7 @@ impl Client<'_> {
             // It goes no further than its next slice.
             5 => self.run_to_its_end("gc", &now(), || true).map(drop),
             6 => self.empty_trash(&json!({ "empty_trash": true }), || self.must_pause()),
-            7 => {
-                let run = json!({ "empty_trash": true, "untagged": "0s" });
-                self.empty_trash(&run, || self.must_pause())
-            }
+            7 => self.empty_trash(&everything(), || self.must_pause()),
             8 => self.scrub(&json!({})),
             _ => self.scrub(&json!({ "full": true })),
         }
